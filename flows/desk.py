@@ -27,7 +27,10 @@ from .support.forms import FORM, form, one_of
 from .support.results import with_result
 from .support.show import form_addresses, rename
 
-_DESK_FLOW: Final[dict[str, Any]] = {"persist_result": False, "validate_parameters": False}
+_DESK_FLOW: Final[dict[str, Any]] = {
+    "persist_result": False,
+    "validate_parameters": False,
+}
 _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 
@@ -43,7 +46,9 @@ def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]
             return _shown(connected.answer(asked), deployment)
 
     kind = one_of(forms) if others else usual
-    parameter = Parameter(FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)
+    parameter = Parameter(
+        FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default
+    )
     at_door.__name__ = at_door.__qualname__ = deployment.replace("-", "_")
     at_door.__doc__ = help_of(name) + (_WHAT_FOR if asks else "")
     at_door.__signature__ = Signature([parameter] if asks else [])  # type: ignore[attr-defined]
@@ -56,7 +61,9 @@ def _shown(answer: Answer, key: str) -> State[Any]:
     headline, *lines = answer.lines()
     rename(answer.name)
     get_run_logger().info("\n".join((headline, *lines)))
-    create_markdown_artifact(markdown(answer.tell(), form_addresses()), key=key, description=headline)
+    create_markdown_artifact(
+        markdown(answer.tell(), form_addresses()), key=key, description=headline
+    )
     told = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
     # Whoever gave the order believes that it was carried out.
     if isinstance(answer, Done) and answer.fails and not answer.asked.is_question:
@@ -78,7 +85,10 @@ sms_prune = _flow_of("prune", Prune())
 @form
 def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
-    return _shown(Examined(findings=tuple(examine(now=_now, environment=os.environ))), "sms-doctor")
+    return _shown(
+        Examined(findings=tuple(examine(now=_now, environment=os.environ))),
+        "sms-doctor",
+    )
 
 
 def _now() -> datetime:

@@ -33,10 +33,14 @@ def process_scheduled_sends(
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
     with services() as connected:
-        done = queue_scheduled_sends(connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds))
+        done = queue_scheduled_sends(
+            connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds)
+        )
     report, why = of_scheduled(done), done.stopped_because
     result = {"counts": done.counts, "stopped_because": why}
-    return concluded(report, message=why or report.name, failed=why is not None, result=result)
+    return concluded(
+        report, message=why or report.name, failed=why is not None, result=result
+    )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,12 @@ def process_sms_retries(
         with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
             recover(run, stale_minutes)
             before = queue_status(at_desk)
-            texts = TaskRuns(run, workers, most=settings.task_runs, due=before.queue.get("due", 0) if before else 0)
+            texts = TaskRuns(
+                run,
+                workers,
+                most=settings.task_runs,
+                due=before.queue.get("due", 0) if before else 0,
+            )
             first = claim(run, limit)
             for claims in run.drain(first, limit=limit, seconds=drain_seconds):
                 texts.process(claims)
@@ -89,7 +94,13 @@ def process_sms_retries(
             explain=lambda row: at_desk.explain(WhichText(id=row)),
         )
         result = summary.model_dump(mode="json")
-        return concluded(report, message=str(summary), failed=summary.needs_somebody, result=result, queue=after)
+        return concluded(
+            report,
+            message=str(summary),
+            failed=summary.needs_somebody,
+            result=result,
+            queue=after,
+        )
 
 
 if __name__ == "__main__":

@@ -28,11 +28,15 @@ from .support.server import check_reach
 def deployments() -> list[RunnerDeployment]:
     """Read the deployments of `prefect.yaml`, in any working directory."""
     with chdir(ROOT):
-        return [_deployment(entry) for entry in yaml.safe_load(definition())["deployments"]]
+        return [
+            _deployment(entry) for entry in yaml.safe_load(definition())["deployments"]
+        ]
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
-    flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
+    flow: Flow[..., Any] = load_flow_from_entrypoint(
+        entry["entrypoint"], use_placeholder_flow=False
+    )
     deployment = flow.to_deployment(
         name=entry["name"],
         description=entry["description"],
@@ -41,7 +45,9 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         parameters=entry["parameters"],
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
-        entrypoint_type=EntrypointType.FILE_PATH if ":" in entry["entrypoint"] else EntrypointType.MODULE_PATH,
+        entrypoint_type=EntrypointType.FILE_PATH
+        if ":" in entry["entrypoint"]
+        else EntrypointType.MODULE_PATH,
     )
     if not isinstance(deployment, RunnerDeployment):
         raise TypeError("to_deployment must be called outside an event loop")
@@ -51,8 +57,12 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 def serve_all(deployments: Sequence[RunnerDeployment]) -> None:
     """Cancel what is late, register them, and run them until a signal comes. Stopping pauses none of them."""
     cancel_late_runs()
-    most = get_current_settings().runner.process_limit  # which `serve`, unlike a runner, does not take by itself
-    with chdir(ROOT):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
+    most = (
+        get_current_settings().runner.process_limit
+    )  # which `serve`, unlike a runner, does not take by itself
+    with chdir(
+        ROOT
+    ):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
         serve(*deployments, query_seconds=2, limit=most, pause_on_shutdown=False)
 
 

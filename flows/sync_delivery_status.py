@@ -20,7 +20,9 @@ from .support.schedule import OF_SCHEDULE, concluded
 
 @flow(name="sync-delivery-status", **OF_SCHEDULE)
 @form
-def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) -> State[Any]:
+def sync_delivery_status(
+    limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL,
+) -> State[Any]:
     """Ask Twilio what became of accepted texts, and send again what a carrier lost for a passing reason.
 
     Args:
@@ -30,7 +32,12 @@ def sync_delivery_status(limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL) ->
         summary = sync_deliveries(connected, limit=limit)
     report, why = of_deliveries(summary), summary.stopped_because
     result = {"counts": summary.counts, "stopped_because": why}
-    return concluded(report, message=why or str(summary), failed=summary.needs_somebody, result=result)
+    return concluded(
+        report,
+        message=why or str(summary),
+        failed=summary.needs_somebody,
+        result=result,
+    )
 
 
 if __name__ == "__main__":

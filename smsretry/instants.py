@@ -5,7 +5,9 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime
 
-Instant: TypeAlias = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Instant: TypeAlias = Annotated[
+    AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))
+]
 """An instant as a database or a provider answered it, on UTC's clock whatever the zone of their session is."""
 
 
@@ -23,5 +25,9 @@ def span(seconds: float) -> str:
     if hours < 1:
         return f"{minutes:.0f} min"
     if days < 1:
-        return f"{int(hours)} h {int(minutes) % 60} min" if int(minutes) % 60 else f"{int(hours)} h"
+        return (
+            f"{int(hours)} h {int(minutes) % 60} min"
+            if int(minutes) % 60
+            else f"{int(hours)} h"
+        )
     return f"{int(days)} d {int(hours) % 24} h" if int(hours) % 24 else f"{int(days)} d"

@@ -42,7 +42,11 @@ def spelling_problem(phone: str) -> str | None:
     code = f"+{phonenumbers.parse(spelled).country_code}"
     digits = spelled.removeprefix(code)
     kept = re.fullmatch(rf"\{code}([0-9]+){digits}", re.sub(r"[^+0-9]", "", phone))
-    without = f"without the {kept[1]} that is dialed within the country" if kept else "and nothing else"
+    without = (
+        f"without the {kept[1]} that is dialed within the country"
+        if kept
+        else "and nothing else"
+    )
     return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {without}"
 
 
@@ -75,7 +79,11 @@ def recipient_problem(phone: str) -> str | None:
         return "Phone number is malformed: area codes and exchanges of +1 begin with 2 to 9"
     else:
         kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(spelled)))
-    return f"Phone number is {kind}: no person's phone, no text is sent to it" if kind else None
+    return (
+        f"Phone number is {kind}: no person's phone, no text is sent to it"
+        if kind
+        else None
+    )
 
 
 def _malformed(phone: str) -> str:

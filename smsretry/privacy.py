@@ -18,7 +18,9 @@ def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) ->
         return place
     if any(_quotes(message, text) for text in private if text):
         return f"{place} (its message is withheld: it quotes the customer)"
-    numberless = re.sub(r"\+?\d[\d\s().-]{6,}\d", "…", message)  # nor anybody else's number
+    numberless = re.sub(
+        r"\+?\d[\d\s().-]{6,}\d", "…", message
+    )  # nor anybody else's number
     return f"{place}: {numberless}"[:500]
 
 
@@ -26,7 +28,9 @@ def _quotes(message: str, private: str) -> bool:
     """Whether six letters or digits in a row are the same, whatever was escaped, cut or put between them."""
     said, kept = (re.sub(r"[\W_]", "", text).lower() for text in (message, private))
     run = min(6, len(kept))
-    return run > 0 and any(kept[start : start + run] in said for start in range(len(kept) - run + 1))
+    return run > 0 and any(
+        kept[start : start + run] in said for start in range(len(kept) - run + 1)
+    )
 
 
 def masked_sender(sent_by: str) -> str:

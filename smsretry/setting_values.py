@@ -20,7 +20,9 @@ def _sid(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def checked(value: str) -> str:
         if not pattern.fullmatch(value):
             prefix = pattern.pattern[:2]
-            raise ValueError(f"must be {prefix} and 32 digits from 0 to f, as the Twilio console shows it")
+            raise ValueError(
+                f"must be {prefix} and 32 digits from 0 to f, as the Twilio console shows it"
+            )
         return value
 
     return checked
@@ -29,8 +31,12 @@ def _sid(pattern: re.Pattern[str]) -> Callable[[str], str]:
 def _in_one_piece(value: SecretStr) -> SecretStr:
     """A key that was copied with its line break would be refused as a header, with an obscure message."""
     key = value.get_secret_value()
-    if not key.isascii() or any(character.isspace() or not character.isprintable() for character in key):
-        raise ValueError("has a line break, a space or another character that no key has: set it again without")
+    if not key.isascii() or any(
+        character.isspace() or not character.isprintable() for character in key
+    ):
+        raise ValueError(
+            "has a line break, a space or another character that no key has: set it again without"
+        )
     return value
 
 
@@ -41,8 +47,12 @@ def _e164(value: str) -> str:
 
 
 def _project_url(value: HttpUrl) -> HttpUrl:
-    if value.host in ("supabase.com", "app.supabase.com") or "/rest/v" in (value.path or ""):
-        raise ValueError("must be the project's URL alone, https://<project>.supabase.co, without /rest/v1")
+    if value.host in ("supabase.com", "app.supabase.com") or "/rest/v" in (
+        value.path or ""
+    ):
+        raise ValueError(
+            "must be the project's URL alone, https://<project>.supabase.co, without /rest/v1"
+        )
     return value
 
 
@@ -52,7 +62,10 @@ def _whom_to_text(given: object) -> object:
     A blank, as a template leaves that was not filled in, is a mistake: taken for the default, it would text everybody.
     """
     if given == EVERYBODY:
-        given = next((value for name, value in os.environ.items() if name.upper() == SEND_TO), "all")
+        given = next(
+            (value for name, value in os.environ.items() if name.upper() == SEND_TO),
+            "all",
+        )
     if not isinstance(given, str):
         return given
     entries = [entry.strip() for entry in given.split(",") if entry.strip()]

@@ -27,11 +27,17 @@ from smsretry.vocabulary import InDoubtPolicy, RuleSet
 class ReadingSettings(BaseSettings):
     """What asking the desk needs. The environment variable has the field's name in capitals."""
 
-    CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [[["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]]
+    CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [
+        [["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]
+    ]
     """Ways to set something, of which one will do: each is variables that are set together. A variable that is
     malformed counts as set, and is complained of itself."""
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, populate_by_name=True, env_ignore_empty=True
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
     )
 
     supabase_url: ProjectUrl
@@ -46,13 +52,27 @@ class ReadingSettings(BaseSettings):
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
     # The owner's decisions: `retry.profile` says what each means.
-    in_doubt: InDoubtPolicy = Field(DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT")
-    quiet_hours_rules: RuleSet = Field(DEFAULT.quiet_hours_rules, validation_alias="SMSRETRY_QUIET_HOURS_RULES")
-    opening_spread_minutes: float = Field(
-        DEFAULT.opening_spread // timedelta(minutes=1), ge=0, le=120, validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES"
+    in_doubt: InDoubtPolicy = Field(
+        DEFAULT.in_doubt, validation_alias="SMSRETRY_IN_DOUBT"
     )
-    delivery_retries: int = Field(DEFAULT.delivery_retries, ge=0, le=5, validation_alias="SMSRETRY_DELIVERY_RETRIES")
-    audience: WhomToText = Field(EVERYBODY, validation_alias=SEND_TO, validate_default=True)
+    quiet_hours_rules: RuleSet = Field(
+        DEFAULT.quiet_hours_rules, validation_alias="SMSRETRY_QUIET_HOURS_RULES"
+    )
+    opening_spread_minutes: float = Field(
+        DEFAULT.opening_spread // timedelta(minutes=1),
+        ge=0,
+        le=120,
+        validation_alias="SMSRETRY_OPENING_SPREAD_MINUTES",
+    )
+    delivery_retries: int = Field(
+        DEFAULT.delivery_retries,
+        ge=0,
+        le=5,
+        validation_alias="SMSRETRY_DELIVERY_RETRIES",
+    )
+    audience: WhomToText = Field(
+        EVERYBODY, validation_alias=SEND_TO, validate_default=True
+    )
     """Whom the runner texts: everybody, unless this says otherwise."""
 
     concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
@@ -65,7 +85,9 @@ class ReadingSettings(BaseSettings):
         """
         host, port = (self.supabase_url.host or "").rstrip("."), self.supabase_url.port
         path = (self.supabase_url.path or "").rstrip("/")
-        return (f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}").lower()
+        return (
+            f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}"
+        ).lower()
 
     @property
     def profile(self) -> Profile:
@@ -135,7 +157,11 @@ def load(kind: type[_Kind]) -> _Kind:
 
 def sends_at_once() -> int:
     """SMSRETRY_CONCURRENCY before a run begins, or its default while settings are missing."""
-    return int(Settings.model_fields["concurrency"].default) if setting_problems() else Settings().concurrency
+    return (
+        int(Settings.model_fields["concurrency"].default)
+        if setting_problems()
+        else Settings().concurrency
+    )
 
 
 def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
@@ -147,8 +173,16 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
         for one in error.errors(include_input=False, include_url=False):
             name = str(one["loc"][0])
             field = kind.model_fields.get(name)
-            told = one["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            told = "must be a URL, with https:// before the host" if one["type"].startswith("url_") else told
+            told = (
+                one["msg"]
+                .removeprefix("Value error, ")
+                .replace("Input should be", "must be")
+            )
+            told = (
+                "must be a URL, with https:// before the host"
+                if one["type"].startswith("url_")
+                else told
+            )
             variable = str((field and field.validation_alias) or name).upper()
             found[variable] = "is not set" if one["type"] == "missing" else told
     there = {name.upper() for name, value in os.environ.items() if value}
@@ -161,6 +195,8 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
 def variables(settings: type[BaseSettings]) -> dict[str, object]:
     """Each variable and its default; None where it has none."""
     return {
-        str(field.validation_alias or name).upper(): None if field.is_required() else field.default
+        str(field.validation_alias or name).upper(): None
+        if field.is_required()
+        else field.default
         for name, field in settings.model_fields.items()
     }

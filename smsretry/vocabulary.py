@@ -30,7 +30,16 @@ InDoubtPolicy: TypeAlias = Literal["resend", "hold"]
 """What becomes of a text in doubt when the quarantine ends without evidence: sent again, or held for a person."""
 
 Fate: TypeAlias = Literal[
-    "Sent", "Deferred", "Held", "RetryScheduled", "InDoubt", "GivenBack", "Failed", "Cancelled", "Lost", "Error"
+    "Sent",
+    "Deferred",
+    "Held",
+    "RetryScheduled",
+    "InDoubt",
+    "GivenBack",
+    "Failed",
+    "Cancelled",
+    "Lost",
+    "Error",
 ]
 """What one claim of a row came to. Badges, events and the numbers of a run are made from it.
 
@@ -122,7 +131,16 @@ ambiguous: what a look for evidence came to.
 """
 
 DeliveryStatus: TypeAlias = Literal[
-    "accepted", "scheduled", "queued", "sending", "sent", "undelivered", "failed", "canceled", "delivered", "read"
+    "accepted",
+    "scheduled",
+    "queued",
+    "sending",
+    "sent",
+    "undelivered",
+    "failed",
+    "canceled",
+    "delivered",
+    "read",
 ]
 """How far an accepted message has come, in the provider's words. `sms_send_attempts.delivery_status` holds them, and
 `unknown`: nothing final was reported for long enough.
@@ -138,7 +156,15 @@ queued: its text waits in the queue. held: something must be mended first. later
 """
 
 TextState: TypeAlias = Literal[
-    "scheduled", "due", "waiting", "held", "under_way", "in_doubt", "sent", "failed", "cancelled"
+    "scheduled",
+    "due",
+    "waiting",
+    "held",
+    "under_way",
+    "in_doubt",
+    "sent",
+    "failed",
+    "cancelled",
 ]
 """The state of a text in a word, as in `smsretry.text_state`. scheduled: it is not in the queue yet."""
 

@@ -55,7 +55,9 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
 
 
 def _at(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
-    return Desk(operators, settings.profile, code_meaning, settings.audience, id_problem)
+    return Desk(
+        operators, settings.profile, code_meaning, settings.audience, id_problem
+    )
 
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:

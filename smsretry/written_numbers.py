@@ -19,7 +19,9 @@ USUAL: Final = (
 """The usual shapes of a number among words: all that `smsretry.numberless` masks in SQL, and more. A form's schema has
 them, so that Prefect refuses a number before it is kept.
 """
-HOW_TO_WRITE: Final = "write it with its country code, such as +1 212 555 0100 or +44 20 7946 0100"
+HOW_TO_WRITE: Final = (
+    "write it with its country code, such as +1 212 555 0100 or +44 20 7946 0100"
+)
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212]")
 _ONE: Final = re.compile(r"\(?\+?[0-9(][0-9\s().\-/]*[0-9]")
 _US: Final = re.compile(r"1?[2-9][0-9]{2}[2-9][0-9]{6}")
@@ -40,10 +42,14 @@ def read_phone(written: str) -> str:
     Raises:
         ValueError: it is none, two, or its country is not known. The message never quotes it.
     """
-    text = _plain(written).strip().removeprefix("tel:").replace("(0)", "")  # which is dialed within the country
+    text = (
+        _plain(written).strip().removeprefix("tel:").replace("(0)", "")
+    )  # which is dialed within the country
     digits = re.sub(r"[^0-9]", "", text)
     if len(digits) > _MOST_DIGITS:
-        raise ValueError("This is more than one phone number, or none: give one number at a time")
+        raise ValueError(
+            "This is more than one phone number, or none: give one number at a time"
+        )
     if not _ONE.fullmatch(text):
         raise ValueError(f"This is no phone number: {HOW_TO_WRITE}")
     if text.lstrip("(").startswith("+"):
@@ -51,7 +57,9 @@ def read_phone(written: str) -> str:
     elif _US.fullmatch(digits):
         phone = f"+1{digits[-10:]}"
     else:
-        raise ValueError(f"The country or the area code of this number is not known: {HOW_TO_WRITE}")
+        raise ValueError(
+            f"The country or the area code of this number is not known: {HOW_TO_WRITE}"
+        )
     if problem := phone_problem(phone):
         raise ValueError(f"{problem}: {HOW_TO_WRITE}")
     return phone

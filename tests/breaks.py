@@ -29,32 +29,65 @@ def main() -> int:
     given = parser.parse_args()
     with TemporaryDirectory(prefix="smsretry-breaks-") as folder:
         copy = Path(folder, "copy")
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", copy, "HEAD"], cwd=_ROOT, check=True)
+        subprocess.run(
+            ["git", "worktree", "add", "--quiet", "--detach", copy, "HEAD"],
+            cwd=_ROOT,
+            check=True,
+        )
         try:
             text = (copy / given.file).read_text(encoding="utf-8")
             broken, count = re.subn(given.pattern, given.instead, text)
             if count != 1:
                 parser.error(f"the pattern is found {count} times")
             remark = "--" if given.file.suffix == ".sql" else "#"
-            whatever = _failed(copy, given.file, f"{text}{remark} A remark.\n", given.tests)
+            whatever = _failed(
+                copy, given.file, f"{text}{remark} A remark.\n", given.tests
+            )
             noticed = _failed(copy, given.file, broken, given.tests) - whatever
         finally:
-            subprocess.run(["git", "worktree", "remove", "--force", copy], cwd=_ROOT, check=True)
-    sys.stdout.write("".join(f"fails for any edit: {test}\n" for test in sorted(whatever)))
-    sys.stdout.write("".join(f"notices: {test}\n" for test in sorted(noticed)) or "Nothing notices.\n")
+            subprocess.run(
+                ["git", "worktree", "remove", "--force", copy], cwd=_ROOT, check=True
+            )
+    sys.stdout.write(
+        "".join(f"fails for any edit: {test}\n" for test in sorted(whatever))
+    )
+    sys.stdout.write(
+        "".join(f"notices: {test}\n" for test in sorted(noticed))
+        or "Nothing notices.\n"
+    )
     return int(not noticed)
 
 
 def _failed(copy: Path, file: Path, text: str, tests: Sequence[str]) -> set[str]:
     """The tests that fail with this text in the file."""
     (copy / file).write_text(text, encoding="utf-8")
-    python, environment = [sys.executable, "-m"], {**os.environ, "PYTHONPATH": str(copy)}
+    python, environment = (
+        [sys.executable, "-m"],
+        {**os.environ, "PYTHONPATH": str(copy)},
+    )
     if file.suffix == ".sql":
         subprocess.run(
-            [*python, "tests.record_schema"], cwd=copy, env=environment, check=True, stdout=subprocess.DEVNULL
+            [*python, "tests.record_schema"],
+            cwd=copy,
+            env=environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
-    command = [*python, "pytest", "-q", "--tb=no", "-rfE", "-m", "", "-p", "no:cacheprovider", *tests]
-    ran = subprocess.run(command, cwd=copy, env=environment, check=False, capture_output=True, text=True)
+    command = [
+        *python,
+        "pytest",
+        "-q",
+        "--tb=no",
+        "-rfE",
+        "-m",
+        "",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
+    ran = subprocess.run(
+        command, cwd=copy, env=environment, check=False, capture_output=True, text=True
+    )
     if ran.returncode not in (0, 1):
         raise RuntimeError(ran.stdout[-2000:] + ran.stderr[-2000:])
     return set(re.findall(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.MULTILINE))

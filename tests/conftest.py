@@ -21,7 +21,9 @@ from smsretry.testing.stack import SmsStack
 from tests.support.scheduling import ByFile
 
 # The same examples every time, and none is judged by how long it takes.
-hypothesis_settings.register_profile("the same every time", derandomize=True, database=None, deadline=None)
+hypothesis_settings.register_profile(
+    "the same every time", derandomize=True, database=None, deadline=None
+)
 hypothesis_settings.load_profile("the same every time")
 
 
@@ -31,7 +33,11 @@ _ENOUGH: Final = 6 * 2**30
 
 def pytest_configure() -> None:
     """Databases stand in memory where there is enough: their files took a tenth of the time."""
-    if _MEMORY.is_dir() and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC and disk_usage(_MEMORY).free > _ENOUGH:
+    if (
+        _MEMORY.is_dir()
+        and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+        and disk_usage(_MEMORY).free > _ENOUGH
+    ):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 

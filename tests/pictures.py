@@ -23,14 +23,31 @@ _PORT: Final = 4271
 def main() -> None:
     """Take both."""
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
-        up = [sys.executable, "-m", "smsretry", "up", "--data-dir", f"{folder}/stack", "--port", str(_PORT)]
+        up = [
+            sys.executable,
+            "-m",
+            "smsretry",
+            "up",
+            "--data-dir",
+            f"{folder}/stack",
+            "--port",
+            str(_PORT),
+        ]
         served = subprocess.Popen(up, stdout=log, stderr=log)
         ui = f"http://127.0.0.1:{_PORT}"
         try:
             while not (runs := _runs(ui)):
                 time.sleep(1)
-            page = _asked(ui, "artifacts", artifacts={"key": {"any_": ["sms-queue-now"]}}, sort="CREATED_DESC")[0]["id"]
-            shown = {"queue": (f"artifacts/artifact/{page}", "held"), "run": (f"runs/flow-run/{runs[0]['id']}", "sent")}
+            page = _asked(
+                ui,
+                "artifacts",
+                artifacts={"key": {"any_": ["sms-queue-now"]}},
+                sort="CREATED_DESC",
+            )[0]["id"]
+            shown = {
+                "queue": (f"artifacts/artifact/{page}", "held"),
+                "run": (f"runs/flow-run/{runs[0]['id']}", "sent"),
+            }
             with Browser() as browser:
                 for name, (path, words) in shown.items():
                     browser.open(f"{ui}/{path}", words)
@@ -45,13 +62,19 @@ def _runs(ui: str) -> list[dict[str, Any]]:
     """Those that sent texts, once they have ended."""
     which = {"tags": {"all_": ["texts"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
     try:
-        return [run for run in _asked(ui, "flow_runs", flow_runs=which) if "sent" in run["name"]]
+        return [
+            run
+            for run in _asked(ui, "flow_runs", flow_runs=which)
+            if "sent" in run["name"]
+        ]
     except httpx.TransportError:
         return []
 
 
 def _asked(ui: str, what: str, **which: object) -> list[dict[str, Any]]:
-    return list(httpx.post(f"{ui}/api/{what}/filter", json=which).raise_for_status().json())
+    return list(
+        httpx.post(f"{ui}/api/{what}/filter", json=which).raise_for_status().json()
+    )
 
 
 if __name__ == "__main__":

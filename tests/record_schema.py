@@ -23,7 +23,12 @@ import psycopg
 from smsretry.adapters.migrations.checksums import Checksums, read_checksums
 from smsretry.adapters.migrations.fitting import COLUMNS, LABEL, READ
 from smsretry.adapters.migrations.migrate import Migration, migrations
-from smsretry.adapters.migrations.schemas import SchemaFile, migration_text, schema_files, whole
+from smsretry.adapters.migrations.schemas import (
+    SchemaFile,
+    migration_text,
+    schema_files,
+    whole,
+)
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.vocabulary import WhyCode
 
@@ -48,22 +53,36 @@ def why_codes(text: str) -> str:
     """The text of the domain's file with the words of the vocabulary."""
     words = ", ".join(f"'{word}'" for word in get_args(WhyCode))
     broken = re.sub(r"(.{1,110})(?: |$)", r"    \1\n", words)
-    return re.sub(r"(?<=\(value in \(\n).*?(?=\)\) not valid)", broken.rstrip(), text, flags=re.S)
+    return re.sub(
+        r"(?<=\(value in \(\n).*?(?=\)\) not valid)", broken.rstrip(), text, flags=re.S
+    )
 
 
 def recorded(postgres: EmbeddedPostgres) -> Checksums:
     """What a fresh installation has and an application's, however bare its own tables were, has alike after it."""
-    with closing(_database(postgres, "fresh_schema")) as fresh, closing(_database(postgres, "bare_schema")) as bare:
+    with (
+        closing(_database(postgres, "fresh_schema")) as fresh,
+        closing(_database(postgres, "bare_schema")) as bare,
+    ):
         for table, columns in COLUMNS.items():
-            types = ((name, "text" if type_ in (READ, LABEL) else type_) for name, type_ in columns.items())
-            bare.execute(f"create table public.{table} ({', '.join(map(' '.join, types))}, primary key (id))".encode())
+            types = (
+                (name, "text" if type_ in (READ, LABEL) else type_)
+                for name, type_ in columns.items()
+            )
+            bare.execute(
+                f"create table public.{table} ({', '.join(map(' '.join, types))}, primary key (id))".encode()
+            )
         bare.execute(_LEAST)
         before = read_checksums(bare)
         for database in (fresh, bare):
             with database.transaction():
                 database.execute(whole(schema_files()).encode())
         after = read_checksums(bare).items()
-        return {one: md5 for one, md5 in read_checksums(fresh).items() if (one, md5) in after - before.items()}
+        return {
+            one: md5
+            for one, md5 in read_checksums(fresh).items()
+            if (one, md5) in after - before.items()
+        }
 
 
 def lines(checksums: Checksums) -> str:
@@ -79,11 +98,15 @@ def path(*parts: str) -> Path:
 def _database(postgres: EmbeddedPostgres, name: str) -> _Connection:
     postgres.create_database(name)
     connection = psycopg.connect(postgres.url(name), autocommit=True)
-    connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
+    connection.execute(
+        files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
+    )
     return connection
 
 
-def next_migration(name: str, old: Sequence[Migration], schema: Sequence[SchemaFile], *, at: str) -> Migration:
+def next_migration(
+    name: str, old: Sequence[Migration], schema: Sequence[SchemaFile], *, at: str
+) -> Migration:
     """The files that no migration records as they are now, and who may call them; above them, place for the rest."""
     recorded = "\n".join(migration.text for migration in old)
 
@@ -91,15 +114,26 @@ def next_migration(name: str, old: Sequence[Migration], schema: Sequence[SchemaF
         title = f"-- ======== schemas/{file.path} ========\n"
         return recorded[recorded.rfind(title) :].startswith(f"{title}{file.text}\n")
 
-    changed = [file.section for file in schema if file.name == "backend" or not is_recorded(file)]
+    changed = [
+        file.section
+        for file in schema
+        if file.name == "backend" or not is_recorded(file)
+    ]
     return Migration(at, name, migration_text([_BY_HAND, *changed]))
 
 
 def _migration(name: str | None) -> Migration:
     if name:
-        return next_migration(name, migrations(), schema_files(), at=time.strftime("%Y%m%d%H%M%S", time.gmtime()))
+        return next_migration(
+            name,
+            migrations(),
+            schema_files(),
+            at=time.strftime("%Y%m%d%H%M%S", time.gmtime()),
+        )
     if any(migration.version > _ADOPTION for migration in migrations()):
-        sys.exit("The schema was released: databases have it. Write the next migration, by a name.")
+        sys.exit(
+            "The schema was released: databases have it. Write the next migration, by a name."
+        )
     return Migration(*_SCHEMA, whole(schema_files()))
 
 

@@ -19,7 +19,11 @@ def defined() -> list[dict[str, Any]]:
     return entries
 
 
-def install(client: SyncPrefectClient, notify: UUID | None, entries: list[dict[str, Any]] | None = None) -> list[str]:
+def install(
+    client: SyncPrefectClient,
+    notify: UUID | None,
+    entries: list[dict[str, Any]] | None = None,
+) -> list[str]:
     """Create what is missing, update what is there, and remove what is no longer defined. Returns a line for each.
 
     An automation that somebody switched off stays off. One that notifies needs a notification block: `notify`, or the
@@ -29,21 +33,35 @@ def install(client: SyncPrefectClient, notify: UUID | None, entries: list[dict[s
         notify: the notification block's id.
         entries: other automations than the file's.
     """
-    there = {found.name: found for found in client.read_automations() if found.name.startswith(PREFIX)}
+    there = {
+        found.name: found
+        for found in client.read_automations()
+        if found.name.startswith(PREFIX)
+    }
     lines = []
     for entry in entries or defined():
         name, found = entry["name"], there.pop(entry["name"], None)
-        had = [getattr(action, "block_document_id", None) for action in found.actions] if found else []
+        had = (
+            [getattr(action, "block_document_id", None) for action in found.actions]
+            if found
+            else []
+        )
         block = notify or next(filter(None, had), None)
         actions = [
-            {**action, "block_document_id": block} if action["type"] == "send-notification" else action
+            {**action, "block_document_id": block}
+            if action["type"] == "send-notification"
+            else action
             for action in entry["actions"]
         ]
-        if None in [action.get("block_document_id") for action in actions if "subject" in action]:
+        if None in [
+            action.get("block_document_id") for action in actions if "subject" in action
+        ]:
             lines.append(f"left out   {name} (it needs --notify)")
             continue
         enabled = found is None or found.enabled
-        wanted = AutomationCore.model_validate({**entry, "actions": actions, "enabled": enabled})
+        wanted = AutomationCore.model_validate(
+            {**entry, "actions": actions, "enabled": enabled}
+        )
         if found:
             client.update_automation(found.id, wanted)
         else:

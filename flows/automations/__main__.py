@@ -15,7 +15,9 @@ def main(name: str | None) -> None:
     with get_client(sync_client=True) as client:
         kind, _, document = (name or "").partition("/")
         try:
-            block = client.read_block_document_by_name(document, kind).id if name else None
+            block = (
+                client.read_block_document_by_name(document, kind).id if name else None
+            )
         except ObjectNotFound:
             raise SystemExit(
                 f"There is no block {name}. Make a notification block in the UI (Blocks), and name it as "

@@ -29,7 +29,9 @@ _ONE: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
 def one_of(forms: Mapping[str, type[Form]]) -> Any:
     """A parameter of several forms: Prefect's UI lets a person choose one by its word, and draws it."""
     ways = [
-        create_model(word.capitalize().replace("-", " "), __config__=_ONE, **{word: (form, ...)})  # type: ignore[call-overload]
+        create_model(
+            word.capitalize().replace("-", " "), __config__=_ONE, **{word: (form, ...)}
+        )  # type: ignore[call-overload]
         for word, form in forms.items()
     ]
     return reduce(or_, ways)
@@ -54,14 +56,23 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
             if name == FORM and forms:
                 kind, value = _chosen(forms, value)
             if kind is None:
-                problems, is_private = [f"Say one thing to do: {', '.join(forms or ())}"], True
+                problems, is_private = (
+                    [f"Say one thing to do: {', '.join(forms or ())}"],
+                    True,
+                )
                 continue
             try:
-                values[name] = TypeAdapter(kind, config=None if name == FORM else _ONE).validate_python(value)
+                values[name] = TypeAdapter(
+                    kind, config=None if name == FORM else _ONE
+                ).validate_python(value)
             except ValidationError as error:
                 problems += _problems(name, kind, error)
                 # A rule about several fields is asked only where each of them fits, and so is no number.
-                is_private = is_private or name != FORM or any(each["loc"] for each in error.errors())
+                is_private = (
+                    is_private
+                    or name != FORM
+                    or any(each["loc"] for each in error.errors())
+                )
         if is_private:
             get_client(sync_client=True).update_flow_run(this_run().id, parameters={})
         if problems:
@@ -74,9 +85,15 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
     return checked  # type: ignore[return-value]
 
 
-def _chosen(forms: Mapping[str, type[Form]], value: object) -> tuple[type[Form] | None, object]:
+def _chosen(
+    forms: Mapping[str, type[Form]], value: object
+) -> tuple[type[Form] | None, object]:
     """The form that was chosen, and what it is filled in with; no form if that is not clear."""
-    given = value.model_dump(mode="json", exclude_unset=True) if isinstance(value, BaseModel) else value
+    given = (
+        value.model_dump(mode="json", exclude_unset=True)
+        if isinstance(value, BaseModel)
+        else value
+    )
     if isinstance(given, Mapping) and len(given) == 1:
         [(word, filled)] = given.items()
         return forms.get(word), filled
@@ -88,4 +105,9 @@ def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
     if parameter != FORM:
         return [f"{parameter}: {words}" for words in in_words(error, str)]
     titles = {name: field.title or name for name, field in form.model_fields.items()}
-    return in_words(error, lambda name: titles.get(name, name if name.isidentifier() else "what is no name"))
+    return in_words(
+        error,
+        lambda name: titles.get(
+            name, name if name.isidentifier() else "what is no name"
+        ),
+    )

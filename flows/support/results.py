@@ -54,7 +54,13 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
     record = None
     if run.id not in _given_up:
         try:
-            writing = _threads.submit(copy_context().run, _store, told, f"{FOLDER}/{place}.json", state.timestamp)
+            writing = _threads.submit(
+                copy_context().run,
+                _store,
+                told,
+                f"{FOLDER}/{place}.json",
+                state.timestamp,
+            )
             record = writing.result(_MOST_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
             if run.id not in _given_up:  # another text's thread may have said so
@@ -66,9 +72,13 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
                 )
                 flow_run_logger(run).warning(_NOT_STORED, why)
     state.data = record or told
-    if task := TaskRunContext.get():  # not before it is stored, or Prefect would store it too; it tells the API by this
+    if (
+        task := TaskRunContext.get()
+    ):  # not before it is stored, or Prefect would store it too; it tells the API by this
         task.persist_result = task.persist_result or record is not None
-    elif state.is_failed():  # Prefect would look for an exception in it, and log all of it with a traceback
+    elif (
+        state.is_failed()
+    ):  # Prefect would look for an exception in it, and log all of it with a traceback
         state.data = record and record.model_copy(update={"result": None})
     return state
 
@@ -76,11 +86,17 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
 def _store(told: Any, place: str, now: datetime) -> Any:
     # A flow's own store would write what describes the result to another place, which is nowhere.
     store = get_result_store().model_copy(
-        update={"serializer": JSONSerializer(), "metadata_storage": None, "cache_result_in_memory": False}
+        update={
+            "serializer": JSONSerializer(),
+            "metadata_storage": None,
+            "cache_result_in_memory": False,
+        }
     )
     record = store.create_result_record(told, key=place)
     store.persist_result_record(record)
-    if TaskRunContext.get() is None and isinstance(store.result_storage, LocalFileSystem):
+    if TaskRunContext.get() is None and isinstance(
+        store.result_storage, LocalFileSystem
+    ):
         _sweep(store.result_storage._resolve_path(FOLDER), now)
     return record
 

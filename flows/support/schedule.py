@@ -52,11 +52,22 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """
     if state.is_completed():
         emit_event(f"sms.queue.completed.{flow.name}", resource=QUEUE)
-    elif not _ASKED_TO_END.search(state.message or ""):  # else it has given its claims back
-        payload = {"run": flow_run.name, "state": state.name or state.type.value, "message": state.message or ""}
+    elif not _ASKED_TO_END.search(
+        state.message or ""
+    ):  # else it has given its claims back
+        payload = {
+            "run": flow_run.name,
+            "state": state.name or state.type.value,
+            "message": state.message or "",
+        }
         # A runner that tells of a crash is in no run, so Prefect would not know which one it is about.
-        about = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}
-        emit_event("sms.queue.run-failed", resource=QUEUE, related=[about], payload=payload)
+        about = {
+            "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
+            "prefect.resource.role": "flow-run",
+        }
+        emit_event(
+            "sms.queue.run-failed", resource=QUEUE, related=[about], payload=payload
+        )
 
 
 OF_SCHEDULE: Final[dict[str, Any]] = {
@@ -70,7 +81,12 @@ OF_SCHEDULE: Final[dict[str, Any]] = {
 
 
 def concluded(
-    report: Report, *, message: str, failed: bool, result: dict[str, Any], queue: QueueStatus | None = None
+    report: Report,
+    *,
+    message: str,
+    failed: bool,
+    result: dict[str, Any],
+    queue: QueueStatus | None = None,
 ) -> State[Any]:
     """Show a run of the schedule whose work is done, and the queue, tidy up, and say how it ended, with a result."""
     _end_soon()
@@ -123,16 +139,25 @@ def cancel_late_runs(of: Mapping[str, Any] = MappingProxyType({})) -> None:
     One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
     Runs that a person asked for are kept.
     """
-    late = {**of, "state": {"name": {"any_": ["Late"]}}, "tags": {"all_": [OURS, "auto-scheduled"]}}
+    late = {
+        **of,
+        "state": {"name": {"any_": ["Late"]}},
+        "tags": {"all_": [OURS, "auto-scheduled"]},
+    }
     wanted = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
-    while any(each["status"] == "ACCEPT" for each in _ask("/flow_runs/bulk_set_state", wanted).get("results", [])):
+    while any(
+        each["status"] == "ACCEPT"
+        for each in _ask("/flow_runs/bulk_set_state", wanted).get("results", [])
+    ):
         pass
 
 
 def _ask(call: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """Prefect's own list of its server's calls lacks these."""
     try:
-        answer: dict[str, Any] = get_client(sync_client=True).request("POST", call, json=wanted).json()
+        answer: dict[str, Any] = (
+            get_client(sync_client=True).request("POST", call, json=wanted).json()
+        )
     except HTTPStatusError as error:
         if error.response.status_code not in _UNKNOWN_CALL:
             raise

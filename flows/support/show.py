@@ -11,9 +11,18 @@ from textwrap import shorten
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterTags,
+)
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.context import FlowRunContext
@@ -48,7 +57,9 @@ def log_what_is_new() -> None:
 
 def _is_new(record: logging.LogRecord) -> bool:
     """Of a text it would log each state but Sent as an error, and of a red run its own words again, with tracebacks."""
-    is_said = record.exc_info and isinstance(record.exc_info[1], FailedRun | SmsRetryError)
+    is_said = record.exc_info and isinstance(
+        record.exc_info[1], FailedRun | SmsRetryError
+    )
     return not is_said and getattr(record, "task_name", None) not in _OUR_TASKS
 
 
@@ -58,7 +69,9 @@ def display_only() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the texts are seen to
-        get_run_logger().warning("What the run came to could not be shown in full (%s)", type(error).__name__)
+        get_run_logger().warning(
+            "What the run came to could not be shown in full (%s)", type(error).__name__
+        )
 
 
 def this_run() -> FlowRun:
@@ -93,7 +106,11 @@ def show(report: Report) -> None:
     emit(report.events)
     rename(report.name, idle=report.idle)
     if not report.idle:
-        create_markdown_artifact(markdown(report.page, form_addresses()), key=RUN_KEY, description=report.name)
+        create_markdown_artifact(
+            markdown(report.page, form_addresses()),
+            key=RUN_KEY,
+            description=report.name,
+        )
 
 
 def form_addresses() -> FormAddress:
@@ -102,14 +119,20 @@ def form_addresses() -> FormAddress:
     try:
         found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
     except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown
-        get_run_logger().warning("This page has no links to forms (%s)", type(error).__name__)
+        get_run_logger().warning(
+            "This page has no links to forms (%s)", type(error).__name__
+        )
         return lambda *_: None
     ids = {deployment.name: deployment.id for deployment in found}
 
     def address(name: str, values: Mapping[str, Any]) -> str | None:
         # One of Prefect's two UIs decodes the values once, the other twice: without a % that is the same.
         filled_in = quote(json.dumps(values).replace("%", r"\u0025"), safe="")
-        return f"{ROOT}/deployments/deployment/{ids[name]}/run?parameters={filled_in}" if name in ids else None
+        return (
+            f"{ROOT}/deployments/deployment/{ids[name]}/run?parameters={filled_in}"
+            if name in ids
+            else None
+        )
 
     return address
 
@@ -117,12 +140,23 @@ def form_addresses() -> FormAddress:
 def emit(events: Iterable[Event]) -> None:
     """Emit events, each in the feeds of its people, too. Prefect adds the flow run and the task run to them."""
     for event in events:
-        feeds = [(f"sms.{role}.{who}", role) for role, who in event.people.items() if who]
-        feeds += [(f"prefect.tag.{words}", "tag") for words in dict.fromkeys(filter(None, event.tags))]
+        feeds = [
+            (f"sms.{role}.{who}", role) for role, who in event.people.items() if who
+        ]
+        feeds += [
+            (f"prefect.tag.{words}", "tag")
+            for words in dict.fromkeys(filter(None, event.tags))
+        ]
         emit_event(
             event.name,
-            {"prefect.resource.id": f"sms.{event.subject}", "prefect.resource.name": event.shown},
-            related=[{"prefect.resource.id": feed, "prefect.resource.role": role} for feed, role in feeds],
+            {
+                "prefect.resource.id": f"sms.{event.subject}",
+                "prefect.resource.name": event.shown,
+            },
+            related=[
+                {"prefect.resource.id": feed, "prefect.resource.role": role}
+                for feed, role in feeds
+            ],
             payload=dict(event.payload),
         )
 
@@ -141,11 +175,20 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     """The artifact of the queue."""
     if only_if_changed:
-        client, of_queue = get_client(sync_client=True), ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY]))
-        shown = client.read_artifacts(artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1)
+        client, of_queue = (
+            get_client(sync_client=True),
+            ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
+        )
+        shown = client.read_artifacts(
+            artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1
+        )
         if shown and shown[0].description == status.name:
             return
-    create_markdown_artifact(markdown(status.tell(), form_addresses()), key=QUEUE_KEY, description=status.name)
+    create_markdown_artifact(
+        markdown(status.tell(), form_addresses()),
+        key=QUEUE_KEY,
+        description=status.name,
+    )
 
 
 class Progress:
@@ -158,8 +201,13 @@ class Progress:
     @display_only()
     def show(self, taken: int) -> None:
         """So many are taken."""
-        told = min(100 * taken // self._texts, 100), f"{taken} of {max(taken, self._texts)} texts taken"
+        told = (
+            min(100 * taken // self._texts, 100),
+            f"{taken} of {max(taken, self._texts)} texts taken",
+        )
         if self._artifact:
             update_progress_artifact(self._artifact, *told)
         else:
-            self._artifact = cast(Any, create_progress_artifact(told[0], PROGRESS_KEY, told[1]))
+            self._artifact = cast(
+                Any, create_progress_artifact(told[0], PROGRESS_KEY, told[1])
+            )

@@ -59,7 +59,9 @@ class TaskRuns:
                 self._begun.append((texts, named.submit(_whole(texts), _whole(self))))
         else:
             futures = process_retry.map(map(_whole, claims), unmapped(_whole(self)))
-            self._begun += [([claim], future) for claim, future in zip(claims, futures, strict=True)]
+            self._begun += [
+                ([claim], future) for claim, future in zip(claims, futures, strict=True)
+            ]
         self._taken += len(claims)
         if self._progress:
             self._progress.show(self._taken)
@@ -78,7 +80,10 @@ class TaskRuns:
     def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
         """The same with some texts at once."""
         # Each in the context of this task run, so that the events name it.
-        under_way = [self._workers.submit(copy_context().run, self.see_through, claim) for claim in claims]
+        under_way = [
+            self._workers.submit(copy_context().run, self.see_through, claim)
+            for claim in claims
+        ]
         return [each.result() for each in under_way]
 
     def wait(self) -> None:
@@ -90,9 +95,17 @@ class TaskRuns:
         """What each text came to. Waits for them."""
         self.wait()
         told = {id(one.claim) for one in self._processed}
-        lost = [(claim, future.state) for claims, future in self._begun for claim in claims if id(claim) not in told]
+        lost = [
+            (claim, future.state)
+            for claims, future in self._begun
+            for claim in claims
+            if id(claim) not in told
+        ]
         return self._processed + [
-            ProcessedText(claim, ItemResult.error(claim, state.message or state.type.value)) for claim, state in lost
+            ProcessedText(
+                claim, ItemResult.error(claim, state.message or state.type.value)
+            )
+            for claim, state in lost
         ]
 
 
@@ -104,7 +117,11 @@ class TaskRuns:
 def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
     processed = texts.see_through(claim)
-    state = State(type=_TYPES[processed.color], name=processed.badge, message=str(processed.result))
+    state = State(
+        type=_TYPES[processed.color],
+        name=processed.badge,
+        message=str(processed.result),
+    )
     state = with_result(state, processed.told)
     if processed.color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
@@ -117,7 +134,9 @@ def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     processed = texts.see_all_through(claims)
     name, color = badge_of_many(processed)
-    return with_result(State(type=_TYPES[color], name=name), [one.told for one in processed])
+    return with_result(
+        State(type=_TYPES[color], name=name), [one.told for one in processed]
+    )
 
 
 _whole: Final[Any] = quote

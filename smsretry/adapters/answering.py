@@ -27,5 +27,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        wrapped = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:1])
+        wrapped = (
+            one.__cause__,
+            one.__context__,
+            getattr(one, "reason", None),
+            *one.args[:1],
+        )
         waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]

@@ -9,7 +9,14 @@ from typing import Final
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import AskStatus, ListTexts, Preview, Prune, Resolve, WhichText
+from smsretry.desk.actions.requests import (
+    AskStatus,
+    ListTexts,
+    Preview,
+    Prune,
+    Resolve,
+    WhichText,
+)
 from smsretry.desk.actions.senders import AddSender, WhichSenders
 from smsretry.desk.questions.answers import Answer, Done, Listed
 from smsretry.desk.questions.explanation import Explanation, Found, explain
@@ -60,10 +67,18 @@ class Desk:
                 return Senders(senders=tuple(self.operators.senders(form.business_id)))
             case AddSender():
                 self.operators.carry_out(form, dry_run=True)
-                if wrong := [one for one in self.check_sender(SenderId(form.account, form.sent_by)) if not one.ok]:
+                if wrong := [
+                    one
+                    for one in self.check_sender(SenderId(form.account, form.sent_by))
+                    if not one.ok
+                ]:
                     why = ". ".join(f"{one.subject}: {one.advice}" for one in wrong)
-                    raise InputError(f"It was not added, because it cannot send. {why}. Fix that first")
-            case Resolve(went_out_as=sid) if sid != "nothing" and (problem := self.id_problem(sid)):
+                    raise InputError(
+                        f"It was not added, because it cannot send. {why}. Fix that first"
+                    )
+            case Resolve(went_out_as=sid) if sid != "nothing" and (
+                problem := self.id_problem(sid)
+            ):
                 raise InputError(problem)
             case Prune():
                 return self._prune(form)
@@ -82,7 +97,12 @@ class Desk:
     def preview(self, form: Preview) -> Forecast:
         """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
         now = self.status().at
-        waiting = list(islice(self.operators.waiting(until=now + timedelta(hours=form.hours)), _PREVIEW_ROWS + 1))
+        waiting = list(
+            islice(
+                self.operators.waiting(until=now + timedelta(hours=form.hours)),
+                _PREVIEW_ROWS + 1,
+            )
+        )
         return forecast(
             waiting[:_PREVIEW_ROWS],
             now=now,
@@ -99,5 +119,7 @@ class Desk:
         while True:
             batch = self.operators.carry_out(form).came_to
             if not (batch["texts"] or batch["runs"]):
-                return Done.model_validate({"asked": form, "texts": 0, "runs": 0, **deleted})
+                return Done.model_validate(
+                    {"asked": form, "texts": 0, "runs": 0, **deleted}
+                )
             deleted.update(batch)

@@ -47,7 +47,11 @@ class _Commands(TyperGroup):
         try:
             code = super().main(*args, **kwargs | {"standalone_mode": False})
         except _UsageError as error:
-            problem = error.format_message().replace("Value error, ", "").replace("Input should", "must")
+            problem = (
+                error.format_message()
+                .replace("Value error, ", "")
+                .replace("Input should", "must")
+            )
             problem = problem.removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
             if problem:  # without a command the help has been shown
@@ -64,7 +68,9 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         known = args and (args[0] in self.commands or args[0] == "--help")
-        if not known and not ctx.resilient_parsing:  # a shell that completes a word asks so
+        if (
+            not known and not ctx.resilient_parsing
+        ):  # a shell that completes a word asks so
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 
@@ -92,7 +98,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", metavar="", is_eager=True, callback=_print_version, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version",
+            metavar="",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version.",
+        ),
     ] = False,
 ) -> None:
     pass
@@ -112,12 +125,23 @@ _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
 
 
 def _epilog(name: str, examples: Sequence[str]) -> str:
-    shown = "\n\n".join(f"  smsretry {example}".replace("[", r"\[") for example in examples)
-    codes = _OTHER_CODES.get(name, "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C")
+    shown = "\n\n".join(
+        f"  smsretry {example}".replace("[", r"\[") for example in examples
+    )
+    codes = _OTHER_CODES.get(
+        name,
+        "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C",
+    )
     return f"Example:\n\n{shown}\n\nExit codes: {codes}; {_ALWAYS}"
 
 
-def _add(panel: str | None, name: str, command: Callable[..., None], *examples: str, group: typer.Typer = app) -> None:
+def _add(
+    panel: str | None,
+    name: str,
+    command: Callable[..., None],
+    *examples: str,
+    group: typer.Typer = app,
+) -> None:
     group.command(name, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
 
 
@@ -135,7 +159,9 @@ def _add_door(name: str) -> None:
         _add(panel, name, make(forms[name], _answer), *forms[name].EXAMPLES)
         return
     examples = [example for form in forms.values() for example in form.EXAMPLES]
-    group = typer.Typer(cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples))
+    group = typer.Typer(
+        cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples)
+    )
     for word, form in forms.items():
         _add(None, word, make(form, _answer), *form.EXAMPLES, group=group)
     app.add_typer(group, name=name, rich_help_panel=panel, help=help_of(name))
@@ -150,7 +176,10 @@ def _import(order: Form, *, file: str) -> "Answer":
 _FILE: Final = inspect.Parameter(
     "file",
     inspect.Parameter.KEYWORD_ONLY,
-    annotation=Annotated[str, typer.Argument(metavar="FILE", help="The CSV file; - reads standard input.")],
+    annotation=Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="The CSV file; - reads standard input."),
+    ],
 )
 
 for _door in DOORS:
@@ -171,9 +200,31 @@ _add(
 )
 _add(_RUNNING, "demo", running.demo, "demo", "demo --all")
 _add(_RUNNING, "up", running.up, "up --open", "up --port 4300 --rate 60")
-_add(_RUNNING, "migrate", running.migrate, "migrate --db-url postgresql://postgres@127.0.0.1:5432/app")
-_add(_RUNNING, "doctor", running.doctor, "doctor", "doctor --json | jq '.findings[] | select(.ok | not)'")
+_add(
+    _RUNNING,
+    "migrate",
+    running.migrate,
+    "migrate --db-url postgresql://postgres@127.0.0.1:5432/app",
+)
+_add(
+    _RUNNING,
+    "doctor",
+    running.doctor,
+    "doctor",
+    "doctor --json | jq '.findings[] | select(.ok | not)'",
+)
 _add(_RUNNING, "serve", deployments.serve, "serve")
 _add(_RUNNING, "deploy", deployments.deploy, "deploy")
-_add(_RUNNING, "automations", deployments.automations, "automations --notify slack-webhook/operations")
-_add(_RUNNING, "process", running.process, "process --limit 200", "process --json | jq .summary")
+_add(
+    _RUNNING,
+    "automations",
+    deployments.automations,
+    "automations --notify slack-webhook/operations",
+)
+_add(
+    _RUNNING,
+    "process",
+    running.process,
+    "process --limit 200",
+    "process --json | jq .summary",
+)

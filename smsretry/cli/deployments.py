@@ -25,7 +25,10 @@ def deploy() -> None:
 def automations(
     notify: Annotated[
         str | None,
-        typer.Option(metavar="BLOCK", help="A notification block, as <type>/<name>; else the one they have."),
+        typer.Option(
+            metavar="BLOCK",
+            help="A notification block, as <type>/<name>; else the one they have.",
+        ),
     ] = None,
 ) -> None:
     """Install or update the alerts in Prefect. Those that notify need a block, or are left out."""
@@ -46,4 +49,5 @@ def _become(module: str, *arguments: str) -> NoReturn:
             "repository)"
         )
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", f"{_FLOWS}.{module}", *arguments])  # noqa: S606 - no shell is meant
+    command = [sys.executable, "-P", "-m", f"{_FLOWS}.{module}", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is meant

@@ -13,7 +13,14 @@ from pydantic.fields import FieldInfo
 
 from smsretry.cli.parsing import Json, flag, read_line
 from smsretry.cli.printing import print_json, print_text
-from smsretry.desk.actions.form import AT_THE_FOOT, POSITIONAL, Form, Shape, called, in_words
+from smsretry.desk.actions.form import (
+    AT_THE_FOOT,
+    POSITIONAL,
+    Form,
+    Shape,
+    called,
+    in_words,
+)
 from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
@@ -30,7 +37,9 @@ Carry = Callable[..., Answer]
 """Carries a form out."""
 
 
-def make(form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] = ()) -> Callable[..., None]:
+def make(
+    form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] = ()
+) -> Callable[..., None]:
     """A command that fills in a form, carries it out and prints the answer.
 
     Args:
@@ -41,7 +50,11 @@ def make(form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] =
         further = {one.name: given.pop(one.name) for one in more}
         _show(carry_out(fill_form(form, given), **further), as_json=as_json)
 
-    parameters = [*more, *_parameters(form), inspect.Parameter("as_json", _KIND, default=False, annotation=Json)]
+    parameters = [
+        *more,
+        *_parameters(form),
+        inspect.Parameter("as_json", _KIND, default=False, annotation=Json),
+    ]
     command.__signature__ = inspect.Signature(sorted(parameters, key=_is_option))  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}
     command.__doc__ = form.__doc__
@@ -57,9 +70,17 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     Raises:
         typer.BadParameter: what does not fit, in words of the options.
     """
-    values = {name: value for name, value in given.items() if value is not None and value not in ([], ())}
+    values = {
+        name: value
+        for name, value in given.items()
+        if value is not None and value not in ([], ())
+    }
     fields = form.model_fields
-    for name in [name for name, value in values.items() if value == "-" and POSITIONAL in fields[name].metadata]:
+    for name in [
+        name
+        for name, value in values.items()
+        if value == "-" and POSITIONAL in fields[name].metadata
+    ]:
         values[name] = read_line("-")
     if "dry_run" in fields:
         values["dry_run"] = not values.pop("yes", False)
@@ -68,7 +89,9 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     try:
         return form.at_terminal(**values)
     except ValidationError as error:
-        raise typer.BadParameter(". ".join(in_words(error, partial(_called, form), colon=" "))) from None
+        raise typer.BadParameter(
+            ". ".join(in_words(error, partial(_called, form), colon=" "))
+        ) from None
 
 
 def _show(answer: Answer, *, as_json: bool) -> None:
@@ -84,7 +107,9 @@ def _show(answer: Answer, *, as_json: bool) -> None:
 
 
 def _is_option(parameter: inspect.Parameter) -> bool:
-    return not isinstance(parameter.annotation.__metadata__[0], typer.models.ArgumentInfo)
+    return not isinstance(
+        parameter.annotation.__metadata__[0], typer.models.ArgumentInfo
+    )
 
 
 def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
@@ -93,7 +118,9 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
         positional = POSITIONAL in field.metadata
         if name == "dry_run":
             yes = flag("--yes", "Do it. Without this nothing is changed.")
-            yield inspect.Parameter("yes", _KIND, default=False, annotation=Annotated[bool, yes])
+            yield inspect.Parameter(
+                "yes", _KIND, default=False, annotation=Annotated[bool, yes]
+            )
             continue
         kind = _type_of(field)
         words = _words(name, field)
@@ -102,15 +129,31 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
             shown = _called(form, name)
             info: Any = typer.Argument(metavar=shown, help=words)
         else:
-            info = typer.Option(f"--{called(name)}", metavar=metavar, help=words, show_default=False)
-        default = inspect.Parameter.empty if positional and field.is_required() else False if kind is bool else None
-        annotation: Any = kind if kind is bool or default is inspect.Parameter.empty else kind | None
-        yield inspect.Parameter(name, _KIND, default=default, annotation=Annotated[annotation, info])
+            info = typer.Option(
+                f"--{called(name)}", metavar=metavar, help=words, show_default=False
+            )
+        default = (
+            inspect.Parameter.empty
+            if positional and field.is_required()
+            else False
+            if kind is bool
+            else None
+        )
+        annotation: Any = (
+            kind if kind is bool or default is inspect.Parameter.empty else kind | None
+        )
+        yield inspect.Parameter(
+            name, _KIND, default=default, annotation=Annotated[annotation, info]
+        )
 
 
 def _called(form: type[Form], name: str) -> str:
     """What a field is called on the command line."""
-    return called(name).upper() if POSITIONAL in form.model_fields[name].metadata else f"--{called(name)}"
+    return (
+        called(name).upper()
+        if POSITIONAL in form.model_fields[name].metadata
+        else f"--{called(name)}"
+    )
 
 
 def _words(name: str, field: FieldInfo) -> str:
@@ -128,7 +171,10 @@ def _words(name: str, field: FieldInfo) -> str:
 def _type_of(field: FieldInfo) -> Any:
     """The type that the command line reads; the form checks what it is given."""
     kind: Any = field.annotation
-    for wrapping in ((Union, UnionType), (Annotated,)):  # X | None, and then what is said of X
+    for wrapping in (
+        (Union, UnionType),
+        (Annotated,),
+    ):  # X | None, and then what is said of X
         kind = get_args(kind)[0] if get_origin(kind) in wrapping else kind
     if get_origin(kind) is list:
         return list[str]
@@ -143,7 +189,9 @@ def _metavar(kind: Any, name: str) -> str | None:
     if get_origin(kind) is Literal:
         values = [str(value) for value in get_args(kind)]
         return "|".join(values) if len(values) <= _MOST_CHOICES else "CODE"
-    return "STATE" if get_origin(kind) is list else _METAVARS.get(name) or _METAVARS[kind]
+    return (
+        "STATE" if get_origin(kind) is list else _METAVARS.get(name) or _METAVARS[kind]
+    )
 
 
 def _login_name() -> str:

@@ -34,7 +34,9 @@ _NOTES: Final = {
 class Imported(Done):
     """A whole file's import: what its calls came to, added up. Counts are of numbers, but for lines."""
 
-    notes: tuple[str, ...] = Field(description="The first lines that were left alone, and why.")
+    notes: tuple[str, ...] = Field(
+        description="The first lines that were left alone, and why."
+    )
 
     @property
     def fails(self) -> bool:
@@ -50,7 +52,10 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
     lines, parts, read = _lines_of(file), list[Done](), 0
     found = read_opt_outs(lines)
-    with SupabaseOperators(load(Settings)) as connected, bar("Importing", total=lambda: len(lines)) as moved:
+    with (
+        SupabaseOperators(load(Settings)) as connected,
+        bar("Importing", total=lambda: len(lines)) as moved,
+    ):
         while part := list(islice(found, LINES_OF_A_CALL)):
             read += len(part)
             parts.append(connected.carry_out(order, opt_outs=part))
@@ -58,10 +63,19 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     names = ("recorded", "known", "customers", "cancelled", "unmarked")
     numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
     told = {
-        kind: [words.format(**note) for part in parts for note in part.notes if note["what"] == kind]
+        kind: [
+            words.format(**note)
+            for part in parts
+            for note in part.notes
+            if note["what"] == kind
+        ]
         for kind, words in _NOTES.items()
     }
-    lines_told = {"outlived": len(told["outlived"]), "lines_read": read, "refused": len(told["unreadable"])}
+    lines_told = {
+        "outlived": len(told["outlived"]),
+        "lines_read": read,
+        "refused": len(told["unreadable"]),
+    }
     notes = tuple(line for some in told.values() for line in some[:_MOST_NOTES])
     return Imported(asked=order, notes=notes, **numbers, **lines_told)
 
@@ -71,7 +85,9 @@ def _lines_of(file: str) -> list[str]:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"the file cannot be read: {error.strerror}") from None
-    return content.decode("utf-8-sig", errors="replace").splitlines()  # what is no UTF-8 is no part of a number
+    return content.decode(
+        "utf-8-sig", errors="replace"
+    ).splitlines()  # what is no UTF-8 is no part of a number
 
 
 def read_opt_outs(lines: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -83,7 +99,9 @@ def read_opt_outs(lines: Sequence[str]) -> Iterator[dict[str, object]]:
     delimiter = max(",;\t", key="".join(lines[:1]).count)
     for place, text in enumerate(lines, start=1):
         cells = [cell.strip(' "\r\n') for cell in text.split(delimiter)]
-        is_header = place == 1 and not any(character.isdigit() for character in cells[0])
+        is_header = place == 1 and not any(
+            character.isdigit() for character in cells[0]
+        )
         if any(cells) and not is_header:
             phone, at = _read(*cells)
             yield {"line": place, "phone": phone, "at": at}

@@ -15,7 +15,9 @@ def flag(name: str, words: str) -> Any:
     return typer.Option(name, metavar="", help=words)
 
 
-Json = Annotated[bool, flag("--json", "Print JSON to standard output, and nothing else.")]
+Json = Annotated[
+    bool, flag("--json", "Print JSON to standard output, and nothing else.")
+]
 
 
 def parse_instant(text: str) -> datetime:
@@ -40,10 +42,14 @@ def read_line(argument: str) -> str:
     else:
         lines = [line for line in sys.stdin if line.strip()]
     if len(lines) > 1:
-        raise typer.BadParameter(f"standard input has {len(lines)} lines: give one number at a time. Nothing was done")
+        raise typer.BadParameter(
+            f"standard input has {len(lines)} lines: give one number at a time. Nothing was done"
+        )
     number = "".join(lines).strip()
     if not number:
-        raise typer.BadParameter("no number came from standard input: it must have one line, such as +12125550100")
+        raise typer.BadParameter(
+            "no number came from standard input: it must have one line, such as +12125550100"
+        )
     return number
 
 

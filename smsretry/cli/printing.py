@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TextIO
 
-_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 """Characters that would control a terminal. Names and errors come from the application's rows."""
 
 
@@ -22,7 +24,9 @@ def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
 
     console = Console()
     for line in text.splitlines() or [""]:
-        shown = Text(fold(_UNPRINTABLE.sub("�", line), width=width(), hang=hang), style=style)
+        shown = Text(
+            fold(_UNPRINTABLE.sub("�", line), width=width(), hang=hang), style=style
+        )
         console.print(shown, soft_wrap=True, highlight=False)
 
 
@@ -40,16 +44,23 @@ def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console, at_most = Console(), width()  # once: to ask what the terminal is like takes a millisecond
+    console, at_most = (
+        Console(),
+        width(),
+    )  # once: to ask what the terminal is like takes a millisecond
     for one in verdicts:
-        lines = fold(" " * columns + _UNPRINTABLE.sub("�", one.text), width=at_most, hang=0)
+        lines = fold(
+            " " * columns + _UNPRINTABLE.sub("�", one.text), width=at_most, hang=0
+        )
         shown = Text.assemble((one.word, one.style), lines[len(one.word) :])
         console.print(shown, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON. Nothing else may be printed to standard output."""
-    sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(
+        json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n"
+    )
 
 
 def print_note(text: str, *, word: str = "") -> None:
@@ -59,11 +70,17 @@ def print_note(text: str, *, word: str = "") -> None:
 
     lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
     shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
-    Console(stderr=True).print(Text.assemble((word, "red"), shown[len(word) :]), soft_wrap=True, highlight=False)
+    Console(stderr=True).print(
+        Text.assemble((word, "red"), shown[len(word) :]),
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 @contextmanager
-def bar(words: str, *, total: Callable[[], float | None] = lambda: None) -> Iterator[Callable[..., None]]:
+def bar(
+    words: str, *, total: Callable[[], float | None] = lambda: None
+) -> Iterator[Callable[..., None]]:
     """A bar on standard error, where that is a terminal; elsewhere nothing. Yields what moves it: `rich`'s `update`.
 
     Args:
@@ -76,7 +93,9 @@ def bar(words: str, *, total: Callable[[], float | None] = lambda: None) -> Iter
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as shown:
+    with Progress(
+        console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as shown:
         yield partial(shown.update, shown.add_task(words, total=total()))
 
 

@@ -22,18 +22,39 @@ NEVER: Final = 3
 
 def quiet_hours(
     phone: Annotated[
-        str, typer.Argument(metavar="NUMBER", help="The recipient's number; - reads it from standard input.")
+        str,
+        typer.Argument(
+            metavar="NUMBER",
+            help="The recipient's number; - reads it from standard input.",
+        ),
     ],
-    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The customer's time zone, as stored.")] = None,
-    business_zone: Annotated[str | None, typer.Option(metavar="ZONE", help="The business's time zone.")] = None,
-    business_hours: Annotated[str | None, typer.Option(metavar="HOURS", help="The business's sms_hours.")] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="The customer's time zone, as stored."),
+    ] = None,
+    business_zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="The business's time zone.")
+    ] = None,
+    business_hours: Annotated[
+        str | None, typer.Option(metavar="HOURS", help="The business's sms_hours.")
+    ] = None,
     at: Annotated[
         datetime | None,
-        typer.Option(parser=parse_instant, metavar="WHEN", help="A date or a date and time, UTC unless it says; now."),
+        typer.Option(
+            parser=parse_instant,
+            metavar="WHEN",
+            help="A date or a date and time, UTC unless it says; now.",
+        ),
     ] = None,
-    transactional: Annotated[bool, flag("--transactional", "Not marketing: no state's rule.")] = False,
+    transactional: Annotated[
+        bool, flag("--transactional", "Not marketing: no state's rule.")
+    ] = False,
     rules: Annotated[
-        RuleSet, typer.Option(envvar="SMSRETRY_QUIET_HOURS_RULES", help="The profile: all rules, or 08:00–21:00.")
+        RuleSet,
+        typer.Option(
+            envvar="SMSRETRY_QUIET_HOURS_RULES",
+            help="The profile: all rules, or 08:00–21:00.",
+        ),
     ] = "us_states",
     as_json: Json = False,
 ) -> None:
@@ -61,7 +82,9 @@ def quiet_hours(
     else:
         for line in explain(check, at=moment):
             print_text(line, hang=7)
-    raise typer.Exit(0 if check.can_send else NEVER if check.refused or check.held else CLOSED)
+    raise typer.Exit(
+        0 if check.can_send else NEVER if check.refused or check.held else CLOSED
+    )
 
 
 def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
@@ -69,7 +92,13 @@ def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
 
     return {
         "at": at.isoformat(),
-        "answer": "open" if check.can_send else "refused" if check.refused else "held" if check.held else "closed",
+        "answer": "open"
+        if check.can_send
+        else "refused"
+        if check.refused
+        else "held"
+        if check.held
+        else "closed",
         "why": check.refused or check.held or check.rule,
         "closes_at": check.closes_at.isoformat() if check.closes_at else None,
         "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,
@@ -77,7 +106,12 @@ def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
         "states": {state.name: state.origin for state in check.states},
         "notes": check.notes,
         "rules": [
-            {"id": rule.rule_id, "hours": hours_text(rule.week), "holidays": rule.calendars, "source": rule.source}
+            {
+                "id": rule.rule_id,
+                "hours": hours_text(rule.week),
+                "holidays": rule.calendars,
+                "source": rule.source,
+            }
             for rule in check.window.rules
         ],
         "cap": check.window.cap.cap_text if check.window.cap else None,

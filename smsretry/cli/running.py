@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.parsing import Json, flag
-from smsretry.cli.printing import Verdict, bar, print_json, print_note, print_text, print_verdicts
+from smsretry.cli.printing import (
+    Verdict,
+    bar,
+    print_json,
+    print_note,
+    print_text,
+    print_verdicts,
+)
 from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
@@ -22,7 +29,9 @@ _HERE: Final = Path(".smsretry")
 
 
 def demo(
-    every_row: Annotated[bool, flag("--all", "Show every text, not one of each kind.")] = False,
+    every_row: Annotated[
+        bool, flag("--all", "Show every text, not one of each kind.")
+    ] = False,
 ) -> None:
     """Show the whole system at work: three businesses' texts through the real flow, every outcome, on real parts."""
     from rich.console import Console
@@ -32,17 +41,34 @@ def demo(
     console, started = Console(highlight=False), monotonic()
     commands.demo(every_row=every_row, console=console)
     console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
-    console.print("  smsretry up --open                   the same, live, in Prefect's UI")
-    console.print("  smsretry quiet-hours +12125550161    may a text go there now, by your clock?")
+    console.print(
+        "  smsretry up --open                   the same, live, in Prefect's UI"
+    )
+    console.print(
+        "  smsretry quiet-hours +12125550161    may a text go there now, by your clock?"
+    )
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the embedded stack keeps its data.")] = _HERE,
+    data_dir: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where the embedded stack keeps its data."),
+    ] = _HERE,
     port: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the Prefect UI; 4200 or a free one.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=65535,
+            help="Port of the Prefect UI; 4200 or a free one.",
+        ),
     ] = None,
-    empty: Annotated[bool, flag("--empty", "Neither the demo's texts nor new ones.")] = False,
-    rate: Annotated[float, typer.Option(metavar="N", min=0, max=600, help="New texts a minute.")] = 6,
+    empty: Annotated[
+        bool, flag("--empty", "Neither the demo's texts nor new ones.")
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(metavar="N", min=0, max=600, help="New texts a minute.")
+    ] = 6,
     browse: Annotated[bool, flag("--open", "Open the UI in a browser.")] = False,
 ) -> None:
     """Run everything here until Ctrl-C: the stack, a Prefect server with its UI, the deployments on their schedules."""
@@ -50,18 +76,35 @@ def up(
 
     from smsretry.local import commands
 
-    commands.up(data_dir, port=port, empty=empty, rate=rate, browse=browse, console=Console(highlight=False))
+    commands.up(
+        data_dir,
+        port=port,
+        empty=empty,
+        rate=rate,
+        browse=browse,
+        console=Console(highlight=False),
+    )
 
 
 def migrate(
     db_url: Annotated[
-        str, typer.Option(help="postgresql://owner@host:5432/name", envvar="DATABASE_URL", metavar="URL")
+        str,
+        typer.Option(
+            help="postgresql://owner@host:5432/name",
+            envvar="DATABASE_URL",
+            metavar="URL",
+        ),
     ],
     again: Annotated[
         bool,
-        flag("--again", "Apply the whole schema again; restores what was dropped or changed."),
+        flag(
+            "--again",
+            "Apply the whole schema again; restores what was dropped or changed.",
+        ),
     ] = False,
-    dry_run: Annotated[bool, flag("--dry-run", "Say whether it would go through, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, flag("--dry-run", "Say whether it would go through, and change nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
@@ -73,7 +116,11 @@ def migrate(
 
     with bar("Migrating", total=lambda: len(migrations()) + again + 2) as moved:
         done = apply_migrations(
-            db_url, again=again, dry_run=dry_run, warn=warn, stage=lambda name: moved(description=name, advance=1)
+            db_url,
+            again=again,
+            dry_run=dry_run,
+            warn=warn,
+            stage=lambda name: moved(description=name, advance=1),
         )
     applied = [f"{migration.version}_{migration.name}" for migration in done]
     if as_json:
@@ -89,15 +136,31 @@ def migrate(
 
 def process(
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=MOST_TEXTS, help="How many due texts to take at most.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_TEXTS,
+            help="How many due texts to take at most.",
+        ),
     ] = MOST_TEXTS,
     drain_seconds: Annotated[
         int,
-        typer.Option(metavar="SECONDS", min=0, max=3600, help="How long to wait for what comes due; 0: not at all."),
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            max=3600,
+            help="How long to wait for what comes due; 0: not at all.",
+        ),
     ] = 0,
     stale_minutes: Annotated[
         int,
-        typer.Option(metavar="N", min=1, max=1440, help="Minutes of silence before a worker's texts are taken back."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=1440,
+            help="Minutes of silence before a worker's texts are taken back.",
+        ),
     ] = STALE_MINUTES,
     as_json: Json = False,
 ) -> None:
@@ -114,7 +177,10 @@ def process(
     with services() as connected:
         planned = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with run.stopped_by(signal.SIGINT, signal.SIGTERM), bar("Sending", total=_due) as moved:
+        with (
+            run.stopped_by(signal.SIGINT, signal.SIGTERM),
+            bar("Sending", total=_due) as moved,
+        ):
             items, summary = run_once(
                 run,
                 limit=limit,
@@ -123,7 +189,10 @@ def process(
                 each=lambda: moved(advance=1),
             )
         if planned.stopped_because:  # what waited in the queue went out all the same
-            print_note(f"Scheduled sends were not queued: {planned.stopped_because}", word="warning:")
+            print_note(
+                f"Scheduled sends were not queued: {planned.stopped_because}",
+                word="warning:",
+            )
         if not as_json:
             if planned.sends:
                 print_text(f"scheduled sends: {planned.numbers}")
@@ -133,16 +202,29 @@ def process(
         if not summary.stopped_because:
             deliveries = sync_deliveries(connected)
     if as_json:
-        queued = {"scheduled_sends": planned.sends, "scheduled_sends_stopped": planned.stopped_because}
-        looked = {"deliveries": deliveries.counts, "deliveries_stopped": deliveries.stopped_because}
-        print_json({"run_id": run.id, **queued, "items": items, "summary": summary, **looked})
+        queued = {
+            "scheduled_sends": planned.sends,
+            "scheduled_sends_stopped": planned.stopped_because,
+        }
+        looked = {
+            "deliveries": deliveries.counts,
+            "deliveries_stopped": deliveries.stopped_because,
+        }
+        print_json(
+            {"run_id": run.id, **queued, "items": items, "summary": summary, **looked}
+        )
     elif deliveries.followed or deliveries.stopped_because:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
     held = any(item.fate == "Held" for item in items)
-    stopped = summary.needs_somebody or summary.stopped_because or summary.stopped_senders or planned.stopped_because
+    stopped = (
+        summary.needs_somebody
+        or summary.stopped_because
+        or summary.stopped_senders
+        or planned.stopped_because
+    )
     if held or stopped or deliveries.needs_somebody:
         raise typer.Exit(1)
 
@@ -157,7 +239,11 @@ def _due() -> float | None:
 
 
 def _verdict(item: "ItemResult") -> Verdict:
-    return Verdict(item.fate, f"row {item.retry_id}: {item}", "red" if item.fate in ("Error", "Failed") else "")
+    return Verdict(
+        item.fate,
+        f"row {item.retry_id}: {item}",
+        "red" if item.fate in ("Error", "Failed") else "",
+    )
 
 
 def doctor(as_json: Json = False) -> None:
@@ -169,7 +255,11 @@ def doctor(as_json: Json = False) -> None:
         findings.append(finding)
         if not as_json:
             word, style = (
-                ("bad", "red") if not finding.ok else ("warn", "yellow") if finding.advice else ("ok", "green")
+                ("bad", "red")
+                if not finding.ok
+                else ("warn", "yellow")
+                if finding.advice
+                else ("ok", "green")
             )
             print_verdicts([Verdict(word, str(finding), style)], columns=5)
     bad = sum(not finding.ok for finding in findings)

@@ -33,7 +33,9 @@ def table(name: str) -> list[dict[str, str]]:
     Raises:
         ValueError: a row has more or fewer cells than the header. The message names the file and the line.
     """
-    return parse_table(files(__name__).joinpath(f"{name}.tsv").read_text(encoding="utf-8"), name=name)
+    return parse_table(
+        files(__name__).joinpath(f"{name}.tsv").read_text(encoding="utf-8"), name=name
+    )
 
 
 def parse_table(text: str, *, name: str) -> list[dict[str, str]]:
@@ -42,7 +44,9 @@ def parse_table(text: str, *, name: str) -> list[dict[str, str]]:
     Raises:
         ValueError: as for `table`.
     """
-    header, *lines = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header, *lines = csv.reader(
+        text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE
+    )
     for number, cells in enumerate(lines, start=2):
         if len(cells) != len(header):
             raise ValueError(
@@ -56,13 +60,22 @@ def refused_area_codes() -> dict[str, str]:
     """Codes of +1 that are nobody's phone, and what they are instead, from `npa_refused.tsv`."""
     # The rows of single codes come last and win: 888 is toll-free, the rest of 88X is nobody's yet.
     rows = sorted(table("npa_refused"), key=lambda row: row["npa"].isdecimal())
-    return {"".join(code): row["kind"] for row in rows for code in product(*(_DIGITS.get(d, d) for d in row["npa"]))}
+    return {
+        "".join(code): row["kind"]
+        for row in rows
+        for code in product(*(_DIGITS.get(d, d) for d in row["npa"]))
+    }
 
 
 def retry_minutes() -> tuple[int, ...]:
     """The schedule of retries, from its home: SQL needs it where no Python runs, and cannot ask for it."""
-    home = files("smsretry").joinpath("supabase", "schemas", "policy", "retry_delay.sql")
-    [minutes] = re.findall(r"k_minutes constant integer\[] := array\[([0-9, ]+)];", home.read_text(encoding="utf-8"))
+    home = files("smsretry").joinpath(
+        "supabase", "schemas", "policy", "retry_delay.sql"
+    )
+    [minutes] = re.findall(
+        r"k_minutes constant integer\[] := array\[([0-9, ]+)];",
+        home.read_text(encoding="utf-8"),
+    )
     return tuple(int(each) for each in minutes.split(","))
 
 
@@ -73,7 +86,9 @@ def place_names() -> frozenset[str]:
     `UTC`, `EST` or `Etc/GMT+5` name an offset, not where somebody is, and `EST` has no summer time.
     """
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
-    return frozenset(name for name in names if "/" in name and not name.startswith("Etc/"))
+    return frozenset(
+        name for name in names if "/" in name and not name.startswith("Etc/")
+    )
 
 
 @cache
@@ -99,9 +114,20 @@ def _zone_countries() -> dict[str, frozenset[str]]:
     def read(name: str) -> dict[str, frozenset[str]]:
         lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
         cells = [line.split("\t") for line in lines if not line.startswith("#")]
-        return {zone: frozenset(countries.split(",")) for countries, _, zone, *_ in cells}
+        return {
+            zone: frozenset(countries.split(",")) for countries, _, zone, *_ in cells
+        }
 
     current, shared = read("zone.tab"), read("zone1970.tab")
     # An older name such as US/Eastern is a link to a zone, and lies in one of the countries that share its clock.
-    links = [line.split() for line in folder.joinpath("tzdata.zi").read_text(encoding="utf-8").splitlines()]
-    return {words[2]: shared.get(words[1], frozenset()) for words in links if words[0] == "L"} | current
+    links = [
+        line.split()
+        for line in folder.joinpath("tzdata.zi")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    ]
+    return {
+        words[2]: shared.get(words[1], frozenset())
+        for words in links
+        if words[0] == "L"
+    } | current

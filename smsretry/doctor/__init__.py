@@ -14,7 +14,9 @@ from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
 
 
-def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> Iterator[Finding]:
+def examine(
+    *, now: Callable[[], datetime], environment: Mapping[str, str]
+) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
 
     Args:
@@ -36,6 +38,12 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> I
     if settings:
         parts["Twilio"] = lambda: provider_findings(settings, ahead, now)
     yield from together(parts)
-    yield from clock_findings(ahead, rehearsal=bool(settings and settings.twilio_base_url))
+    yield from clock_findings(
+        ahead, rehearsal=bool(settings and settings.twilio_base_url)
+    )
     for unasked in sorted({"Supabase", "Twilio"} - parts.keys()):
-        yield Finding(subject=unasked, ok=True, advice="was not asked: put the settings right first, then ask again")
+        yield Finding(
+            subject=unasked,
+            ok=True,
+            advice="was not asked: put the settings right first, then ask again",
+        )

@@ -15,7 +15,9 @@ _TOLERANCE: Final = timedelta(seconds=30)
 """A clock that NTP sets is right to a fraction of a second; an answer may be under way for some."""
 
 
-def clock_findings(ahead: Mapping[str, timedelta], *, rehearsal: bool = False) -> Iterator[Finding]:
+def clock_findings(
+    ahead: Mapping[str, timedelta], *, rehearsal: bool = False
+) -> Iterator[Finding]:
     """Each clock that differs from the database's, or one line that they agree.
 
     Args:
@@ -24,14 +26,23 @@ def clock_findings(ahead: Mapping[str, timedelta], *, rehearsal: bool = False) -
     """
     if DATABASE not in ahead:
         return
-    others = {name: at - ahead[DATABASE] for name, at in {_HERE: timedelta(), **ahead}.items() if name != DATABASE}
+    others = {
+        name: at - ahead[DATABASE]
+        for name, at in {_HERE: timedelta(), **ahead}.items()
+        if name != DATABASE
+    }
     for name, off in others.items():
         if abs(off) > _TOLERANCE:
             side = "ahead of" if off > timedelta() else "behind"
             advice = (
-                f"is {span(abs(off).total_seconds())} {side} the database's, by which texts are due and permitted: "
+                f"is {span(abs(off).total_seconds())} {side} the database's, "
+                "by which texts are due and permitted: "
             )
-            set_it = "right for `smsretry up`" if rehearsal else "let NTP set the one that is wrong"
+            set_it = (
+                "right for `smsretry up`"
+                if rehearsal
+                else "let NTP set the one that is wrong"
+            )
             ok = rehearsal or name != PROVIDER
             yield Finding(subject=f"clock of {name}", ok=ok, advice=advice + set_it)
     if not any(abs(off) > _TOLERANCE for off in others.values()):

@@ -20,7 +20,9 @@ def database_findings(
     settings: ReadingSettings, ahead: dict[str, timedelta], now: Callable[[], datetime]
 ) -> Iterator[Finding]:
     """Findings; the connection comes first. A part that cannot be examined hides no other."""
-    limited = {"supabase_timeout_seconds": min(settings.supabase_timeout_seconds, PATIENCE)}
+    limited = {
+        "supabase_timeout_seconds": min(settings.supabase_timeout_seconds, PATIENCE)
+    }
     with SupabaseOperators(settings.model_copy(update=limited)) as database:
 
         def state() -> Iterator[Finding]:
@@ -63,19 +65,31 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
 def _audience(settings: ReadingSettings) -> Iterator[Finding]:
     told = settings.audience.told
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
-    yield Finding(subject=f"whom texts go to: {told or 'texts everybody'}", ok=True, advice=advice if told else None)
+    yield Finding(
+        subject=f"whom texts go to: {told or 'texts everybody'}",
+        ok=True,
+        advice=advice if told else None,
+    )
 
 
 def _state(status: QueueStatus) -> Iterator[Finding]:
     """What needs somebody, as the queue's page has it. The provider is asked about the senders."""
     yield Finding(subject=f"state of the queue: {status.numbers}", ok=True)
-    keeping = {"stopped"} if status.silent_seconds is None else {"stopped", "late"}  # before the first run all is late
+    keeping = (
+        {"stopped"} if status.silent_seconds is None else {"stopped", "late"}
+    )  # before the first run all is late
     for need in status.needs():
         if (line := need.line).part != "sender":
             subject, lever = "".join(map(str, status.say(need))), need.lever
-            advice = str(lever) if lever.form != "sms-doctor" else lever.first or "see what is bad here"
+            advice = (
+                str(lever)
+                if lever.form != "sms-doctor"
+                else lever.first or "see what is bad here"
+            )
             keeps_all = line.part in keeping and line.name != "scheduled"
             yield Finding(subject=subject, ok=not keeps_all, advice=advice)
     for line in status.stopped_states:
-        advice = f"stopped: {line.told}; `smsretry stop {line.name} --lift` lets them go"
+        advice = (
+            f"stopped: {line.told}; `smsretry stop {line.name} --lift` lets them go"
+        )
         yield Finding(subject=f"texts to {line.name}", ok=True, advice=advice)

@@ -26,11 +26,18 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[F
         yield Finding(subject=subject, ok=False, advice=advice)
         return
     # A newer version tells only its year, so assume its last day.
-    age = today - (published if version <= made_with else date(int(version[:4]), 12, 31))
+    age = today - (
+        published if version <= made_with else date(int(version[:4]), 12, 31)
+    )
     old = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
     older = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
     told = older if version < made_with else old if age > MAX_AGE else None
     yield Finding(subject=subject, ok=version >= made_with, advice=told)
-    subject, age = f"quiet-hours tables of {DATA_VERSION}, {max(tables_age(today).days, 0)} days old", tables_age(today)
+    subject, age = (
+        f"quiet-hours tables of {DATA_VERSION}, {max(tables_age(today).days, 0)} days old",
+        tables_age(today),
+    )
     changed = "area codes and laws have changed since: upgrade smsretry, or see smsretry/quiet_hours/README.md"
-    yield Finding(subject=subject, ok=True, advice=changed if age > MAX_TABLES_AGE else None)
+    yield Finding(
+        subject=subject, ok=True, advice=changed if age > MAX_TABLES_AGE else None
+    )

@@ -14,8 +14,18 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectLacks, PrefectSettings
-from smsretry.adapters.prefect.definition import Deployment, Registered, declared, differences
+from smsretry.adapters.prefect.api import (
+    PrefectApi,
+    PrefectError,
+    PrefectLacks,
+    PrefectSettings,
+)
+from smsretry.adapters.prefect.definition import (
+    Deployment,
+    Registered,
+    declared,
+    differences,
+)
 from smsretry.doctor.clocks import PREFECT
 from smsretry.instants import span
 from smsretry.retry.models import Finding
@@ -40,7 +50,10 @@ if "answers" in sys.argv:
 """
 """What each run loads. Server and storage are asked only if the server answers: Prefect would start one of its own."""
 _WAITING: Final[tuple[tuple[dict[str, Any], str], ...]] = (
-    ({"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}}, "cancel in the UI those that hang"),
+    (
+        {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}},
+        "cancel in the UI those that hang",
+    ),
     (
         {"name": {"any_": ["Late", "AwaitingConcurrencySlot"]}},
         "no runner takes them, or a work queue is paused or a concurrency limit reached: see the deployment in the UI",
@@ -54,13 +67,18 @@ _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
 _REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
 
 
-def prefect_findings(ahead: dict[str, timedelta], now: Callable[[], datetime]) -> Iterator[Finding]:
+def prefect_findings(
+    ahead: dict[str, timedelta], now: Callable[[], datetime]
+) -> Iterator[Finding]:
     """Findings, in the order in which to mend them. Reads only."""
     try:
         settings = PrefectSettings()
     except ValidationError:
         yield from _loaded()
-        yield _finding("PREFECT_API_URL", "must be the address of Prefect's API: http://<host>:4200/api")
+        yield _finding(
+            "PREFECT_API_URL",
+            "must be the address of Prefect's API: http://<host>:4200/api",
+        )
         return
     if not settings.prefect_api_url:
         yield from _loaded()
@@ -79,8 +97,12 @@ def prefect_findings(ahead: dict[str, timedelta], now: Callable[[], datetime]) -
         at = api.told_at or now()
         ahead[PREFECT] = at - now()
         try:
-            names = {"deployments": {"name": {"any_": [one.name for one in declared()]}}}
-            registered = TypeAdapter(list[Registered]).validate_python(api.ask("deployments/filter", names))
+            names = {
+                "deployments": {"name": {"any_": [one.name for one in declared()]}}
+            }
+            registered = TypeAdapter(list[Registered]).validate_python(
+                api.ask("deployments/filter", names)
+            )
             for wanted in declared():
                 yield from _deployment(api, wanted, registered, at)
         except PrefectError as error:
@@ -99,19 +121,32 @@ def _loaded(*server: str) -> Iterator[Finding]:
             capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False,
         )  # fmt: skip
         *_, error = _ERROR.split(ended.stderr)
-        lines = [one.partition(" [type=")[0].strip() for one in error.splitlines() if "further information" not in one]
+        lines = [
+            one.partition(" [type=")[0].strip()
+            for one in error.splitlines()
+            if "further information" not in one
+        ]
         told = f"{'; '.join(lines[:3])[:300].rstrip('.')}. `prefect config view` shows what counts"
-        problem = f"cannot be loaded, so no run starts: {told}" if ended.returncode else None
+        problem = (
+            f"cannot be loaded, so no run starts: {told}" if ended.returncode else None
+        )
         if not ended.stdout:
             yield _finding("Prefect's settings", problem)
             return
-        yield Finding(subject="Prefect's settings", ok=True, advice=_odd(*json.loads(ended.stdout.splitlines()[-1])))
+        yield Finding(
+            subject="Prefect's settings",
+            ok=True,
+            advice=_odd(*json.loads(ended.stdout.splitlines()[-1])),
+        )
         if server:
             yield _finding("Prefect's server and result storage", problem)
 
 
 def _odd(url: str | None, *retries: int) -> str | None:
-    told, ours = (urlsplit(one or "").netloc.rpartition("@")[2] for one in (url, os.environ.get("PREFECT_API_URL")))
+    told, ours = (
+        urlsplit(one or "").netloc.rpartition("@")[2]
+        for one in (url, os.environ.get("PREFECT_API_URL"))
+    )
     problems = [
         f"name the server {told}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
         if told and told != ours else "",
@@ -131,11 +166,13 @@ def _deployment(
         return
     unlike = "; ".join(differences(wanted, found))
     yield _finding(
-        f"deployment {wanted.name}", f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None
+        f"deployment {wanted.name}",
+        f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None,
     )
     if env := sorted((found.job_variables or {}).get("env") or {}):
         advice = (
-            f"set {', '.join(env)} for its runs: what is checked here does not count there, and Prefect shows it to all"
+            f"set {', '.join(env)} for its runs: what is checked here does not count there, "
+            "and Prefect shows it to all"
         )
         yield Finding(subject=f"job variables of {wanted.name}", ok=True, advice=advice)
     if wanted.schedules:
@@ -157,48 +194,87 @@ def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
     if pool := found.work_pool_name:
         try:
             there = api.ask(f"work_pools/{quote(pool)}")
-            queue = api.ask(f"work_pools/{quote(pool)}/queues/{quote(found.work_queue_name or 'default')}")
+            queue = api.ask(
+                f"work_pools/{quote(pool)}/queues/{quote(found.work_queue_name or 'default')}"
+            )
         except PrefectLacks:
             return f"the work pool {pool}, or its queue, is gone: `prefect work-pool create --type process {pool}`"
         if there["is_paused"]:
             return f"the work pool {pool} is paused, so nothing runs: `prefect work-pool resume {pool}`"
-        if queue["is_paused"] or 0 in (queue["concurrency_limit"], there["concurrency_limit"]):
+        if queue["is_paused"] or 0 in (
+            queue["concurrency_limit"],
+            there["concurrency_limit"],
+        ):
             return f"the queue {queue['name']} of {pool} is paused, or a concurrency limit of them is 0: see the UI"
         if there.get("status") == "NOT_READY":
             return f"the work pool {pool} has no worker: start `prefect worker start --pool {pool}` under a supervisor"
     if found.last_polled is None:
         return f"none has ever asked for its runs: {_START}"
     silent = at - found.last_polled
-    return f"none has asked for its runs for {span(silent.total_seconds())}: {_START}" if silent > _SILENT else None
+    return (
+        f"none has asked for its runs for {span(silent.total_seconds())}: {_START}"
+        if silent > _SILENT
+        else None
+    )
 
 
-def _last_completed(api: PrefectApi, wanted: Deployment, found: Registered, at: datetime) -> Finding:
+def _last_completed(
+    api: PrefectApi, wanted: Deployment, found: Registered, at: datetime
+) -> Finding:
     """When one last completed; and if that is long ago, what has become of those since."""
     subject = f"last completed run of {wanted.name}"
     completed = _runs(api, found, {"type": {"any_": ["COMPLETED"]}}, limit=1)
-    since = datetime.fromisoformat(completed[0]["end_time"]) if completed else found.created
+    since = (
+        datetime.fromisoformat(completed[0]["end_time"]) if completed else found.created
+    )
     age = max(at - since, timedelta())
-    newest = _runs(api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1)
-    ended = [row["state"] for row in newest if datetime.fromisoformat(row["end_time"]) > since]
-    told = [f"the newest one ended {state['name']}: {state['message']}" for state in ended]
+    newest = _runs(
+        api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1
+    )
+    ended = [
+        row["state"]
+        for row in newest
+        if datetime.fromisoformat(row["end_time"]) > since
+    ]
+    told = [
+        f"the newest one ended {state['name']}: {state['message']}" for state in ended
+    ]
     if age <= max(_NO_RUN, 2 * min(schedule.period for schedule in wanted.schedules)):
         subject += f", {span(age.total_seconds())} ago" if completed else ": none yet"
-        told = told if ended and ended[0]["type"] != "CANCELLED" else []  # a later run does its work
-        return Finding(subject=subject, ok=bool(completed) or not told, advice="".join(told) or None)
+        told = (
+            told if ended and ended[0]["type"] != "CANCELLED" else []
+        )  # a later run does its work
+        return Finding(
+            subject=subject,
+            ok=bool(completed) or not told,
+            advice="".join(told) or None,
+        )
     kept = [
         f"{', '.join(f'{n} {name}' for name, n in waiting.items())}: {what_to_do}"
         for state, what_to_do in _WAITING
-        if (waiting := Counter(row["state"]["name"] for row in _runs(api, found, state)))
+        if (
+            waiting := Counter(row["state"]["name"] for row in _runs(api, found, state))
+        )
     ]
-    advice = f"was {span(age.total_seconds())} ago" if completed else f"never was, in {span(age.total_seconds())}"
+    advice = (
+        f"was {span(age.total_seconds())} ago"
+        if completed
+        else f"never was, in {span(age.total_seconds())}"
+    )
     return _finding(subject, "; ".join([advice, *([*kept, *told] or [_UNMADE])]))
 
 
-def _runs(api: PrefectApi, found: Registered, state: dict[str, Any], limit: int = _PAGE) -> list[dict[str, Any]]:
+def _runs(
+    api: PrefectApi, found: Registered, state: dict[str, Any], limit: int = _PAGE
+) -> list[dict[str, Any]]:
     wanted = {"deployment_id": {"any_": [found.id]}, "state": state}
     if limit == 1:
         wanted["end_time"] = {"is_null_": False}
-    body = {"flow_runs": wanted, "sort": "END_TIME_DESC" if limit == 1 else "ID_DESC", "limit": limit}
+    body = {
+        "flow_runs": wanted,
+        "sort": "END_TIME_DESC" if limit == 1 else "ID_DESC",
+        "limit": limit,
+    }
     rows: list[dict[str, Any]] = api.ask("flow_runs/filter", body)
     return rows
 

@@ -26,8 +26,14 @@ def provider_findings(
     settings: Settings, ahead: dict[str, timedelta], now: Callable[[], datetime]
 ) -> Iterator[Finding]:
     """Findings. If the database cannot be asked for the businesses' senders, that has been said."""
-    fields = ("supabase_timeout_seconds", "twilio_connect_timeout_seconds", "twilio_read_timeout_seconds")
-    settings = settings.model_copy(update={name: min(getattr(settings, name), PATIENCE) for name in fields})
+    fields = (
+        "supabase_timeout_seconds",
+        "twilio_connect_timeout_seconds",
+        "twilio_read_timeout_seconds",
+    )
+    settings = settings.model_copy(
+        update={name: min(getattr(settings, name), PATIENCE) for name in fields}
+    )
     with SupabaseOperators(settings) as operators, provider(settings) as connected:
         yield from connected.check()
         if at := connected.clock():
@@ -48,16 +54,29 @@ def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[F
         try:
             return check(SenderId(one.account, one.sent_by))
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
-            return [Finding(subject="check", ok=False, advice=f"could not be made ({why(error)})")]
+            return [
+                Finding(
+                    subject="check",
+                    ok=False,
+                    advice=f"could not be made ({why(error)})",
+                )
+            ]
 
     fine = len(senders)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for one, found in zip(senders, pool.map(ask, senders), strict=True):
             _, *trouble = in_lines(one.tell())
             wrong = [finding for finding in found if finding.advice]
-            told = [*trouble, *(f"{finding.subject}: {finding.advice}" for finding in wrong)]
+            told = [
+                *trouble,
+                *(f"{finding.subject}: {finding.advice}" for finding in wrong),
+            ]
             if told:
                 ok = all(finding.ok for finding in wrong)
-                yield Finding(subject=one.title, ok=ok, advice="; ".join(line.strip() for line in told))
+                yield Finding(
+                    subject=one.title,
+                    ok=ok,
+                    advice="; ".join(line.strip() for line in told),
+                )
                 fine -= 1
     yield Finding(subject=f"senders ({fine} of {len(senders)} in order)", ok=True)

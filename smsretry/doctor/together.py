@@ -16,7 +16,9 @@ _AROUND: Final = "HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE if one is set"
 """What each connection reads, and nothing else is told of."""
 
 
-def together(parts: Mapping[str, Part], *, seconds: float = SECONDS) -> Iterator[Finding]:
+def together(
+    parts: Mapping[str, Part], *, seconds: float = SECONDS
+) -> Iterator[Finding]:
     """The findings of all parts, in the parts' order, as far as they are known after that time.
 
     Args:
@@ -24,7 +26,9 @@ def together(parts: Mapping[str, Part], *, seconds: float = SECONDS) -> Iterator
         seconds: from now.
     """
     ends = monotonic() + seconds
-    for subject, (thread, found) in {subject: _asked(subject, part) for subject, part in parts.items()}.items():
+    for subject, (thread, found) in {
+        subject: _asked(subject, part) for subject, part in parts.items()
+    }.items():
         thread.join(max(0.01, ends - monotonic()))
         unfinished = thread.is_alive()
         yield from list(found)

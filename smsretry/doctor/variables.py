@@ -14,7 +14,9 @@ _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 """Of the others of Prefect's hundreds of settings smsretry reads none."""
 
 
-def variable_findings(problems: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[Finding]:
+def variable_findings(
+    problems: Mapping[str, str], environment: Mapping[str, str]
+) -> Iterator[Finding]:
     """One finding for each setting that is set or must be, and one for each variable that nobody reads or that means
     something else.
 
@@ -26,8 +28,14 @@ def variable_findings(problems: Mapping[str, str], environment: Mapping[str, str
         if environment.get(variable) or variable in problems:
             problem = problems.get(variable)
             yield Finding(subject=variable, ok=problem is None, advice=problem)
-    unset = [name for name in settings if not (environment.get(name) or name in problems)]
-    told = {name: default for name, default in settings.items() if isinstance(default, str | int | float)}
+    unset = [
+        name for name in settings if not (environment.get(name) or name in problems)
+    ]
+    told = {
+        name: default
+        for name, default in settings.items()
+        if isinstance(default, str | int | float)
+    }
     shown = (f"{name} ({told[name]})" if name in told else name for name in unset)
     yield Finding(subject=f"not set, and need not be: {', '.join(shown)}", ok=True)
     known = [*variables(Settings), *variables(PrefectSettings)]
@@ -35,7 +43,9 @@ def variable_findings(problems: Mapping[str, str], environment: Mapping[str, str
         if name in known:
             yield from _quoted(name, environment[name])
         elif name.upper() not in known and name.upper().startswith(_PREFIXES):
-            yield from _unknown(name, [one for one in known if not environment.get(one)])
+            yield from _unknown(
+                name, [one for one in known if not environment.get(one)]
+            )
     if environment.get("TWILIO_BASE_URL"):
         advice = "texts go to this address, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
@@ -51,15 +61,27 @@ def _unknown(name: str, unset: list[str]) -> Iterator[Finding]:
     if it resembles a setting that is not set.
     """
     if meant := get_close_matches(name.upper(), unset, cutoff=0.8):
-        yield Finding(subject=name, ok=True, advice=f"is no setting of smsretry: did you mean {' or '.join(meant)}?")
+        yield Finding(
+            subject=name,
+            ok=True,
+            advice=f"is no setting of smsretry: did you mean {' or '.join(meant)}?",
+        )
     elif name.upper().startswith("SMSRETRY_"):
-        yield Finding(subject=name, ok=True, advice="is no setting of smsretry, so nothing reads it")
+        yield Finding(
+            subject=name,
+            ok=True,
+            advice="is no setting of smsretry, so nothing reads it",
+        )
 
 
 def _quoted(name: str, value: str) -> Iterator[Finding]:
     """`docker run --env-file` and systemd's files do not take quotation marks away."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        yield Finding(subject=name, ok=False, advice="is in quotation marks, which count as a part of it: remove them")
+        yield Finding(
+            subject=name,
+            ok=False,
+            advice="is in quotation marks, which count as a part of it: remove them",
+        )
 
 
 def _is_private(host: str) -> bool:

@@ -29,13 +29,22 @@ class Business:
     id: UUID = field(default_factory=uuid4)
     own_columns: OwnColumns = field(default_factory=dict, repr=False)
 
-    def open(self, timezone: str | None = ZONE, *, name: str = "Maple Street Dental") -> "Business":
+    def open(
+        self, timezone: str | None = ZONE, *, name: str = "Maple Street Dental"
+    ) -> "Business":
         """Insert the business."""
-        self._insert("businesses", id=self.id, user_id=self.user_id, name=name, timezone=timezone)
+        self._insert(
+            "businesses", id=self.id, user_id=self.user_id, name=name, timezone=timezone
+        )
         return self
 
     def customer(
-        self, *, phone: str | None = PHONE, timezone: str | None = ZONE, consent: str = "opted_in", **more: Any
+        self,
+        *,
+        phone: str | None = PHONE,
+        timezone: str | None = ZONE,
+        consent: str = "opted_in",
+        **more: Any,
     ) -> UUID:
         """Insert a customer, with values of more columns; returns the id."""
         known = {"phone": phone, "timezone": timezone, "sms_consent_status": consent}
@@ -43,25 +52,65 @@ class Business:
 
     def send_log(self, customer_id: UUID, *, body: str | None = BODY) -> UUID:
         """Insert a text that was not sent yet; returns the send log's id."""
-        return self._insert("send_logs", business_id=self.id, customer_id=customer_id, channel="sms", subject=body)
+        return self._insert(
+            "send_logs",
+            business_id=self.id,
+            customer_id=customer_id,
+            channel="sms",
+            subject=body,
+        )
 
     def due_text(
-        self, *, body: str | None = BODY, due: timedelta = timedelta(minutes=-1), attempts: int = 0, **customer: Any
+        self,
+        *,
+        body: str | None = BODY,
+        due: timedelta = timedelta(minutes=-1),
+        attempts: int = 0,
+        **customer: Any,
     ) -> UUID:
         """Insert a customer, a text and its queue row with the original columns only; returns the row's id."""
         customer_id = self.customer(**customer)
-        return self.queue_row(self.send_log(customer_id, body=body), customer_id, due=due, attempts=attempts)
+        return self.queue_row(
+            self.send_log(customer_id, body=body),
+            customer_id,
+            due=due,
+            attempts=attempts,
+        )
 
     def queue_row(
-        self, log_id: UUID, customer_id: UUID, *, due: timedelta = timedelta(minutes=-1), attempts: int = 0
+        self,
+        log_id: UUID,
+        customer_id: UUID,
+        *,
+        due: timedelta = timedelta(minutes=-1),
+        attempts: int = 0,
     ) -> UUID:
         """Insert a queue row as the application does; returns its id."""
-        values = {"send_log_id": log_id, "customer_id": customer_id, "attempt_count": attempts}
-        return self._insert("sms_retry_queue", business_id=self.id, scheduled_for=self.now() + due, **values)
+        values = {
+            "send_log_id": log_id,
+            "customer_id": customer_id,
+            "attempt_count": attempts,
+        }
+        return self._insert(
+            "sms_retry_queue",
+            business_id=self.id,
+            scheduled_for=self.now() + due,
+            **values,
+        )
 
-    def scheduled(self, *, due: timedelta = timedelta(minutes=1), body: str | None = BODY, **customer: Any) -> UUID:
+    def scheduled(
+        self,
+        *,
+        due: timedelta = timedelta(minutes=1),
+        body: str | None = BODY,
+        **customer: Any,
+    ) -> UUID:
         """Insert a customer and a scheduled send to it, as the application does; returns its id."""
-        values = {"customer_id": self.customer(**customer), "body": body, "scheduled_for": self.now() + due}
+        values = {
+            "customer_id": self.customer(**customer),
+            "body": body,
+            "scheduled_for": self.now() + due,
+        }
         return self._insert("scheduled_sends", business_id=self.id, **values)
 
     def scheduled_send(self, scheduled_id: UUID) -> dict[str, Any]:
@@ -70,7 +119,9 @@ class Business:
 
     def text_of(self, scheduled_id: UUID) -> dict[str, Any]:
         """The queue row of a scheduled send."""
-        return self._one("select * from sms_retry_queue where send_log_id = %s", scheduled_id)
+        return self._one(
+            "select * from sms_retry_queue where send_log_id = %s", scheduled_id
+        )
 
     def row(self, row_id: UUID) -> dict[str, Any]:
         """The queue row."""
@@ -79,20 +130,25 @@ class Business:
     def log_of(self, row_id: UUID) -> dict[str, Any]:
         """The send log of a queue row."""
         return self._one(
-            "select l.* from send_logs l join sms_retry_queue q on q.send_log_id = l.id where q.id = %s", row_id
+            "select l.* from send_logs l join sms_retry_queue q on q.send_log_id = l.id where q.id = %s",
+            row_id,
         )
 
     def attempts_of(self, row_id: UUID) -> list[dict[str, Any]]:
         """The attempts of a queue row, in order."""
         return self.connection.execute(
-            "select * from sms_send_attempts where retry_id = %s order by begun_at", [row_id]
+            "select * from sms_send_attempts where retry_id = %s order by begun_at",
+            [row_id],
         ).fetchall()
 
     def _insert(self, table: str, **values: Any) -> UUID:
         own = self.own_columns.get(table, {})
         row: dict[str, Any] = {
             "id": uuid4(),
-            **{column: value() if callable(value) else value for column, value in own.items()},
+            **{
+                column: value() if callable(value) else value
+                for column, value in own.items()
+            },
             **values,
         }
         statement = sql.SQL("insert into {} ({}) values ({})").format(

@@ -26,12 +26,22 @@ def demo(*, every_row: bool, console: Console) -> None:
         run_demo(every_row=every_row, console=console)
 
 
-def up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
+def up(
+    data_dir: Path,
+    *,
+    port: int | None,
+    empty: bool,
+    rate: float,
+    browse: bool,
+    console: Console,
+) -> None:
     """`smsretry up`. Raises SmsRetryError; SystemExit after a signal."""
     with _needing_the_extra():
         from smsretry.local.up import run_up
     with _ended_in_order(console, codes={signal.SIGTERM: 0}):
-        run_up(data_dir, port=port, empty=empty, rate=rate, browse=browse, console=console)
+        run_up(
+            data_dir, port=port, empty=empty, rate=rate, browse=browse, console=console
+        )
 
 
 @contextmanager
@@ -48,7 +58,9 @@ def _needing_the_extra() -> Iterator[None]:
 
 
 @contextmanager
-def _ended_in_order(console: Console, codes: dict[signal.Signals, int] | None = None) -> Iterator[None]:
+def _ended_in_order(
+    console: Console, codes: dict[signal.Signals, int] | None = None
+) -> Iterator[None]:
     note()
     try:
         yield
@@ -57,7 +69,9 @@ def _ended_in_order(console: Console, codes: dict[signal.Signals, int] | None = 
             place = f"{error.filename}: " if error.filename else ""
             raise LocalStackError(f"{place}{error.strerror or error}") from error
     except (KeyboardInterrupt, Exception):
-        if noted() is None:  # else it is the end that was asked for: Ctrl-C also reaches what we run, such as initdb
+        if (
+            noted() is None
+        ):  # else it is the end that was asked for: Ctrl-C also reaches what we run, such as initdb
             raise
     if number := noted():
         console.print("Stopped.")

@@ -47,7 +47,9 @@ class PrefectServer:
         port: the UI's and API's port; None takes a free one.
     """
 
-    def __init__(self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None) -> None:
+    def __init__(
+        self, home: Path, postgres: EmbeddedPostgres, *, port: int | None = None
+    ) -> None:
         self._home = home.absolute()
         self._postgres = postgres
         self.port = port or free_port()
@@ -66,7 +68,9 @@ class PrefectServer:
             "PREFECT_HOME": str(self._home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
-            "TMPDIR": str(self._home / "tmp"),  # Prefect's runner makes a directory there and leaves it
+            "TMPDIR": str(
+                self._home / "tmp"
+            ),  # Prefect's runner makes a directory there and leaves it
         }
 
     def __enter__(self) -> Self:
@@ -74,7 +78,9 @@ class PrefectServer:
         self._postgres.create_database(DATABASE)
         try:
             self.start()
-        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+        except (
+            BaseException
+        ):  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
             self.__exit__()
             raise
         return self
@@ -91,8 +97,20 @@ class PrefectServer:
             LocalStackError: the server ended, or did not answer within 90 seconds; names its log.
         """
         refuse_taken(self.port)
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        database = self._postgres.url(DATABASE).replace("postgresql://", "postgresql+asyncpg://")
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        database = self._postgres.url(DATABASE).replace(
+            "postgresql://", "postgresql+asyncpg://"
+        )
         self._process = GuardedProcess(
             command,
             log=self.log,
@@ -110,14 +128,20 @@ class PrefectServer:
                 return
             pause(0.2)
         self._process.stop()
-        raise LocalStackError(f"The Prefect server did not start on port {self.port}. Its log is {self.log}.")
+        raise LocalStackError(
+            f"The Prefect server did not start on port {self.port}. Its log is {self.log}."
+        )
 
     def answers(self) -> bool:
         """Whether what answers is this server: it is the only one that has our home directory."""
         try:
             answer = self._ask("GET", "admin/settings", timeout=2)
             return answer.is_success and answer.json().get("home") == str(self._home)
-        except (httpx.HTTPError, ValueError, AttributeError):  # nothing, or something that is no Prefect server
+        except (
+            httpx.HTTPError,
+            ValueError,
+            AttributeError,
+        ):  # nothing, or something that is no Prefect server
             return False
 
     def serves(self, deployments: set[str], *, since: datetime) -> bool:
@@ -128,10 +152,15 @@ class PrefectServer:
         except (httpx.HTTPError, ValueError):  # it is busy: next time
             return False
         polled = {row["name"]: row["last_polled"] for row in rows}
-        return all((at := polled.get(name)) and datetime.fromisoformat(at) > since for name in deployments)
+        return all(
+            (at := polled.get(name)) and datetime.fromisoformat(at) > since
+            for name in deployments
+        )
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}/api/{path}", verify=trusted(), **options)
+        return httpx.request(
+            method, f"{self.url}/api/{path}", verify=trusted(), **options
+        )
 
     def ended(self) -> bool:
         """Whether it is no longer running."""
@@ -149,6 +178,10 @@ def refuse_taken(port: int) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        what = "is taken by another program" if taken else f"cannot be opened ({error.strerror})"
+        what = (
+            "is taken by another program"
+            if taken
+            else f"cannot be opened ({error.strerror})"
+        )
         advice = "choose another with --port, or leave --port out for a free one."
         raise PortTaken(f"Port {port} {what}: {advice}") from error

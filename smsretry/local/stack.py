@@ -39,7 +39,12 @@ class Stack:
         before_migrations: called with the database's URL when its roles are there and its tables are not.
     """
 
-    def __init__(self, data_dir: Path, *, before_migrations: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        before_migrations: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._before_migrations = before_migrations
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.jwt_secret = secrets.token_urlsafe(32)
@@ -50,7 +55,10 @@ class Stack:
         self._clock: psycopg.Connection[dict[str, Any]] | None = None
         self._exit = ExitStack()
         self.twilio = TwilioStandin(
-            account_sid=self._account_sid, auth_token=self._auth_token, senders={SENDER}, clock=self.now
+            account_sid=self._account_sid,
+            auth_token=self._auth_token,
+            senders={SENDER},
+            clock=self.now,
         )
 
     def __enter__(self) -> Self:
@@ -61,7 +69,10 @@ class Stack:
             self.postgres.create_database(DATABASE)
             self._prepare()
             look()
-            rpc = rpc_app(self.postgres.url(DATABASE, user="authenticator"), jwt_secret=self.jwt_secret)
+            rpc = rpc_app(
+                self.postgres.url(DATABASE, user="authenticator"),
+                jwt_secret=self.jwt_secret,
+            )
             self.rpc_faults: RpcFaults = rpc.state.faults
             self._supabase = starting.enter_context(LocalServer(rpc))
             self._twilio = starting.enter_context(LocalServer(self.twilio.app))
@@ -80,7 +91,9 @@ class Stack:
         """A connection as the database's owner, in autocommit, with rows as dicts."""
         return psycopg.connect(self.database_url, autocommit=True, row_factory=dict_row)
 
-    def key(self, role: Role | Literal["smsretry_reader"], *, sub: str | None = None) -> str:
+    def key(
+        self, role: Role | Literal["smsretry_reader"], *, sub: str | None = None
+    ) -> str:
         """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them, or the reader's token."""
         return api_key(role, jwt_secret=self.jwt_secret, sub=sub)
 
@@ -108,7 +121,10 @@ class Stack:
         given = {**self.environment(), **(more or {})}
         # A setting that is named SMSRETRY_… has another name as a field.
         return _StackSettings.model_validate(
-            {name if name.startswith("SMSRETRY_") else name.lower(): value for name, value in given.items()}
+            {
+                name if name.startswith("SMSRETRY_") else name.lower(): value
+                for name, value in given.items()
+            }
         )
 
     def now(self) -> datetime:
@@ -142,7 +158,10 @@ class Stack:
     def is_empty(self) -> bool:
         """Whether no text was ever queued."""
         with self.connect() as connection:
-            return connection.execute("select 1 from sms_retry_queue limit 1").fetchone() is None
+            return (
+                connection.execute("select 1 from sms_retry_queue limit 1").fetchone()
+                is None
+            )
 
     def _tell_clock(self) -> None:
         """Over a connection that is kept: to make one takes ten times as long, and tests set the clock often."""
@@ -161,7 +180,9 @@ class Stack:
             self._before_migrations(self.database_url)
             migrate(self.database_url)
             connection.execute(_sql("movable_clock.sql"))
-            row = connection.execute("select shift from smsretry_local.clock").fetchone()
+            row = connection.execute(
+                "select shift from smsretry_local.clock"
+            ).fetchone()
             self._shift = row["shift"] if row else timedelta(0)
 
 

@@ -34,7 +34,15 @@ _SERVED_SECONDS: Final = 60
 """A runner takes about five seconds. After so long `up` goes on without it."""
 
 
-def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse: bool, console: Console) -> None:
+def run_up(
+    data_dir: Path,
+    *,
+    port: int | None,
+    empty: bool,
+    rate: float,
+    browse: bool,
+    console: Console,
+) -> None:
     """Start all, print where to look, and stay until interrupted.
 
     Args:
@@ -70,10 +78,19 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
             _until_served(server, runner)
         environment = directory / "env"
         running.callback(environment.unlink, missing_ok=True)
-        _write(environment, {"PREFECT_API_URL": f"{server.url}/api", "DATABASE_URL": stack.database_url}, stack)
+        _write(
+            environment,
+            {
+                "PREFECT_API_URL": f"{server.url}/api",
+                "DATABASE_URL": stack.database_url,
+            },
+            stack,
+        )
         stream = Stream(stack, rate=0 if empty else rate)
         _tell(stack, server, runner, environment, console, empty=empty)
-        console.print(f"New texts     {stream}\n\nCtrl-C stops everything.", soft_wrap=True)
+        console.print(
+            f"New texts     {stream}\n\nCtrl-C stops everything.", soft_wrap=True
+        )
         if browse and not webbrowser.open(server.url):
             console.print("No browser could be opened here.")
         _stay(stack, server, runner, stream)
@@ -81,16 +98,26 @@ def run_up(data_dir: Path, *, port: int | None, empty: bool, rate: float, browse
 
 def _of_a_stack(directory: Path) -> Path:
     """A mistyped name costs nobody a folder. Raises LocalStackError: it is somebody else's."""
-    if directory.exists() and any(directory.iterdir()) and not (directory / "postgres" / LOCK).exists():
-        raise LocalStackError(f"{directory} holds other things than a stack's data: give another --data-dir.")
+    if (
+        directory.exists()
+        and any(directory.iterdir())
+        and not (directory / "postgres" / LOCK).exists()
+    ):
+        raise LocalStackError(
+            f"{directory} holds other things than a stack's data: give another --data-dir."
+        )
     return directory
 
 
-def _start_server(home: Path, stack: Stack, port: int | None, running: ExitStack) -> PrefectServer:
+def _start_server(
+    home: Path, stack: Stack, port: int | None, running: ExitStack
+) -> PrefectServer:
     """On that port; without one, on Prefect's usual one or, when another program has it or is faster, on a free one."""
     if port is None:
         with contextlib.suppress(PortTaken):
-            return running.enter_context(PrefectServer(home, stack.postgres, port=_UI_PORT))
+            return running.enter_context(
+                PrefectServer(home, stack.postgres, port=_UI_PORT)
+            )
     return running.enter_context(PrefectServer(home, stack.postgres, port=port))
 
 
@@ -98,7 +125,11 @@ def _until_served(server: PrefectServer, runner: GuardedProcess) -> None:
     """Whoever looks from now on, in the UI or with `doctor`, finds all of them. A runner that ends is told later."""
     names, since = {deployment.name for deployment in declared()}, datetime.now(UTC)
     deadline = time.monotonic() + _SERVED_SECONDS
-    while runner.poll() is None and not server.serves(names, since=since) and time.monotonic() < deadline:
+    while (
+        runner.poll() is None
+        and not server.serves(names, since=since)
+        and time.monotonic() < deadline
+    ):
         pause(0.2)
 
 
@@ -109,13 +140,18 @@ def _enliven(stack: Stack, console: Console, *, empty: bool) -> None:
         console.print("The database was empty: it now holds the demo's texts.")
     elif not is_open(stack):
         move_to_morning(stack)
-        console.print("It was night or a weekend by the stack's clock: it is moved on to the next weekday's morning.")
+        console.print(
+            "It was night or a weekend by the stack's clock: it is moved on to the next weekday's morning."
+        )
 
 
 def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
     """What another terminal needs to reach this stack, for a shell. It holds keys: only this user may read it."""
     settings = stack.environment()
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in {**addresses, **settings}.items()]
+    lines = [
+        f"export {name}={shlex.quote(value)}"
+        for name, value in {**addresses, **settings}.items()
+    ]
     lines += [
         f"unset {name}" for name in sorted(variables(Settings).keys() - settings.keys())
     ]  # another installation's
@@ -125,7 +161,13 @@ def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
 
 
 def _tell(
-    stack: Stack, server: PrefectServer, runner: GuardedProcess, environment: Path, console: Console, *, empty: bool
+    stack: Stack,
+    server: PrefectServer,
+    runner: GuardedProcess,
+    environment: Path,
+    console: Console,
+    *,
+    empty: bool,
 ) -> None:
     seeded = (
         f"Customers     by name in the table customers, such as Zane of {BUSINESS}, whose first text fails",
@@ -145,7 +187,9 @@ def _tell(
         console.print(line, soft_wrap=True)
 
 
-def _stay(stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream) -> None:
+def _stay(
+    stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream
+) -> None:
     while True:
         for ended, what, log in (
             (stack.postgres.ended(), "PostgreSQL", stack.postgres.log),

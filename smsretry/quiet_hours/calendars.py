@@ -28,9 +28,17 @@ def holidays_in(calendar: str, year: int) -> frozenset[date]:
 
     country, _, subdivision = calendar.partition("-")
     # An observed day may lie in the year before or after its holiday: New Year's Day on a Saturday.
-    known = country_holidays(country, subdiv=subdivision or None, years=(year - 1, year, year + 1))
-    ours = {_day(row["day"], year) for row in data.table("holiday_overrides") if row["calendar"] == calendar}
-    return frozenset(day for day in {*known, *ours} if day is not None and day.year == year)
+    known = country_holidays(
+        country, subdiv=subdivision or None, years=(year - 1, year, year + 1)
+    )
+    ours = {
+        _day(row["day"], year)
+        for row in data.table("holiday_overrides")
+        if row["calendar"] == calendar
+    }
+    return frozenset(
+        day for day in {*known, *ours} if day is not None and day.year == year
+    )
 
 
 @cache
@@ -57,7 +65,9 @@ def _day(rule: str, year: int) -> date | None:
             return _juneteenth_in_utah(year)
         case ["monday-after", day]:
             holiday = date.fromisoformat(f"{year}-{day}")
-            return _weekday(_MONDAY, holiday) if holiday.weekday() >= _SATURDAY else None
+            return (
+                _weekday(_MONDAY, holiday) if holiday.weekday() >= _SATURDAY else None
+            )
         case [word] if word.startswith("easter-"):
             return easter(year) - timedelta(days=int(word.removeprefix("easter-")))
         case _:
@@ -67,7 +77,10 @@ def _day(rule: str, year: int) -> date | None:
 def _juneteenth_in_utah(year: int) -> date:
     """The Monday before a 19 June that falls on Tuesday to Friday, or the Monday after a weekend."""
     day = date(year, 6, 19)
-    return _weekday(_MONDAY, day if day.weekday() >= _SATURDAY else day - timedelta(days=day.weekday()))
+    return _weekday(
+        _MONDAY,
+        day if day.weekday() >= _SATURDAY else day - timedelta(days=day.weekday()),
+    )
 
 
 def _weekday(weekday: int, earliest: date) -> date:

@@ -90,7 +90,9 @@ def check_quiet_hours(
             know.
     """
     if at.tzinfo is None:
-        raise ValueError("at must be time zone aware: a naive time does not say on whose clock it was read")
+        raise ValueError(
+            "at must be time zone aware: a naive time does not say on whose clock it was read"
+        )
     found = locate(timezone, phone=phone, fallback=fallback, names=rules == "us_states")
     hours = window_of(
         found.country,
@@ -119,7 +121,11 @@ def check_quiet_hours(
     if change is None:
         held = f"No permitted hour within {HORIZON_DAYS} days: {rule}. Set the customer's timezone, or widen the window"
         return closed(rule=rule, held=held)
-    return closed(rule=rule, can_send=True, closes_at=change) if can_send else closed(rule=rule, next_send_at=change)
+    return (
+        closed(rule=rule, can_send=True, closes_at=change)
+        if can_send
+        else closed(rule=rule, next_send_at=change)
+    )
 
 
 def instant(moment: datetime) -> DateTime:
@@ -130,7 +136,9 @@ def instant(moment: datetime) -> DateTime:
     return pendulum.instance(moment.astimezone(pendulum.UTC))
 
 
-def spread(opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime) -> datetime:
+def spread(
+    opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime
+) -> datetime:
     """When it is this row's turn after an opening. The same id always gets the same turn, never after the closing.
 
     Args:
@@ -145,7 +153,9 @@ def spread(opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime
 
 
 def _stopped(found: Location, state: str) -> str:
-    unknown = next((each.origin for each in found.states if each.name == EVERY_STATE), None)
+    unknown = next(
+        (each.origin for each in found.states if each.name == EVERY_STATE), None
+    )
     perhaps = f", and the number may be from there ({unknown})" if unknown else ""
     return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
 

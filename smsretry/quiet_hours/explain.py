@@ -24,7 +24,11 @@ def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
     for note in check.notes:
         yield f"note   {note}"
     for rule in check.window.rules:
-        closed = f", nothing on the holidays of {' and '.join(rule.calendars)}" if rule.calendars else ""
+        closed = (
+            f", nothing on the holidays of {' and '.join(rule.calendars)}"
+            if rule.calendars
+            else ""
+        )
         yield f"rule   {rule.rule_id}: {hours_text(rule.week)}{closed}; {rule.source}"
     if check.window.cap:
         yield f"cap    {check.window.cap.cap_text}"
@@ -47,4 +51,6 @@ def _answer(check: QuietHoursCheck) -> str:
 def _both(check: QuietHoursCheck, moment: datetime) -> str:
     """A moment on the recipient's clocks, equal readings once, and in UTC."""
     locals_ = [on_clock(moment, data.place(zone.name)) for zone in check.zones]
-    return "; ".join([*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"])
+    return "; ".join(
+        [*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"]
+    )

@@ -16,7 +16,9 @@ Week: TypeAlias = tuple[Day, Day, Day, Day, Day, Day, Day]
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES: Final = 24 * 60
 _NAME: Final = "|".join(DAY_NAMES)
-_ENTRY: Final = rf"(?:({_NAME})(?:-({_NAME}))? )?([0-9]{{2}}:[0-9]{{2}})-([0-9]{{2}}:[0-9]{{2}})"
+_ENTRY: Final = (
+    rf"(?:({_NAME})(?:-({_NAME}))? )?([0-9]{{2}}:[0-9]{{2}})-([0-9]{{2}}:[0-9]{{2}})"
+)
 """Compiled on first use: that takes a millisecond, and few processes read hours."""
 
 
@@ -48,14 +50,18 @@ def parse_week(text: str) -> Week:
             for day in days:
                 spans[day].append(hours)
     except ValueError as error:
-        raise ValueError(f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00") from None
+        raise ValueError(
+            f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00"
+        ) from None
     mon, tue, wed, thu, fri, sat, sun = (_joined(spans[day]) for day in range(7))
     return (mon, tue, wed, thu, fri, sat, sun)
 
 
 def in_common(one: Week, other: Week) -> Week:
     """The hours that belong to both weeks."""
-    mon, tue, wed, thu, fri, sat, sun = (_both(a, b) for a, b in zip(one, other, strict=True))
+    mon, tue, wed, thu, fri, sat, sun = (
+        _both(a, b) for a, b in zip(one, other, strict=True)
+    )
     return (mon, tue, wed, thu, fri, sat, sun)
 
 
@@ -67,7 +73,9 @@ def hours_text(week: Week) -> str:
             runs[-1] = (runs[-1][0], number, day)
         else:
             runs.append((number, number, day))
-    return ", ".join(f"{_run_text(first, last)}{_day_text(day)}" for first, last, day in runs)
+    return ", ".join(
+        f"{_run_text(first, last)}{_day_text(day)}" for first, last, day in runs
+    )
 
 
 def _parse_entry(entry: str) -> tuple[range, tuple[int, int]]:
@@ -112,8 +120,17 @@ def _both(one: Day, other: Day) -> Day:
 def _run_text(first: int, last: int) -> str:
     if (first, last) == (0, 6):
         return ""
-    return f"{DAY_NAMES[first]} " if first == last else f"{DAY_NAMES[first]}–{DAY_NAMES[last]} "
+    return (
+        f"{DAY_NAMES[first]} "
+        if first == last
+        else f"{DAY_NAMES[first]}–{DAY_NAMES[last]} "
+    )
 
 
 def _day_text(day: Day) -> str:
-    return " and ".join(f"{a // 60:02}:{a % 60:02}–{b // 60:02}:{b % 60:02}" for a, b in day) or "closed"
+    return (
+        " and ".join(
+            f"{a // 60:02}:{a % 60:02}–{b // 60:02}:{b % 60:02}" for a, b in day
+        )
+        or "closed"
+    )

@@ -49,7 +49,11 @@ class Location:
 
 
 def locate(
-    timezone: str | None, *, phone: str | None = None, fallback: str | None = None, names: bool = True
+    timezone: str | None,
+    *,
+    phone: str | None = None,
+    fallback: str | None = None,
+    names: bool = True,
 ) -> Location:
     """The zones somebody may be in, and the states whose rules apply to them.
 
@@ -67,11 +71,15 @@ def locate(
     if problem := spelling_problem(phone):
         return Location((), held=problem)
     npa = area_code(phone)
-    return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback, names)
+    return _combine(
+        timezone, of_area_code(npa) if npa else abroad(phone), fallback, names
+    )
 
 
 @lru_cache(maxsize=8192)
-def _combine(timezone: str | None, number: Number | None, fallback: str | None, names: bool) -> Location:
+def _combine(
+    timezone: str | None, number: Number | None, fallback: str | None, names: bool
+) -> Location:
     own, notes = _places(timezone, _CUSTOMER, names)
     business, more_notes = _places(fallback, _BUSINESS, names)
     if number:
@@ -81,8 +89,15 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
     country = number.country if number else None
     states = [Found(state, number.origin) for state in number.states] if number else []
     if own:
-        states += [Found(state, _CUSTOMER) for zone in own for state in _zone_states().get(zone, ())]
-        found, where = [Found(zone, _CUSTOMER) for zone in own], f"{_listed(own)}, {_CUSTOMER}"
+        states += [
+            Found(state, _CUSTOMER)
+            for zone in own
+            for state in _zone_states().get(zone, ())
+        ]
+        found, where = (
+            [Found(zone, _CUSTOMER) for zone in own],
+            f"{_listed(own)}, {_CUSTOMER}",
+        )
         if number and number.is_unknown:
             where += f" ({number.origin})"
     elif number and not number.zones:
@@ -99,25 +114,38 @@ def _combine(timezone: str | None, number: Number | None, fallback: str | None, 
     return Location(tuple(found), tuple(_once(states)), country, where, notes)
 
 
-def _near(number: Number, business: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _near(
+    number: Number, business: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The business's zones where the number's owner may be, and a note on the others.
 
     A country abroad and the business may be so far apart that no hour is ever permitted in both.
     """
     near = tuple(zone for zone in business if number.may_be_from(zone))
     far = tuple(zone for zone in business if zone not in near)
-    return near, (f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",) if far else ()
+    return near, (
+        f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",
+    ) if far else ()
 
 
 def _of_number(number: Number, business: tuple[str, ...]) -> tuple[list[Found], str]:
     """The number's zones and the business's, and both in a few words."""
     found = [Found(zone, number.origin) for zone in number.zones]
     joining = [Found(zone, _BUSINESS) for zone in business if zone not in number.zones]
-    where = f"every US zone ({number.origin})" if number.is_unknown else f"{_listed(number.zones)}, {number.origin}"
-    return found + joining, f"{where}, and {_listed(business)}, {_BUSINESS}" if joining else where
+    where = (
+        f"every US zone ({number.origin})"
+        if number.is_unknown
+        else f"{_listed(number.zones)}, {number.origin}"
+    )
+    return (
+        found + joining,
+        f"{where}, and {_listed(business)}, {_BUSINESS}" if joining else where,
+    )
 
 
-def _places(name: str | None, whose: str, names: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _places(
+    name: str | None, whose: str, names: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The places that a stored zone name stands for, and a note when it is not the name of a place."""
     if name is None or not name.strip():
         return (), ()
@@ -125,18 +153,30 @@ def _places(name: str | None, whose: str, names: bool) -> tuple[tuple[str, ...],
         return (name,), ()
     if names and (zones := _aliases().get(name.strip().casefold())):
         return zones, (f"{whose} {name[:40]!r} is read as {_listed(zones)}",)
-    return (), (f"{whose} {name[:40]!r} names no place: use an IANA name such as America/Chicago",)
+    return (), (
+        f"{whose} {name[:40]!r} names no place: use an IANA name such as America/Chicago",
+    )
 
 
 @cache
 def _aliases() -> dict[str, tuple[str, ...]]:
-    windows = {name.casefold(): (zone,) for name, zone in windows_timezones.items() if zone in data.place_names()}
-    return windows | {row["alias"].casefold(): tuple(row["zones"].split("+")) for row in data.table("zone_aliases")}
+    windows = {
+        name.casefold(): (zone,)
+        for name, zone in windows_timezones.items()
+        if zone in data.place_names()
+    }
+    return windows | {
+        row["alias"].casefold(): tuple(row["zones"].split("+"))
+        for row in data.table("zone_aliases")
+    }
 
 
 @cache
 def _zone_states() -> dict[str, tuple[str, ...]]:
-    return {row["zone"]: tuple(row["states"].split("+")) for row in data.table("zone_states")}
+    return {
+        row["zone"]: tuple(row["states"].split("+"))
+        for row in data.table("zone_states")
+    }
 
 
 def _listed(zones: tuple[str, ...]) -> str:

@@ -9,7 +9,10 @@ from functools import cache
 from typing import Final
 
 import phonenumbers
-from phonenumbers.timezone import time_zones_for_geographical_number, time_zones_for_number
+from phonenumbers.timezone import (
+    time_zones_for_geographical_number,
+    time_zones_for_number,
+)
 
 from smsretry import data
 from smsretry.quiet_hours.rules import EVERY_STATE
@@ -65,23 +68,43 @@ def of_area_code(npa: str) -> Number:
     """
     if known := _area_codes().get(npa):
         return known
-    number = phonenumbers.PhoneNumber(country_code=1, national_number=int(f"{npa}5552345"))
+    number = phonenumbers.PhoneNumber(
+        country_code=1, national_number=int(f"{npa}5552345")
+    )
     zones = time_zones_for_geographical_number(number)
     if len(zones) > _MOST_ZONES or not set(zones) <= data.place_names():
-        return Number("US", 1, US_ZONES, (EVERY_STATE,), f"area code {npa} is in no table")
+        return Number(
+            "US", 1, US_ZONES, (EVERY_STATE,), f"area code {npa} is in no table"
+        )
     region = phonenumbers.region_code_for_number(number)
     us = region in _US_TERRITORIES
-    return Number("US" if us else region or "*", 1, zones, (region,) if us and region else (), f"area code {npa}")
+    return Number(
+        "US" if us else region or "*",
+        1,
+        zones,
+        (region,) if us and region else (),
+        f"area code {npa}",
+    )
 
 
 def abroad(phone: str) -> Number:
     """What a well-formed number outside the North American plan says."""
     number = phonenumbers.parse(phone)
     code = number.country_code or 0
-    country = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(code)
+    country = phonenumbers.region_code_for_number(
+        number
+    ) or phonenumbers.region_code_for_country_code(code)
     ours = (_number_zones().get(phone[:length]) for length in range(len(phone), 1, -1))
-    zones = next((zones for zones in ours if zones), None) or time_zones_for_number(number)
-    return Number(country, code, tuple(zone for zone in zones if zone in data.place_names()), (), f"a +{code} number")
+    zones = next((zones for zones in ours if zones), None) or time_zones_for_number(
+        number
+    )
+    return Number(
+        country,
+        code,
+        tuple(zone for zone in zones if zone in data.place_names()),
+        (),
+        f"a +{code} number",
+    )
 
 
 @cache
@@ -96,10 +119,15 @@ def _area_codes() -> dict[str, Number]:
 def _from_row(row: dict[str, str], zones: str) -> Number:
     country = "US" if row["country"] in _US_TERRITORIES else row["country"]
     states = tuple(row["state_or_province"].split("/")) if country == "US" else ()
-    return Number(country, 1, tuple(zones.split("+")), states, f"area code {row['npa']}")
+    return Number(
+        country, 1, tuple(zones.split("+")), states, f"area code {row['npa']}"
+    )
 
 
 @cache
 def _number_zones() -> dict[str, tuple[str, ...]]:
     """Beginnings of numbers abroad for which `phonenumbers` gives the wrong zones."""
-    return {row["prefix"]: tuple(row["zones"].split("+")) for row in data.table("number_zones")}
+    return {
+        row["prefix"]: tuple(row["zones"].split("+"))
+        for row in data.table("number_zones")
+    }

@@ -22,7 +22,9 @@ HORIZON_DAYS: Final = 8
 """How far ahead to look for an opening. When there is none, a person must decide."""
 
 
-def next_change(at: DateTime, zones: tuple[str, ...], hours: Window) -> tuple[bool, DateTime | None]:
+def next_change(
+    at: DateTime, zones: tuple[str, ...], hours: Window
+) -> tuple[bool, DateTime | None]:
     """Whether the window is open at `at` in every zone, and the first instant after it at which that changes.
 
     The instant is None when nothing changes before the horizon.
@@ -43,7 +45,9 @@ def next_change(at: DateTime, zones: tuple[str, ...], hours: Window) -> tuple[bo
 
 
 @lru_cache(maxsize=4096)
-def _changes(day: Date, zones: tuple[str, ...], hours: Window) -> tuple[tuple[DateTime, bool], ...]:
+def _changes(
+    day: Date, zones: tuple[str, ...], hours: Window
+) -> tuple[tuple[DateTime, bool], ...]:
     """Whether the window is open as a day of UTC begins, and from each instant on that day at which it may change."""
     clocks = [data.place(zone) for zone in zones]
     moment = pendulum.datetime(day.year, day.month, day.day)
@@ -54,7 +58,8 @@ def _changes(day: Date, zones: tuple[str, ...], hours: Window) -> tuple[tuple[Da
         found.append((moment, all(is_open for is_open, _ in looks)))
         moment = min(until for _, until in looks)
         looks = [
-            look if moment < look[1] else _look(moment, clock, hours) for look, clock in zip(looks, clocks, strict=True)
+            look if moment < look[1] else _look(moment, clock, hours)
+            for look, clock in zip(looks, clocks, strict=True)
         ]
     return tuple(found)
 
@@ -65,7 +70,9 @@ def _look(at: DateTime, clock: Timezone, hours: Window) -> tuple[bool, DateTime]
     minute = local.hour * 60 + local.minute
     spans = hours.spans(local.date())
     is_open = any(opens <= minute < closes for opens, closes in spans)
-    boundary = min((edge for span in spans for edge in span if edge > minute), default=DAY_MINUTES)
+    boundary = min(
+        (edge for span in spans for edge in span if edge > minute), default=DAY_MINUTES
+    )
     until = local.start_of("minute").add(minutes=boundary - minute)
     if until.offset != local.offset:
         return is_open, _change_of_clocks(at, until, clock)
@@ -80,4 +87,8 @@ def _change_of_clocks(before: DateTime, after: DateTime, clock: Timezone) -> Dat
     def has_changed(second: int) -> bool:
         return start.add(seconds=second).in_timezone(clock).offset != offset
 
-    return start.add(seconds=bisect_left(range(after.int_timestamp - start.int_timestamp), True, key=has_changed))
+    return start.add(
+        seconds=bisect_left(
+            range(after.int_timestamp - start.int_timestamp), True, key=has_changed
+        )
+    )

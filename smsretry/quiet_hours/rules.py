@@ -34,7 +34,9 @@ class Rule:
         return f"Daily cap: {self.daily_cap} texts in 24 hours to one person ({self.rule_id})"
 
 
-FEDERAL: Final = Rule("federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.1200(c)(1); 16 CFR 310.4(c)")
+FEDERAL: Final = Rule(
+    "federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.1200(c)(1); 16 CFR 310.4(c)"
+)
 
 
 def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
@@ -64,11 +66,16 @@ def strictest(rules: Iterable[Rule], *, rule_id: str, source: str) -> Rule:
         reduce(in_common, (rule.week for rule in rules)),
         source,
         tuple(calendar for rule in rules for calendar in rule.calendars),
-        min((rule.daily_cap for rule in rules if rule.daily_cap is not None), default=None),
+        min(
+            (rule.daily_cap for rule in rules if rule.daily_cap is not None),
+            default=None,
+        ),
     )
 
 
-def _by_key(file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T]) -> dict[str, _T]:
+def _by_key(
+    file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T]
+) -> dict[str, _T]:
     found: dict[str, _T] = {}
     for row in rows:
         place = f"smsretry/data/{file}.tsv, row {row[key]}"
@@ -83,20 +90,31 @@ def _by_key(file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T])
 
 def _state_rule(row: Row) -> Rule | None:
     source = f"{row['statute_citation']} (confidence {row['confidence']})"
-    rule = Rule(row["rule_id"], _week(row), source, _state_calendars(row), _daily_cap(row))
+    rule = Rule(
+        row["rule_id"], _week(row), source, _state_calendars(row), _daily_cap(row)
+    )
     if rule.rule_id:
         return rule
     if (rule.week, rule.calendars, rule.daily_cap) != (FEDERAL.week, (), None):
         example = f"us-{row['state'].lower()}-<section of the statute>"
-        raise ValueError(f"hours, holidays or cap differ from the federal rule: give the row a rule_id, {example}")
+        raise ValueError(
+            f"hours, holidays or cap differ from the federal rule: give the row a rule_id, {example}"
+        )
     return None
 
 
 def _country_rule(row: Row) -> Rule:
     if not row["rule_id"]:
-        raise ValueError("rule_id is empty: give the rule an id, by which records name it")
+        raise ValueError(
+            "rule_id is empty: give the rule an id, by which records name it"
+        )
     source = f"{row['source']} (confidence {row['confidence']})"
-    return Rule(row["rule_id"], _week(row), source, (row["holidays"],) if row["holidays"] else ())
+    return Rule(
+        row["rule_id"],
+        _week(row),
+        source,
+        (row["holidays"],) if row["holidays"] else (),
+    )
 
 
 def _state_calendars(row: Row) -> tuple[str, ...]:
@@ -116,30 +134,40 @@ def _daily_cap(row: Row) -> int | None:
     number = cap.partition(" ")[0]
     if number.isdecimal():
         return int(number)
-    raise ValueError(f"daily_cap is {cap!r}: begin it with the number of texts, or leave it empty")
+    raise ValueError(
+        f"daily_cap is {cap!r}: begin it with the number of texts, or leave it empty"
+    )
 
 
 def _week(row: Row) -> Week:
-    weekday, saturday, sunday = (_day(row, name) for name in ("weekday", "saturday", "sunday"))
+    weekday, saturday, sunday = (
+        _day(row, name) for name in ("weekday", "saturday", "sunday")
+    )
     return (weekday, weekday, weekday, weekday, weekday, saturday, sunday)
 
 
 def _day(row: Row, name: str) -> Day:
     opens, closes = row[f"{name}_start"], row[f"{name}_end"]
     if bool(opens) is not bool(closes):
-        raise ValueError(f"{name}_start and {name}_end must both be given, or both be empty for a closed day")
+        raise ValueError(
+            f"{name}_start and {name}_end must both be given, or both be empty for a closed day"
+        )
     return (span(opens, closes),) if opens else ()
 
 
 _STATES: Final = read_state_rules(data.table("us_quiet_hours"))
 US_STATES: Final = frozenset(_STATES)
 """Two-letter codes of the states, DC and the inhabited territories."""
-STATE_RULES: Final = {state: rule for state, rule in _STATES.items() if rule is not None}
+STATE_RULES: Final = {
+    state: rule for state, rule in _STATES.items() if rule is not None
+}
 """The states that ask for more than the federal rule does."""
 EVERY_STATE: Final = "every US state"
 """Stands for an unknown state: the rules of all states hold."""
 EVERY_STATES_RULES: Final = strictest(
-    STATE_RULES.values(), rule_id=f"{EVERY_STATE}'s rules", source="all rows of smsretry/data/us_quiet_hours.tsv"
+    STATE_RULES.values(),
+    rule_id=f"{EVERY_STATE}'s rules",
+    source="all rows of smsretry/data/us_quiet_hours.tsv",
 )
 COUNTRY_RULES: Final = read_country_rules(data.table("country_windows"))
 ANYWHERE_ELSE: Final = COUNTRY_RULES["*"]

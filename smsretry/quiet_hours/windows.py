@@ -70,7 +70,9 @@ def window_of(
     _known("rules", rules, get_args(RuleSet))
     _known("message_class", message_class, get_args(MessageClass))
     if strange := sorted(stopped_states - US_STATES):
-        raise ValueError(f"stopped_states has {strange[0]!r}: use two letters of a US state or territory, such as LA")
+        raise ValueError(
+            f"stopped_states has {strange[0]!r}: use two letters of a US state or territory, such as LA"
+        )
     applying = [FEDERAL]
     if rules == "us_states" and message_class == "marketing":
         applying += _of_place(country, states)
@@ -79,7 +81,14 @@ def window_of(
     week = reduce(in_common, (rule.week for rule in applying))
     calendars = tuple(calendar for rule in applying for calendar in rule.calendars)
     stops = stopped_states if message_class == "marketing" else frozenset()
-    stopped = next(iter(sorted(stops) if EVERY_STATE in states else [s for s in states if s in stops]), None)
+    stopped = next(
+        iter(
+            sorted(stops)
+            if EVERY_STATE in states
+            else [s for s in states if s in stops]
+        ),
+        None,
+    )
     caps = [rule for rule in applying if rule.daily_cap is not None]
     cap = min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
     return Window(tuple(applying), week, _text(week, applying), calendars, stopped, cap)
@@ -104,4 +113,6 @@ def _known(name: str, word: str, words: tuple[str, ...]) -> None:
 def _text(week: Week, rules: Iterable[Rule]) -> str:
     """The hours, followed by the rules when there are several."""
     ids = [rule.rule_id for rule in rules]
-    return hours_text(week) if len(ids) == 1 else f"{hours_text(week)} ({', '.join(ids)})"
+    return (
+        hours_text(week) if len(ids) == 1 else f"{hours_text(week)} ({', '.join(ids)})"
+    )

@@ -3,13 +3,27 @@
 from datetime import timedelta
 from typing import assert_never
 
-from smsretry.retry.backoff import HELD_LOOK, next_look_delay, next_retry_delay, uncounted_delay
+from smsretry.retry.backoff import (
+    HELD_LOOK,
+    next_look_delay,
+    next_retry_delay,
+    uncounted_delay,
+)
 from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.outcome import (
+    Accepted,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Refusal,
+    Rejected,
+)
 
 
-def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> AfterSend:
+def after_send(
+    claim: Claim, outcome: Outcome, *, first_send: bool = False
+) -> AfterSend:
     """Where the row goes, given what became of the request.
 
     Args:
@@ -21,18 +35,24 @@ def after_send(claim: Claim, outcome: Outcome, *, first_send: bool = False) -> A
         case InDoubt(why):
             return LookAgain(why, "in_doubt", due_in=next_look_delay(0))
         case NotSent(why):
-            return Retry(why, "unreachable", due_in=uncounted_delay(claim.attempt_count))
+            return Retry(
+                why, "unreachable", due_in=uncounted_delay(claim.attempt_count)
+            )
         case Rejected(refusal, retry_after):
             return _after_refusal(claim, refusal, retry_after, first_send)
         case _:
             assert_never(outcome)
 
 
-def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool) -> AfterSend:
+def _after_refusal(
+    claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool
+) -> AfterSend:
     why, why_code, code = refusal.text, refusal.kind, refusal.code
     match refusal.kind:
         case "refused" | "opted_out":
-            return Fail(why, why_code, code, refusal.kind == "opted_out", refusal.phone_status)
+            return Fail(
+                why, why_code, code, refusal.kind == "opted_out", refusal.phone_status
+            )
         case "account_refused":
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
@@ -44,7 +64,13 @@ def _after_refusal(claim: Claim, refusal: Refusal, retry_after: timedelta | None
         case "refused_for_now":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:
-                return Fail(f"Gave up after {attempts} attempts; the last: {why}", "attempts_used_up", code)
-            return Retry(why, why_code, code, due_in=next_retry_delay(attempts), counted=True)
+                return Fail(
+                    f"Gave up after {attempts} attempts; the last: {why}",
+                    "attempts_used_up",
+                    code,
+                )
+            return Retry(
+                why, why_code, code, due_in=next_retry_delay(attempts), counted=True
+            )
         case _:
             assert_never(refusal.kind)

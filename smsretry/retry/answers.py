@@ -21,7 +21,9 @@ class InterruptedRun(Value):
 
     def __str__(self) -> str:
         numbers = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
-        return f"run {self.id} of {on_clock(self.started_at)} was interrupted: {numbers}"
+        return (
+            f"run {self.id} of {on_clock(self.started_at)} was interrupted: {numbers}"
+        )
 
 
 class Recovered(Value):
@@ -70,7 +72,9 @@ class Begun(Value):
     round. ended: the row is finished, and `why` says why.
     """
 
-    answer: Literal["go", "lost", "changed", "closed", "capped", "busy", "spent", "held", "ended"]
+    answer: Literal[
+        "go", "lost", "changed", "closed", "capped", "busy", "spent", "held", "ended"
+    ]
     why: str | None
     decided_at: Instant = Field(description="The database's clock when it answered.")
     reached_at: Instant | None = Field(

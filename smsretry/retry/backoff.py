@@ -5,7 +5,9 @@ from typing import Final
 
 from smsretry import data
 
-RETRY_DELAYS: Final = tuple(timedelta(minutes=minutes) for minutes in data.retry_minutes())
+RETRY_DELAYS: Final = tuple(
+    timedelta(minutes=minutes) for minutes in data.retry_minutes()
+)
 """After the first send, the first retry, the second; the last repeats. `data.retry_minutes` says where they are."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
@@ -27,9 +29,14 @@ def next_retry_delay(attempt_count: int) -> timedelta:
     return nth(RETRY_DELAYS, attempt_count)
 
 
-def uncounted_delay(attempt_count: int, *, retry_after: timedelta | None = None) -> timedelta:
+def uncounted_delay(
+    attempt_count: int, *, retry_after: timedelta | None = None
+) -> timedelta:
     """The delay after a try that made no send, and no less than the provider asks for (up to `MAX_RETRY_AFTER`)."""
-    return max(nth(RETRY_DELAYS, attempt_count), min(retry_after or timedelta(0), MAX_RETRY_AFTER))
+    return max(
+        nth(RETRY_DELAYS, attempt_count),
+        min(retry_after or timedelta(0), MAX_RETRY_AFTER),
+    )
 
 
 def next_look_delay(looks: int) -> timedelta:

@@ -28,14 +28,18 @@ _PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry
 SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
 
-def before_send(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> BeforeSend:
+def before_send(
+    claim: Claim, *, at: datetime, profile: Profile = DEFAULT
+) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
         return Fail(*problem)
     claim = with_expiry(claim, at=at, profile=profile)
     expires_at = claim.expires_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
-        return Cancel(f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired")
+        return Cancel(
+            f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired"
+        )
     if misspelled := spelling_problem(claim.phone or ""):
         return Hold(misspelled, "number_spelling")
     if paused := claim.sender.paused_because:
@@ -76,11 +80,20 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
     except ValueError:
         pass  # the hours cannot be read, so none of them kept it
     begins_at = opening or due
-    return claim if begins_at > at else claim.model_copy(update={"expires_at": begins_at + LIFE})
+    return (
+        claim
+        if begins_at > at
+        else claim.model_copy(update={"expires_at": begins_at + LIFE})
+    )
 
 
 def wait(
-    claim: Claim, since: datetime, why: str, why_code: WhyCode, *, profile: Profile = DEFAULT
+    claim: Claim,
+    since: datetime,
+    why: str,
+    why_code: WhyCode,
+    *,
+    profile: Profile = DEFAULT,
 ) -> Defer | Hold | Cancel:
     """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
     check = _check(claim, since, profile)
@@ -93,7 +106,9 @@ def wait(
         return Defer(why, why_code, until=opening, for_window=True)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
-    until = spread(opening, key=claim.id, over=profile.opening_spread, closes_at=last_call)
+    until = spread(
+        opening, key=claim.id, over=profile.opening_spread, closes_at=last_call
+    )
     return Defer(why, why_code, until=until, for_window=True)
 
 
@@ -104,7 +119,11 @@ def troubled(claim: Claim, why: str, why_code: WhyCode = "database_trouble") -> 
 
 def _due(claim: Claim) -> str:
     """Since when a text was due that ends untouched. To the day only, because equal reasons are counted together."""
-    return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)" if claim.due_since else ""
+    return (
+        f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
+        if claim.due_since
+        else ""
+    )
 
 
 def _still(claim: Claim) -> str:
@@ -114,11 +133,21 @@ def _still(claim: Claim) -> str:
 
 def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
     rule = check.window.cap
-    return Cap(rule.daily_cap, at - CAP_WINDOW, rule.cap_text) if rule and rule.daily_cap else None
+    return (
+        Cap(rule.daily_cap, at - CAP_WINDOW, rule.cap_text)
+        if rule and rule.daily_cap
+        else None
+    )
 
 
 def _hold(check: QuietHoursCheck, why: str) -> Hold:
-    code: WhyCode = "no_time_zone" if not check.zones else "state_stopped" if check.window.stopped else "no_opening"
+    code: WhyCode = (
+        "no_time_zone"
+        if not check.zones
+        else "state_stopped"
+        if check.window.stopped
+        else "no_opening"
+    )
     return Hold(why, code)
 
 
@@ -132,7 +161,9 @@ def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
         rules=profile.quiet_hours_rules,
         message_class=claim.message_class,
         own_window=parse_week(claim.business_hours) if claim.business_hours else None,
-        stopped_states=US_STATES.intersection(claim.stopped_states),  # a stop of no state stops nothing
+        stopped_states=US_STATES.intersection(
+            claim.stopped_states
+        ),  # a stop of no state stops nothing
     )
 
 
@@ -153,7 +184,10 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
         return "Text is empty: the subject of its send log holds no body", "no_body"
     if claim.longest_body and len(body) > claim.longest_body:
         limit = f"longer than {claim.longest_body} characters"
-        return f"Text is {limit}: the subject of its send log holds its body", "body_too_long"
+        return (
+            f"Text is {limit}: the subject of its send log holds its body",
+            "body_too_long",
+        )
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

@@ -25,13 +25,20 @@ LOOKS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 
 """After the first look, the second …; the last repeats."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then will say nothing: some give no receipts at all."""
-RESEND_DELAYS: Final = (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6), timedelta(hours=12))
+RESEND_DELAYS: Final = (
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+    timedelta(hours=12),
+)
 """After a message that did not arrive; the last repeats. A phone that is off, a carrier in trouble and whoever mends a
 sender take their time, a late report of delivery stops the next message, and each message costs."""
 MAY_ARRIVE_LOOK: Final = timedelta(minutes=15)
 """When to look again at a message that may still arrive: it was given up, or another one of its text waits for it."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
-FAILURES: Final[frozenset[DeliveryStatus]] = frozenset({"undelivered", "failed", "canceled"})
+FAILURES: Final[frozenset[DeliveryStatus]] = frozenset(
+    {"undelivered", "failed", "canceled"}
+)
 
 
 class OpenDelivery(Value):
@@ -41,24 +48,43 @@ class OpenDelivery(Value):
     looks: int = Field(description="How often it was looked up: the fence.")
     retry_id: UUID
     business_id: UUID
-    customer_id: UUID | None = Field(description="None: deleted since, like the send log.")
+    customer_id: UUID | None = Field(
+        description="None: deleted since, like the send log."
+    )
     send_log_id: UUID | None
-    sid: str = Field(validation_alias="twilio_sid", description="The provider's id of it.")
+    sid: str = Field(
+        validation_alias="twilio_sid", description="The provider's id of it."
+    )
     account: str | None = Field(
-        None, validation_alias="sent_account", description="That it went out from. None: nobody wrote it down."
+        None,
+        validation_alias="sent_account",
+        description="That it went out from. None: nobody wrote it down.",
     )
     accepted_at: Instant
-    delivery_status: DeliveryStatus | None = Field(description="What was reported last.")
+    delivery_status: DeliveryStatus | None = Field(
+        description="What was reported last."
+    )
     delivery_code: int | None
-    failures: int = Field(description="Messages of the text that did not arrive, including this one.")
-    excused: int = Field(0, description="Others that did not arrive, for trouble of their sender's: not in `failures`.")
+    failures: int = Field(
+        description="Messages of the text that did not arrive, including this one."
+    )
+    excused: int = Field(
+        0,
+        description="Others that did not arrive, for trouble of their sender's: not in `failures`.",
+    )
     attempt_count: int
     max_attempts: int
     expires_at: Instant | None
-    settled: bool = Field(description="Its row did not end with this message, so nothing follows from a failure.")
-    may_have_arrived: bool = Field(description="Another message of the text has arrived, or may still arrive.")
+    settled: bool = Field(
+        description="Its row did not end with this message, so nothing follows from a failure."
+    )
+    may_have_arrived: bool = Field(
+        description="Another message of the text has arrived, or may still arrive."
+    )
     claimed_at: Instant
-    day_turns_at: Instant | None = Field(None, description="When the carriers' day turns over.")
+    day_turns_at: Instant | None = Field(
+        None, description="When the carriers' day turns over."
+    )
 
 
 Silence: TypeAlias = Literal["not kept", "denied", "unanswered"]
@@ -119,7 +145,9 @@ class Close:
 AfterDelivery = LookAgain | Close | Retry | Hold | Fail
 
 
-def after_delivery(message: OpenDelivery, report: Report, *, profile: Profile = DEFAULT) -> AfterDelivery:
+def after_delivery(
+    message: OpenDelivery, report: Report, *, profile: Profile = DEFAULT
+) -> AfterDelivery:
     """What follows from the provider's report on a message.
 
     If the provider no longer keeps the message, an earlier report of failure still holds: the caller passes it on.
@@ -129,19 +157,35 @@ def after_delivery(message: OpenDelivery, report: Report, *, profile: Profile = 
     if report.has_failed and not message.settled:
         return _after_failure(message, report, profile)
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
-        return Close(unknown=not report.has_failed and message.delivery_status not in FAILURES)
+        return Close(
+            unknown=not report.has_failed and message.delivery_status not in FAILURES
+        )
     look_in = nth(LOOKS, max(message.looks - 1, 0))
     if report.has_failed:  # that was acted on before
-        return LookAgain("It did not arrive; a late delivery would still count", "undelivered", due_in=look_in)
+        return LookAgain(
+            "It did not arrive; a late delivery would still count",
+            "undelivered",
+            due_in=look_in,
+        )
     return LookAgain(report.said, "delivery_open", due_in=look_in)
 
 
-def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> AfterDelivery:
-    expired = message.expires_at is not None and message.claimed_at >= message.expires_at
+def _after_failure(
+    message: OpenDelivery, report: Report, profile: Profile
+) -> AfterDelivery:
+    expired = (
+        message.expires_at is not None and message.claimed_at >= message.expires_at
+    )
     if message.may_have_arrived:
         why = "Another message of this text may still arrive"
-        return Close() if expired else LookAgain(why, "delivery_open", due_in=MAY_ARRIVE_LOOK)
-    refusal = report.refusal or Refusal("refused", f"the provider reports it {report.status}, and not why")
+        return (
+            Close()
+            if expired
+            else LookAgain(why, "delivery_open", due_in=MAY_ARRIVE_LOOK)
+        )
+    refusal = report.refusal or Refusal(
+        "refused", f"the provider reports it {report.status}, and not why"
+    )
     why = f"Not delivered: {refusal.text}"
     match refusal.kind:
         case "rate_limited" if refusal.level == "recipient":
@@ -151,26 +195,41 @@ def _after_failure(message: OpenDelivery, report: Report, profile: Profile) -> A
         case "refused_for_now":
             return _after_loss(message, refusal, why, profile)
         case "refused":
-            return Fail(why, "undelivered", refusal.code, phone_status=refusal.phone_status)
+            return Fail(
+                why, "undelivered", refusal.code, phone_status=refusal.phone_status
+            )
         case "opted_out":
             return Fail(why, "opted_out", refusal.code, opted_out=True)
         case _:
             assert_never(refusal.kind)
 
 
-def _after_loss(message: OpenDelivery, refusal: Refusal, why: str, profile: Profile) -> Retry | Fail:
-    if message.failures > profile.delivery_retries or message.attempt_count >= message.max_attempts:
+def _after_loss(
+    message: OpenDelivery, refusal: Refusal, why: str, profile: Profile
+) -> Retry | Fail:
+    if (
+        message.failures > profile.delivery_retries
+        or message.attempt_count >= message.max_attempts
+    ):
         why += f"; sent {message.failures} times" if message.failures > 1 else ""
         return Fail(why, "undelivered", refusal.code)
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
-        return Fail(f"{why}; it expires before it could be sent again", "undelivered", refusal.code)
+        return Fail(
+            f"{why}; it expires before it could be sent again",
+            "undelivered",
+            refusal.code,
+        )
     return Retry(why, "undelivered", refusal.code, due_in=delay, counted=True)
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
     """The message was fine. The text waits and costs nothing; only its end ends it, when it is claimed after that."""
-    left = max(message.expires_at - message.claimed_at, timedelta(0)) if message.expires_at else timedelta.max
+    left = (
+        max(message.expires_at - message.claimed_at, timedelta(0))
+        if message.expires_at
+        else timedelta.max
+    )
     delay = min(nth(RESEND_DELAYS, message.excused), left)
     why, why_code, code = f"Not delivered: {refusal.advice}", refusal.kind, refusal.code
     if refusal.kind == "account_refused":
@@ -180,7 +239,9 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     return Retry(why, why_code, code, due_in=delay)
 
 
-def before_sending_again(claim: Claim, reports: Mapping[str, Report]) -> Arrived | Defer | None:
+def before_sending_again(
+    claim: Claim, reports: Mapping[str, Report]
+) -> Arrived | Defer | None:
     """What follows from the provider's report on each lost message of a text. None: it is sent again.
 
     A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.

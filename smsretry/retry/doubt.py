@@ -38,7 +38,12 @@ def known_evidence(claim: Claim) -> list[AfterLook]:
 
 
 def after_look(
-    claim: Claim, look: Look | None, *, at: datetime, profile: Profile = DEFAULT, denied: str | None = None
+    claim: Claim,
+    look: Look | None,
+    *,
+    at: datetime,
+    profile: Profile = DEFAULT,
+    denied: str | None = None,
 ) -> Iterator[AfterLook]:
     """What the provider's list says of a text in doubt: each message that may be its own, and what to do if none is.
 
@@ -71,7 +76,9 @@ def after_look(
 
 def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made proves no absence. It is made again, and does not count."""
-    return LookAgain(why, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True)
+    return LookAgain(
+        why, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True
+    )
 
 
 def _found(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
@@ -79,7 +86,11 @@ def _found(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
 
 
 def _without_list(claim: Claim, at: datetime) -> AfterLook:
-    why = "The provider's list could not be had" if claim.sent_to else "What was sent is not on record"
+    why = (
+        "The provider's list could not be had"
+        if claim.sent_to
+        else "What was sent is not on record"
+    )
     missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
     if missed or (claim.expires_at and claim.expires_at <= at):
         why = f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}"
@@ -87,13 +98,22 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
     return look_failed(claim, why, "list_unavailable")
 
 
-def _without_evidence(claim: Claim, in_doubt_for: timedelta, profile: Profile) -> AfterLook:
+def _without_evidence(
+    claim: Claim, in_doubt_for: timedelta, profile: Profile
+) -> AfterLook:
     looks = claim.reconcile_count + 1
     # If the clock was set back, it cannot tell how long that is: then the looks decide, each of which waited its time.
     too_soon = timedelta(0) <= in_doubt_for < MIN_QUARANTINE
     if looks < MIN_LOOKS or too_soon:
-        return LookAgain("No evidence yet", "no_evidence", due_in=next_look_delay(looks))
+        return LookAgain(
+            "No evidence yet", "no_evidence", due_in=next_look_delay(looks)
+        )
     if profile.in_doubt == "resend":
-        return Retry("No evidence that it went out", "no_evidence", due_in=timedelta(0), reason=None)
+        return Retry(
+            "No evidence that it went out",
+            "no_evidence",
+            due_in=timedelta(0),
+            reason=None,
+        )
     why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
     return Hold(why, "no_evidence")

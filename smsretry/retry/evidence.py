@@ -62,18 +62,29 @@ def find(look: Look, claim: Claim) -> Found:
 
     If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
     """
-    sent_to = e164(claim.sent_to or "")  # the application's own processor sends to whatever is stored
+    sent_to = e164(
+        claim.sent_to or ""
+    )  # the application's own processor sends to whatever is stored
     ours, ambiguous = list[str](), list[tuple[bool, str]]()
-    for sighting in sorted(look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)):
+    for sighting in sorted(
+        look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)
+    ):
         if sighting.to not in (None, sent_to):
             continue
         words, time = _words(sighting, claim), _time(sighting, claim, look.clock_ahead)
         if words == "ours" and time == "usual" and sighting.to:
             ours.append(sighting.sid)
         # Other words at another time are two strangers, not one changed text.
-        elif words != "another's" and time != "never" and (words != "unlike" or time == "usual"):
+        elif (
+            words != "another's"
+            and time != "never"
+            and (words != "unlike" or time == "usual")
+        ):
             ambiguous.append((words != "ours", sighting.sid))
-    return Found(tuple(ours), tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])))
+    return Found(
+        tuple(ours),
+        tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])),
+    )
 
 
 # When
@@ -91,10 +102,18 @@ def _time(sighting: Sighting, claim: Claim, clock_ahead: timedelta) -> _Time:
     doubted, created = claim.in_doubt_since or claim.claimed_at, sighting.created_at
     opens = (claim.attempt_begun_at or doubted).replace(microsecond=0) - CLOCK_TOLERANCE
     closes = doubted + _LATEST
-    if any(opens + ahead <= created <= closes + ahead for ahead in (timedelta(0), clock_ahead)):
+    if any(
+        opens + ahead <= created <= closes + ahead
+        for ahead in (timedelta(0), clock_ahead)
+    ):
         return "usual"
-    first, last = opens + min(clock_ahead, timedelta(0)), closes + max(clock_ahead, timedelta(0))
-    return "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
+    first, last = (
+        opens + min(clock_ahead, timedelta(0)),
+        closes + max(clock_ahead, timedelta(0)),
+    )
+    return (
+        "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
+    )
 
 
 # Whose words

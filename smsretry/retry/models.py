@@ -11,14 +11,17 @@ from smsretry.instants import Instant, on_clock
 from smsretry.vocabulary import Fate, MessageClass, WhyCode
 
 KnownCode: TypeAlias = Annotated[
-    WhyCode | None, BeforeValidator(lambda code: code if code in get_args(WhyCode) else None)
+    WhyCode | None,
+    BeforeValidator(lambda code: code if code in get_args(WhyCode) else None),
 ]
 """A code as read. One that this version does not know reads as none, so that a newer database stops no worker."""
 
 
 class Value(BaseModel):
     # hide_input: a validation error would quote the row, phone number included.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, hide_input_in_errors=True, extra="ignore", defer_build=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,9 @@ class LostMessage(Value):
     """A message of a claimed text that did not arrive."""
 
     sid: str
-    account: str | None = Field(None, description="That it went out from. None: nobody wrote it down.")
+    account: str | None = Field(
+        None, description="That it went out from. None: nobody wrote it down."
+    )
 
 
 class Claim(Value):
@@ -62,34 +67,56 @@ class Claim(Value):
     send_log_id: UUID | None
     customer_id: UUID | None
     claim_no: int
-    claimed_at: Instant = Field(description="The database's clock when the row was claimed.")
+    claimed_at: Instant = Field(
+        description="The database's clock when the row was claimed."
+    )
     scheduled_for: Instant
     attempt_count: int
     max_attempts: int
-    sender: Annotated[AssignedSender, BeforeValidator(lambda known: known or AssignedSender())] = AssignedSender()
-    stopped_states: tuple[str, ...] = Field((), description="US states to which an operator lets no marketing text go.")
-    attempt_begun_at: Instant | None = Field(description="For a row in doubt: when its attempt began.")
+    sender: Annotated[
+        AssignedSender, BeforeValidator(lambda known: known or AssignedSender())
+    ] = AssignedSender()
+    stopped_states: tuple[str, ...] = Field(
+        (), description="US states to which an operator lets no marketing text go."
+    )
+    attempt_begun_at: Instant | None = Field(
+        description="For a row in doubt: when its attempt began."
+    )
     in_doubt_since: Instant | None
     reconcile_count: int
-    sent_to: str | None = Field(repr=False, description="Likewise the number that it went to.")
+    sent_to: str | None = Field(
+        repr=False, description="Likewise the number that it went to."
+    )
     sent_body: str | None = Field(repr=False, description="Likewise the body.")
-    sent_by: str | None = Field(repr=False, description="Likewise the sender: a messaging service or a number of ours.")
-    sent_account: str | None = Field(None, description="Likewise the account. None: nobody wrote it down.")
+    sent_by: str | None = Field(
+        repr=False,
+        description="Likewise the sender: a messaging service or a number of ours.",
+    )
+    sent_account: str | None = Field(
+        None, description="Likewise the account. None: nobody wrote it down."
+    )
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
         description="Likewise bodies of other sends to that number whose fate is unknown.",
     )
-    known_sid: str | None = Field(description="The provider's id of the text, if its send log has one.")
-    log_says_sent: bool = Field(description="Whether its send log says that it was sent.")
+    known_sid: str | None = Field(
+        description="The provider's id of the text, if its send log has one."
+    )
+    log_says_sent: bool = Field(
+        description="Whether its send log says that it was sent."
+    )
     held: bool = Field(description="It waits for something that a person can fix.")
     why: str | None = Field(description="What it waits for.")
-    expires_at: Instant | None = Field(description="None until the first moment it might have gone out.")
+    expires_at: Instant | None = Field(
+        description="None until the first moment it might have gone out."
+    )
     send_log_found: bool
     customer_found: bool
     body: str | None = Field(repr=False)
     longest_body: int | None = Field(
-        None, description="The most characters it may have; a longer body is cut to one more."
+        None,
+        description="The most characters it may have; a longer body is cut to one more.",
     )
     channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
     phone: str | None = Field(repr=False)
@@ -99,7 +126,9 @@ class Claim(Value):
     )
     timezone: str | None
     business_timezone: str | None
-    business_hours: str | None = Field(description="The business's own hours for texts: `hours.parse_week`.")
+    business_hours: str | None = Field(
+        description="The business's own hours for texts: `hours.parse_week`."
+    )
     message_class: MessageClass
     lost_messages: tuple[LostMessage, ...] = Field((), description="Newest first.")
     due_since: Instant | None = Field(
@@ -140,7 +169,11 @@ class ItemResult(Value):
         return cls(retry_id=claim.id, fate="Error", detail=why)
 
     def __str__(self) -> str:
-        return f"{self.detail} — next at {on_clock(self.next_at)}" if self.next_at else self.detail
+        return (
+            f"{self.detail} — next at {on_clock(self.next_at)}"
+            if self.next_at
+            else self.detail
+        )
 
 
 class Finding(Value):
@@ -161,15 +194,21 @@ class Text(Value):
     sender: SenderId
     to: str = Field(repr=False)
     body: str = Field(repr=False)
-    valid_for: timedelta = Field(description="How long the provider may keep it in its own queue.")
+    valid_for: timedelta = Field(
+        description="How long the provider may keep it in its own queue."
+    )
 
 
 class Sighting(Value):
     """One message in the provider's list, from the sender that was asked about."""
 
     sid: str
-    to: str | None = Field(repr=False, description="None: the list does not tell the whole number.")
-    body: str = Field(repr=False, description="Without words that the provider is known to add.")
+    to: str | None = Field(
+        repr=False, description="None: the list does not tell the whole number."
+    )
+    body: str = Field(
+        repr=False, description="Without words that the provider is known to add."
+    )
     created_at: Instant = Field(description="To the second.")
 
 

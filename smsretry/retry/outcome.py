@@ -11,7 +11,12 @@ from typing import ClassVar, Literal, TypeAlias
 from smsretry.vocabulary import OutcomeName
 
 RefusalKind: TypeAlias = Literal[
-    "refused_for_now", "rate_limited", "day_spent", "refused", "opted_out", "account_refused"
+    "refused_for_now",
+    "rate_limited",
+    "day_spent",
+    "refused",
+    "opted_out",
+    "account_refused",
 ]
 """What a refusal means for the text, and why it waits or has failed: a `WhyCode`.
 
@@ -20,7 +25,9 @@ before its day turns over. refused: never, unchanged. opted_out: never, because 
 nothing is wrong with this text; somebody must mend the account or the sender, or the provider itself.
 """
 
-RefusalLevel: TypeAlias = Literal["account", "carrier", "content", "provider", "recipient", "request"]
+RefusalLevel: TypeAlias = Literal[
+    "account", "carrier", "content", "provider", "recipient", "request"
+]
 """Whom or what a refusal concerns."""
 
 

@@ -57,7 +57,11 @@ class Audience:
     @property
     def told(self) -> str | None:
         """Who alone may be texted, in words for people. None: everybody may."""
-        return None if self.everybody else f"texts {'only who is listed' if self.send_to == 'listed' else 'nobody'}"
+        return (
+            None
+            if self.everybody
+            else f"texts {'only who is listed' if self.send_to == 'listed' else 'nobody'}"
+        )
 
 
 EVERYBODY: Final = Audience(everybody=True)

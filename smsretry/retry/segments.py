@@ -21,8 +21,12 @@ def segments(body: str) -> int:
     A provider that replaces typographic characters by plain ones can only make it fewer.
     """
     if all(character in _BASIC or character in _EXTENSION for character in body):
-        return _pieces([1 + (character in _EXTENSION) for character in body], whole=160, part=153)
-    return _pieces([1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67)
+        return _pieces(
+            [1 + (character in _EXTENSION) for character in body], whole=160, part=153
+        )
+    return _pieces(
+        [1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67
+    )
 
 
 def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:

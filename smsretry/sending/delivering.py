@@ -11,7 +11,14 @@ from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
 from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
-from smsretry.retry.delivery import FAILURES, AfterDelivery, Close, OpenDelivery, Report, after_delivery
+from smsretry.retry.delivery import (
+    FAILURES,
+    AfterDelivery,
+    Close,
+    OpenDelivery,
+    Report,
+    after_delivery,
+)
 from smsretry.sending.ports import Services
 from smsretry.sending.summary import CameTo, DeliverySummary, FollowedUp
 
@@ -35,7 +42,10 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
     An account of which the provider says nothing is left out of the rest of the run. If it says nothing of any, the run
     ends. If the database cannot be asked, it raises nothing and returns what was done before.
     """
-    at_once, main = min(services.concurrency, AT_ONCE), services.sender.default.account or ""
+    at_once, main = (
+        min(services.concurrency, AT_ONCE),
+        services.sender.default.account or "",
+    )
     followed, silent = list[FollowedUp](), Counter[str]()
     in_a_row = unanswered = 0
     nobody_answers = answered = False
@@ -46,7 +56,9 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
             if main in without:
                 without = (*without, "")  # those that name no account
             try:
-                claimed = services.queue.claim_deliveries(min(at_once, limit - len(followed)), without=without)
+                claimed = services.queue.claim_deliveries(
+                    min(at_once, limit - len(followed)), without=without
+                )
             except QueueError as error:
                 stopped_because = str(error)
                 break
@@ -58,7 +70,9 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
                 if look.report.says_nothing:
                     silent[account] += 1
                     in_a_row += 1
-                    unanswered += look.report.status == "unanswered"  # a denial says nothing of other accounts
+                    unanswered += (
+                        look.report.status == "unanswered"
+                    )  # a denial says nothing of other accounts
                 else:
                     del silent[account]
                     in_a_row = unanswered = 0
@@ -71,7 +85,9 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
 
 def _without(silent: Counter[str]) -> tuple[str, ...]:
     """Accounts that are asked about no more."""
-    return tuple(sorted(account for account, looks in silent.items() if looks >= ENOUGH))
+    return tuple(
+        sorted(account for account, looks in silent.items() if looks >= ENOUGH)
+    )
 
 
 def follow(message: OpenDelivery, services: Services) -> FollowedUp:
@@ -84,7 +100,11 @@ def follow(message: OpenDelivery, services: Services) -> FollowedUp:
     why = "" if isinstance(decision, Close) else decision.why
     try:
         answer = services.queue.follow(message, told, decision)
-        came_to = _came_to(message, told, decision) if answer == "applied" else "settled elsewhere"
+        came_to = (
+            _came_to(message, told, decision)
+            if answer == "applied"
+            else "settled elsewhere"
+        )
     except QueueUnreachable as error:  # passing: it is looked up again
         came_to, why = "not asked", str(error)
     except SmsRetryError as error:
@@ -103,7 +123,11 @@ def _came_to(message: OpenDelivery, report: Report, decision: AfterDelivery) -> 
         case LookAgain() if report.status == "not kept":
             return "not at the provider"
         case LookAgain():
-            return "still undelivered" if report.has_failed and message.settled else "on its way"
+            return (
+                "still undelivered"
+                if report.has_failed and message.settled
+                else "on its way"
+            )
         case Hold():
             return "held"
         case Retry():

@@ -95,7 +95,9 @@ def schedule_sms(
     except QueueUnreachable as error:
         trouble = error
     if not trouble.undone:  # under another name it would be another text
-        trouble = QueueUnreachable(f"{trouble} Name it with scheduled_id={scheduled_id}, or it may be planned twice.")
+        trouble = QueueUnreachable(
+            f"{trouble} Name it with scheduled_id={scheduled_id}, or it may be planned twice."
+        )
     raise trouble
 
 
@@ -119,21 +121,33 @@ def send_sms(
         QueueError: the database could not be asked. The message says how far it came: nothing was recorded, or that is
             not known, and the call may be repeated; or the text is in the queue, where the worker sees it through.
     """
-    queued = queue_sms_retry(send_log_id, None, queue=queue, message_class=message_class)
+    queued = queue_sms_retry(
+        send_log_id, None, queue=queue, message_class=message_class
+    )
     if queued.retry_id is None:
-        raise InputError(f"Send log {send_log_id} was already sent: insert a new send log for a new text")
+        raise InputError(
+            f"Send log {send_log_id} was already sent: insert a new send log for a new text"
+        )
     row = queued.retry_id
     if queued.result != "queued":
         return ItemResult(
-            retry_id=row, fate="Deferred", detail=_IN_QUEUE, why_code="already_queued", next_at=queued.due_at
+            retry_id=row,
+            fate="Deferred",
+            detail=_IN_QUEUE,
+            why_code="already_queued",
+            next_at=queued.due_at,
         )
     try:
         claim = queue.claim_one(row)
         if claim is None:
-            return ItemResult(retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost")
+            return ItemResult(
+                retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost"
+            )
         if isinstance(claim, ItemResult):
             return claim
-        return process_sms_retry_item(claim, queue=queue, sender=sender, profile=profile, first_send=True)
+        return process_sms_retry_item(
+            claim, queue=queue, sender=sender, profile=profile, first_send=True
+        )
     except QueueError as error:
         trouble = error
     raise type(trouble)(

@@ -30,7 +30,14 @@ from smsretry.retry.answers import Begun
 from smsretry.retry.before import troubled
 from smsretry.retry.decision import GiveBack, PutOff
 from smsretry.retry.models import Claim
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.outcome import (
+    Accepted,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Refusal,
+    Rejected,
+)
 from smsretry.retry.segments import segments
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind, WhyCode
@@ -52,7 +59,9 @@ LOOK_UP_SECONDS: Final = 0.5
 _OTHERS_FIRST: Final = "It waits for other texts of its business or sender, and leaves its place to others meanwhile"
 _FAILING: Final = "Texts of this business came to nothing ({}), others go out: one of them is tried each time"
 _REFUSED: Final = "The account is refused, not the text: {}"
-_STOPPED: Final = "Sending does not work: {}. The provider's status page and the network tell more"
+_STOPPED: Final = (
+    "Sending does not work: {}. The provider's status page and the network tell more"
+)
 K = TypeVar("K", bound=Hashable)
 Stop = tuple[StopKind, str]
 ALL_SENDING: Final[Stop] = ("everybody", "")
@@ -157,15 +166,21 @@ class FlowControl:
                 self._in_flight[claim.id] = claim
                 if claim.in_doubt_since is None:
                     self._sender(claim).businesses.add(claim.business_id)
-                    self._trials |= {stop: claim.id for stop in _needs(claim) if stop in batch.stops}
+                    self._trials |= {
+                        stop: claim.id for stop in _needs(claim) if stop in batch.stops
+                    }
             self.tried |= set(self._trials)
 
     def done(self, claim: Claim) -> None:
         """Take note that a row is in its next state."""
         with self._lock:
-            if self._in_flight.get(claim.id) is claim:  # else it was given back, and has been claimed again
+            if (
+                self._in_flight.get(claim.id) is claim
+            ):  # else it was given back, and has been claimed again
                 del self._in_flight[claim.id]
-            self._trials = {stop: text for stop, text in self._trials.items() if text != claim.id}
+            self._trials = {
+                stop: text for stop, text in self._trials.items() if text != claim.id
+            }
             self._lock.notify_all()
 
     def _sender(self, claim: Claim) -> _Sender:
@@ -179,9 +194,20 @@ class FlowControl:
         """Senders and businesses, by id, of which nothing is to be claimed now."""
         with self._lock:
             now, senders = monotonic(), self._senders.values()
-            waiting = {str(one.id) for one in senders if one.id and one.waits_until > now}
-            waiting |= {str(business) for one in senders for business, until in one.slowed.items() if until > now}
-            return waiting | self._full | {subject for _, subject in [*self._trials, *self.stopped] if subject}
+            waiting = {
+                str(one.id) for one in senders if one.id and one.waits_until > now
+            }
+            waiting |= {
+                str(business)
+                for one in senders
+                for business, until in one.slowed.items()
+                if until > now
+            }
+            return (
+                waiting
+                | self._full
+                | {subject for _, subject in [*self._trials, *self.stopped] if subject}
+            )
 
     def wait_for_room(self, at_most: int, until: float) -> bool:
         """Wait until so few rows are in flight that others may be claimed. False: nothing more is to be claimed.
@@ -208,7 +234,9 @@ class FlowControl:
                 if waits_for is None:
                     self._under_way[claim.id] = claim
                     return None
-                if monotonic() > began + (PATIENCE_SECONDS if waits_for else RUN_PATIENCE_SECONDS):
+                if monotonic() > began + (
+                    PATIENCE_SECONDS if waits_for else RUN_PATIENCE_SECONDS
+                ):
                     self._full.add(waits_for)
                     return self._back(claim, _OTHERS_FIRST, "others_first")
                 self._lock.wait(LOOK_UP_SECONDS)
@@ -224,25 +252,41 @@ class FlowControl:
             return self._back(claim, why, "business_trouble")
         if self._database.of[claim.business_id] >= IN_A_ROW:
             return troubled(claim, self.database_trouble or "")
-        if max(sender.waits_until, sender.slowed.get(claim.business_id, 0.0)) > monotonic() + PATIENCE_SECONDS:
+        if (
+            max(sender.waits_until, sender.slowed.get(claim.business_id, 0.0))
+            > monotonic() + PATIENCE_SECONDS
+        ):
             return self._back(claim, "The provider asks to go slower", "rate_limited")
         return None
 
     def _back(self, claim: Claim, why: str, why_code: WhyCode) -> PutOff:
-        return troubled(claim, why, why_code) if self.claims_one_by_one else GiveBack(why, why_code)
+        return (
+            troubled(claim, why, why_code)
+            if self.claims_one_by_one
+            else GiveBack(why, why_code)
+        )
 
     def _waits_for(self, sender: _Sender, claim: Claim) -> str | None:
         """Which business or sender has too many sends under way, by id; '': the run. None: it may begin."""
         business, now = claim.business_id, monotonic()
-        if not self._answered and len(self._under_way) + self._failures.in_a_row >= AT_FIRST:
+        if (
+            not self._answered
+            and len(self._under_way) + self._failures.in_a_row >= AT_FIRST
+        ):
             return ""
         if business not in self._answered:
-            under_way = sum(each.business_id == business for each in self._under_way.values())
+            under_way = sum(
+                each.business_id == business for each in self._under_way.values()
+            )
             if under_way + sender.failures.of[business] >= IN_A_ROW:
                 return str(business)
         if sender.slowed.get(business, 0.0) > now:
             return str(business)
-        return str(sender.id) if sender.waits_until > now or self._under_way_of(sender) >= sender.at_once else None
+        return (
+            str(sender.id)
+            if sender.waits_until > now or self._under_way_of(sender) >= sender.at_once
+            else None
+        )
 
     def _under_way_of(self, sender: _Sender) -> int:
         return sum(claim.sender.id == sender.id for claim in self._under_way.values())
@@ -255,7 +299,9 @@ class FlowControl:
         """
         with self._lock:
             self._ahead = min(self._ahead, monotonic() - begun.decided_at.timestamp())
-            leaves = begun.reached_at.timestamp() + self._ahead if begun.reached_at else 0.0
+            leaves = (
+                begun.reached_at.timestamp() + self._ahead if begun.reached_at else 0.0
+            )
             if per_second := claim.sender.segments_per_second:
                 sender = self._sender(claim)
                 leaves = max(leaves, sender.free_at, monotonic())
@@ -304,7 +350,9 @@ class FlowControl:
         """The provider took it, or refused it for its own sake. Whatever had stopped works again."""
         self._failures.succeeded(sender.id)
         sender.failures.succeeded(claim.business_id)
-        sender.at_once += 1 / sender.at_once  # one more for each full round of texts taken
+        sender.at_once += (
+            1 / sender.at_once
+        )  # one more for each full round of texts taken
         self._answered.add(claim.business_id)
         sender.stopped_because = None
         self._lift(_needs(claim))
@@ -316,8 +364,17 @@ class FlowControl:
                 self.stopped.pop(stop, None)
                 self._news.append((stop, None))
 
-    def _refused(self, sender: _Sender, claim: Claim, refusal: Refusal, retry_after: timedelta | None) -> float | None:
-        if refusal.kind not in ("account_refused", "rate_limited") or refusal.level == "recipient":
+    def _refused(
+        self,
+        sender: _Sender,
+        claim: Claim,
+        refusal: Refusal,
+        retry_after: timedelta | None,
+    ) -> float | None:
+        if (
+            refusal.kind not in ("account_refused", "rate_limited")
+            or refusal.level == "recipient"
+        ):
             self._succeeded(sender, claim)
             return None
         self._failures.succeeded(sender.id)  # the provider is there
@@ -329,8 +386,12 @@ class FlowControl:
                 self._business_failed(sender, claim, refusal.text)
             return None
         now = monotonic()
-        seconds = max(retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS)
-        sender.slowed = {one: until for one, until in sender.slowed.items() if until > now}
+        seconds = max(
+            retry_after.total_seconds() if retry_after else 0.0, SLOWER_SECONDS
+        )
+        sender.slowed = {
+            one: until for one, until in sender.slowed.items() if until > now
+        }
         sender.slowed[claim.business_id] = now + seconds
         if len(sender.slowed) < min(2, len(sender.businesses)):
             return None  # it may be this business's recipients alone
@@ -349,11 +410,15 @@ class FlowControl:
                 self._stop_sender(sender, _STOPPED.format(why))
         self._business_failed(sender, claim, why, counted=True)
 
-    def _business_failed(self, sender: _Sender, claim: Claim, why: str, *, counted: bool = False) -> None:
+    def _business_failed(
+        self, sender: _Sender, claim: Claim, why: str, *, counted: bool = False
+    ) -> None:
         sender.failures.of[claim.business_id] += 0 if counted else 1
         if self._tries(claim, _of_sender(sender)):  # and it does not work yet
             self._stop_sender(sender, _STOPPED.format(why))
-        if sender.failures.of[claim.business_id] >= IN_A_ROW or self._tries(claim, _business(claim)):
+        if sender.failures.of[claim.business_id] >= IN_A_ROW or self._tries(
+            claim, _business(claim)
+        ):
             self._stop(_business(claim), _FAILING.format(why))
 
     def _tries(self, claim: Claim, stop: Stop) -> bool:
@@ -394,7 +459,9 @@ class FlowControl:
         with self._lock:
             self.database_trouble = self.database_trouble or why
             self._database.failed(claim.business_id)
-            if self._database.are_of_all(len({each.business_id for each in self._in_flight.values()})):
+            if self._database.are_of_all(
+                len({each.business_id for each in self._in_flight.values()})
+            ):
                 self.stop(why)
 
     def database_answered(self, claim: Claim, seconds: float) -> None:
@@ -408,7 +475,11 @@ class FlowControl:
     def businesses_of(self, sender: str) -> int:
         """How many businesses had texts to go out from this sender, by its id, in this run."""
         with self._lock:
-            return sum(len(one.businesses) for one in self._senders.values() if str(one.id) == sender)
+            return sum(
+                len(one.businesses)
+                for one in self._senders.values()
+                if str(one.id) == sender
+            )
 
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""

@@ -43,8 +43,12 @@ _TOO_LATE: Final = (
     "It took {:.0f} s to learn that it may go, and by then another worker may have it: the database was slow, or this "
     "process was stopped meanwhile"
 )
-_SLOW: Final = "The provider was slow to say what became of an earlier message of this text"
-_CHANGED: Final = "What the decision was made from has changed: the next run decides anew"
+_SLOW: Final = (
+    "The provider was slow to say what became of an earlier message of this text"
+)
+_CHANGED: Final = (
+    "What the decision was made from has changed: the next run decides anew"
+)
 
 
 def process_sms_retry_item(
@@ -74,13 +78,23 @@ def process_sms_retry_item(
         if claim.in_doubt_since is not None:
             return reconcile(claim, queue=queue, sender=sender, profile=profile)
         claim = before.with_expiry(claim, at=claim.claimed_at, profile=profile)
-        return _Item(claim, queue, sender, flow_control, profile, first_send, run_id).process(claim.claimed_at)
+        return _Item(
+            claim, queue, sender, flow_control, profile, first_send, run_id
+        ).process(claim.claimed_at)
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
-        private = (claim.body, claim.phone, claim.sent_body, claim.sent_to, *claim.other_bodies)
+        private = (
+            claim.body,
+            claim.phone,
+            claim.sent_body,
+            claim.sent_to,
+            *claim.other_bodies,
+        )
         message = describe_unforeseen(error, private=private)
-        is_machines = isinstance(error, OSError | ImportError | MemoryError)  # which somebody can mend
+        is_machines = isinstance(
+            error, OSError | ImportError | MemoryError
+        )  # which somebody can mend
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
         decision = (Hold if is_machines else Fail)(message, "unforeseen")
@@ -118,7 +132,11 @@ class _Item:
             self.flow_control.wait_for_turn(self.claim, answer)
             return self._go(attempt_id, decision.valid_until - answer.decided_at, asked)
         self.flow_control.withdraw(self.claim)
-        return self._not_begun(answer, decision.cap) if isinstance(answer, Begun) else self._put_off(answer)
+        return (
+            self._not_begun(answer, decision.cap)
+            if isinstance(answer, Begun)
+            else self._put_off(answer)
+        )
 
     def _obstacle(self) -> PutOff | None:
         """Why this worker, or its run, does not let it go."""
@@ -138,65 +156,105 @@ class _Item:
 
     def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
         """May the request leave?"""
-        began, lead, first_send = time.monotonic(), self.flow_control.lead, self.first_send
+        began, lead, first_send = (
+            time.monotonic(),
+            self.flow_control.lead,
+            self.first_send,
+        )
         try:
             begun = self.queue.begin(
-                self.claim, attempt_id, decision, first_send=first_send, run_id=self.run_id, lead=lead
+                self.claim,
+                attempt_id,
+                decision,
+                first_send=first_send,
+                run_id=self.run_id,
+                lead=lead,
             )
         except QueueBusy:
             return before.troubled(self.claim, _LOCKED, "customer_locked")
         except QueueError as error:
             self.flow_control.database_failed(self.claim, str(error))
-            return before.troubled(self.claim, str(error))  # changes nothing if the send was begun after all
+            return before.troubled(
+                self.claim, str(error)
+            )  # changes nothing if the send was begun after all
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
     def _lost_messages(self, asked: float) -> PutOff | None:
         """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
         lost = self.claim.lost_messages if self._is_listed else ()
-        reports = {one.sid: self.sender.what_became_of(one.sid, account=one.account) for one in lost}
+        reports = {
+            one.sid: self.sender.what_became_of(one.sid, account=one.account)
+            for one in lost
+        }
         if settled := before_sending_again(self.claim, reports):
             return settled
         too_slow = lost and _stopwatch() - asked > SEND_WITHIN_SECONDS
         return before.troubled(self.claim, _SLOW, "unreachable") if too_slow else None
 
     def _not_begun(self, begun: Begun, cap: Cap | None) -> ItemResult:
-        claim, profile, until = self.claim, self.profile, begun.reached_at or begun.decided_at
+        claim, profile, until = (
+            self.claim,
+            self.profile,
+            begun.reached_at or begun.decided_at,
+        )
         match begun.answer:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
                 free_at, told = until + before.CAP_WINDOW, cap.told if cap else ""
-                return self._put_off(before.wait(claim, free_at, told, "daily_cap", profile=profile))
+                return self._put_off(
+                    before.wait(claim, free_at, told, "daily_cap", profile=profile)
+                )
             case "busy":
                 return self._put_off(Defer(_BUSY, "sender_rate", until=until))
             case "spent":
-                return self._put_off(before.wait(claim, until, before.SPENT, "day_spent", profile=profile))
+                return self._put_off(
+                    before.wait(
+                        claim, until, before.SPENT, "day_spent", profile=profile
+                    )
+                )
             case "changed":
                 return self._put_off(GiveBack(_CHANGED, "data_changed"))
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
             case "held":
                 return Hold(begun.why or "", begun.why_code).result(claim, due_at=until)
-            case "lost" if begun.why:  # in doubt about an earlier send, and looked for at once
-                return LookAgain(begun.why, begun.why_code, due_in=timedelta(0)).result(claim, due_at=until)
+            case "lost" if (
+                begun.why
+            ):  # in doubt about an earlier send, and looked for at once
+                return LookAgain(begun.why, begun.why_code, due_in=timedelta(0)).result(
+                    claim, due_at=until
+                )
             case "go" | "lost":
                 return self._lost
             case _:
                 assert_never(begun.answer)
 
     def _put_off(self, decision: PutOff) -> ItemResult:
-        return decision.result(self.claim) if self.queue.put_off(self.claim, decision) else self._lost
+        return (
+            decision.result(self.claim)
+            if self.queue.put_off(self.claim, decision)
+            else self._lost
+        )
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
-        took = _stopwatch() - asked  # what allowed the send must still be so when the request leaves
+        took = (
+            _stopwatch() - asked
+        )  # what allowed the send must still be so when the request leaves
         if took > SEND_WITHIN_SECONDS:
             self.flow_control.withdraw(self.claim)
             why = _TOO_LATE.format(took)
-            again = Retry(why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None)
+            again = Retry(
+                why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None
+            )
             return self._finish(attempt_id, NotSent(why), again)
         outcome = self._send(attempt_id, valid_for)
-        return self._finish(attempt_id, outcome, after_send(self.claim, outcome, first_send=self.first_send))
+        return self._finish(
+            attempt_id,
+            outcome,
+            after_send(self.claim, outcome, first_send=self.first_send),
+        )
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
@@ -210,21 +268,35 @@ class _Item:
         try:
             outcome = self.sender.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
-            outcome = InDoubt(describe_unforeseen(error, private=(claim.body, claim.phone)))
+            outcome = InDoubt(
+                describe_unforeseen(error, private=(claim.body, claim.phone))
+            )
         if slower := self.flow_control.observe(claim, outcome):
             with suppress(QueueError):  # then the other machines find out by themselves
                 self.queue.slow_down(claim.sender, slower)
         return outcome
 
-    def _finish(self, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> ItemResult:
+    def _finish(
+        self, attempt_id: UUID, outcome: Outcome, decision: AfterSend
+    ) -> ItemResult:
         done = self.queue.finish(self.claim, attempt_id, outcome, decision)
         if not done.applied:
             return self._lost
-        if done.status == "completed" and isinstance(decision, LookAgain):  # a report was faster than giving up
-            return Complete("Reported to the status callback", sid=None, by="callback").result(self.claim)
-        return decision.result(self.claim, due_at=done.scheduled_for if done.status == "pending" else None)
+        if done.status == "completed" and isinstance(
+            decision, LookAgain
+        ):  # a report was faster than giving up
+            return Complete(
+                "Reported to the status callback", sid=None, by="callback"
+            ).result(self.claim)
+        return decision.result(
+            self.claim, due_at=done.scheduled_for if done.status == "pending" else None
+        )
 
 
 def _stopwatch() -> float:
     """Seconds by a clock that goes on while the process or the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return (
+        time.clock_gettime(time.CLOCK_BOOTTIME)
+        if hasattr(time, "CLOCK_BOOTTIME")
+        else time.monotonic()
+    )

@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
-from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.answers import (
+    Begun,
+    Finished,
+    InterruptedRun,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+)
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import Claim, Finding, ItemResult, Look, SenderId, Text
@@ -97,7 +105,9 @@ class RetryQueue(Protocol):
             QueueBusy: another transaction holds the customer locked.
         """
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    def finish(
+        self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
+    ) -> Finished:
         """Record what became of the send, and where the row goes."""
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
@@ -120,7 +130,9 @@ class RetryQueue(Protocol):
     def schedule(self, **text: object) -> Scheduled:
         """Plan a text for a time. `schedule_sms` says what the values mean; `id` is its scheduled id."""
 
-    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
+    def queue_scheduled(
+        self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()
+    ) -> list[ScheduledSend]:
         """Make the texts of scheduled sends whose time comes within `ahead`. Fewer than `limit`: there are no more.
 
         Args:
@@ -129,14 +141,18 @@ class RetryQueue(Protocol):
 
     # What became of accepted texts
 
-    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+    def claim_deliveries(
+        self, limit: int, *, without: Collection[str] = ()
+    ) -> list[OpenDelivery]:
         """Take charge of messages whose delivery is open, business by business in turns.
 
         Args:
             without: accounts whose messages stay as they are. '' is that of the environment, if a message names none.
         """
 
-    def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
+    def follow(
+        self, message: OpenDelivery, report: Report, decision: AfterDelivery
+    ) -> Followed:
         """Keep a report, and act on what was decided from it."""
 
 
@@ -157,7 +173,9 @@ class Sender(Protocol):
     def send(self, text: Text) -> Outcome:
         """Make exactly one request. Whatever happens comes back as an outcome."""
 
-    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
+    def look_up(
+        self, phone: str, *, sender: SenderId, since: datetime, at: datetime
+    ) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had.
 
         Args:

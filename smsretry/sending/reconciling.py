@@ -11,10 +11,14 @@ from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import RetryQueue, Sender
 
-_UNANSWERED: Final = "A send to the same number has no answer yet: what was found may be that one's"
+_UNANSWERED: Final = (
+    "A send to the same number has no answer yet: what was found may be that one's"
+)
 
 
-def reconcile(claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile) -> ItemResult:
+def reconcile(
+    claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile
+) -> ItemResult:
     """Look for evidence of what became of a text in doubt: in the database first, then in the provider's list."""
     for decision in _decisions(claim, sender, profile):
         answer = queue.reconcile(claim, decision)
@@ -42,13 +46,28 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
         return
     look = denied = None
     if claim.sent_to and claim.attempt_begun_at:
-        since, left_from = earliest_creation(claim.attempt_begun_at), _may_have_left_from(claim, sender.default)
-        denied = next(filter(None, (sender.cannot_send_for(each.account or "") for each in left_from)), None)
+        since, left_from = (
+            earliest_creation(claim.attempt_begun_at),
+            _may_have_left_from(claim, sender.default),
+        )
+        denied = next(
+            filter(
+                None, (sender.cannot_send_for(each.account or "") for each in left_from)
+            ),
+            None,
+        )
         if not denied:
-            to = e164(claim.sent_to)  # the application's own processor sends to whatever is stored
-            looks = (sender.look_up(to, sender=each, since=since, at=claim.claimed_at) for each in left_from)
+            to = e164(
+                claim.sent_to
+            )  # the application's own processor sends to whatever is stored
+            looks = (
+                sender.look_up(to, sender=each, since=since, at=claim.claimed_at)
+                for each in left_from
+            )
             look = all_in_one([*looks])
-    yield from doubt.after_look(claim, look, at=claim.claimed_at, profile=profile, denied=denied)
+    yield from doubt.after_look(
+        claim, look, at=claim.claimed_at, profile=profile, denied=denied
+    )
 
 
 def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:

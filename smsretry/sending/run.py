@@ -80,7 +80,9 @@ class Run:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             self.asked_to_stop = signal.Signals(number)
-            self.flow_control.stop(f"This run was asked to stop ({self.asked_to_stop.name})")
+            self.flow_control.stop(
+                f"This run was asked to stop ({self.asked_to_stop.name})"
+            )
 
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -116,8 +118,14 @@ class Run:
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
             without = () if suspect else self.flow_control.without
-            batch = queue.claim_texts(size, without=without, slow=self._slow, suspect=suspect)
-            if batch.slow is None or monotonic() > until or self.flow_control.run_stopped_because:
+            batch = queue.claim_texts(
+                size, without=without, slow=self._slow, suspect=suspect
+            )
+            if (
+                batch.slow is None
+                or monotonic() > until
+                or self.flow_control.run_stopped_because
+            ):
                 return batch
             self._slow.add(batch.slow)
 
@@ -126,7 +134,9 @@ class Run:
         self.flow_control.claimed(batch)
         return list(batch.texts)
 
-    def drain(self, first: Sequence[Claim], *, limit: int, seconds: float) -> Iterator[list[Claim]]:
+    def drain(
+        self, first: Sequence[Claim], *, limit: int, seconds: float
+    ) -> Iterator[list[Claim]]:
         """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
 
         The caller processes them meanwhile by `process`, which frees the workers.
@@ -140,12 +150,16 @@ class Run:
         self._until = ends if seconds else self._started + LONGEST_SECONDS
         idle_from = monotonic()
         while True:
-            new = {each.id for each in claims} - seen  # what was given back may come again
+            new = {
+                each.id for each in claims
+            } - seen  # what was given back may come again
             seen |= new
             if claims:
                 yield claims
             left -= sum(each.in_doubt_since is None for each in claims)
-            if not left or not self.flow_control.wait_for_room(self.concurrency, self._until):
+            if not left or not self.flow_control.wait_for_room(
+                self.concurrency, self._until
+            ):
                 return
             if new:
                 idle_from = monotonic()
@@ -155,7 +169,9 @@ class Run:
                 self.flow_control.wait(pause)
             try:
                 claims = self.claim(left)
-            except QueueError as error:  # the rows in flight are finished, and the next run asks again
+            except (
+                QueueError
+            ) as error:  # the rows in flight are finished, and the next run asks again
                 self._ended_because = str(error)
                 return
 
@@ -163,7 +179,9 @@ class Run:
         """Seconds until the next look, after one that brought nothing new. None: nothing will be due in time."""
         now, due_in = monotonic(), self._next_in
         lingers = now < min(idle_from + LINGER_SECONDS, ends)
-        if not lingers and (due_in is None or now + due_in >= max(ends, idle_from + LINGER_SECONDS)):
+        if not lingers and (
+            due_in is None or now + due_in >= max(ends, idle_from + LINGER_SECONDS)
+        ):
             return None
         look = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
         return min(look, due_in) if due_in else look
@@ -175,23 +193,36 @@ class Run:
         """
         seen = set[UUID]()
         self.flow_control.claims_one_by_one = True
-        while (len(seen) < FEWEST_SUSPECTS or monotonic() < self._until) and not self.flow_control.run_stopped_because:
+        while (
+            len(seen) < FEWEST_SUSPECTS or monotonic() < self._until
+        ) and not self.flow_control.run_stopped_because:
             try:
                 claims = self._claimed(self._batch(1, suspect=True))
             except QueueError as error:
                 self._ended_because = self._ended_because or str(error)
                 return
             yield from claims
-            if not claims or claims[0].id in seen:  # it was given back, and would only come again
+            if (
+                not claims or claims[0].id in seen
+            ):  # it was given back, and would only come again
                 return
             seen.add(claims[0].id)
 
     def process(self, claim: Claim) -> ItemResult:
         """Bring one row to its next state."""
-        queue, sender, profile = self._services.queue, self._services.sender, self._services.profile
+        queue, sender, profile = (
+            self._services.queue,
+            self._services.sender,
+            self._services.profile,
+        )
         try:
             return process_sms_retry_item(
-                claim, queue=queue, sender=sender, flow_control=self.flow_control, profile=profile, run_id=self.id
+                claim,
+                queue=queue,
+                sender=sender,
+                flow_control=self.flow_control,
+                profile=profile,
+                run_id=self.id,
             )
         finally:
             self.flow_control.done(claim)
@@ -219,19 +250,27 @@ class Run:
             recovered=self.recovered,
             results=results,
             duration_seconds=round(monotonic() - self._started, 3),
-            stopped_because=control.run_stopped_because or for_all or self._ended_because,
+            stopped_because=control.run_stopped_because
+            or for_all
+            or self._ended_because,
             stopped=stopped,
             database_broken=control.database_trouble is not None,
             texts_only=self._services.sender.audience.told,
         )
-        self._services.queue.finish_run(self.id, str(summary), needs_somebody=summary.needs_somebody)
+        self._services.queue.finish_run(
+            self.id, str(summary), needs_somebody=summary.needs_somebody
+        )
         return summary
 
 
 def _named(sender: AssignedSender | None) -> str:
     if sender is None:
         return "sending"
-    return f"the sender of {sender.whose}" if sender.whose else f"sender {masked_sender(sender.sent_by or '')}"
+    return (
+        f"the sender of {sender.whose}"
+        if sender.whose
+        else f"sender {masked_sender(sender.sent_by or '')}"
+    )
 
 
 def run_once(
@@ -260,7 +299,9 @@ def run_once(
     with ThreadPoolExecutor(run.concurrency) as pool:
         first = run.claim(limit)
         under_way = [
-            pool.submit(process, claim) for claims in run.drain(first, limit=limit, seconds=seconds) for claim in claims
+            pool.submit(process, claim)
+            for claims in run.drain(first, limit=limit, seconds=seconds)
+            for claim in claims
         ]
     items = [each.result() for each in under_way]
     items += map(process, run.suspects())

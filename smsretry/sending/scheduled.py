@@ -39,7 +39,11 @@ class Queueing:
 
 
 def queue_scheduled_sends(
-    queue: RetryQueue, *, batch: int = BATCH, ahead: timedelta = AHEAD, seconds: float = 50
+    queue: RetryQueue,
+    *,
+    batch: int = BATCH,
+    ahead: timedelta = AHEAD,
+    seconds: float = 50,
 ) -> Queueing:
     """Queue the scheduled sends whose time is near, batch by batch, until there are no more.
 
@@ -56,7 +60,9 @@ def queue_scheduled_sends(
             done.stopped_because = str(error)
             return done
         later = {send.business_id for send in took if send.result == "later"}
-        left_out |= later | {send.scheduled_id for send in took if send.result == "held"}
+        left_out |= later | {
+            send.scheduled_id for send in took if send.result == "held"
+        }
         done.sends += took
         if (len(took) < batch and not later) or monotonic() >= until:
             return done

@@ -80,7 +80,13 @@ class RunSummary(Value):
     """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 
     @classmethod
-    def of(cls, *, results: Sequence[ItemResult], recovered: Sequence[Recovered] = (), **told: Any) -> Self:
+    def of(
+        cls,
+        *,
+        results: Sequence[ItemResult],
+        recovered: Sequence[Recovered] = (),
+        **told: Any,
+    ) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it.
 
         Args:
@@ -98,7 +104,11 @@ class RunSummary(Value):
     @property
     def counts(self) -> dict[str, int]:
         """What the claimed rows came to: the numbers that are not 0. They add up to `claimed`."""
-        return {name.replace("_", " "): count for name in COUNTED_AS.values() if (count := getattr(self, name))}
+        return {
+            name.replace("_", " "): count
+            for name in COUNTED_AS.values()
+            if (count := getattr(self, name))
+        }
 
     @property
     def idle(self) -> bool:
@@ -113,7 +123,10 @@ class RunSummary(Value):
         by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
         """
         for_all = any(each.concerns_all for each in self.stopped)
-        several = not self.sent and sum(each.businesses for each in self.stopped) >= _SEVERAL_BUSINESSES
+        several = (
+            not self.sent
+            and sum(each.businesses for each in self.stopped) >= _SEVERAL_BUSINESSES
+        )
         return bool(self.errors) or self.database_broken or for_all or several
 
     @property
@@ -123,18 +136,28 @@ class RunSummary(Value):
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
-        stopped = f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
-        doubtful = f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
+        stopped = (
+            f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
+        )
+        doubtful = (
+            f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
+        )
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
         only = f"This installation {self.texts_only}. " if self.texts_only else ""
-        return f"{only}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
+        return (
+            f"{only}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
+        )
 
     @property
     def _senders(self) -> str:
         """Which businesses' own senders have stopped."""
         named = self.stopped_senders
         more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-        return f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{more}. " if named else ""
+        return (
+            f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{more}. "
+            if named
+            else ""
+        )
 
 
 CameTo: TypeAlias = Literal[
@@ -214,5 +237,12 @@ class DeliverySummary:
 
     def __str__(self) -> str:
         stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""
-        silent = f"No answer for {', '.join(self.silent_accounts)}" if self.silent_accounts and not stopped else ""
-        return ". ".join(filter(None, (self.numbers, stopped, silent))) or "no delivery is open"
+        silent = (
+            f"No answer for {', '.join(self.silent_accounts)}"
+            if self.silent_accounts and not stopped
+            else ""
+        )
+        return (
+            ". ".join(filter(None, (self.numbers, stopped, silent)))
+            or "no delivery is open"
+        )

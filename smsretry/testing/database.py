@@ -63,39 +63,73 @@ def apply_schema(database_url: str, paths: Sequence[Path]) -> None:
                 connection.execute(sql.SQL(text))  # the developer's own file
         except psycopg.Error as error:
             position = error.diag.statement_position
-            line = f", line {text.count(chr(10), 0, int(position)) + 1}" if position else ""
+            line = (
+                f", line {text.count(chr(10), 0, int(position)) + 1}"
+                if position
+                else ""
+            )
             message = error.diag.message_primary or str(error)
-            hint = next((hint for words, hint in _HINTS.items() if words in message), error.diag.message_hint)
-            raise LocalStackError(f"{file}{line}: {message}. {hint or ''}".rstrip()) from None
+            hint = next(
+                (hint for words, hint in _HINTS.items() if words in message),
+                error.diag.message_hint,
+            )
+            raise LocalStackError(
+                f"{file}{line}: {message}. {hint or ''}".rstrip()
+            ) from None
 
 
 def _files(path: Path) -> list[Path]:
-    found = sorted(path.glob("*.sql")) if path.is_dir() else [path] if path.is_file() else []
+    found = (
+        sorted(path.glob("*.sql"))
+        if path.is_dir()
+        else [path]
+        if path.is_file()
+        else []
+    )
     if not found:
-        raise LocalStackError(f"There is no {path.absolute()}, or it has no *.sql: correct the path in sms_schema")
+        raise LocalStackError(
+            f"There is no {path.absolute()}, or it has no *.sql: correct the path in sms_schema"
+        )
     return found
 
 
 def remember_rows(connection: psycopg.Connection[dict[str, Any]]) -> None:
     """Remember the database as it is now: `EMPTY` comes back to this."""
     with connection.transaction():
-        connection.execute("drop schema if exists smsretry_testing cascade; create schema smsretry_testing")
-        tables = [tuple(map(sql.SQL, row.values())) for row in connection.execute(_TABLES.encode()).fetchall()]
+        connection.execute(
+            "drop schema if exists smsretry_testing cascade; create schema smsretry_testing"
+        )
+        tables = [
+            tuple(map(sql.SQL, row.values()))
+            for row in connection.execute(_TABLES.encode()).fetchall()
+        ]
         restores = []
         for number, (name, columns) in enumerate(tables):
-            if connection.execute(sql.SQL("select 1 from {} limit 1").format(name)).fetchone():
+            if connection.execute(
+                sql.SQL("select 1 from {} limit 1").format(name)
+            ).fetchone():
                 kept = sql.Identifier("smsretry_testing", f"kept_{number}")
-                connection.execute(sql.SQL("create table {} as select {} from {}").format(kept, columns, name))
-                restore = sql.SQL("insert into {} ({}) overriding system value select * from {};")
+                connection.execute(
+                    sql.SQL("create table {} as select {} from {}").format(
+                        kept, columns, name
+                    )
+                )
+                restore = sql.SQL(
+                    "insert into {} ({}) overriding system value select * from {};"
+                )
                 restores.append(restore.format(name, columns, kept))
         names = [name for name, _ in tables]
-        sizes = [sql.SQL("pg_relation_size({})").format(name.as_string()) for name in names]
+        sizes = [
+            sql.SQL("pg_relation_size({})").format(name.as_string()) for name in names
+        ]
         connection.execute(
             sql.SQL(_FUNCTION).format(
                 size=sql.SQL(" + ").join(sizes),
                 large=_LARGE,
                 all=sql.SQL(", ").join(names),
-                deletes=sql.SQL("\n        ").join(sql.SQL("delete from {};").format(name) for name in names),
+                deletes=sql.SQL("\n        ").join(
+                    sql.SQL("delete from {};").format(name) for name in names
+                ),
                 restores=sql.SQL("\n    ").join(restores),
             )
         )

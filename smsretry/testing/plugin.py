@@ -34,21 +34,26 @@ def sms_own_columns() -> "OwnColumns":
 
 @pytest.fixture(scope="session")
 def sms_session(
-    tmp_path_factory: pytest.TempPathFactory, sms_schema: Sequence[Path], sms_own_columns: "OwnColumns"
+    tmp_path_factory: pytest.TempPathFactory,
+    sms_schema: Sequence[Path],
+    sms_own_columns: "OwnColumns",
 ) -> "Iterator[SmsStack]":
     """The stack of the session, or of this worker of pytest-xdist. A test takes `sms_stack`, which is empty."""
     try:
         from smsretry.testing.stack import SmsStack
     except ModuleNotFoundError as error:
         pytest.fail(
-            f"{error}: smsretry's fixtures need its embedded stack, `pip install 'smsretry[local]'`", pytrace=False
+            f"{error}: smsretry's fixtures need its embedded stack, `pip install 'smsretry[local]'`",
+            pytrace=False,
         )
     from smsretry.errors import SmsRetryError
 
     with ExitStack() as running:
         try:
             directory = tmp_path_factory.mktemp("sms")
-            stack = running.enter_context(SmsStack(directory, schema=sms_schema, own_columns=sms_own_columns))
+            stack = running.enter_context(
+                SmsStack(directory, schema=sms_schema, own_columns=sms_own_columns)
+            )
         except SmsRetryError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         yield stack
@@ -62,7 +67,9 @@ def sms_stack(sms_session: "SmsStack", request: pytest.FixtureRequest) -> "SmsSt
 
 
 @pytest.fixture
-def sms_environment(sms_stack: "SmsStack", monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def sms_environment(
+    sms_stack: "SmsStack", monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """Its `environment()`, set in this process and in those that it starts, with every other setting taken away."""
     from smsretry.settings import Settings, variables
 

@@ -79,8 +79,16 @@ class SmsStack(Stack):
         MigrationError: the application's schema and the migrations do not fit together.
     """
 
-    def __init__(self, directory: Path, *, schema: Sequence[Path] = (), own_columns: OwnColumns | None = None) -> None:
-        super().__init__(directory, before_migrations=lambda url: apply_schema(url, schema))
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        schema: Sequence[Path] = (),
+        own_columns: OwnColumns | None = None,
+    ) -> None:
+        super().__init__(
+            directory, before_migrations=lambda url: apply_schema(url, schema)
+        )
         self._own_columns = own_columns or {}
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
         self.options: Final = dict[str, str]()
@@ -123,13 +131,20 @@ class SmsStack(Stack):
         DATABASE_URL is the owner's. SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY and SUPABASE_ANON_KEY are what supabase-js
         takes. The Twilio variables are the stand-in's; Twilio's SDKs take TWILIO_BASE_URL from nobody but your code.
         """
-        ours = {"SUPABASE_ANON_KEY": self.key("anon"), "DATABASE_URL": self.database_url}
+        ours = {
+            "SUPABASE_ANON_KEY": self.key("anon"),
+            "DATABASE_URL": self.database_url,
+        }
         return {**super().environment(), **ours, **self.options}
 
-    def business(self, name: str = "Maple Street Dental", *, timezone: str | None = ZONE) -> Business:
+    def business(
+        self, name: str = "Maple Street Dental", *, timezone: str | None = ZONE
+    ) -> Business:
         """A new business, of a new user."""
         business = Business(self.connection(), self.now, own_columns=self._own_columns)
-        self.connection().execute("insert into auth.users (id) values (%s)", [business.user_id])
+        self.connection().execute(
+            "insert into auth.users (id) values (%s)", [business.user_id]
+        )
         return business.open(timezone, name=name)
 
     def jwt(self, business: Business) -> str:
@@ -151,7 +166,9 @@ class SmsStack(Stack):
         with services(self.settings()) as connected:
             return sync_deliveries(connected)
 
-    def report(self, message: Entry, status: str, error_code: int | None = None) -> httpx.Response | None:
+    def report(
+        self, message: Entry, status: str, error_code: int | None = None
+    ) -> httpx.Response | None:
         """A message becomes `delivered`, `undelivered` with Twilio's code, and so on, and Twilio reports it.
 
         It goes to the message's StatusCallback, signed; a message without one is reported into the database, as the
@@ -161,10 +178,18 @@ class SmsStack(Stack):
             The webhook's answer; None without one.
         """
         self.twilio.report(message.sid, status, error_code)
-        return self._tell(self.twilio.callback(message.sid, status, error_code, url=_NOWHERE))
+        return self._tell(
+            self.twilio.callback(message.sid, status, error_code, url=_NOWHERE)
+        )
 
     def receive(
-        self, phone: str, body: str, *, to: str = SENDER, webhook: str = _NOWHERE, opt_out_type: str | None = None
+        self,
+        phone: str,
+        body: str,
+        *,
+        to: str = SENDER,
+        webhook: str = _NOWHERE,
+        opt_out_type: str | None = None,
     ) -> httpx.Response | None:
         """Somebody texts one of our numbers, STOP for example.
 
@@ -178,7 +203,11 @@ class SmsStack(Stack):
         Returns:
             The webhook's answer; None without one.
         """
-        return self._tell(self.twilio.inbound(webhook, phone=phone, body=body, to=to, opt_out_type=opt_out_type))
+        return self._tell(
+            self.twilio.inbound(
+                webhook, phone=phone, body=body, to=to, opt_out_type=opt_out_type
+            )
+        )
 
     def _tell(self, callback: Callback) -> httpx.Response | None:
         """Raises LocalStackError: the webhook cannot be reached."""
@@ -200,15 +229,32 @@ class SmsStack(Stack):
             return f"The queue cannot be read: {type(error).__name__}"
         lines = [f"By the stack's clock it is {self.now():%Y-%m-%d %H:%M:%S} UTC"]
         for row in rows:
-            due = f", due {row['scheduled_for']:%Y-%m-%d %H:%M:%S}" if row["status"] == "pending" else ""
-            lines.append(f"{row['id']} {row['status']}{due} [{row['why_code'] or ''}] {row['why']}".rstrip(" []"))
-        return "\n".join([*lines, f"Messages that Twilio accepted: {len(self.twilio.ledger.entries())}"])
+            due = (
+                f", due {row['scheduled_for']:%Y-%m-%d %H:%M:%S}"
+                if row["status"] == "pending"
+                else ""
+            )
+            lines.append(
+                f"{row['id']} {row['status']}{due} [{row['why_code'] or ''}] {row['why']}".rstrip(
+                    " []"
+                )
+            )
+        return "\n".join(
+            [
+                *lines,
+                f"Messages that Twilio accepted: {len(self.twilio.ledger.entries())}",
+            ]
+        )
 
 
 def _post(callback: Callback) -> httpx.Response:
     try:
         return httpx.post(
-            callback.url, content=callback.body, headers=callback.headers, timeout=_WEBHOOK_SECONDS, trust_env=False
+            callback.url,
+            content=callback.body,
+            headers=callback.headers,
+            timeout=_WEBHOOK_SECONDS,
+            trust_env=False,
         )
     except httpx.HTTPError as error:
         shown, trouble = urlsplit(callback.url), type(error).__name__

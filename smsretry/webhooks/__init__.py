@@ -42,7 +42,9 @@ class _Connected:
         settings = load(WebhookSettings)
         seconds = min(settings.supabase_timeout_seconds, _LONGEST_CALL)
         self.read: Final = post_reader(settings, settings.addresses, settings.tokens)
-        self.records: Final = SupabaseQueue(settings.model_copy(update={"supabase_timeout_seconds": seconds}))
+        self.records: Final = SupabaseQueue(
+            settings.model_copy(update={"supabase_timeout_seconds": seconds})
+        )
 
 
 def webhook() -> Starlette:
@@ -63,17 +65,25 @@ def webhook() -> Starlette:
         except SettingsError as error:
             _LOG.error("%s", error)
             return _answer(503, f"The webhook's settings are not complete: {_SEE_LOG}")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        if (
+            request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            != _FORM
+        ):
             return _answer(415, "This webhook takes forms, as Twilio posts them.")
         form = await _form(request)
         if form is None:
-            return _answer(413, "This is longer than anything that Twilio posts of a text.")
+            return _answer(
+                413, "This is longer than anything that Twilio posts of a text."
+            )
         return await run_in_threadpool(_heard, connected, request, form)
 
     async def is_healthy(_: Request) -> Response:
         return _answer(200, "ok")
 
-    routes = [Route("/{path:path}health", is_healthy), Route("/{path:path}", hear, methods=["POST"])]
+    routes = [
+        Route("/{path:path}health", is_healthy),
+        Route("/{path:path}", hear, methods=["POST"]),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
@@ -108,7 +118,9 @@ def _heard(connected: _Connected, request: Request, form: bytes) -> Response:
     except InputError as error:
         _LOG.error("%s", error)
         return _answer(422, f"The database does not take this: {_SEE_LOG}")
-    except SmsRetryError as error:  # passing, or a setting that somebody can mend: Twilio may call again
+    except (
+        SmsRetryError
+    ) as error:  # passing, or a setting that somebody can mend: Twilio may call again
         _LOG.error("%s", error)
         return _answer(503, f"This could not be recorded now: {_SEE_LOG}")
     except Exception as error:  # noqa: BLE001 - a server would log it with whatever it quotes
@@ -116,7 +128,9 @@ def _heard(connected: _Connected, request: Request, form: bytes) -> Response:
         _LOG.error("%s", describe_unforeseen(error, private=private))
         return _answer(500, f"This could not be recorded: {_SEE_LOG}")
     if isinstance(heard, IncomingText):
-        return Response('<?xml version="1.0" encoding="UTF-8"?><Response/>', media_type="text/xml")
+        return Response(
+            '<?xml version="1.0" encoding="UTF-8"?><Response/>', media_type="text/xml"
+        )
     return Response(status_code=204)
 
 

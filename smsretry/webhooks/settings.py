@@ -10,7 +10,8 @@ from smsretry.settings import Settings
 
 _ADDRESS: Final = re.compile(r"https?://[^\s/?#,]+(/[^\s?#,]*)?")
 _NO_ADDRESS: Final = (
-    "must be the address that Twilio calls, https://<host>/<path>, without a query; several are separated by spaces"
+    "must be the address that Twilio calls, https://<host>/<path>, without a query; "
+    "several are separated by spaces"
 )
 _NO_TOKENS: Final[Any] = "{}"  # as the variable would say it
 
@@ -41,14 +42,25 @@ class WebhookSettings(Settings):
     @property
     def addresses(self) -> list[str]:
         """Where Twilio calls, each without a query."""
-        callback = str(self.twilio_status_callback_url or "").partition("#")[0].partition("?")[0]
-        return list(dict.fromkeys(filter(None, [*(self.twilio_webhook_url or "").split(), callback])))
+        callback = (
+            str(self.twilio_status_callback_url or "")
+            .partition("#")[0]
+            .partition("?")[0]
+        )
+        return list(
+            dict.fromkeys(
+                filter(None, [*(self.twilio_webhook_url or "").split(), callback])
+            )
+        )
 
     @property
     def tokens(self) -> dict[str, list[str]]:
         """The further auth tokens, by account. An empty one would be a token that everybody knows."""
         given: dict[str, list[SecretStr]] = self.twilio_auth_tokens
-        return {sid: list(filter(None, (one.get_secret_value() for one in some))) for sid, some in given.items()}
+        return {
+            sid: list(filter(None, (one.get_secret_value() for one in some)))
+            for sid, some in given.items()
+        }
 
     @field_validator("twilio_webhook_url")
     @classmethod

@@ -13,7 +13,10 @@ def nothing() -> list[int]:
 
 
 @flow(name="bare", persist_result=False)
-def bare(limit: Annotated[int, Field(ge=1)] = 50, stale_minutes: Annotated[int, Field(ge=1)] = 10) -> None:
+def bare(
+    limit: Annotated[int, Field(ge=1)] = 50,
+    stale_minutes: Annotated[int, Field(ge=1)] = 10,
+) -> None:
     """Two tasks and a form, as an idle run of ours has them."""
     nothing()
     nothing()

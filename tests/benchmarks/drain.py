@@ -20,7 +20,10 @@ from tests.benchmarks.table import show
 from tests.support.options import parser
 
 OTHERS = ["-m", "tests.benchmarks.others", "--which"]
-FLOW = ["-c", "from flows.process_sms_retries import process_sms_retries as run; run(drain_seconds=0)"]
+FLOW = [
+    "-c",
+    "from flows.process_sms_retries import process_sms_retries as run; run(drain_seconds=0)",
+]
 MOST_TASK_RUNS = 2000
 """The setting's upper bound."""
 
@@ -37,13 +40,16 @@ class Contender:
     """Of the texts that it sends; the time for all of them is extrapolated."""
 
 
-def contenders(given: Namespace, installed: Mapping[str, Mapping[str, str]]) -> dict[str, Contender]:
+def contenders(
+    given: Namespace, installed: Mapping[str, Mapping[str, str]]
+) -> dict[str, Contender]:
     """Who takes part."""
     size = ["--texts", str(given.texts), "--at-once", str(given.at_once)]
     few = max(given.texts // given.at_once, 2)
     found = {
         "one after the other": Contender(
-            [*OTHERS, "threads", "--texts", str(few), "--at-once", "1"], share=few / given.texts
+            [*OTHERS, "threads", "--texts", str(few), "--at-once", "1"],
+            share=few / given.texts,
         ),
         "threads + SDK, no queue": Contender([*OTHERS, "threads", *size]),
     }
@@ -54,7 +60,9 @@ def contenders(given: Namespace, installed: Mapping[str, Mapping[str, str]]) -> 
     if not given.without_prefect:
         found["flow, slices of 25"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": "0"})
         if given.texts <= MOST_TASK_RUNS:
-            found["flow, a task run each"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": str(given.texts)})
+            found["flow, a task run each"] = Contender(
+                FLOW, {"SMSRETRY_TASK_RUNS": str(given.texts)}
+            )
     return found
 
 
@@ -66,16 +74,23 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
         at.run(contender.before, **settings)
     done = at.run(contender.command, **settings)
     wanted = round(texts * contender.share)
-    assert done.sends == wanted, f"{contender.command} made {done.sends} sends of {wanted}"
+    assert done.sends == wanted, (
+        f"{contender.command} made {done.sends} sends of {wanted}"
+    )
     return done
 
 
 def main() -> None:
     """Measure, and print a table."""
     sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
-    given = parser(__doc__, milliseconds=200.0, without_prefect=False, **sizes).parse_args()
+    given = parser(
+        __doc__, milliseconds=200.0, without_prefect=False, **sizes
+    ).parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
-    with rig(prefect=not given.without_prefect) as at, queues(at.stack.postgres) as installed:
+    with (
+        rig(prefect=not given.without_prefect) as at,
+        queues(at.stack.postgres) as installed,
+    ):
         at.stack.twilio.seconds_each = given.milliseconds / 1000
         taking_part = contenders(given, installed)
         results: dict[str, list[Done]] = {name: [] for name in taking_part}
@@ -86,12 +101,36 @@ def main() -> None:
     for name, done in results.items():
         share = taking_part[name].share
         span = median(d.first_to_last for d in done) / share
-        cpu = 1000 * median(d.cpu_seconds for d in done) / given.texts if share == 1 else "-"
+        cpu = (
+            1000 * median(d.cpu_seconds for d in done) / given.texts
+            if share == 1
+            else "-"
+        )
         whole = median(d.seconds for d in done) if share == 1 else "-"
-        rows.append([name, span, span / ideal if ideal else "-", round(given.texts / span), cpu, whole])
+        rows.append(
+            [
+                name,
+                span,
+                span / ideal if ideal else "-",
+                round(given.texts / span),
+                cpu,
+                whole,
+            ]
+        )
     title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
-    show(title, ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"], rows)
-    print(json.dumps({name: [round(d.first_to_last, 2) for d in done] for name, done in results.items()}))
+    show(
+        title,
+        ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"],
+        rows,
+    )
+    print(
+        json.dumps(
+            {
+                name: [round(d.first_to_last, 2) for d in done]
+                for name, done in results.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -42,10 +42,15 @@ def _plan(at: Rig, texts: int) -> None:
             at.stack.twilio.fail(HtmlError(), to=_number(n))
 
 
-def _work(at: Rig, command: Sequence[str], environment: Mapping[str, str], kill_at: int | None) -> None:
+def _work(
+    at: Rig, command: Sequence[str], environment: Mapping[str, str], kill_at: int | None
+) -> None:
     """Let a worker work to its end, or until Twilio has so many texts."""
     worker = subprocess.Popen(
-        [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     until = time.monotonic() + _PATIENCE
     while worker.poll() is None and time.monotonic() < until:
@@ -60,11 +65,18 @@ def _work(at: Rig, command: Sequence[str], environment: Mapping[str, str], kill_
 def _fates(at: Rig, name: str, texts: int, settings: Mapping[str, str]) -> list[object]:
     at.fill(texts)
     _plan(at, texts)
-    environment = {**os.environ, **at.stack.environment(), "SMSRETRY_CONCURRENCY": "20", **settings}
+    environment = {
+        **os.environ,
+        **at.stack.environment(),
+        "SMSRETRY_CONCURRENCY": "20",
+        **settings,
+    }
     ours, size = name == "smsretry", ["--texts", str(texts)]
     command = _OURS if ours else [*_OTHERS, name, *size]
     if not ours:
-        subprocess.run([sys.executable, *command, "--only-queue"], env=environment, check=True)
+        subprocess.run(
+            [sys.executable, *command, "--only-queue"], env=environment, check=True
+        )
     for third in (texts // 3, 2 * texts // 3):
         _work(at, command, environment, third)
     if ours:
@@ -85,8 +97,14 @@ def main() -> None:
     with rig(prefect=False) as at, queues(at.stack.postgres) as installed:
         at.stack.twilio.seconds_each = given.milliseconds / 1000
         ways: dict[str, Mapping[str, str]] = {**installed, "smsretry": {}}
-        rows = [_fates(at, name, given.texts, settings) for name, settings in ways.items()]
-    show("Lost answers, passing errors, and a worker that is killed twice", ["", "texts", "lost", "doubled"], rows)
+        rows = [
+            _fates(at, name, given.texts, settings) for name, settings in ways.items()
+        ]
+    show(
+        "Lost answers, passing errors, and a worker that is killed twice",
+        ["", "texts", "lost", "doubled"],
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from tests.support.options import parser
 
 CONTENDERS = {
     "a bare flow": ["-m", "tests.benchmarks.bare"],
-    "ours, idle": ["-c", "from flows.process_sms_retries import process_sms_retries as run; run()"],
+    "ours, idle": [
+        "-c",
+        "from flows.process_sms_retries import process_sms_retries as run; run()",
+    ],
     "smsretry process, idle": ["-m", "smsretry", "process"],
 }
 _TABLES = "select tablename from pg_tables where schemaname = 'public' order by 1"
@@ -25,10 +28,16 @@ _TABLES = "select tablename from pg_tables where schemaname = 'public' order by 
 
 def rows(at: Rig) -> int:
     """Of Prefect's whole database."""
-    with psycopg.connect(at.stack.postgres.url(DATABASE), autocommit=True) as connection:
+    with psycopg.connect(
+        at.stack.postgres.url(DATABASE), autocommit=True
+    ) as connection:
         names = [sql.Identifier(name) for (name,) in connection.execute(_TABLES)]
-        counted = sql.SQL(" union all ").join(sql.SQL("select count(*) as n from {}").format(name) for name in names)
-        [total] = connection.execute(sql.SQL("select sum(n)::integer from ({}) each").format(counted)).fetchone() or [0]
+        counted = sql.SQL(" union all ").join(
+            sql.SQL("select count(*) as n from {}").format(name) for name in names
+        )
+        [total] = connection.execute(
+            sql.SQL("select sum(n)::integer from ({}) each").format(counted)
+        ).fetchone() or [0]
     return int(total)
 
 
@@ -56,13 +65,18 @@ def main() -> None:
     with rig(prefect=True) as at:
         for command in CONTENDERS.values():
             one(at, command)
-        found = [{name: one(at, command) for name, command in CONTENDERS.items()} for _ in range(given.rounds)]
+        found = [
+            {name: one(at, command) for name, command in CONTENDERS.items()}
+            for _ in range(given.rounds)
+        ]
     bare = median(each["a bare flow"][0] for each in found)
     told = []
     for name in CONTENDERS:
         cpu = median(each[name][0] for each in found)
         wrote = median(each[name][2] for each in found)
-        told.append([name, cpu, cpu / bare, median(each[name][1] for each in found), int(wrote)])
+        told.append(
+            [name, cpu, cpu / bare, median(each[name][1] for each in found), int(wrote)]
+        )
     show("An idle minute", ["", "CPU s", "of bare", "s", "rows"], told)
 
 

@@ -15,7 +15,17 @@ from importlib.resources import files
 
 from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
-from tests.proofs.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, ZONE_STATES, Wall, both, questions, transitions
+from tests.proofs.oracles.clocks import (
+    AREA_CODES,
+    DAY,
+    MINUTE,
+    STATES,
+    ZONE_STATES,
+    Wall,
+    both,
+    questions,
+    transitions,
+)
 
 AROUND = timedelta(days=2)
 TAIL = 7 * DAY
@@ -26,13 +36,20 @@ def distinct_zones() -> list[str]:
     names: dict[str, str] = {}
     for name in sorted(data.place_names()):
         rules = files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
-        names.setdefault(hashlib.sha256(rules).hexdigest() + ZONE_STATES.get(name, ""), name)
+        names.setdefault(
+            hashlib.sha256(rules).hexdigest() + ZONE_STATES.get(name, ""), name
+        )
     return list(names.values())
 
 
 def distinct_states() -> list[str]:
     """One state of each set of hours; a state with holidays is its own."""
-    return list({str(hours) + (state if hours[3] else ""): state for state, hours in reversed(STATES.items())}.values())
+    return list(
+        {
+            str(hours) + (state if hours[3] else ""): state
+            for state, hours in reversed(STATES.items())
+        }.values()
+    )
 
 
 def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
@@ -53,7 +70,10 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
                 check = check_quiet_hours(zone, at=start + minute * MINUTE, phone=phone)
                 expected = start + change * MINUTE
                 asked += 1
-                if check.can_send is not is_open or (check.closes_at if is_open else check.next_send_at) != expected:
+                if (
+                    check.can_send is not is_open
+                    or (check.closes_at if is_open else check.next_send_at) != expected
+                ):
                     wrong.append(
                         f"{zone} {state} at {start + minute * MINUTE}: {check}, but {is_open} until {expected}"
                     )
@@ -62,16 +82,24 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
 
 def main() -> None:
     """Print how much was compared, and every mismatch."""
-    step, first, last = [int(word) for word in sys.argv[1:]] + [60, 2000, 2037][len(sys.argv) - 1 :]
+    step, first, last = [int(word) for word in sys.argv[1:]] + [60, 2000, 2037][
+        len(sys.argv) - 1 :
+    ]
     zones, began = distinct_zones(), time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(partial(compare, step=step, years=range(first, last + 1)), zones))
+        results = list(
+            pool.map(partial(compare, step=step, years=range(first, last + 1)), zones)
+        )
     wrong = [line for result in results for line in result[2]]
     changes = sum(result[0] for result in results)
     asked = sum(result[1] for result in results)
     print(*wrong[:20], sep="\n")
-    print(f"{len(zones)} zones, {changes:,} changes of clocks, {len(distinct_states())} sets of hours")
-    print(f"{asked:,} instants compared, {len(wrong)} mismatches in {time.perf_counter() - began:.0f} s")
+    print(
+        f"{len(zones)} zones, {changes:,} changes of clocks, {len(distinct_states())} sets of hours"
+    )
+    print(
+        f"{asked:,} instants compared, {len(wrong)} mismatches in {time.perf_counter() - began:.0f} s"
+    )
     sys.exit(bool(wrong))
 
 

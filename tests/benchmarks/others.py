@@ -24,7 +24,9 @@ from tests.support.options import parser
 
 Send = Callable[[int], None]
 """Sends the text of this number, one of its own."""
-INSTALL = "pip install 'dramatiq[redis]' procrastinate, and apt-get install redis-server"
+INSTALL = (
+    "pip install 'dramatiq[redis]' procrastinate, and apt-get install redis-server"
+)
 _REDIS, _DATABASE = "BENCHMARK_REDIS_URL", "BENCHMARK_DATABASE_URL"
 
 
@@ -51,7 +53,18 @@ def _redis() -> Iterator[str | None]:
         return
     with TemporaryDirectory(prefix="smsretry-redis-") as directory:
         port = free_port()
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", directory, "--save", "", "--appendonly", "no"]
+        options = [
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            directory,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         try:
             yield f"redis://127.0.0.1:{port}/0"
@@ -69,7 +82,9 @@ def sdk() -> Iterator[Send]:
 
         def send(number: int) -> None:
             client.messages.create(
-                to=f"+1212{5550000 + number}", from_=settings.twilio_from_number, body="Thank you for your visit."
+                to=f"+1212{5550000 + number}",
+                from_=settings.twilio_from_number,
+                body="Thank you for your visit.",
             )
 
         yield send
@@ -84,8 +99,14 @@ def threads(texts: int, at_once: int) -> None:
 def dramatiq(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
     """Queue the jobs, or do those that are queued. It does a killed worker's jobs again once that one is silent."""
     library = import_module("dramatiq")  # it may not be there
-    at_once_again = {"heartbeat_timeout": 5_000, "maintenance_chance": 1_000_000} if after_kill else {}
-    broker = import_module("dramatiq.brokers.redis").RedisBroker(url=os.environ[_REDIS], **at_once_again)
+    at_once_again = (
+        {"heartbeat_timeout": 5_000, "maintenance_chance": 1_000_000}
+        if after_kill
+        else {}
+    )
+    broker = import_module("dramatiq.brokers.redis").RedisBroker(
+        url=os.environ[_REDIS], **at_once_again
+    )
     with sdk() as send:
         actor = library.actor(send, broker=broker, actor_name="send", min_backoff=1_000)
         if only_queue:
@@ -98,16 +119,26 @@ def dramatiq(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) ->
         worker.stop()
 
 
-def procrastinate(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
+def procrastinate(
+    texts: int, at_once: int, *, only_queue: bool, after_kill: bool
+) -> None:
     """Queue the jobs, or do those that are queued: first those of a killed worker, as its documents advise."""
     library = import_module("procrastinate")
-    app = library.App(connector=library.PsycopgConnector(conninfo=os.environ[_DATABASE], min_size=4, max_size=20))
+    app = library.App(
+        connector=library.PsycopgConnector(
+            conninfo=os.environ[_DATABASE], min_size=4, max_size=20
+        )
+    )
 
     async def work() -> None:
         # Its threads are the loop's own, which are 6 on two cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(at_once))
         async with app.open_async():
-            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=5) if after_kill else ():
+            for job in (
+                await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=5)
+                if after_kill
+                else ()
+            ):
                 await app.job_manager.retry_job(job)
             await app.run_worker_async(concurrency=at_once, wait=False)
 
@@ -124,12 +155,19 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool, after_kill: boo
 
 def main() -> None:
     """One worker's process: `drain` starts it."""
-    given = parser(__doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False).parse_args()
+    given = parser(
+        __doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False
+    ).parse_args()
     if given.which == "threads":
         threads(given.texts, given.at_once)
     else:
         queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[given.which]
-        queue(given.texts, given.at_once, only_queue=given.only_queue, after_kill=given.after_kill)
+        queue(
+            given.texts,
+            given.at_once,
+            only_queue=given.only_queue,
+            after_kill=given.after_kill,
+        )
 
 
 if __name__ == "__main__":

@@ -20,10 +20,16 @@ from tests.support.options import parser
 
 AHEAD = 60
 """Seconds from the queueing of every other text to its due time."""
-FIRST, AT_ONCE, QUEUED_AHEAD = "the first minute", "due at once", "queued a minute ahead"
+FIRST, AT_ONCE, QUEUED_AHEAD = (
+    "the first minute",
+    "due at once",
+    "queued a minute ahead",
+)
 
 
-def queue(at: Rig, minutes: float, per_second: float) -> dict[str, tuple[datetime, str]]:
+def queue(
+    at: Rig, minutes: float, per_second: float
+) -> dict[str, tuple[datetime, str]]:
     """Queue texts for so long, and a minute before; when each number's is due, and of which kind it is."""
     due: dict[str, tuple[datetime, str]] = {}
     began = time.monotonic()
@@ -37,7 +43,9 @@ def queue(at: Rig, minutes: float, per_second: float) -> dict[str, tuple[datetim
     return due
 
 
-def lateness(at: Rig, due: Mapping[str, tuple[datetime, str]]) -> dict[str, list[float]]:
+def lateness(
+    at: Rig, due: Mapping[str, tuple[datetime, str]]
+) -> dict[str, list[float]]:
     """Seconds by which each text was late, by its kind."""
     found: dict[str, list[float]] = {FIRST: [], AT_ONCE: [], QUEUED_AHEAD: []}
     for entry in at.stack.twilio.ledger.entries():
@@ -49,7 +57,9 @@ def lateness(at: Rig, due: Mapping[str, tuple[datetime, str]]) -> dict[str, list
 def after_the_minute(at: Rig) -> float:
     """Seconds from the schedule's second to the first text of all."""
     first = min(entry.accepted_at for entry in at.stack.twilio.ledger.entries())
-    told = first - (at.stack.now() - datetime.now(UTC))  # the stack's time is moved to a noon
+    told = first - (
+        at.stack.now() - datetime.now(UTC)
+    )  # the stack's time is moved to a noon
     return told.second + told.microsecond / 1e6
 
 
@@ -65,7 +75,11 @@ def main() -> None:
         at.fill(0)
         at.stack.set_clock(DAY)
         assert at.prefect
-        environment = {**os.environ, **at.stack.environment(), **at.prefect.environment()}
+        environment = {
+            **os.environ,
+            **at.stack.environment(),
+            **at.prefect.environment(),
+        }
         runner = subprocess.Popen(
             [sys.executable, "-m", "flows.serve"],
             env=environment,
@@ -83,7 +97,9 @@ def main() -> None:
         assert sum(map(len, late.values())) == len(due)
         first = after_the_minute(at)
     rows = [tell(name, seconds) for name, seconds in late.items()]
-    rows.append(tell("all after the first minute", [*late[AT_ONCE], *late[QUEUED_AHEAD]]))
+    rows.append(
+        tell("all after the first minute", [*late[AT_ONCE], *late[QUEUED_AHEAD]])
+    )
     show(
         f"{given.per_second:g} texts a second for {given.minutes:g} minutes: seconds late",
         ["", "texts", "median", "p99", "worst"],

@@ -81,8 +81,14 @@ class Rig:
 
     def queue(self, owner: str, *phones: str, due_at: datetime) -> UUID:
         """A text to each of these numbers, of a business of that name, whose id this returns."""
-        texts = [new_text("benchmark", owner, number, due_at, phone=phone) for number, phone in enumerate(phones)]
-        texts = [replace(text, customer_id=uuid4(), send_log_id=uuid4(), retry_id=uuid4()) for text in texts]
+        texts = [
+            new_text("benchmark", owner, number, due_at, phone=phone)
+            for number, phone in enumerate(phones)
+        ]
+        texts = [
+            replace(text, customer_id=uuid4(), send_log_id=uuid4(), retry_id=uuid4())
+            for text in texts
+        ]
         with self.stack.connect() as connection:
             open_business(connection, texts[0].business_id)
             write(connection, texts)
@@ -95,15 +101,27 @@ class Rig:
     def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
         """Run several workers' processes at once, each to its end."""
         prefect = self.prefect.environment() if self.prefect else {}
-        environ: Mapping[str, str] = {**os.environ, **self.stack.environment(), **prefect, **environment}
+        environ: Mapping[str, str] = {
+            **os.environ,
+            **self.stack.environment(),
+            **prefect,
+            **environment,
+        }
         began = time.monotonic()
         workers = [
-            subprocess.Popen([sys.executable, *command], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                [sys.executable, *command],
+                env=environ,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
             for command in commands
         ]
         used = [_ended(worker) for worker in workers]
         seconds = time.monotonic() - began
-        accepted = sorted(entry.accepted_at for entry in self.stack.twilio.ledger.entries())
+        accepted = sorted(
+            entry.accepted_at for entry in self.stack.twilio.ledger.entries()
+        )
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
         cpu_seconds = sum(each.ru_utime + each.ru_stime for each in used)
         peak_mb = max(each.ru_maxrss for each in used) / 1024
@@ -129,5 +147,8 @@ def rig(*, prefect: bool, messaging_services: Collection[str] = ()) -> Iterator[
         if not prefect:
             yield Rig(stack, None)
             return
-        with TemporaryDirectory() as directory, PrefectServer(Path(directory), stack.postgres) as server:
+        with (
+            TemporaryDirectory() as directory,
+            PrefectServer(Path(directory), stack.postgres) as server,
+        ):
             yield Rig(stack, server)

@@ -34,7 +34,9 @@ def services(count: int) -> list[str]:
     return [f"MG{number:032x}" for number in range(1, count + 1)]
 
 
-def drain(at: Rig, rates: Sequence[float], texts: int, workers: int, seconds: int) -> Done:
+def drain(
+    at: Rig, rates: Sequence[float], texts: int, workers: int, seconds: int
+) -> Done:
     """Send them all, or what can be sent in this time, each business's from its own sender."""
     senders = len(rates)
     with at.stack.connect() as connection:
@@ -42,10 +44,15 @@ def drain(at: Rig, rates: Sequence[float], texts: int, workers: int, seconds: in
     at.fill(texts, businesses=senders)
     account = at.stack.environment()["TWILIO_ACCOUNT_SID"]
     with at.stack.connect() as connection:
-        connection.execute(_SENDERS, {"account": account, "rates": list(rates), "services": services(senders)})
+        connection.execute(
+            _SENDERS,
+            {"account": account, "rates": list(rates), "services": services(senders)},
+        )
     command = [*WORKER, "--limit", str(texts), "--drain-seconds", str(seconds)]
     done = at.run_all([command] * workers)
-    assert len({entry.to for entry in at.stack.twilio.ledger.entries()}) == done.sends, "somebody was texted twice"
+    assert (
+        len({entry.to for entry in at.stack.twilio.ledger.entries()}) == done.sends
+    ), "somebody was texted twice"
     return done
 
 
@@ -61,13 +68,17 @@ def most_in_a_window(moments: Sequence[datetime]) -> int:
 
 def taken(at: Rig, senders: int) -> list[list[datetime]]:
     """When each sender's texts were taken, in order."""
-    of_each: dict[str | None, list[datetime]] = {service: [] for service in services(senders)}
+    of_each: dict[str | None, list[datetime]] = {
+        service: [] for service in services(senders)
+    }
     for entry in at.stack.twilio.ledger.entries():
         of_each[entry.messaging_service_sid].append(entry.accepted_at)
     return [sorted(moments) for moments in of_each.values()]
 
 
-def shares(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int) -> tuple[float, list[float]]:
+def shares(
+    of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts: int
+) -> tuple[float, list[float]]:
     """Which share of what the rates allow was sent, by all until the last text, and by each until its own last."""
     began = min(moments[0] for moments in of_each if moments)
     ended = max(moments[-1] for moments in of_each if moments)
@@ -76,13 +87,23 @@ def shares(of_each: Sequence[Sequence[datetime]], rates: Sequence[float], texts:
         return min(1 + int((until - began).total_seconds() * rate), texts)
 
     each = zip(of_each, rates, strict=True)
-    found = [len(m) / allowed(rate, m[-1] if len(m) == texts else ended) for m, rate in each]
-    return sum(map(len, of_each)) / sum(allowed(rate, ended) for rate in rates), sorted(found)
+    found = [
+        len(m) / allowed(rate, m[-1] if len(m) == texts else ended) for m, rate in each
+    ]
+    return sum(map(len, of_each)) / sum(allowed(rate, ended) for rate in rates), sorted(
+        found
+    )
 
 
 def main() -> None:
     """Measure, and print a table."""
-    options = {"senders": 500, "texts": 20_000, "rates": "0.1,0.2,0.4,0.8", "milliseconds": 50.0, "seconds": 60}
+    options = {
+        "senders": 500,
+        "texts": 20_000,
+        "rates": "0.1,0.2,0.4,0.8",
+        "milliseconds": 50.0,
+        "seconds": 60,
+    }
     given = parser(__doc__, workers=1, **options).parse_args()
     few = [float(rate) for rate in given.rates.split(",")]
     rates = [few[number % len(few)] for number in range(given.senders)]
@@ -106,7 +127,11 @@ def main() -> None:
             ],
             ["senders above their rate", sum(above)],
         ]
-        show(f"{given.texts} texts of {given.senders} senders, {given.rates} segments/s each", ["", ""], rows)
+        show(
+            f"{given.texts} texts of {given.senders} senders, {given.rates} segments/s each",
+            ["", ""],
+            rows,
+        )
 
 
 if __name__ == "__main__":

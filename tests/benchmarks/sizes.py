@@ -70,16 +70,32 @@ CALLS = {
     "preview, a page": "select count(*) from preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
 _Connection = psycopg.Connection[tuple[Any, ...]]
-SMALL = {"businesses": 50, "due": 4000, "waiting": 4000, "finished": 2000, "today": 1000}
-LARGE = {"businesses": 10_000, "due": 10_000, "waiting": 200_000, "finished": 1_000_000, "today": 50_000}
+SMALL = {
+    "businesses": 50,
+    "due": 4000,
+    "waiting": 4000,
+    "finished": 2000,
+    "today": 1000,
+}
+LARGE = {
+    "businesses": 10_000,
+    "due": 10_000,
+    "waiting": 200_000,
+    "finished": 1_000_000,
+    "today": 50_000,
+}
 
 
-def fill(stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False) -> _Connection:
+def fill(
+    stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False
+) -> _Connection:
     """A database of its own with so many rows."""
     stack.postgres.create_database(name)
     url = stack.postgres.url(name)
     connection = psycopg.connect(url, autocommit=True)
-    connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
+    connection.execute(
+        files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
+    )
     migrate(url)
     if at_once:
         without_autovacuum(connection)
@@ -104,19 +120,26 @@ def milliseconds(connection: _Connection, query: str) -> float:
 def pages(connection: _Connection, query: str) -> int:
     """Shared buffers that one call hits or reads, undone."""
     with connection.transaction(force_rollback=True):
-        row = connection.execute(f"explain (analyze, buffers, format json) {query}".encode()).fetchone()
+        row = connection.execute(
+            f"explain (analyze, buffers, format json) {query}".encode()
+        ).fetchone()
     assert row is not None
     plan = row[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def compare(connections: Sequence[_Connection], query: str, rounds: int) -> tuple[float, float, int, int]:
+def compare(
+    connections: Sequence[_Connection], query: str, rounds: int
+) -> tuple[float, float, int, int]:
     """The medians of calls that take turns, and the pages of each."""
     taken: list[list[float]] = [[] for _ in connections]
     for _ in range(rounds):
         for connection, times in zip(connections, taken, strict=True):
             times.append(milliseconds(connection, query))
-    (small, large), (few, many) = map(median, taken), (pages(connection, query) for connection in connections)
+    (small, large), (few, many) = (
+        map(median, taken),
+        (pages(connection, query) for connection in connections),
+    )
     return small, large, few, many
 
 
@@ -127,12 +150,20 @@ def main() -> None:
     with running_stack() as stack:
         small = fill(stack, "small", SMALL, at_once=given.at_once)
         large = fill(stack, "large", sizes, at_once=given.at_once)
-        rows = [(name, *compare([small, large], query, given.rounds)) for name, query in CALLS.items()]
+        rows = [
+            (name, *compare([small, large], query, given.rounds))
+            for name, query in CALLS.items()
+        ]
         for connection in (small, large):
             connection.execute(_LATER)
             if not given.at_once:
                 connection.execute("vacuum analyze sms_retry_queue")
-        rows.append(("claim, nothing due", *compare([small, large], CALLS["claim of 50"], given.rounds)))
+        rows.append(
+            (
+                "claim, nothing due",
+                *compare([small, large], CALLS["claim of 50"], given.rounds),
+            )
+        )
         told = [[name, a, b, b / a, c, d, d / c] for name, a, b, c, d in rows]
         headings = ["", "ms, small", "large", "ratio", "pages, small", "large", "ratio"]
         show(f"{SMALL} beside {sizes}", headings, told)

@@ -10,7 +10,14 @@ def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) 
     print(f"\n{title}")
     for row in told:
         first, *others = zip(row, widths, strict=True)
-        print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]))
+        print(
+            "  ".join(
+                [
+                    first[0].ljust(first[1]),
+                    *(cell.rjust(width) for cell, width in others),
+                ]
+            )
+        )
 
 
 def _told(cell: object) -> str:

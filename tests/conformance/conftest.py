@@ -24,7 +24,9 @@ from smsretry.local.stack import Stack
 USER: Final = "0b0ab0de-7d5c-4a3c-9c3a-1f2f0c8e4a11"
 _ENVIRONMENT: Final = "SMSRETRY_CONFORMANCE_"
 _EMBEDDED_SECRET: Final = "a secret of the tests, more than 32 characters"
-_TLS: Final = ssl.create_default_context()  # one for all: making it takes longer than a request
+_TLS: Final = (
+    ssl.create_default_context()
+)  # one for all: making it takes longer than a request
 _RELOAD_SECONDS: Final = 60.0
 _FUNCTIONS: Final = """
 select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace
@@ -59,9 +61,18 @@ class Endpoint:
             options["json"] = {} if arguments is None else arguments
         headers = self._headers(key, token) | (headers or {})
         method = options.pop("method", "POST")
-        return httpx.request(method, f"{self.url}/rpc/{function}", headers=headers, timeout=20, verify=_TLS, **options)
+        return httpx.request(
+            method,
+            f"{self.url}/rpc/{function}",
+            headers=headers,
+            timeout=20,
+            verify=_TLS,
+            **options,
+        )
 
-    def refusal(self, function: str, arguments: Any = None, **options: Any) -> tuple[int, str]:
+    def refusal(
+        self, function: str, arguments: Any = None, **options: Any
+    ) -> tuple[int, str]:
         """The status and the code of an answer that is an error."""
         answer = self.call(function, arguments, **options)
         return answer.status_code, answer.json()["code"]
@@ -77,7 +88,10 @@ class Endpoint:
     def notes(self) -> list[int]:
         """The ids of the notes that were committed."""
         with psycopg.connect(self.database_url) as connection:
-            return [row[0] for row in connection.execute("select id from public.notes order by id")]
+            return [
+                row[0]
+                for row in connection.execute("select id from public.notes order by id")
+            ]
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +101,10 @@ def prepared(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
         with _functions(_elsewhere(url)) as endpoint:
             yield endpoint
     else:
-        with _embedded(request.getfixturevalue("running_stack")) as endpoint, _functions(endpoint):
+        with (
+            _embedded(request.getfixturevalue("running_stack")) as endpoint,
+            _functions(endpoint),
+        ):
             yield endpoint
 
 
@@ -103,7 +120,9 @@ def _elsewhere(url: str) -> Endpoint:
     secret = os.environ[f"{_ENVIRONMENT}JWT_SECRET"]
 
     def key(role: Role, name: str) -> str:
-        return os.environ.get(f"{_ENVIRONMENT}{name}") or api_key(role, jwt_secret=secret)
+        return os.environ.get(f"{_ENVIRONMENT}{name}") or api_key(
+            role, jwt_secret=secret
+        )
 
     return Endpoint(
         url=url.rstrip("/"),
@@ -120,8 +139,13 @@ def _embedded(stack: Stack) -> Iterator[Endpoint]:
     stack.postgres.create_database("conformance")
     database_url = stack.postgres.url("conformance")
     with psycopg.connect(database_url) as connection:
-        connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
-    app = rpc_app(stack.postgres.url("conformance", user="authenticator"), jwt_secret=_EMBEDDED_SECRET)
+        connection.execute(
+            files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
+        )
+    app = rpc_app(
+        stack.postgres.url("conformance", user="authenticator"),
+        jwt_secret=_EMBEDDED_SECRET,
+    )
     with LocalServer(app) as server:
         yield Endpoint(
             url=f"{server.url}/rest/v1",
@@ -148,5 +172,7 @@ def _functions(endpoint: Endpoint) -> Iterator[Endpoint]:
                 time.sleep(0.05)
             yield endpoint
         finally:
-            connection.execute(f"drop function {', '.join(name for (name,) in made)} cascade".encode())
+            connection.execute(
+                f"drop function {', '.join(name for (name,) in made)} cascade".encode()
+            )
             connection.execute("drop table public.notes")

@@ -12,7 +12,17 @@ STATUSES = {
     405: ("25006",),
     409: ("23503", "23505"),
     429: ("PT429",),  # a function may choose its status itself
-    500: ("09000", "21000", "25P02", "53400", "54001", "55P03", "57014", "P0002", "XX000"),
+    500: (
+        "09000",
+        "21000",
+        "25P02",
+        "53400",
+        "54001",
+        "55P03",
+        "57014",
+        "P0002",
+        "XX000",
+    ),
     503: ("08006", "53300"),
 }
 """https://docs.postgrest.org/en/v13/references/errors.html
@@ -30,12 +40,19 @@ def test_an_error_of_the_function_has_postgresqls_four_fields_and_the_status_of_
         for state in states:
             response = postgrest.call("fail", {"state": state, "message": "no"})
             assert response.status_code == status, state
-            told = {"code": state, "details": "the detail", "hint": "the hint", "message": "no"}
+            told = {
+                "code": state,
+                "details": "the detail",
+                "hint": "the hint",
+                "message": "no",
+            }
             assert state == "PT429" or response.json() == told
             assert response.headers["proxy-status"] == f"PostgREST; error={state}"
 
 
-def test_a_failed_call_is_rolled_back_and_a_stable_function_may_not_write(postgrest: Endpoint) -> None:
+def test_a_failed_call_is_rolled_back_and_a_stable_function_may_not_write(
+    postgrest: Endpoint,
+) -> None:
     """PostgREST calls it in a read-only transaction. A value of the wrong type PostgreSQL itself refuses."""
     assert postgrest.call("note", {"id": 1, "word": "one"}).status_code == 204
     assert postgrest.refusal("note", {"id": 1, "word": "again"}) == (409, "23505")
@@ -48,4 +65,8 @@ def test_the_clients_library_raises_the_errors_code(postgrest: Endpoint) -> None
     """Its APIError, which is supabase-py's too, holds the four fields."""
     with postgrest.client() as client, pytest.raises(APIError) as caught:
         client.rpc("fail", {"state": "23514", "message": "check"}).execute()
-    assert (caught.value.code, caught.value.message, caught.value.hint) == ("23514", "check", "the hint")
+    assert (caught.value.code, caught.value.message, caught.value.hint) == (
+        "23514",
+        "check",
+        "the hint",
+    )

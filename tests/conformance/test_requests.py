@@ -20,7 +20,10 @@ def test_an_unknown_function_is_told_in_postgrests_words(postgrest: Endpoint) ->
         "parameter, but no matches were found in the schema cache.",
     }
     message = postgrest.call("add_up").json()["message"]
-    assert message == "Could not find the function public.add_up without parameters in the schema cache"
+    assert (
+        message
+        == "Could not find the function public.add_up without parameters in the schema cache"
+    )
 
 
 def test_what_means_no_function_calls_none(postgrest: Endpoint) -> None:
@@ -31,26 +34,49 @@ def test_what_means_no_function_calls_none(postgrest: Endpoint) -> None:
         ('add_up"(1)--', {"a": 1}, (404, "PGRST202")),
         ("add_up", {'a" int); drop table public.notes; --': 1}, (404, "PGRST202")),
         ("overloaded", {"a": 1}, (300, "PGRST203")),
-        ("nothing/more", None, (404, "PGRST125")),  # as when SUPABASE_URL has a path too many
+        (
+            "nothing/more",
+            None,
+            (404, "PGRST125"),
+        ),  # as when SUPABASE_URL has a path too many
     ):
         assert postgrest.refusal(function, arguments) == refusal, function
     other_schema = {"Content-Profile": "auth"}
-    assert postgrest.refusal("note", {"id": 1, "word": "one"}, headers=other_schema) == (406, "PGRST106")
+    assert postgrest.refusal(
+        "note", {"id": 1, "word": "one"}, headers=other_schema
+    ) == (406, "PGRST106")
     assert postgrest.notes() == []
 
 
-def test_json_that_is_no_object_holds_no_arguments_and_what_is_no_json_is_400(postgrest: Endpoint) -> None:
+def test_json_that_is_no_object_holds_no_arguments_and_what_is_no_json_is_400(
+    postgrest: Endpoint,
+) -> None:
     """So it calls a function without arguments, and fits no other. NaN and half a character are no JSON: PGRST102."""
     for body in ("", "{}", "[]", "1", '"a"', "null"):
         assert postgrest.call("nothing", content=body, headers=_JSON).status_code == 204
-        assert postgrest.refusal("add_up", content=body, headers=_JSON) == (404, "PGRST202")
+        assert postgrest.refusal("add_up", content=body, headers=_JSON) == (
+            404,
+            "PGRST202",
+        )
     for body in ("{", "\xff", '{"a": NaN}', r'{"a": "\ud800"}'):
-        assert postgrest.refusal("add_up", content=body.encode("latin-1"), headers=_JSON) == (400, "PGRST102")
-    headers = {"apikey": postgrest.service, "Authorization": f"Bearer {postgrest.service}"}
-    assert httpx.post(f"{postgrest.url}/rpc/nothing", headers=headers, timeout=20).status_code == 204  # of no type
+        assert postgrest.refusal(
+            "add_up", content=body.encode("latin-1"), headers=_JSON
+        ) == (400, "PGRST102")
+    headers = {
+        "apikey": postgrest.service,
+        "Authorization": f"Bearer {postgrest.service}",
+    }
+    assert (
+        httpx.post(
+            f"{postgrest.url}/rpc/nothing", headers=headers, timeout=20
+        ).status_code
+        == 204
+    )  # of no type
 
 
-def test_only_post_and_get_call_a_function_and_get_writes_nothing(postgrest: Endpoint) -> None:
+def test_only_post_and_get_call_a_function_and_get_writes_nothing(
+    postgrest: Endpoint,
+) -> None:
     """GET calls in a read-only transaction, or not at all; its arguments stand in the address. HEAD counts rows, and
     calls no stable function: a check that must alarm for HEAD is volatile.
     """
@@ -68,6 +94,8 @@ def test_only_post_and_get_call_a_function_and_get_writes_nothing(postgrest: End
     assert (read.status_code, read.json()) == (200, "3 texts")
 
 
-def test_a_function_s_own_statement_timeout_holds_for_its_call(postgrest: Endpoint) -> None:
+def test_a_function_s_own_statement_timeout_holds_for_its_call(
+    postgrest: Endpoint,
+) -> None:
     """PostgREST sets it before the call, for a timeout that a function sets itself comes too late."""
     assert postgrest.refusal("slower_than_allowed") == (500, "57014")

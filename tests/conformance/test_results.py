@@ -20,14 +20,26 @@ def test_each_kind_of_result_is_its_json(postgrest: Endpoint) -> None:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
     assert postgrest.call("one_note").json()["word"] == "four"
     void = postgrest.call("nothing")
-    assert (void.status_code, void.content, "content-type" in void.headers) == (204, b"", False)
+    assert (void.status_code, void.content, "content-type" in void.headers) == (
+        204,
+        b"",
+        False,
+    )
     assert "content-range" in void.headers
 
 
-def test_a_table_is_answered_as_an_array_in_postgresqls_own_json(postgrest: Endpoint) -> None:
+def test_a_table_is_answered_as_an_array_in_postgresqls_own_json(
+    postgrest: Endpoint,
+) -> None:
     """Timestamps, numbers, arrays and nested JSON look as row_to_json writes them."""
     response = postgrest.call("pairs", {"n": 1})
-    row = {"i": 1, "at": "2026-03-08T07:00:00.5+00:00", "price": 1.50, "tags": ["a", "b"], "more": {"k": None}}
+    row = {
+        "i": 1,
+        "at": "2026-03-08T07:00:00.5+00:00",
+        "price": 1.50,
+        "tags": ["a", "b"],
+        "more": {"k": None},
+    }
     assert response.json() == [row]
     assert '"price":1.50' in response.text
     assert response.headers["content-range"] == "0-0/*"
@@ -47,4 +59,6 @@ def test_each_argument_arrives_in_its_declared_type(postgrest: Endpoint) -> None
         "u": USER, "t": "2026-03-08T02:00:00-05:00", "j": {"a": [1]}, "l": [1, 2],
         "s": "O'Hara \"x\"; -- %s {}", "f": True,
     }  # fmt: skip
-    assert postgrest.call("shapes", arguments).json() == arguments | {"t": "2026-03-08T07:00:00+00:00"}
+    assert postgrest.call("shapes", arguments).json() == arguments | {
+        "t": "2026-03-08T07:00:00+00:00"
+    }

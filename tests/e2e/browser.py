@@ -22,7 +22,13 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.waiting import until
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1360,1040")
+_FLAGS: Final = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--window-size=1360,1040",
+)
 _SHOWN: Final = """
     [document.body?.innerText, ...[...document.querySelectorAll('a')].map((a) => a.href),
      ...[...document.querySelectorAll('input, textarea')].map((field) => field.value)].join('\\n')
@@ -44,10 +50,19 @@ class Browser:
         self._ids = count(1)
         self._profile = Path(tempfile.mkdtemp(prefix="smsretry-browser-"))
         self._program = subprocess.Popen(
-            [chromium(), *_FLAGS, f"--user-data-dir={self._profile}", "--remote-debugging-port=0", "about:blank"],
+            [
+                chromium(),
+                *_FLAGS,
+                f"--user-data-dir={self._profile}",
+                "--remote-debugging-port=0",
+                "about:blank",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": str(self._profile)},  # it leaves a directory there
+            env={
+                **os.environ,
+                "TMPDIR": str(self._profile),
+            },  # it leaves a directory there
             start_new_session=True,
         )
 
@@ -55,8 +70,12 @@ class Browser:
         try:
             told = self._profile / "DevToolsActivePort"
             until(lambda: told.exists() and "\n" in told.read_text())
-            pages = httpx.get(f"http://127.0.0.1:{told.read_text().split()[0]}/json/list").json()
-            address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+            pages = httpx.get(
+                f"http://127.0.0.1:{told.read_text().split()[0]}/json/list"
+            ).json()
+            address = next(
+                page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"
+            )
             self._page: ClientConnection = connect(address, max_size=None)
         except BaseException:
             self.__exit__()
@@ -64,7 +83,9 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):  # its own children write into the profile, too
+        with suppress(
+            ProcessLookupError
+        ):  # its own children write into the profile, too
             os.killpg(self._program.pid, signal.SIGKILL)
         self._program.wait()
         until(self._forgets)
@@ -80,7 +101,11 @@ class Browser:
 
         def seen() -> bool:
             nonlocal shown
-            shown = str(self._say("Runtime.evaluate", expression=_SHOWN, returnByValue=True)["result"].get("value"))
+            shown = str(
+                self._say("Runtime.evaluate", expression=_SHOWN, returnByValue=True)[
+                    "result"
+                ].get("value")
+            )
             return all(word in shown for word in words)
 
         try:
@@ -95,7 +120,9 @@ class Browser:
 
     def _say(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._ids)
-        self._page.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        self._page.send(
+            json.dumps({"id": number, "method": method, "params": parameters})
+        )
         while True:
             answer = json.loads(self._page.recv(60))
             if answer.get("id") == number:

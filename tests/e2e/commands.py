@@ -28,7 +28,11 @@ def check(words: Sequence[str]) -> None:
 
 
 def run_as_shown(
-    block: Block, here: Mapping[str, str], codes: Mapping[str, Sequence[int]], *, but: Container[str] = ()
+    block: Block,
+    here: Mapping[str, str],
+    codes: Mapping[str, Sequence[int]],
+    *,
+    but: Container[str] = (),
 ) -> None:
     """Run each command of ours that a block shows. Where output is shown, it prints that, perhaps with more in between.
 
@@ -40,8 +44,14 @@ def run_as_shown(
     printed: list[str] = []
     for program, *words in block.commands():
         if program == "smsretry" and words[0] not in but:
-            given = Path(words.pop()).read_text(encoding="utf-8") if "<" in words else None
-            done = CliRunner().invoke(app, [here.get(word, word) for word in words if word != "<"], input=given)
+            given = (
+                Path(words.pop()).read_text(encoding="utf-8") if "<" in words else None
+            )
+            done = CliRunner().invoke(
+                app,
+                [here.get(word, word) for word in words if word != "<"],
+                input=given,
+            )
             assert done.exit_code in codes.get(words[0], (0,)), (
                 f"{block.where}: {words}: {done.output} {done.exception}"
             )
@@ -55,7 +65,11 @@ def _python(words: list[str]) -> None:
             compile(text, "-c", "exec")
         case ["-m", "pytest", *named]:
             named = " ".join(named).removeprefix("-m long").split()
-            assert all((ROOT / word.partition("::")[0]).exists() for word in named if not word.startswith("-"))
+            assert all(
+                (ROOT / word.partition("::")[0]).exists()
+                for word in named
+                if not word.startswith("-")
+            )
         case ["-m", module, *options]:
             assert module == "venv" or find_spec(module), f"There is no module {module}"
             named = [option for option in options if option.startswith("--")]
@@ -77,9 +91,15 @@ def _help(module: str) -> str:
 
 def _smsretry(words: list[str]) -> None:
     command = _commands().commands[words[0]]
-    if (parts := getattr(command, "commands", {})) and words[1:]:  # a group by itself is named, and not given
+    if (parts := getattr(command, "commands", {})) and words[
+        1:
+    ]:  # a group by itself is named, and not given
         command = parts[words[1]]
-    known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    known = {
+        option
+        for param in command.params
+        for option in (*param.opts, *param.secondary_opts)
+    }
     assert known >= {word for word in words[1:] if word.startswith("--")}
 
 
@@ -89,8 +109,14 @@ def _commands() -> Any:
 
 
 def _prefect(words: list[str]) -> None:
-    parser = import_module("prefect.cli._app")._app  # has no public name; the version is pinned
-    parser.parse_args([word for word in words if word != "--no-prompt"], exit_on_error=False, print_error=False)
+    parser = import_module(
+        "prefect.cli._app"
+    )._app  # has no public name; the version is pinned
+    parser.parse_args(
+        [word for word in words if word != "--no-prompt"],
+        exit_on_error=False,
+        print_error=False,
+    )
 
 
 _PROGRAMS: Final[dict[str, Callable[[list[str]], None]]] = {

@@ -28,11 +28,17 @@ class Prefect:
     """The server, and what its API says."""
 
     server: PrefectServer
-    http: httpx.Client = field(default_factory=partial(httpx.Client, verify=trusted(), timeout=30))
+    http: httpx.Client = field(
+        default_factory=partial(httpx.Client, verify=trusted(), timeout=30)
+    )
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Ask the API."""
-        return self.http.post(f"{self.server.url}/api/{path}", json=body).raise_for_status().json()
+        return (
+            self.http.post(f"{self.server.url}/api/{path}", json=body)
+            .raise_for_status()
+            .json()
+        )
 
     def get(self, path: str) -> Any:
         """Ask the API."""
@@ -41,7 +47,11 @@ class Prefect:
     def new_run(self, flow: str, **parameters: Any) -> str:
         """The id of a run of that flow that nobody has started yet."""
         made = self.post("flows/", {"name": flow})
-        body = {"flow_id": made["id"], "state": {"type": "PENDING"}, "parameters": parameters}
+        body = {
+            "flow_id": made["id"],
+            "state": {"type": "PENDING"},
+            "parameters": parameters,
+        }
         return str(self.post("flow_runs/", body)["id"])
 
     def order(self, form: str, parameters: dict[str, Any], **options: Any) -> str:
@@ -53,7 +63,9 @@ class Prefect:
     def forget_deployments(self) -> None:
         """And with them the runs that are scheduled: stopping a runner leaves both."""
         for found in self.post("deployments/filter", {}):
-            self.http.delete(f"{self.server.url}/api/deployments/{found['id']}").raise_for_status()
+            self.http.delete(
+                f"{self.server.url}/api/deployments/{found['id']}"
+            ).raise_for_status()
 
     def end_of(self, flow_run_id: str) -> dict[str, Any]:
         """The flow run when it has ended."""
@@ -64,7 +76,9 @@ class Prefect:
 
     def last_run(self) -> dict[str, Any]:
         """The flow run that was started last."""
-        started = {"start_time": {"is_null_": False}}  # a scheduled run would sort by when it is to start
+        started = {
+            "start_time": {"is_null_": False}
+        }  # a scheduled run would sort by when it is to start
         body = {"flow_runs": started, "sort": "START_TIME_DESC", "limit": 1}
         runs: list[dict[str, Any]] = self.post("flow_runs/filter", body)
         return runs[0]
@@ -81,29 +95,44 @@ class Prefect:
     def artifacts(self, key: str) -> list[dict[str, Any]]:
         """The history of an artifact, newest first."""
         found: list[dict[str, Any]] = self.post(
-            "artifacts/filter", {"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC", "limit": 50}
+            "artifacts/filter",
+            {
+                "artifacts": {"key": {"any_": [key]}},
+                "sort": "UPDATED_DESC",
+                "limit": 50,
+            },
         )
         return found
 
     def logs(self, flow_run_id: str) -> list[dict[str, Any]]:
         """The log lines of a run, as its first page shows them."""
         found: list[dict[str, Any]] = self.post(
-            "logs/filter", {"logs": {"flow_run_id": {"any_": [flow_run_id]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
+            "logs/filter",
+            {
+                "logs": {"flow_run_id": {"any_": [flow_run_id]}},
+                "limit": 200,
+                "sort": "TIMESTAMP_ASC",
+            },
         )
         return found
 
     def task_runs(self, flow_run_id: str) -> list[dict[str, Any]]:
         """Its task runs."""
         found: list[dict[str, Any]] = self.post(
-            "task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200}
+            "task_runs/filter",
+            {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200},
         )
         return found
 
 
 @pytest.fixture(scope="package")
-def prefect(running_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+def prefect(
+    running_stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prefect]:
     """The embedded Prefect server. It is busy even when idle, so it ends with the last test of this folder."""
-    with PrefectServer(tmp_path_factory.mktemp("prefect") / "home", running_stack.postgres) as server:
+    with PrefectServer(
+        tmp_path_factory.mktemp("prefect") / "home", running_stack.postgres
+    ) as server:
         yield Prefect(server)
 
 
@@ -112,17 +141,25 @@ class Forks:
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.e2e.forked"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, module: str, environment: dict[str, str]) -> str:
         """Run it; what it printed."""
         assert self._process.stdin
         assert self._process.stdout
         with tempfile.NamedTemporaryFile("r") as output:
-            order = {"module": module, "environment": environment, "output": output.name}
+            order = {
+                "module": module,
+                "environment": environment,
+                "output": output.name,
+            }
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
-            assert self._process.stdout.readline(), "the process that forks has ended; see its stderr"
+            assert self._process.stdout.readline(), (
+                "the process that forks has ended; see its stderr"
+            )
             return output.read()
 
     def close(self) -> None:
@@ -149,7 +186,12 @@ class FlowProcess:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """The runner's environment."""
-        return {**os.environ, **self.prefect.server.environment(), **self.stack.environment(), **changes}
+        return {
+            **os.environ,
+            **self.prefect.server.environment(),
+            **self.stack.environment(),
+            **changes,
+        }
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start a run, for whoever wants to interfere with it."""
@@ -176,7 +218,9 @@ def flow(stack: Stack, prefect: Prefect, forks: Forks) -> FlowProcess:
 @pytest.fixture(scope="module")
 def forms(running_stack: Stack, prefect: Prefect, forks: Forks) -> Iterator[None]:
     """The deployments, registered for all tests of this file. Runs happen when a test asks for them."""
-    forks.run("tests.e2e.register", FlowProcess(running_stack, prefect, forks).environment())
+    forks.run(
+        "tests.e2e.register", FlowProcess(running_stack, prefect, forks).environment()
+    )
     yield
     prefect.forget_deployments()
 
@@ -190,7 +234,9 @@ def ask(forms: None, flow: FlowProcess) -> Ask:
 
     def ask(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
         ordered = flow.prefect.order(form, parameters, **options)
-        printed = flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered))
+        printed = flow.forks.run(
+            "prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered)
+        )
         assert "Traceback" not in printed, printed[-2500:]
         return flow.prefect.end_of(ordered)
 

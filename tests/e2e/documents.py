@@ -64,7 +64,12 @@ class Document:
         end = self.text.find("\n## ", start + 1) if under else -1
         section = _FENCED.finditer(self.text, start, end if end > 0 else len(self.text))
         found = (match for match in section if match[2] == language)
-        return [Block(self._line(match.start()), dedent(match[3]), self._output(match.end())) for match in found]
+        return [
+            Block(
+                self._line(match.start()), dedent(match[3]), self._output(match.end())
+            )
+            for match in found
+        ]
 
     def _line(self, position: int) -> str:
         return f"{self}:{self.text.count(chr(10), 0, position) + 1}"
@@ -81,7 +86,12 @@ class Document:
         """Every command it shows, in its shell blocks and in backticks."""
         shown = [words for block in self.blocks("sh") for words in block.commands()]
         programs = ("smsretry ", "python -m ", "prefect ")
-        inline = [words for text in self.code() if text.startswith(programs) for words in _split(shlex.split(text))]
+        inline = [
+            words
+            for text in self.code()
+            if text.startswith(programs)
+            for words in _split(shlex.split(text))
+        ]
         return shown + inline
 
     def links(self) -> list[str]:
@@ -90,7 +100,10 @@ class Document:
 
     def anchors(self) -> set[str]:
         """Its headings, as GitHub names them in links."""
-        names = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in _HEADING.findall(self.prose)]
+        names = [
+            re.sub(r"[^\w\- ]", "", heading.lower())
+            for heading in _HEADING.findall(self.prose)
+        ]
         return {name.strip().replace(" ", "-") for name in names}
 
 
@@ -102,26 +115,43 @@ SERVED: Final = "run_deployment("
 
 def documents() -> list[Document]:
     """All Markdown files of the repository."""
-    rooms = [path for room in ("flows", "smsretry", "tests") for path in (ROOT / room).rglob("*.md")]
-    return [FRONT_PAGE, *map(Document, [*sorted((ROOT / ".github").glob("*.md")), *sorted(rooms)])]
+    rooms = [
+        path
+        for room in ("flows", "smsretry", "tests")
+        for path in (ROOT / room).rglob("*.md")
+    ]
+    return [
+        FRONT_PAGE,
+        *map(Document, [*sorted((ROOT / ".github").glob("*.md")), *sorted(rooms)]),
+    ]
 
 
 @cache
 def file_names() -> frozenset[str]:
     """The name of every file of the repository."""
-    rooms = [path for room in (".ci", ".github", "flows", "smsretry", "tests") for path in (ROOT / room).rglob("*")]
+    rooms = [
+        path
+        for room in (".ci", ".github", "flows", "smsretry", "tests")
+        for path in (ROOT / room).rglob("*")
+    ]
     return frozenset(path.name for path in [*ROOT.iterdir(), *rooms])
 
 
 def demo_rows(text: str) -> list[tuple[str, str, str]]:
     """The demo's tables as printed, at any width: each customer, the number of sends, and why."""
     lines = text.splitlines()
-    top = next(number for number, line in enumerate(lines) if line.startswith("Customer "))
-    run, sends, why = (lines[top].index(heading) for heading in (" Run", " Sends", " Why"))
+    top = next(
+        number for number, line in enumerate(lines) if line.startswith("Customer ")
+    )
+    run, sends, why = (
+        lines[top].index(heading) for heading in (" Run", " Sends", " Why")
+    )
     rows: list[tuple[str, str, str]] = []
     for before, line in pairwise(lines[top + 1 :]):
         cells = line[:run].strip(), line[sends:why].strip(), line[why:].strip()
-        if not line.strip() or not before.strip():  # the line after an empty one names a business, or ends the tables
+        if (
+            not line.strip() or not before.strip()
+        ):  # the line after an empty one names a business, or ends the tables
             if line.strip() and ", from " not in line:
                 break
         elif cells[0]:

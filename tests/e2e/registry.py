@@ -35,9 +35,14 @@ class Registry:
         """All registered, asked for by a runner, and the scheduled one has just completed a run."""
         self._forget_runs()
         ids = [self.register(deployment.name) for deployment in declared()]
-        self.prefect.post("deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
+        self.prefect.post(
+            "deployments/get_scheduled_flow_runs", {"deployment_ids": ids}
+        )
         self.run(SCHEDULED, "COMPLETED")
-        while any(one["last_polled"] is None for one in self.prefect.post("deployments/filter", {})):
+        while any(
+            one["last_polled"] is None
+            for one in self.prefect.post("deployments/filter", {})
+        ):
             time.sleep(0.02)  # it is noted after the answer
 
     def register(self, deployment: str, **changes: Any) -> str:
@@ -60,12 +65,21 @@ class Registry:
         }
         return str(self.prefect.post("deployments/", body)["id"])
 
-    def run(self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str) -> str:
+    def run(
+        self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str
+    ) -> str:
         """A run of it that is in this state; returns its id."""
-        found = self.prefect.post("deployments/filter", {"deployments": {"name": {"any_": [deployment]}}})
-        run = self.prefect.post(f"deployments/{found[0]['id']}/create_flow_run", {"tags": list(tags)})
+        found = self.prefect.post(
+            "deployments/filter", {"deployments": {"name": {"any_": [deployment]}}}
+        )
+        run = self.prefect.post(
+            f"deployments/{found[0]['id']}/create_flow_run", {"tags": list(tags)}
+        )
         for kind in ("RUNNING", state) if state != "SCHEDULED" else (state,):
-            self.prefect.post(f"flow_runs/{run['id']}/set_state", {"state": {"type": kind, **more}, "force": True})
+            self.prefect.post(
+                f"flow_runs/{run['id']}/set_state",
+                {"state": {"type": kind, **more}, "force": True},
+            )
         return str(run["id"])
 
     def missed(self, deployment: str, minutes: int) -> str:
@@ -79,7 +93,9 @@ class Registry:
 
     def say(self, statement: str) -> None:
         """Change the server's own database: what only time would change."""
-        with psycopg.connect(self.stack.postgres.url(DATABASE), autocommit=True) as connection:
+        with psycopg.connect(
+            self.stack.postgres.url(DATABASE), autocommit=True
+        ) as connection:
             connection.execute(statement.encode())
 
     def empty(self) -> None:
@@ -88,7 +104,9 @@ class Registry:
         self._forget_alerts()
 
     def _forget_runs(self) -> None:
-        self.say("delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'")
+        self.say(
+            "delete from flow_run; delete from deployment; delete from work_pool where name = 'texts'"
+        )
 
     def _forget_alerts(self) -> None:
         self.say("delete from automation where name like 'smsretry: %'")

@@ -66,36 +66,64 @@ def installed(registry: Registry) -> list[dict[str, Any]]:
 def remove_all(registry: Registry) -> None:
     """As on a server that has none yet."""
     for one in installed(registry):
-        httpx.delete(f"{registry.api_url}/automations/{one['id']}", timeout=30).raise_for_status()
+        httpx.delete(
+            f"{registry.api_url}/automations/{one['id']}", timeout=30
+        ).raise_for_status()
 
 
 def essence(automation: dict[str, Any]) -> dict[str, Any]:
     """What may be sent back."""
-    return {key: automation[key] for key in ("name", "description", "enabled", "trigger", "actions")}
+    return {
+        key: automation[key]
+        for key in ("name", "description", "enabled", "trigger", "actions")
+    }
 
 
 @pytest.mark.long
-def test_installing_twice_is_installing_once(registry: Registry, receiver: Receiver, block: str) -> None:
+def test_installing_twice_is_installing_once(
+    registry: Registry, receiver: Receiver, block: str
+) -> None:
     """A block that is not there is named, and nothing is installed. What is there keeps its block; what somebody
     switched off stays off; what is no longer defined is removed.
     """
     remove_all(registry)
     wrong = command(registry, "slack-webhook/nobody")
     assert (wrong.returncode, installed(registry)) == (1, [])
-    assert wrong.stderr.startswith("There is no block slack-webhook/nobody. Make a notification block in the UI")
-    assert "left out   smsretry: a run failed (it needs --notify)" in command(registry).stdout
+    assert wrong.stderr.startswith(
+        "There is no block slack-webhook/nobody. Make a notification block in the UI"
+    )
+    assert (
+        "left out   smsretry: a run failed (it needs --notify)"
+        in command(registry).stdout
+    )
     assert command(registry, receiver.named).returncode == 0
     first = installed(registry)
-    assert [one["name"] for one in first] == sorted(entry["name"] for entry in defined())
-    registry.prefect.post("automations/", {**essence(first[0]), "name": f"{PREFIX}of an older version"})
-    registry.say("update automation set enabled = false where name = 'smsretry: texts are held'")
+    assert [one["name"] for one in first] == sorted(
+        entry["name"] for entry in defined()
+    )
+    registry.prefect.post(
+        "automations/", {**essence(first[0]), "name": f"{PREFIX}of an older version"}
+    )
+    registry.say(
+        "update automation set enabled = false where name = 'smsretry: texts are held'"
+    )
     result = command(registry)
     assert "removed    smsretry: of an older version" in result.stdout
-    assert "updated    smsretry: texts are held (somebody switched it off)" in result.stdout
+    assert (
+        "updated    smsretry: texts are held (somebody switched it off)"
+        in result.stdout
+    )
     again = installed(registry)
     assert [one["id"] for one in again] == [one["id"] for one in first]
-    assert {one["name"] for one in again if not one["enabled"]} == {"smsretry: texts are held"}
-    assert {action["block_document_id"] for one in again for action in one["actions"] if "subject" in action} == {block}
+    assert {one["name"] for one in again if not one["enabled"]} == {
+        "smsretry: texts are held"
+    }
+    assert {
+        action["block_document_id"]
+        for one in again
+        for action in one["actions"]
+        if "subject" in action
+    } == {block}
 
 
 def hurry(registry: Registry) -> None:
@@ -105,7 +133,9 @@ def hurry(registry: Registry) -> None:
             continue  # what is told once in so long stays so, or it would be told twice on a slow machine
         trigger = {**one["trigger"], "within": min(one["trigger"]["within"], 10)}
         httpx.put(
-            f"{registry.api_url}/automations/{one['id']}", json={**essence(one), "trigger": trigger}, timeout=30
+            f"{registry.api_url}/automations/{one['id']}",
+            json={**essence(one), "trigger": trigger},
+            timeout=30,
         ).raise_for_status()
 
 
@@ -130,7 +160,13 @@ SILENCE: Final = [
 ]
 
 
-def emit(registry: Registry, event: str, resource: str, *related: dict[str, str], **payload: object) -> None:
+def emit(
+    registry: Registry,
+    event: str,
+    resource: str,
+    *related: dict[str, str],
+    **payload: object,
+) -> None:
     """An event, as the flow emits it."""
     message = {
         "id": str(uuid4()),
@@ -140,49 +176,90 @@ def emit(registry: Registry, event: str, resource: str, *related: dict[str, str]
         "related": related,
         "payload": payload,
     }
-    httpx.post(f"{registry.api_url}/events", json=[message], timeout=30).raise_for_status()
+    httpx.post(
+        f"{registry.api_url}/events", json=[message], timeout=30
+    ).raise_for_status()
 
 
 @pytest.mark.long
-def test_each_trouble_is_told_and_nothing_else_is(registry: Registry, receiver: Receiver, block: str) -> None:
+def test_each_trouble_is_told_and_nothing_else_is(
+    registry: Registry, receiver: Receiver, block: str
+) -> None:
     """Once, however often it happens or long it lasts; silence is told again. A run without a sign of life ends."""
     remove_all(registry)
     assert command(registry, receiver.named).returncode == 0
     hurry(registry)
-    dead, asked_for = registry.run(SCHEDULED, "RUNNING"), registry.run(SCHEDULED, "SCHEDULED", name="Late")
+    dead, asked_for = (
+        registry.run(SCHEDULED, "RUNNING"),
+        registry.run(SCHEDULED, "SCHEDULED", name="Late"),
+    )
     deployment = {"id": "any", "role": "deployment", "name": SCHEDULED}
-    of_schedule = {f"prefect.resource.{key}": value for key, value in deployment.items()}
-    of_run = {"prefect.resource.id": f"prefect.flow-run.{asked_for}", "prefect.resource.role": "flow-run"}
-    emit(registry, "prefect.flow-run.heartbeat", f"prefect.flow-run.{dead}", of_schedule)
+    of_schedule = {
+        f"prefect.resource.{key}": value for key, value in deployment.items()
+    }
+    of_run = {
+        "prefect.resource.id": f"prefect.flow-run.{asked_for}",
+        "prefect.resource.role": "flow-run",
+    }
+    emit(
+        registry, "prefect.flow-run.heartbeat", f"prefect.flow-run.{dead}", of_schedule
+    )
     for schedule in (SCHEDULED, "process-scheduled-sends"):
         emit(registry, f"sms.queue.completed.{schedule}", "sms.queue")
-    for event, payload, _, _ in [*TROUBLES, *(trouble for trouble in TROUBLES if trouble[0] == "backlog")]:
+    for event, payload, _, _ in [
+        *TROUBLES,
+        *(trouble for trouble in TROUBLES if trouble[0] == "backlog"),
+    ]:
         emit(registry, f"sms.queue.{event}", "sms.queue", of_run, **payload)
     emit(registry, "sms.text.failed", "sms.text.1")
 
     for _, _, subject, begins in TROUBLES:
         assert receiver.wait_for(subject).body.startswith(begins)
     server = registry.prefect.server.url
-    assert receiver.wait_for("were given up").body.endswith(f"\nRun: {server}/runs/flow-run/{asked_for}")
+    assert receiver.wait_for("were given up").body.endswith(
+        f"\nRun: {server}/runs/flow-run/{asked_for}"
+    )
     for subject in SILENCE:
         receiver.wait_for(subject)
     assert receiver.wait_for("still no run").body.endswith(f"\nRuns: {server}/runs")
     until(lambda: registry.prefect.get(f"flow_runs/{dead}")["state_name"] == "Crashed")
-    assert registry.prefect.get(f"flow_runs/{dead}")["state"]["message"].startswith("It gave no sign of life")
+    assert registry.prefect.get(f"flow_runs/{dead}")["state"]["message"].startswith(
+        "It gave no sign of life"
+    )
 
-    assert [alert for alert in receiver.alerts if f": {server}/" not in alert.body] == []
-    assert {alert.subject for alert in receiver.alerts} == {*SILENCE, *(told for _, _, told, _ in TROUBLES)}
+    assert [
+        alert for alert in receiver.alerts if f": {server}/" not in alert.body
+    ] == []
+    assert {alert.subject for alert in receiver.alerts} == {
+        *SILENCE,
+        *(told for _, _, told, _ in TROUBLES),
+    }
     # Until Prefect has looked twice more whether something is missing: what repeats itself has done so by then.
     until(lambda: len(receiver.about("still no run has completed")) >= 3)
-    for words in ("are overdue", "no run has completed for five minutes", "no run has queued scheduled sends"):
+    for words in (
+        "are overdue",
+        "no run has completed for five minutes",
+        "no run has queued scheduled sends",
+    ):
         assert len(receiver.about(words)) == 1
 
 
-def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_twins() -> None:
+def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_twins() -> (
+    None
+):
     """A twin's dead runs had stayed Running for good, as had those of what looks after deliveries."""
-    [trigger] = [one["trigger"] for one in defined() if one["name"].endswith("a run without a sign of life ends")]
+    [trigger] = [
+        one["trigger"]
+        for one in defined()
+        if one["name"].endswith("a run without a sign of life ends")
+    ]
     known = ResourceSpecification.model_validate(trigger["match_related"])
     for name in [entry.name for entry in declared() if entry.schedules]:
         for deployment in (name, f"{name}-2"):
-            resource = {"prefect.resource.role": "deployment", "prefect.resource.name": deployment}
-            assert known.matches(Resource.model_validate(resource | {"prefect.resource.id": "x"})), deployment
+            resource = {
+                "prefect.resource.role": "deployment",
+                "prefect.resource.name": deployment,
+            }
+            assert known.matches(
+                Resource.model_validate(resource | {"prefect.resource.id": "x"})
+            ), deployment

@@ -21,7 +21,9 @@ _FEED: Final = re.compile(r"\(\.\./\.\.(/events\S+?)\)")
 
 
 @pytest.fixture
-def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask) -> dict[str, Any]:
+def runs(
+    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask
+) -> dict[str, Any]:
     """A run of each kind, by its name; the row whose text is in doubt, and one that failed."""
     idle, _ = flow.run()
     with stack.connect() as connection:
@@ -37,7 +39,12 @@ def runs(stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, 
     texts(prefect, busy["id"], 2)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
     desk = ask("sms-explain", {"ask": {"id": str(failed)}})
-    runs = {"idle": idle["id"], "busy": busy["id"], "red": red["id"], "desk": desk["id"]}
+    runs = {
+        "idle": idle["id"],
+        "busy": busy["id"],
+        "red": red["id"],
+        "desk": desk["id"],
+    }
     return {**runs, "row": row, "failed": failed, "sender": added}
 
 
@@ -59,24 +66,43 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
         "/runs?tag=desk": ("desk",),
         "/runs?tab=task-runs&state=In%20doubt": ("busy",),
     }
-    stories = {f"/events?resource=sms.{kind}.<id>": f"sms.{kind}.{one}" for kind, one in people.items()}
+    stories = {
+        f"/events?resource=sms.{kind}.<id>": f"sms.{kind}.{one}"
+        for kind, one in people.items()
+    }
     stories["/events?resource=sms.text.<row id>"] = f"sms.text.{row['id']}"
     wait_for_events(prefect, stories["/events?resource=sms.text.<row id>"], 1)
     document = Document(ROOT / "flows" / "README.md")
-    listed = [path.strip("`") for cell in _ROW.findall(document.text) for path in re.findall(r"`[^`]+`", cell)]
-    paths = [path if path.startswith("/") else f"/events?resource={path}" for path in listed]
+    listed = [
+        path.strip("`")
+        for cell in _ROW.findall(document.text)
+        for path in re.findall(r"`[^`]+`", cell)
+    ]
+    paths = [
+        path if path.startswith("/") else f"/events?resource={path}" for path in listed
+    ]
     assert set(paths) == {*shown, *stories, "/artifacts/key/sms-queue-now"}
     server = prefect.server.url
-    [form, *_], [feed, *_] = (links.findall(prefect.artifacts("sms-explain")[0]["data"]) for links in (_FORM, _FEED))
+    [form, *_], [feed, *_] = (
+        links.findall(prefect.artifacts("sms-explain")[0]["data"])
+        for links in (_FORM, _FEED)
+    )
     with Browser() as page:
         for path, wanted in shown.items():
             seen = page.open(server + path, *(runs[kind] for kind in wanted))
-            others = [kind for kind in ("idle", "busy", "red", "desk") if kind not in wanted]
+            others = [
+                kind for kind in ("idle", "busy", "red", "desk") if kind not in wanted
+            ]
             assert not [kind for kind in others if runs[kind] in seen], path
         for resource in stories.values():
-            page.open(f"{server}/events?resource={quote(resource)}", "Sms text in doubt")
+            page.open(
+                f"{server}/events?resource={quote(resource)}", "Sms text in doubt"
+            )
         page.open(f"{server}/artifacts/key/sms-queue-now", "Created sms-queue-now")
         # The newer UI shows no event of the minute that is under way.
-        for ui, of_feed in ((server, "sms.text.failed"), (f"{server}/v2", "resources selected")):
+        for ui, of_feed in (
+            (server, "sms.text.failed"),
+            (f"{server}/v2", "resources selected"),
+        ):
             page.open(ui + form, "Because", str(runs["failed"]))
             page.open(ui + feed, of_feed)

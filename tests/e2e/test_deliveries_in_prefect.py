@@ -19,13 +19,22 @@ def sync(flow: FlowProcess) -> FlowProcess:
 
 @pytest.mark.long
 def test_a_run_is_named_by_what_became_of_the_texts(
-    stack: Stack, business: Business, flow: FlowProcess, sync: FlowProcess, prefect: Prefect
+    stack: Stack,
+    business: Business,
+    flow: FlowProcess,
+    sync: FlowProcess,
+    prefect: Prefect,
 ) -> None:
     """With a page, an event for each text that did not arrive, and an alert when a carrier blames the sender."""
     rows = [business.due_text(phone=f"+1212555016{n}") for n in range(4)]
     run, _ = flow.run()
     assert run["name"] == "sent 4"
-    fates = [("delivered", None), ("undelivered", 30003), ("undelivered", 30007), ("sent", None)]
+    fates = [
+        ("delivered", None),
+        ("undelivered", 30003),
+        ("undelivered", 30007),
+        ("sent", None),
+    ]
     of_row = {row: business.attempts_of(row)[0]["twilio_sid"] for row in rows}
     for row, (status, code) in zip(rows, fates, strict=True):
         stack.twilio.report(of_row[row], status, code)
@@ -38,11 +47,23 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     [artifact] = prefect.artifacts("sms-run")[:1]
     assert "Not delivered: Twilio 30007: Message filtered" in artifact["data"]
     told = [f"sms.text.{name}" for name in ("sent", "retried", "undelivered", "sent")]
-    until(lambda: [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == told)
+    until(
+        lambda: [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == told
+    )
     flow_run = f"prefect.flow-run.{run['id']}"
-    of_this_run = [event for event in prefect.events("sms.queue") if flow_run in str(event["related"])]
-    blamed = [event["payload"] for event in of_this_run if event["event"] == "sms.queue.sender-blamed"]
-    assert blamed == [{"texts": 1, "why": "Not delivered: Twilio 30007: Message filtered"}]
+    of_this_run = [
+        event
+        for event in prefect.events("sms.queue")
+        if flow_run in str(event["related"])
+    ]
+    blamed = [
+        event["payload"]
+        for event in of_this_run
+        if event["event"] == "sms.queue.sender-blamed"
+    ]
+    assert blamed == [
+        {"texts": 1, "why": "Not delivered: Twilio 30007: Message filtered"}
+    ]
     assert PHONE[:8] not in printed + str(artifact) + str(run)
 
     run, _ = sync.run()

@@ -36,14 +36,24 @@ def deployment(prefect: Prefect) -> dict[str, Any]:
 def serving(flow: FlowProcess, log: Path) -> GuardedProcess:
     """The command that serves the deployments, started away from the repository; it has begun."""
     command = str(Path(sys.executable).with_name("smsretry"))
-    runner = GuardedProcess([command, "serve"], log=log, env=flow.environment(), cwd=log.parent)
-    until(lambda: "Your deployments are being served" in log.read_text() or runner.poll() is not None)
+    runner = GuardedProcess(
+        [command, "serve"], log=log, env=flow.environment(), cwd=log.parent
+    )
+    until(
+        lambda: (
+            "Your deployments are being served" in log.read_text()
+            or runner.poll() is not None
+        )
+    )
     return runner
 
 
 @pytest.fixture(scope="module")
 def runner(
-    running_stack: Stack, prefect: Prefect, forks: Forks, tmp_path_factory: pytest.TempPathFactory
+    running_stack: Stack,
+    prefect: Prefect,
+    forks: Forks,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """The deployments, served while a late run that somebody asked for waits: it is run."""
     registry = Registry(prefect, running_stack)
@@ -52,7 +62,9 @@ def runner(
     log = tmp_path_factory.mktemp("runner") / "runner.log"
     runner = serving(FlowProcess(running_stack, prefect, forks), log)
     try:
-        assert prefect.end_of(asked_for)["state"]["type"] == "COMPLETED", log.read_text()[-3000:]
+        assert prefect.end_of(asked_for)["state"]["type"] == "COMPLETED", (
+            log.read_text()[-3000:]
+        )
         yield
     finally:
         runner.stop()
@@ -63,7 +75,10 @@ def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     runner: None, flow: FlowProcess, tmp_path: Path
 ) -> None:
     """Prefect's own default pauses the deployment when any runner of it stops, and deletes the runs to come."""
-    own = {"deployment_id": {"any_": [deployment(flow.prefect)["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+    own = {
+        "deployment_id": {"any_": [deployment(flow.prefect)["id"]]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+    }
 
     def runs_to_come() -> int:
         return int(flow.prefect.post("flow_runs/count", {"flow_runs": own}))
@@ -98,12 +113,17 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
             "entrypoint",
             "path",
         ]
-        shown = {key: found[key] for key in [*keys, "entrypoint"]} | {key: schedule[key] for key in ("active", "slug")}
+        shown = {key: found[key] for key in [*keys, "entrypoint"]} | {
+            key: schedule[key] for key in ("active", "slug")
+        }
         times = {key: schedule["schedule"][key] for key in ("cron", "timezone")}
         return shown | {"schedule": times, "pull_steps": found["pull_steps"] or []}
 
     by_serve = essence()
-    for command in (["prefect", "work-pool", "create", "smsretry", "--type", "process"], ["smsretry", "deploy"]):
+    for command in (
+        ["prefect", "work-pool", "create", "smsretry", "--type", "process"],
+        ["smsretry", "deploy"],
+    ):
         subprocess.run(
             [Path(sys.executable).with_name(command[0]), *command[1:]],
             cwd=tmp_path,
@@ -115,19 +135,33 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     assert essence() == by_serve
     assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
     # A run overlaps the next minute's, and is over before the one after that takes its place, ten seconds early.
-    assert 60 < by_serve["parameter_openapi_schema"]["properties"]["drain_seconds"]["default"] < 110
+    assert (
+        60
+        < by_serve["parameter_openapi_schema"]["properties"]["drain_seconds"]["default"]
+        < 110
+    )
     assert by_serve["version"] == declared()[0].version
-    assert (by_serve["schedule"], by_serve["active"]) == ({"cron": "* * * * *", "timezone": "UTC"}, True)
+    assert (by_serve["schedule"], by_serve["active"]) == (
+        {"cron": "* * * * *", "timezone": "UTC"},
+        True,
+    )
     scheduled = flow.prefect.get(f"deployments/name/{PLANNED}/{PLANNED}")["schedules"]
-    assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [("* * * * *", True)]
+    assert [(one["schedule"]["cron"], one["active"]) for one in scheduled] == [
+        ("* * * * *", True)
+    ]
 
 
-def test_a_runner_has_five_runs_at_once_whatever_has_piled_up(runner: None, prefect: Prefect) -> None:
+def test_a_runner_has_five_runs_at_once_whatever_has_piled_up(
+    runner: None, prefect: Prefect
+) -> None:
     """More would slow each other down until none ends in its minute, and they would pile up without an end."""
     runs = [prefect.order(SCHEDULED, {"drain_seconds": 0}) for _ in range(6)]
     first_end = min(prefect.end_of(run)["end_time"] for run in runs)
     states = [prefect.get(f"flow_run_states/?flow_run_id={run}") for run in runs]
-    taken = [min(state["timestamp"] for state in of_one if state["type"] == "PENDING") for of_one in states]
+    taken = [
+        min(state["timestamp"] for state in of_one if state["type"] == "PENDING")
+        for of_one in states
+    ]
     assert max(taken) > first_end
 
 
@@ -141,7 +175,12 @@ def test_a_run_whose_process_is_killed_is_told_of_by_its_runner(
     for process in psutil.process_iter(["environ"]):
         if (process.info["environ"] or {}).get("PREFECT__FLOW_RUN_ID") == run:
             process.kill()
-    until(lambda: "sms.queue.run-failed" in [one["event"] for one in prefect.events(f"prefect.flow-run.{run}")])
+    until(
+        lambda: (
+            "sms.queue.run-failed"
+            in [one["event"] for one in prefect.events(f"prefect.flow-run.{run}")]
+        )
+    )
 
 
 def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
@@ -156,14 +195,21 @@ def test_a_run_of_the_schedule_does_the_work_of_those_that_are_late(
     registry.empty()
     for name in (SCHEDULED, PLANNED):
         registry.register(name)
-    this, *late = [registry.missed(SCHEDULED, minutes) for minutes in (4, *range(5, 15))]
+    this, *late = [
+        registry.missed(SCHEDULED, minutes) for minutes in (4, *range(5, 15))
+    ]
     others = registry.missed(PLANNED, 5)
     asked_for = prefect.order(SCHEDULED, {"limit": 1, "drain_seconds": 0})
     flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=asked_for))
     assert states(asked_for, this, *late) == ["Completed", *["Late"] * 11]
     asked_again = registry.run(SCHEDULED, "SCHEDULED", name="Late")
     flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=this))
-    assert states(this, *late, others, asked_again) == ["Completed", *["Cancelled"] * 10, "Late", "Late"]
+    assert states(this, *late, others, asked_again) == [
+        "Completed",
+        *["Cancelled"] * 10,
+        "Late",
+        "Late",
+    ]
     registry.empty()
 
 
@@ -176,13 +222,21 @@ def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
     [deployment] = contributing.blocks("yaml")
     for room in ("flows", "smsretry"):
         shutil.copytree(ROOT / room, tmp_path / room)
-    (tmp_path / "smsretry_flows").symlink_to("flows")  # what `pip install -e .` does there
-    (tmp_path / "flows" / "take_back_texts.py").write_text(source.text, encoding="utf-8")
-    definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(deployment.text, "  ")
+    (tmp_path / "smsretry_flows").symlink_to(
+        "flows"
+    )  # what `pip install -e .` does there
+    (tmp_path / "flows" / "take_back_texts.py").write_text(
+        source.text, encoding="utf-8"
+    )
+    definition = (ROOT / "prefect.yaml").read_text(encoding="utf-8") + indent(
+        deployment.text, "  "
+    )
     (tmp_path / "prefect.yaml").write_text(definition, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     show = "from flows.serve import deployments; print([d.name for d in deployments()])"
-    served = subprocess.check_output([sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True)
+    served = subprocess.check_output(
+        [sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True
+    )
     assert "take-back-texts" in served
     names: dict[str, Any] = {}
     exec(compile(test.text, test.where, "exec"), names)

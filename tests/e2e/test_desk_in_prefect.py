@@ -20,7 +20,9 @@ from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.test_privacy_in_prefect import holding
 from tests.support.waiting import until
 
-_AGAIN = re.compile(r"\[send it again, with every check\]\(\S+/run\?parameters=(\S+?)\)")
+_AGAIN = re.compile(
+    r"\[send it again, with every check\]\(\S+/run\?parameters=(\S+?)\)"
+)
 
 
 @pytest.fixture
@@ -40,18 +42,31 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     told = ask("sms-explain", {"ask": {"id": str(business.row(failed)["customer_id"])}})
     assert told["name"] == "…0165: failed"
     page = prefect.artifacts("sms-explain")[0]
-    assert (page["flow_run_id"], page["description"]) == (told["id"], told["state"]["message"])
-    assert "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]
+    assert (page["flow_run_id"], page["description"]) == (
+        told["id"],
+        told["state"]["message"],
+    )
+    assert (
+        "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]
+    )
     [filled_in] = _AGAIN.findall(page["data"])
     again = json.loads(unquote(filled_in))
     nameless = ask("sms-texts", again, enforce_parameter_schema=False)
-    assert (nameless["state"]["name"], business.row(failed)["status"]) == ("Failed", "failed")
+    assert (nameless["state"]["name"], business.row(failed)["status"]) == (
+        "Failed",
+        "failed",
+    )
 
     order = {"code": 21211, "business_id": str(business.id)}
-    assert ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1 of 1"
+    assert (
+        ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1 of 1"
+    )
     who = {"who": "Ann", "because": "The number was mended"}
     done = ask("sms-texts", {"ask": {"requeue": again["ask"]["requeue"] | who}})
-    assert (done["name"], business.row(failed)["status"]) == ("requeued 1 of 1", "pending")
+    assert (done["name"], business.row(failed)["status"]) == (
+        "requeued 1 of 1",
+        "pending",
+    )
     signed = order | who | {"dry_run": False}
     nothing = ask("sms-texts", {"ask": {"cancel": signed | {"code": 30003}}})
     assert nothing["state"]["name"] == "NothingChanged"
@@ -62,14 +77,37 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
 REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
     (
         "sms-texts",
-        {"ask": {"requeue": {"code": 0, "nonsense": 1, "because": "She rang from 07700 900123"}}},
+        {
+            "ask": {
+                "requeue": {
+                    "code": 0,
+                    "nonsense": 1,
+                    "because": "She rang from 07700 900123",
+                }
+            }
+        },
         "Because: must be words without a phone number: name the customer by its id. Code: must be greater "
         "than or equal to 1. nonsense: is no field of this form",
         False,
     ),
-    ("sms-stop", {"ask": {"state": "LA"}}, "say because, which stops it, or lift", True),
-    ("sms-texts", {"ask": {}}, "Say one thing to do: list, requeue, cancel, look-again, resolve", False),
-    ("process-sms-retries", {"limit": 999_999}, "limit: must be less than or equal to 100000", False),
+    (
+        "sms-stop",
+        {"ask": {"state": "LA"}},
+        "say because, which stops it, or lift",
+        True,
+    ),
+    (
+        "sms-texts",
+        {"ask": {}},
+        "Say one thing to do: list, requeue, cancel, look-again, resolve",
+        False,
+    ),
+    (
+        "process-sms-retries",
+        {"limit": 999_999},
+        "limit: must be less than or equal to 100000",
+        False,
+    ),
 ]
 """What is asked, in which words it is refused, and whether it is kept with the run, for *Copy to new run*."""
 
@@ -94,17 +132,27 @@ def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
 
 def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
     """The error lines of its log, once it is there to its end."""
-    until(lambda: any(line["message"].startswith("Finished in state") for line in prefect.logs(run["id"])))
+    until(
+        lambda: any(
+            line["message"].startswith("Finished in state")
+            for line in prefect.logs(run["id"])
+        )
+    )
     return [line["message"] for line in prefect.logs(run["id"]) if line["level"] >= 40]
 
 
 @pytest.mark.long
-def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(forms: None, prefect: Prefect) -> None:
+def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(
+    forms: None, prefect: Prefect
+) -> None:
     """A number pasted into any field is refused by the form, so that Prefect never stores it."""
     for form, given in FORMS:
         found = prefect.get(f"deployments/name/{form}/{form}")
         with pytest.raises(httpx.HTTPStatusError) as refused:
-            prefect.post(f"deployments/{found['id']}/create_flow_run", {"parameters": {"ask": given}})
+            prefect.post(
+                f"deployments/{found['id']}/create_flow_run",
+                {"parameters": {"ask": given}},
+            )
         assert refused.value.response.status_code == 409, given
         assert "Validation failed for field " in refused.value.response.text
         assert "does not match" not in refused.value.response.text
@@ -113,7 +161,10 @@ def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(forms: None, pr
 FORMS: list[tuple[str, dict[str, Any]]] = [
     ("sms-explain", {"id": "+12125550188"}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "+1 (212) 555-0188 called"}}),
-    ("sms-texts", {"requeue": {"code": 21211, "because": "line one\n(212)5550188 called"}}),
+    (
+        "sms-texts",
+        {"requeue": {"code": 21211, "because": "line one\n(212)5550188 called"}},
+    ),
     ("sms-texts", {"requeue": {"code": 21211, "because": "07700 900123 called"}}),
     ("sms-texts", {"requeue": {"code": 21211, "who": ""}}),
     ("sms-texts", {"requeue": {"since": "yesterday"}}),
@@ -123,7 +174,10 @@ FORMS: list[tuple[str, dict[str, Any]]] = [
     ("sms-stop", {"state": "XX", "because": "A hurricane"}),
     ("sms-stop", {"state": "LA", "because": "020 7946 0958"}),
     ("sms-preview", {"hours": 1000}),
-    ("sms-senders", {"add": {"business_id": str(UUID(int=1)), "account": "+12125550188"}}),
+    (
+        "sms-senders",
+        {"add": {"business_id": str(UUID(int=1)), "account": "+12125550188"}},
+    ),
     ("sms-senders", {"change": {"sender": "+12125550188", "paused": "yes"}}),
     ("sms-senders", {"remove": {"message_class": "promotional"}}),
 ]

@@ -29,14 +29,22 @@ SUFFIXES: Final = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml
 
 def test_every_command_that_a_document_or_a_message_names_can_be_given() -> None:
     """The program, the module, the subcommand and its options exist."""
-    sources = [path for room in ("flows", "smsretry") for path in (ROOT / room).rglob("*")]
+    sources = [
+        path for room in ("flows", "smsretry") for path in (ROOT / room).rglob("*")
+    ]
     messages = [
         (str(path), command.split())
         for path in sources
         if path.suffix in (".py", ".sql")
-        for command in re.findall(r"`(smsretry [^`{<\"\n]+)[`{<]", path.read_text(encoding="utf-8"))
+        for command in re.findall(
+            r"`(smsretry [^`{<\"\n]+)[`{<]", path.read_text(encoding="utf-8")
+        )
     ]
-    shown = [(str(document), words) for document in documents() for words in document.commands()]
+    shown = [
+        (str(document), words)
+        for document in documents()
+        for words in document.commands()
+    ]
     assert min(len(shown), len(messages)) > 20
     wrong = []
     for where, words in shown + messages:
@@ -49,35 +57,74 @@ def test_every_command_that_a_document_or_a_message_names_can_be_given() -> None
 
 def test_every_file_module_and_link_that_a_document_names_exists() -> None:
     """From its own folder or from the top; a name without a folder is somewhere. A link leads to a heading, too."""
-    assert [(str(one), name) for one in documents() for name in one.code() if not _exists(name, one)] == []
-    assert [(str(one), link) for one in documents() for link in one.links() if not _leads_somewhere(link, one)] == []
+    assert [
+        (str(one), name)
+        for one in documents()
+        for name in one.code()
+        if not _exists(name, one)
+    ] == []
+    assert [
+        (str(one), link)
+        for one in documents()
+        for link in one.links()
+        if not _leads_somewhere(link, one)
+    ] == []
 
 
 def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> None:
     """Settings with the defaults that hold, commands, the rooms of the package, what the embedded server is told."""
-    told = [(name, row) for row in _rows(RUNNING, "\n## Settings\n") for name in re.findall(r"`(\w+)`", row[0])]
-    fields = {str(field.validation_alias or name.upper()): field for name, field in Settings.model_fields.items()}
+    told = [
+        (name, row)
+        for row in _rows(RUNNING, "\n## Settings\n")
+        for name in re.findall(r"`(\w+)`", row[0])
+    ]
+    fields = {
+        str(field.validation_alias or name.upper()): field
+        for name, field in Settings.model_fields.items()
+    }
     assert sorted(name for name, _ in told) == sorted(fields)
-    defaults = [(name, float(number)) for name, row in told for number in re.findall(r"\((\d+)\b", row[1])]
+    defaults = [
+        (name, float(number))
+        for name, row in told
+        for number in re.findall(r"\((\d+)\b", row[1])
+    ]
     assert defaults
-    assert [(name, number) for name, number in defaults if number != fields[name].default] == []
+    assert [
+        (name, number) for name, number in defaults if number != fields[name].default
+    ] == []
 
-    named = {name for row in _rows(PACKAGE, "| command | what it does |") for name in re.findall(r"`([\w-]+)`", row[0])}
+    named = {
+        name
+        for row in _rows(PACKAGE, "| command | what it does |")
+        for name in re.findall(r"`([\w-]+)`", row[0])
+    }
     commands = [one for one in app.registered_commands if not one.hidden]
-    there = {one.name or (one.callback.__name__ if one.callback else "") for one in commands}
+    there = {
+        one.name or (one.callback.__name__ if one.callback else "") for one in commands
+    }
     assert named == there | {str(one.name) for one in app.registered_groups}
 
-    rooms = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "smsretry").glob("[!_]*")}
+    rooms = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "smsretry").glob("[!_]*")
+    }
     table = PACKAGE.text.partition("\n## Where things are\n")[2]
-    assert [room for room in rooms if room.endswith(("/", ".py")) and room not in table] == []
+    assert [
+        room for room in rooms if room.endswith(("/", ".py")) and room not in table
+    ] == []
 
     table = RUNNING.text.partition("## The Prefect server\n")[2]
-    assert dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE)) == SERVER_SETTINGS
+    assert (
+        dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE))
+        == SERVER_SETTINGS
+    )
 
 
 def _rows(document: Document, after: str) -> Iterator[list[str]]:
     """The cells of the first table behind these words."""
-    table = re.search(r"(?:^\|.*\n)+", document.text[document.text.index(after) :], re.MULTILINE)
+    table = re.search(
+        r"(?:^\|.*\n)+", document.text[document.text.index(after) :], re.MULTILINE
+    )
     assert table
     for line in table[0].splitlines()[2:]:
         yield line.strip("| ").split(" | ")
@@ -90,13 +137,25 @@ def _leads_somewhere(link: str, document: Document) -> bool:
 
 
 def _exists(name: str, document: Document) -> bool:
-    if re.fullmatch(r"(smsretry|flows|tests)(\.\w+)+", name) and not name.endswith(SUFFIXES):
+    if re.fullmatch(r"(smsretry|flows|tests)(\.\w+)+", name) and not name.endswith(
+        SUFFIXES
+    ):
         return _is_module(name) or name in _said_elsewhere()
-    if not re.fullmatch(r"[\w.*-][\w./*-]*", name) or name in data.place_names() or name in ELSEWHERE:
+    if (
+        not re.fullmatch(r"[\w.*-][\w./*-]*", name)
+        or name in data.place_names()
+        or name in ELSEWHERE
+    ):
         return True  # no path of the repository
     if "/" not in name:
-        return not name.endswith(SUFFIXES) or name in file_names() or name.startswith("*")
-    return any(True for folder in (document.path.parent, ROOT) for _ in folder.glob(name.rstrip("/")))
+        return (
+            not name.endswith(SUFFIXES) or name in file_names() or name.startswith("*")
+        )
+    return any(
+        True
+        for folder in (document.path.parent, ROOT)
+        for _ in folder.glob(name.rstrip("/"))
+    )
 
 
 def _is_module(name: str) -> bool:
@@ -112,5 +171,7 @@ def _is_module(name: str) -> bool:
 @cache
 def _said_elsewhere() -> str:
     """The SQL, and the code that names the metrics and their attributes."""
-    gauges = (ROOT / "smsretry" / "desk" / "pages" / "gauges.py").read_text(encoding="utf-8")
+    gauges = (ROOT / "smsretry" / "desk" / "pages" / "gauges.py").read_text(
+        encoding="utf-8"
+    )
     return "\n".join([gauges, *(migration.text for migration in migrations())])

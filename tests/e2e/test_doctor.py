@@ -31,7 +31,11 @@ _NO_RUN: Final = "cannot be loaded, so no run starts: "
 
 VARIABLES: Final = [
     (  # nobody answers
-        {"SUPABASE_URL": _NOWHERE, "TWILIO_BASE_URL": _NOWHERE, "PREFECT_API_URL": f"{_NOWHERE}/api"},
+        {
+            "SUPABASE_URL": _NOWHERE,
+            "TWILIO_BASE_URL": _NOWHERE,
+            "PREFECT_API_URL": f"{_NOWHERE}/api",
+        },
         [
             "bad  Supabase: Supabase did not answer examine_sms_retries (ConnectError). Check SUPABASE_URL (http://127",
             ": 127.0.0.1:9 does not answer as Twilio does (ConnectionError): check ",
@@ -125,7 +129,11 @@ def doctor(stack: Stack, registry: Registry, tmp_path: Path) -> Doctor:
             """insert into smsretry.runs (id, started_at, finished_at, told)
                select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
         )
-    right = {**stack.environment(), "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": registry.api_url}
+    right = {
+        **stack.environment(),
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_API_URL": registry.api_url,
+    }
 
     def doctor(**variables: str) -> str:
         with pytest.MonkeyPatch.context() as environment:
@@ -148,14 +156,33 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     ]
     for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
         assert any(told.startswith(f"ok   {line}") for told in lines)
-    asks_for_a_key = {"PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"}
-    behind_proxy = Route("/{_:path}", lambda asked: JSONResponse("2.20.3", 200 if "x-access" in asked.headers else 401))
+    asks_for_a_key = {
+        "PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"
+    }
+    behind_proxy = Route(
+        "/{_:path}",
+        lambda asked: JSONResponse(
+            "2.20.3", 200 if "x-access" in asked.headers else 401
+        ),
+    )
     with LocalServer(Starlette(routes=[behind_proxy])) as prefect_2:
-        known = {"PREFECT_API_URL": prefect_2.url, "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Access": "yes"}'}
+        known = {
+            "PREFECT_API_URL": prefect_2.url,
+            "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Access": "yes"}',
+        }
         for variables, told in [
             *VARIABLES,
-            (asks_for_a_key, [" asks for an auth string: set PREFECT_API_AUTH_STRING to "]),
-            (known, ["ok   Prefect's API at ", f"{_NO_RUN}RuntimeError: Found incompatible versions: client: 3."]),
+            (
+                asks_for_a_key,
+                [" asks for an auth string: set PREFECT_API_AUTH_STRING to "],
+            ),
+            (
+                known,
+                [
+                    "ok   Prefect's API at ",
+                    f"{_NO_RUN}RuntimeError: Found incompatible versions: client: 3.",
+                ],
+            ),
         ]:
             said = doctor(**variables)
             assert [line for line in told if line not in said] == [], said
@@ -166,9 +193,13 @@ def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
 ) -> None:
     """By the object, the deployment, the work pool or the last run; and a number that the account does not own."""
     registry.prefect.post("work_pools/", {"name": "texts", "type": "process"})
-    registry.prefect.post("work_pools/texts/queues", {"name": "second", "concurrency_limit": 0})
+    registry.prefect.post(
+        "work_pools/texts/queues", {"name": "second", "concurrency_limit": 0}
+    )
     registry.register("sms-prune", work_pool_name="texts")
-    registry.register("sync-delivery-status", work_pool_name="texts", work_queue_name="second")
+    registry.register(
+        "sync-delivery-status", work_pool_name="texts", work_queue_name="second"
+    )
     registry.register(SCHEDULED, paused=True)
     registry.run(SCHEDULED, "CRASHED", message="It died")
     registry.say(
@@ -183,9 +214,12 @@ def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(
         connection.execute(_SPOILT)
         try:
             said = doctor(
-                TWILIO_FROM_NUMBER="+12125550100", PREFECT_DEFAULT_RESULT_STORAGE_BLOCK="local-file-system/gone"
+                TWILIO_FROM_NUMBER="+12125550100",
+                PREFECT_DEFAULT_RESULT_STORAGE_BLOCK="local-file-system/gone",
             )
         finally:
             connection.execute(_MENDED)
             registry.all_well()
-    assert [line for line in [*IN_THE_DATABASE, *AT_PREFECT] if line not in said] == [], said
+    assert [
+        line for line in [*IN_THE_DATABASE, *AT_PREFECT] if line not in said
+    ] == [], said

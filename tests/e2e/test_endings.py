@@ -55,7 +55,9 @@ def test_a_run_whose_prefect_server_was_killed_sends_all_and_its_process_ends(
 
 
 @pytest.mark.long
-def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProcess) -> None:
+def test_a_process_of_somebody_elses_is_left_alone(
+    stack: Stack, flow: FlowProcess
+) -> None:
     """A test, a notebook or a shell that calls the flow goes on afterwards."""
     code = (
         _HURRIED.format(module="flows.process_sms_retries").replace("= 2", "= 0.2")
@@ -74,22 +76,37 @@ def test_a_process_of_somebody_elses_is_left_alone(stack: Stack, flow: FlowProce
 
 
 @pytest.mark.long
-def test_idle_runs_are_deleted_an_hour_after_their_end(stack: Stack, ask: Ask, prefect: Prefect) -> None:
+def test_idle_runs_are_deleted_an_hour_after_their_end(
+    stack: Stack, ask: Ask, prefect: Prefect
+) -> None:
     """Of this deployment alone; what had something to do stays."""
 
     def over(deployment: str, name: str, minutes_ago: int) -> str:
         run = prefect.order(deployment, {})
-        prefect.http.patch(f"{prefect.server.url}/api/flow_runs/{run}", json={"name": name}).raise_for_status()
-        prefect.post(f"flow_runs/{run}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
-        with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
+        prefect.http.patch(
+            f"{prefect.server.url}/api/flow_runs/{run}", json={"name": name}
+        ).raise_for_status()
+        prefect.post(
+            f"flow_runs/{run}/set_state",
+            {"state": {"type": "COMPLETED"}, "force": True},
+        )
+        with psycopg.connect(
+            stack.postgres.url(DATABASE), autocommit=True
+        ) as connection:
             ended = "update flow_run set end_time = now() - %s where id = %s"
             connection.execute(ended, [timedelta(minutes=minutes_ago), run])
         return run
 
     ours, others = "process-scheduled-sends", "process-sms-retries"
     gone = [over(ours, "idle", 61), over(ours, "idle", 600)]
-    kept = [over(ours, "idle", 50), over(ours, "queued 1", 600), over(others, "idle", 61)]
+    kept = [
+        over(ours, "idle", 50),
+        over(ours, "queued 1", 600),
+        over(others, "idle", 61),
+    ]
     last = ask(ours, {})
     assert last["name"] == "idle"
-    found = prefect.post("flow_runs/filter", {"flow_runs": {"id": {"any_": [*gone, *kept, last["id"]]}}})
+    found = prefect.post(
+        "flow_runs/filter", {"flow_runs": {"id": {"any_": [*gone, *kept, last["id"]]}}}
+    )
     assert {run["id"] for run in found} == {*kept, last["id"]}

@@ -20,8 +20,16 @@ def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, A
     """The task runs of the texts, once the server has them all: it records them a second behind."""
 
     def ended() -> list[dict[str, Any]]:
-        tasks = [task for task in prefect.task_runs(flow_run_id) if task["name"].startswith(("sms ", "texts "))]
-        return [task for task in tasks if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")]
+        tasks = [
+            task
+            for task in prefect.task_runs(flow_run_id)
+            if task["name"].startswith(("sms ", "texts "))
+        ]
+        return [
+            task
+            for task in tasks
+            if task["state"]["type"] not in ("PENDING", "RUNNING", "SCHEDULED")
+        ]
 
     until(lambda: len(ended()) >= expected)
     return ended()
@@ -29,7 +37,9 @@ def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, A
 
 def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter[str]:
     """State names of the texts' task runs."""
-    return Counter(task["state"]["name"] for task in texts(prefect, flow_run_id, expected))
+    return Counter(
+        task["state"]["name"] for task in texts(prefect, flow_run_id, expected)
+    )
 
 
 def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebody(
@@ -42,12 +52,16 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     limited = business.due_text(phone="+12125550161")
     rows = {
         ("Sent", "COMPLETED"): [business.due_text(), business.due_text()],
-        ("Deferred until Tue 12 Jan 08:00 HST", "PAUSED"): [business.due_text(timezone="Pacific/Honolulu")],
+        ("Deferred until Tue 12 Jan 08:00 HST", "PAUSED"): [
+            business.due_text(timezone="Pacific/Honolulu")
+        ],
         ("In doubt", "CRASHED"): [business.due_text(phone="+12125550162")],
         ("Failed 21211", "FAILED"): [business.due_text(phone="+12125550165")],
         ("Failed", "FAILED"): [business.due_text(phone=None)],
         ("Held", "FAILED"): [held_text(business)],
-        ("Opted out", "CANCELLED"): [business.due_text(consent="opted_out", phone="+12125550163")],
+        ("Opted out", "CANCELLED"): [
+            business.due_text(consent="opted_out", phone="+12125550163")
+        ],
     }
     stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
@@ -56,17 +70,20 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
 
     run, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
     # The time that the row has: the stack's clock runs, and a busy machine is slow.
-    again_at = business.row(limited)["scheduled_for"].astimezone(ZoneInfo("America/New_York"))
+    again_at = business.row(limited)["scheduled_for"].astimezone(
+        ZoneInfo("America/New_York")
+    )
     badge = f"Retry at {again_at:%a %d %b %H:%M} EST"
     rows[badge, "PAUSED"] = [limited]
 
     ended = texts(prefect, run["id"], 9)
-    assert Counter((task["state"]["name"], task["state"]["type"]) for task in ended) == {
-        badge: len(ids) for badge, ids in rows.items()
-    }
+    assert Counter(
+        (task["state"]["name"], task["state"]["type"]) for task in ended
+    ) == {badge: len(ids) for badge, ids in rows.items()}
     for row in (row for ids in rows.values() for row in ids):
         [found] = business.connection.execute(
-            "select id, phone from customers where id = %s", [business.row(row)["customer_id"]]
+            "select id, phone from customers where id = %s",
+            [business.row(row)["customer_id"]],
         ).fetchall()
         name = f"sms …{(found['phone'] or '')[-4:]} row {row} customer {found['id']}"
         assert name in {task["name"] for task in ended}
@@ -74,32 +91,70 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     assert run["state"]["message"].startswith(
         "recovered 0, claimed 9: sent 2, deferred 1, held 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
     )
-    assert run["name"] == "sent 2 · failed 2 · held 1 · in doubt 1 · cancelled 1 · waiting 2"
+    assert (
+        run["name"]
+        == "sent 2 · failed 2 · held 1 · in doubt 1 · cancelled 1 · waiting 2"
+    )
     assert "texts" in run["tags"]
-    needing = [badge for (badge, color), ids in rows.items() if color == "FAILED" for _ in ids]
-    (page, *_), (queue, *_) = prefect.artifacts("sms-run"), prefect.artifacts("sms-queue-now")
-    assert [page["data"].count(f"\n- {badge}, …") for badge in needing] == [1] * len(needing)
-    for words in (f"# {run['name']}", "Maple Street Dental", "…0165", "https://www.twilio.com/docs/api/"):
+    needing = [
+        badge for (badge, color), ids in rows.items() if color == "FAILED" for _ in ids
+    ]
+    (page, *_), (queue, *_) = (
+        prefect.artifacts("sms-run"),
+        prefect.artifacts("sms-queue-now"),
+    )
+    assert [page["data"].count(f"\n- {badge}, …") for badge in needing] == [1] * len(
+        needing
+    )
+    for words in (
+        f"# {run['name']}",
+        "Maple Street Dental",
+        "…0165",
+        "https://www.twilio.com/docs/api/",
+    ):
         assert words in page["data"]
     assert queue["description"] == "need somebody 1 · waiting 2 · held 1 · in doubt 1"
 
     stack.move_clock(timedelta(minutes=2))
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
-    told = wait_for_events(prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2)
-    assert [event["event"] for event in told] == ["sms.text.retry-scheduled", "sms.text.sent"]
-    assert {event["resource"]["prefect.resource.id"] for event in told} == {f"sms.text.{limited}"}
+    told = wait_for_events(
+        prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2
+    )
+    assert [event["event"] for event in told] == [
+        "sms.text.retry-scheduled",
+        "sms.text.sent",
+    ]
+    assert {event["resource"]["prefect.resource.id"] for event in told} == {
+        f"sms.text.{limited}"
+    }
     flow_runs = [f"prefect.flow-run.{one['id']}" for one in (run, second)]
     assert [related_to(event, "flow-run") for event in told] == flow_runs
-    assert related_to(told[0], "send-log") == f"sms.send-log.{business.row(limited)['send_log_id']}"
+    assert (
+        related_to(told[0], "send-log")
+        == f"sms.send-log.{business.row(limited)['send_log_id']}"
+    )
     assert told[0]["payload"].items() >= {
         "outcome": badge, "detail": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
         "code": 14107, "sender": "…0006", "number": "…0161",
     }.items()  # fmt: skip
     of_business = {f"sms.text.{row}" for ids in rows.values() for row in ids}
     feed = f"sms.business.{business.id}"
-    until(lambda: {event["resource"]["prefect.resource.id"] for event in prefect.events(feed)} == of_business)
-    letters = [event for event in prefect.events("sms.queue") if event["event"] == "sms.queue.dead-letters"]
-    [letter] = [event["payload"] for event in letters if related_to(event, "flow-run") == flow_runs[0]]
+    until(
+        lambda: (
+            {event["resource"]["prefect.resource.id"] for event in prefect.events(feed)}
+            == of_business
+        )
+    )
+    letters = [
+        event
+        for event in prefect.events("sms.queue")
+        if event["event"] == "sms.queue.dead-letters"
+    ]
+    [letter] = [
+        event["payload"]
+        for event in letters
+        if related_to(event, "flow-run") == flow_runs[0]
+    ]
     assert letter["texts"] == 2
 
     idle, _ = flow.run()
@@ -122,7 +177,9 @@ def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_
     stack.twilio.fail(JsonError(21211, http_status=400), to="+12125551003")
     run, _ = flow.run(SMSRETRY_TASK_RUNS="30")
     assert run["name"] == "sent 39 · failed 1"
-    slices = {task["name"]: task["state"]["name"] for task in texts(prefect, run["id"], 2)}
+    slices = {
+        task["name"]: task["state"]["name"] for task in texts(prefect, run["id"], 2)
+    }
     assert sorted(slices) == ["texts 1 to 25", "texts 26 to 40"]
     assert Counter(slices.values()) in (
         Counter({"sent 24 · failed 1": 1, "sent 15": 1}),
@@ -131,26 +188,41 @@ def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_
     for row in rows:
         (told,) = wait_for_events(prefect, f"sms.text.{row}", 1)
         wanted = "sms.text.failed" if row == rows[3] else "sms.text.sent"
-        assert (told["event"], related_to(told, "flow-run")) == (wanted, f"prefect.flow-run.{run['id']}")
+        assert (told["event"], related_to(told, "flow-run")) == (
+            wanted,
+            f"prefect.flow-run.{run['id']}",
+        )
         assert related_to(told, "task-run")
     assert "Failed 21211, …1003" in prefect.artifacts("sms-run")[0]["data"]
-    assert [(one["type"], one["data"]) for one in prefect.artifacts("sms-progress")] == [("progress", 100.0)]
+    assert [
+        (one["type"], one["data"]) for one in prefect.artifacts("sms-progress")
+    ] == [("progress", 100.0)]
 
 
 def related_to(event: dict[str, Any], role: str) -> str:
     """The related resource of this role; none if it has none."""
-    found = (str(one["prefect.resource.id"]) for one in event["related"] if one["prefect.resource.role"] == role)
+    found = (
+        str(one["prefect.resource.id"])
+        for one in event["related"]
+        if one["prefect.resource.role"] == role
+    )
     return next(found, "")
 
 
-def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[dict[str, Any]]:
+def wait_for_events(
+    prefect: Prefect, resource: str, count: int
+) -> list[dict[str, Any]]:
     """Until the feed has so many: the server writes them a second behind."""
     until(lambda: len(prefect.events(resource)) >= count)
     return prefect.events(resource)
 
 
 def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+    stack: Stack,
+    business: Business,
+    flow: FlowProcess,
+    prefect: Prefect,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A deploy in the middle of a run: sends under way get their answers, no text waits for its lease to run out."""
     monkeypatch.setenv("SMSRETRY_CONCURRENCY", "10")
@@ -166,18 +238,31 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     assert statuses["completed"] == len(stack.twilio.ledger.entries()) < 40
     assert not any(business.row(row)["in_doubt_since"] for row in rows)
     message = prefect.last_run()["state"]["message"]
-    assert message.startswith("Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 40: sent ")
+    assert message.startswith(
+        "Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 40: sent "
+    )
     assert f"given back {statuses['pending']}" in message
 
 
 @pytest.mark.long
-def test_a_run_that_cannot_begin_fails_and_says_what_to_do(stack: Stack, flow: FlowProcess, prefect: Prefect) -> None:
+def test_a_run_that_cannot_begin_fails_and_says_what_to_do(
+    stack: Stack, flow: FlowProcess, prefect: Prefect
+) -> None:
     """Nothing is claimed, nothing is sent. Its name begins with the reason, and its log has no traceback."""
     for variables, why in (
-        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "Supabase did not answer start_sms_run (ConnectError)"),
-        ({"SUPABASE_URL": "", "TWILIO_ACCOUNT_SID": "x"}, "Settings are not complete:\n  SUPABASE_URL: is not set"),
+        (
+            {"SUPABASE_URL": "http://127.0.0.1:9"},
+            "Supabase did not answer start_sms_run (ConnectError)",
+        ),
+        (
+            {"SUPABASE_URL": "", "TWILIO_ACCOUNT_SID": "x"},
+            "Settings are not complete:\n  SUPABASE_URL: is not set",
+        ),
     ):
         run, _ = flow.run(**variables)
-        assert (run["state"]["type"], run["state"]["message"].startswith(why)) == ("FAILED", True)
+        assert (run["state"]["type"], run["state"]["message"].startswith(why)) == (
+            "FAILED",
+            True,
+        )
         assert run["name"].startswith(f"failed: {' '.join(why.split())}")
         assert "Traceback" not in str(prefect.logs(run["id"]))

@@ -38,7 +38,12 @@ class Scene(Shop):
 
     def ends(self) -> list[str]:
         """The status of each text, in their order."""
-        return [row["status"] for row in self.sql("select status from sms_retry_queue order by created_at, id")]
+        return [
+            row["status"]
+            for row in self.sql(
+                "select status from sms_retry_queue order by created_at, id"
+            )
+        ]
 
     def sent(self) -> list[str]:
         """The numbers that got a text, one entry a text."""
@@ -51,8 +56,15 @@ class Scene(Shop):
 
     def placeholders(self) -> dict[str, str]:
         """What stands for them in the commands: the business, its first text, and what it may have of its own."""
-        here = {"$BUSINESS": str(self.id), "$ACCOUNT": ACCOUNT, "$SERVICE": SERVICE, DATABASE: self.stack.database_url}
-        for row in self.sql("select id, customer_id from sms_retry_queue order by created_at limit 1"):
+        here = {
+            "$BUSINESS": str(self.id),
+            "$ACCOUNT": ACCOUNT,
+            "$SERVICE": SERVICE,
+            DATABASE: self.stack.database_url,
+        }
+        for row in self.sql(
+            "select id, customer_id from sms_retry_queue order by created_at limit 1"
+        ):
             here |= {"$ROW": str(row["id"]), "$CUSTOMER": str(row["customer_id"])}
         return here
 
@@ -145,7 +157,9 @@ def somebody_opted_out_by_phone(scene: Scene) -> Story:
 def she_wants_texts_again(scene: Scene) -> Story:
     """She had said stop by telephone, and a text was cancelled for it."""
     scene.due_text(phone=PHONE)
-    scene.sql("select record_sms_consent(%s, 'opted_out', 'telephone', %s)", PHONE, scene.id)
+    scene.sql(
+        "select record_sms_consent(%s, 'opted_out', 'telephone', %s)", PHONE, scene.id
+    )
     yield
     yield
     scene.live()
@@ -176,7 +190,12 @@ def move_a_business_to_its_own_sender(scene: Scene) -> Story:
 def the_account_of_a_business_was_suspended(scene: Scene) -> Story:
     """Its texts wait, and another business's go out."""
     open_account(scene.stack, ACCOUNT, "token", subaccount=True, senders=[SERVICE])
-    scene.sql("select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')", scene.id, ACCOUNT, SERVICE)
+    scene.sql(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own')",
+        scene.id,
+        ACCOUNT,
+        SERVICE,
+    )
     row = scene.due_text(phone=FIRST)
     yield
     yield
@@ -220,12 +239,18 @@ def restore_from_a_backup(scene: Scene) -> Story:
 
 @pytest.fixture
 def scene(
-    stack: Stack, queue: SupabaseQueue, sender: TwilioSender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: Stack,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Scene]:
     """A business, the settings of its workers, and the folder in which the commands are given."""
     for name, value in (stack.environment() | {"COLUMNS": "250"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("smsretry.cli.running.now", stack.now)  # the doctor compares this machine's clock with others
+    monkeypatch.setattr(
+        "smsretry.cli.running.now", stack.now
+    )  # the doctor compares this machine's clock with others
     monkeypatch.chdir(tmp_path)
     Path("number.txt").write_text(f"{PHONE}\n")
     with stack.connect() as connection:
@@ -234,7 +259,10 @@ def scene(
         yield scene
 
 
-@pytest.mark.parametrize("title", [line[3:] for line in PLAYBOOKS.text.splitlines() if line.startswith("## ")])
+@pytest.mark.parametrize(
+    "title",
+    [line[3:] for line in PLAYBOOKS.text.splitlines() if line.startswith("## ")],
+)
 def test_the_commands_of_a_playbook_end_its_trouble(title: str, scene: Scene) -> None:
     """Step by step, with what happens in between: the story of the playbook's name."""
     story: Story = globals()[title.lower().replace(" ", "_")](scene)

@@ -23,7 +23,12 @@ from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.test_flow import states_by_name
 from tests.support.collector import collecting
 
-BODY, NAME, PHONE, DOUBTFUL = "The marzipan is at the dentist", "Zephyrine Quill", "+12125550188", "+16175550188"
+BODY, NAME, PHONE, DOUBTFUL = (
+    "The marzipan is at the dentist",
+    "Zephyrine Quill",
+    "+12125550188",
+    "+16175550188",
+)
 PRIVATE = (BODY, "marzipan", NAME, "Zephyrine", "5550188", "555-0188", "555 0188")
 SPOKEN = f"{NAME} rang from 212-555-0188"
 """What somebody writes where free text goes."""
@@ -37,12 +42,21 @@ def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
     with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:
 
         def search(*printed: str, known: object) -> None:
-            secrets = [stack.environment()[name] for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")]
+            secrets = [
+                stack.environment()[name]
+                for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")
+            ]
             storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
             results = [one.read_text() for one in storage.rglob("*") if one.is_file()]
             texts = "\n".join([*printed, *results, prefect.server.log.read_text()])
-            assert [private for private in (*PRIVATE, *secrets) if private in texts] == []
-            assert {text: tables for text in (*PRIVATE, *secrets) if (tables := holding(connection, text))} == {}
+            assert [
+                private for private in (*PRIVATE, *secrets) if private in texts
+            ] == []
+            assert {
+                text: tables
+                for text in (*PRIVATE, *secrets)
+                if (tables := holding(connection, text))
+            } == {}
             assert [one for one in results if str(known) in one]
             assert {"artifact", "events", "log"} & {*holding(connection, str(known))}
 
@@ -51,24 +65,37 @@ def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
 
 def holding(connection: psycopg.Connection, text: str) -> list[str]:
     """Tables of which some row holds the text, in any column."""
-    tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+    tables = connection.execute(
+        "select tablename from pg_tables where schemaname = 'public'"
+    ).fetchall()
     return [
         table
         for (table,) in tables
         if connection.execute(
-            sql.SQL("select 1 from {} as t where position(%s in t::text) > 0 limit 1").format(sql.Identifier(table)),
+            sql.SQL(
+                "select 1 from {} as t where position(%s in t::text) > 0 limit 1"
+            ).format(sql.Identifier(table)),
             [text],
         ).fetchone()
     ]
 
 
 def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
-    stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, nowhere: Callable[..., None]
+    stack: Stack,
+    business: Business,
+    flow: FlowProcess,
+    prefect: Prefect,
+    nowhere: Callable[..., None],
 ) -> None:
     """Whatever a text comes to; nor the metrics, which it pushes once. Here the database refuses to write one row's
     result: the run is red and says so, and stops no other.
     """
-    for fault in (None, JsonError(21211, http_status=400), JsonError(20500, http_status=500), AcceptThenDrop()):
+    for fault in (
+        None,
+        JsonError(21211, http_status=400),
+        JsonError(20500, http_status=500),
+        AcceptThenDrop(),
+    ):
         row = business.due_text(body=BODY, phone=PHONE)
         if fault:
             stack.twilio.fail(fault, to=PHONE)
@@ -78,11 +105,15 @@ def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
     business.connection.execute(sql.SQL(jam).format(jammed))
     try:
         with collecting() as metrics:
-            run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG", **metrics.environment())
+            run, printed = flow.run(
+                PREFECT_LOGGING_LEVEL="DEBUG", **metrics.environment()
+            )
     finally:
         business.connection.execute("alter table sms_retry_queue drop constraint jam")
     assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Failed")
-    assert run["state"]["message"].startswith("recovered 0, claimed 6: sent 1, in doubt 2, failed 2, errors 1 in ")
+    assert run["state"]["message"].startswith(
+        "recovered 0, claimed 6: sent 1, in doubt 2, failed 2, errors 1 in "
+    )
     assert states_by_name(prefect, run["id"], 6)["Error"] == 1
     assert business.row(jammed)["begun_at"] is not None
     [pushed] = metrics.bodies
@@ -128,12 +159,19 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     flow.run()
     waiting = text(attempts=1, due=timedelta(hours=3))
     error = f"Permission to send an SMS to (212) 555-0188 is missing, and {PHONE} is not valid"
-    connection.execute("update sms_retry_queue set last_error = %s where id = %s", [error, waiting])
+    connection.execute(
+        "update sms_retry_queue set last_error = %s where id = %s", [error, waiting]
+    )
     written = [NAME, SPOKEN, SPOKEN]
-    connection.execute("update customers set name = %s, sms_consent_source = %s, phone_status = %s", written)
+    connection.execute(
+        "update customers set name = %s, sms_consent_source = %s, phone_status = %s",
+        written,
+    )
     connection.execute("update send_logs set error_message = %s", [SPOKEN])
 
-    sid = next(entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL)
+    sid = next(
+        entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL
+    )
     of_business = {"business_id": str(business.id)}
     who = {"who": "Ann", "because": "The number was mended"}
     orders = [
@@ -141,9 +179,18 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         ("sms-explain", {"id": str(doubtful)}),
         ("sms-status", None),
         ("sms-preview", {"hours": 24}),
-        ("sms-texts", {"requeue": {**of_business, "dry_run": False}}),  # it lacks who, and is refused
-        ("sms-texts", {"resolve": {"retry_id": str(doubtful), **who, "went_out_as": sid}}),
-        ("sms-texts", {"cancel": {"retry_ids": [str(waiting)], **who, "dry_run": False}}),
+        (
+            "sms-texts",
+            {"requeue": {**of_business, "dry_run": False}},
+        ),  # it lacks who, and is refused
+        (
+            "sms-texts",
+            {"resolve": {"retry_id": str(doubtful), **who, "went_out_as": sid}},
+        ),
+        (
+            "sms-texts",
+            {"cancel": {"retry_ids": [str(waiting)], **who, "dry_run": False}},
+        ),
         ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
@@ -159,6 +206,10 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         check=False,
     )
     connection.execute("alter table customers drop column name")
-    ends = [line.partition(" : ")[0] for line in told.stdout.splitlines() if " : " in line]
-    assert ends == ["Failed" if number == 4 else "Completed" for number in range(len(orders))], told.stdout
+    ends = [
+        line.partition(" : ")[0] for line in told.stdout.splitlines() if " : " in line
+    ]
+    assert ends == [
+        "Failed" if number == 4 else "Completed" for number in range(len(orders))
+    ], told.stdout
     nowhere(told.stdout, told.stderr, known=refused)

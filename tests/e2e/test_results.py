@@ -40,9 +40,16 @@ def test_a_texts_result_and_the_runs_numbers_are_there_as_json(
 
     numbers = result_of(run)
     assert (numbers["claimed"], numbers["sent"], numbers["failed"]) == (2, 1, 1)
-    results = [result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]]
-    row = {name: str(business.row(sent)[name]) for name in ("send_log_id", "customer_id", "business_id")}
-    assert {"retry_id": str(sent), "fate": "Sent", "code": None, **row}.items() <= _of(results, sent).items()
+    results = [
+        result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]
+    ]
+    row = {
+        name: str(business.row(sent)[name])
+        for name in ("send_log_id", "customer_id", "business_id")
+    }
+    assert {"retry_id": str(sent), "fate": "Sent", "code": None, **row}.items() <= _of(
+        results, sent
+    ).items()
     assert _of(results, failed)["code"] == 21211
     assert _of(results, failed)["fate"] == "Failed"
     assert [folder.exists() for folder in (old, others)] == [False, True]
@@ -62,18 +69,26 @@ def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_told(
     """Each is sent once; no reference leads to a result that is not there. The queue's state is only shown."""
     (tmp_path / "file").touch()
     rows = [business.due_text() for _ in range(3)]
-    business.connection.execute("revoke execute on function sms_status from service_role")
+    business.connection.execute(
+        "revoke execute on function sms_status from service_role"
+    )
     try:
         run, _ = flow.run(PREFECT_LOCAL_STORAGE_PATH=str(tmp_path / "file" / "storage"))
     finally:
-        business.connection.execute("grant execute on function sms_status to service_role")
+        business.connection.execute(
+            "grant execute on function sms_status to service_role"
+        )
     assert run["state"]["message"].startswith("recovered 0, claimed 3: sent 3")
     assert {business.row(row)["status"] for row in rows} == {"completed"}
-    assert {str(one["state"]["data"]) for one in [run, *prefect.task_runs(run["id"])]} == {"None"}
+    assert {
+        str(one["state"]["data"]) for one in [run, *prefect.task_runs(run["id"])]
+    } == {"None"}
     logged = [line["message"] for line in prefect.logs(run["id"])]
     [told] = [line for line in logged if "Results cannot be stored" in line]
     assert "(NotADirectoryError)" in told
-    assert any(line.startswith("The state of the queue cannot be shown") for line in logged)
+    assert any(
+        line.startswith("The state of the queue cannot be shown") for line in logged
+    )
 
 
 @pytest.mark.long
@@ -81,14 +96,27 @@ def test_what_a_run_came_to_is_fetched_as_it_is_shown(
     business: Business, flow: FlowProcess, prefect: Prefect, forms: None
 ) -> None:
     """The block of flows/README.md, by somebody who has Prefect and the storage. A runner takes what it orders."""
-    [shown] = [block for block in Document(ROOT / "flows" / "README.md").blocks("python") if SERVED in block.text]
+    [shown] = [
+        block
+        for block in Document(ROOT / "flows" / "README.md").blocks("python")
+        if SERVED in block.text
+    ]
     printed = "import json\nprint(json.dumps([numbers['claimed'], numbers['sent']]))"
     command = [sys.executable, "-c", f"{shown.text}\n{printed}"]
     scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     business.due_text()
-    with subprocess.Popen(command, env=flow.environment(), stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: process.poll() is not None or prefect.post("flow_runs/filter", scheduled))
+    with subprocess.Popen(
+        command, env=flow.environment(), stdout=subprocess.PIPE, text=True
+    ) as process:
+        until(
+            lambda: (
+                process.poll() is not None
+                or prefect.post("flow_runs/filter", scheduled)
+            )
+        )
         for ordered in prefect.post("flow_runs/filter", scheduled):
-            flow.forks.run("prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered["id"]))
+            flow.forks.run(
+                "prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered["id"])
+            )
         told, _ = process.communicate(timeout=300)
     assert json.loads(told.splitlines()[-1]) == [1, 1]

@@ -35,33 +35,63 @@ def test_the_next_test_begins_as_new(sms_stack):
 '''
 
 
-def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integration_fails(tmp_path: Path) -> None:
+def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integration_fails(
+    tmp_path: Path,
+) -> None:
     """With nothing of this repository but the installed package. Its failure shows the queue, and no number."""
     [schema] = README.blocks("sql")
     conftest, example, as_tenant = README.blocks("python")
-    project = {"pytest.ini": "[pytest]", "schema.sql": schema.text, "conftest.py": conftest.text}
-    tests = {"test_example.py": example.text, "test_tenant.py": as_tenant.text, "test_wrong.py": WRONG}
+    project = {
+        "pytest.ini": "[pytest]",
+        "schema.sql": schema.text,
+        "conftest.py": conftest.text,
+    }
+    tests = {
+        "test_example.py": example.text,
+        "test_tenant.py": as_tenant.text,
+        "test_wrong.py": WRONG,
+    }
     for name, text in (project | tests).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "temporary")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            str(tmp_path / "temporary"),
+        ],
         cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TWILIO_"))},
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST_", "TWILIO_"))
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     # Under CI=true pytest's last lines hold the whole assertion.
-    ended = r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 5 passed"
+    ended = (
+        r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 5 passed"
+    )
     assert re.search(ended, done.stdout, flags=re.DOTALL)
     assert "cancelled [opted_out] Customer opted out" in done.stdout
-    [queue] = re.findall(r"-- smsretry's queue --+\n(.*?)\n[=_]", done.stdout, flags=re.DOTALL)
-    assert "+12125550123" not in queue, "what follows it is the test's own assertion, which names it under CI=true"
+    [queue] = re.findall(
+        r"-- smsretry's queue --+\n(.*?)\n[=_]", done.stdout, flags=re.DOTALL
+    )
+    assert "+12125550123" not in queue, (
+        "what follows it is the test's own assertion, which names it under CI=true"
+    )
     assert list((tmp_path / "temporary").rglob("postgres")) == []
 
 
 @pytest.mark.skipif(not which("psql"), reason="no psql")
-def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(stack: Stack, tmp_path: Path) -> None:
+def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(
+    stack: Stack, tmp_path: Path
+) -> None:
     """By the commands shown, with the schema that is shown elsewhere."""
     [rehearsal] = Document(ROOT / "smsretry" / "local" / "README.md").blocks("bash")
     [schema] = README.blocks("sql")

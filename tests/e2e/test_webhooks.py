@@ -52,13 +52,17 @@ from tests.e2e.webhook_hosts import (
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, forget_settings, run
 
-pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning"
+)
 STOPPED: Final = [("opted_out", "inbound_stop")]
 
 
 @pytest.fixture(scope="module", params=HOSTS)
 def host(
-    request: pytest.FixtureRequest, running_stack: Stack, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    running_stack: Stack,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Webhook]:
     """Each of them, started once."""
     with request.param(running_stack, tmp_path_factory.mktemp("webhook")) as url:
@@ -71,7 +75,9 @@ def webhook(host: Webhook, stack: Stack) -> Webhook:
     return host
 
 
-def in_doubt(business: Business, stack: Stack, queue: SupabaseQueue, phone: str = PHONE) -> tuple[UUID, Entry]:
+def in_doubt(
+    business: Business, stack: Stack, queue: SupabaseQueue, phone: str = PHONE
+) -> tuple[UUID, Entry]:
     """A text that Twilio has, with a status callback; its answer was lost."""
     row = business.due_text(phone=phone)
     settings = stack.environment() | {"TWILIO_STATUS_CALLBACK_URL": URL}
@@ -95,43 +101,69 @@ def test_a_report_settles_its_own_text_and_says_how_far_it_has_come_and_nothing_
     genuine = stack.twilio.callback(entry.sid, "undelivered", 30008)
     attempt = genuine.url.partition("attempt=")[2]
     theirs = TwilioStandin(account_sid=BARBER, auth_token=TOKEN, senders={SENDER})
-    strangers = TwilioStandin(account_sid="AC" + "9" * 32, auth_token="9" * 32, senders={SENDER})
+    strangers = TwilioStandin(
+        account_sid="AC" + "9" * 32, auth_token="9" * 32, senders={SENDER}
+    )
     for standin, callback in ((theirs, URL), (strangers, genuine.url)):
         standin.ledger.put(replace(entry, status_callback=callback))
 
     main = stack.twilio.accounts.main
 
     def signed_for(url: str, **changes: str) -> Callback:
-        return signed(url, {**genuine.form, **changes}, account_sid=main.sid, auth_token=main.auth_token)
+        return signed(
+            url,
+            {**genuine.form, **changes},
+            account_sid=main.sid,
+            auth_token=main.auth_token,
+        )
 
     def all_of_it() -> list[object]:
-        return [[business.attempts_of(row), business.row(row)] for row in (text, neighbors)]
+        return [
+            [business.attempts_of(row), business.row(row)] for row in (text, neighbors)
+        ]
 
     before = all_of_it()
     forged = [
-        *(replace(genuine, signature=forged) for forged in ("forged", "A" * 27 + "=", "")),
+        *(
+            replace(genuine, signature=forged)
+            for forged in ("forged", "A" * 27 + "=", "")
+        ),
         replace(genuine, form=genuine.form | {"MessageStatus": "failed"}),
         replace(genuine, form={}),
         strangers.callback(entry.sid, "delivered"),
-        replace(signed_for(f"{URL}?attempt={attempt}&b=1"), url=f"{URL}?b=1&attempt={attempt}"),
+        replace(
+            signed_for(f"{URL}?attempt={attempt}&b=1"),
+            url=f"{URL}?b=1&attempt={attempt}",
+        ),
         replace(genuine, url=f"{URL}?attempt={attempt}&attempt={attempt}"),
         signed_for(f"{URL}/?attempt={attempt}"),
         signed_for(f"http{URL.removeprefix('https')}?attempt={attempt}"),
         signed_for(f"{URL.replace('app.', 'evil.')}?attempt={attempt}"),
     ]
     answers = [webhook(callback) for callback in forged]
-    answers += [webhook(genuine, added=more) for more in ("&MessageStatus=delivered", "&X=1")]
+    answers += [
+        webhook(genuine, added=more) for more in ("&MessageStatus=delivered", "&X=1")
+    ]
     assert {*answers} <= {400, 403}
     assert webhook(theirs.callback(entry.sid, "undelivered", 30006)) == 204
     assert all_of_it() == before
 
-    late = [stack.twilio.callback(entry.sid, status) for status in ("sent", "delivered", "queued", "sending")]
+    late = [
+        stack.twilio.callback(entry.sid, status)
+        for status in ("sent", "delivered", "queued", "sending")
+    ]
     assert [webhook(callback) for callback in [*late, *late]] == [204] * 8
-    assert (business.row(text)["status"], business.log_of(text)["status"]) == ("completed", "delivered")
+    assert (business.row(text)["status"], business.log_of(text)["status"]) == (
+        "completed",
+        "delivered",
+    )
     settled = all_of_it()
     named = [f"{URL}?attempt={attempt}" for attempt in (other_attempt, "x", "", "%00")]
     assert [webhook(signed_for(url)) for url in named] == [422, 204, 204, 204]
-    assert webhook(signed_for(URL, MessageSid="SM" + "4" * 32, SmsSid="SM" + "4" * 32)) == 204
+    assert (
+        webhook(signed_for(URL, MessageSid="SM" + "4" * 32, SmsSid="SM" + "4" * 32))
+        == 204
+    )
     assert all_of_it() == settled
     [neighbor] = stack.twilio.ledger.entries("+12125550177")
     assert webhook(stack.twilio.callback(neighbor.sid, "undelivered", 30008)) == 204
@@ -148,17 +180,36 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
     business.customer()
 
     def says(body: str, opt_out_type: str | None = None) -> str:
-        incoming = stack.twilio.inbound(URL, phone=PHONE, body=body, to=SENDER, opt_out_type=opt_out_type)
+        incoming = stack.twilio.inbound(
+            URL, phone=PHONE, body=body, to=SENDER, opt_out_type=opt_out_type
+        )
         assert webhook(incoming) == 200
         [(consent, _)] = consents_of(business)
         return str(consent)
 
-    for body in ("1 + 1 = 2 & 100%", "%2B%00", "Ёлки 🎄 \u200e", "", "hello\0", "🎄" * 800):
+    for body in (
+        "1 + 1 = 2 & 100%",
+        "%2B%00",
+        "Ёлки 🎄 \u200e",
+        "",
+        "hello\0",
+        "🎄" * 800,
+    ):
         assert says(body) == "opted_in"
-    said = [says("Arrêt", "STOP"), says("help", "HELP"), says("Começar", "START"), says("please\u200b stop texting me")]
+    said = [
+        says("Arrêt", "STOP"),
+        says("help", "HELP"),
+        says("Começar", "START"),
+        says("please\u200b stop texting me"),
+    ]
     assert said == ["opted_out", "opted_out", "opted_in", "opted_out"]
     start = stack.twilio.inbound(URL, phone=PHONE, body="start", to=SENDER)
-    for again in (start, stack.twilio.inbound(URL, phone=PHONE, body="ST\0OP", to=SENDER), start, start):
+    for again in (
+        start,
+        stack.twilio.inbound(URL, phone=PHONE, body="ST\0OP", to=SENDER),
+        start,
+        start,
+    ):
         assert webhook(again) == 200
         stack.move_clock(timedelta(minutes=1))
     assert consents_of(business) == STOPPED
@@ -172,9 +223,22 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
         ("constructor", "function Object() { [native code] }", 403), (BARBER, TOKEN, 200),
     ):  # fmt: skip
         assert consents_of(barber) == [("opted_in", None)]
-        assert webhook(texted("stop", account=account, token=token, to="+12125550190", service=service)) == answer
+        assert (
+            webhook(
+                texted(
+                    "stop",
+                    account=account,
+                    token=token,
+                    to="+12125550190",
+                    service=service,
+                )
+            )
+            == answer
+        )
     assert consents_of(barber) == STOPPED
-    assert webhook(texted("hello", account=BARBER, token=NEXT)) == 200, "both count while a token is exchanged"
+    assert webhook(texted("hello", account=BARBER, token=NEXT)) == 200, (
+        "both count while a token is exchanged"
+    )
 
 
 # What only the package's own has
@@ -196,26 +260,64 @@ def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_
     forget_settings(monkeypatch)
     addresses = [URL, "https://two.example:8443/a%20b", "http://three.example/"]
     reported = {"TWILIO_STATUS_CALLBACK_URL": "https://four.example/s?tenant=1#rc=3"}
-    with application(COMPLETE | {"TWILIO_WEBHOOK_URL": " ".join(addresses)} | reported) as url:
+    with application(
+        COMPLETE | {"TWILIO_WEBHOOK_URL": " ".join(addresses)} | reported
+    ) as url:
         for method in ("GET", "PUT", "DELETE"):
             answer = httpx.request(method, f"{url}/twilio")
             assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
         assert httpx.post(url, json={"MessageStatus": "delivered"}).status_code == 415
-        endless = (b"a" * 30_000 for _ in range(4))  # without a Content-Length nobody knows before
-        assert [httpx.post(url, content=it, headers=FORM).status_code for it in (b"a" * 200_000, endless)] == [413, 413]
-        forms = [b"", b"\x00\xff\xfe", b"%", b"AccountSid=%ff", f"AccountSid={BARBER}".encode(), b"a=1&" * 1000]
-        assert {httpx.post(url, content=form, headers=FORM).status_code for form in forms} <= {400, 403}
+        endless = (
+            b"a" * 30_000 for _ in range(4)
+        )  # without a Content-Length nobody knows before
+        assert [
+            httpx.post(url, content=it, headers=FORM).status_code
+            for it in (b"a" * 200_000, endless)
+        ] == [413, 413]
+        forms = [
+            b"",
+            b"\x00\xff\xfe",
+            b"%",
+            b"AccountSid=%ff",
+            f"AccountSid={BARBER}".encode(),
+            b"a=1&" * 1000,
+        ]
+        assert {
+            httpx.post(url, content=form, headers=FORM).status_code for form in forms
+        } <= {400, 403}
         odd = httpx.Headers({**FORM, "X-Twilio-Signature": "é"}, encoding="latin-1")
         assert httpx.post(url, content=forms[4], headers=odd).status_code == 403
 
         def post(signed_for: str, query: str = "") -> int:
-            callback = signed(signed_for + query, {"CallSid": "CA0"}, account_sid=BARBER, auth_token=TOKEN)
-            proxied = {**callback.headers, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
-            return httpx.post(f"{url}/elsewhere{query}", content=callback.body, headers=proxied).status_code
+            callback = signed(
+                signed_for + query,
+                {"CallSid": "CA0"},
+                account_sid=BARBER,
+                auth_token=TOKEN,
+            )
+            proxied = {
+                **callback.headers,
+                "X-Forwarded-Host": "evil.example",
+                "X-Forwarded-Proto": "http",
+            }
+            return httpx.post(
+                f"{url}/elsewhere{query}", content=callback.body, headers=proxied
+            ).status_code
 
-        fitting = [*addresses, "https://app.example:443/twilio", "http://three.example:80/", "https://four.example/s"]
-        assert {post(address, "?attempt=1&b=%2B+%C3%BC%20") for address in fitting} == {422}, "a call is no text"
-        others = ["http://app.example/twilio", "https://app.example/twilio/", "https://evil.example/twilio"]
+        fitting = [
+            *addresses,
+            "https://app.example:443/twilio",
+            "http://three.example:80/",
+            "https://four.example/s",
+        ]
+        assert {post(address, "?attempt=1&b=%2B+%C3%BC%20") for address in fitting} == {
+            422
+        }, "a call is no text"
+        others = [
+            "http://app.example/twilio",
+            "https://app.example/twilio/",
+            "https://evil.example/twilio",
+        ]
         assert {post(address) for address in others} == {403}
 
 
@@ -224,7 +326,10 @@ def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
 ) -> None:
     """Each variable by its name, and no value. Mounted, it answers 503 until all is right: Twilio may call again."""
     forget_settings(monkeypatch)
-    wrong = {"TWILIO_AUTH_TOKENS": json.dumps({BARBER: "a\nsecret"}), "TWILIO_WEBHOOK_URL": f"{URL} https://b?c"}
+    wrong = {
+        "TWILIO_AUTH_TOKENS": json.dumps({BARBER: "a\nsecret"}),
+        "TWILIO_WEBHOOK_URL": f"{URL} https://b?c",
+    }
     for name, value in {**COMPLETE, **wrong}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as raised:
@@ -233,17 +338,30 @@ def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
     tokens, addresses = str(raised.value).splitlines()[1:]
     assert "TWILIO_AUTH_TOKENS: has a line break" in tokens
     assert "TWILIO_WEBHOOK_URL: must be the address that Twilio calls" in addresses
-    with pytest.raises(RuntimeError, match="did not start"), LocalServer(python_webhook()):
+    with (
+        pytest.raises(RuntimeError, match="did not start"),
+        LocalServer(python_webhook()),
+    ):
         pass
     with LocalServer(Starlette(routes=[Mount("/twilio", python_webhook())])) as server:
         assert httpx.get(f"{server.url}/twilio/health").text == "ok\n"
-        assert httpx.post(f"{server.url}/twilio", headers=FORM, follow_redirects=True).status_code == 503
-        assert re.search("SUPABASE_URL: is not set(?s:.*): set TWILIO_WEBHOOK_URL, or TWILIO_STATUS", caplog.text)
+        assert (
+            httpx.post(
+                f"{server.url}/twilio", headers=FORM, follow_redirects=True
+            ).status_code
+            == 503
+        )
+        assert re.search(
+            "SUPABASE_URL: is not set(?s:.*): set TWILIO_WEBHOOK_URL, or TWILIO_STATUS",
+            caplog.text,
+        )
         for name, value in {**COMPLETE, "TWILIO_ACCOUNTS": "nothing"}.items():
             monkeypatch.setenv(name, value)
         assert httpx.post(f"{server.url}/twilio/", headers=FORM).status_code == 403
         others = texted("hello", account="AC" + "3" * 32, token="theirs")
-        answer = httpx.post(f"{server.url}/twilio/", content=others.body, headers=others.headers)
+        answer = httpx.post(
+            f"{server.url}/twilio/", content=others.body, headers=others.headers
+        )
         assert (answer.status_code, "TWILIO_ACCOUNTS" in answer.text) == (503, True)
 
 
@@ -257,10 +375,18 @@ def test_what_is_not_recorded_is_a_line_of_the_log_that_quotes_no_text(
     with caplog.at_level(logging.DEBUG), application(wrong) as url:
         assert posting(url)(genuine) == 503
         assert posting(url)(replace(genuine, signature="forged")) == 403
-    ours = [record.getMessage() for record in caplog.records if record.name == "smsretry.webhooks"]
+    ours = [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "smsretry.webhooks"
+    ]
     assert re.match(r"Supabase refused the key \(HTTP 401: ", ours[0])
     assert ours[1].startswith("HTTP 403: The signature fits no address")
-    assert not [word for word in (secret, "4711", PHONE, PHONE[1:], "My sec") if word in caplog.text]
+    assert not [
+        word
+        for word in (secret, "4711", PHONE, PHONE[1:], "My sec")
+        if word in caplog.text
+    ]
 
 
 @pytest.mark.long
@@ -271,10 +397,19 @@ def test_the_command_that_is_shown_serves_it_and_twilio_may_call_again_while_the
     business.customer()
     stop = stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)
     stack.rpc_faults.bad_gateway("record_inbound_sms", times=3)
-    url, environment = f"http://127.0.0.1:{(port := free_port())}", {**inherited(), **environment_of(stack)}
-    [shown] = [words for words in Document(ROOT / "smsretry/webhooks/README.md").commands() if words[0] == "uvicorn"]
+    url, environment = (
+        f"http://127.0.0.1:{(port := free_port())}",
+        {**inherited(), **environment_of(stack)},
+    )
+    [shown] = [
+        words
+        for words in Document(ROOT / "smsretry/webhooks/README.md").commands()
+        if words[0] == "uvicorn"
+    ]
     command = [sys.executable, "-m", *shown, "--port", str(port)]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stderr is not None
             assert any("Uvicorn running" in line for line in process.stderr)

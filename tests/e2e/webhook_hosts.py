@@ -43,20 +43,30 @@ def posting(url: str) -> Webhook:
     def post(callback: Callback, *, added: str = "") -> int:
         called = urlsplit(callback.url)
         address = f"{url}{called.path}" + (f"?{called.query}" if called.query else "")
-        return httpx.post(address, content=callback.body + added.encode(), headers=callback.headers).status_code
+        return httpx.post(
+            address, content=callback.body + added.encode(), headers=callback.headers
+        ).status_code
 
     return post
 
 
-def texted(body: str, *, account: str, token: str, to: str = SENDER, service: str | None = None) -> Callback:
+def texted(
+    body: str, *, account: str, token: str, to: str = SENDER, service: str | None = None
+) -> Callback:
     """An incoming text, signed with this token."""
-    form = inbound_form(phone=PHONE, body=body, to=to, opt_out_type=None, messaging_service_sid=service)
+    form = inbound_form(
+        phone=PHONE, body=body, to=to, opt_out_type=None, messaging_service_sid=service
+    )
     return signed(URL, form, account_sid=account, auth_token=token)
 
 
 def environment_of(stack: Stack) -> dict[str, str]:
     """The settings of a webhook that knows several accounts."""
-    return {**stack.environment(), "TWILIO_WEBHOOK_URL": URL, "TWILIO_AUTH_TOKENS": json.dumps(_TOKENS)}
+    return {
+        **stack.environment(),
+        "TWILIO_WEBHOOK_URL": URL,
+        "TWILIO_AUTH_TOKENS": json.dumps(_TOKENS),
+    }
 
 
 @contextmanager
@@ -77,8 +87,12 @@ def in_python(stack: Stack, _directory: Path) -> AbstractContextManager[str]:
 def in_deno(stack: Stack, directory: Path) -> AbstractContextManager[str]:
     """The Edge Function, run by Node with as much of Deno as it needs."""
     function = (_WEBHOOKS / "edge_function.ts").read_text(encoding="utf-8")
-    environment = environment_of(stack)  # as Supabase gives it the secret keys now; older projects have the one key
-    environment["SUPABASE_SECRET_KEYS"] = json.dumps({"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")})
+    environment = environment_of(
+        stack
+    )  # as Supabase gives it the secret keys now; older projects have the one key
+    environment["SUPABASE_SECRET_KEYS"] = json.dumps(
+        {"default": environment.pop("SUPABASE_SERVICE_ROLE_KEY")}
+    )
     return _node(directory, function, environment)
 
 
@@ -87,7 +101,18 @@ def in_next(stack: Stack, directory: Path) -> AbstractContextManager[str]:
     (directory / "package.json").write_text('{"type": "module"}', encoding="utf-8")
     shutil.copy(_WEBHOOKS / "route.ts", directory)
     _run(directory, "npm", "install", "--silent", "--no-audit", "--no-fund", *_PACKAGES)
-    _run(directory, "npx", "tsc", "--strict", "--skipLibCheck", "--module", "nodenext", "--types", "node", "route.ts")
+    _run(
+        directory,
+        "npx",
+        "tsc",
+        "--strict",
+        "--skipLibCheck",
+        "--module",
+        "nodenext",
+        "--types",
+        "node",
+        "route.ts",
+    )
     return _node(directory, _CALLED_AS_A_ROUTE, environment_of(stack))
 
 
@@ -102,19 +127,26 @@ def _run(directory: Path, *command: str) -> None:
     """In that directory. Skips the test where there is no npm."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"no {command[0]}")
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextmanager
-def _node(directory: Path, source: str, environment: Mapping[str, str]) -> Iterator[str]:
+def _node(
+    directory: Path, source: str, environment: Mapping[str, str]
+) -> Iterator[str]:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no Node: install version 18 or later")
     script = directory / "webhook.mjs"
     script.write_text(f"import {str(_HERE / 'deno.mjs')!r}\n{source}", encoding="utf-8")
     with subprocess.Popen(
-        [node, str(script)], env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        [node, str(script)],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

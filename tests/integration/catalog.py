@@ -27,7 +27,9 @@ class Database(NamedTuple):
 
     def run(self, statements: str | bytes) -> None:
         """Statements without a result."""
-        self.connection.execute(statements.encode() if isinstance(statements, str) else statements)
+        self.connection.execute(
+            statements.encode() if isinstance(statements, str) else statements
+        )
 
     def applied(self) -> list[str]:
         """What the history says was applied."""
@@ -39,7 +41,9 @@ class Database(NamedTuple):
 
 def api_functions() -> list[str]:
     """The names of the functions that PostgREST offers: those of the schema `public`."""
-    names = [file.creates.split(".") for file in schema_files() if file.kind == "function"]
+    names = [
+        file.creates.split(".") for file in schema_files() if file.kind == "function"
+    ]
     return [name for schema, name in names if schema == "public"]
 
 

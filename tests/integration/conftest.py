@@ -83,10 +83,14 @@ def original(new_database: Callable[[], Database]) -> Database:
 def migrated(running_stack: Stack, fresh_schema: str) -> Iterator[Database]:
     """A new Supabase project after one `migrate`: a copy of another one, which takes no time."""
     name = f"migrated_{next(_numbers)}"
-    with closing(psycopg.connect(running_stack.postgres.url(), autocommit=True)) as server:
+    with closing(
+        psycopg.connect(running_stack.postgres.url(), autocommit=True)
+    ) as server:
         server.execute(f"create database {name} template {_FRESH}".encode())
     url = running_stack.postgres.url(name)
-    with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
+    with closing(
+        psycopg.connect(url, autocommit=True, row_factory=dict_row)
+    ) as connection:
         yield Database(url, connection)
 
 
@@ -95,7 +99,9 @@ def fresh_schema(running_stack: Stack) -> str:
     """The schema of an empty database after one `migrate`."""
     running_stack.postgres.create_database(_FRESH)
     url = running_stack.postgres.url(_FRESH)
-    with closing(psycopg.connect(url, autocommit=True, row_factory=dict_row)) as connection:
+    with closing(
+        psycopg.connect(url, autocommit=True, row_factory=dict_row)
+    ) as connection:
         connection.execute(_ROLES)
         migrate(url)
     return whole_schema(url)
@@ -119,14 +125,26 @@ def scene(stack: Stack, business: Business) -> Scene:
 @pytest.fixture
 def command(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command with the stack's settings and at its time, changed as told; None takes one away."""
-    monkeypatch.setattr("smsretry.cli.running.now", stack.now)  # the doctor compares this machine's clock with others
+    monkeypatch.setattr(
+        "smsretry.cli.running.now", stack.now
+    )  # the doctor compares this machine's clock with others
 
-    def run(*arguments: object, stdin: str | None = None, columns: int = 250, **changes: str | None) -> Result:
+    def run(
+        *arguments: object,
+        stdin: str | None = None,
+        columns: int = 250,
+        **changes: str | None,
+    ) -> Result:
         forget_settings(monkeypatch)
         for name, value in {**stack.environment(), **changes}.items():
             if value is not None:
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("COLUMNS", str(columns))
-        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin, prog_name="smsretry")
+        return CliRunner().invoke(
+            app,
+            [str(argument) for argument in arguments],
+            input=stdin,
+            prog_name="smsretry",
+        )
 
     return run

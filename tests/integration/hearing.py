@@ -25,13 +25,23 @@ def answer(
     found = business.connection.execute(
         """select * from record_inbound_sms(%s, %s, %s, %s, to_number => %s, messaging_service_sid => %s,
                                             account_sid => %s)""",
-        [phone, sid or f"SM{next(_numbers):032x}", opt_out_type, body, to, service, account],
+        [
+            phone,
+            sid or f"SM{next(_numbers):032x}",
+            opt_out_type,
+            body,
+            to,
+            service,
+            account,
+        ],
     ).fetchone()
     assert found is not None
     return found
 
 
-def hear_in_full(business: Business, *said: str | None, **named: str | None) -> dict[str, Any]:
+def hear_in_full(
+    business: Business, *said: str | None, **named: str | None
+) -> dict[str, Any]:
     """What came of it."""
     return answer(business, *said, **named)  # type: ignore[arg-type]  # as answer takes them
 
@@ -45,9 +55,13 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
 
 def refuse(business: Business, phone: str = PHONE) -> None:
     """The provider has refused a text to the number, because it stopped texts at its sender."""
-    for function, more in (("say_opted_out", ", 'twilio_21610', smsretry.clock()"), ("follow_opt_out", "")):
+    for function, more in (
+        ("say_opted_out", ", 'twilio_21610', smsretry.clock()"),
+        ("follow_opt_out", ""),
+    ):
         business.connection.execute(
-            f"select from smsretry.{function}(array[%s], %s{more})".encode(), [business.id, phone]
+            f"select from smsretry.{function}(array[%s], %s{more})".encode(),
+            [business.id, phone],
         )
 
 
@@ -81,7 +95,9 @@ def is_out(business: Business, phone: str = PHONE) -> bool:
 
 def customer_of(business: Business, customer: UUID) -> dict[str, Any]:
     """The customer's row."""
-    found = business.connection.execute("select * from customers where id = %s", [customer]).fetchone()
+    found = business.connection.execute(
+        "select * from customers where id = %s", [customer]
+    ).fetchone()
     assert found is not None
     return found
 
@@ -91,7 +107,9 @@ def another(business: Business) -> Business:
     return Business(business.connection, business.now).open()
 
 
-def sends_from(business: Business, account: str, sent_by: str, *, message_class: str = "any") -> None:
+def sends_from(
+    business: Business, account: str, sent_by: str, *, message_class: str = "any"
+) -> None:
     """Its texts, or those of a class, go out from this sender from now on."""
     business.connection.execute(
         """with sender as (

@@ -186,21 +186,34 @@ class Scene:
         return (self.stack.now() + timedelta(**later)).isoformat()
 
     def call(
-        self, role: Role, function: str, arguments: Mapping[str, Any], *, sub: str | None = None
+        self,
+        role: Role,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        sub: str | None = None,
     ) -> httpx.Response:
         """The function over HTTP with the role's key."""
         key = self.stack.key(role, sub=sub)
         passes = self.stack.key("anon") if role == "smsretry_reader" else key
         url = f"{self.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/{function}"
-        return httpx.post(url, json=arguments, headers={"apikey": passes, "Authorization": f"Bearer {key}"})
+        return httpx.post(
+            url,
+            json=arguments,
+            headers={"apikey": passes, "Authorization": f"Bearer {key}"},
+        )
 
     def everything(self) -> str:
         """Every row of every table."""
-        names = [sql.Identifier(table) for table in TABLES] + [sql.Identifier("smsretry", table) for table in OURS]
+        names = [sql.Identifier(table) for table in TABLES] + [
+            sql.Identifier("smsretry", table) for table in OURS
+        ]
         return json.dumps(
             [
                 self.business.connection.execute(
-                    sql.SQL("select to_jsonb(t) as row from {} t order by 1").format(name)
+                    sql.SQL("select to_jsonb(t) as row from {} t order by 1").format(
+                        name
+                    )
                 ).fetchall()
                 for name in names
             ]
@@ -217,12 +230,20 @@ def set_scene(stack: Stack, business: Business) -> Scene:
 
     def claim() -> tuple[UUID, int]:
         row_id = business.due_text()
-        return row_id, said("select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no'", row_id)
+        return row_id, said(
+            "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no'", row_id
+        )
 
     def begin() -> tuple[UUID, int, UUID]:
         (row_id, claim_no), attempt_id = claim(), uuid4()
         until = stack.now() + timedelta(hours=1)
-        said("select from begin_sms_attempt(%s, %s, %s, %s, 'default')", row_id, claim_no, attempt_id, until)
+        said(
+            "select from begin_sms_attempt(%s, %s, %s, %s, 'default')",
+            row_id,
+            claim_no,
+            attempt_id,
+            until,
+        )
         return row_id, claim_no, attempt_id
 
     def finish(outcome: str, ends: str, **more: object) -> tuple[UUID, UUID]:
@@ -242,19 +263,32 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     claimed, claimed_no = claim()
     begun, begun_no, attempt = begin()
     no_answer = {"error": "No answer", "retry_in": timedelta(minutes=1)}
-    (doubtful, _), (looked, _) = (finish("in_doubt", "pending", **no_answer) for _ in range(2))
+    (doubtful, _), (looked, _) = (
+        finish("in_doubt", "pending", **no_answer) for _ in range(2)
+    )
     sent, accepted = finish("accepted", "completed", twilio_sid="SM" + "d" * 32)
     suspect = changed(business.due_text(), "recover_count = 2")
     it_failed = "status = 'failed', last_error = 'It failed'"
     failed = changed(business.due_text(), it_failed)
-    old = changed(business.due_text(), f"{it_failed}, updated_at = updated_at - interval '1 year'")
+    old = changed(
+        business.due_text(), f"{it_failed}, updated_at = updated_at - interval '1 year'"
+    )
     for run in (6, 5):
         said("select from start_sms_run(%s)", UUID(int=run))
     stack.move_clock(timedelta(minutes=15))
     said("select from finish_sms_run(%s, 'sent 1')", UUID(int=5))
-    unreached = changed(business.due_text(due=timedelta(hours=1)), "(why, why_code) = ('Not reached', 'unreachable')")
-    scheduled, other = business.scheduled(), Business(business.connection, stack.now).open()
-    changed(looked, "status = 'processing', claim_no = claim_no + 1, claimed_at = smsretry.clock()")
+    unreached = changed(
+        business.due_text(due=timedelta(hours=1)),
+        "(why, why_code) = ('Not reached', 'unreachable')",
+    )
+    scheduled, other = (
+        business.scheduled(),
+        Business(business.connection, stack.now).open(),
+    )
+    changed(
+        looked,
+        "status = 'processing', claim_no = claim_no + 1, claimed_at = smsretry.clock()",
+    )
     own = "select from add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')"
     said(own, other.id, ACCOUNT, SENDER)
     return Scene(

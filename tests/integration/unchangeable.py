@@ -37,7 +37,9 @@ HARMS: Final = {
     "a trigger raises": _MEDDLE.format("raise exception 'not like that';"),
     "a trigger swallows the update": _MEDDLE.format("return null;"),
     "a trigger raises at the end of the transaction": _AT_THE_END,
-    "due before there were calendars": _BEFORE_A_RULE.format("scheduled_for = '-infinity'"),
+    "due before there were calendars": _BEFORE_A_RULE.format(
+        "scheduled_for = '-infinity'"
+    ),
 }
 MENDED: Final = "drop function if exists public.meddle cascade"
 _RULE: Final = "select pg_get_constraintdef(oid) as it from pg_constraint where conname = 'scheduled_sends_instants'"
@@ -53,6 +55,10 @@ def planted(connection: Connection, harm: str) -> Iterator[None]:
     finally:
         connection.execute(MENDED)
         connection.execute("delete from scheduled_sends")
-        connection.execute("alter table scheduled_sends drop constraint scheduled_sends_instants")
+        connection.execute(
+            "alter table scheduled_sends drop constraint scheduled_sends_instants"
+        )
         # in its own words: doctor compares it with a fresh installation's
-        connection.execute(f"alter table scheduled_sends add constraint scheduled_sends_instants {rule['it']}".encode())
+        connection.execute(
+            f"alter table scheduled_sends add constraint scheduled_sends_instants {rule['it']}".encode()
+        )

@@ -39,7 +39,9 @@ AT_ONCE: Final = Profile(opening_spread=timedelta(0))
 
 def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
     """A message that somebody sent from the environment's sender, and not through the queue: as the SDK returns it."""
-    return twilio._http.client(None).messages.create(to=to, body=body, from_=twilio.default.sent_by)
+    return twilio._http.client(None).messages.create(
+        to=to, body=body, from_=twilio.default.sent_by
+    )
 
 
 def claim_with(**changes: Any) -> Claim:
@@ -81,18 +83,28 @@ def claim_with(**changes: Any) -> Claim:
     return Claim.model_validate(row | changes)
 
 
-def sighting(sid: str = SID, *, to: str | None = PHONE, body: str = BODY, created_at: datetime = NOON) -> Sighting:
+def sighting(
+    sid: str = SID,
+    *,
+    to: str | None = PHONE,
+    body: str = BODY,
+    created_at: datetime = NOON,
+) -> Sighting:
     """Our text in the provider's list."""
     return Sighting(sid=sid, to=to, body=body, created_at=created_at)
 
 
-def refused(code: int, http_status: int = 400, *, retry_after: timedelta | None = None) -> Rejected:
+def refused(
+    code: int, http_status: int = 400, *, retry_after: timedelta | None = None
+) -> Rejected:
     """Twilio refused a text with this code."""
     return Rejected(twilio_refusal(code, http_status), retry_after)
 
 
 def begun(
-    answer: Literal["go", "lost", "changed", "closed", "capped", "busy", "ended"] = "go",
+    answer: Literal[
+        "go", "lost", "changed", "closed", "capped", "busy", "ended"
+    ] = "go",
     *,
     at: datetime = NOON,
     why: str | None = None,
@@ -108,15 +120,21 @@ def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
 
 def retry() -> Retry:
     """The decision to try again."""
-    return Retry("It failed", "refused_for_now", due_in=timedelta(minutes=1), counted=True)
+    return Retry(
+        "It failed", "refused_for_now", due_in=timedelta(minutes=1), counted=True
+    )
 
 
-def give_up(why: str = "It failed", code: int | None = None, *, opted_out: bool = False) -> Fail:
+def give_up(
+    why: str = "It failed", code: int | None = None, *, opted_out: bool = False
+) -> Fail:
     """The decision to try no further."""
     return Fail(why, "opted_out" if opted_out else "refused", code, opted_out)
 
 
-def doubt(look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer") -> LookAgain:
+def doubt(
+    look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer"
+) -> LookAgain:
     """The decision after a send whose fate is unknown."""
     return LookAgain(why, "in_doubt", due_in=look_in)
 
@@ -156,11 +174,20 @@ def begin(
 ) -> Begun:
     """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
     at = claim.claimed_at
-    decision = send(at + timedelta(hours=1), cap=Cap(cap, at - timedelta(hours=24), "Daily cap") if cap else None)
+    decision = send(
+        at + timedelta(hours=1),
+        cap=Cap(cap, at - timedelta(hours=24), "Daily cap") if cap else None,
+    )
     return queue.begin(claim, attempt_id or uuid4(), decision)
 
 
-def finish(queue: RetryQueue, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+def finish(
+    queue: RetryQueue,
+    claim: Claim,
+    attempt_id: UUID,
+    outcome: Outcome,
+    decision: AfterSend,
+) -> Finished:
     """Record what became of a send, and where its row goes."""
     return queue.finish(claim, attempt_id, outcome, decision)
 
@@ -174,16 +201,32 @@ def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def resolution(retry_id: UUID, sid: str | None) -> Resolve:
     """A person's word for a text in doubt: it went out as this message, or with None not at all."""
-    return Resolve(retry_id=retry_id, went_out_as=sid or "nothing", who="Ann", because="The provider's log says so")
+    return Resolve(
+        retry_id=retry_id,
+        went_out_as=sid or "nothing",
+        who="Ann",
+        because="The provider's log says so",
+    )
 
 
 def assigned(number: int, **changes: Any) -> AssignedSender:
     """A business's own sender: the messaging service of this number, in a subaccount of its own."""
-    return AssignedSender(f"AC{number:032x}", f"MG{number:032x}", UUID(int=number), **changes)
+    return AssignedSender(
+        f"AC{number:032x}", f"MG{number:032x}", UUID(int=number), **changes
+    )
 
 
 def listed(number: int, **values: object) -> SenderRecord:
     """What `sms_senders` says of a sender that is in order, with these columns changed."""
-    known: dict[str, object] = dict.fromkeys(SenderRecord.model_fields) | dict.fromkeys(("due", "waiting", "held"), 0)
-    known |= {"sender_id": UUID(int=number), "account": ACCOUNT, "sender": f"MG{number}", "sent_by": f"MG{number}"}
-    return SenderRecord.model_validate({**known, "day_ends_at": NOON, "businesses": 1, "used_by": (), **values})
+    known: dict[str, object] = dict.fromkeys(SenderRecord.model_fields) | dict.fromkeys(
+        ("due", "waiting", "held"), 0
+    )
+    known |= {
+        "sender_id": UUID(int=number),
+        "account": ACCOUNT,
+        "sender": f"MG{number}",
+        "sent_by": f"MG{number}",
+    }
+    return SenderRecord.model_validate(
+        {**known, "day_ends_at": NOON, "businesses": 1, "used_by": (), **values}
+    )

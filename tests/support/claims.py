@@ -10,7 +10,11 @@ from smsretry.sending.ports import RetryQueue
 
 def claim_due(queue: RetryQueue, limit: int = 50, **options: Any) -> list[Claim]:
     """The due ones of a claim."""
-    return [claim for claim in queue.claim_texts(limit, **options).texts if claim.in_doubt_since is None]
+    return [
+        claim
+        for claim in queue.claim_texts(limit, **options).texts
+        if claim.in_doubt_since is None
+    ]
 
 
 def next_due(connection: psycopg.Connection[dict[str, Any]]) -> float | None:
@@ -26,7 +30,11 @@ def next_due(connection: psycopg.Connection[dict[str, Any]]) -> float | None:
 
 def claim_doubtful(queue: RetryQueue, limit: int = 50) -> list[Claim]:
     """Those in doubt whose next look has come."""
-    return [claim for claim in queue.claim_texts(limit).texts if claim.in_doubt_since is not None]
+    return [
+        claim
+        for claim in queue.claim_texts(limit).texts
+        if claim.in_doubt_since is not None
+    ]
 
 
 def claim_suspect(queue: RetryQueue) -> list[Claim]:

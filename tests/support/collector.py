@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 from starlette.requests import Request
@@ -34,20 +36,32 @@ class Collector:
 
     def gauges(self) -> dict[str, Samples]:
         """The last push."""
-        metrics = [metric for scope in self._pushed()[-1].scope_metrics for metric in scope.metrics]
+        metrics = [
+            metric
+            for scope in self._pushed()[-1].scope_metrics
+            for metric in scope.metrics
+        ]
         return {
             metric.name: {
-                _values(point.attributes): point.as_double or point.as_int for point in metric.gauge.data_points
+                _values(point.attributes): point.as_double or point.as_int
+                for point in metric.gauge.data_points
             }
             for metric in metrics
         }
 
     def resources(self) -> list[dict[str, str]]:
         """Who pushed, push by push."""
-        return [{one.key: one.value.string_value for one in pushed.resource.attributes} for pushed in self._pushed()]
+        return [
+            {one.key: one.value.string_value for one in pushed.resource.attributes}
+            for pushed in self._pushed()
+        ]
 
     def _pushed(self) -> list[ResourceMetrics]:
-        return [one for body in self.bodies for one in ExportMetricsServiceRequest.FromString(body).resource_metrics]
+        return [
+            one
+            for body in self.bodies
+            for one in ExportMetricsServiceRequest.FromString(body).resource_metrics
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -56,13 +70,21 @@ class Collector:
         if not self.status:
             await receive()  # until whoever waits has gone
             return
-        self.bodies.append(gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body)
-        answer = Response(status_code=self.status if request.url.path == "/v1/metrics" else 404)
+        self.bodies.append(
+            gzip.decompress(body)
+            if request.headers.get("content-encoding") == "gzip"
+            else body
+        )
+        answer = Response(
+            status_code=self.status if request.url.path == "/v1/metrics" else 404
+        )
         await answer(scope, receive, send)
 
 
 def _values(pairs: Iterable[KeyValue]) -> tuple[str, ...]:
-    return tuple(pair.value.string_value for pair in sorted(pairs, key=lambda pair: pair.key))
+    return tuple(
+        pair.value.string_value for pair in sorted(pairs, key=lambda pair: pair.key)
+    )
 
 
 @contextmanager

@@ -19,10 +19,16 @@ def impatient(stack: Stack, *, seconds: float = 1.0) -> Iterator[None]:
     with stack.connect() as connection:
         limited = connection.execute(_LIMITED).fetchall()
         try:
-            connection.execute(f"alter role authenticator set statement_timeout = '{seconds}s'".encode())
+            connection.execute(
+                f"alter role authenticator set statement_timeout = '{seconds}s'".encode()
+            )
             for function in limited:
-                connection.execute(f"alter function {function['name']} set statement_timeout = '{seconds}s'".encode())
-            connection.execute(_LET_GO)  # a connection keeps what its role had when it was made
+                connection.execute(
+                    f"alter function {function['name']} set statement_timeout = '{seconds}s'".encode()
+                )
+            connection.execute(
+                _LET_GO
+            )  # a connection keeps what its role had when it was made
             yield
         finally:
             connection.execute("alter role authenticator set statement_timeout = '8s'")

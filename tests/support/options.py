@@ -5,8 +5,14 @@ import argparse
 
 def parser(about: str | None, **defaults: object) -> argparse.ArgumentParser:
     """`texts=10` is `--texts`, a number; `by_hand=False` is the flag `--by-hand`."""
-    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in defaults.items():
-        kind = {"action": "store_true"} if default is False else {"type": type(default), "default": default}
+        kind = (
+            {"action": "store_true"}
+            if default is False
+            else {"type": type(default), "default": default}
+        )
         made.add_argument(f"--{name.replace('_', '-')}", **kind)
     return made

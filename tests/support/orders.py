@@ -11,7 +11,9 @@ from smsretry.desk.questions.answers import Change, Done
 
 def ordered(given: SupabaseOperators | Desk, order: Order) -> Change:
     """Change texts, or say what would be changed."""
-    return cast(Change, (given.operators if isinstance(given, Desk) else given).carry_out(order))
+    return cast(
+        Change, (given.operators if isinstance(given, Desk) else given).carry_out(order)
+    )
 
 
 def resolve(operators: SupabaseOperators, order: Resolve) -> bool:
@@ -28,7 +30,9 @@ def record_consent(
     business_id: UUID | None,
 ) -> Done:
     """Record what a customer said, for everyone at the business who has this number; who said so is the source."""
-    order = RecordConsent.at_terminal(customer_id=phone, consent=consent, source=source, who=source, because=source)
+    order = RecordConsent.at_terminal(
+        customer_id=phone, consent=consent, source=source, who=source, because=source
+    )
     return operators.carry_out(order, business_id=business_id)
 
 

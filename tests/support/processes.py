@@ -43,7 +43,11 @@ class Descendants:
 
     def running(self) -> list[str]:
         """The command lines of those that run."""
-        return [" ".join(process.cmdline()) for process in psutil.process_iter() if self._is_ours(process)]
+        return [
+            " ".join(process.cmdline())
+            for process in psutil.process_iter()
+            if self._is_ours(process)
+        ]
 
     def left_behind(self) -> list[str]:
         """What they left in the system's temporary directory, which they were told is another one."""

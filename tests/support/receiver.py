@@ -35,7 +35,9 @@ class Receiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a message."""
         message = await Request(scope, receive).json()
-        self.alerts.append(Alert(datetime.now(UTC), message["subject"], message["body"]))
+        self.alerts.append(
+            Alert(datetime.now(UTC), message["subject"], message["body"])
+        )
         await Response(status_code=204)(scope, receive, send)
 
     def about(self, words: str) -> list[Alert]:
@@ -53,7 +55,9 @@ class Receiver:
     def block(self, api_url: str) -> UUID:
         """The id of a notification block that calls it, made on this Prefect server."""
         told = {"subject": "{{subject}}", "body": "{{body}}"}
-        block = CustomWebhookNotificationBlock(name="alerts", url=self.url, json_data=told)
+        block = CustomWebhookNotificationBlock(
+            name="alerts", url=self.url, json_data=told
+        )
         with temporary_settings({PREFECT_API_URL: api_url}):
             saved: object = block.save(self.named.partition("/")[2])
         return UUID(str(saved))

@@ -17,15 +17,29 @@ def _program(name: str) -> str:
 def back_up(stack: Stack, file: Path) -> None:
     """Keep all rows of the application's tables and of ours, as of one moment."""
     schemas = ["--schema=public", "--schema=smsretry"]
-    command = [_program("pg_dump"), "--data-only", "--disable-triggers", *schemas, f"--file={file}", stack.database_url]
+    command = [
+        _program("pg_dump"),
+        "--data-only",
+        "--disable-triggers",
+        *schemas,
+        f"--file={file}",
+        stack.database_url,
+    ]
     subprocess.run(command, check=True, capture_output=True)
 
 
 def schema_of(url: str, *schemas: str) -> str:
     """All that the catalog of a database defines, or these schemas of it, as SQL."""
-    command = [_program("pg_dump"), "--schema-only", *(f"--schema={schema}" for schema in schemas), url]
+    command = [
+        _program("pg_dump"),
+        "--schema-only",
+        *(f"--schema={schema}" for schema in schemas),
+        url,
+    ]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return "".join(line for line in told.splitlines(keepends=True) if not line.startswith("\\"))  # has a random word
+    return "".join(
+        line for line in told.splitlines(keepends=True) if not line.startswith("\\")
+    )  # has a random word
 
 
 def restore(stack: Stack, file: Path) -> None:
@@ -35,6 +49,14 @@ def restore(stack: Stack, file: Path) -> None:
             "select quote_ident(schemaname) || '.' || quote_ident(tablename) as name from pg_tables "
             "where schemaname in ('public', 'smsretry')"
         ).fetchall()
-        connection.execute(f"truncate {', '.join(row['name'] for row in tables)}".encode())
-    command = [_program("psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--file={file}", stack.database_url]
+        connection.execute(
+            f"truncate {', '.join(row['name'] for row in tables)}".encode()
+        )
+    command = [
+        _program("psql"),
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        f"--file={file}",
+        stack.database_url,
+    ]
     subprocess.run(command, check=True, capture_output=True)

@@ -21,5 +21,7 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no type hint
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
         if file not in self._shares:
-            self._shares[file] = _SHARED in (self.config.rootpath / file).read_text(encoding="utf-8")
+            self._shares[file] = _SHARED in (self.config.rootpath / file).read_text(
+                encoding="utf-8"
+            )
         return "Prefect" if self._shares[file] else file

@@ -23,7 +23,9 @@ def open_account(
     **known: Any,
 ) -> Account:
     """A subaccount of the environment's account, or somebody else's; it owns these numbers and messaging services."""
-    services = {sender: {number_of(sender)} for sender in senders if sender.startswith("MG")}
+    services = {
+        sender: {number_of(sender)} for sender in senders if sender.startswith("MG")
+    }
     numbers = {one for one in (number, *senders) if one} - services.keys()
     account = Account(
         sid=sid or f"AC{uuid4().hex}",
@@ -36,19 +38,31 @@ def open_account(
 
 
 def texts_from(
-    connection: psycopg.Connection[dict[str, Any]], business: UUID, account: str, sent_by: str, **limits: Any
+    connection: psycopg.Connection[dict[str, Any]],
+    business: UUID,
+    account: str,
+    sent_by: str,
+    **limits: Any,
 ) -> UUID:
     """From now on the business's texts go out from this sender; returns its id."""
     row = connection.execute(
         """insert into smsretry.senders (account, sent_by, segments_per_second, segments_per_day)
            values (%s, %s, %s, %s)
            on conflict on constraint senders_one do update set account = excluded.account returning id""",
-        [account, sent_by, limits.get("segments_per_second"), limits.get("segments_per_day")],
+        [
+            account,
+            sent_by,
+            limits.get("segments_per_second"),
+            limits.get("segments_per_day"),
+        ],
     ).fetchone()
     assert row is not None
-    connection.execute("delete from smsretry.business_senders where business_id = %s", [business])
     connection.execute(
-        "insert into smsretry.business_senders (business_id, sender_id) values (%s, %s)", [business, row["id"]]
+        "delete from smsretry.business_senders where business_id = %s", [business]
+    )
+    connection.execute(
+        "insert into smsretry.business_senders (business_id, sender_id) values (%s, %s)",
+        [business, row["id"]],
     )
     sender_id: UUID = row["id"]
     return sender_id
@@ -72,7 +86,12 @@ class OwnSender:
         """Have it send for a business from now on, as the application does it."""
         connection.execute(
             """select add_sms_sender(%s, %s, %s, null, %s, %s, who => 'proof', because => 'Theirs', replace => true)""",
-            [business_id, *self.address, self.segments_per_second, self.segments_per_day],
+            [
+                business_id,
+                *self.address,
+                self.segments_per_second,
+                self.segments_per_day,
+            ],
         )
 
 

@@ -34,7 +34,13 @@ class Shop(Business):
 
     def neighbor(self) -> "Shop":
         """Another business, of another user. The same worker serves both."""
-        other = Shop(self.connection, self.now, stack=self.stack, queue=self.queue, sender=self.sender)
+        other = Shop(
+            self.connection,
+            self.now,
+            stack=self.stack,
+            queue=self.queue,
+            sender=self.sender,
+        )
         other.open()
         return other
 
@@ -58,7 +64,9 @@ class Shop(Business):
         [claim] = self.claims()
         return claim
 
-    def begin(self, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None) -> Begun:
+    def begin(
+        self, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None
+    ) -> Begun:
         """Let a send begin, within the next hour."""
         return builders.begin(self.queue, claim, attempt_id, cap=cap)
 
@@ -117,7 +125,9 @@ class Shop(Business):
         """The database's clock stands still, so that what it decides does not depend on how fast this machine is."""
         running = self.value("select pg_get_functiondef('smsretry.clock'::regproc)")
         stopped = f"returns timestamptz language sql volatile as $$ select timestamptz '{self.now().isoformat()}' $$"
-        with self.changed(f"create or replace function smsretry.clock() {stopped}", running):
+        with self.changed(
+            f"create or replace function smsretry.clock() {stopped}", running
+        ):
             yield
 
     @contextmanager
@@ -128,10 +138,14 @@ class Shop(Business):
 
 
 @contextmanager
-def acting_as(connection: psycopg.Connection[dict[str, Any]], role: str, user: UUID | None = None) -> Iterator[None]:
+def acting_as(
+    connection: psycopg.Connection[dict[str, Any]], role: str, user: UUID | None = None
+) -> Iterator[None]:
     """Likewise, on this connection."""
     claims = {"role": role} | ({} if user is None else {"sub": str(user)})
     with connection.transaction(force_rollback=True):
-        connection.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
+        connection.execute(
+            "select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)]
+        )
         connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
         yield

@@ -15,7 +15,13 @@ def until(condition: Callable[[], object], *, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def until_locked_out(waiting: psycopg.Connection[Any], *, seen_by: psycopg.Connection[Any]) -> None:
+def until_locked_out(
+    waiting: psycopg.Connection[Any], *, seen_by: psycopg.Connection[Any]
+) -> None:
     """Wait until a connection waits for a lock, as another one sees it."""
     waits = "select from pg_locks where not granted and pid = %s"
-    until(lambda: seen_by.execute(waits, [waiting.info.backend_pid]).fetchone() is not None)
+    until(
+        lambda: (
+            seen_by.execute(waits, [waiting.info.backend_pid]).fetchone() is not None
+        )
+    )

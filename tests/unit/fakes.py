@@ -50,7 +50,14 @@ class FakeQueue:
         if call in self.trouble:
             raise self.trouble[call]
 
-    def claim_texts(self, limit: int, *, without: Collection[str] = (), suspect: bool = False, **_: Any) -> Batch:
+    def claim_texts(
+        self,
+        limit: int,
+        *,
+        without: Collection[str] = (),
+        suspect: bool = False,
+        **_: Any,
+    ) -> Batch:
         if suspect:
             if "suspects" in self.trouble:
                 raise self.trouble["suspects"]
@@ -65,11 +72,17 @@ class FakeQueue:
         self._note("begin", decision)
         return self.answers.pop(0) if self.answers else begun()
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    def finish(
+        self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
+    ) -> Finished:
         self._note("finish", decision)
         ends = {Complete: "completed", Fail: "failed"}.get(type(decision), "pending")
         due_at = decision.due_at(NOON)
-        return Finished(applied=self.holds, status="completed" if self.reported else ends, scheduled_for=due_at)
+        return Finished(
+            applied=self.holds,
+            status="completed" if self.reported else ends,
+            scheduled_for=due_at,
+        )
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         self._note("put_off", decision)
@@ -80,7 +93,9 @@ class FakeQueue:
         return "applied" if self.holds else "lost"
 
     def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
-        self.stops = {stop for stop in self.stops if stop != (kind, subject)} | ({(kind, subject)} if why else set())
+        self.stops = {stop for stop in self.stops if stop != (kind, subject)} | (
+            {(kind, subject)} if why else set()
+        )
 
     @property
     def calls(self) -> list[str]:

@@ -9,7 +9,14 @@ import pytest
 from smsretry.retry.after import after_send
 from smsretry.retry.backoff import MAX_RETRY_AFTER, next_retry_delay, uncounted_delay
 from smsretry.retry.decision import Complete, Decision, Fail, Hold, LookAgain, Retry
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Refusal, RefusalKind, Rejected
+from smsretry.retry.outcome import (
+    Accepted,
+    InDoubt,
+    NotSent,
+    Refusal,
+    RefusalKind,
+    Rejected,
+)
 from smsretry.vocabulary import WhyCode
 from tests.support.builders import SID, claim_with, refused
 
@@ -30,23 +37,35 @@ def test_a_text_is_tried_again_after_each_of_the_delays() -> None:
 
 def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
     """However many attempts it has left, it is neither failed nor sent again."""
-    assert after_send(claim_with(), Accepted(SID)) == Complete(f"Accepted as {SID}", sid=SID)
+    assert after_send(claim_with(), Accepted(SID)) == Complete(
+        f"Accepted as {SID}", sid=SID
+    )
     for attempts, first_send in ((0, True), (0, False), (2, False)):
-        decision = after_send(claim_with(attempt_count=attempts), InDoubt("No answer"), first_send=first_send)
+        decision = after_send(
+            claim_with(attempt_count=attempts),
+            InDoubt("No answer"),
+            first_send=first_send,
+        )
         assert decision == LookAgain("No answer", "in_doubt", due_in=MINUTE)
 
 
 def test_the_whole_life_of_a_text_that_never_gets_through() -> None:
     """A first send that does not count, then three retries, each after its delay, then no more."""
     first = after_send(claim_with(), refused(30003), first_send=True)
-    assert first == Retry(UNREACHABLE, "refused_for_now", 30003, due_in=next_retry_delay(0), counted=True)
+    assert first == Retry(
+        UNREACHABLE, "refused_for_now", 30003, due_in=next_retry_delay(0), counted=True
+    )
     for sends in (0, 1):
         retry = replace(first, due_in=next_retry_delay(sends + 1))
         assert after_send(claim_with(attempt_count=sends), refused(30003)) == retry
-    last = Fail(f"Gave up after 3 attempts; the last: {UNREACHABLE}", "attempts_used_up", 30003)
+    last = Fail(
+        f"Gave up after 3 attempts; the last: {UNREACHABLE}", "attempts_used_up", 30003
+    )
     assert after_send(claim_with(attempt_count=2), refused(30003)) == last
     for most in (1, 2, 5):  # the row's own
-        claims = [claim_with(attempt_count=sends, max_attempts=most) for sends in range(most)]
+        claims = [
+            claim_with(attempt_count=sends, max_attempts=most) for sends in range(most)
+        ]
         ends = [isinstance(after_send(claim, refused(30003)), Fail) for claim in claims]
         assert ends == [False] * (most - 1) + [True]
 
@@ -57,32 +76,55 @@ def test_what_is_not_the_texts_fault_costs_no_attempt() -> None:
         claim, delay = claim_with(attempt_count=attempts), next_retry_delay(attempts)
         slower = after_send(claim, refused(20429, 429))
         assert isinstance(slower, Retry)
-        assert (slower.due_in, slower.counted, slower.reason) == (delay, False, "rate_limit")
-        assert after_send(claim, NotSent("Not reached")) == Retry("Not reached", "unreachable", due_in=delay)
+        assert (slower.due_in, slower.counted, slower.reason) == (
+            delay,
+            False,
+            "rate_limit",
+        )
+        assert after_send(claim, NotSent("Not reached")) == Retry(
+            "Not reached", "unreachable", due_in=delay
+        )
 
 
 def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() -> None:
     """Never less than the backoff, and no header keeps a text for a day."""
-    first, last, most, second = next_retry_delay(0), next_retry_delay(100), MAX_RETRY_AFTER, timedelta(seconds=1)
+    first, last, most, second = (
+        next_retry_delay(0),
+        next_retry_delay(100),
+        MAX_RETRY_AFTER,
+        timedelta(seconds=1),
+    )
     table = [
         # sends made, what it asks, how long the text waits
         (0, None, first), (0, 0 * second, first), (0, first - second, first), (0, first + second, first + second),
         (0, most - second, most - second), (0, most + second, most), (0, timedelta(days=1), most), (100, second, last),
     ]  # fmt: skip
     for attempts, asked, waits in table:
-        decision = after_send(claim_with(attempt_count=attempts), refused(20429, 429, retry_after=asked))
+        decision = after_send(
+            claim_with(attempt_count=attempts), refused(20429, 429, retry_after=asked)
+        )
         assert isinstance(decision, Retry)
         assert (decision.due_in, decision.counted) == (waits, False)
     assert timedelta(minutes=15) == MAX_RETRY_AFTER
 
 
-def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_quarter_of_an_hour() -> None:
+def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_quarter_of_an_hour() -> (
+    None
+):
     """However often: somebody mends the account, or the text expires. It says what to do."""
-    for outcome in (refused(20003, 401), refused(21408), refused(99999, 403), refused(99999, 400)):
+    for outcome in (
+        refused(20003, 401),
+        refused(21408),
+        refused(99999, 403),
+        refused(99999, 400),
+    ):
         decision = after_send(claim_with(attempt_count=2), outcome)
         assert isinstance(decision, Hold)
         assert decision.why.startswith(f"{outcome.refusal.text}. ")
-        assert (decision.why_code, decision.code) == ("account_refused", outcome.refusal.code)
+        assert (decision.why_code, decision.code) == (
+            "account_refused",
+            outcome.refusal.code,
+        )
         assert decision.due_in == 15 * MINUTE
 
 
@@ -101,7 +143,9 @@ def test_what_will_be_refused_every_time_is_given_up_at_once() -> None:
         outcome = refused(code)
         for first_send in (True, False):
             decision = after_send(claim_with(), outcome, first_send=first_send)
-            assert decision == Fail(outcome.refusal.text, why_code, code, opted_out, phone_status)
+            assert decision == Fail(
+                outcome.refusal.text, why_code, code, opted_out, phone_status
+            )
 
 
 def test_a_decision_goes_by_the_kind_of_a_refusal_and_reads_no_code() -> None:
@@ -114,4 +158,8 @@ def test_a_decision_goes_by_the_kind_of_a_refusal_and_reads_no_code() -> None:
         for code in (None, 20003, 21610):
             assert decided(kind, code) == replace(decided(kind, 4711), code=code)
             ends = isinstance(decided(kind, code), Fail)
-            assert ends is (kind in ("refused", "opted_out")) is not Refusal(kind, "", code).retryable
+            assert (
+                ends
+                is (kind in ("refused", "opted_out"))
+                is not Refusal(kind, "", code).retryable
+            )

@@ -7,14 +7,27 @@ from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.before import LIFE, before_send, wait, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.vocabulary import WhyCode
-from tests.support.builders import AT_ONCE, CLOSING, NOON, OPENING, PHONE, assigned, claim_with
+from tests.support.builders import (
+    AT_ONCE,
+    CLOSING,
+    NOON,
+    OPENING,
+    PHONE,
+    assigned,
+    claim_with,
+)
 
 NIGHT = CLOSING
 LAST_HOLD = NIGHT - timedelta(seconds=60)
 """From here on the provider may not hold a text: with a slow request it could leave after the closing."""
 LAST_CALL = LAST_HOLD - timedelta(seconds=10)
 """A text sent later could have no ten seconds there."""
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SECOND, MINUTE, HOUR, DAY = (
+    timedelta(seconds=1),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+    timedelta(days=1),
+)
 NEW_YORK_RULE = "08:00–21:00 in America/New_York, the customer's zone"
 BY_DAY = Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 FLORIDA = "+13055550123"
@@ -27,7 +40,9 @@ def waits_until(until: datetime, *, why: str) -> Defer:
 
 UNTIL_MORNING = waits_until(OPENING, why=f"Quiet hours: {NEW_YORK_RULE}")
 EXPIRED = Cancel("Expired before it could be sent", "expired")
-EXPIRES = Cancel(f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired")
+EXPIRES = Cancel(
+    f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired"
+)
 
 HOPELESS: list[tuple[dict[str, Any], WhyCode]] = [
     # what is wrong with the row, and the reason it fails with; the first is told when there are several
@@ -68,7 +83,11 @@ EXPIRY: list[tuple[datetime, datetime, BeforeSend]] = [
     (NOON, NOON + 10 * SECOND, EXPIRED),
     (NOON, NOON + 11 * SECOND, Send(NOON + SECOND, NOON + 11 * SECOND, NEW_YORK_RULE)),
     # The provider may keep it until it expires or the window closes, whichever comes first.
-    (NOON, LAST_HOLD - SECOND, Send(LAST_CALL - SECOND, LAST_HOLD - SECOND, NEW_YORK_RULE)),
+    (
+        NOON,
+        LAST_HOLD - SECOND,
+        Send(LAST_CALL - SECOND, LAST_HOLD - SECOND, NEW_YORK_RULE),
+    ),
     (NOON, LAST_HOLD + SECOND, BY_DAY),
     # By night: what expires before the opening, or at it, will never be sent, so it ends at once.
     (NIGHT, NIGHT + SECOND, EXPIRED),
@@ -84,13 +103,19 @@ EXPIRY: list[tuple[datetime, datetime, BeforeSend]] = [
 def test_a_text_is_sent_inside_its_window_and_its_life() -> None:
     """Nobody wants yesterday's reminder, and a text that cannot make the next opening need not wait for it."""
     for at, expires_at, decision in EXPIRY:
-        assert before_send(claim_with(expires_at=expires_at), at=at, profile=AT_ONCE) == decision
+        assert (
+            before_send(claim_with(expires_at=expires_at), at=at, profile=AT_ONCE)
+            == decision
+        )
 
 
 def test_a_business_may_narrow_the_window() -> None:
     """To its own hours, until six. Nothing is valid in the last minute of either window."""
     narrowed = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
-    for decision, before_closing in ((before_send(claim_with(), at=NOON), MINUTE), (narrowed, 3 * HOUR + MINUTE)):
+    for decision, before_closing in (
+        (before_send(claim_with(), at=NOON), MINUTE),
+        (narrowed, 3 * HOUR + MINUTE),
+    ):
         assert isinstance(decision, Send)
         assert decision.valid_until == NIGHT - before_closing
 
@@ -101,7 +126,14 @@ def test_a_business_may_narrow_the_window() -> None:
 def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None:
     """Florida's three, which `begin` counts. A receipt may be the fourth text of the day; New York has no cap."""
     caps: list[tuple[dict[str, Any], Cap | None]] = [
-        ({"phone": FLORIDA}, Cap(3, NOON - DAY, "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)")),
+        (
+            {"phone": FLORIDA},
+            Cap(
+                3,
+                NOON - DAY,
+                "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)",
+            ),
+        ),
         ({"phone": FLORIDA, "message_class": "transactional"}, None),
         ({"phone": PHONE}, None),
     ]
@@ -113,11 +145,17 @@ def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None
 
 def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> None:
     """Or for the opening after it, as a capped text does. In a state that is stopped, that is what it waits for."""
-    stopped = wait(claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap")
+    stopped = wait(
+        claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap"
+    )
     assert isinstance(stopped, Hold)
     assert stopped.why.startswith("Texts to FL are stopped")
     for turns_at, until in ((NOON + HOUR, NOON + HOUR), (NIGHT + HOUR, OPENING)):
-        decision = before_send(claim_with(sender=assigned(1, spent_until=turns_at)), at=NOON, profile=AT_ONCE)
+        decision = before_send(
+            claim_with(sender=assigned(1, spent_until=turns_at)),
+            at=NOON,
+            profile=AT_ONCE,
+        )
         assert isinstance(decision, Defer)
         assert (decision.until, decision.why_code) == (until, "day_spent")
 
@@ -127,29 +165,62 @@ def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> N
 MENDABLE: list[tuple[dict[str, Any], str, WhyCode]] = [
     # what a person can mend, and what the text says that it waits for: what to do, and in a word
     # A satellite phone may be anywhere.
-    ({"phone": "+881612345678", "timezone": None, "business_timezone": None}, "customer's timezone", "no_time_zone"),
+    (
+        {"phone": "+881612345678", "timezone": None, "business_timezone": None},
+        "customer's timezone",
+        "no_time_zone",
+    ),
     # A declared emergency.
-    ({"stopped_states": ["LA", "NY"]}, "NY are stopped: lift the stop", "state_stopped"),
+    (
+        {"stopped_states": ["LA", "NY"]},
+        "NY are stopped: lift the stop",
+        "state_stopped",
+    ),
     # A guess would be a license.
-    ({"business_hours": "nine to five"}, "sms_hours cannot be read", "hours_unreadable"),
+    (
+        {"business_hours": "nine to five"},
+        "sms_hours cannot be read",
+        "hours_unreadable",
+    ),
     # A business that is open on no day the state permits.
     ({"business_hours": "03:00-04:00"}, "widen the window", "no_opening"),
-    ({"sender": assigned(1, paused_because="complaints")}, "complaints", "sender_paused"),
+    (
+        {"sender": assigned(1, paused_because="complaints")},
+        "complaints",
+        "sender_paused",
+    ),
 ]
 
 
 def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
     """It is looked at again each quarter of an hour and goes on once it is mended. Only its expiry ends it."""
     for trouble, told, why_code in MENDABLE:
-        for at, expires_at in ((NOON, None), (NIGHT, None), (NOON, NIGHT + 2 * DAY), (NIGHT, NIGHT + 2 * DAY)):
+        for at, expires_at in (
+            (NOON, None),
+            (NIGHT, None),
+            (NOON, NIGHT + 2 * DAY),
+            (NIGHT, NIGHT + 2 * DAY),
+        ):
             decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
             assert isinstance(decision, Hold)
             assert told in decision.why
-            assert (decision.why_code, decision.due_in, decision.ambiguous) == (why_code, HELD_LOOK, ())
-        mended = dict.fromkeys(trouble, None) | {"phone": PHONE, "timezone": "America/New_York", "stopped_states": []}
-        assert isinstance(before_send(claim_with(**mended, held=True, why=told), at=NOON), Send)
+            assert (decision.why_code, decision.due_in, decision.ambiguous) == (
+                why_code,
+                HELD_LOOK,
+                (),
+            )
+        mended = dict.fromkeys(trouble, None) | {
+            "phone": PHONE,
+            "timezone": "America/New_York",
+            "stopped_states": [],
+        }
+        assert isinstance(
+            before_send(claim_with(**mended, held=True, why=told), at=NOON), Send
+        )
         expired = claim_with(**trouble, held=True, why=told, expires_at=NOON)
-        assert before_send(expired, at=NOON) == Cancel(f"{EXPIRED.why}. {told}", "expired")
+        assert before_send(expired, at=NOON) == Cancel(
+            f"{EXPIRED.why}. {told}", "expired"
+        )
 
 
 # The life of a text
@@ -167,7 +238,9 @@ LIVES: list[tuple[datetime | None, datetime, datetime | None]] = [
 ]
 
 
-def test_a_life_counts_from_the_first_moment_it_might_have_gone_out_also_if_nothing_ran() -> None:
+def test_a_life_counts_from_the_first_moment_it_might_have_gone_out_also_if_nothing_ran() -> (
+    None
+):
     """Waiting for an opening does not count."""
     for due, at, counted in LIVES:
         claim = with_expiry(claim_with(expires_at=None, due_since=due), at=at)
@@ -175,7 +248,9 @@ def test_a_life_counts_from_the_first_moment_it_might_have_gone_out_also_if_noth
     assert timedelta(hours=48) == LIFE
 
 
-def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_end() -> None:
+def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_end() -> (
+    None
+):
     """No opening kept it. What was said of it once stays, and since when it was due is told at its end."""
     for wrong in ({"business_hours": "nine to five"}, {"stopped_states": ["NY"]}):
         claim = claim_with(expires_at=None, due_since=NIGHT, **wrong)
@@ -183,12 +258,18 @@ def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_
     begun = claim_with(due_since=NOON - 9 * DAY)
     assert with_expiry(begun, at=NOON) == begun
     claim = claim_with(expires_at=None, due_since=NOON - 2 * DAY)
-    assert before_send(claim, at=NOON) == Cancel(f"{EXPIRED.why}: it was due on 2027-01-10 (UTC)", "expired")
+    assert before_send(claim, at=NOON) == Cancel(
+        f"{EXPIRED.why}: it was due on 2027-01-10 (UTC)", "expired"
+    )
 
 
 def test_waiting_for_an_opening_costs_no_life() -> None:
     """A business that texts on Mondays: longer than a life, and the text waits and is not cancelled."""
-    decision = before_send(claim_with(expires_at=None, business_hours="Mon 09:00-18:00"), at=NOON, profile=AT_ONCE)
+    decision = before_send(
+        claim_with(expires_at=None, business_hours="Mon 09:00-18:00"),
+        at=NOON,
+        profile=AT_ONCE,
+    )
     assert isinstance(decision, Defer)
     assert decision.until > NOON + LIFE
     expires = claim_with(expires_at=NOON + LIFE, business_hours="Mon 09:00-18:00")

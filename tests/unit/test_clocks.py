@@ -9,12 +9,21 @@ CLOCKS: list[tuple[dict[str, timedelta], list[tuple[bool, str]]]] = [
     # by how much each is ahead of this machine's, what is said, and whether it is in order
     ({}, []),
     ({"Twilio": LATE}, []),
-    ({"the database": RIGHT, "Twilio": -RIGHT}, [(True, "clocks of the database, this machine, Twilio: None")]),
+    (
+        {"the database": RIGHT, "Twilio": -RIGHT},
+        [(True, "clocks of the database, this machine, Twilio: None")],
+    ),
     (
         {"the database": LATE, "Twilio": RIGHT},
-        [(True, "clock of this machine: is 10 min behind the database's, "), (False, "clock of Twilio: is 10 min ")],
+        [
+            (True, "clock of this machine: is 10 min behind the database's, "),
+            (False, "clock of Twilio: is 10 min "),
+        ],
     ),
-    ({"the database": RIGHT, "Prefect": LATE}, [(True, "clock of Prefect: is 10 min ahead of the database's")]),
+    (
+        {"the database": RIGHT, "Prefect": LATE},
+        [(True, "clock of Prefect: is 10 min ahead of the database's")],
+    ),
 ]
 
 
@@ -25,5 +34,7 @@ def test_each_clock_that_differs_from_the_database_s_is_named() -> None:
         assert [one.ok for one in found] == [ok for ok, _ in told]
         for finding, (_, begins) in zip(found, told, strict=True):
             assert f"{finding.subject}: {finding.advice}".startswith(begins)
-    rehearsal = list(clock_findings({"the database": LATE, "Twilio": RIGHT}, rehearsal=True))
+    rehearsal = list(
+        clock_findings({"the database": LATE, "Twilio": RIGHT}, rehearsal=True)
+    )
     assert all(one.ok and "smsretry up" in (one.advice or "") for one in rehearsal)

@@ -14,13 +14,17 @@ NAMES = sorted(_COMMANDS.commands)
 EACH: dict[str, Any] = {
     f"{name} {part}".strip(): command
     for name in NAMES
-    for part, command in getattr(_COMMANDS.commands[name], "commands", {"": _COMMANDS.commands[name]}).items()
+    for part, command in getattr(
+        _COMMANDS.commands[name], "commands", {"": _COMMANDS.commands[name]}
+    ).items()
 }
 
 
 def ask(*arguments: str, columns: int = 80, stdin: str | None = None) -> Result:
     """Run a command in a terminal of that width."""
-    return CliRunner(env={"COLUMNS": str(columns)}).invoke(app, arguments, input=stdin, prog_name="smsretry")
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(
+        app, arguments, input=stdin, prog_name="smsretry"
+    )
 
 
 def test_the_help_of_each_command_has_an_example_and_names_every_option() -> None:
@@ -28,13 +32,17 @@ def test_the_help_of_each_command_has_an_example_and_names_every_option() -> Non
     for name, command in EACH.items():
         told = ask(*name.split(), "--help", columns=80)
         assert told.exit_code == 0
-        assert re.search(rf"^ *smsretry {name}\b", told.output, re.MULTILINE), "an example"
+        assert re.search(rf"^ *smsretry {name}\b", told.output, re.MULTILINE), (
+            "an example"
+        )
         assert max(map(len, told.output.splitlines())) == 80
         assert "…" not in told.output
         for option in (option for param in command.params for option in param.opts):
             assert option.startswith("--") is False or option in told.output
         _, *examples, _ = command.epilog.replace("\\[", "[").split("\n\n")
-        assert {example.strip() for example in examples} <= {line.strip() for line in told.output.splitlines()}
+        assert {example.strip() for example in examples} <= {
+            line.strip() for line in told.output.splitlines()
+        }
         assert "Exit codes: 0 " in told.output
 
 
@@ -65,7 +73,9 @@ REFUSED: dict[str, str] = {
 }
 
 
-def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options() -> None:
+def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options() -> (
+    None
+):
     """On standard error, with an exit code that no answer has, and before anything is connected."""
     for line, words in REFUSED.items():
         arguments = line.split()
@@ -74,4 +84,7 @@ def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options()
         told = re.sub(r"\s+", " ", refused.stderr)
         assert words in told, line
         assert all(len(line) <= 80 for line in refused.stderr.splitlines())
-        assert re.search(rf"Try: smsretry {arguments[0]}( [a-z-]+)? --help $", told) or line == "explian", line
+        assert (
+            re.search(rf"Try: smsretry {arguments[0]}( [a-z-]+)? --help $", told)
+            or line == "explian"
+        ), line

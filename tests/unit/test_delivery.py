@@ -6,8 +6,22 @@ from typing import Any
 from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_report as report
-from smsretry.retry.decision import Arrived, Decision, Defer, Fail, Hold, LookAgain, Retry
-from smsretry.retry.delivery import Close, OpenDelivery, Report, after_delivery, before_sending_again
+from smsretry.retry.decision import (
+    Arrived,
+    Decision,
+    Defer,
+    Fail,
+    Hold,
+    LookAgain,
+    Retry,
+)
+from smsretry.retry.delivery import (
+    Close,
+    OpenDelivery,
+    Report,
+    after_delivery,
+    before_sending_again,
+)
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
@@ -29,7 +43,13 @@ def message(**changes: Any) -> OpenDelivery:
     return OpenDelivery.model_validate(row | changes)
 
 
-ON_ITS_WAY: list[DeliveryStatus] = ["accepted", "scheduled", "queued", "sending", "sent"]
+ON_ITS_WAY: list[DeliveryStatus] = [
+    "accepted",
+    "scheduled",
+    "queued",
+    "sending",
+    "sent",
+]
 WATCHED = LookAgain("", "undelivered", due_in=5 * MINUTE)
 OTHER_UNDER_WAY = LookAgain("", "delivery_open", due_in=15 * MINUTE)
 
@@ -41,7 +61,9 @@ def look_again(minutes: int) -> LookAgain:
 
 def given_up(code: int | None = None, **number: Any) -> Fail:
     """For good."""
-    return Fail("", "opted_out" if "opted_out" in number else "undelivered", code, **number)
+    return Fail(
+        "", "opted_out" if "opted_out" in number else "undelivered", code, **number
+    )
 
 
 def held(minutes: int) -> Hold:
@@ -54,8 +76,14 @@ def spent(hours: int) -> Retry:
     return Retry("", "day_spent", 30027, due_in=hours * HOUR)
 
 
-LOST, UNREGISTERED, SPENT = (report("undelivered", code) for code in (30003, 30034, 30027))
-NOT_KEPT, DENIED, UNANSWERED = Report("not kept"), Report("denied"), Report("unanswered")
+LOST, UNREGISTERED, SPENT = (
+    report("undelivered", code) for code in (30003, 30034, 30027)
+)
+NOT_KEPT, DENIED, UNANSWERED = (
+    Report("not kept"),
+    Report("denied"),
+    Report("unanswered"),
+)
 LONG_AGO = NOON - 3 * DAY
 TABLE: list[tuple[dict[str, Any], Report, object]] = [
     # what is known of the message, the report, what follows but for its words
@@ -99,8 +127,16 @@ TABLE: list[tuple[dict[str, Any], Report, object]] = [
     ({"failures": 9, "attempt_count": 3, "excused": 9}, SPENT, spent(15)),
     ({"day_turns_at": None, "excused": 3}, SPENT, spent(12)),
     ({"expires_at": NOON + 2 * HOUR}, SPENT, spent(2)),
-    ({"excused": 1}, report("undelivered", 30022), Retry("", "rate_limited", 30022, due_in=2 * HOUR)),
-    ({}, Report("undelivered", Refusal("rate_limited", "Slower")), Retry("", "rate_limited", due_in=30 * MINUTE)),
+    (
+        {"excused": 1},
+        report("undelivered", 30022),
+        Retry("", "rate_limited", 30022, due_in=2 * HOUR),
+    ),
+    (
+        {},
+        Report("undelivered", Refusal("rate_limited", "Slower")),
+        Retry("", "rate_limited", due_in=30 * MINUTE),
+    ),
 ]
 
 
@@ -108,16 +144,27 @@ def test_what_follows_from_a_report() -> None:
     """The whole rule."""
     for known, said, follows in TABLE:
         decision = after_delivery(message(**known), said)
-        shown = replace(decision, why="") if isinstance(decision, Decision) else decision
+        shown = (
+            replace(decision, why="") if isinstance(decision, Decision) else decision
+        )
         assert shown == follows, (known, said)
-        assert not isinstance(decision, Retry | Hold) or (said.refusal and said.refusal.text in decision.why)
+        assert not isinstance(decision, Retry | Hold) or (
+            said.refusal and said.refusal.text in decision.why
+        )
 
 
 def test_a_text_is_sent_again_as_often_as_the_owner_says() -> None:
     """Not at all, with 0. Each time it waits longer, and an arrival in time stops the next message."""
-    for retries, failures, minutes in ((0, 1, None), (1, 1, 30), (1, 2, None), (2, 2, 120)):
+    for retries, failures, minutes in (
+        (0, 1, None),
+        (1, 1, 30),
+        (1, 2, None),
+        (2, 2, 120),
+    ):
         profile = Profile(delivery_retries=retries)
-        decision = after_delivery(message(failures=failures), report("undelivered", 30008), profile=profile)
+        decision = after_delivery(
+            message(failures=failures), report("undelivered", 30008), profile=profile
+        )
         assert isinstance(decision, Retry if minutes else Fail)
         if isinstance(decision, Retry) and minutes:
             assert decision.due_in == minutes * MINUTE
@@ -125,7 +172,13 @@ def test_a_text_is_sent_again_as_often_as_the_owner_says() -> None:
 
 def test_whom_a_carrier_blames() -> None:
     """A filter and a registration are the sender's; a phone is not."""
-    for code, blamed in ((30003, False), (30006, False), (30007, True), (30034, True), (None, False)):
+    for code, blamed in (
+        (30003, False),
+        (30006, False),
+        (30007, True),
+        (30034, True),
+        (None, False),
+    ):
         assert report("undelivered", code).blames_the_sender is blamed
 
 
@@ -158,6 +211,8 @@ SAID += [({SID: Report(status)}, ASK_LATER) for status in ON_ITS_WAY]
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
     """One that is on the phone settles it, whatever is known of the others. One that is on its way again is awaited."""
     for said, follows in SAID:
-        decision = before_sending_again(claim_with(lost_messages=[{"sid": sid} for sid in said]), said)
+        decision = before_sending_again(
+            claim_with(lost_messages=[{"sid": sid} for sid in said]), said
+        )
         assert (replace(decision, why="") if decision else None) == follows
         assert decision is None or SID in decision.why

@@ -63,8 +63,12 @@ def conclusions_of(
 ) -> list[AfterLook]:
     """What the provider's list says of a text in doubt, in order, but for the words."""
     look = None if sightings is None else Look(sightings=tuple(sightings))
-    conclusions = list(after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt)))
-    assert all(LOOK_YOURSELF in one.why for one in conclusions if isinstance(one, Hold)), "what a person is to do"
+    conclusions = list(
+        after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt))
+    )
+    assert all(
+        LOOK_YOURSELF in one.why for one in conclusions if isinstance(one, Hold)
+    ), "what a person is to do"
     return [replace(one, why="") for one in conclusions]
 
 
@@ -110,16 +114,24 @@ LOOKS: list[tuple[int, float, list[Sighting] | None, AfterLook | None]] = [
 ]
 
 
-def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifteen_minutes() -> None:
+def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifteen_minutes() -> (
+    None
+):
     """Then it is sent again, or held for a person; evidence settles it at any time."""
     for (looks, minutes, sightings, then), in_doubt in product(LOOKS, POLICIES):
         doubted = NOON - minutes * MINUTE
         claim = doubtful(in_doubt_since=doubted, reconcile_count=looks)
         over = SEND_AGAIN if in_doubt == "resend" else Hold("", "no_evidence")
-        assert conclusions_of(claim, sightings, in_doubt)[0] == (then or over), (looks, minutes)
+        assert conclusions_of(claim, sightings, in_doubt)[0] == (then or over), (
+            looks,
+            minutes,
+        )
         if minutes > 0:
             known = doubtful(in_doubt_since=doubted, attempt_begun_at=doubted)
-            assert conclusions_of(known, [listed_as(SID, created_at=doubted)], in_doubt)[0] == found()
+            assert (
+                conclusions_of(known, [listed_as(SID, created_at=doubted)], in_doubt)[0]
+                == found()
+            )
 
 
 CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
@@ -129,7 +141,10 @@ CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
     ([sighting(OTHER, second=2), sighting()], [found(), found(OTHER), NOTHING_YET]),
     # What fits in all but the body is neither ours nor an absence: a person says, unless it turns out to be another's.
     ([sighting(OTHER, body="")], [ambiguous(OTHER), NOTHING_YET]),
-    ([sighting(OTHER, body=""), sighting(second=2)], [found(), ambiguous(OTHER), NOTHING_YET]),
+    (
+        [sighting(OTHER, body=""), sighting(second=2)],
+        [found(), ambiguous(OTHER), NOTHING_YET],
+    ),
 ]
 
 
@@ -142,14 +157,26 @@ def test_a_message_of_another_attempt_is_no_evidence() -> None:
 SPECIAL: list[tuple[dict[str, Any], list[Sighting] | None, list[AfterLook]]] = [
     # what is known, what the list holds, what is concluded
     # A resend could double an ambiguous one, and to settle it could lose it, however long one has looked.
-    ({"reconcile_count": 50}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
+    (
+        {"reconcile_count": 50},
+        [sighting(OTHER, body="")],
+        [ambiguous(OTHER), SEND_AGAIN],
+    ),
     # Nothing equals nothing, and that proves nothing.
     ({"sent_body": None}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
     # It is expired and cannot be sent again, and may have gone out. With a life that has not begun, one looks on.
     ({"in_doubt_since": NOON - MINUTE, "expires_at": NOON}, None, [NO_LIST]),
-    ({"in_doubt_since": NOON - MINUTE, "expires_at": None, "reconcile_count": 50}, None, [UNSEEN]),
+    (
+        {"in_doubt_since": NOON - MINUTE, "expires_at": None, "reconcile_count": 50},
+        None,
+        [UNSEEN],
+    ),
     # The clock was set back during the send: nothing is surely ours, and without anything the looks decide as ever.
-    ({"in_doubt_since": BEGUN - 5 * MINUTE}, [sighting()], [ambiguous(SID), SEND_AGAIN]),
+    (
+        {"in_doubt_since": BEGUN - 5 * MINUTE},
+        [sighting()],
+        [ambiguous(SID), SEND_AGAIN],
+    ),
     ({"in_doubt_since": BEGUN - 5 * MINUTE}, [], [SEND_AGAIN]),
 ]
 
@@ -158,7 +185,11 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
     """A list that lacks something proves what is in it and no absence: to look again will not make it shorter."""
     for known, listed, conclusions in SPECIAL:
         assert conclusions_of(doubtful(**known), listed) == conclusions, known
-    for listed, before in (([], []), ([sighting()], [found()]), ([sighting(OTHER, body="")], [ambiguous(OTHER)])):
+    for listed, before in (
+        ([], []),
+        ([sighting()], [found()]),
+        ([sighting(OTHER, body="")], [ambiguous(OTHER)]),
+    ):
         look = Look(sightings=tuple(listed), lacks="is longer than anybody reads")
         *told, last = after_look(doubtful(), look, at=NOON)
         assert [replace(each, why="") for each in told] == before

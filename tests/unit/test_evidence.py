@@ -33,12 +33,19 @@ def sighting(
 
 
 def found(
-    *sightings: Sighting, body: str = BODY, clock_ahead: timedelta = timedelta(0), others: tuple[str, ...] = ()
+    *sightings: Sighting,
+    body: str = BODY,
+    clock_ahead: timedelta = timedelta(0),
+    others: tuple[str, ...] = (),
 ) -> Found:
     """What the list has of the attempt."""
     look = Look(sightings=sightings, clock_ahead=clock_ahead)
     claim = claim_with(
-        sent_to=PHONE, sent_body=body, attempt_begun_at=BEGUN, in_doubt_since=DOUBTED, other_bodies=others
+        sent_to=PHONE,
+        sent_body=body,
+        attempt_begun_at=BEGUN,
+        in_doubt_since=DOUBTED,
+        other_bodies=others,
     )
     return find(look, claim)
 
@@ -74,10 +81,17 @@ NO_WORDS = [
     ("", BODY),
     (" \u200b ", BODY),
 ]
-UNLIKE = [(BODY, BODY.upper()), (BODY, "Your code is 123456"), (BODY, f"{BODY}{FOOTER}"), (BODY, BODY[:-5])]
+UNLIKE = [
+    (BODY, BODY.upper()),
+    (BODY, "Your code is 123456"),
+    (BODY, f"{BODY}{FOOTER}"),
+    (BODY, BODY[:-5]),
+]
 
 
-def test_a_message_with_our_words_is_ours_whatever_its_way_did_to_them_and_with_others_it_may_be() -> None:
+def test_a_message_with_our_words_is_ours_whatever_its_way_did_to_them_and_with_others_it_may_be() -> (
+    None
+):
     """Smart encoding, other spaces and line ends: what providers are known to do.
 
     At another time, our words or none hold the text; with other words they are two strangers, or an application that
@@ -85,15 +99,24 @@ def test_a_message_with_our_words_is_ours_whatever_its_way_did_to_them_and_with_
     """
     for ours, shown in SAME:
         assert found(sighting(body=shown), body=ours) == OURS, (ours, shown)
-        assert found(sighting(body=shown, created_at=AGO), body=ours) == PERHAPS, (ours, shown)
+        assert found(sighting(body=shown, created_at=AGO), body=ours) == PERHAPS, (
+            ours,
+            shown,
+        )
     for ours, shown in NO_WORDS:
         assert found(sighting(body=shown), body=ours) == PERHAPS, (ours, shown)
         for step in (6 * SECOND, 130 * SECOND, 14 * HOUR, 2 * DAY):
             for created_at in (BEGUN_TO_THE_SECOND - step, DOUBTED + 2 * MINUTE + step):
-                assert found(sighting(body=shown, created_at=created_at), body=ours) == PERHAPS, (step, ours, shown)
+                assert (
+                    found(sighting(body=shown, created_at=created_at), body=ours)
+                    == PERHAPS
+                ), (step, ours, shown)
     for ours, shown in UNLIKE:
         assert found(sighting(body=shown), body=ours) == PERHAPS, (ours, shown)
-        assert found(sighting(body=shown, created_at=AGO), body=ours) == NOT_OURS, (ours, shown)
+        assert found(sighting(body=shown, created_at=AGO), body=ours) == NOT_OURS, (
+            ours,
+            shown,
+        )
 
 
 LONGER = f"{BODY} See you tomorrow at 10:00."
@@ -114,9 +137,19 @@ WHOSE: list[tuple[str, str, tuple[str, ...], Found]] = [
 def test_a_message_with_the_words_of_another_open_text_is_that_one_s() -> None:
     """One that began like ours was taken for it: ours was lost, and the other one was sent again."""
     for listed, ours, others, whose in WHOSE:
-        assert found(sighting(body=listed), body=ours, others=others) == whose, (listed, ours, others)
-    for body in (LONGER, "Hi!"):  # at any time: it need not have been sent when ours was
-        assert found(sighting(body=body, created_at=BEGUN - 2 * HOUR), others=(body,)) == NOT_OURS
+        assert found(sighting(body=listed), body=ours, others=others) == whose, (
+            listed,
+            ours,
+            others,
+        )
+    for body in (
+        LONGER,
+        "Hi!",
+    ):  # at any time: it need not have been sent when ours was
+        assert (
+            found(sighting(body=body, created_at=BEGUN - 2 * HOUR), others=(body,))
+            == NOT_OURS
+        )
 
 
 # Whom and when
@@ -142,17 +175,28 @@ CLOCKS: list[tuple[timedelta, datetime, bool]] = [
 ]
 
 
-def test_a_message_is_ours_only_if_it_was_made_around_the_attempt_by_the_providers_clock_or_by_ours() -> None:
+def test_a_message_is_ours_only_if_it_was_made_around_the_attempt_by_the_providers_clock_or_by_ours() -> (
+    None
+):
     """From five seconds before it began, for two clocks and whole seconds, to two minutes after its doubt began.
 
     None is ours that is dated more than three days from that: less than a week, so that weekly words hold nothing.
     """
     for ahead, created_at, usual in CLOCKS:
-        assert found(sighting(created_at=created_at), clock_ahead=ahead) == (OURS if usual else PERHAPS)
+        assert found(sighting(created_at=created_at), clock_ahead=ahead) == (
+            OURS if usual else PERHAPS
+        )
         other_words = sighting(body="Something else", created_at=created_at)
         assert found(other_words, clock_ahead=ahead) == (PERHAPS if usual else NOT_OURS)
-    before, after = BEGUN_TO_THE_SECOND - 5 * SECOND - CLOCK_ERROR, DOUBTED + 2 * MINUTE + CLOCK_ERROR
-    assert found(sighting(created_at=before)) == found(sighting(created_at=after)) == PERHAPS
+    before, after = (
+        BEGUN_TO_THE_SECOND - 5 * SECOND - CLOCK_ERROR,
+        DOUBTED + 2 * MINUTE + CLOCK_ERROR,
+    )
+    assert (
+        found(sighting(created_at=before))
+        == found(sighting(created_at=after))
+        == PERHAPS
+    )
     for body, created_at in product((BODY, ""), (before - SECOND, after + SECOND)):
         assert found(sighting(body=body, created_at=created_at)) == NOT_OURS
     assert earliest_creation(BEGUN) == BEGUN_TO_THE_SECOND - 3 * DAY
@@ -161,14 +205,22 @@ def test_a_message_is_ours_only_if_it_was_made_around_the_attempt_by_the_provide
 def test_a_message_whose_number_is_masked_may_be_ours_and_is_never_proved() -> None:
     """With our words or without any. To another number, it is not ours."""
     assert found(sighting(to=None)) == found(sighting(to=None, body="")) == PERHAPS
-    for to in ("+12125550124", "+1212555012", "12125550123", "", "whatsapp:+12125550123"):
+    for to in (
+        "+12125550124",
+        "+1212555012",
+        "12125550123",
+        "",
+        "whatsapp:+12125550123",
+    ):
         assert found(sighting(to=to)) == found(sighting(to=to, body="")) == NOT_OURS
 
 
 # Several
 
 
-def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order() -> None:
+def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order() -> (
+    None
+):
     """The oldest first. What has our words comes before what may have had them: a person is told of three."""
     listed = [
         sighting(1, created_at=BEGUN + 4 * SECOND),
@@ -179,4 +231,6 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
         sighting(6, created_at=BEGUN - 2 * HOUR),
         sighting(7, body="", created_at=BEGUN - 3 * HOUR),
     ]
-    assert found(*listed) == Found((sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2)))
+    assert found(*listed) == Found(
+        (sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2))
+    )

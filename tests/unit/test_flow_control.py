@@ -11,9 +11,22 @@ import pytest
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.decision import Defer, GiveBack
 from smsretry.retry.models import AssignedSender, Claim
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.outcome import (
+    Accepted,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Refusal,
+    Rejected,
+)
 from smsretry.sending import flow_control
-from smsretry.sending.flow_control import ALL_SENDING, AT_FIRST, IN_A_ROW, FlowControl, Stop
+from smsretry.sending.flow_control import (
+    ALL_SENDING,
+    AT_FIRST,
+    IN_A_ROW,
+    FlowControl,
+    Stop,
+)
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind
 from tests.support.builders import SID, begun, claim_with
@@ -22,8 +35,12 @@ ONE, OTHER = UUID(int=1), UUID(int=2)
 SHARED = UUID(int=100)
 """The sender of both."""
 NOT_REACHED = NotSent("Twilio is not reached")
-REFUSED = Rejected(Refusal("account_refused", "The account is suspended", level="account"))
-PERHAPS = Rejected(Refusal("account_refused", "It may be this destination", certain=False))
+REFUSED = Rejected(
+    Refusal("account_refused", "The account is suspended", level="account")
+)
+PERHAPS = Rejected(
+    Refusal("account_refused", "It may be this destination", certain=False)
+)
 SLOWER = Rejected(Refusal("rate_limited", "Too many at once"))
 TAKEN = Accepted(SID)
 
@@ -62,7 +79,10 @@ def at_once(control: FlowControl, make: Callable[[], Claim]) -> int:
     """How many of thirty it lets in while none of them is answered."""
     let_in = [make() for _ in range(30)]
     control.claimed(Batch(let_in))
-    threads = [threading.Thread(target=control.admit, args=[one], daemon=True) for one in let_in]
+    threads = [
+        threading.Thread(target=control.admit, args=[one], daemon=True)
+        for one in let_in
+    ]
     for one in threads:
         one.start()
     for one in threads:
@@ -77,7 +97,9 @@ def at_once(control: FlowControl, make: Callable[[], Claim]) -> int:
 # 1. How many may be under way before anybody was answered
 
 
-def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_answered() -> None:
+def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_answered() -> (
+    None
+):
     """An outage puts no more texts in doubt. A refusal of a text is an answer, too."""
     assert at_once(FlowControl(), text) == IN_A_ROW
     assert at_once(FlowControl(), lambda: text(uuid4())) == AT_FIRST
@@ -97,7 +119,9 @@ def test_after_three_failures_in_a_row_nobody_counts_as_answered() -> None:
 # 2. When a business is put off
 
 
-def test_a_business_whose_texts_fail_three_times_in_a_row_is_put_off_while_others_go_out() -> None:
+def test_a_business_whose_texts_fail_three_times_in_a_row_is_put_off_while_others_go_out() -> (
+    None
+):
     """Its neighbors at the same sender notice nothing."""
     told = Told()
     control = FlowControl(told.set_stop)
@@ -122,7 +146,12 @@ def test_a_business_whose_texts_fail_three_times_in_a_row_is_put_off_while_other
         ([text(), text(OTHER), text()], NOT_REACHED),
         ([text(), text(), text()], NOT_REACHED),
     ],
-    ids=["refused for certain", "several businesses fail", "both that it has", "the only one that it has"],
+    ids=[
+        "refused for certain",
+        "several businesses fail",
+        "both that it has",
+        "the only one that it has",
+    ],
 )
 def test_a_sender_stops_and_others_go_on(texts: list[Claim], outcome: Outcome) -> None:
     """By one refusal that is certain, or when nothing goes out of all that it sends."""
@@ -135,7 +164,9 @@ def test_a_sender_stops_and_others_go_on(texts: list[Claim], outcome: Outcome) -
     assert isinstance(put_off, GiveBack)
     assert put_off.why_code == "sending_stopped"
     assert control.admit(others) is None
-    assert [stop for stop in told.stops if stop[0] != "business"] == [("sender", str(SHARED))]
+    assert [stop for stop in told.stops if stop[0] != "business"] == [
+        ("sender", str(SHARED))
+    ]
     assert control.run_stopped_because is None
     assert ALL_SENDING not in control.stopped
 
@@ -176,7 +207,9 @@ STOPS: list[Stop] = [ALL_SENDING, ("sender", str(SHARED)), ("business", str(ONE)
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=str)
-@pytest.mark.parametrize("outcome", [TAKEN, NOT_REACHED, None], ids=["taken", "not reached", "not sent"])
+@pytest.mark.parametrize(
+    "outcome", [TAKEN, NOT_REACHED, None], ids=["taken", "not reached", "not sent"]
+)
 def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     stop: Stop, outcome: Outcome | None
 ) -> None:
@@ -219,7 +252,9 @@ def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
     tried(control, Rejected(SLOWER.refusal, retry_after=timedelta(hours=1)), text())
     assert control.without == {str(ONE)}
     assert control.admit(text(OTHER)) is None
-    tried(control, Rejected(SLOWER.refusal, retry_after=timedelta(hours=1)), text(OTHER))
+    tried(
+        control, Rejected(SLOWER.refusal, retry_after=timedelta(hours=1)), text(OTHER)
+    )
     assert str(SHARED) in control.without
     put_off = control.admit(text())
     assert isinstance(put_off, GiveBack)
@@ -241,7 +276,9 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     assert control.run_stopped_because == "No answer"
 
 
-def test_a_run_may_be_asked_to_stop_while_it_tells_of_a_stop_and_when_nobody_can_be_told() -> None:
+def test_a_run_may_be_asked_to_stop_while_it_tells_of_a_stop_and_when_nobody_can_be_told() -> (
+    None
+):
     """A signal's handler runs in whatever thread was interrupted, and no text waits for a message to the next run."""
 
     def tell(*_: object) -> None:
@@ -261,7 +298,12 @@ def test_a_text_leaves_at_its_turn_by_its_own_clock() -> None:
     control.wait_for_turn(one, begun())
     assert monotonic() - began < 0.2
     answer = begun()
-    control.wait_for_turn(one, answer.model_copy(update={"reached_at": answer.decided_at + timedelta(seconds=0.5)}))
+    control.wait_for_turn(
+        one,
+        answer.model_copy(
+            update={"reached_at": answer.decided_at + timedelta(seconds=0.5)}
+        ),
+    )
     assert 0.4 < monotonic() - began < 2
     own = AssignedSender(id=SHARED, account="AC", sent_by="MG", segments_per_second=4)
     began, rated = monotonic(), claim_with(sender=own)

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgrest.exceptions import APIError
 
-from smsretry.adapters.supabase.groups import LARGEST_GROUP, Call, Groups, NotMade, Result
+from smsretry.adapters.supabase.groups import (
+    LARGEST_GROUP,
+    Call,
+    Groups,
+    NotMade,
+    Result,
+)
 from smsretry.errors import QueueError, QueueUnreachable
 
 
@@ -38,7 +44,8 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
         sizes.append(len(calls))
         time.sleep(0.5 if len(sizes) == 1 else 0)
         told: list[Result] = [
-            ValueError(call.function) if call.function == "call 3" else call.function for call in calls
+            ValueError(call.function) if call.function == "call 3" else call.function
+            for call in calls
         ]
         return [*told[:30], *(NotMade() for _ in told[30:])]
 
@@ -56,7 +63,9 @@ RAISED: list[BaseException | int] = [
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from([*RAISED, 0, 1, 2, 3]), min_size=1, max_size=6))
-def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseException | int]) -> None:
+def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(
+    fates: list[BaseException | int],
+) -> None:
     """Whatever a request raises or answers: too little, too much, or that some were not made."""
     fate_of = itertools.cycle([*fates, 0])
 
@@ -68,9 +77,14 @@ def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(fates: list[BaseE
         told: list[Result] = [call.function for call in calls]
         if fate == 3:
             told[1:] = [NotMade() for _ in told[1:]]
-        return told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
+        return (
+            told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
+        )
 
     groups, names = Groups(send), [f"call {n}" for n in range(24)]
     ends = made(groups, names)
     groups.close()
-    assert all(end == name or str(end).startswith("raised") for name, end in zip(names, ends, strict=True))
+    assert all(
+        end == name or str(end).startswith("raised")
+        for name, end in zip(names, ends, strict=True)
+    )

@@ -16,7 +16,9 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
     """Whatever zone it came in. The zone is always beside it."""
     assert on_clock(TOKYO) == SHOWN
     assert on_clock(TOKYO, ZoneInfo("America/New_York")) == "Tue 12 Jan 12:00 EST"
-    result = ItemResult(retry_id=UUID(int=1), fate="Deferred", detail="Quiet hours", next_at=TOKYO)
+    result = ItemResult(
+        retry_id=UUID(int=1), fate="Deferred", detail="Quiet hours", next_at=TOKYO
+    )
     assert str(result) == f"Quiet hours — next at {SHOWN}"
 
 

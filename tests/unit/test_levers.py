@@ -88,30 +88,48 @@ def check(lever: Lever) -> None:
 def _check(name: str, command_line: str, filled_in: str) -> None:
     forms = DOORS[name.removeprefix("sms-")]
     ask = json.loads(filled_in)["ask"]
-    word, values = next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
+    word, values = (
+        next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
+    )
     form = forms[word]
     more = dict[str, str]()
     for word, (field, value) in LEFT_OPEN.items():
         if f"{word} …" in command_line:
-            more[field], command_line = value, command_line.replace(f"{word} …", f"{word} {value}")
-    request = form.at_terminal(**values, **(SIGNED if "who" in form.model_fields else {}), **more)
+            more[field], command_line = (
+                value,
+                command_line.replace(f"{word} …", f"{word} {value}"),
+            )
+    request = form.at_terminal(
+        **values, **(SIGNED if "who" in form.model_fields else {}), **more
+    )
     words = shlex.split(command_line)
     assert words.pop(0) == "smsretry"
     command = COMMANDS[words.pop(0)]
     if parts := getattr(command, "commands", None):
-        command = parts[words.pop(0)] if words[0] in parts else next(iter(parts.values()))
+        command = (
+            parts[words.pop(0)] if words[0] in parts else next(iter(parts.values()))
+        )
     given = {
-        name: value for name, value in command.make_context(command.name, words).params.items() if name != "as_json"
+        name: value
+        for name, value in command.make_context(command.name, words).params.items()
+        if name != "as_json"
     }
-    assert fill_form(form, given | ({"who": "Ann"} if "who" in form.model_fields else {})) == request
+    assert (
+        fill_form(form, given | ({"who": "Ann"} if "who" in form.model_fields else {}))
+        == request
+    )
 
 
 @pytest.mark.parametrize("state", get_args(TextState))
 def test_each_lever_s_form_and_command_are_whole_and_the_same(state: TextState) -> None:
     """Of each reason, whatever the text's consent is, and with an own sender or without; unless it has gone out."""
-    for why_code, can, consent, own in product((*get_args(WhyCode), None), CAN[state], CONSENTS, OWN):
+    for why_code, can, consent, own in product(
+        (*get_args(WhyCode), None), CAN[state], CONSENTS, OWN
+    ):
         one = text(state, why_code=why_code, can=can, **consent, **own)
-        assert next(levers(one, None, None), None) or not can or state == "in_doubt", one
+        assert next(levers(one, None, None), None) or not can or state == "in_doubt", (
+            one
+        )
         for code in (None, code_meaning(30003), code_meaning(21610)):
             for lever in levers(one, None, code):
                 check(lever)

@@ -14,7 +14,8 @@ from smsretry.quiet_hours.numbers import US_ZONES
 from smsretry.quiet_hours.rules import EVERY_STATE
 
 NY, CHICAGO, DENVER, PHOENIX, LA = (
-    f"America/{city}" for city in ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles")
+    f"America/{city}"
+    for city in ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles")
 )
 BOISE, CENTER = "America/Boise", "America/North_Dakota/Center"
 EDMONTON, VANCOUVER, TORONTO, WINNIPEG = (
@@ -42,8 +43,21 @@ ZONES: list[tuple[tuple[int, ...], set[str]]] = [
     ((219, 270, 364, 423, 448, 574, 606, 812, 850, 906, 930), {CHICAGO, NY}),
     ((605, 701), {CHICAGO, DENVER, CENTER}),
     ((208, 775), {BOISE, DENVER, LA}),
-    ((907,), {"America/Adak", "America/Anchorage", "America/Juneau", "Pacific/Honolulu"}),
-    ((867,), {EDMONTON, "America/Fort_Nelson", TORONTO, VANCOUVER, "America/Whitehorse", WINNIPEG}),
+    (
+        (907,),
+        {"America/Adak", "America/Anchorage", "America/Juneau", "Pacific/Honolulu"},
+    ),
+    (
+        (867,),
+        {
+            EDMONTON,
+            "America/Fort_Nelson",
+            TORONTO,
+            VANCOUVER,
+            "America/Whitehorse",
+            WINNIPEG,
+        },
+    ),
     # Where phonenumbers is wrong.
     ((689,), {NY}),
     ((474,), {EDMONTON, "America/Regina"}),
@@ -68,7 +82,10 @@ def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state() -> None:
         assert (zones(found), states(found)) == (set(US_ZONES), {EVERY_STATE})
         assert f"area code {npa} is in no table" in found.where
     found = locate("America/Kentucky/Louisville", phone="+13285550123")
-    assert (zones(found), states(found)) == ({"America/Kentucky/Louisville"}, {EVERY_STATE, "KY"})
+    assert (zones(found), states(found)) == (
+        {"America/Kentucky/Louisville"},
+        {EVERY_STATE, "KY"},
+    )
 
 
 REFUSED = {
@@ -97,7 +114,9 @@ def test_a_number_that_is_nobodys_phone_is_refused_by_name() -> None:
             assert recipient_problem(phone) == found.refused
 
 
-def test_the_customers_own_zone_decides_and_else_the_businesss_joins_a_number_of_its_calling_code() -> None:
+def test_the_customers_own_zone_decides_and_else_the_businesss_joins_a_number_of_its_calling_code() -> (
+    None
+):
     """A Floridian number in Louisville: Kentucky's clock, both states' rules. Each member says where it came from.
 
     Nobody with a Japanese number is thought to be in New York.
@@ -106,9 +125,16 @@ def test_the_customers_own_zone_decides_and_else_the_businesss_joins_a_number_of
     assert (zones(own), states(own)) == ({"America/Kentucky/Louisville"}, {"FL", "KY"})
     found = locate(None, phone="+18505550123", fallback=DENVER)
     of_number = dict.fromkeys((CHICAGO, NY), "area code 850")
-    assert {zone.name: zone.origin for zone in found.zones} == of_number | {DENVER: "the business's zone"}
-    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {"America/Jamaica", NY}
-    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {"Europe/London"}
+    assert {zone.name: zone.origin for zone in found.zones} == of_number | {
+        DENVER: "the business's zone"
+    }
+    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {
+        "America/Jamaica",
+        NY,
+    }
+    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {
+        "Europe/London"
+    }
     for business in (NY, "US/Eastern", "Eastern Standard Time"):
         found = locate(None, phone="+819012345678", fallback=business)
         assert zones(found) == {"Asia/Tokyo"}
@@ -134,7 +160,15 @@ def test_names_that_stand_for_a_place_are_read_as_it_and_others_are_unknown() ->
         found = locate(name, phone="+12125550123")
         assert zones(found) == expected
         assert "is read as" in found.notes[0]
-    for name in ("UTC", "GMT+5", "Etc/GMT+5", "local", "America/NewYork", "x" * 300, "UTC-11"):
+    for name in (
+        "UTC",
+        "GMT+5",
+        "Etc/GMT+5",
+        "local",
+        "America/NewYork",
+        "x" * 300,
+        "UTC-11",
+    ):
         found = locate(name, phone="+12125550123")
         assert zones(found) == {NY}
         assert "names no place" in found.notes[0]
@@ -161,7 +195,9 @@ def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own() -
     assert "set the customer's timezone" in (nowhere.held or "")
     for phone, expected in CORRECTED.items():
         assert zones(locate(None, phone=phone)) == expected
-    assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(locate(None, phone="+79123456789"))
+    assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(
+        locate(None, phone="+79123456789")
+    )
 
 
 SEASONS = [datetime(2027, month, 2, tzinfo=UTC) for month in (1, 4, 7, 10, 12)]
@@ -172,28 +208,52 @@ MOBILES = {
 }
 
 
-def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_the_business_has() -> None:
+def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_the_business_has() -> (
+    None
+):
     """In some season: another one for each pair of a country and a zone."""
     assert len(MOBILES) > 219
-    for n, (region, business) in enumerate(product(MOBILES, (None, *US_ZONES, "America/Puerto_Rico"))):
+    for n, (region, business) in enumerate(
+        product(MOBILES, (None, *US_ZONES, "America/Puerto_Rico"))
+    ):
         at = SEASONS[n % len(SEASONS)]
         check = check_quiet_hours(None, at=at, phone=MOBILES[region], fallback=business)
-        assert check.can_send or check.next_send_at is not None, (region, business, at, check.held)
+        assert check.can_send or check.next_send_at is not None, (
+            region,
+            business,
+            at,
+            check.held,
+        )
         assert (check.next_send_at or at) - at < timedelta(days=8)
 
 
 # The tables
 
 
-def test_every_zone_of_every_table_is_a_place_and_every_row_of_our_own_has_a_source() -> None:
+def test_every_zone_of_every_table_is_a_place_and_every_row_of_our_own_has_a_source() -> (
+    None
+):
     """A misspelt row would hold texts for ever; a rule without a source is an opinion."""
-    named = {zone for row in data.table("npa_zones") for zone in row["conservative_union"].split("+")}
+    named = {
+        zone
+        for row in data.table("npa_zones")
+        for zone in row["conservative_union"].split("+")
+    }
     for name in ("npa_overrides", "zone_aliases", "number_zones"):
-        named |= {zone for row in data.table(name) for zone in row["zones"].split("+") if zone}
+        named |= {
+            zone for row in data.table(name) for zone in row["zones"].split("+") if zone
+        }
     named |= {row["zone"] for row in data.table("zone_states")} | set(US_ZONES)
     assert named <= data.place_names()
     for name in (
-        *("country_windows", "holiday_overrides", "us_quiet_hours", "npa_overrides", "npa_refused", "number_zones"),
+        *(
+            "country_windows",
+            "holiday_overrides",
+            "us_quiet_hours",
+            "npa_overrides",
+            "npa_refused",
+            "number_zones",
+        ),
         *("zone_aliases", "zone_states"),
     ):
         assert all(row["source"] for row in data.table(name)), name

@@ -16,8 +16,17 @@ METRICS = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 
 def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
     """The address is told without a path or a password: both may hold a key."""
-    assert wanted(SOMEWHERE) == wanted(SOMEWHERE | {"OTEL_METRICS_EXPORTER": "console, otlp"}) == "localhost:4318"
-    assert wanted(SOMEWHERE | {METRICS: "https://user:key@otlp.example.com/a/key/v1/metrics"}) == "otlp.example.com"
+    assert (
+        wanted(SOMEWHERE)
+        == wanted(SOMEWHERE | {"OTEL_METRICS_EXPORTER": "console, otlp"})
+        == "localhost:4318"
+    )
+    assert (
+        wanted(
+            SOMEWHERE | {METRICS: "https://user:key@otlp.example.com/a/key/v1/metrics"}
+        )
+        == "otlp.example.com"
+    )
     for off in (
         {},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": " "},
@@ -28,7 +37,9 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         assert wanted(off) is None
 
 
-def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_one_line() -> None:
+def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_one_line() -> (
+    None
+):
     """A 0 is not the same as no answer. What was never measured is not told: 0 seconds would be a time.
 
     Numbers are shown by their last digits, and a collector refuses all that it is told if one line comes twice.
@@ -36,18 +47,38 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     told = told_of()
     assert {value for points in told.values() for _, value in points} == {0}
     assert told["smsretry.run.age"] == []
-    assert told_of(a_line("stopped", "sending"), a_line("stopped", "LA"))["smsretry.stopped"] == [({}, 1)]
-    told = told_of(*(a_line("sender", "…0199", texts, why_code="sender_paused") for texts in (3, 4)))
-    assert told["smsretry.sender.texts"] == [({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)]
+    assert told_of(a_line("stopped", "sending"), a_line("stopped", "LA"))[
+        "smsretry.stopped"
+    ] == [({}, 1)]
+    told = told_of(
+        *(
+            a_line("sender", "…0199", texts, why_code="sender_paused")
+            for texts in (3, 4)
+        )
+    )
+    assert told["smsretry.sender.texts"] == [
+        ({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)
+    ]
 
 
-def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_that_are_told() -> None:
+def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_that_are_told() -> (
+    None
+):
     """As Prometheus spells them."""
     [rules] = [one.text for one in documents() if "- alert: " in one.text]
     told = set[str]()
-    for one in gauges(QueueStatus(parts=(a_line("clock", ""), a_line("sender", "MG1", 1)))):
+    for one in gauges(
+        QueueStatus(parts=(a_line("clock", ""), a_line("sender", "MG1", 1)))
+    ):
         name = one.name.replace(".", "_") + "_seconds" * (one.unit == "s")
-        told |= {name, *(f'{name}{{{by.replace(".", "_")}="{of}"}}' for at, _ in one.points for by, of in at.items())}
+        told |= {
+            name,
+            *(
+                f'{name}{{{by.replace(".", "_")}="{of}"}}'
+                for at, _ in one.points
+                for by, of in at.items()
+            ),
+        }
     assert set() < set(re.findall(r"expr: (?:absent\()?(\w+(?:{.*?})?)", rules)) <= told
 
 

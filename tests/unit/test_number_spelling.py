@@ -26,7 +26,11 @@ MISSPELLED = [
     ("+3606201234567", "+36201234567", "+36 and 9 digits, without the 06"),
     ("+112125550123", "+12125550123", "+1 and 10 digits, without the 1"),
     ("+1 (212) 555-0123", "+12125550123", "+1 and 10 digits, and nothing else"),
-    ("+378802555", "+3780549802555", "+378 and 10 digits, and nothing else"),  # San Marino: 0549 is its own
+    (
+        "+378802555",
+        "+3780549802555",
+        "+378 and 10 digits, and nothing else",
+    ),  # San Marino: 0549 is its own
     ("+54111523456789", "+5491123456789", "+54 and 11 digits, and nothing else"),
 ]
 SPELLED = [
@@ -41,7 +45,9 @@ SPELLED = [
 ]
 
 
-def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it() -> None:
+def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it() -> (
+    None
+):
     """It had gone out: twice when in doubt, and its STOP was another number's."""
     for stored, spelled, said in MISSPELLED:
         decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
@@ -50,9 +56,15 @@ def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it
         assert said in decision.why
         assert e164(stored) == spelled
         assert not re.search(r"[0-9]{5}", decision.why), "it must not tell the number"
-        assert isinstance(before_send(claim_with(phone=spelled, **LONDON), at=NOON), Send)
+        assert isinstance(
+            before_send(claim_with(phone=spelled, **LONDON), at=NOON), Send
+        )
         check = check_quiet_hours("Europe/London", at=NOON, phone=stored)
-        assert (check.held, check.refused, check.can_send) == (decision.why, None, False)
+        assert (check.held, check.refused, check.can_send) == (
+            decision.why,
+            None,
+            False,
+        )
 
 
 def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> None:
@@ -81,5 +93,7 @@ def test_whoever_reads_numbers_refuses_another_spelling_with_the_right_one() -> 
     for written in ("+4407700900123", "+44 07700 900123"):
         with pytest.raises(ValueError, match=re.escape(MISSPELLED[0][2])):
             read_phone(written)
-    assert read_phone("+44 (0)7700 900123") == "+447700900123", "which says itself that the zero is to be left out"
+    assert read_phone("+44 (0)7700 900123") == "+447700900123", (
+        "which says itself that the zero is to be left out"
+    )
     assert MISSPELLED[0][2] in (sender_problem("AC" + "0" * 32, "+4407700900123") or "")

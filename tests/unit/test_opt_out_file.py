@@ -28,18 +28,28 @@ READ = (
 )
 UNREAD = (
     *("2125550100", "1.21256E+10", "+4407700900123", "+" + "1" * 2000),
-    *(f"{PHONE},2026-11-24T08:15:00", f"{PHONE},", f"{PHONE},,Ann", f"{PHONE},{MOMENT},Ann"),
+    *(
+        f"{PHONE},2026-11-24T08:15:00",
+        f"{PHONE},",
+        f"{PHONE},,Ann",
+        f"{PHONE},{MOMENT},Ann",
+    ),
 )
 
 
-def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_costs_no_other() -> None:
+def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_costs_no_other() -> (
+    None
+):
     """With commas, semicolons or tabs, with a header or without. The database is told which line it was."""
     for text in READ:
         assert read(text) == [opt_out(2)]
     good = f"{PHONE},{MOMENT}\n"
     assert read(f"{good}\n{good}") == [opt_out(1), opt_out(3)]
     for line in UNREAD:
-        assert read(f"phone,date\n{line}\n{good}") == [opt_out(2, "", ""), opt_out(3)], line
+        assert read(f"phone,date\n{line}\n{good}") == [
+            opt_out(2, "", ""),
+            opt_out(3),
+        ], line
 
 
 @settings(max_examples=200, deadline=None)

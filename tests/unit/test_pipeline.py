@@ -19,19 +19,42 @@ from smsretry.sending.flow_control import ALL_SENDING, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import Fate
-from tests.support.builders import AT_ONCE, BODY, CLOSING, NOON, OPENING, PHONE, SID, begun, claim_with, refused
+from tests.support.builders import (
+    AT_ONCE,
+    BODY,
+    CLOSING,
+    NOON,
+    OPENING,
+    PHONE,
+    SID,
+    begun,
+    claim_with,
+    refused,
+)
 from tests.unit.fakes import FakeQueue, FakeSender
 
 LAST_HOLD = CLOSING - timedelta(seconds=60)
-DOUBTED: dict[str, Any] = {"in_doubt_since": NOON, "attempt_begun_at": NOON, "sent_to": PHONE, "sent_body": BODY}
+DOUBTED: dict[str, Any] = {
+    "in_doubt_since": NOON,
+    "attempt_begun_at": NOON,
+    "sent_to": PHONE,
+    "sent_body": BODY,
+}
 
 
 def went(
-    queue: FakeQueue, sender: FakeSender | None = None, control: FlowControl | None = None, **row: Any
+    queue: FakeQueue,
+    sender: FakeSender | None = None,
+    control: FlowControl | None = None,
+    **row: Any,
 ) -> ItemResult:
     """A text goes its way, due at noon and with these columns."""
     return process_sms_retry_item(
-        claim_with(**row), queue=queue, sender=sender or FakeSender(), flow_control=control, profile=AT_ONCE
+        claim_with(**row),
+        queue=queue,
+        sender=sender or FakeSender(),
+        flow_control=control,
+        profile=AT_ONCE,
     )
 
 
@@ -49,7 +72,10 @@ QUOTES = (
 def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
     """The row ends with kind and place. Prefect stores a whole chain of exceptions, so there is no chain."""
     for quote in QUOTES:
-        queue, sender = FakeQueue(trouble={"begin": KeyError(f"{quote}! " + "long " * 500)}), FakeSender()
+        queue, sender = (
+            FakeQueue(trouble={"begin": KeyError(f"{quote}! " + "long " * 500)}),
+            FakeSender(),
+        )
         body = ANN if "Hi Ann" in quote else BODY
         with pytest.raises(UnforeseenError) as raised:
             went(queue, sender, body=body)
@@ -60,12 +86,23 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
         assert len(ended.why) <= 500
         assert (raised.value.__cause__, raised.value.__context__) == (None, None)
         everything = "".join(traceback.format_exception(raised.value))
-        for private in (quote, BODY, "2125550123", "555-0123", "555 0123", "555.0123", "Maple Street", "Hi Ann"):
+        for private in (
+            quote,
+            BODY,
+            "2125550123",
+            "555-0123",
+            "555 0123",
+            "555.0123",
+            "Maple Street",
+            "Hi Ann",
+        ):
             assert private not in everything
     queue = FakeQueue(trouble={"begin": FileNotFoundError("zoneinfo/America/New_York")})
     with pytest.raises(UnforeseenError):
         went(queue)
-    assert isinstance(queue.decisions[-1], Hold), "a file that this machine lacks costs no text"
+    assert isinstance(queue.decisions[-1], Hold), (
+        "a file that this machine lacks costs no text"
+    )
 
 
 def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
@@ -75,9 +112,14 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
     assert (result.fate, queue.calls) == ("InDoubt", ["begin", "finish"])
     assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
     assert PHONE not in result.detail
-    others: list[dict[str, Any]] = [{}, {"phone": "+12125550199", "body": "Something else"}]
+    others: list[dict[str, Any]] = [
+        {},
+        {"phone": "+12125550199", "body": "Something else"},
+    ]
     for now in others:
-        queue = FakeQueue(trouble={"reconcile": ValueError(f"a bug for {PHONE}: {BODY}")})
+        queue = FakeQueue(
+            trouble={"reconcile": ValueError(f"a bug for {PHONE}: {BODY}")}
+        )
         with pytest.raises(UnforeseenError) as raised:
             went(queue, **DOUBTED, **now)
         assert queue.calls == ["reconcile"]
@@ -85,7 +127,9 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
         assert PHONE[2:] not in str(raised.value)
 
 
-def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_without_it() -> None:
+def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_without_it() -> (
+    None
+):
     """The row keeps its state until recovery takes it back. Not even then is a bug's message carried along."""
     away = QueueUnreachable("Supabase did not answer")
     cases: list[tuple[dict[str, Exception], datetime, list[str]]] = [
@@ -105,15 +149,26 @@ def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_wi
 
 @pytest.mark.parametrize(
     ("trouble", "why_code", "stops"),
-    [(QueueUnreachable("away"), "database_trouble", "away"), (QueueBusy("locked"), "customer_locked", None)],
+    [
+        (QueueUnreachable("away"), "database_trouble", "away"),
+        (QueueBusy("locked"), "customer_locked", None),
+    ],
 )
 def test_a_text_that_may_not_be_asked_about_waits_behind_the_others(
     trouble: Exception, why_code: Any, stops: str | None
 ) -> None:
     """A lock is this row's own trouble, and says nothing of the database."""
-    queue, sender, control = FakeQueue(trouble={"begin": trouble}), FakeSender(), FlowControl()
+    queue, sender, control = (
+        FakeQueue(trouble={"begin": trouble}),
+        FakeSender(),
+        FlowControl(),
+    )
     result = went(queue, sender, control)
-    assert (result.fate, result.why_code, result.next_at) == ("Deferred", why_code, NOON + timedelta(seconds=30))
+    assert (result.fate, result.why_code, result.next_at) == (
+        "Deferred",
+        why_code,
+        NOON + timedelta(seconds=30),
+    )
     assert (control.database_trouble, sender.texts) == (stops, [])
 
 
@@ -122,60 +177,111 @@ def test_a_text_that_may_not_be_asked_about_waits_behind_the_others(
 
 def test_a_worker_that_lost_its_claim_says_so() -> None:
     """Whatever became of the request, or of the decision to make none, the row is another's."""
-    for outcome in (Accepted(SID), refused(30003), refused(21211), NotSent("Not reached"), InDoubt("No answer")):
+    for outcome in (
+        Accepted(SID),
+        refused(30003),
+        refused(21211),
+        NotSent("Not reached"),
+        InDoubt("No answer"),
+    ):
         result = went(FakeQueue(holds=False), FakeSender(outcome))
         assert (result.fate, result.next_at, result.code) == ("Lost", None, None)
     for changes in ({"claimed_at": CLOSING}, {"phone": None}):
-        assert went(FakeQueue(holds=False), sender := FakeSender(), **changes).fate == "Lost"
+        assert (
+            went(FakeQueue(holds=False), sender := FakeSender(), **changes).fate
+            == "Lost"
+        )
         assert sender.texts == []
 
 
-def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_clock() -> None:
+def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_clock() -> (
+    None
+):
     """It waits for the morning; and what waited through the night on the way is sent in the new window."""
     queue, sender = FakeQueue(answers=[begun("closed", at=CLOSING)]), FakeSender()
     result = went(queue, sender, claimed_at=CLOSING - timedelta(minutes=2))
     assert (result.fate, result.next_at, sender.texts) == ("Deferred", OPENING, [])
     queue = FakeQueue(answers=[begun("closed", at=OPENING)])
     assert went(queue).fate == "Sent"
-    until = [decision.valid_until for decision in queue.decisions if isinstance(decision, Send)]
+    until = [
+        decision.valid_until
+        for decision in queue.decisions
+        if isinstance(decision, Send)
+    ]
     assert until == [LAST_HOLD, LAST_HOLD + timedelta(days=1)]
 
 
 ANSWERS: list[tuple[Literal["ended", "held", "lost"], Fate, datetime | None]] = [
     ("ended", "Cancelled", None),
     ("held", "Held", OPENING),
-    ("lost", "InDoubt", NOON + timedelta(hours=1)),  # about another row of the text: it is looked for at once
+    (
+        "lost",
+        "InDoubt",
+        NOON + timedelta(hours=1),
+    ),  # about another row of the text: it is looked for at once
 ]
 
 
 def test_a_send_that_may_not_begin_says_why_and_when_it_goes_on() -> None:
     """In words, and in the word that is counted by."""
     for answer, fate, next_at in ANSWERS:
-        told = Begun(answer=answer, why="Gone", decided_at=NOON, reached_at=next_at, why_code="no_phone")
+        told = Begun(
+            answer=answer,
+            why="Gone",
+            decided_at=NOON,
+            reached_at=next_at,
+            why_code="no_phone",
+        )
         result = went(FakeQueue(answers=[told]), sender := FakeSender())
-        expected = ItemResult(retry_id=claim_with().id, fate=fate, detail="Gone", why_code="no_phone", next_at=next_at)
+        expected = ItemResult(
+            retry_id=claim_with().id,
+            fate=fate,
+            detail="Gone",
+            why_code="no_phone",
+            next_at=next_at,
+        )
         assert (result, sender.texts) == (expected, [])
 
 
-def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Later, another worker may have the row, and a lost message may have arrived. That nothing was sent is certain.
 
     A slow database and a process that was stopped look the same from here. The text goes on in the next run.
     """
     for seconds in (0.0, SEND_WITHIN_SECONDS, SEND_WITHIN_SECONDS + 0.1):
         stopwatch = iter([1000.0, 1000.0, 1000.0 + seconds])
-        monkeypatch.setattr("time.clock_gettime", lambda _, watch=stopwatch: next(watch))  # goes on while suspended
+        monkeypatch.setattr(
+            "time.clock_gettime", lambda _, watch=stopwatch: next(watch)
+        )  # goes on while suspended
         sender = FakeSender(reports={SID: Report("undelivered")})
-        result = went(queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}])
+        result = went(
+            queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}]
+        )
         in_time = seconds <= SEND_WITHIN_SECONDS
-        assert (result.fate, len(sender.texts)) == (("Sent", 1) if in_time else ("RetryScheduled", 0))
+        assert (result.fate, len(sender.texts)) == (
+            ("Sent", 1) if in_time else ("RetryScheduled", 0)
+        )
     decided = queue.decisions[-1]
     assert isinstance(decided, Retry)
-    assert (decided.counted, decided.reason, decided.due_in < timedelta(minutes=1)) == (False, None, True)
-    stopwatch = iter([1000.0, 1000.1 + SEND_WITHIN_SECONDS])  # the provider was slow to say what became of a message
+    assert (decided.counted, decided.reason, decided.due_in < timedelta(minutes=1)) == (
+        False,
+        None,
+        True,
+    )
+    stopwatch = iter(
+        [1000.0, 1000.1 + SEND_WITHIN_SECONDS]
+    )  # the provider was slow to say what became of a message
     monkeypatch.setattr("time.clock_gettime", lambda _: next(stopwatch))
-    result = went(queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}])
-    assert (result.fate, result.why_code, queue.calls) == ("Deferred", "unreachable", ["put_off"])
+    result = went(
+        queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}]
+    )
+    assert (result.fate, result.why_code, queue.calls) == (
+        "Deferred",
+        "unreachable",
+        ["put_off"],
+    )
 
 
 def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
@@ -186,7 +292,11 @@ def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
         (later, NOON + 2 * hour, LAST_HOLD - NOON - 2 * hour),
         (NOON + hour, NOON, hour),
     ):
-        went(FakeQueue(answers=[begun(at=decided_at)]), sender := FakeSender(), expires_at=expires_at)
+        went(
+            FakeQueue(answers=[begun(at=decided_at)]),
+            sender := FakeSender(),
+            expires_at=expires_at,
+        )
         assert [text.valid_for for text in sender.texts] == [valid_for]
 
 
@@ -214,10 +324,22 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
     """
     for queue in (FakeQueue(), FakeQueue(trouble={"begin": ValueError("a bug")})):
         control, sender = FlowControl(), FakeSender()
-        for number in range(2, 6):  # one more than may be under way at once before anybody was answered
+        for number in range(
+            2, 6
+        ):  # one more than may be under way at once before anybody was answered
             with suppress(UnforeseenError):
-                went(queue, sender, control, id=UUID(int=number), lost_messages=[] if queue.trouble else [{"sid": SID}])
+                went(
+                    queue,
+                    sender,
+                    control,
+                    id=UUID(int=number),
+                    lost_messages=[] if queue.trouble else [{"sid": SID}],
+                )
         assert went(FakeQueue(), sender, control).fate == "Sent"
-    arrived = went(FakeQueue(), FakeSender(reports={SID: Report("delivered")}), lost_messages=[{"sid": SID}])
+    arrived = went(
+        FakeQueue(),
+        FakeSender(reports={SID: Report("delivered")}),
+        lost_messages=[{"sid": SID}],
+    )
     assert arrived.fate == "Sent"
     assert "as " + SID in arrived.detail

@@ -15,14 +15,22 @@ AT_ONCE = Profile(opening_spread=timedelta(0))
 
 def waiting(number: int, **changes: object) -> WaitingText:
     """A text that may be sent at noon in New York, with the given fields changed."""
-    return WaitingText.model_validate({**claim_with().model_dump(), "id": UUID(int=number), **changes})
+    return WaitingText.model_validate(
+        {**claim_with().model_dump(), "id": UUID(int=number), **changes}
+    )
 
 
 def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
     """Texts of a business of its own that go out from this sender, due at once."""
     own = AssignedSender(id=UUID(int=sender), account=ACCOUNT, sent_by=SENDER)
     return [
-        waiting(100 * sender + n, business_id=UUID(int=sender), scheduled_for=NOON, sender=own, body=body)
+        waiting(
+            100 * sender + n,
+            business_id=UUID(int=sender),
+            scheduled_for=NOON,
+            sender=own,
+            body=body,
+        )
         for n in range(count)
     ]
 
@@ -38,7 +46,10 @@ def test_what_a_sender_s_rate_does_not_reach_is_named_and_limits_no_other() -> N
     for limits, words in (
         ({}, None),
         ({"segments_per_second": 0.02}, None),
-        ({"segments_per_second": 0.01}, "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go"),
+        (
+            {"segments_per_second": 0.01},
+            "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go",
+        ),
     ):
         told = ahead([*fast, *slow], listed(1), listed(2, **limits))
         assert (sum(told.hours), len(told.too_slow)) == (110, 1 if words else 0), limits

@@ -16,9 +16,25 @@ from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.settings import Settings, load
-from tests.support.builders import BODY, NOON, PHONE, SID, claim_with, forget_settings, sighting
+from tests.support.builders import (
+    BODY,
+    NOON,
+    PHONE,
+    SID,
+    claim_with,
+    forget_settings,
+    sighting,
+)
 
-PRIVATE = (PHONE, PHONE[2:], BODY, "Ann", "the-service-role-key", "the-auth-token", "the-api-key-secret")
+PRIVATE = (
+    PHONE,
+    PHONE[2:],
+    BODY,
+    "Ann",
+    "the-service-role-key",
+    "the-auth-token",
+    "the-api-key-secret",
+)
 
 
 def assert_tells_nothing(text: str) -> None:
@@ -29,10 +45,21 @@ def assert_tells_nothing(text: str) -> None:
 
 FINGERPRINT, OURS = "fedcba9876543210" * 2, "+12125550100"
 DOUBTFUL = claim_with(
-    sent_to=PHONE, sent_body=BODY, sent_by=OURS, other_bodies=[BODY], decided_by=FINGERPRINT, in_doubt_since=NOON
+    sent_to=PHONE,
+    sent_body=BODY,
+    sent_by=OURS,
+    other_bodies=[BODY],
+    decided_by=FINGERPRINT,
+    in_doubt_since=NOON,
 )
 LOOK = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
-TEXT = Text(attempt_id=UUID(int=5), sender=SenderId(None, OURS), to=PHONE, body=BODY, valid_for=timedelta(hours=1))
+TEXT = Text(
+    attempt_id=UUID(int=5),
+    sender=SenderId(None, OURS),
+    to=PHONE,
+    body=BODY,
+    valid_for=timedelta(hours=1),
+)
 
 
 def test_no_value_shows_number_and_body() -> None:
@@ -54,7 +81,11 @@ def test_no_value_shows_number_and_body() -> None:
             assert OURS not in shown
             assert str(told) in shown
     for body in (BODY, f"{BODY} Reply STOP to end.", ""):
-        for decision in after_look(DOUBTFUL, Look(sightings=(sighting(body=body),)), at=NOON + timedelta(hours=1)):
+        for decision in after_look(
+            DOUBTFUL,
+            Look(sightings=(sighting(body=body),)),
+            at=NOON + timedelta(hours=1),
+        ):
             assert_tells_nothing(repr(decision))
 
 
@@ -96,7 +127,9 @@ MISPLACED = [
 ]
 
 
-def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Neither printed nor written as JSON. The message names the variable; the traceback holds no more than that.
 
     A caller who builds the settings directly gets pydantic's own error, without the values.
@@ -113,7 +146,12 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(m
     }.items():
         monkeypatch.setenv(variable, value)
     settings = load(Settings)
-    for shown in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
+    for shown in (
+        repr(settings),
+        str(settings),
+        settings.model_dump_json(),
+        str(settings.model_dump()),
+    ):
         assert_tells_nothing(shown)
         assert "https://project.supabase.co" in shown
     for variable, value in MISPLACED:
@@ -125,7 +163,9 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(m
                 Settings()
         assert variable in str(raised.value)
         assert variable.lower() in str(bare.value)
-        assert_tells_nothing("".join(traceback.format_exception(raised.value)) + str(bare.value))
+        assert_tells_nothing(
+            "".join(traceback.format_exception(raised.value)) + str(bare.value)
+        )
 
 
 def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept() -> None:
@@ -134,7 +174,15 @@ def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept() -> None:
     for form, field in product(forms, ("who", "because")):
         schema = form.model_json_schema()
         schema["required"] = []
-        validate({field: "Ann, for order 1234567 of 2026-11-24"}, schema, raise_on_error=True)
-        for written in (PHONE, f"line one\nfrom {PHONE}", "(212)5550191", "07700 900123", "020 7946 0958"):
+        validate(
+            {field: "Ann, for order 1234567 of 2026-11-24"}, schema, raise_on_error=True
+        )
+        for written in (
+            PHONE,
+            f"line one\nfrom {PHONE}",
+            "(212)5550191",
+            "07700 900123",
+            "020 7946 0958",
+        ):
             with pytest.raises(SchemaError):
                 validate({field: f"She called {written}"}, schema, raise_on_error=True)

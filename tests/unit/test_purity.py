@@ -15,7 +15,12 @@ ACTING = {"httpx", "prefect", "psycopg", "requests", "supabase", "twilio"}
 def loaded(modules: Iterable[str]) -> set[str]:
     """All that a fresh interpreter has loaded once it has imported these modules."""
     script = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(answer.stdout.split())
 
 
@@ -25,13 +30,36 @@ def test_what_is_not_needed_is_not_loaded() -> None:
     Every pytest run of an environment that has the package loads its plugin, and no module of ours beside it.
     """
     for modules, unwanted in (
-        (["smsretry.retry.models", "smsretry.retry.decision", "smsretry.sending.ports"], ("smsretry.quiet_hours",)),
-        (["smsretry.wiring", "smsretry.sending.run"], ("twilio", "requests", "psycopg")),
-        (["smsretry.quiet_hours.check"], ("pydantic", "smsretry.sending", "smsretry.retry")),
-        (["smsretry.cli.command"], ("httpx", "twilio", "supabase", "psycopg", "rich", "smsretry.settings")),
-        (["pytest", "smsretry.testing.plugin"], (*ACTING, "smsretry.settings", "smsretry.local", "smsretry.retry")),
+        (
+            [
+                "smsretry.retry.models",
+                "smsretry.retry.decision",
+                "smsretry.sending.ports",
+            ],
+            ("smsretry.quiet_hours",),
+        ),
+        (
+            ["smsretry.wiring", "smsretry.sending.run"],
+            ("twilio", "requests", "psycopg"),
+        ),
+        (
+            ["smsretry.quiet_hours.check"],
+            ("pydantic", "smsretry.sending", "smsretry.retry"),
+        ),
+        (
+            ["smsretry.cli.command"],
+            ("httpx", "twilio", "supabase", "psycopg", "rich", "smsretry.settings"),
+        ),
+        (
+            ["pytest", "smsretry.testing.plugin"],
+            (*ACTING, "smsretry.settings", "smsretry.local", "smsretry.retry"),
+        ),
     ):
-        found = {name for name in loaded(modules) if any(f"{name}.".startswith(f"{each}.") for each in unwanted)}
+        found = {
+            name
+            for name in loaded(modules)
+            if any(f"{name}.".startswith(f"{each}.") for each in unwanted)
+        }
         assert found == set(), modules
 
 

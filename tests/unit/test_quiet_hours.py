@@ -24,7 +24,12 @@ def test_texts_go_out_from_eight_until_just_before_nine_in_the_evening() -> None
         "21:00:00": False,
         "23:59:59.999999": False,
     }.items():
-        assert check_quiet_hours(NEW_YORK, at=datetime.fromisoformat(f"2027-01-12T{clock}-05:00")).can_send is is_open
+        assert (
+            check_quiet_hours(
+                NEW_YORK, at=datetime.fromisoformat(f"2027-01-12T{clock}-05:00")
+            ).can_send
+            is is_open
+        )
 
 
 NO_PLACES = (None, "", " ", "EST", "EDT", "MST", "EST5EDT", "UTC", "GMT", "Z", "+05:00", "GMT+5", "Etc/GMT+5",
@@ -35,12 +40,25 @@ MORNING = utc("2027-01-12T13:30")
 """08:30 in New York, 07:30 in Chicago, 03:30 in Honolulu."""
 
 
-def test_a_zone_that_names_no_place_falls_back_to_the_business_and_is_never_a_license() -> None:
+def test_a_zone_that_names_no_place_falls_back_to_the_business_and_is_never_a_license() -> (
+    None
+):
     """The business's zone then decides alone. Without that it must be day in every US zone; Honolulu opens last."""
     for zone in NO_PLACES:
-        check = check_quiet_hours(zone, at=MORNING, fallback="America/Chicago", rules="federal")
-        assert (check.next_send_at, [one.name for one in check.zones]) == (utc("2027-01-12T14:00"), ["America/Chicago"])
+        check = check_quiet_hours(
+            zone, at=MORNING, fallback="America/Chicago", rules="federal"
+        )
+        assert (check.next_send_at, [one.name for one in check.zones]) == (
+            utc("2027-01-12T14:00"),
+            ["America/Chicago"],
+        )
         check = check_quiet_hours(zone, at=MORNING, fallback=zone, rules="federal")
-        assert (check.next_send_at, len(check.zones)) == (utc("2027-01-12T18:00"), len(US_ZONES))
+        assert (check.next_send_at, len(check.zones)) == (
+            utc("2027-01-12T18:00"),
+            len(US_ZONES),
+        )
     own = check_quiet_hours("Pacific/Honolulu", at=MORNING, fallback=NEW_YORK)
-    assert (own.next_send_at, [zone.name for zone in own.zones]) == (utc("2027-01-12T18:00"), ["Pacific/Honolulu"])
+    assert (own.next_send_at, [zone.name for zone in own.zones]) == (
+        utc("2027-01-12T18:00"),
+        ["Pacific/Honolulu"],
+    )

@@ -15,7 +15,15 @@ from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.numbers import US_ZONES
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
 from smsretry.quiet_hours.windows import Window, window_of
-from tests.proofs.oracles.clocks import AREA_CODES, DAY, MINUTE, STATES, open_in_all, questions, transitions
+from tests.proofs.oracles.clocks import (
+    AREA_CODES,
+    DAY,
+    MINUTE,
+    STATES,
+    open_in_all,
+    questions,
+    transitions,
+)
 
 HARDEST = [
     "Africa/Cairo", "America/Adak", "America/Havana", "America/Los_Angeles", "America/New_York", "America/Scoresbysund",
@@ -34,7 +42,9 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def disagreements(zone: str | None, state: str, moments: Iterable[datetime], *, step: int = 60) -> list[str]:
+def disagreements(
+    zone: str | None, state: str, moments: Iterable[datetime], *, step: int = 60
+) -> list[str]:
     """Ask about two days before to two days after, every so many minutes and around every change, and compare."""
     found = []
     for moment in moments:
@@ -44,8 +54,13 @@ def disagreements(zone: str | None, state: str, moments: Iterable[datetime], *, 
             at, expected = start + minute * MINUTE, start + change * MINUTE
             phone = f"+1{AREA_CODES[state]}5550123" if zone else None
             check = check_quiet_hours(zone, at=at, phone=phone)
-            if (check.can_send, check.closes_at if is_open else check.next_send_at) != (is_open, expected):
-                found.append(f"{zone} {state} at {at}: {check}, but {is_open} until {expected}")
+            if (check.can_send, check.closes_at if is_open else check.next_send_at) != (
+                is_open,
+                expected,
+            ):
+                found.append(
+                    f"{zone} {state} at {at}: {check}, but {is_open} until {expected}"
+                )
     return found
 
 
@@ -56,7 +71,13 @@ def test_the_hours_agree_with_the_clocks_on_the_wall(zone: str | None) -> None:
         changes = transitions(zone, range(2024, 2028))
         moments = [*changes, *map(utc, HISTORIC.get(zone, [])), utc("2026-06-15T00:00")]
     else:
-        moments = sorted({moment for each in US_ZONES for moment in transitions(each, range(2026, 2027))})
+        moments = sorted(
+            {
+                moment
+                for each in US_ZONES
+                for moment in transitions(each, range(2026, 2027))
+            }
+        )
         assert len(moments) == 12
     assert disagreements(zone, "federal", moments, step=7) == []
 
@@ -70,8 +91,12 @@ def test_every_states_hours_agree_with_the_clocks_on_the_wall() -> None:
 
 @settings(max_examples=60)
 @given(
-    zones=st.lists(st.sampled_from(sorted(data.place_names())), min_size=1, max_size=4, unique=True),
-    states=st.lists(st.sampled_from(sorted(set(STATES) - {"federal"})), max_size=3, unique=True),
+    zones=st.lists(
+        st.sampled_from(sorted(data.place_names())), min_size=1, max_size=4, unique=True
+    ),
+    states=st.lists(
+        st.sampled_from(sorted(set(STATES) - {"federal"})), max_size=3, unique=True
+    ),
     day=st.dates(datetime(2000, 1, 1).date(), datetime(2037, 12, 1).date()),  # noqa: DTZ001 - only the date is used
 )
 def test_several_zones_and_states_at_once_agree_with_all_their_clocks(
@@ -84,8 +109,14 @@ def test_several_zones_and_states_at_once_agree_with_all_their_clocks(
     for minute in range(0, DAY, 20):
         is_open = minutes[minute] == 1
         change = minutes.find(b"\0" if is_open else b"\1", minute)
-        expected = start + change * MINUTE if 0 <= change <= minute + HORIZON_DAYS * DAY else None
-        assert next_change(pendulum.instance(start).add(minutes=minute), tuple(zones), hours) == (is_open, expected)
+        expected = (
+            start + change * MINUTE
+            if 0 <= change <= minute + HORIZON_DAYS * DAY
+            else None
+        )
+        assert next_change(
+            pendulum.instance(start).add(minutes=minute), tuple(zones), hours
+        ) == (is_open, expected)
 
 
 def test_a_window_inside_a_repeated_hour_opens_twice() -> None:

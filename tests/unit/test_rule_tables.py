@@ -28,7 +28,11 @@ check = smsretry.check_quiet_hours(None, at=datetime.fromisoformat(at), phone=ph
 answer = {"can_send": check.can_send, "rule": check.rule, "next": str(check.next_send_at)}
 print(json.dumps(answer | {"file": smsretry.__file__}))
 """
-COLUMNS = [f"{day}_{end}" for day in ("weekday", "saturday", "sunday") for end in ("start", "end")]
+COLUMNS = [
+    f"{day}_{end}"
+    for day in ("weekday", "saturday", "sunday")
+    for end in ("start", "end")
+]
 EIGHT_TO_NINE = dict(zip(COLUMNS, ("08:00", "21:00") * 3, strict=True))
 TEN_TO_NINE = dict(zip(COLUMNS, ("10:00", "21:00") * 3, strict=True))
 FEDERAL_ROW = EIGHT_TO_NINE | {"rule_id": "", "holidays_banned": "no", "daily_cap": ""}
@@ -36,13 +40,22 @@ FEDERAL_ROW = EIGHT_TO_NINE | {"rule_id": "", "holidays_banned": "no", "daily_ca
 
 def without(table: str, key: str) -> str:
     """The text of a table as it ships, but for the rows that begin with `key`."""
-    header, *lines = files("smsretry.data").joinpath(f"{table}.tsv").read_text(encoding="utf-8").splitlines()
-    return "\n".join([header, *(line for line in lines if line.split("\t")[0] != key), ""])
+    header, *lines = (
+        files("smsretry.data")
+        .joinpath(f"{table}.tsv")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
+    return "\n".join(
+        [header, *(line for line in lines if line.split("\t")[0] != key), ""]
+    )
 
 
 def written(table: str, key: str, cells: dict[str, str]) -> str:
     """The text of a table with one row that begins with `key`: as it ships, or else empty, but for these cells."""
-    shipped = next((row for row in data.table(table) if next(iter(row.values())) == key), {})
+    shipped = next(
+        (row for row in data.table(table) if next(iter(row.values())) == key), {}
+    )
     rest = without(table, key)
     first, *columns = rest.partition("\n")[0].split("\t")
     row = shipped | cells | {first: key}
@@ -53,23 +66,49 @@ def written(table: str, key: str, cells: dict[str, str]) -> str:
 def checkout(tmp_path: Path) -> Path:
     """A scratch copy of the package as it ships, with tables somebody works on."""
     source = Path(data.__file__).parent.parent
-    shutil.copytree(source, tmp_path / "smsretry", ignore=shutil.ignore_patterns("__pycache__", "local", "supabase"))
+    shutil.copytree(
+        source,
+        tmp_path / "smsretry",
+        ignore=shutil.ignore_patterns("__pycache__", "local", "supabase"),
+    )
     return tmp_path
 
 
-def run(checkout: Path, *arguments: str, **tables: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    checkout: Path, *arguments: str, **tables: str
+) -> "subprocess.CompletedProcess[str]":
     """Run a fresh interpreter on this copy, with these tables."""
     for name, text in tables.items():
-        (checkout / "smsretry" / "data" / f"{name}.tsv").write_text(text, encoding="utf-8")
+        (checkout / "smsretry" / "data" / f"{name}.tsv").write_text(
+            text, encoding="utf-8"
+        )
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        env=environment,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-CHANGES: list[tuple[tuple[str, str, dict[str, str]], tuple[str, str], tuple[bool, str], tuple[bool, str]]] = [
+CHANGES: list[
+    tuple[
+        tuple[str, str, dict[str, str]],
+        tuple[str, str],
+        tuple[bool, str],
+        tuple[bool, str],
+    ]
+] = [
     # a row of a table, who is asked about and when, the answer without it and with it
     (
-        ("npa_overrides", "221", {"country": "US", "state_or_province": "LA", "zones": "America/Chicago"}),
+        (
+            "npa_overrides",
+            "221",
+            {"country": "US", "state_or_province": "LA", "zones": "America/Chicago"},
+        ),
         ("+12215550123", NOON),
         (False, "every US state's rules"),
         (True, "us-la-45-844.31"),
@@ -98,8 +137,15 @@ CHANGES: list[tuple[tuple[str, str, dict[str, str]], tuple[str, str], tuple[bool
 def test_a_changed_row_changes_the_answer(checkout: Path) -> None:
     """The steps of `quiet_hours/README.md`: one row of one table is all it takes."""
     for (name, key, cells), question, before, after in CHANGES:
-        first = written(name, key, FEDERAL_ROW) if name == "us_quiet_hours" else without(name, key)
-        for text, (can_send, rule) in ((first, before), (written(name, key, cells), after)):
+        first = (
+            written(name, key, FEDERAL_ROW)
+            if name == "us_quiet_hours"
+            else without(name, key)
+        )
+        for text, (can_send, rule) in (
+            (first, before),
+            (written(name, key, cells), after),
+        ):
             said = run(checkout, "-c", QUESTION, *question, **{name: text})
             assert said.returncode == 0, said.stderr
             answer = json.loads(said.stdout)
@@ -111,7 +157,11 @@ def test_a_changed_row_changes_the_answer(checkout: Path) -> None:
 BROKEN: list[tuple[str, str, dict[str, str]]] = [
     # the table, the row, its cells
     *(
-        ("us_quiet_hours", "NJ", FEDERAL_ROW | cells)  # it differs from the federal rule, and has no id
+        (
+            "us_quiet_hours",
+            "NJ",
+            FEDERAL_ROW | cells,
+        )  # it differs from the federal rule, and has no id
         for cells in (
             {"weekday_start": "10:00"},
             {"saturday_end": "20:00"},
@@ -134,7 +184,9 @@ def test_a_row_that_cannot_be_read_is_refused_by_file_and_row() -> None:
     """A guess would be a license."""
     for name, key, cells in BROKEN:
         rows = data.parse_table(written(name, key, cells), name=name)
-        with pytest.raises(ValueError, match=rf"smsretry/data/{name}\.tsv, row {key}: ."):
+        with pytest.raises(
+            ValueError, match=rf"smsretry/data/{name}\.tsv, row {key}: ."
+        ):
             (read_state_rules if name == "us_quiet_hours" else read_country_rules)(rows)
 
 
@@ -143,5 +195,7 @@ def test_a_table_that_says_something_twice_or_has_a_tab_too_few_is_refused() -> 
     rows = data.table("us_quiet_hours")
     with pytest.raises(ValueError, match="row UT: there are two such rows"):
         read_state_rules([*rows, next(row for row in rows if row["state"] == "UT")])
-    with pytest.raises(ValueError, match=r"smsretry/data/some\.tsv, line 3: 2 cells under 3 columns"):
+    with pytest.raises(
+        ValueError, match=r"smsretry/data/some\.tsv, line 3: 2 cells under 3 columns"
+    ):
         data.parse_table("a\tb\tc\n1\t2\t3\n1\t2\n", name="some")

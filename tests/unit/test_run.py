@@ -21,7 +21,14 @@ from smsretry.sending.run import (
     POLL_SECONDS,
     run_once,
 )
-from tests.support.builders import CONCURRENCY, SID, claim_with, fates_of, refused, run_over
+from tests.support.builders import (
+    CONCURRENCY,
+    SID,
+    claim_with,
+    fates_of,
+    refused,
+    run_over,
+)
 from tests.unit.fakes import FakeQueue, FakeSender
 
 
@@ -75,18 +82,34 @@ class Timetable(FakeQueue):
             return super().claim_texts(limit, suspect=True)
         self.asked.append(limit)
         self.clock.seconds += self.slow
-        due = [at for at in self.due_at if at <= self.clock.now()][: 1 if self.stops else limit]
+        due = [at for at in self.due_at if at <= self.clock.now()][
+            : 1 if self.stops else limit
+        ]
         first = len(self.claimed_at)
         if not self.comes_back:
             self.claimed_at += [self.clock.now()] * len(due)
             self.due_at = sorted(self.due_at)[len(due) :]
-        next_in = min((max(at - self.clock.now(), 0) for at in self.due_at), default=None)
-        return Batch([claim_with(id=UUID(int=first + n)) for n in range(len(due))], [*self.stops], next_in)
+        next_in = min(
+            (max(at - self.clock.now(), 0) for at in self.due_at), default=None
+        )
+        return Batch(
+            [claim_with(id=UUID(int=first + n)) for n in range(len(due))],
+            [*self.stops],
+            next_in,
+        )
 
 
-def go(queue: FakeQueue, sender: FakeSender | None = None, *, limit: int = 10_000, seconds: float = 50) -> Counter[str]:
+def go(
+    queue: FakeQueue,
+    sender: FakeSender | None = None,
+    *,
+    limit: int = 10_000,
+    seconds: float = 50,
+) -> Counter[str]:
     """A whole run; what its texts came to."""
-    items, _ = run_once(run_over(queue, sender or FakeSender()), limit=limit, seconds=seconds)
+    items, _ = run_once(
+        run_over(queue, sender or FakeSender()), limit=limit, seconds=seconds
+    )
     return Counter(item.fate for item in items)
 
 
@@ -94,7 +117,14 @@ def go(queue: FakeQueue, sender: FakeSender | None = None, *, limit: int = 10_00
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked"), [(1, [1]), (50, [50]), (120, [50, 50, 20]), (500, [50, 50, 50, 50]), (1001, [50] * 4)]
+    ("limit", "asked"),
+    [
+        (1, [1]),
+        (50, [50]),
+        (120, [50, 50, 20]),
+        (500, [50, 50, 50, 50]),
+        (1001, [50] * 4),
+    ],
 )
 def test_without_time_a_run_takes_what_is_due_and_no_more_than_its_limit(
     clock: Clock, limit: int, asked: list[int]
@@ -105,7 +135,9 @@ def test_without_time_a_run_takes_what_is_due_and_no_more_than_its_limit(
     assert (queue.asked, clock.waits) == (asked, [])
 
 
-def test_a_text_that_comes_due_in_the_run_s_time_is_sent_when_it_is_due(clock: Clock) -> None:
+def test_a_text_that_comes_due_in_the_run_s_time_is_sent_when_it_is_due(
+    clock: Clock,
+) -> None:
     """Not a minute later. What comes due after that time is the next run's. A run that lingers looks more often."""
     queue = Timetable(clock=clock, due_at=[0, 5.5, 31, 49, 51])
     assert go(queue) == {"Sent": 4}
@@ -114,35 +146,53 @@ def test_a_text_that_comes_due_in_the_run_s_time_is_sent_when_it_is_due(clock: C
     assert clock.waits[0] <= ATTENTIVE_SECONDS < max(clock.waits) <= POLL_SECONDS
 
 
-def test_an_idle_run_ends_at_once_and_a_run_whose_time_is_over_claims_no_more(clock: Clock) -> None:
+def test_an_idle_run_ends_at_once_and_a_run_whose_time_is_over_claims_no_more(
+    clock: Clock,
+) -> None:
     """An idle minute costs next to nothing, and the next run has begun by then."""
     queue = Timetable(clock=clock, due_at=[70])
     assert go(queue) == {}
     assert (clock.waits, queue.asked) == ([], [CLAIM_SIZE])
-    assert go(Timetable(clock=clock, due_at=[0.0] * 500, slow=20)) == {"Sent": 3 * CLAIM_SIZE}
+    assert go(Timetable(clock=clock, due_at=[0.0] * 500, slow=20)) == {
+        "Sent": 3 * CLAIM_SIZE
+    }
 
 
 def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> None:
     """Somebody has it locked, or flow control gave it back: it is looked for once a second. The run ends in time."""
     queue = Timetable(clock=clock, due_at=[0], comes_back=True)
     go(queue)
-    assert len(queue.asked) <= 50 / POLL_SECONDS + LINGER_SECONDS / ATTENTIVE_SECONDS + 2
+    assert (
+        len(queue.asked) <= 50 / POLL_SECONDS + LINGER_SECONDS / ATTENTIVE_SECONDS + 2
+    )
     assert 49 <= clock.now() <= 51
 
 
-def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(clock: Clock) -> None:
+def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(
+    clock: Clock,
+) -> None:
     """What it has in flight goes back, and it claims no more. If the one text does not go out, nor do others."""
     queue = Timetable(clock=clock, due_at=[0.0] * 400)
-    fates = go(queue, FakeSender(Rejected(Refusal("account_refused", "Some provider: refused"))))
+    fates = go(
+        queue,
+        FakeSender(Rejected(Refusal("account_refused", "Some provider: refused"))),
+    )
     assert {*fates} == {"Held", "GivenBack"}
-    assert fates.total() <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE, "a run that dies costs a lease of this many"
-    for outcome, came_to in ((Accepted(SID), {"Sent": 200}), (NotSent("Not reached"), {"RetryScheduled": 1})):
+    assert fates.total() <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE, (
+        "a run that dies costs a lease of this many"
+    )
+    for outcome, came_to in (
+        (Accepted(SID), {"Sent": 200}),
+        (NotSent("Not reached"), {"RetryScheduled": 1}),
+    ):
         queue = Timetable(clock=clock, due_at=[0.0] * 200, stops={ALL_SENDING})
         assert go(queue, FakeSender(outcome)) == came_to
         assert bool(queue.stops) is (came_to != {"Sent": 200})
 
 
-def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_hand() -> None:
+def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_hand() -> (
+    None
+):
     """The next run asks again. One that takes too long is made again row by row."""
 
     class Breaking(FakeQueue):
@@ -153,11 +203,17 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
                 raise self.trouble["many"]
             return super().claim_texts(limit, **more)
 
-    broken = run_over(Breaking(claims=texts(130), trouble={"later": QueueUnreachable("No answer")}), FakeSender())
+    broken = run_over(
+        Breaking(claims=texts(130), trouble={"later": QueueUnreachable("No answer")}),
+        FakeSender(),
+    )
     items, summary = run_once(broken, limit=500, seconds=50)
     assert (len(items), summary.sent, summary.needs_somebody) == (50, 50, False)
     assert summary.stopped_because == "No answer"
-    assert go(Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}), seconds=0) == {"Sent": 3}
+    assert go(
+        Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}),
+        seconds=0,
+    ) == {"Sent": 3}
 
 
 # One row stops no other
@@ -165,35 +221,62 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
 def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
     """Nothing is sent without permission, and nothing is lost."""
-    queue, sender = FakeQueue(claims=texts(40), trouble={"begin": QueueError("It is missing")}), FakeSender()
+    queue, sender = (
+        FakeQueue(claims=texts(40), trouble={"begin": QueueError("It is missing")}),
+        FakeSender(),
+    )
     items, summary = run_once(run_over(queue, sender), limit=40)
     assert {item.fate for item in items} == {"Deferred", "GivenBack"}
-    assert (sender.texts, summary.stopped_because, summary.needs_somebody) == ([], "It is missing", True)
+    assert (sender.texts, summary.stopped_because, summary.needs_somebody) == (
+        [],
+        "It is missing",
+        True,
+    )
 
 
 def test_a_business_whose_sender_stops_stops_nothing_but_its_own_texts() -> None:
     """Though no other text was due: what the run says, and what it does then, is that of the others."""
-    own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG", whose="Maple Street Dental")
+    own = AssignedSender(
+        id=UUID(int=100), account="AC", sent_by="MG", whose="Maple Street Dental"
+    )
     for sender, stops in ((own, False), (None, True)):
-        run = run_over(FakeQueue(claims=[claim_with(sender=sender)]), FakeSender(refused(20003, 401)))
+        run = run_over(
+            FakeQueue(claims=[claim_with(sender=sender)]),
+            FakeSender(refused(20003, 401)),
+        )
         _, summary = run_once(run)
-        assert (summary.stopped_because is not None, len(summary.stopped_senders)) == (stops, 0 if stops else 1)
+        assert (summary.stopped_because is not None, len(summary.stopped_senders)) == (
+            stops,
+            0 if stops else 1,
+        )
         assert ("the sender of Maple Street Dental" in str(summary)) is not stops
-        assert "Check this account's credentials" in str(summary), "and not with the doctor, who tells of the stop"
+        assert "Check this account's credentials" in str(summary), (
+            "and not with the doctor, who tells of the stop"
+        )
 
 
 # Rows under suspicion
 
 
-def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone() -> None:
+def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone() -> (
+    None
+):
     """It may be what kills its worker: nothing else is in flight then. None is claimed by a run that was stopped."""
-    queue, sender = FakeQueue(claims=texts(3), suspects=[claim_with(id=UUID(int=n)) for n in (11, 12)]), FakeSender()
+    queue, sender = (
+        FakeQueue(
+            claims=texts(3), suspects=[claim_with(id=UUID(int=n)) for n in (11, 12)]
+        ),
+        FakeSender(),
+    )
     items, _ = run_once(run_over(queue, sender))
     assert [each.retry_id.int for each in items] == [1, 2, 3, 11, 12]
     stopped = run_over(FakeQueue(suspects=texts(1)), sender)
     stopped.flow_control.stop("Enough")
     assert fates_of(stopped) == []
-    unknown = run_over(FakeQueue(claims=texts(1), trouble={"suspects": QueueUnreachable("No answer")}), sender)
+    unknown = run_over(
+        FakeQueue(claims=texts(1), trouble={"suspects": QueueUnreachable("No answer")}),
+        sender,
+    )
     items, summary = run_once(unknown)
     assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "No answer")
 
@@ -201,12 +284,22 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
 def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> None:
     """Given back, it would be claimed again and again."""
     own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG")
-    queue = FakeQueue(suspects=[claim_with(id=UUID(int=n), sender=own) for n in range(3)])
-    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == ["Held", "Deferred", "Deferred"]
+    queue = FakeQueue(
+        suspects=[claim_with(id=UUID(int=n), sender=own) for n in range(3)]
+    )
+    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == [
+        "Held",
+        "Deferred",
+        "Deferred",
+    ]
 
 
-@pytest.mark.parametrize(("seconds", "taken"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)])
-def test_a_run_takes_suspects_as_long_as_its_time_lasts(seconds: float, taken: int) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "taken"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)]
+)
+def test_a_run_takes_suspects_as_long_as_its_time_lasts(
+    seconds: float, taken: int
+) -> None:
     """And a few in any case, so that they come to their turns."""
     queue = FakeQueue(suspects=texts(FEWEST_SUSPECTS + 20))
     assert go(queue, seconds=seconds).total() >= taken

@@ -30,7 +30,15 @@ def seen(
     next_at = NOON + later if later else None
     row = claim_with(**claim)
     return ProcessedText(
-        row, ItemResult(retry_id=row.id, fate=fate, detail=detail, code=code, next_at=next_at, why_code=why)
+        row,
+        ItemResult(
+            retry_id=row.id,
+            fate=fate,
+            detail=detail,
+            code=code,
+            next_at=next_at,
+            why_code=why,
+        ),
     )
 
 
@@ -41,8 +49,16 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
     (seen("Held"), "Held", "red"),
     (seen("Error", "a bug"), "Error", "red"),
     (seen("InDoubt"), "In doubt", "orange"),
-    (seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO), "Deferred until Tue 12 Jan 13:03 CST", "violet"),
-    (seen("Deferred", later=timedelta(hours=20), **CHICAGO), "Deferred until Wed 13 Jan 07:00 CST", "violet"),
+    (
+        seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO),
+        "Deferred until Tue 12 Jan 13:03 CST",
+        "violet",
+    ),
+    (
+        seen("Deferred", later=timedelta(hours=20), **CHICAGO),
+        "Deferred until Wed 13 Jan 07:00 CST",
+        "violet",
+    ),
     (
         seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"),
         "Retry at Tue 12 Jan 12:01 EST",
@@ -50,7 +66,11 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
     ),
     (seen("Cancelled", "In whatever words", why="opted_out"), "Opted out", "grey"),
     (seen("Cancelled", "In whatever words", why="expired"), "Expired", "grey"),
-    (seen("Cancelled", "In whatever words", why="already_sent"), "Already sent", "grey"),
+    (
+        seen("Cancelled", "In whatever words", why="already_sent"),
+        "Already sent",
+        "grey",
+    ),
     (seen("Cancelled", "Customer opted out", why="operator"), "Operator", "grey"),
     (seen("GivenBack"), "Given back", "grey"),
     (seen("Lost"), "Lost", "grey"),
@@ -59,12 +79,17 @@ BADGES: list[tuple[ProcessedText, str, Color]] = [
 
 def test_a_badge_says_why_and_its_color_what_to_do() -> None:
     """Times are on the recipient's clock, or the business's where theirs is not known."""
-    assert [(what.badge, what.color) for what, *_ in BADGES] == [(shown, color) for _, shown, color in BADGES]
+    assert [(what.badge, what.color) for what, *_ in BADGES] == [
+        (shown, color) for _, shown, color in BADGES
+    ]
 
 
 def test_an_event_tells_of_a_businesss_own_sender() -> None:
     """It has a feed of its own. The number of one is not told."""
-    for sent_by, told in (("MG" + "3" * 32, "from MG" + "3" * 32), (PHONE, f"from …{PHONE[-4:]}")):
+    for sent_by, told in (
+        ("MG" + "3" * 32, "from MG" + "3" * 32),
+        (PHONE, f"from …{PHONE[-4:]}"),
+    ):
         own = AssignedSender(id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by)
         event = seen("Sent", sender=own).event
         assert event.people["sender"] == UUID(int=5)
@@ -72,9 +97,20 @@ def test_an_event_tells_of_a_businesss_own_sender() -> None:
         assert PHONE not in str(event)
 
 
-def came_to(*texts: ProcessedText, stopped: str | None = None, is_news: bool = True, **known: Any) -> RunSummary:
+def came_to(
+    *texts: ProcessedText,
+    stopped: str | None = None,
+    is_news: bool = True,
+    **known: Any,
+) -> RunSummary:
     """What a run of these came to."""
-    everybody = {"what": "sending", "why": stopped, "is_news": is_news, "concerns_all": True, "businesses": 0}
+    everybody = {
+        "what": "sending",
+        "why": stopped,
+        "is_news": is_news,
+        "concerns_all": True,
+        "businesses": 0,
+    }
     return RunSummary.of(
         results=[text.result for text in texts],
         duration_seconds=1.5,
@@ -84,20 +120,35 @@ def came_to(*texts: ProcessedText, stopped: str | None = None, is_news: bool = T
     )
 
 
-def report(*texts: ProcessedText, stopped: str | None = None, is_news: bool = True, **known: Any) -> Report:
+def report(
+    *texts: ProcessedText,
+    stopped: str | None = None,
+    is_news: bool = True,
+    **known: Any,
+) -> Report:
     """What it shows."""
     return of_texts(came_to(*texts, stopped=stopped, is_news=is_news), texts, **known)
 
 
 def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
     """Texts that failed or are held there are only shown. Those that wait for the mark of production are told."""
-    texts = (seen("Failed"), seen("Held", why="no_time_zone"), seen("Cancelled", why="not_listed"))
+    texts = (
+        seen("Failed"),
+        seen("Held", why="no_time_zone"),
+        seen("Cancelled", why="not_listed"),
+    )
     summary = came_to(*texts, texts_only="texts nobody")
     quiet = of_texts(summary, texts)
     assert quiet.name == "staging: texts nobody · failed 1 · held 1 · cancelled 1"
     assert str(summary).startswith("This installation texts nobody. ")
-    assert of_texts(RunSummary.of(results=[], texts_only="texts nobody"), ()).name == "idle"
-    assert [event.name for event in report(*texts).events] == ["sms.queue.held", "sms.queue.dead-letters"]
+    assert (
+        of_texts(RunSummary.of(results=[], texts_only="texts nobody"), ()).name
+        == "idle"
+    )
+    assert [event.name for event in report(*texts).events] == [
+        "sms.queue.held",
+        "sms.queue.dead-letters",
+    ]
     assert list(quiet.events) == []
     [told] = of_texts(summary, [*texts, seen("Held", why="mark_mismatch")]).events
     assert (told.name, told.payload["texts"]) == ("sms.queue.held", 1)
@@ -105,17 +156,26 @@ def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
 
 def test_what_was_recovered_into_doubt_adds_up() -> None:
     """It is not among the claimed, so it is told beside the recovered."""
-    recovered = [Recovered(id=UUID(int=number), in_doubt_since=NOON) for number in (1, 2)]
+    recovered = [
+        Recovered(id=UUID(int=number), in_doubt_since=NOON) for number in (1, 2)
+    ]
     summary = came_to(recovered=recovered)
     assert str(summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
-    assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == ("recovered 2", False)
+    assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == (
+        "recovered 2",
+        False,
+    )
 
 
 def test_a_run_announces_what_is_new() -> None:
     """What was held before, and a stop that was told already, are not announced again."""
-    assert [event.name for event in report(stopped="It is down").events] == ["sms.queue.sending-stopped"]
+    assert [event.name for event in report(stopped="It is down").events] == [
+        "sms.queue.sending-stopped"
+    ]
     assert list(report(stopped="It is down", is_news=False).events) == []
-    held = report(seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number"))
+    held = report(
+        seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number")
+    )
     assert [(event.name, event.payload) for event in held.events] == [
         ("sms.queue.held", {"texts": 1, "why": "No zone"}),
         ("sms.queue.dead-letters", {"texts": 1, "why": "No number"}),
@@ -125,21 +185,40 @@ def test_a_run_announces_what_is_new() -> None:
 def test_a_backlog_is_what_the_database_calls_late() -> None:
     """By the oldest due text."""
     assert list(report(status=status()).events) == []
-    [backlog] = report(status=status(StatusLine(part="late", name="due", texts=4))).events
-    assert (backlog.name, backlog.payload) == ("sms.queue.backlog", {"minutes": 25, "texts": 4})
+    [backlog] = report(
+        status=status(StatusLine(part="late", name="due", texts=4))
+    ).events
+    assert (backlog.name, backlog.payload) == (
+        "sms.queue.backlog",
+        {"minutes": 25, "texts": 4},
+    )
 
 
 def status(*lines: StatusLine) -> QueueStatus:
     """A queue whose oldest due text is 25 minutes late."""
-    due = StatusLine(part="queue", name="due", texts=5, oldest=NOON - timedelta(minutes=25))
-    return QueueStatus(parts=(StatusLine(part="clock", name="", oldest=NOON), due, *lines))
+    due = StatusLine(
+        part="queue", name="due", texts=5, oldest=NOON - timedelta(minutes=25)
+    )
+    return QueueStatus(
+        parts=(StatusLine(part="clock", name="", oldest=NOON), due, *lines)
+    )
 
 
-def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> None:
+def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> (
+    None
+):
     """Only so many are told in full."""
-    killed = InterruptedRun(id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0)
-    texts = [seen("Failed", "It | *failed*", id=UUID(int=number)) for number in range(1, SHOWN_IN_FULL + 3)]
-    page = markdown(report(*texts, interrupted=(killed,)).page, lambda form, ask: f"{form}/{ask['ask']['id']}")
+    killed = InterruptedRun(
+        id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0
+    )
+    texts = [
+        seen("Failed", "It | *failed*", id=UUID(int=number))
+        for number in range(1, SHOWN_IN_FULL + 3)
+    ]
+    page = markdown(
+        report(*texts, interrupted=(killed,)).page,
+        lambda form, ask: f"{form}/{ask['ask']['id']}",
+    )
     assert "was interrupted: accepted 3, in doubt 1" in page
     assert "And 2 more" in page
     assert f"[…{PHONE[-4:]}](sms-explain/{UUID(int=1)})" in page
@@ -148,7 +227,9 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
 
 def test_what_others_wrote_is_no_markup() -> None:
     """A business may call itself a link, an image or a script."""
-    assert plain("[Ann's](http://x) | <script>\n![x](y)") == (r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)")
+    assert plain("[Ann's](http://x) | <script>\n![x](y)") == (
+        r"\[Ann's\](http://x) \| &lt;script&gt; \!\[x\](y)"
+    )
 
 
 def test_a_table_that_would_be_cut_off_is_a_list() -> None:

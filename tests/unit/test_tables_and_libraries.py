@@ -11,7 +11,10 @@ from typing import Final
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
-from phonenumbers.timezone import time_zones_for_geographical_number, time_zones_for_number
+from phonenumbers.timezone import (
+    time_zones_for_geographical_number,
+    time_zones_for_number,
+)
 
 from smsretry import data
 
@@ -31,13 +34,25 @@ def differences(*left_out: str) -> list[str]:
 
 
 def _area_codes(left_out: tuple[str, ...]) -> Iterator[str]:
-    known = {row["npa"]: set(row["conservative_union"].split("+")) for row in data.table("npa_zones")}
-    decided = {row["npa"] for row in data.table("npa_overrides")} | data.refused_area_codes().keys()
-    for npa in sorted({str(npa) for npa in range(200, 1000)} - decided.difference(left_out)):
-        number, ours = _subscriber(npa, "555"), known.get(npa) if npa not in left_out else None
+    known = {
+        row["npa"]: set(row["conservative_union"].split("+"))
+        for row in data.table("npa_zones")
+    }
+    decided = {
+        row["npa"] for row in data.table("npa_overrides")
+    } | data.refused_area_codes().keys()
+    for npa in sorted(
+        {str(npa) for npa in range(200, 1000)} - decided.difference(left_out)
+    ):
+        number, ours = (
+            _subscriber(npa, "555"),
+            known.get(npa) if npa not in left_out else None,
+        )
         if phonenumbers.number_type(number) in NOBODYS:
             yield f"area code {npa} is nobody's phone any more: add it to npa_refused.tsv"
-        elif ours is None and (region := phonenumbers.region_code_for_number(number)) in ("CA", "US"):
+        elif ours is None and (
+            region := phonenumbers.region_code_for_number(number)
+        ) in ("CA", "US"):
             yield f"area code {npa} is new ({region}): add it to npa_overrides.tsv, with all its zones"
         elif ours and (missing := _every_zone(npa) - ours):
             yield f"area code {npa} reaches into {missing}, too: add it to npa_overrides.tsv"
@@ -47,7 +62,11 @@ def _area_codes(left_out: tuple[str, ...]) -> Iterator[str]:
 def _every_zone(npa: str) -> set[str]:
     """The zones of all its exchanges."""
     exchanges = map(str, range(200, 1000))
-    return {zone for nxx in exchanges for zone in time_zones_for_geographical_number(_subscriber(npa, nxx))}
+    return {
+        zone
+        for nxx in exchanges
+        for zone in time_zones_for_geographical_number(_subscriber(npa, nxx))
+    }
 
 
 def _subscriber(npa: str, exchange: str) -> PhoneNumber:
@@ -55,16 +74,29 @@ def _subscriber(npa: str, exchange: str) -> PhoneNumber:
 
 
 def _numbers_abroad(left_out: tuple[str, ...]) -> Iterator[str]:
-    decided = tuple({row["prefix"] for row in data.table("number_zones")}.difference(left_out))
+    decided = tuple(
+        {row["prefix"] for row in data.table("number_zones")}.difference(left_out)
+    )
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         mobile = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
         if mobile is None or mobile.country_code == 1:
             continue
-        if phonenumbers.format_number(mobile, PhoneNumberFormat.E164).startswith(decided):
+        if phonenumbers.format_number(mobile, PhoneNumberFormat.E164).startswith(
+            decided
+        ):
             continue
-        places, where = data.place_names(), f"mobile numbers of {region} (+{mobile.country_code})"
-        given = {_clock(zone) for zone in time_zones_for_number(mobile) if zone in places}
-        there = {_clock(zone): zone for zone in sorted(places) if region in data.zone_countries(zone)}
+        places, where = (
+            data.place_names(),
+            f"mobile numbers of {region} (+{mobile.country_code})",
+        )
+        given = {
+            _clock(zone) for zone in time_zones_for_number(mobile) if zone in places
+        }
+        there = {
+            _clock(zone): zone
+            for zone in sorted(places)
+            if region in data.zone_countries(zone)
+        }
         missing = [zone for clock, zone in there.items() if clock not in given]
         if there and len(missing) == len(there):
             yield f"{where} are on no clock of that country: add its zones to number_zones.tsv"
@@ -75,14 +107,24 @@ def _numbers_abroad(left_out: tuple[str, ...]) -> Iterator[str]:
 @cache
 def _clock(zone: str) -> tuple[timedelta | None, ...]:
     """A zone's offsets in the weeks after the tables were made. The same for zones that differ in name only."""
-    start = datetime.combine(date.fromisoformat(data.DATA_VERSION), time(12), tzinfo=UTC)
-    return tuple((start + timedelta(weeks=week)).astimezone(data.place(zone)).utcoffset() for week in range(WEEKS))
+    start = datetime.combine(
+        date.fromisoformat(data.DATA_VERSION), time(12), tzinfo=UTC
+    )
+    return tuple(
+        (start + timedelta(weeks=week)).astimezone(data.place(zone)).utcoffset()
+        for week in range(WEEKS)
+    )
 
 
 def test_the_tables_differ_from_the_libraries_only_where_a_row_says_why() -> None:
     """And would differ if a row of each table were missing, which the line names."""
     assert differences() == []
-    tables = {"212": "npa_overrides", "689": "npa_overrides", "800": "npa_refused", "+56": "number_zones"}
+    tables = {
+        "212": "npa_overrides",
+        "689": "npa_overrides",
+        "800": "npa_refused",
+        "+56": "number_zones",
+    }
     for line, (key, table) in zip(differences(*tables), tables.items(), strict=True):
         assert key in line
         assert f"{table}.tsv" in line

@@ -18,7 +18,9 @@ def broken() -> Iterator[Finding]:
     raise ValueError("secret")
 
 
-def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other() -> None:
+def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other() -> (
+    None
+):
     """Each waits for the other, or the barrier breaks. What it had found is told before, and no word of the error."""
     both = Barrier(2, timeout=60)
 
@@ -26,8 +28,16 @@ def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other(
         both.wait()
         yield from found
 
-    found = list(together({"breaks": lambda: part(broken()), "other": lambda: part(fine("other"))}))
-    assert [(one.subject, one.ok) for one in found] == [("first", True), ("breaks", False), ("other", True)]
+    found = list(
+        together(
+            {"breaks": lambda: part(broken()), "other": lambda: part(fine("other"))}
+        )
+    )
+    assert [(one.subject, one.ok) for one in found] == [
+        ("first", True),
+        ("breaks", False),
+        ("other", True),
+    ]
     assert "ValueError" in str(found[1].advice)
     assert "secret" not in str(found)
 
@@ -42,4 +52,8 @@ def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer() -> None:
 
     found = list(together({"hangs": hangs, "other": lambda: fine("other")}, seconds=5))
     end.set()
-    assert [(one.subject, one.ok) for one in found] == [("first", True), ("hangs", False), ("other", True)]
+    assert [(one.subject, one.ok) for one in found] == [
+        ("first", True),
+        ("hangs", False),
+        ("other", True),
+    ]

@@ -14,9 +14,17 @@ KEY, SECRET = "SK" + "5" * 32, "hush"
 TOKEN, FOREIGN_TOKEN = "parent's-token", "foreign-token"
 
 
-def accounts(listed: object = None, *, token: str | None = TOKEN, key: bool = False) -> Accounts:
+def accounts(
+    listed: object = None, *, token: str | None = TOKEN, key: bool = False
+) -> Accounts:
     """Of an environment with this list, token and key."""
-    text = listed if isinstance(listed, str) else json.dumps(listed) if listed is not None else None
+    text = (
+        listed
+        if isinstance(listed, str)
+        else json.dumps(listed)
+        if listed is not None
+        else None
+    )
     return Accounts(
         Settings.model_construct(
             twilio_account_sid=MAIN,
@@ -38,13 +46,17 @@ def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong() -> None:
     """It is not served by the parent's token, and the others are as ever. No value is quoted."""
     for entry in WRONG_ENTRIES:
         read = accounts({FOREIGN: entry, THIRD: {"auth_token": FOREIGN_TOKEN}})
-        with pytest.raises(NoCredentialsError, match=f"TWILIO_ACCOUNTS: account {FOREIGN}: must have") as raised:
+        with pytest.raises(
+            NoCredentialsError, match=f"TWILIO_ACCOUNTS: account {FOREIGN}: must have"
+        ) as raised:
             read.login(FOREIGN)
         assert "hush" not in str(raised.value)
         assert read.login(THIRD) == Login(THIRD, FOREIGN_TOKEN)
         shown = f"{read} {vars(read)} {read.login(THIRD)} {read.login(SUB)}"
         assert not any(secret in shown for secret in (TOKEN, FOREIGN_TOKEN, "hush"))
-        assert [(finding.subject, finding.ok) for finding in read.findings()] == [("TWILIO_ACCOUNTS", False)]
+        assert [(finding.subject, finding.ok) for finding in read.findings()] == [
+            ("TWILIO_ACCOUNTS", False)
+        ]
 
 
 def test_a_list_that_cannot_be_read_stops_no_account_that_needs_none() -> None:

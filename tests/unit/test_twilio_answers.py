@@ -24,7 +24,13 @@ HTML = f"<html><body>Bad gateway for {PHONE}</body></html>"
 
 def refusal(status: object, code: object = 21211) -> str:
     """Twilio's JSON for an error, as it sends it."""
-    return json.dumps({"code": code, "message": f"The 'To' number {PHONE} is invalid", "status": status})
+    return json.dumps(
+        {
+            "code": code,
+            "message": f"The 'To' number {PHONE} is invalid",
+            "status": status,
+        }
+    )
 
 
 CLEAR: list[tuple[int, str, Outcome]] = [
@@ -37,11 +43,26 @@ CLEAR: list[tuple[int, str, Outcome]] = [
 ]
 PROVES_NOTHING: list[tuple[int, str]] = [
     # A success that names no message.
-    *((201, body) for body in ("", HTML, "[" * 100_000, json.dumps([{"sid": SID}]), json.dumps({"sid": SID})[:-1])),
-    *((201, json.dumps({"sid": sid})) for sid in (None, [SID], SID[:-1], f"{SID}\n", f"CA{SID[2:]}")),
+    *(
+        (201, body)
+        for body in (
+            "",
+            HTML,
+            "[" * 100_000,
+            json.dumps([{"sid": SID}]),
+            json.dumps({"sid": SID})[:-1],
+        )
+    ),
+    *(
+        (201, json.dumps({"sid": sid}))
+        for sid in (None, [SID], SID[:-1], f"{SID}\n", f"CA{SID[2:]}")
+    ),
     (202, "null"),
     # A refusal that is not Twilio's: a gateway's, or of another shape.
-    *((400, body) for body in ("", HTML, refusal(404), refusal("400"), f"[{refusal(400)}]")),
+    *(
+        (400, body)
+        for body in ("", HTML, refusal(404), refusal("400"), f"[{refusal(400)}]")
+    ),
     *((400, refusal(400, code)) for code in (True, "21211", None)),
     (429, HTML),
     # Somebody else answered, or Twilio failed half-way: it may have made the message.
@@ -68,20 +89,42 @@ def test_an_answer_that_proves_nothing_is_in_doubt() -> None:
 def test_what_twilio_asks_to_wait_is_read_in_whole_seconds() -> None:
     """Anything else is as if it were not there."""
     waits: dict[str | None, int | None] = {"0": 0, "7": 7, "999999": 999_999}
-    waits |= dict.fromkeys((None, "", "1000000", "-1", "1.5", " 7", "7\n", "\u0667", "Tue, 12 Jan 2027 17:00:07 GMT"))
+    waits |= dict.fromkeys(
+        (
+            None,
+            "",
+            "1000000",
+            "-1",
+            "1.5",
+            " 7",
+            "7\n",
+            "\u0667",
+            "Tue, 12 Jan 2027 17:00:07 GMT",
+        )
+    )
     for header, seconds in waits.items():
         wait = None if seconds is None else timedelta(seconds=seconds)
-        assert outcome_of_answer(429, refusal(429, 20429), retry_after=header) == refused(20429, 429, retry_after=wait)
+        assert outcome_of_answer(
+            429, refusal(429, 20429), retry_after=header
+        ) == refused(20429, 429, retry_after=wait)
 
 
 statuses = st.integers(min_value=100, max_value=599)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(), children, max_size=3)
+    ),
     max_leaves=8,
 )
 twilio_like = st.fixed_dictionaries(
-    {}, optional={"sid": json_values | st.just(SID), "code": json_values, "status": json_values | statuses}
+    {},
+    optional={
+        "sid": json_values | st.just(SID),
+        "code": json_values,
+        "status": json_values | statuses,
+    },
 )
 bodies = st.text() | json_values.map(json.dumps) | twilio_like.map(json.dumps)
 
@@ -91,20 +134,33 @@ def test_every_answer_has_an_outcome(http_status: int, body: str) -> None:
     """Whatever the status and the text, it is one of the four, and accepted only with a success."""
     outcome = outcome_of_answer(http_status, body)
     assert isinstance(outcome, get_args(Outcome))
-    assert not isinstance(outcome, Accepted) or (200 <= http_status < 300 and SID in body)
+    assert not isinstance(outcome, Accepted) or (
+        200 <= http_status < 300 and SID in body
+    )
     assert not isinstance(outcome, Rejected) or 400 <= http_status < 500
     words = "Ж漢 for +12125550123"  # Twilio's messages name the recipient; our phrases do not
-    assert words not in repr(outcome_of_answer(http_status, json.dumps({"message": words, "sid": words})))
+    assert words not in repr(
+        outcome_of_answer(http_status, json.dumps({"message": words, "sid": words}))
+    )
 
 
 # No answer came
 
 POOL = HTTPSConnectionPool("api.twilio.com")
 CONNECTION = HTTPSConnection("api.twilio.com")
-REFUSED = wire.NewConnectionError(CONNECTION, "Failed to establish a new connection: [Errno 111] Connection refused")
-NO_SUCH_NAME = wire.NameResolutionError("api.twilio.com", CONNECTION, socket.gaierror("Name or service not known"))
-TOO_SLOW = wire.ConnectTimeoutError(CONNECTION, "Connection to api.twilio.com timed out. (connect timeout=5)")
-CLOSED, RESET = RemoteDisconnected("Remote end closed connection without response"), ConnectionResetError(104, "reset")
+REFUSED = wire.NewConnectionError(
+    CONNECTION, "Failed to establish a new connection: [Errno 111] Connection refused"
+)
+NO_SUCH_NAME = wire.NameResolutionError(
+    "api.twilio.com", CONNECTION, socket.gaierror("Name or service not known")
+)
+TOO_SLOW = wire.ConnectTimeoutError(
+    CONNECTION, "Connection to api.twilio.com timed out. (connect timeout=5)"
+)
+CLOSED, RESET = (
+    RemoteDisconnected("Remote end closed connection without response"),
+    ConnectionResetError(104, "reset"),
+)
 
 
 def gave_up(reason: Exception) -> wire.MaxRetryError:
@@ -114,13 +170,18 @@ def gave_up(reason: Exception) -> wire.MaxRetryError:
 
 def at_proxy(cause: Exception) -> http.ProxyError:
     """What urllib3 says of any trouble with a proxy, also of one that broke off after the request."""
-    return http.ProxyError(gave_up(wire.ProxyError("Unable to connect to proxy", cause)))
+    return http.ProxyError(
+        gave_up(wire.ProxyError("Unable to connect to proxy", cause))
+    )
 
 
 def test_a_request_that_never_left_was_not_sent() -> None:
     """It may be made again without fear of a second text."""
     for error in (
-        *(http.ConnectionError(gave_up(reason)) for reason in (REFUSED, NO_SUCH_NAME, TOO_SLOW)),
+        *(
+            http.ConnectionError(gave_up(reason))
+            for reason in (REFUSED, NO_SUCH_NAME, TOO_SLOW)
+        ),
         http.ConnectTimeout(gave_up(TOO_SLOW)),
         at_proxy(REFUSED),
         at_proxy(OSError("Tunnel connection failed: 407")),
@@ -134,12 +195,19 @@ def test_a_request_that_never_left_was_not_sent() -> None:
 def test_a_request_that_may_have_left_is_in_doubt() -> None:
     """Twilio may have made the message before the connection broke. No word of an error is quoted."""
     for error in (
-        *(http.ConnectionError(wire.ProtocolError(f"Connection aborted for {PHONE}", one)) for one in (RESET, CLOSED)),
+        *(
+            http.ConnectionError(
+                wire.ProtocolError(f"Connection aborted for {PHONE}", one)
+            )
+            for one in (RESET, CLOSED)
+        ),
         http.ConnectionError(gave_up(wire.ProtocolError("Connection aborted."))),
         http.ConnectionError(),
         at_proxy(CLOSED),
         at_proxy(RESET),
-        http.ReadTimeout(wire.ReadTimeoutError(POOL, "/", "Read timed out. (read timeout=35)")),
+        http.ReadTimeout(
+            wire.ReadTimeoutError(POOL, "/", "Read timed out. (read timeout=35)")
+        ),
         http.Timeout(),
         http.SSLError(gave_up(wire.SSLError("bad record mac"))),
         http.ChunkedEncodingError(wire.ProtocolError("broken")),

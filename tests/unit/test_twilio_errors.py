@@ -17,13 +17,20 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
     assert len({row["code"] for row in ROWS}) == len(ROWS) > 240
     for row in ROWS:
         refusal = twilio_refusal(int(row["code"]))
-        assert (refusal.code, refusal.kind, refusal.level) == (int(row["code"]), row["kind"], row["level"])
+        assert (refusal.code, refusal.kind, refusal.level) == (
+            int(row["code"]),
+            row["kind"],
+            row["level"],
+        )
         assert refusal.text == f"Twilio {row['code']}: {row['short_name']}"
         assert refusal.kind in get_args(RefusalKind)
         assert refusal.level in get_args(RefusalLevel)
         assert (refusal.phone_status or "") == row["phone_status"]
         assert row["phone_status"] in ("", "invalid", "not_mobile")
-        assert not row["phone_status"] or (refusal.level, refusal.kind) == ("recipient", "refused")
+        assert not row["phone_status"] or (refusal.level, refusal.kind) == (
+            "recipient",
+            "refused",
+        )
         assert row["short_name"]
         assert row["source"]
         assert row["http_status"] == "" or 300 <= int(row["http_status"]) < 600
@@ -31,7 +38,20 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
 
 
 KNOWN: dict[RefusalKind, set[int]] = {
-    "account_refused": {20003, 20005, 20006, 20503, 21408, 21703, 21704, 21705, 30002, 30032, 30034, 30035},
+    "account_refused": {
+        20003,
+        20005,
+        20006,
+        20503,
+        21408,
+        21703,
+        21704,
+        21705,
+        30002,
+        30032,
+        30034,
+        30035,
+    },
     "rate_limited": {20429, 21611, 30001, 30022},
     "day_spent": {30023, 30027},
     "refused_for_now": {20500, 30003},
@@ -46,7 +66,9 @@ UNLISTED: dict[RefusalKind, tuple[int | None, ...]] = {
 }
 
 
-def test_a_known_code_has_its_class_and_an_unlisted_one_is_judged_by_its_http_status() -> None:
+def test_a_known_code_has_its_class_and_an_unlisted_one_is_judged_by_its_http_status() -> (
+    None
+):
     """Twilio adds codes without notice. What nobody can place waits until somebody has looked, and ends no text.
 
     An HTTP status overrules no known code: an opt-out that came with a 429 is one.
@@ -54,7 +76,11 @@ def test_a_known_code_has_its_class_and_an_unlisted_one_is_judged_by_its_http_st
     for kind, codes in KNOWN.items():
         assert {twilio_refusal(code, 429).kind for code in codes} == {kind}
     for kind, statuses in UNLISTED.items():
-        assert {twilio_refusal(code, status).kind for code in (99999, None) for status in statuses} == {kind}
+        assert {
+            twilio_refusal(code, status).kind
+            for code in (99999, None)
+            for status in statuses
+        } == {kind}
 
 
 MAY_GO_OUT_LATER = [
@@ -67,7 +93,11 @@ MAY_GO_OUT_LATER = [
     (21211, 400, False),  # not a phone number
     (21614, 400, False),  # a landline
     (21610, 400, False),  # the recipient said STOP
-    (30410, None, False),  # may have arrived: Twilio itself does not try again, to avoid a duplicate
+    (
+        30410,
+        None,
+        False,
+    ),  # may have arrived: Twilio itself does not try again, to avoid a duplicate
     (99999, 400, True),  # a code nobody knows, refused: somebody looks
     (99999, 502, True),  # a code nobody knows, Twilio's own error
     (99999, None, False),  # a code nobody knows, and nothing else
@@ -89,7 +119,18 @@ def test_only_what_may_pass_is_tried_again() -> None:
 
 def test_what_is_no_code_is_refused_and_not_taken_for_one_that_ends_a_text() -> None:
     """The message does not say what was given: it may be anything."""
-    nonsense: list[Any] = ["", "E30008", "30008.0", "-1", "٣٠٠٠٨", "9" * 5000, 30008.5, True, b"30008", ["30008"]]
+    nonsense: list[Any] = [
+        "",
+        "E30008",
+        "30008.0",
+        "-1",
+        "٣٠٠٠٨",
+        "9" * 5000,
+        30008.5,
+        True,
+        b"30008",
+        ["30008"],
+    ]
     for given in nonsense:
         with pytest.raises(InputError, match="code must be"):
             is_retryable_error(given)

@@ -37,7 +37,9 @@ def posted() -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
         yield server.url, forms
 
 
-def settings(base_url: str = "http://127.0.0.1:9", callback: str | None = None) -> Settings:
+def settings(
+    base_url: str = "http://127.0.0.1:9", callback: str | None = None
+) -> Settings:
     """Of a sender whose requests go to this address."""
     return Settings.model_validate(
         {
@@ -50,7 +52,13 @@ def settings(base_url: str = "http://127.0.0.1:9", callback: str | None = None) 
 
 def text(valid_for: timedelta = timedelta(hours=1), *, to: str = PHONE) -> Text:
     """A text that may be kept so long."""
-    return Text(attempt_id=UUID(int=5), sender=SenderId(ACCOUNT, "+12125550100"), to=to, body=BODY, valid_for=valid_for)
+    return Text(
+        attempt_id=UUID(int=5),
+        sender=SenderId(ACCOUNT, "+12125550100"),
+        to=to,
+        body=BODY,
+        valid_for=valid_for,
+    )
 
 
 def test_a_request_carries_how_long_it_is_valid_and_where_to_report(
@@ -58,14 +66,29 @@ def test_a_request_carries_how_long_it_is_valid_and_where_to_report(
 ) -> None:
     """Rounded down to seconds, from one to ten hours. Twilio calls back even when its answer to us was lost."""
     base_url, forms = posted
-    for valid_for, seconds in ((-3600.0, 1), (0.999, 1), (10.999, 10), (36_000, 36_000), (172_800, 36_000)):
+    for valid_for, seconds in (
+        (-3600.0, 1),
+        (0.999, 1),
+        (10.999, 10),
+        (36_000, 36_000),
+        (172_800, 36_000),
+    ):
         with TwilioSender(settings(base_url)) as sender:
             assert sender.send(text(timedelta(seconds=valid_for))) == Accepted(SID)
         assert forms[-1]["ValidityPeriod"] == [str(seconds)]
-    for query, called in {"": "?", "?shop=5": "?shop=5&", "?empty=": "?empty=&", "?note=a%20b": "?note=a+b&"}.items():
-        with TwilioSender(settings(base_url, f"https://example.com/twilio{query}")) as sender:
+    for query, called in {
+        "": "?",
+        "?shop=5": "?shop=5&",
+        "?empty=": "?empty=&",
+        "?note=a%20b": "?note=a+b&",
+    }.items():
+        with TwilioSender(
+            settings(base_url, f"https://example.com/twilio{query}")
+        ) as sender:
             sender.send(text())
-        assert forms[-1]["StatusCallback"] == [f"https://example.com/twilio{called}attempt={UUID(int=5)}"]
+        assert forms[-1]["StatusCallback"] == [
+            f"https://example.com/twilio{called}attempt={UUID(int=5)}"
+        ]
 
 
 def test_an_answer_speaks_for_its_own_text_alone(
@@ -74,16 +97,24 @@ def test_an_answer_speaks_for_its_own_text_alone(
     """A send that failed before its request would have been called sent, by the answer to the thread's last one."""
     with TwilioSender(settings(posted[0])) as sender:
         assert sender.send(text()) == Accepted(SID)
-        monkeypatch.setattr("twilio.rest.api.v2010.account.message.MessageList.create", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(
+            "twilio.rest.api.v2010.account.message.MessageList.create",
+            lambda *_, **__: 1 / 0,
+        )
         assert isinstance(sender.send(text()), InDoubt)
 
 
-def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """No request has left, so the text may be sent once the installation is mended. No message is called absent."""
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
     with TwilioSender(settings()) as sender:
         assert isinstance(sender.send(text()), NotSent)
-        assert sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON) is None
+        assert (
+            sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
+            is None
+        )
         assert sender.what_became_of(SID, account=None).says_nothing
 
 
@@ -106,7 +137,9 @@ class Page:
     next_page_url = None
 
     def __init__(self, **message: object) -> None:
-        self._left = iter([SimpleNamespace(sid=SID, to=PHONE, date_created=NOON, **message)])
+        self._left = iter(
+            [SimpleNamespace(sid=SID, to=PHONE, date_created=NOON, **message)]
+        )
 
     def __next__(self) -> object:
         return next(self._left)
@@ -118,12 +151,31 @@ class Page:
         """It is the last one."""
 
 
-def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is_written() -> None:
+def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is_written() -> (
+    None
+):
     """At any other place the words are somebody's text, and it is ambiguous. Twilio lists SIDs in lower case."""
     http: Any = SimpleNamespace(answer=lambda: None)
-    for (ours, shown, same), (sent_by, is_ours) in product(LISTED, (("MG" + "AB" * 16, True), (SENDER, False))):
-        listed = Page(body=shown, direction="outbound-api", from_=None, messaging_service_sid="MG" + "ab" * 16)
+    for (ours, shown, same), (sent_by, is_ours) in product(
+        LISTED, (("MG" + "AB" * 16, True), (SENDER, False))
+    ):
+        listed = Page(
+            body=shown,
+            direction="outbound-api",
+            from_=None,
+            messaging_service_sid="MG" + "ab" * 16,
+        )
         look = read_list(listed, http, PHONE, sent_by=sent_by, since=NOON, at=NOON)
-        found = find(look, claim_with(sent_to=PHONE, sent_body=ours, attempt_begun_at=NOON, in_doubt_since=NOON))
+        found = find(
+            look,
+            claim_with(
+                sent_to=PHONE,
+                sent_body=ours,
+                attempt_begun_at=NOON,
+                in_doubt_since=NOON,
+            ),
+        )
         expected = ((SID,), ()) if same else ((), (SID,))
-        assert (found.ours, found.ambiguous) == (expected if is_ours else ((), ())), shown
+        assert (found.ours, found.ambiguous) == (expected if is_ours else ((), ())), (
+            shown
+        )

@@ -40,7 +40,11 @@ def words_of(kind: Any) -> set[str] | None:
 def tables_by_words(module: ModuleType) -> Iterator[tuple[str, set[str], Table]]:
     """Each table whose type says that its keys are the words of a Literal: its name, the words, the table."""
     for name, annotation in inspect.get_annotations(module).items():
-        for kind in get_args(annotation) if str(annotation).startswith("typing.Final[") else [annotation]:
+        for kind in (
+            get_args(annotation)
+            if str(annotation).startswith("typing.Final[")
+            else [annotation]
+        ):
             if get_origin(kind) is dict and (words := words_of(get_args(kind)[0])):
                 yield f"{module.__name__}.{name}", words, getattr(module, name)
 
@@ -48,15 +52,23 @@ def tables_by_words(module: ModuleType) -> Iterator[tuple[str, set[str], Table]]
 def test_each_table_by_a_word_has_all_of_its_words() -> None:
     """Whoever adds a word, such as a fate or a state, is told each table that must know it."""
     tables = [table for module in modules() for table in tables_by_words(module)]
-    assert {"smsretry.sending.summary.COUNTED_AS", "smsretry.desk.questions.explanation.STATES"} <= {
-        name for name, _, _ in tables
-    }
-    assert {name: words ^ table.keys() for name, words, table in tables if words != table.keys()} == {}
+    assert {
+        "smsretry.sending.summary.COUNTED_AS",
+        "smsretry.desk.questions.explanation.STATES",
+    } <= {name for name, _, _ in tables}
+    assert {
+        name: words ^ table.keys()
+        for name, words, table in tables
+        if words != table.keys()
+    } == {}
 
 
 def came_to(fate: Fate, why: WhyCode | None = None, detail: str = "") -> ProcessedText:
     """A text that came to this."""
-    return ProcessedText(claim_with(), ItemResult(retry_id=UUID(int=1), fate=fate, detail=detail, why_code=why))
+    return ProcessedText(
+        claim_with(),
+        ItemResult(retry_id=UUID(int=1), fate=fate, detail=detail, why_code=why),
+    )
 
 
 def test_each_fate_is_counted_named_announced_and_explained() -> None:
@@ -69,15 +81,30 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
     names = list[str]()
     for fate in get_args(Fate):
         summary = RunSummary.of(results=[ItemResult(retry_id=UUID(int=1), fate=fate)])
-        assert (sum(summary.counts.values()), getattr(summary, COUNTED_AS[fate])) == (1, 1)
-        assert badge_of_many([came_to(fate)])[0], f"{fate} is in no number of a run's name"
+        assert (sum(summary.counts.values()), getattr(summary, COUNTED_AS[fate])) == (
+            1,
+            1,
+        )
+        assert badge_of_many([came_to(fate)])[0], (
+            f"{fate} is in no number of a run's name"
+        )
         shown, color = came_to(fate).badge, came_to(fate).color
         assert shown
         assert color in get_args(Color)
         names.append(came_to(fate).event.name)
         assert any(shown in row for row in rows)
-        assert f"`.{names[-1].rpartition('.')[2]}`" in readme or f"`{names[-1]}`" in readme
+        assert (
+            f"`.{names[-1].rpartition('.')[2]}`" in readme or f"`{names[-1]}`" in readme
+        )
         for why in (None, *get_args(WhyCode)):
-            assert len({came_to(fate, why, detail).badge for detail in ("", "Customer opted out", "Expired")}) == 1
+            assert (
+                len(
+                    {
+                        came_to(fate, why, detail).badge
+                        for detail in ("", "Customer opted out", "Expired")
+                    }
+                )
+                == 1
+            )
     assert len({*names}) == len(get_args(Fate))
     assert "sms.text.retry-scheduled" in names

@@ -21,7 +21,11 @@ NOON = datetime(2027, 1, 12, 18, tzinfo=UTC)
 
 
 def check(
-    timezone: str | None = None, *, at: datetime = TUESDAY_2030, phone: str | None = MIAMI, **values: Any
+    timezone: str | None = None,
+    *,
+    at: datetime = TUESDAY_2030,
+    phone: str | None = MIAMI,
+    **values: Any,
 ) -> QuietHoursCheck:
     """May a text go there now?"""
     return check_quiet_hours(timezone, at=at, phone=phone, **values)
@@ -38,12 +42,24 @@ RULES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"rules": "federal"}, "08:00–21:00", []),
     ({"message_class": "transactional"}, "08:00–21:00", []),
     # A Floridian number in Kentucky: the stricter of both.
-    ({"timezone": "America/Kentucky/Louisville"}, "10:00–20:00", ["us-fl-501.616", "us-ky-367.46955"]),
+    (
+        {"timezone": "America/Kentucky/Louisville"},
+        "10:00–20:00",
+        ["us-fl-501.616", "us-ky-367.46955"],
+    ),
     # A business's own hours only narrow.
-    ({"own_window": parse_week("09:00-23:00")}, "09:00–20:00", ["us-fl-501.616", "own"]),
+    (
+        {"own_window": parse_week("09:00-23:00")},
+        "09:00–20:00",
+        ["us-fl-501.616", "own"],
+    ),
     ({"phone": "+81312345678"}, "09:00–20:00", ["abroad"]),
     # Any state's.
-    ({"phone": NOBODY_KNOWS}, "Mon–Fri 10:00–18:00, Sat 10:00–17:00, Sun closed", ["every US state's rules"]),
+    (
+        {"phone": NOBODY_KNOWS},
+        "Mon–Fri 10:00–18:00, Sat 10:00–17:00, Sun closed",
+        ["every US state's rules"],
+    ),
     ({"phone": NOBODY_KNOWS, "rules": "federal"}, "08:00–21:00", []),
     ({"phone": NOBODY_KNOWS, "message_class": "transactional"}, "08:00–21:00", []),
 ]
@@ -60,34 +76,57 @@ def test_the_strictest_of_all_rules_that_apply_holds_and_is_told() -> None:
     assert "501.616(6)" in check().window.rules[1].source
 
 
-def test_the_states_with_a_rule_of_their_own_are_those_of_the_oracle_and_four_have_a_daily_cap() -> None:
+def test_the_states_with_a_rule_of_their_own_are_those_of_the_oracle_and_four_have_a_daily_cap() -> (
+    None
+):
     """Whose hours are typed in once more from the sources. None is missing from the table, and none is too many."""
     assert set(STATE_RULES) == set(STATES) - {"federal"}
-    capped = {state: rule.daily_cap for state, rule in STATE_RULES.items() if rule.daily_cap}
+    capped = {
+        state: rule.daily_cap for state, rule in STATE_RULES.items() if rule.daily_cap
+    }
     assert capped == dict.fromkeys(("FL", "MD", "OK", "OR"), 3)
     unknown = check(phone=NOBODY_KNOWS).window.cap
     assert unknown is not None
     assert unknown.daily_cap == 3
 
 
-def test_each_state_and_territory_can_be_stopped_until_somebody_lifts_the_stop() -> None:
+def test_each_state_and_territory_can_be_stopped_until_somebody_lifts_the_stop() -> (
+    None
+):
     """For a declared emergency; a transactional text still goes. A number of nobody knows where may be from there."""
     for state in sorted(US_STATES):
-        phones = [f"+1{npa}5550123" for npa, (_, states, _) in area_codes().items() if state in states.split("/")]
-        phones += [f"+1{npa}5550123" for npa in ({"AS": 684, "GU": 671, "MP": 670, "VI": 340}.get(state),) if npa]
+        phones = [
+            f"+1{npa}5550123"
+            for npa, (_, states, _) in area_codes().items()
+            if state in states.split("/")
+        ]
+        phones += [
+            f"+1{npa}5550123"
+            for npa in ({"AS": 684, "GU": 671, "MP": 670, "VI": 340}.get(state),)
+            if npa
+        ]
         assert phones
         for phone in (*phones, NOBODY_KNOWS):
             answer = check(at=NOON, phone=phone, stopped_states=frozenset({state}))
             assert (answer.can_send, answer.next_send_at) == (False, None)
             assert f"Texts to {state} are stopped" in (answer.held or "")
             assert "lift the stop" in (answer.held or "")
-    assert check(at=NOON, stopped_states=frozenset({"FL"}), message_class="transactional").can_send
+    assert check(
+        at=NOON, stopped_states=frozenset({"FL"}), message_class="transactional"
+    ).can_send
 
 
 def test_a_word_that_nobody_knows_is_an_error_and_not_the_laxer_reading() -> None:
     """Whatever is known of the recipient: a misspelt `us_states` would let texts go at night."""
-    wrong: list[dict[str, Any]] = [{"rules": "typo"}, {"rules": None}, {"message_class": "Marketing"}]
-    wrong += [{"stopped_states": frozenset({"FL", word})} for word in ("XX", "la", "Louisiana", "QC", "")]
+    wrong: list[dict[str, Any]] = [
+        {"rules": "typo"},
+        {"rules": None},
+        {"message_class": "Marketing"},
+    ]
+    wrong += [
+        {"stopped_states": frozenset({"FL", word})}
+        for word in ("XX", "la", "Louisiana", "QC", "")
+    ]
     for words in wrong:
         for phone in (None, MIAMI, NOBODY_KNOWS, "+18005550123"):
             with pytest.raises(ValueError, match=f"{next(iter(words))} .*use"):
@@ -99,25 +138,42 @@ def test_a_word_that_nobody_knows_is_an_error_and_not_the_laxer_reading() -> Non
 
 def test_each_calendar_that_binds_was_reviewed_and_agrees_with_the_oracle() -> None:
     """Whatever the library says of a day. A new calendar comes with a review: see `quiet_hours/README.md`."""
-    calendars = {calendar for rule in [*STATE_RULES.values(), *COUNTRY_RULES.values()] for calendar in rule.calendars}
+    calendars = {
+        calendar
+        for rule in [*STATE_RULES.values(), *COUNTRY_RULES.values()]
+        for calendar in rule.calendars
+    }
     assert calendars == {"FR", "US-AL", "US-LA", "US-PA", "US-RI", "US-UT"}
     for calendar in calendars - {"FR"}:
         for year in range(2000, 2038):
-            expected = {day for day in closed_dates(calendar.removeprefix("US-")) if day.year == year}
+            expected = {
+                day
+                for day in closed_dates(calendar.removeprefix("US-"))
+                if day.year == year
+            }
             assert holidays_in(calendar, year) == expected, (calendar, year)
-    assert date(2027, 11, 2) not in holidays_in("US-RI", 2027), "state officers are elected in even years"
+    assert date(2027, 11, 2) not in holidays_in("US-RI", 2027), (
+        "state officers are elected in even years"
+    )
 
 
 @pytest.mark.long
-def test_every_states_hours_and_holidays_hold_in_every_us_zone_for_an_unknown_area_code() -> None:
+def test_every_states_hours_and_holidays_hold_in_every_us_zone_for_an_unknown_area_code() -> (
+    None
+):
     """For a year, minute by minute, against the clocks on the wall and the hours typed in from the sources."""
     start, days = datetime(2026, 11, 1, tzinfo=UTC), 380
-    minutes = open_in_all(person(None, NOBODY_KNOWS, None).zones, STATES, start, days * DAY)
+    minutes = open_in_all(
+        person(None, NOBODY_KNOWS, None).zones, STATES, start, days * DAY
+    )
     for minute in range(0, 366 * DAY, 97):
         is_open = minutes[minute] == 1
         change = start + minutes.find(b"\0" if is_open else b"\1", minute) * MINUTE
         answer = check(at=start + minute * MINUTE, phone=NOBODY_KNOWS)
-        assert (answer.can_send, answer.closes_at if is_open else answer.next_send_at) == (is_open, change)
+        assert (
+            answer.can_send,
+            answer.closes_at if is_open else answer.next_send_at,
+        ) == (is_open, change)
 
 
 @pytest.mark.long
@@ -135,7 +191,9 @@ def test_there_is_always_an_opening_within_the_horizon() -> None:
 # A turn at the opening, a business's own hours, and what people are told
 
 
-def test_a_businesss_hours_are_read_as_a_person_writes_them_or_refused_with_what_to_write() -> None:
+def test_a_businesss_hours_are_read_as_a_person_writes_them_or_refused_with_what_to_write() -> (
+    None
+):
     """Days that are not named are closed; spans that touch are one. A guess would be a license."""
     for text, hours in {
         "09:00-18:00": "09:00–18:00",
@@ -145,7 +203,15 @@ def test_a_businesss_hours_are_read_as_a_person_writes_them_or_refused_with_what
         "00:00-24:00": "00:00–24:00",
     }.items():
         assert hours_text(parse_week(text)) == hours
-    wrong = ("", "9-18", "Mo-Fr 09:00-18:00", "09:00-18:00,", "20:00-08:00", "Sat-Mon 09:00-18:00", "09:00-25:00")
+    wrong = (
+        "",
+        "9-18",
+        "Mo-Fr 09:00-18:00",
+        "09:00-18:00,",
+        "20:00-08:00",
+        "Sat-Mon 09:00-18:00",
+        "09:00-25:00",
+    )
     for text in wrong:
         with pytest.raises(ValueError, match="write hours such as Mon-Fri 09:00-18:00"):
             parse_week(text)

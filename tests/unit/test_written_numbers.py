@@ -60,7 +60,12 @@ NO_NUMBERS = [
 def test_a_number_among_words_is_noticed_and_what_only_has_digits_is_none() -> None:
     """Wherever it stands. Dates, times, ids, codes, prices and short order numbers are none."""
     for number in NUMBERS:
-        for words in (number, f"She rang from {number}, twice", f"On 2026-11-24 {number}.", f"Twice:\n{number}\n"):
+        for words in (
+            number,
+            f"She rang from {number}, twice",
+            f"On 2026-11-24 {number}.",
+            f"Twice:\n{number}\n",
+        ):
             assert holds_number(words), words
     for harmless in NO_NUMBERS:
         for words in (harmless, f"He says {harmless}, twice"):

@@ -60,6 +60,8 @@ def test_old_tables_are_told_with_what_to_do() -> None:
     """Half a year after they were reviewed: a warning. The pinned zone data is the one whose day is written down."""
     assert TZDATA[0] == tzdata.IANA_VERSION
     made = date.fromisoformat(DATA_VERSION)
-    (_, young), (_, old) = (fact_findings(made + MAX_TABLES_AGE + timedelta(days=days)) for days in (0, 1))
+    (_, young), (_, old) = (
+        fact_findings(made + MAX_TABLES_AGE + timedelta(days=days)) for days in (0, 1)
+    )
     assert (young.ok, young.advice, old.ok) == (True, None, True)
     assert "upgrade smsretry" in (old.advice or "")

@@ -19,7 +19,9 @@ from smsretry.retry.models import Finding
 Checksums = Mapping[str, str]
 """By object, such as `index events_retry on smsretry.events`."""
 _FOREIGN: Final = re.compile(r"foreign function (public\.(\w+)\(.*)")
-_PART: Final = re.compile(r"(?P<kind>constraint|index|trigger|policy) (?P<name>.+) on (?P<table>[\w.]+)")
+_PART: Final = re.compile(
+    r"(?P<kind>constraint|index|trigger|policy) (?P<name>.+) on (?P<table>[\w.]+)"
+)
 _TOLD: Final = 12
 """More lines are summed up: the database is another version's."""
 _PRINTED: Final = """
@@ -32,7 +34,11 @@ set local intervalstyle = 'postgres'; set local quote_all_identifiers = off
 @cache
 def recorded() -> Checksums:
     """All that smsretry defines, as this version has it."""
-    text = files("smsretry").joinpath("adapters", "migrations", "checksums.tsv").read_text(encoding="utf-8")
+    text = (
+        files("smsretry")
+        .joinpath("adapters", "migrations", "checksums.tsv")
+        .read_text(encoding="utf-8")
+    )
     return dict(line.split("\t") for line in text.splitlines())
 
 
@@ -40,7 +46,9 @@ def read_checksums(connection: Connection) -> Checksums:
     """What the database has now, also if nothing of smsretry's is there."""
     with connection.transaction(force_rollback=True):
         connection.execute(_PRINTED)
-        [(found,)] = connection.execute(query_of("public.examine_sms_retries")).fetchall()
+        [(found,)] = connection.execute(
+            query_of("public.examine_sms_retries")
+        ).fetchall()
     return found or {}
 
 
@@ -51,14 +59,25 @@ def differing(found: Checksums) -> list[str]:
 
 def findings(found: Checksums) -> Iterator[Finding]:
     """The first of those, each with what restores it; or that all are as they should be."""
-    wrong, subject = differing(found), f"functions, tables and the like ({len(recorded())})"
+    wrong, subject = (
+        differing(found),
+        f"functions, tables and the like ({len(recorded())})",
+    )
     for one in wrong[:_TOLD]:
         what = "differs from this version" if one in found else "is missing"
         column = "; if that changes nothing, change it back to what supabase/schemas/tables says"
         hand = column if one in found and one.startswith(("table", "column")) else ""
-        yield Finding(subject=one, ok=False, advice=f"{what}: run `smsretry migrate`, then with --again{hand}")
+        yield Finding(
+            subject=one,
+            ok=False,
+            advice=f"{what}: run `smsretry migrate`, then with --again{hand}",
+        )
     if len(wrong) > _TOLD:
-        yield Finding(subject=subject, ok=False, advice=f"{len(wrong) - _TOLD} more differ or are missing, too")
+        yield Finding(
+            subject=subject,
+            ok=False,
+            advice=f"{len(wrong) - _TOLD} more differ or are missing, too",
+        )
     for where, what in clashes(found, adopts=False):
         yield Finding(subject=where, ok=False, advice=what)
     if not wrong:
@@ -93,12 +112,26 @@ def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
         elif is_another and part:
             kind, name, table = part["kind"], part["name"], part["table"]
             constraint = kind == "constraint"
-            altered = f"index public.{name}" if kind == "index" else f"{kind} {name} on {table}"
+            altered = (
+                f"index public.{name}"
+                if kind == "index"
+                else f"{kind} {name} on {table}"
+            )
             yield _clash(
-                one, f"table {table}" if constraint else altered, name, part=f"constraint {name} " * constraint
+                one,
+                f"table {table}" if constraint else altered,
+                name,
+                part=f"constraint {name} " * constraint,
             )
 
 
 def _clash(where: str, altered: str, name: str, *, part: str = "") -> tuple[str, str]:
-    new = sql.Identifier(f"{name.strip(chr(34))} (own)").as_string() if name.startswith('"') else f"app_{name}"
-    return where, f"has a name of smsretry's, and is another: alter {altered} rename {part}to {new}"
+    new = (
+        sql.Identifier(f"{name.strip(chr(34))} (own)").as_string()
+        if name.startswith('"')
+        else f"app_{name}"
+    )
+    return (
+        where,
+        f"has a name of smsretry's, and is another: alter {altered} rename {part}to {new}",
+    )

@@ -33,21 +33,27 @@ anew, and take the opt-outs along:
 Nothing was changed."""
 
 
-def refuse_earlier_state(connection: Connection, applied: Mapping[str, str], shipped: Mapping[str, str]) -> None:
+def refuse_earlier_state(
+    connection: Connection, applied: Mapping[str, str], shipped: Mapping[str, str]
+) -> None:
     """Compare the history's texts with those that are shipped.
 
     Raises:
         MigrationError: the database is of an earlier state. It says how to take the opt-outs along.
     """
     found = connection.execute(
-        "select name from unnest(%s::text[]) name where to_regclass('smsretry.' || name) is not null", [list(_KEPT)]
+        "select name from unnest(%s::text[]) name where to_regclass('smsretry.' || name) is not null",
+        [list(_KEPT)],
     ).fetchall()
     is_earlier = ("suppressions",) in found or any(
-        version in _FIRST or (text and _words(shipped.get(version, text)) != _words(text))
+        version in _FIRST
+        or (text and _words(shipped.get(version, text)) != _words(text))
         for version, text in applied.items()
     )
     if is_earlier:
-        kept = "\n                  union all ".join(_KEPT[name] for (name,) in found or [("standing_opt_outs",)])
+        kept = "\n                  union all ".join(
+            _KEPT[name] for (name,) in found or [("standing_opt_outs",)]
+        )
         raise MigrationError(_TOLD.format(query=_OPT_OUTS.format(kept=kept)))
 
 

@@ -26,7 +26,11 @@ LABEL: Final = "label"
 
 
 def _columns(**names: str) -> dict[str, str]:
-    return {name: type_.replace("_", " ") for type_, some in names.items() for name in some.split()}
+    return {
+        name: type_.replace("_", " ")
+        for type_, some in names.items()
+        for name in some.split()
+    }
 
 
 COLUMNS: Final[Mapping[str, dict[str, str]]] = {
@@ -45,7 +49,9 @@ COLUMNS: Final[Mapping[str, dict[str, str]]] = {
         jsonb="provider_message_id",
         timestamp_with_time_zone="created_at updated_at",
     ),
-    "scheduled_sends": _columns(uuid="id business_id", timestamp_with_time_zone="scheduled_for", text="status"),
+    "scheduled_sends": _columns(
+        uuid="id business_id", timestamp_with_time_zone="scheduled_for", text="status"
+    ),
     "sms_retry_queue": _columns(
         uuid="id business_id send_log_id customer_id",
         text="status last_error reason",
@@ -65,18 +71,33 @@ _FILLED: Final = {
 and what ends such a null.
 """
 VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("customers", "phone_status"): tuple(sorted({row["phone_status"] for row in data.table("twilio_errors")} - {""})),
+    ("customers", "phone_status"): tuple(
+        sorted({row["phone_status"] for row in data.table("twilio_errors")} - {""})
+    ),
     ("customers", "sms_consent_status"): ("opted_in", "opted_out"),
-    ("customers", "sms_consent_source"): ("inbound_start", "inbound_stop", "inbound_words", "twilio_21610"),
+    ("customers", "sms_consent_source"): (
+        "inbound_start",
+        "inbound_stop",
+        "inbound_words",
+        "twilio_21610",
+    ),
     ("send_logs", "channel"): ("sms",),
     ("send_logs", "status"): ("sent", "failed"),
     ("scheduled_sends", "message_class"): ("marketing", "transactional"),
     ("scheduled_sends", "status"): ("scheduled", "queued", "cancelled", "failed"),
-    ("sms_retry_queue", "status"): ("pending", "processing", "completed", "failed", "cancelled"),
+    ("sms_retry_queue", "status"): (
+        "pending",
+        "processing",
+        "completed",
+        "failed",
+        "cancelled",
+    ),
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
 }
 """The values that smsretry writes into a column. A CHECK must allow them."""
-_TEXTS: Final = re.compile(r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)')
+_TEXTS: Final = re.compile(
+    r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)'
+)
 _HAS: Final = """
 select c.relname::text as table, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
        a.attnotnull as filled,
@@ -113,7 +134,12 @@ where p.polrelid = to_regclass('public.sms_retry_queue') and p.polpermissive and
       where pg_catalog.pg_has_role(t.oid, r.id, 'usage')))
 order by 1
 """
-_MAY: Final = {"a": "add rows of any kind", "w": "change rows", "d": "delete rows", "*": "add, change and delete rows"}
+_MAY: Final = {
+    "a": "add rows of any kind",
+    "w": "change rows",
+    "d": "delete rows",
+    "*": "add, change and delete rows",
+}
 _HOURS: Final = int(LIFE.total_seconds() // 3600)
 _ROWS: Final = {
     "sms_retry_queue": (
@@ -149,12 +175,18 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
             f"This is no database of a Supabase project: it has no {', no '.join(lacks)}. Check the host and the name "
             "in --db-url; Supabase's own is called postgres. Nothing was changed."
         )
-    adopts = connection.execute("select to_regnamespace('smsretry') is null").fetchone() == (True,)
+    adopts = connection.execute(
+        "select to_regnamespace('smsretry') is null"
+    ).fetchone() == (True,)
     with connection.transaction(force_rollback=True):
-        connection.execute("set local search_path = ''")  # so that names come with their schema
+        connection.execute(
+            "set local search_path = ''"
+        )  # so that names come with their schema
         found = list(_columns_that_differ(connection))
         found = found or list(_values_that_are_refused(connection))
-    found += [Misfit(*clash) for clash in clashes(read_checksums(connection), adopts=adopts)]
+    found += [
+        Misfit(*clash) for clash in clashes(read_checksums(connection), adopts=adopts)
+    ]
     if adopts:
         found += _policies(connection)
     if adopts and not found:
@@ -172,15 +204,23 @@ def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         has: list[Any] = cursor.execute(_HAS, [list(COLUMNS)]).fetchall()
     for table in sorted({column.table for column in has}):
-        for name in sorted(COLUMNS[table].keys() - {column.name for column in has if column.table == table}):
+        for name in sorted(
+            COLUMNS[table].keys()
+            - {column.name for column in has if column.table == table}
+        ):
             yield Misfit(
-                f"{table}.{name}", f"is missing: alter table public.{table} add column {name} {_plain(table, name)}"
+                f"{table}.{name}",
+                f"is missing: alter table public.{table} add column {name} {_plain(table, name)}",
             )
     for column in has:
         where = f"{column.table}.{column.name}"
         if not _fits(column):
             yield Misfit(where, _retyped(column))
-        if column.table == "sms_retry_queue" and column.name in _FILLED and not column.filled:
+        if (
+            column.table == "sms_retry_queue"
+            and column.name in _FILLED
+            and not column.filled
+        ):
             fill = f"{_FILLED[column.name]} where {column.name} is null"
             filled = f"alter table public.{column.table} alter column {column.name} set not null"
             yield Misfit(where, f"must not be null: {fill}; {filled}")
@@ -194,9 +234,15 @@ def _plain(table: str, column: str) -> str:
 def _fits(column: Any) -> bool:
     wanted = COLUMNS[column.table].get(column.name, column.type)
     if wanted in (READ, LABEL):
-        return (wanted == LABEL and "sms" in column.labels) or bool(_TEXTS.fullmatch(column.type))
+        return (wanted == LABEL and "sms" in column.labels) or bool(
+            _TEXTS.fullmatch(column.type)
+        )
     # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
-    varying = wanted == "text" and column.type == "character varying" and column.table != "sms_retry_queue"
+    varying = (
+        wanted == "text"
+        and column.type == "character varying"
+        and column.table != "sms_retry_queue"
+    )
     return bool(column.type == wanted or varying)
 
 
@@ -215,10 +261,17 @@ def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         checks: list[Any] = cursor.execute(_CHECKS).fetchall()
     for check in (check for check in checks if (check.table, check.column) in VALUES):
-        query = sql.SQL(_ALLOWED).format(sql.SQL(check.type), sql.Identifier(check.column), sql.SQL(check.rule))
+        query = sql.SQL(_ALLOWED).format(
+            sql.SQL(check.type), sql.Identifier(check.column), sql.SQL(check.rule)
+        )
         try:
             with connection.transaction():
-                refused = [value for (value,) in connection.execute(query, [list(VALUES[check.table, check.column])])]
+                refused = [
+                    value
+                    for (value,) in connection.execute(
+                        query, [list(VALUES[check.table, check.column])]
+                    )
+                ]
         except psycopg.Error:  # a function of the application's raises; the rehearsal tries it with a whole row
             continue
         if refused:
@@ -226,25 +279,45 @@ def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
             rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({values}))"
             if check.column == "sms_consent_source":
                 refused, rule = [*refused, "whatever people give as a source"], ""
-            change = f"alter table public.{check.table} drop constraint {check.name}{rule}"
-            yield Misfit(f"{check.table}.{check.column}", f"may not be {' or '.join(refused)}: {change}")
+            change = (
+                f"alter table public.{check.table} drop constraint {check.name}{rule}"
+            )
+            yield Misfit(
+                f"{check.table}.{check.column}",
+                f"may not be {' or '.join(refused)}: {change}",
+            )
 
 
 def _policies(connection: Connection) -> Iterator[Misfit]:
     """A tenant reads its own rows and adds pending ones. What else a policy lets it do is not kept in order by us."""
     for name, command in connection.execute(_WIDE_POLICIES):
         policy = sql.Identifier(name).as_string()
-        reads = " (it lets them read, too: to keep that, make it again `for select`)" if command == "*" else ""
+        reads = (
+            " (it lets them read, too: to keep that, make it again `for select`)"
+            if command == "*"
+            else ""
+        )
         drop = f"drop policy {policy} on public.sms_retry_queue"
-        yield Misfit(f"policy {policy} of sms_retry_queue", f"lets tenants {_MAY[command]}{reads}: {drop}")
+        yield Misfit(
+            f"policy {policy} of sms_retry_queue",
+            f"lets tenants {_MAY[command]}{reads}: {drop}",
+        )
 
 
 def _rows(connection: Connection) -> Iterator[Misfit]:
     for table, (are, which) in _ROWS.items():
-        if connection.execute("select to_regclass(%s)", [f"public.{table}"]).fetchone() == (None,):
+        if connection.execute(
+            "select to_regclass(%s)", [f"public.{table}"]
+        ).fetchone() == (None,):
             continue
         names = sql.SQL(table), sql.SQL(which)
-        [(rows,)] = connection.execute(sql.SQL("select count(*) from public.{} where {}").format(*names)).fetchall()
+        [(rows,)] = connection.execute(
+            sql.SQL("select count(*) from public.{} where {}").format(*names)
+        ).fetchall()
         if rows:
-            cancel = sql.SQL("update public.{} set status = 'cancelled' where {}").format(*names).as_string()
+            cancel = (
+                sql.SQL("update public.{} set status = 'cancelled' where {}")
+                .format(*names)
+                .as_string()
+            )
             yield Misfit(f"rows of {table} ({rows})", f"{are}: {cancel}")

@@ -7,7 +7,14 @@ from psycopg import sql
 
 from smsretry.adapters.migrations.connecting import Connection
 
-TABLES: Final = ("scheduled_sends", "sms_retry_queue", "sms_send_attempts", "customers", "businesses", "send_logs")
+TABLES: Final = (
+    "scheduled_sends",
+    "sms_retry_queue",
+    "sms_send_attempts",
+    "customers",
+    "businesses",
+    "send_logs",
+)
 """In the order in which a claim and a begin lock them."""
 _SECONDS: Final = 3
 
@@ -57,7 +64,9 @@ def lock_tables(connection: Connection) -> None:
     ).fetchall()
     names = sql.SQL(", ").join(sql.Identifier("public", name) for (name,) in there)
     try:
-        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(names))
+        connection.execute(
+            sql.SQL("lock table {} in access exclusive mode").format(names)
+        )
     except psycopg.errors.QueryCanceled as error:
         raise psycopg.errors.LockNotAvailable from error
     connection.execute("select set_config('statement_timeout', %s, true)", [before])
@@ -67,5 +76,7 @@ def blockers(connection: Connection) -> str:
     """Sentences that say who holds these tables now, each followed by a space. Empty if nobody does."""
     return "".join(
         f"Session {pid} ({application}, {state}, open for {seconds} s) holds {tables}. "
-        for pid, tables, state, application, seconds in connection.execute(_BLOCKERS, [list(TABLES)])
+        for pid, tables, state, application, seconds in connection.execute(
+            _BLOCKERS, [list(TABLES)]
+        )
     )

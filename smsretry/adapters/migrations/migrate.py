@@ -98,7 +98,11 @@ def migrate(
     anew = whole(schema_files()) if again else ""
     with connect(db_url) as connection:
         connection.add_notice_handler(
-            lambda notice: warn(notice.message_primary or "") if notice.severity_nonlocalized == "WARNING" else None
+            lambda notice: (
+                warn(notice.message_primary or "")
+                if notice.severity_nonlocalized == "WARNING"
+                else None
+            )
         )
         for pause in (*pauses, 0):
             try:
@@ -134,12 +138,20 @@ def _apply(
 
     try:
         with connection.transaction():
-            connection.execute(_LOCK)  # of two migrations at once, the second waits here and then finds the work done
+            connection.execute(
+                _LOCK
+            )  # of two migrations at once, the second waits here and then finds the work done
             wait_a_few_seconds(connection)
             applied = _applied(connection)
             where = at("Checking what exists")
-            refuse_earlier_state(connection, applied, {migration.version: migration.text for migration in shipped})
-            missing = [migration for migration in shipped if migration.version not in applied]
+            refuse_earlier_state(
+                connection,
+                applied,
+                {migration.version: migration.text for migration in shipped},
+            )
+            missing = [
+                migration for migration in shipped if migration.version not in applied
+            ]
             if not (missing or anew):
                 return [], []
             refuse_what_does_not_fit(connection)
@@ -148,7 +160,9 @@ def _apply(
             for migration in missing:
                 where = at(f"Migration {migration.file}")
                 _run(connection, migration.text)
-                connection.execute(_RECORD, [migration.version, migration.name, [migration.text]])
+                connection.execute(
+                    _RECORD, [migration.version, migration.name, [migration.text]]
+                )
             if anew:
                 where = at("Applying the schema again")
                 _run(connection, "".join(dropping(read_checksums(connection))) + anew)
@@ -168,14 +182,21 @@ def _apply(
 
 def _applied(connection: Connection) -> Mapping[str, str]:
     """The versions in the history, each with its text as it was recorded. Empty if there is no history yet."""
-    if connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone() == (None,):
+    if connection.execute(
+        "select to_regclass('supabase_migrations.schema_migrations')"
+    ).fetchone() == (None,):
         return {}
-    return {version: "".join(statements or ()) for version, statements in connection.execute(_RECORDED)}
+    return {
+        version: "".join(statements or ())
+        for version, statements in connection.execute(_RECORDED)
+    }
 
 
 def _run(connection: Connection, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
-    connection.execute("set constraints all immediate")  # a deferred check would stand in the next file's way
+    connection.execute(
+        "set constraints all immediate"
+    )  # a deferred check would stand in the next file's way
 
 
 def _prove_rules(connection: Connection) -> list[str]:
@@ -188,21 +209,31 @@ def _prove_rules(connection: Connection) -> list[str]:
         try:
             with connection.transaction():
                 connection.execute(
-                    sql.SQL("alter table {} validate constraint {}").format(sql.SQL(table), sql.Identifier(name))
+                    sql.SQL("alter table {} validate constraint {}").format(
+                        sql.SQL(table), sql.Identifier(name)
+                    )
                 )
         except psycopg.errors.CheckViolation:
             broken = rule.removeprefix("CHECK ").removesuffix(" NOT VALID")
-            query = sql.SQL("select id from {} where not {}").format(sql.SQL(table), sql.SQL(broken)).as_string()
+            query = (
+                sql.SQL("select id from {} where not {}")
+                .format(sql.SQL(table), sql.SQL(broken))
+                .as_string()
+            )
             warnings.append(f"{table} holds rows that break {name}: {query}")
     return warnings
 
 
 def _rehearse(connection: Connection) -> list[str]:
     """Rehearse a text on what was migrated. Warnings are returned: they are no reason to refuse the migration."""
-    if connection.execute("select to_regproc('public.try_sms_retry_queue')").fetchone() == (None,):
+    if connection.execute(
+        "select to_regproc('public.try_sms_retry_queue')"
+    ).fetchone() == (None,):
         return []
     warnings = []
-    for subject, ok, advice in connection.execute("select subject, ok, advice from public.try_sms_retry_queue()"):
+    for subject, ok, advice in connection.execute(
+        "select subject, ok, advice from public.try_sms_retry_queue()"
+    ):
         if not ok:
             raise MigrationError(
                 f"With this migration no text could be sent: a rehearsal {advice}. Look for a constraint, a trigger or "

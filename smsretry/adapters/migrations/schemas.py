@@ -17,10 +17,15 @@ FOLDERS: Final = (
 )  # fmt: skip
 """The order in which they are applied; within a folder, by name. A file comes after the files that it names."""
 _CREATES: Final = re.compile(
-    r"^ *create (?:or replace )?(table|view|function|domain) (?:if not exists )?([\w.]+)", re.M
+    r"^ *create (?:or replace )?(table|view|function|domain) (?:if not exists )?([\w.]+)",
+    re.M,
 )
-_TABLE: Final = re.compile(r"^create table if not exists (\S+) \(\n(.*?)^\)", re.M | re.S)
-_REFERENCE: Final = re.compile(r"references \S+ \(\w+\)(?: on delete (?:cascade|set null))?")
+_TABLE: Final = re.compile(
+    r"^create table if not exists (\S+) \(\n(.*?)^\)", re.M | re.S
+)
+_REFERENCE: Final = re.compile(
+    r"references \S+ \(\w+\)(?: on delete (?:cascade|set null))?"
+)
 _HEADER: Final = """\
 -- Written from the files of supabase/schemas: change those, and run `python -m tests.record_schema`.
 
@@ -70,9 +75,16 @@ class SchemaFile:
     @property
     def section(self) -> str:
         """What a migration holds of it: what its tables lack where they exist, and the file below its title."""
-        added = "".join(_lacking(name, list(_items(body))) for name, body in _TABLE.findall(self.text))
+        added = "".join(
+            _lacking(name, list(_items(body)))
+            for name, body in _TABLE.findall(self.text)
+        )
         title = "-- ======== {} ========\n{}"
-        lacks = title.format(f"what an existing {self.creates} lacks", added + "\n") if added else ""
+        lacks = (
+            title.format(f"what an existing {self.creates} lacks", added + "\n")
+            if added
+            else ""
+        )
         return lacks + title.format(f"schemas/{self.path}", self.text)
 
 
@@ -80,7 +92,9 @@ def schema_files() -> list[SchemaFile]:
     """All of them, in the order in which they are applied."""
     root = files("smsretry").joinpath("supabase", "schemas")
     return [
-        SchemaFile(f"{folder}/{file.name}", file.read_text(encoding="utf-8").rstrip() + "\n")
+        SchemaFile(
+            f"{folder}/{file.name}", file.read_text(encoding="utf-8").rstrip() + "\n"
+        )
         for folder in FOLDERS
         for file in sorted(root.joinpath(folder).iterdir(), key=lambda file: file.name)
     ]
@@ -116,11 +130,18 @@ def _lacking(table: str, items: list[str]) -> str:
         if table in ("public.sms_retry_queue", "public.scheduled_sends"):
             continue  # an application's own may have other keys in their place
         if "primary key" in item:
-            rules[f"{bare}_pkey"] = item if name == "primary" else f"primary key ({name})"
+            rules[f"{bare}_pkey"] = (
+                item if name == "primary" else f"primary key ({name})"
+            )
         if reference := _REFERENCE.search(said):
             rules[f"{bare}_{name}_fkey"] = f"foreign key ({name}) {reference[0]}"
-    added = ",\n".join(f"    add column if not exists {name} {said}" for name, said in columns.items())
-    ruled = "".join(f"select pg_temp.add_rule('{table}', '{name}', $r${rule}$r$);\n" for name, rule in rules.items())
+    added = ",\n".join(
+        f"    add column if not exists {name} {said}" for name, said in columns.items()
+    )
+    ruled = "".join(
+        f"select pg_temp.add_rule('{table}', '{name}', $r${rule}$r$);\n"
+        for name, rule in rules.items()
+    )
     return f"alter table if exists {table}\n{added};\n{ruled}"
 
 

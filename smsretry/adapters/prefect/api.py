@@ -20,7 +20,9 @@ _MOST_SECONDS: Final = 25.0
 class PrefectSettings(BaseSettings):
     """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
+    )
 
     prefect_api_url: HttpUrl | None = None
     """The API's address, `http://<host>:4200/api`."""
@@ -50,11 +52,17 @@ class PrefectApi:
     def __init__(self, settings: PrefectSettings) -> None:
         self.url = str(settings.prefect_api_url or "").rstrip("/")
         credentials = settings.prefect_api_auth_string
-        user, _, password = credentials.get_secret_value().partition(":") if credentials else ("", "", "")
+        user, _, password = (
+            credentials.get_secret_value().partition(":")
+            if credentials
+            else ("", "", "")
+        )
         self._auth = httpx.BasicAuth(user, password) if credentials else None
         key = settings.prefect_api_key
         self._key = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-        self._http = httpx.Client(verify=trusted(), timeout=10, headers=settings.prefect_client_custom_headers)
+        self._http = httpx.Client(
+            verify=trusted(), timeout=10, headers=settings.prefect_client_custom_headers
+        )
         self._asking = 0.0
         self.told_at: datetime | None = None
         """The server's time in its last answer that told one."""
@@ -97,10 +105,18 @@ class PrefectApi:
     def _answer(self, path: str, body: dict[str, Any] | None) -> httpx.Response:
         method = "GET" if body is None else "POST"
         if self._asking > _MOST_SECONDS:
-            raise PrefectError(f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked")
+            raise PrefectError(
+                f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked"
+            )
         asked = monotonic()
         try:
-            answer = self._http.request(method, f"{self.url}/{path}", json=body, auth=self._auth, headers=self._key)
+            answer = self._http.request(
+                method,
+                f"{self.url}/{path}",
+                json=body,
+                auth=self._auth,
+                headers=self._key,
+            )
         except httpx.HTTPError as error:
             raise PrefectError(
                 f"{self.host} does not answer ({why(error)}): check PREFECT_API_URL, and that the Prefect "

@@ -61,9 +61,18 @@ def definition_file() -> Path:
     `pip install` puts it below the environment's prefix, and with `--user` below the user's. With `--target` it is in
     that folder, which may be a project with a `prefect.yaml` of its own.
     """
-    prefixes = (sysconfig.get_path("data"), sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")))
-    target, *installed = (Path(prefix, "share", "smsretry") for prefix in (ROOT, *prefixes))
-    return next(file for folder in (target, ROOT, *installed) if (file := folder / "prefect.yaml").exists())
+    prefixes = (
+        sysconfig.get_path("data"),
+        sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),
+    )
+    target, *installed = (
+        Path(prefix, "share", "smsretry") for prefix in (ROOT, *prefixes)
+    )
+    return next(
+        file
+        for folder in (target, ROOT, *installed)
+        if (file := folder / "prefect.yaml").exists()
+    )
 
 
 def definition() -> str:
@@ -74,7 +83,9 @@ def definition() -> str:
 @cache
 def declared() -> tuple[Deployment, ...]:
     """The deployments of this version."""
-    return TypeAdapter(tuple[Deployment, ...]).validate_python(yaml.safe_load(definition())["deployments"])
+    return TypeAdapter(tuple[Deployment, ...]).validate_python(
+        yaml.safe_load(definition())["deployments"]
+    )
 
 
 class RegisteredSchedule(BaseModel):
@@ -107,7 +118,10 @@ class Registered(BaseModel):
 
 def differences(declared: Deployment, found: Registered) -> list[str]:
     """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared."""
-    registered = [Schedule.model_validate({**one.schedule, "slug": one.slug or ""}) for one in found.schedules]
+    registered = [
+        Schedule.model_validate({**one.schedule, "slug": one.slug or ""})
+        for one in found.schedules
+    ]
     pairs = {
         "entrypoint": (found.entrypoint, declared.entrypoint),
         "version": (found.version, declared.version),
@@ -116,7 +130,11 @@ def differences(declared: Deployment, found: Registered) -> list[str]:
         "validation of parameters": (_switch(found), _switch(declared)),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
-    unlike = [f"{what} is {there} there and {here} here" for what, (there, here) in pairs.items() if there != here]
+    unlike = [
+        f"{what} is {there} there and {here} here"
+        for what, (there, here) in pairs.items()
+        if there != here
+    ]
     return unlike + [
         f"schedule {one.slug} has parameters of its own: {', '.join(one.parameters)}"
         for one in found.schedules
@@ -133,4 +151,7 @@ def _switch(one: Deployment | Registered) -> str:
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:
-    return ", ".join(sorted(f"{one} {one.timezone or 'UTC'}" for one in schedules)) or "none"
+    return (
+        ", ".join(sorted(f"{one} {one.timezone or 'UTC'}" for one in schedules))
+        or "none"
+    )

@@ -42,7 +42,9 @@ _UNKNOWN: Final = "It is not known whether it was recorded, and nothing repeats 
 _LOOK: Final = "look with `smsretry explain`, `status` or `senders`"
 QUEUEING: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} give the same order again.")
 """For the application's orders, which carry an id: twice is the same as once."""
-ORDER: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} {_LOOK}, and give it again if it was not.")
+ORDER: Final = Ending(
+    f"{_NOTHING}.", f"{_UNKNOWN} {_LOOK}, and give it again if it was not."
+)
 """For a person's orders, some of which do more when they are given twice."""
 OPT_IN: Final = Ending(
     f"{_NOTHING}, unless they have said stop since.",
@@ -126,10 +128,17 @@ _OF_PROJECT: Final = {
 def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
     """This package's error for one of PostgREST's or the database's, with what to do about it."""
     code = error.code or ""
-    if code.startswith("SR"):  # raised by our own functions, whose messages hold ids only
-        return InputError(". ".join(part for part in (error.message, error.hint) if part))
+    if code.startswith(
+        "SR"
+    ):  # raised by our own functions, whose messages hold ids only
+        return InputError(
+            ". ".join(part for part in (error.message, error.hint) if part)
+        )
     if code == "55P03":  # lock_not_available
-        return QueueBusy(f"{function} waited too long for a lock that another transaction holds", undone=True)
+        return QueueBusy(
+            f"{function} waited too long for a lock that another transaction holds",
+            undone=True,
+        )
     if code in ("57014", "25P04"):  # query_canceled, transaction_timeout
         return QueueCancelled(
             f"Supabase could not answer {function} in its time ({code}): it is busy, another transaction locks what it "
@@ -146,34 +155,57 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
             )
         return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
     if code == _NO_GRANT:
-        told = next((told for words, told in _MAY_NOT.items() if words in (error.message or "")), _NO_RIGHT)
+        told = next(
+            (
+                told
+                for words, told in _MAY_NOT.items()
+                if words in (error.message or "")
+            ),
+            _NO_RIGHT,
+        )
         return QueueError(f"The database refused {function} with {code}: {told}")
     # Class 23: integrity_constraint_violation.
-    other = _FORBIDDEN if code.startswith("23") else f"The database refused {{function}} with {{code}}. {MIGRATE}"
+    other = (
+        _FORBIDDEN
+        if code.startswith("23")
+        else f"The database refused {{function}} with {{code}}. {MIGRATE}"
+    )
     # How a replica refuses PostgREST's transaction, before any function is called.
     known = "25006" if "read-write mode" in (error.message or "") else code
-    return QueueError(_WHAT_TO_DO.get(known, other).format(function=function, code=code, url=url))
-
-
-def unanswered(function: str, error: httpx.RequestError, *, url: str) -> QueueUnreachable:
-    """The error for a request to which no answer came, or none that can be unpacked."""
-    name = why(error)
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return QueueSlow(f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up.")
-    return QueueUnreachable(
-        f"Supabase did not answer {function} ({name}). Check SUPABASE_URL ({url}) and that the project is up.",
-        undone=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout),
+    return QueueError(
+        _WHAT_TO_DO.get(known, other).format(function=function, code=code, url=url)
     )
 
 
-def ended(trouble: QueueUnreachable, ending: Ending, *, undone: bool) -> QueueUnreachable:
+def unanswered(
+    function: str, error: httpx.RequestError, *, url: str
+) -> QueueUnreachable:
+    """The error for a request to which no answer came, or none that can be unpacked."""
+    name = why(error)
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return QueueSlow(
+            f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up."
+        )
+    return QueueUnreachable(
+        f"Supabase did not answer {function} ({name}). Check SUPABASE_URL ({url}) and that the project is up.",
+        undone=isinstance(
+            error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+        ),
+    )
+
+
+def ended(
+    trouble: QueueUnreachable, ending: Ending, *, undone: bool
+) -> QueueUnreachable:
     """The same error, with what follows. `undone`: no try can have had an effect."""
     said = str(trouble)
     if isinstance(trouble, QueueBusy):
         if ending is RUN:
             return trouble  # the caller says what becomes of its row
         said += "."
-    return type(trouble)(f"{said} {ending.undone if undone else ending.unknown}", undone=undone)
+    return type(trouble)(
+        f"{said} {ending.undone if undone else ending.unknown}", undone=undone
+    )
 
 
 def refuse(response: httpx.Response, *, as_reader: bool) -> None:
@@ -189,12 +221,21 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
             f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
             "SUPABASE_URL to the project's own address."
         )
-    is_json = "json" in response.headers.get("content-type", "")  # else it is a firewall's page, which knows no key
+    is_json = "json" in response.headers.get(
+        "content-type", ""
+    )  # else it is a firewall's page, which knows no key
     if status in (401, 403) and is_json and (code != _NO_GRANT or as_reader):
         words = said if code is None or code.startswith("PGRST3") else code
-        advice = (_GATEWAYS_KEY if code is None else _READERS_KEY) if as_reader else _SERVICE_KEY
+        advice = (
+            (_GATEWAYS_KEY if code is None else _READERS_KEY)
+            if as_reader
+            else _SERVICE_KEY
+        )
         raise QueueError(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
-    function, url = response.url.path.rpartition("/")[2], f"{response.url.scheme}://{response.url.netloc.decode()}"
+    function, url = (
+        response.url.path.rpartition("/")[2],
+        f"{response.url.scheme}://{response.url.netloc.decode()}",
+    )
     if code is None and status == 404:
         told = f"it answered 404 to {function}: {said or 'no words'}"
         raise QueueError(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
@@ -207,7 +248,11 @@ def _said(response: httpx.Response) -> tuple[str | None, str]:
     """PostgREST's or the database's code, and the words of whoever answered, without a page's markup."""
     try:
         told = response.json()
-        words = " ".join(str(told[name]) for name in ("message", "msg", "error", "hint") if told.get(name))
+        words = " ".join(
+            str(told[name])
+            for name in ("message", "msg", "error", "hint")
+            if told.get(name)
+        )
         code = str(told["code"]) if told.get("code") else None
     except (ValueError, AttributeError, RecursionError):
         title = re.search("<title>(.*?)</title>", response.text, re.I | re.S)

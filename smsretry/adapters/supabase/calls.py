@@ -20,7 +20,15 @@ from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.certificates import trusted
-from smsretry.adapters.supabase.advice import MIGRATE, RUN, Ending, ended, explain, refuse, unanswered
+from smsretry.adapters.supabase.advice import (
+    MIGRATE,
+    RUN,
+    Ending,
+    ended,
+    explain,
+    refuse,
+    unanswered,
+)
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
@@ -55,13 +63,19 @@ class SupabaseCalls:
         self._http = httpx.Client(
             verify=trusted(),
             timeout=settings.supabase_timeout_seconds,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=settings.concurrency
+            ),
             event_hooks={"response": [partial(refuse, as_reader=self._as_reader)]},
         )
-        options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
+        options = SyncClientOptions(
+            httpx_client=self._http, auto_refresh_token=False, persist_session=False
+        )
         if passes:
             options.headers["Authorization"] = f"Bearer {key}"
-        self._client = create_client(self.url, passes.get_secret_value() if passes else key, options)
+        self._client = create_client(
+            self.url, passes.get_secret_value() if passes else key, options
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -79,21 +93,33 @@ class SupabaseCalls:
 
     def one(self, kind: type[_Row], reply: Reply) -> _Row:
         """The one row of a reply. A call of a group is answered with the row itself."""
-        rows = self.rows(kind, reply if isinstance(reply.content, list) else replace(reply, content=[reply.content]))
+        rows = self.rows(
+            kind,
+            reply
+            if isinstance(reply.content, list)
+            else replace(reply, content=[reply.content]),
+        )
         if len(rows) != 1:
-            raise QueueError(f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}")
+            raise QueueError(
+                f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}"
+            )
         return rows[0]
 
     def rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
         """The rows of a reply, all of which can be read."""
         rows = self.readable(kind, reply)
         if rows.unreadable:
-            raise self.mismatch(reply.function, {column for row in rows.unreadable for column in row.columns})
+            raise self.mismatch(
+                reply.function,
+                {column for row in rows.unreadable for column in row.columns},
+            )
         return rows.read
 
     def readable(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
         """The rows of a reply, each read by itself. What the call did to those that cannot be read stays done."""
-        if not isinstance(reply.content, list) or not all(isinstance(row, dict) for row in reply.content):
+        if not isinstance(reply.content, list) or not all(
+            isinstance(row, dict) for row in reply.content
+        ):
             raise self.not_ours(reply.function)
         rows = read_rows(kind, reply.content)
         if rows.foreign:
@@ -102,7 +128,9 @@ class SupabaseCalls:
 
     def mismatch(self, function: str, columns: Iterable[str]) -> QueueError:
         """The error for rows of other columns than this version's. It quotes no value."""
-        return QueueError(f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}")
+        return QueueError(
+            f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}"
+        )
 
     def not_ours(self, function: str) -> QueueError:
         """The error for an answer of another shape than the function's."""
@@ -124,7 +152,9 @@ class SupabaseCalls:
         """Call a function up to three times, until an answer comes. `but_for`: errors that end the tries."""
         return self._tried(function, values, ending, _PAUSES, but_for)
 
-    def once(self, function: str, values: Mapping[str, object], ending: Ending = RUN) -> Reply:
+    def once(
+        self, function: str, values: Mapping[str, object], ending: Ending = RUN
+    ) -> Reply:
         """Call a function once."""
         return self._tried(function, values, ending, (), ())
 
@@ -154,7 +184,9 @@ class SupabaseCalls:
             function, given = "ask_sms_desk", {"question": function, "asked": given}
         try:
             return self._client.rpc(function, given).execute().data
-        except httpx.RequestError as error:  # transport, and an answer that cannot be unpacked
+        except (
+            httpx.RequestError
+        ) as error:  # transport, and an answer that cannot be unpacked
             trouble = unanswered(function, error, url=self.url)
         except APIError as error:
             trouble = explain(function, error, url=self.url)

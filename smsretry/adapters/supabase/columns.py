@@ -18,7 +18,13 @@ from smsretry.retry.decision import (
     PutOff,
     Retry,
 )
-from smsretry.retry.delivery import MAY_ARRIVE_LOOK, AfterDelivery, Close, Report, Silence
+from smsretry.retry.delivery import (
+    MAY_ARRIVE_LOOK,
+    AfterDelivery,
+    Close,
+    Report,
+    Silence,
+)
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import Outcome
 
@@ -29,7 +35,11 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     """For a row that is not sent now: the function to call, and its values."""
     if isinstance(decision, Fail | Cancel):
         return "end_sms_retry", end(decision)
-    values: Values = {"why": decision.why, "why_code": decision.why_code, "held": decision.held}
+    values: Values = {
+        "why": decision.why,
+        "why_code": decision.why_code,
+        "held": decision.held,
+    }
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
     match decision:
@@ -42,7 +52,10 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
         case GiveBack():
             values |= {"until": claim.scheduled_for, "why": None}
         case Arrived():
-            values |= {"until": claim.claimed_at + MAY_ARRIVE_LOOK, "why_code": "delivery_open"}
+            values |= {
+                "until": claim.claimed_at + MAY_ARRIVE_LOOK,
+                "why_code": "delivery_open",
+            }
         case _:
             assert_never(decision)
     return "defer_sms_retry", values
@@ -50,15 +63,27 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
 
 def end(decision: Fail | Cancel) -> Values:
     """For `end_sms_retry`."""
-    return {"final_status": decision.leaves, "error": decision.why, "why_code": decision.why_code}
+    return {
+        "final_status": decision.leaves,
+        "error": decision.why,
+        "why_code": decision.why_code,
+    }
 
 
 def after_send(outcome: Outcome, decision: AfterSend) -> Values:
     """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
-    values: Values = {"outcome": outcome.name, "next_status": decision.leaves, "held": decision.held}
+    values: Values = {
+        "outcome": outcome.name,
+        "next_status": decision.leaves,
+        "held": decision.held,
+    }
     if isinstance(decision, Complete):
         return values | {"twilio_sid": decision.sid}
-    values |= {"error": decision.why, "error_code": decision.code, "why_code": decision.why_code}
+    values |= {
+        "error": decision.why,
+        "error_code": decision.code,
+        "why_code": decision.why_code,
+    }
     match decision:
         case Fail():
             return values
@@ -78,13 +103,21 @@ def after_look(decision: AfterLook) -> Values:
     values: Values = {"life": interval(LIFE), "why_code": decision.why_code}
     match decision:
         case Complete(sid=sid, by=by):
-            return values | {"decision": "accepted", "twilio_sid": sid, "settled_by": by}
+            return values | {
+                "decision": "accepted",
+                "twilio_sid": sid,
+                "settled_by": by,
+            }
         case LookAgain(failed=failed):
             values |= {"decision": "look_failed" if failed else "look_again"}
         case Retry():
             values |= {"decision": "resend"}
         case Hold(why, ambiguous=ambiguous):
-            values |= {"decision": "hold", "error": why, "ambiguous": list(ambiguous) or None}
+            values |= {
+                "decision": "hold",
+                "error": why,
+                "ambiguous": list(ambiguous) or None,
+            }
         case _:
             assert_never(decision)
     return values | {"look_in": interval(decision.due_in)}
@@ -94,15 +127,24 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
     """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
     code = report.refusal.code if report.refusal else None
     told = report.status not in get_args(Silence)
-    values: Values = {"delivery_status": report.status, "error_code": code} if told else {}
+    values: Values = (
+        {"delivery_status": report.status, "error_code": code} if told else {}
+    )
     if isinstance(decision, Close):
         return values | {"decision": "unknown" if decision.unknown else "close"}
-    values |= {"error": decision.why, "why_code": decision.why_code, "held": decision.held}
+    values |= {
+        "error": decision.why,
+        "why_code": decision.why_code,
+        "held": decision.held,
+    }
     match decision:
         case LookAgain(due_in=look_in):
             return values | {"decision": "look_again", "look_in": interval(look_in)}
         case Fail():
-            return values | {"decision": "give_up", "look_in": interval(MAY_ARRIVE_LOOK)}
+            return values | {
+                "decision": "give_up",
+                "look_in": interval(MAY_ARRIVE_LOOK),
+            }
         case Retry(counted=counted):
             values |= {"counted": counted}
         case Hold():
@@ -110,5 +152,8 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
         case _:
             assert_never(decision)
     # A report of arrival that comes in time stops the next message, so one looks once more before it.
-    again = {"retry_in": interval(decision.due_in), "look_in": interval(decision.due_in * 0.8)}
+    again = {
+        "retry_in": interval(decision.due_in),
+        "look_in": interval(decision.due_in * 0.8),
+    }
     return values | {"decision": "send_again"} | again

@@ -16,7 +16,13 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain
 from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
-from smsretry.errors import QueueBusy, QueueCancelled, QueueError, QueueSlow, QueueUnreachable
+from smsretry.errors import (
+    QueueBusy,
+    QueueCancelled,
+    QueueError,
+    QueueSlow,
+    QueueUnreachable,
+)
 from smsretry.retry.models import Claim
 from smsretry.settings import Settings
 
@@ -77,7 +83,10 @@ class Groups:
 
         Each call asks for a group, and each group makes one call at least, so that none is left.
         """
-        group = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_GROUP))]
+        group = [
+            self._waiting.popleft()
+            for _ in range(min(len(self._waiting), LARGEST_GROUP))
+        ]
         results = self._results_of([call for call, _ in group]) if group else []
         for (call, future), result in reversed([*zip(group, results, strict=True)]):
             if isinstance(result, NotMade):
@@ -120,7 +129,14 @@ class SupabaseGroups(SupabaseCalls):
             groups.close()
         super().__exit__(*error)
 
-    def about(self, claim: Claim, function: str, values: Mapping[str, object], *, leave_if_busy: bool = False) -> Reply:
+    def about(
+        self,
+        claim: Claim,
+        function: str,
+        values: Mapping[str, object],
+        *,
+        leave_if_busy: bool = False,
+    ) -> Reply:
         """Make a call about a claimed row, together with those of other threads.
 
         Args:
@@ -131,21 +147,37 @@ class SupabaseGroups(SupabaseCalls):
         order = f"{claim.sender.id or ''} {claim.phone} {claim.business_id} {claim.id}"
         call = Call(function, values, order, leave_if_busy)
         try:
-            return Reply(function, (self._begins if leave_if_busy else self._others).call(call))
+            return Reply(
+                function, (self._begins if leave_if_busy else self._others).call(call)
+            )
         except RepeatAlone:
             left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
             return self.repeated(call.function, call.values, but_for=left)
 
     def together(self, calls: Sequence[Call]) -> Sequence[Result]:
         """Make calls as one request and one transaction. Each has its own answer or error, in its place."""
-        given = [{"function": c.function, "values": dict(c.values), "lock_order": c.lock_order} for c in calls]
+        given = [
+            {
+                "function": c.function,
+                "values": dict(c.values),
+                "lock_order": c.lock_order,
+            }
+            for c in calls
+        ]
         try:
-            reply = self.repeated("group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow))
+            reply = self.repeated(
+                "group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow)
+            )
         except QueueError as error:
             if type(error) is QueueUnreachable:
                 raise
-            return [RepeatAlone() for _ in calls]  # it may not be called, or took too long: single calls may work
-        results = {one.place: self._result_of(calls, one) for one in self.rows(_Answered, reply)}
+            return [
+                RepeatAlone() for _ in calls
+            ]  # it may not be called, or took too long: single calls may work
+        results = {
+            one.place: self._result_of(calls, one)
+            for one in self.rows(_Answered, reply)
+        }
         if not results:
             raise self.not_ours("group_sms_calls")
         return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
@@ -156,7 +188,16 @@ class SupabaseGroups(SupabaseCalls):
         if not answered.code:
             return answered.answer
         call = calls[answered.place - 1]
-        error = APIError({"code": answered.code, "message": answered.message, "hint": answered.hint, "details": None})
+        error = APIError(
+            {
+                "code": answered.code,
+                "message": answered.message,
+                "hint": answered.hint,
+                "details": None,
+            }
+        )
         trouble = explain(call.function, error, url=self.url)
-        passing = isinstance(trouble, QueueUnreachable) and not (call.leave_if_busy and isinstance(trouble, QueueBusy))
+        passing = isinstance(trouble, QueueUnreachable) and not (
+            call.leave_if_busy and isinstance(trouble, QueueBusy)
+        )
         return RepeatAlone() if passing else trouble

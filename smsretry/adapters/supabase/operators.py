@@ -39,16 +39,24 @@ class SupabaseOperators(SupabaseCalls):
         """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
         page: dict[str, object] = {"until": until}
         while True:
-            rows = self.readable(WaitingText, self.once(Preview.FUNCTION, page, QUESTION))
+            rows = self.readable(
+                WaitingText, self.once(Preview.FUNCTION, page, QUESTION)
+            )
             yield from rows.read
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
-            last = next((row for row in reversed(rows.given) if row["scheduled_for"]), None)
+            last = next(
+                (row for row in reversed(rows.given) if row["scheduled_for"]), None
+            )
             if last is None:
                 return
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
 
     def status(self) -> QueueStatus:
-        return QueueStatus(parts=tuple(self.rows(StatusLine, self.once(AskStatus.FUNCTION, {}, QUESTION))))
+        return QueueStatus(
+            parts=tuple(
+                self.rows(StatusLine, self.once(AskStatus.FUNCTION, {}, QUESTION))
+            )
+        )
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""
@@ -56,8 +64,12 @@ class SupabaseOperators(SupabaseCalls):
         while True:
             after = {"after_id": found[-1].sender_id if found else None}
             values = {"with_numbers": True, "business_id": business_id} | after
-            page = self.rows(SenderRecord, self.once(WhichSenders.FUNCTION, values, QUESTION))
-            if not page:  # answers may be cut off, so a short page need not be the last one
+            page = self.rows(
+                SenderRecord, self.once(WhichSenders.FUNCTION, values, QUESTION)
+            )
+            if (
+                not page
+            ):  # answers may be cut off, so a short page need not be the last one
                 return found
             found += page
 
@@ -70,12 +82,17 @@ class SupabaseOperators(SupabaseCalls):
         if isinstance(form, MarkDatabase):
             more = {"address": self.address if form.kind == "production" else None}
         kind = Change if form.FUNCTION in _CHANGES else Done
-        ending = Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
+        ending = (
+            Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
+        )
         reply = self.once(form.FUNCTION, {**form.values(), **more}, ending)
         rows = reply.content
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
-        told = {"asked": form, **({"address": more["address"]} if "address" in more else {})}
+        told = {
+            "asked": form,
+            **({"address": more["address"]} if "address" in more else {}),
+        }
         return self.one(kind, replace(reply, content=[{**row, **told} for row in rows]))
 
     def checksums(self) -> Mapping[str, str]:
@@ -95,4 +112,8 @@ def _ending(form: Form) -> Ending:
     """What follows for the person if the answer is lost."""
     if form.is_question:
         return QUESTION
-    return OPT_IN if isinstance(form, RecordConsent) and form.consent == "opted_in" else ORDER
+    return (
+        OPT_IN
+        if isinstance(form, RecordConsent) and form.consent == "opted_in"
+        else ORDER
+    )

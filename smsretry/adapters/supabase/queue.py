@@ -11,14 +11,36 @@ from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import QUEUEING, Ending
 from smsretry.adapters.supabase.calls import interval
-from smsretry.adapters.supabase.columns import after_delivery, after_look, after_send, end, put_off
+from smsretry.adapters.supabase.columns import (
+    after_delivery,
+    after_look,
+    after_send,
+    end,
+    put_off,
+)
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError, QueueSlow
-from smsretry.retry.answers import Begun, Finished, InterruptedRun, Queued, Recovered, Scheduled, ScheduledSend
+from smsretry.retry.answers import (
+    Begun,
+    Finished,
+    InterruptedRun,
+    Queued,
+    Recovered,
+    Scheduled,
+    ScheduledSend,
+)
 from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import LIFE
-from smsretry.retry.decision import AfterLook, AfterSend, Arrived, Fail, Hold, PutOff, Send
+from smsretry.retry.decision import (
+    AfterLook,
+    AfterSend,
+    Arrived,
+    Fail,
+    Hold,
+    PutOff,
+    Send,
+)
 from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
@@ -53,20 +75,38 @@ class SupabaseQueue(SupabaseGroups):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._audience: Final = settings.audience
-        self._default: Final = AssignedSender(settings.default_sender.account, settings.default_sender.sent_by)
-        self._environment: Final = {"account": self._default.account, "sender": self._default.sent_by}
+        self._default: Final = AssignedSender(
+            settings.default_sender.account, settings.default_sender.sent_by
+        )
+        self._environment: Final = {
+            "account": self._default.account,
+            "sender": self._default.sent_by,
+        }
 
     def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
         whom = {"send_to": self._audience.send_to, "address": self.address}
-        values = {"run_id": run_id, "stale_minutes": stale_minutes} | whom | self._environment
+        values = (
+            {"run_id": run_id, "stale_minutes": stale_minutes}
+            | whom
+            | self._environment
+        )
         return self.rows(InterruptedRun, self.once("start_sms_run", values))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
-        self.repeated("finish_sms_run", {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody})
+        self.repeated(
+            "finish_sms_run",
+            {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody},
+        )
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
-        values = {"stale_minutes": stale_minutes, "look_in": interval(next_look_delay(0)), "life": interval(LIFE)}
-        return self.readable(Recovered, self.once("recover_stuck_sms_retries", values)).read
+        values = {
+            "stale_minutes": stale_minutes,
+            "look_in": interval(next_look_delay(0)),
+            "life": interval(LIFE),
+        }
+        return self.readable(
+            Recovered, self.once("recover_stuck_sms_retries", values)
+        ).read
 
     def claim_texts(
         self,
@@ -90,10 +130,19 @@ class SupabaseQueue(SupabaseGroups):
     def schedule(self, **text: object) -> Scheduled:
         return self.one(Scheduled, self.repeated("schedule_sms", text, QUEUEING))
 
-    def queue_scheduled(self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()) -> list[ScheduledSend]:
-        values = {"limit_count": limit, "ahead": interval(ahead), "life": interval(LIFE), "without": sorted(without)}
+    def queue_scheduled(
+        self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()
+    ) -> list[ScheduledSend]:
+        values = {
+            "limit_count": limit,
+            "ahead": interval(ahead),
+            "life": interval(LIFE),
+            "without": sorted(without),
+        }
         # Repeated where no answer came: what is queued already is not found again.
-        return self.readable(ScheduledSend, self.repeated("queue_scheduled_sms", values)).read
+        return self.readable(
+            ScheduledSend, self.repeated("queue_scheduled_sms", values)
+        ).read
 
     def begin(
         self,
@@ -125,9 +174,13 @@ class SupabaseQueue(SupabaseGroups):
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
-        return self.one(Begun, self.about(claim, "begin_sms_attempt", values, leave_if_busy=True))
+        return self.one(
+            Begun, self.about(claim, "begin_sms_attempt", values, leave_if_busy=True)
+        )
 
-    def finish(self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend) -> Finished:
+    def finish(
+        self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
+    ) -> Finished:
         self._mark(attempt_id, decision)
         values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
         return self.one(Finished, self.about(claim, "finish_sms_attempt", values))
@@ -135,8 +188,13 @@ class SupabaseQueue(SupabaseGroups):
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
         held: bool = self.word(self.about(claim, function, values), (True, False))
-        if held and isinstance(decision, Arrived):  # the report completes a row that waits
-            self.repeated("settle_sms_attempt", {"twilio_sid": decision.sid, "delivery_status": decision.status})
+        if held and isinstance(
+            decision, Arrived
+        ):  # the report completes a row that waits
+            self.repeated(
+                "settle_sms_attempt",
+                {"twilio_sid": decision.sid, "delivery_status": decision.status},
+            )
         return held
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
@@ -145,14 +203,22 @@ class SupabaseQueue(SupabaseGroups):
         word: Reconciled = self.word(reply, get_args(Reconciled))
         return word
 
-    def claim_deliveries(self, limit: int, *, without: Collection[str] = ()) -> list[OpenDelivery]:
+    def claim_deliveries(
+        self, limit: int, *, without: Collection[str] = ()
+    ) -> list[OpenDelivery]:
         values = {"limit_count": limit, "without": sorted(without)}
-        return self.readable(OpenDelivery, self.once("claim_sms_deliveries", values)).read
+        return self.readable(
+            OpenDelivery, self.once("claim_sms_deliveries", values)
+        ).read
 
-    def follow(self, message: OpenDelivery, report: Report, decision: AfterDelivery) -> Followed:
+    def follow(
+        self, message: OpenDelivery, report: Report, decision: AfterDelivery
+    ) -> Followed:
         self._mark(message.attempt_id, decision)
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}
-        reply = self.repeated("finish_sms_delivery", fence | after_delivery(report, decision))
+        reply = self.repeated(
+            "finish_sms_delivery", fence | after_delivery(report, decision)
+        )
         word: Followed = self.word(reply, get_args(Followed))
         return word
 
@@ -163,7 +229,11 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: it was not recorded, or nobody knows; `errors` says which kinds there are.
             InputError: the database will never take it.
         """
-        function = "settle_sms_attempt" if isinstance(heard, StatusReport) else "record_inbound_sms"
+        function = (
+            "settle_sms_attempt"
+            if isinstance(heard, StatusReport)
+            else "record_inbound_sms"
+        )
         values = {each.name: getattr(heard, each.name) for each in fields(heard)}
         # The provider waits for an answer: what took too long once is not tried again.
         self.repeated(function, values, _WEBHOOK, but_for=(QueueSlow,))
@@ -172,25 +242,45 @@ class SupabaseQueue(SupabaseGroups):
         self.repeated("set_sms_stop", {"kind": kind, "subject": subject, "why": why})
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
-        self.repeated("slow_sms_sender", {"account": sender.account, "sender": sender.sent_by, "seconds": seconds})
+        self.repeated(
+            "slow_sms_sender",
+            {"account": sender.account, "sender": sender.sent_by, "seconds": seconds},
+        )
 
     def _mark(self, attempt_id: UUID, decision: AfterSend | AfterDelivery) -> None:
         """Tell what a refusal says of its number, before the outcome: if either is lost, the text is looked for."""
         if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
-            says = {"opted_out": decision.opted_out, "phone_status": decision.phone_status, "error_code": decision.code}
+            says = {
+                "opted_out": decision.opted_out,
+                "phone_status": decision.phone_status,
+                "error_code": decision.code,
+            }
             self.repeated("mark_sms_number", {"attempt_id": attempt_id, **says})
 
-    def _claimed(self, function: str, values: Mapping[str, object]) -> tuple[Batch, list[ItemResult]]:
+    def _claimed(
+        self, function: str, values: Mapping[str, object]
+    ) -> tuple[Batch, list[ItemResult]]:
         """Call a function that claims rows: those that can be read, and what became of each of the others.
 
         Raises:
             QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        claimed = self.one(_Claimed, self.once(function, {**values, **self._environment}))
-        for_all = {"stopped_states": claimed.stopped_states, "longest_body": claimed.longest_body}
+        claimed = self.one(
+            _Claimed, self.once(function, {**values, **self._environment})
+        )
+        for_all = {
+            "stopped_states": claimed.stopped_states,
+            "longest_body": claimed.longest_body,
+        }
         environment = claimed.environment or self._default
-        rows = read_rows(Claim, [row | for_all | {"sender": row.get("sender") or environment} for row in claimed.texts])
+        rows = read_rows(
+            Claim,
+            [
+                row | for_all | {"sender": row.get("sender") or environment}
+                for row in claimed.texts
+            ],
+        )
         if rows.foreign:
             for row in rows.given:
                 self._give_back(row)
@@ -202,15 +292,28 @@ class SupabaseQueue(SupabaseGroups):
         row, fence = unreadable.row["id"], _fence(unreadable.row)
         try:
             if unreadable.row["in_doubt_since"] is None:
-                self.repeated("end_sms_retry", fence | end(Fail(unreadable.why, "bad_row")))
-                return ItemResult(retry_id=row, fate="Failed", detail=unreadable.why, why_code="bad_row")
+                self.repeated(
+                    "end_sms_retry", fence | end(Fail(unreadable.why, "bad_row"))
+                )
+                return ItemResult(
+                    retry_id=row,
+                    fate="Failed",
+                    detail=unreadable.why,
+                    why_code="bad_row",
+                )
             # It may have gone out: nobody may call it failed but a person.
             why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"
-            self.repeated("reconcile_sms_retry", fence | after_look(Hold(why, "bad_row")))
+            self.repeated(
+                "reconcile_sms_retry", fence | after_look(Hold(why, "bad_row"))
+            )
             return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
-        except QueueError:  # then recovery takes it back, and later on it is claimed alone
+        except (
+            QueueError
+        ):  # then recovery takes it back, and later on it is claimed alone
             why = f"{unreadable.why}. That could not be recorded yet"
-            return ItemResult(retry_id=row, fate="GivenBack", detail=why, why_code="bad_row")
+            return ItemResult(
+                retry_id=row, fate="GivenBack", detail=why, why_code="bad_row"
+            )
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         until = row.get("scheduled_for") or row.get("claimed_at")

@@ -40,8 +40,15 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
         try:
             rows.read.append(kind.model_validate(row))
         except ValidationError as error:
-            problems = {str(problem["loc"][0]): problem["type"] for problem in error.errors(include_input=False)}
-            foreign = {column for column, problem in problems.items() if _is_foreign(problem, row.get(column))}
+            problems = {
+                str(problem["loc"][0]): problem["type"]
+                for problem in error.errors(include_input=False)
+            }
+            foreign = {
+                column
+                for column, problem in problems.items()
+                if _is_foreign(problem, row.get(column))
+            }
             rows.foreign |= foreign
             if not foreign:
                 rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))

@@ -16,8 +16,14 @@ from smsretry.desk.pages.gauges import Gauge, gauges
 from smsretry.desk.questions.queue_status import QueueStatus
 
 _logger: Final = logging.getLogger(__name__)
-_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_ENDPOINTS: Final = (
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
+_PROTOCOLS: Final = (
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+)
 _SPOKEN: Final = "http/protobuf"
 _PUSH_SECONDS: Final = 2.0
 _MALFORMED: Final = "one of OpenTelemetry's variables is malformed; OTEL_EXPORTER_OTLP_HEADERS must be name=value,…"
@@ -62,21 +68,36 @@ def wanted(environment: Mapping[str, str]) -> str | None:
 
 
 def _first(names: Sequence[str], environment: Mapping[str, str]) -> str:
-    return next((value for name in names if (value := environment.get(name, "").strip())), "")
+    return next(
+        (value for name in names if (value := environment.get(name, "").strip())), ""
+    )
 
 
 def _push(told: Iterable[Gauge]) -> str:
     """Push them by OTLP over HTTP, once. Returns why they did not arrive; empty if they did."""
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
+        OTLPMetricExporter,
+    )
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
+    from opentelemetry.sdk.metrics.export import (
+        InMemoryMetricReader,
+        MetricExportResult,
+    )
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
     # The numbers are the database's, whichever process pushes them: with an id of its own each run were a new series.
-    ours = {"service.name": "smsretry", "service.version": version("smsretry"), "service.instance.id": "smsretry"}
-    resource = Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
+    ours = {
+        "service.name": "smsretry",
+        "service.version": version("smsretry"),
+        "service.instance.id": "smsretry",
+    }
+    resource = (
+        Resource.create().merge(Resource(ours)).merge(OTELResourceDetector().detect())
+    )
     reader = InMemoryMetricReader()
-    meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False).get_meter("smsretry")
+    meter = MeterProvider(
+        [reader], resource=resource, shutdown_on_exit=False
+    ).get_meter("smsretry")
     for gauge in told:
         instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.description)
         for attributes, value in gauge.points:
@@ -88,8 +109,12 @@ def _push(told: Iterable[Gauge]) -> str:
             return _MALFORMED
         if exporter.export(data) is MetricExportResult.SUCCESS:
             return ""
-        for record in said.buffer:  # of an exception its kind, because its own words quote the endpoint's path
-            errors = [value for value in record.args or () if isinstance(value, Exception)]
+        for record in (
+            said.buffer
+        ):  # of an exception its kind, because its own words quote the endpoint's path
+            errors = [
+                value for value in record.args or () if isinstance(value, Exception)
+            ]
             return type(errors[0]).__name__ if errors else record.getMessage()
         return "no reason was given"
 

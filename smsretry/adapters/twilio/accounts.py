@@ -67,7 +67,11 @@ class Accounts:
         self._entries = dict[str, _Entry]()
         self._troubles = dict[str, str]()
         """What is wrong with an account's entry. Of none: with the list."""
-        self._read(settings.twilio_accounts.get_secret_value() if settings.twilio_accounts else "{}")
+        self._read(
+            settings.twilio_accounts.get_secret_value()
+            if settings.twilio_accounts
+            else "{}"
+        )
         self._entries[self.main] = _Entry.model_construct(
             auth_token=settings.twilio_auth_token,
             api_key_sid=settings.twilio_api_key_sid,
@@ -82,7 +86,11 @@ class Accounts:
         """
         if own := self.own(account):
             return own
-        if (token := self.token(self.main)) and ACCOUNT_SID.fullmatch(account) and account not in self._troubles:
+        if (
+            (token := self.token(self.main))
+            and ACCOUNT_SID.fullmatch(account)
+            and account not in self._troubles
+        ):
             return Login(self.main, token)
         raise NoCredentialsError(self.trouble(account) or _NONE.format(account))
 
@@ -94,7 +102,9 @@ class Accounts:
     def token(self, account: str) -> str | None:
         """The auth token with which the account signs what it posts to a webhook. A subaccount signs with its own."""
         entry = self._entries.get(account)
-        return entry.auth_token.get_secret_value() if entry and entry.auth_token else None
+        return (
+            entry.auth_token.get_secret_value() if entry and entry.auth_token else None
+        )
 
     def trouble(self, account: str) -> str | None:
         """Why nothing is known of the account: its entry is wrong, or the list is. None: it is not in the list."""
@@ -116,7 +126,9 @@ class Accounts:
             return
         for account, given in accounts.items():
             if not ACCOUNT_SID.fullmatch(account):
-                self._troubles[""] = "has a name that is no account's SID (AC and 32 digits from 0 to f)"
+                self._troubles[""] = (
+                    "has a name that is no account's SID (AC and 32 digits from 0 to f)"
+                )
             elif entry := _entry(account, given):
                 self._entries[account] = entry
             else:

@@ -16,7 +16,9 @@ _SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 """The SID of a message, as in Twilio's OpenAPI description (`^(SM|MM)[0-9a-fA-F]{32}$`)."""
 
 
-def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = None) -> Outcome:
+def outcome_of_answer(
+    http_status: int, body: str, *, retry_after: str | None = None
+) -> Outcome:
     """Read an HTTP answer. Never raises, and never quotes the body, which names the recipient.
 
     Args:
@@ -29,18 +31,34 @@ def outcome_of_answer(http_status: int, body: str, *, retry_after: str | None = 
             return Accepted(sid)
         return InDoubt("Twilio answered with success but without a message SID")
     code = content.get("code")
-    if 400 <= http_status < 500 and type(code) is int and content.get("status") == http_status:
-        wait = timedelta(seconds=int(retry_after)) if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after) else None
+    if (
+        400 <= http_status < 500
+        and type(code) is int
+        and content.get("status") == http_status
+    ):
+        wait = (
+            timedelta(seconds=int(retry_after))
+            if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after)
+            else None
+        )
         return Rejected(twilio_refusal(code, http_status), wait)
     if http_status == 407:
         return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
-    kind = "an error of its own" if http_status >= 500 else "something that is not Twilio's JSON"
+    kind = (
+        "an error of its own"
+        if http_status >= 500
+        else "something that is not Twilio's JSON"
+    )
     return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})")
 
 
 def id_problem(sid: str) -> str | None:
     """What is wrong with a message's id that a person typed; None: nothing that can be seen."""
-    return None if _SID.fullmatch(sid) else "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
+    return (
+        None
+        if _SID.fullmatch(sid)
+        else "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
+    )
 
 
 def _json_object(body: str) -> dict[str, Any]:

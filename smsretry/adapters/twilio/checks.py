@@ -30,8 +30,12 @@ _ADVICE: Final = {
 }
 """What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
 _ACTIVE: Final = "and in the Twilio console whether the account is active"
-_MEND_MAIN: Final = f"check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, {_ACTIVE}"
-_MEND_LISTED: Final = f"check this account's SID, its entry in TWILIO_ACCOUNTS, {_ACTIVE}"
+_MEND_MAIN: Final = (
+    f"check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, {_ACTIVE}"
+)
+_MEND_LISTED: Final = (
+    f"check this account's SID, its entry in TWILIO_ACCOUNTS, {_ACTIVE}"
+)
 _MEND_SUBACCOUNT: Final = (
     "TWILIO_AUTH_TOKEN reaches only subaccounts of TWILIO_ACCOUNT_SID: any other account needs an entry in "
     "TWILIO_ACCOUNTS"
@@ -46,11 +50,15 @@ _UNHEARD: Final = (
     "nobody hears what is texted to it, so a STOP is known to Twilio alone: give it the address of a webhook "
     "(smsretry/webhooks/README.md)"
 )
-_UNREAD: Final = "its numbers and registration are shown only to the account's own credentials"
+_UNREAD: Final = (
+    "its numbers and registration are shown only to the account's own credentials"
+)
 """Not an advice: it is so of each subaccount that its parent serves."""
 
 
-def check_sender(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> Iterator[Finding]:
+def check_sender(
+    http: "TwilioHttp", accounts: Accounts, sender: SenderId
+) -> Iterator[Finding]:
     """Of a sender, and of the account that it is in."""
     account, sid = sender.account or accounts.main, sender.sent_by or ""
     if problem := sender_problem(account, sid):
@@ -74,11 +82,22 @@ def check_sender(http: "TwilioHttp", accounts: Accounts, sender: SenderId) -> It
     elif not own:
         yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
     else:
-        yield _ask(http, of_sender, lambda: _service(client.messaging.v1.services(sid)), mend, optional=True)
+        yield _ask(
+            http,
+            of_sender,
+            lambda: _service(client.messaging.v1.services(sid)),
+            mend,
+            optional=True,
+        )
 
 
 def _ask(
-    http: "TwilioHttp", subject: str, question: Callable[[], _Found], mend: str, *, optional: bool = False
+    http: "TwilioHttp",
+    subject: str,
+    question: Callable[[], _Found],
+    mend: str,
+    *,
+    optional: bool = False,
 ) -> Finding:
     """A finding from the answer.
 
@@ -95,21 +114,37 @@ def _ask(
     return Finding(subject=subject, ok=ok, advice=advice)
 
 
-def _refused(http: "TwilioHttp", error: Exception, mend: str, *, optional: bool) -> _Found:
-    answer = http.answer()  # for a list the SDK's exception has neither its status nor its code
+def _refused(
+    http: "TwilioHttp", error: Exception, mend: str, *, optional: bool
+) -> _Found:
+    answer = (
+        http.answer()
+    )  # for a list the SDK's exception has neither its status nor its code
     if answer is None or answer.http_status < 400:
         return (
             False,
             f"{http.host} does not answer as Twilio does ({why(error)}): check that it is reachable from here",
         )
-    status, outcome = answer.http_status, outcome_of_answer(answer.http_status, answer.body)
+    status, outcome = (
+        answer.http_status,
+        outcome_of_answer(answer.http_status, answer.body),
+    )
     refusal = outcome.refusal if isinstance(outcome, Rejected) else None
     refused = refusal.text if refusal else f"{http.host} answers HTTP {status}"
     if optional and status in (401, 403):
-        return True, f"could not be asked ({refused}): these credentials may send, and may not read this"
+        return (
+            True,
+            f"could not be asked ({refused}): these credentials may send, and may not read this",
+        )
     if status == 429 or status >= 500:
-        return False, f"Twilio could not answer ({refused}): see status.twilio.com, and ask again"
-    return False, f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}"
+        return (
+            False,
+            f"Twilio could not answer ({refused}): see status.twilio.com, and ask again",
+        )
+    return (
+        False,
+        f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}",
+    )
 
 
 def _account(client: Any, account: str) -> _Found:
@@ -126,11 +161,19 @@ def _account(client: Any, account: str) -> _Found:
 def _number(client: Any, number: str) -> _Found:
     """Whether the account owns it, whether it can text, and who hears what is texted to it."""
     found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
-    owned = [one for one in found if one.phone_number == number]  # Twilio also finds longer ones, of which it is a part
+    owned = [
+        one for one in found if one.phone_number == number
+    ]  # Twilio also finds longer ones, of which it is a part
     if not owned:
-        return False, "the account does not own it: check the number, or give the account that owns it"
+        return (
+            False,
+            "the account does not own it: check the number, or give the account that owns it",
+        )
     if not (owned[0].capabilities or {}).get("sms", True):
-        return False, "cannot text, because it has no SMS capability: take another number of the account's"
+        return (
+            False,
+            "cannot text, because it has no SMS capability: take another number of the account's",
+        )
     heard = owned[0].sms_url or owned[0].sms_application_sid
     return None if heard else (True, _UNHEARD)
 
@@ -139,11 +182,20 @@ def _service(service: Any) -> _Found:
     """Whether a messaging service has what can text, whether carriers take its texts, and who hears the answers."""
     numbers = service.phone_numbers.list(limit=100, page_size=100)
     if not any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) and not any(
-        kind.list(limit=1, page_size=1) for kind in (service.short_codes, service.alpha_senders)
+        kind.list(limit=1, page_size=1)
+        for kind in (service.short_codes, service.alpha_senders)
     ):
-        return False, "it has no number that can text: add one to its sender pool in the Twilio console"
-    if any(one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number)) for one in numbers):
-        states = [str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)]
+        return (
+            False,
+            "it has no number that can text: add one to its sender pool in the Twilio console",
+        )
+    if any(
+        one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number))
+        for one in numbers
+    ):
+        states = [
+            str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)
+        ]
         if not states:
             return True, "it has no A2P campaign, so carriers take no text to the US"
         if "VERIFIED" not in states:
@@ -152,7 +204,9 @@ def _service(service: Any) -> _Found:
                 f"its A2P campaign is {states[0]}, so carriers take no text of it yet: see the Twilio console",
             )
     told = service.fetch()
-    heard = told.inbound_request_url or told.use_inbound_webhook_on_number  # each number of the pool then has its own
+    heard = (
+        told.inbound_request_url or told.use_inbound_webhook_on_number
+    )  # each number of the pool then has its own
     return None if heard else (True, _UNHEARD)
 
 
@@ -160,7 +214,9 @@ def sender_problem(account: str, sent_by: str) -> str | None:
     """What is wrong with a sender that a person typed, so far as it can be seen. Quotes neither."""
     if not ACCOUNT_SID.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
-    if SERVICE_SID.fullmatch(sent_by) or (sent_by.startswith("+") and not phone_problem(sent_by)):
+    if SERVICE_SID.fullmatch(sent_by) or (
+        sent_by.startswith("+") and not phone_problem(sent_by)
+    ):
         return None
     none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
     return spelling_problem(sent_by) or none

@@ -64,13 +64,20 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     text = name if code is None else f"Twilio {code}: {name}"
     kind = _kind(http_status)
     level: RefusalLevel = "account" if kind == "account_refused" else "request"
-    to_do = f"See {_PAGE.format(code)}, and mend what it says" if code else _TO_DO[level]
-    return Refusal(kind, text, code, level, certain=http_status in (401, 407), to_do=to_do)
+    to_do = (
+        f"See {_PAGE.format(code)}, and mend what it says" if code else _TO_DO[level]
+    )
+    return Refusal(
+        kind, text, code, level, certain=http_status in (401, 407), to_do=to_do
+    )
 
 
 def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
     """How far a message has come that Twilio accepted, and, if it did not arrive and Twilio says so, why."""
-    return Report(status, twilio_refusal(code) if status in FAILURES and code is not None else None)
+    return Report(
+        status,
+        twilio_refusal(code) if status in FAILURES and code is not None else None,
+    )
 
 
 def _kind(http_status: int | None) -> RefusalKind:
@@ -78,10 +85,16 @@ def _kind(http_status: int | None) -> RefusalKind:
         return "refused"
     if http_status == 429:
         return "rate_limited"
-    return "refused_for_now" if http_status >= 500 or http_status == 408 else "account_refused"
+    return (
+        "refused_for_now"
+        if http_status >= 500 or http_status == 408
+        else "account_refused"
+    )
 
 
-def is_retryable_error(code: int | str | None, http_status: int | str | None = None) -> bool:
+def is_retryable_error(
+    code: int | str | None, http_status: int | str | None = None
+) -> bool:
     """Whether a text that Twilio refused with this code should be tried again, unchanged, later.
 
     A code may be a string of digits, as a status callback has it (`ErrorCode`).
@@ -94,7 +107,9 @@ def is_retryable_error(code: int | str | None, http_status: int | str | None = N
     Raises:
         InputError: what is given is no number. Taken for an unknown code, it would end the text.
     """
-    number = _number(code, "code must be Twilio's number of an error, such as 30008, or None")
+    number = _number(
+        code, "code must be Twilio's number of an error, such as 30008, or None"
+    )
     status = _number(http_status, "http_status must be a number such as 503, or None")
     return twilio_refusal(number, status).retryable
 

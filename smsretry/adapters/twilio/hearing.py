@@ -14,8 +14,13 @@ from smsretry.sending.heard import Heard, IncomingText, NotTaken, StatusReport
 from smsretry.setting_values import ACCOUNT_SID
 from smsretry.settings import Settings
 
-_NO_FORM: Final = NotTaken(400, "This is not the form of one message: each field must be there once, and no more.")
-_NO_MESSAGE: Final = NotTaken(422, "This is about no text message: give its webhook another address at Twilio.")
+_NO_FORM: Final = NotTaken(
+    400,
+    "This is not the form of one message: each field must be there once, and no more.",
+)
+_NO_MESSAGE: Final = NotTaken(
+    422, "This is about no text message: give its webhook another address at Twilio."
+)
 _FORGED: Final = NotTaken(
     403,
     "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token of the "
@@ -49,7 +54,9 @@ def heard(
         form: the body.
         signature: of the header X-Twilio-Signature.
     """
-    from twilio.request_validator import RequestValidator  # the SDK is loaded by the first webhook
+    from twilio.request_validator import (
+        RequestValidator,
+    )  # the SDK is loaded by the first webhook
 
     fields = _fields(form)
     if fields is None:
@@ -60,10 +67,20 @@ def heard(
     accounts = Accounts(settings)
     tokens = list(filter(None, (accounts.token(account), *further.get(account, ()))))
     if not tokens:
-        trouble = accounts.trouble(account)  # somebody can mend it: Twilio may call again
-        return NotTaken(503, trouble) if trouble else NotTaken(403, _UNKNOWN.format(account))
+        trouble = accounts.trouble(
+            account
+        )  # somebody can mend it: Twilio may call again
+        return (
+            NotTaken(503, trouble)
+            if trouble
+            else NotTaken(403, _UNKNOWN.format(account))
+        )
     called = [f"{address}?{query}" if query else address for address in addresses]
-    if not any(RequestValidator(token).validate(url, fields, signature) for token in tokens for url in called):
+    if not any(
+        RequestValidator(token).validate(url, fields, signature)
+        for token in tokens
+        for url in called
+    ):
         return _FORGED
     return _said(fields, account, query)
 
@@ -71,7 +88,9 @@ def heard(
 def _fields(form: bytes) -> dict[str, str] | None:
     """The form; None if it is none, or says something twice: which of both counts would be anybody's guess."""
     try:
-        pairs = parse_qsl(form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(
+            form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS
+        )
     except ValueError:  # of UnicodeDecodeError, too
         return None
     fields = dict(pairs)
@@ -79,13 +98,25 @@ def _fields(form: bytes) -> dict[str, str] | None:
 
 
 def _said(fields: Mapping[str, str], account: str, query: str) -> Heard | NotTaken:
-    sid, status, phone = fields.get("MessageSid"), fields.get("MessageStatus"), fields.get("From")
+    sid, status, phone = (
+        fields.get("MessageSid"),
+        fields.get("MessageStatus"),
+        fields.get("From"),
+    )
     if sid and status:
-        return StatusReport(_attempt(query), sid, status, _number(fields.get("ErrorCode")), account)
-    if sid and phone and fields.get("SmsStatus", "received") in ("received", "receiving"):
+        return StatusReport(
+            _attempt(query), sid, status, _number(fields.get("ErrorCode")), account
+        )
+    if (
+        sid
+        and phone
+        and fields.get("SmsStatus", "received") in ("received", "receiving")
+    ):
         # PostgreSQL's text holds no NUL, and a STOP with one is a STOP.
         body = fields["Body"].replace("\0", "") if "Body" in fields else None
-        keyword, to, service = (fields.get(name) for name in ("OptOutType", "To", "MessagingServiceSid"))
+        keyword, to, service = (
+            fields.get(name) for name in ("OptOutType", "To", "MessagingServiceSid")
+        )
         return IncomingText(sid, phone, body, keyword, to, service, account)
     return _NO_MESSAGE
 
@@ -99,4 +130,8 @@ def _attempt(query: str) -> UUID | None:
 
 
 def _number(code: str | None) -> int | None:
-    return int(code) if code and code.isascii() and code.isdecimal() and len(code) < 10 else None
+    return (
+        int(code)
+        if code and code.isascii() and code.isdecimal() and len(code) < 10
+        else None
+    )

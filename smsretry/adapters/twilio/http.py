@@ -18,7 +18,13 @@ from requests.adapters import HTTPAdapter
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
 
 from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.answers import outcome_of_answer
@@ -46,7 +52,10 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     def __init__(self, settings: Settings, accounts: Accounts) -> None:
         super().__init__()  # max_retries stays None: a replayed POST is a second text
         # Its constructor takes no tuple.
-        self.timeout: Any = (settings.twilio_connect_timeout_seconds, settings.twilio_read_timeout_seconds)
+        self.timeout: Any = (
+            settings.twilio_connect_timeout_seconds,
+            settings.twilio_read_timeout_seconds,
+        )
         self._base = urlsplit(str(settings.twilio_base_url or "https://api.twilio.com"))
         self._moved = settings.twilio_base_url is not None
         pool = HTTPAdapter(pool_maxsize=settings.concurrency)
@@ -57,13 +66,21 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         self._making = threading.Lock()
         self._clients = dict[str, Client]()
         self._local = threading.local()
-        for name in _LOGGERS:  # a logging configuration changes levels, and keeps filters
+        for (
+            name
+        ) in _LOGGERS:  # a logging configuration changes levels, and keeps filters
             logging.getLogger(name).addFilter(_is_anothers)
 
     def _read_environment(self) -> None:
         """Read proxies and certificates from the environment once: each reading costs a third of what a send costs."""
-        found = self.session.merge_environment_settings(self._base.geturl(), {}, None, None, None)
-        self.session.proxies, self.session.verify, self.session.cert = found["proxies"], found["verify"], found["cert"]
+        found = self.session.merge_environment_settings(
+            self._base.geturl(), {}, None, None, None
+        )
+        self.session.proxies, self.session.verify, self.session.cert = (
+            found["proxies"],
+            found["verify"],
+            found["cert"],
+        )
         self.session.trust_env = False
 
     def client(self, account: str | None) -> Client:
@@ -85,11 +102,18 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         """Send one request. Raises the exceptions of `requests`."""
         self._local.answer = None
         if self._moved:
-            url = urlunsplit(urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc))
+            url = urlunsplit(
+                urlsplit(url)._replace(
+                    scheme=self._base.scheme, netloc=self._base.netloc
+                )
+            )
         response = super().request(method, url, *args, **kwargs)
         headers = response.headers or {}
         self._local.answer = Answer(
-            response.status_code, response.text, headers.get("Retry-After"), _clock(headers.get("Date"))
+            response.status_code,
+            response.text,
+            headers.get("Retry-After"),
+            _clock(headers.get("Date")),
         )
         return response
 
@@ -120,7 +144,9 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         answer = self.answer()
         if answer is None:
             return InDoubt("Twilio's answer was lost")
-        return outcome_of_answer(answer.http_status, answer.body, retry_after=answer.retry_after)
+        return outcome_of_answer(
+            answer.http_status, answer.body, retry_after=answer.retry_after
+        )
 
 
 def _is_anothers(record: logging.LogRecord) -> bool:
@@ -137,8 +163,16 @@ def _clock(date: str | None) -> datetime | None:
     return clock if clock.tzinfo else clock.replace(tzinfo=UTC)
 
 
-_NEVER_LEFT: Final = "Twilio could not be reached: the connection failed before the request left"
-_OURS: Final = (http.URLRequired, http.MissingSchema, http.InvalidSchema, http.InvalidURL, http.InvalidHeader)
+_NEVER_LEFT: Final = (
+    "Twilio could not be reached: the connection failed before the request left"
+)
+_OURS: Final = (
+    http.URLRequired,
+    http.MissingSchema,
+    http.InvalidSchema,
+    http.InvalidURL,
+    http.InvalidHeader,
+)
 """For requests that could not even be made."""
 
 
@@ -147,18 +181,28 @@ def outcome_of_exception(error: Exception) -> Outcome:
     if isinstance(error, http.ConnectTimeout) or _never_connected(error):
         return NotSent(_NEVER_LEFT)
     if isinstance(error, _OURS):
-        return NotSent("The request could not be made: check TWILIO_BASE_URL and the proxy settings")
-    if isinstance(error, http.Timeout) or isinstance(error.args[0] if error.args else None, ReadTimeoutError):
+        return NotSent(
+            "The request could not be made: check TWILIO_BASE_URL and the proxy settings"
+        )
+    if isinstance(error, http.Timeout) or isinstance(
+        error.args[0] if error.args else None, ReadTimeoutError
+    ):
         return InDoubt("Twilio did not answer in time")
     return InDoubt(f"No whole answer came from Twilio ({type(error).__name__})")
 
 
 def _never_connected(error: Exception) -> bool:
     """Whether urllib3 gave up while connecting: name not resolved, refused, timed out, or no tunnel from the proxy."""
-    cause = error.args[0] if isinstance(error, http.ConnectionError) and error.args else None
+    cause = (
+        error.args[0]
+        if isinstance(error, http.ConnectionError) and error.args
+        else None
+    )
     reason = cause.reason if isinstance(cause, MaxRetryError) else None
     if isinstance(reason, ProxyError):
         reason = reason.original_error
     if isinstance(reason, NewConnectionError | ConnectTimeoutError):
         return True
-    return isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")  # http.client's words
+    return isinstance(reason, OSError) and str(reason).startswith(
+        "Tunnel connection failed"
+    )  # http.client's words

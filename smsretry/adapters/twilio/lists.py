@@ -27,7 +27,13 @@ _ILLEGIBLE: Final = "has an entry that cannot be read"
 
 
 def read_list(
-    messages: Any, http: "TwilioHttp", phone: str, *, sent_by: str | None, since: datetime, at: datetime
+    messages: Any,
+    http: "TwilioHttp",
+    phone: str,
+    *,
+    sent_by: str | None,
+    since: datetime,
+    at: datetime,
 ) -> Look:
     """Messages from that sender to this number, back to `since` at least. Raises whatever the SDK does.
 
@@ -72,14 +78,25 @@ def _entries_of_page(page: Any) -> Iterator[Any]:
         except Exception:  # noqa: BLE001 - whatever is wrong with an entry, the others can be read
             yield _ILLEGIBLE
         else:
-            named = isinstance(message.sid, str) and (message.from_ or message.messaging_service_sid)
-            yield message if message.sid and named and message.direction and message.date_created else _ILLEGIBLE
+            named = isinstance(message.sid, str) and (
+                message.from_ or message.messaging_service_sid
+            )
+            yield (
+                message
+                if message.sid and named and message.direction and message.date_created
+                else _ILLEGIBLE
+            )
 
 
 def _may_be_from(message: Any, sent_by: str | None) -> bool:
     """Whether it is a text from that sender. A fresh one of a messaging service may not name the number yet."""
-    senders = (str(message.messaging_service_sid).casefold(), str(message.from_).casefold())
-    return message.direction == _OURS and (not sent_by or sent_by.casefold() in senders)  # a SID may be in capitals
+    senders = (
+        str(message.messaging_service_sid).casefold(),
+        str(message.from_).casefold(),
+    )
+    return message.direction == _OURS and (
+        not sent_by or sent_by.casefold() in senders
+    )  # a SID may be in capitals
 
 
 def _sighting(message: Any) -> Sighting:

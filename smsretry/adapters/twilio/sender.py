@@ -75,7 +75,9 @@ class TwilioSender:
         if not self.audience.includes(text.to):
             return Rejected(Refusal("refused", NOT_LISTED, level="recipient"))
         sent_by = text.sender.sent_by or ""
-        extra: dict[str, object] = {"messaging_service_sid" if sent_by.startswith("MG") else "from_": sent_by}
+        extra: dict[str, object] = {
+            "messaging_service_sid" if sent_by.startswith("MG") else "from_": sent_by
+        }
         extra["validity_period"] = _validity_period(text.valid_for)
         if callback := self._settings.twilio_status_callback_url:
             extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
@@ -85,13 +87,19 @@ class TwilioSender:
             return NotSent(str(error))
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
             return NotSent(_UNLOADED.format(type(error).__name__))
-        return self._http.outcome(lambda: messages.create(to=text.to, body=text.body, **extra))
+        return self._http.outcome(
+            lambda: messages.create(to=text.to, body=text.body, **extra)
+        )
 
-    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
+    def look_up(
+        self, phone: str, *, sender: SenderId, since: datetime, at: datetime
+    ) -> Look | None:
         """Messages from that sender to this number. None: the list could not be had."""
         try:
             messages = self._http.client(sender.account).messages
-            return read_list(messages, self._http, phone, sent_by=sender.sent_by, since=since, at=at)
+            return read_list(
+                messages, self._http, phone, sent_by=sender.sent_by, since=since, at=at
+            )
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
@@ -111,7 +119,11 @@ class TwilioSender:
                 return Report("not kept" if self._can_read(account) else "denied")
             return Report("denied" if status in (401, 403) else "unanswered")
         known = message.status in get_args(DeliveryStatus)
-        return twilio_report(message.status, message.error_code) if known else Report("unanswered")
+        return (
+            twilio_report(message.status, message.error_code)
+            if known
+            else Report("unanswered")
+        )
 
     def _can_read(self, account: str | None) -> bool:
         """Whether its messages are listed: with credentials of another account, each of them is not found.
@@ -136,7 +148,13 @@ class TwilioSender:
         try:
             http = self._http
         except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
-            return [Finding(subject="Twilio's SDK", ok=False, advice=_UNLOADED.format(type(error).__name__))]
+            return [
+                Finding(
+                    subject="Twilio's SDK",
+                    ok=False,
+                    advice=_UNLOADED.format(type(error).__name__),
+                )
+            ]
         return list(check_sender(http, self._accounts, sender))
 
     def clock(self) -> datetime | None:
@@ -153,5 +171,7 @@ def _validity_period(valid_for: timedelta) -> int:
 def _with_attempt(url: str, attempt_id: UUID) -> str:
     """The callback URL with the attempt's id: Twilio calls it even when its answer to us was lost."""
     parts = urlsplit(url)
-    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), ("attempt", str(attempt_id))])
+    query = urlencode(
+        [*parse_qsl(parts.query, keep_blank_values=True), ("attempt", str(attempt_id))]
+    )
     return urlunsplit(parts._replace(query=query))

@@ -34,7 +34,9 @@ def help_of(door: str) -> str:
     return f"{does} Or {', '.join(list(DOORS[door])[1:])}." if others else does
 
 
-def filled_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def filled_in(
+    form: type[Form], values: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """The deployment that has a form, and its parameters with these values filled in."""
     name, *word = form.COMMAND.split()
     if not form.model_fields:
@@ -54,7 +56,12 @@ def command_of(form: type[Form], values: Mapping[str, Any]) -> str:
         elif value is True:
             parts.append(option)
         elif value not in (False, field.default):
-            parts += [f"{option} {one}" for one in (value if isinstance(value, list) else [value])]
+            parts += [
+                f"{option} {one}"
+                for one in (value if isinstance(value, list) else [value])
+            ]
     needed = form.model_fields.get("because")
-    signs = needed is not None and (needed.is_required() or values.get("dry_run") is False)
+    signs = needed is not None and (
+        needed.is_required() or values.get("dry_run") is False
+    )
     return " ".join([*parts, *(["--because '…'"] if signs else [])])

@@ -61,23 +61,47 @@ class Shape:
     and the shape is only its condition: "Failure reason: 'words without a phone number …' was expected".
     """
 
-    def __init__(self, wanted: str, pattern: str, *, or_number: bool = False, **more: str) -> None:
+    def __init__(
+        self, wanted: str, pattern: str, *, or_number: bool = False, **more: str
+    ) -> None:
         """`or_number`: at a terminal a phone number may take its place, and is read as E.164."""
-        self._wanted, self._pattern, self.or_number = f"must be {wanted}", pattern, or_number
+        self._wanted, self._pattern, self.or_number = (
+            f"must be {wanted}",
+            pattern,
+            or_number,
+        )
         wrong = {"type": "string", "not": {"pattern": pattern}}
         # The UI hands on what is in allOf, and nothing else that it does not draw.
-        self._schema = {"type": "string", **more, "allOf": [{"if": wrong, "then": {"const": wanted}}]}
+        self._schema = {
+            "type": "string",
+            **more,
+            "allOf": [{"if": wrong, "then": {"const": wanted}}],
+        }
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_before_validator_function(self._check, handler(source))
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.with_info_before_validator_function(
+            self._check, handler(source)
+        )
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(core).items() if name not in ("format", "anyOf")} | self._schema
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in handler(core).items()
+            if name not in ("format", "anyOf")
+        } | self._schema
 
     def _check(self, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or re.fullmatch(self._pattern, value):
             return value
-        if self.or_number and info.context == TERMINAL and not re.search("[A-Za-z]", value):
+        if (
+            self.or_number
+            and info.context == TERMINAL
+            and not re.search("[A-Za-z]", value)
+        ):
             return read_phone(value)
         raise ValueError(self._wanted)
 
@@ -107,7 +131,9 @@ IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, _UUID, or_number=True), _PERSON
 Moment = Annotated[
     datetime,
     AfterValidator(_zoned),
-    Shape("a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"),
+    Shape(
+        "a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"
+    ),
 ]
 """An instant. A date is its start, and without a zone it is in UTC."""
 IdOrAll = Annotated[str, Shape(f"{_AN_ID}, or all", f"{_UUID}|^all$")]
@@ -118,7 +144,13 @@ MessageId = Annotated[str, Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^nothi
 """A provider's id of a message, or that there is none."""
 SenderName = Annotated[str, Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
-UsState = Annotated[str, Shape("the two letters of a US state, such as LA", f"^({'|'.join(sorted(US_STATES))})$")]
+UsState = Annotated[
+    str,
+    Shape(
+        "the two letters of a US state, such as LA",
+        f"^({'|'.join(sorted(US_STATES))})$",
+    ),
+]
 """A US state or territory."""
 Words = Annotated[
     str,
@@ -136,7 +168,9 @@ class Form(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        field_title_generator=lambda name, _: called(name).replace("-", " ").capitalize(),
+        field_title_generator=lambda name, _: (
+            called(name).replace("-", " ").capitalize()
+        ),
     )
 
     FUNCTION: ClassVar[str] = ""
@@ -172,18 +206,28 @@ class Form(BaseModel):
         for name, field in type(self).model_fields.items():
             if _PERSON in field.metadata:
                 is_number = str(values[name]).startswith("+")
-                values |= {"phone": values[name], name: None} if is_number else {"phone": None}
+                values |= (
+                    {"phone": values[name], name: None}
+                    if is_number
+                    else {"phone": None}
+                )
         return values
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
 
         Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
         """
         reference = handler(core)
-        fields: dict[str, Any] = handler.resolve_ref_schema(reference).get("properties", {})
-        for position, name in enumerate(sorted(fields, key=lambda name: name in AT_THE_FOOT)):
+        fields: dict[str, Any] = handler.resolve_ref_schema(reference).get(
+            "properties", {}
+        )
+        for position, name in enumerate(
+            sorted(fields, key=lambda name: name in AT_THE_FOOT)
+        ):
             field = fields[name]
             field["position"] = position
             for kind in field.pop("anyOf", []):
@@ -200,7 +244,9 @@ class Signed(Form):
     because: Words = Field(description="Why. It is kept.")
 
 
-def in_words(error: ValidationError, name: Callable[[str], str], *, colon: str = ": ") -> list[str]:
+def in_words(
+    error: ValidationError, name: Callable[[str], str], *, colon: str = ": "
+) -> list[str]:
     """Each thing that does not fit. No value is quoted: it may be a customer's number.
 
     Args:
@@ -209,7 +255,14 @@ def in_words(error: ValidationError, name: Callable[[str], str], *, colon: str =
     """
     told = list[str]()
     for problem in error.errors(include_input=False, include_url=False):
-        words = problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
-        words = {"missing": "must be given", "extra_forbidden": "is no field of this form"}.get(problem["type"], words)
-        told.append(f"{name(str(problem['loc'][0]))}{colon}{words}" if problem["loc"] else words)
+        words = (
+            problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        )
+        words = {
+            "missing": "must be given",
+            "extra_forbidden": "is no field of this form",
+        }.get(problem["type"], words)
+        told.append(
+            f"{name(str(problem['loc'][0]))}{colon}{words}" if problem["loc"] else words
+        )
     return told

@@ -35,7 +35,8 @@ class WhichText(Form):
     COMMAND, EXAMPLES = "explain", ("explain $ID", "explain - < number.txt")
     FUNCTION, ASKS = "explain_sms", True
     id: Annotated[IdOrNumber, POSITIONAL] = Field(
-        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.", repr=False
+        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.",
+        repr=False,
     )
 
 
@@ -53,16 +54,26 @@ class WhichTexts(Form):
     retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
     business_id: Id | None = Field(None, description="Id of the business.")
     customer_id: Id | None = Field(None, description="Id of the customer.")
-    code: int | None = Field(None, description="The provider's error code, as 30003.", ge=1, le=99999)
-    why_code: WhyCode | None = Field(None, description="Why it waits or ended, in a word.")
-    states: list[TextState] | None = Field(None, description="Only those in these states.")
+    code: int | None = Field(
+        None, description="The provider's error code, as 30003.", ge=1, le=99999
+    )
+    why_code: WhyCode | None = Field(
+        None, description="Why it waits or ended, in a word."
+    )
+    states: list[TextState] | None = Field(
+        None, description="Only those in these states."
+    )
     since: Moment | None = Field(None, description="Last changed then or later.")
-    limit: int = Field(1000, description="How many at most, the newest first.", ge=1, le=10_000)
+    limit: int = Field(
+        1000, description="How many at most, the newest first.", ge=1, le=10_000
+    )
 
     def values(self) -> dict[str, object]:
         """The filter is one argument, so that a field more is nothing but that."""
         given = self.model_dump(mode="json", exclude_none=True)
-        which = {name: given.pop(name) for name in WhichTexts.model_fields if name in given}
+        which = {
+            name: given.pop(name) for name in WhichTexts.model_fields if name in given
+        }
         return {"row_limit": which.pop("limit"), "which": which, **given}
 
 
@@ -71,13 +82,17 @@ class ListTexts(WhichTexts):
 
     COMMAND, EXAMPLES = "texts list", ("texts list --state held --business $BUSINESS",)
     FUNCTION, ASKS = "list_sms", True
-    limit: int = Field(100, description="How many at most, the newest first.", ge=1, le=500)
+    limit: int = Field(
+        100, description="How many at most, the newest first.", ge=1, le=500
+    )
 
 
 class Order(Form):
     """A change that is only tried at first. Nothing is changed unless somebody says who and why."""
 
-    dry_run: bool = Field(True, title="Only try", description="Change nothing; say what would be changed.")
+    dry_run: bool = Field(
+        True, title="Only try", description="Change nothing; say what would be changed."
+    )
     who: Words | None = Field(None, description="Your name. It is kept.")
     because: Words | None = Field(None, description="Why. It is kept.")
 
@@ -98,14 +113,20 @@ class Requeue(ChangeTexts):
     """Put texts that failed back into the queue, due at once; cancelled ones, if their state is given."""
 
     COMMAND = "texts requeue"
-    EXAMPLES = ("texts requeue --code 30003 --since 2026-11-24", "texts requeue --code 30003 --yes --because 'Mended'")
+    EXAMPLES = (
+        "texts requeue --code 30003 --since 2026-11-24",
+        "texts requeue --code 30003 --yes --because 'Mended'",
+    )
     WHAT, DOES = "requeue", ("requeue", "requeued")
 
 
 class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
-    COMMAND, EXAMPLES = "texts cancel", ("texts cancel --row $ROW --yes --because 'Moved away'",)
+    COMMAND, EXAMPLES = (
+        "texts cancel",
+        ("texts cancel --row $ROW --yes --because 'Moved away'",),
+    )
     WHAT, DOES = "cancel", ("cancel", "cancelled")
 
 
@@ -123,8 +144,13 @@ class AfterRestore(Order):
     """
 
     COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
-    FUNCTION, DOES = "doubt_sms_retries", ("look for", "recorded the restore, and will look for")
-    backup_of: Moment = Field(description="When the backup was taken.", serialization_alias="since")
+    FUNCTION, DOES = (
+        "doubt_sms_retries",
+        ("look for", "recorded the restore, and will look for"),
+    )
+    backup_of: Moment = Field(
+        description="When the backup was taken.", serialization_alias="since"
+    )
 
 
 class Resolve(Signed):
@@ -159,7 +185,8 @@ class RecordConsent(Signed):
     )
     FUNCTION, DOES = "record_sms_consent", ("", "recorded {consent}")
     customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
-        description="Id of the customer: for their number, at their business.", repr=False
+        description="Id of the customer: for their number, at their business.",
+        repr=False,
     )
     consent: Literal["opted_in", "opted_out", "unchanged"] = Field(
         title="They said",
@@ -181,12 +208,18 @@ class ImportOptOuts(Order):
     """
 
     FUNCTION, DOES = "import_sms_opt_outs", ("record", "recorded")
-    business_id: IdOrAll = Field(description="Whose opt-outs they are; all: they are from every business.")
+    business_id: IdOrAll = Field(
+        description="Whose opt-outs they are; all: they are from every business."
+    )
 
     def values(self) -> dict[str, object]:
         """All has no id."""
         every = self.business_id == "all"
-        return {**super().values(), "business_id": None if every else self.business_id, "all_businesses": every}
+        return {
+            **super().values(),
+            "business_id": None if every else self.business_id,
+            "all_businesses": every,
+        }
 
 
 class StopState(Form):
@@ -195,10 +228,13 @@ class StopState(Form):
     COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
     FUNCTION = "set_sms_stop"
     state: Annotated[UsState, POSITIONAL] = Field(
-        description="Two letters of a US state or territory.", serialization_alias="subject"
+        description="Two letters of a US state or territory.",
+        serialization_alias="subject",
     )
     because: Words | None = Field(
-        None, description="The declared emergency. Kept, and shown with each text.", serialization_alias="why"
+        None,
+        description="The declared emergency. Kept, and shown with each text.",
+        serialization_alias="why",
     )
     lift: bool = Field(False, description="Let texts go there again.", exclude=True)
 
@@ -222,7 +258,9 @@ class Prune(Form):
 
     COMMAND, EXAMPLES = "prune", ("prune --keep-days 180",)
     FUNCTION, DOES = "prune_sms_history", ("", "deleted")
-    keep_days: int = Field(90, description="Days of finished texts to keep.", ge=7, le=3650)
+    keep_days: int = Field(
+        90, description="Days of finished texts to keep.", ge=7, le=3650
+    )
 
 
 class MarkDatabase(Signed):
@@ -233,6 +271,11 @@ class MarkDatabase(Signed):
     """
 
     COMMAND = "mark"
-    EXAMPLES = ("mark production --because 'Live since May'", "mark staging --because 'A copy of last night'")
+    EXAMPLES = (
+        "mark production --because 'Live since May'",
+        "mark staging --because 'A copy of last night'",
+    )
     FUNCTION, DOES = "mark_sms_database", ("", "marked the database as {kind}")
-    kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(description="none takes the mark away.")
+    kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(
+        description="none takes the mark away."
+    )

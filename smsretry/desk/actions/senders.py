@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from smsretry.desk.actions.form import POSITIONAL, Form, Id, ProviderId, SenderName, Signed
+from smsretry.desk.actions.form import (
+    POSITIONAL,
+    Form,
+    Id,
+    ProviderId,
+    SenderName,
+    Signed,
+)
 from smsretry.vocabulary import MessageClass
 
 
@@ -17,29 +24,46 @@ class WhichSenders(Form):
 
     COMMAND, EXAMPLES = "senders list", ("senders list",)
     FUNCTION, ASKS = "sms_senders", True
-    business_id: Id | None = Field(None, description="Only those that send for this business.")
+    business_id: Id | None = Field(
+        None, description="Only those that send for this business."
+    )
 
 
 class AddSender(Signed):
     """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
-    COMMAND, EXAMPLES = "senders add", ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",)
+    COMMAND, EXAMPLES = (
+        "senders add",
+        ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",),
+    )
     FUNCTION, DOES = "add_sms_sender", ("", "added")
     sent_by: Annotated[SenderName, POSITIONAL] = Field(
-        title="Messaging service", description="Its id. A sender that is a number is added by command or SQL."
+        title="Messaging service",
+        description="Its id. A sender that is a number is added by command or SQL.",
     )
     business_id: Id = Field(description="Id of the business.")
-    account: ProviderId = Field(description="The provider's account that owns the sender.")
+    account: ProviderId = Field(
+        description="The provider's account that owns the sender."
+    )
     message_class: MessageClass | None = Field(
-        None, description="Only texts of this class. It outranks a sender for all texts."
+        None,
+        description="Only texts of this class. It outranks a sender for all texts.",
     )
     segments_per_second: float | None = Field(
-        None, description="Segments a second that it sends; empty: no limit, or as it has it.", ge=0.01, le=1000
+        None,
+        description="Segments a second that it sends; empty: no limit, or as it has it.",
+        ge=0.01,
+        le=1000,
     )
     segments_per_day: int | None = Field(
-        None, description="Segments a day that its carriers take; empty: likewise.", ge=1, le=2_147_483_647
+        None,
+        description="Segments a day that its carriers take; empty: likewise.",
+        ge=1,
+        le=2_147_483_647,
     )
-    replace: bool = Field(False, description="Take the place of a sender that is active.")
+    replace: bool = Field(
+        False, description="Take the place of a sender that is active."
+    )
 
 
 class ChangeSender(Signed):
@@ -56,20 +80,30 @@ class ChangeSender(Signed):
         description="Its id, or the provider's.", serialization_alias="named"
     )
     paused: Literal["yes", "no"] | None = Field(
-        None, description="yes: its texts wait. no: what was wrong is mended, and what waited for that is due at once."
+        None,
+        description="yes: its texts wait. no: what was wrong is mended, and what waited for that is due at once.",
     )
     segments_per_second: float | None = Field(
-        None, description="Segments a second that it sends; 0: no limit any more.", ge=0, le=1000
+        None,
+        description="Segments a second that it sends; 0: no limit any more.",
+        ge=0,
+        le=1000,
     )
     segments_per_day: int | None = Field(
-        None, description="Segments a day that its carriers take; 0: likewise.", ge=0, le=2_147_483_647
+        None,
+        description="Segments a day that its carriers take; 0: likewise.",
+        ge=0,
+        le=2_147_483_647,
     )
 
 
 class RemoveSender(Signed):
     """Let a business's texts go out from the sender of the environment again."""
 
-    COMMAND, EXAMPLES = "senders remove", ("senders remove --business $BUSINESS --because 'It shares ours'",)
+    COMMAND, EXAMPLES = (
+        "senders remove",
+        ("senders remove --business $BUSINESS --because 'It shares ours'",),
+    )
     FUNCTION, DOES = "remove_sms_sender", ("", "removed")
     business_id: Id = Field(description="Id of the business.")
     message_class: MessageClass | None = Field(

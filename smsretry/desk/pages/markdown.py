@@ -18,7 +18,9 @@ IDLE: Final = "idle"
 """The name of a scheduled run that found nothing to do."""
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
 _CODE_PAGE: Final = re.compile(r"https://[\w./-]+/\d+$")
-_ID: Final = re.compile(r"(?<!-)\b(run|row|text|customer|business|send.log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})")
+_ID: Final = re.compile(
+    r"(?<!-)\b(run|row|text|customer|business|send.log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})"
+)
 _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
 """The Event Feed's word for what a line names. The other names are the same in both."""
 _CELL: Final = 60
@@ -38,7 +40,10 @@ def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
                 cells = [[_words(cell, forms) for cell in row] for row in rows]
                 text += f"\n\n## {plain(title)}\n\n"
                 if max(len(more) for *_, more in rows) > _CELL:
-                    text += "".join(f"- {' '.join(filter(None, few))}: {more}\n" for *few, more in cells)
+                    text += "".join(
+                        f"- {' '.join(filter(None, few))}: {more}\n"
+                        for *few, more in cells
+                    )
                 else:
                     text += "| | texts | |\n|---|--:|---|\n"
                     text += "".join(f"| {' | '.join(row)} |\n" for row in cells)
@@ -55,7 +60,9 @@ def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
 
 
 def _line(line: str | tuple[Words, ...], forms: FormAddress) -> str:
-    return "".join(_words(one, forms) for one in ((line,) if isinstance(line, str) else line)).strip()
+    return "".join(
+        _words(one, forms) for one in ((line,) if isinstance(line, str) else line)
+    ).strip()
 
 
 def _words(words: Words, forms: FormAddress) -> str:
@@ -75,12 +82,21 @@ def plain(text: object) -> str:
 def linked(text: object) -> str:
     """As `plain`, with links to what it names: the page of a provider's code, a run, the Event Feed of an id."""
     line = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", plain(text))
-    return _ID.sub(lambda found: f"[{'run' if found[1] == 'run' else found[0]}]({_page_of(found[1], found[2])})", line)
+    return _ID.sub(
+        lambda found: (
+            f"[{'run' if found[1] == 'run' else found[0]}]({_page_of(found[1], found[2])})"
+        ),
+        line,
+    )
 
 
 def _page_of(kind: str, of: str) -> str:
     feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{of}"  # twice: one of Prefect's UIs refuses a single one
-    return f"{ROOT}/runs/flow-run/{of}" if kind == "run" else f"{ROOT}/events?{feed}&{feed}"
+    return (
+        f"{ROOT}/runs/flow-run/{of}"
+        if kind == "run"
+        else f"{ROOT}/events?{feed}&{feed}"
+    )
 
 
 def _picture(hours: Hours) -> str:

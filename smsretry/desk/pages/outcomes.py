@@ -68,20 +68,28 @@ class ProcessedText:
     @property
     def badge(self) -> str:
         """What a list shows: why, in a few words."""
-        claim, result, (words, color) = self.claim, self.result, _BADGES[self.result.fate]
+        claim, result, (words, color) = (
+            self.claim,
+            self.result,
+            _BADGES[self.result.fate],
+        )
         if result.fate == "Failed" and result.code:
             words += f" {result.code}"
         elif result.fate == "Cancelled" and result.why_code:
             words = result.why_code.capitalize().replace("_", " ")
         elif color == "violet" and result.next_at:
-            next_at = on_clock(result.next_at, zone_of(claim.timezone, claim.business_timezone))
+            next_at = on_clock(
+                result.next_at, zone_of(claim.timezone, claim.business_timezone)
+            )
             words += f" {'until' if result.fate == 'Deferred' else 'at'} {next_at}"
         return words
 
     @property
     def told(self) -> dict[str, Any]:
         """What it came to, for programs: ids and reasons as JSON, nothing personal."""
-        ids = self.claim.model_dump(mode="json", include={"send_log_id", "customer_id", "business_id"})
+        ids = self.claim.model_dump(
+            mode="json", include={"send_log_id", "customer_id", "business_id"}
+        )
         return {**self.result.model_dump(mode="json"), **ids}
 
     @property
@@ -89,12 +97,25 @@ class ProcessedText:
         """Its event: of `RetryScheduled`, `sms.text.retry-scheduled`."""
         claim, own, result = self.claim, self.claim.sender, self.result
         sender = masked_sender(own.sent_by) if own.sent_by else None
-        people = {"customer": claim.customer_id, "business": claim.business_id, "sender": own.id}
+        people = {
+            "customer": claim.customer_id,
+            "business": claim.business_id,
+            "sender": own.id,
+        }
         return Event(
             f"text.{claim.id}",
             re.sub("(?<!^)(?=[A-Z])", "-", result.fate).lower(),
-            {**self.told, "outcome": self.badge, "number": claim.masked, "sender": sender},
+            {
+                **self.told,
+                "outcome": self.badge,
+                "number": claim.masked,
+                "sender": sender,
+            },
             f"{self.badge} · {claim.masked}",
             {**people, "send-log": claim.send_log_id},
-            (self.badge, result.detail[:_TAG_LENGTH], f"from {sender}" if sender else ""),
+            (
+                self.badge,
+                result.detail[:_TAG_LENGTH],
+                f"from {sender}" if sender else "",
+            ),
         )

@@ -23,7 +23,16 @@ _SHOWN: Final = 200
 """How many others a page shows."""
 _NAME_LENGTH: Final = 80
 """Of what is wrong, in a run's name."""
-_ORDER: Final = ("sent", "failed", "held", "errors", "in doubt", "cancelled", "lost", "waiting")
+_ORDER: Final = (
+    "sent",
+    "failed",
+    "held",
+    "errors",
+    "in doubt",
+    "cancelled",
+    "lost",
+    "waiting",
+)
 """The order of the numbers in a run's name. waiting: they go on by themselves."""
 
 
@@ -43,7 +52,9 @@ class Report:
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
     """What a list shows for several texts: their counts, and the color of the one that needs a person most."""
     run = RunSummary.of(results=[one.result for one in processed])
-    return _numbers(run), min((one.color for one in processed), key=get_args(Color).index)
+    return _numbers(run), min(
+        (one.color for one in processed), key=get_args(Color).index
+    )
 
 
 def of_texts(
@@ -63,12 +74,21 @@ def of_texts(
         explain: explains the texts of a row. Asked for as the page is written.
     """
     idle = run.idle and not interrupted
-    shown = f"recovered {run.recovered}" if run.recovered and not run.claimed else _numbers(run)
+    shown = (
+        f"recovered {run.recovered}"
+        if run.recovered and not run.claimed
+        else _numbers(run)
+    )
     many = 0 if run.stopped_because else len(run.stopped_senders)
     stopped = f"{many} sender{'s' if many > 1 else ''} stopped" if many else ""
     # Idle runs are found by their name, and deleted.
     staging = f"staging: {run.texts_only}" if run.texts_only and not idle else ""
-    name = _named(shown or (IDLE if idle else "nothing to send"), run.stopped_because, staging, stopped)
+    name = _named(
+        shown or (IDLE if idle else "nothing to send"),
+        run.stopped_because,
+        staging,
+        stopped,
+    )
     page = _page(run, processed, interrupted, explain)
     return Report(name, idle, list(_news(run, processed, status)), page)
 
@@ -80,29 +100,59 @@ def _numbers(run: RunSummary) -> str:
 
 def _named(shown: str, stopped_because: str | None, *first: str) -> str:
     """Numbers, and before them what is wrong."""
-    stopped = f"stopped: {shorten(stopped_because, _NAME_LENGTH, placeholder=' …')}" if stopped_because else ""
+    stopped = (
+        f"stopped: {shorten(stopped_because, _NAME_LENGTH, placeholder=' …')}"
+        if stopped_because
+        else ""
+    )
     return " · ".join(filter(None, (*first, stopped, shown)))
 
 
-def _news(run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None) -> Iterator[Event]:
+def _news(
+    run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None
+) -> Iterator[Event]:
     for stopped in run.stopped:
         if stopped.is_news and stopped.concerns_all:
             yield Event("queue", "sending-stopped", {"why": stopped.why})
         elif stopped.is_news:
-            yield Event("queue", "sender-stopped", {"sender": stopped.what, "why": stopped.why})
+            yield Event(
+                "queue", "sender-stopped", {"sender": stopped.what, "why": stopped.why}
+            )
     for line in status.part("late") if status else ():
         if line.name == "due" and status:
-            yield Event("queue", "backlog", {"minutes": int(status.overdue_seconds // 60), "texts": line.texts})
+            yield Event(
+                "queue",
+                "backlog",
+                {"minutes": int(status.overdue_seconds // 60), "texts": line.texts},
+            )
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
-    loud = [one for one in processed if not run.texts_only or one.result.why_code == "mark_mismatch"]
-    yield from _alert("held", [one.result.detail for one in loud if one.result.fate == "Held" and not one.claim.held])
-    yield from _alert("dead-letters", [one.result.detail for one in loud if one.result.fate == "Failed"])
+    loud = [
+        one
+        for one in processed
+        if not run.texts_only or one.result.why_code == "mark_mismatch"
+    ]
+    yield from _alert(
+        "held",
+        [
+            one.result.detail
+            for one in loud
+            if one.result.fate == "Held" and not one.claim.held
+        ],
+    )
+    yield from _alert(
+        "dead-letters",
+        [one.result.detail for one in loud if one.result.fate == "Failed"],
+    )
 
 
 def _alert(what: str, whys: Sequence[str]) -> Iterator[Event]:
     """How many texts there are, and why most of them are."""
     if whys:
-        yield Event("queue", what, {"texts": len(whys), "why": Counter(whys).most_common(1)[0][0]})
+        yield Event(
+            "queue",
+            what,
+            {"texts": len(whys), "why": Counter(whys).most_common(1)[0][0]},
+        )
 
 
 def _page(
@@ -117,7 +167,11 @@ def _page(
     needing = [one for one in processed if one.color == "red"]
     yield from [Heading("These need a person")] if needing else []
     for one in needing[:SHOWN_IN_FULL]:
-        yield f"{one.badge}, ", _story(one.claim.id, one.claim.masked), f": {one.result.detail}"
+        yield (
+            f"{one.badge}, ",
+            _story(one.claim.id, one.claim.masked),
+            f": {one.result.detail}",
+        )
         for explanation in explain(one.claim.id):
             yield f"  For {explanation.text.business or 'a business without a name'}. Next: {explanation.next}"
             yield from (("  You can: ", lever) for lever in explanation.levers)
@@ -149,7 +203,11 @@ def of_scheduled(done: Queueing) -> Report:
 
 def of_deliveries(summary: DeliverySummary) -> Report:
     """A run that looked after accepted texts, with those that did not arrive."""
-    lost = [one for one in summary.followed if one.came_to in ("undelivered", "retried", "held", "error")]
+    lost = [
+        one
+        for one in summary.followed
+        if one.came_to in ("undelivered", "retried", "held", "error")
+    ]
     others = [
         Event(
             f"text.{one.message.retry_id}",
@@ -165,18 +223,30 @@ def of_deliveries(summary: DeliverySummary) -> Report:
         for one in lost
     ]
     alerts = (
-        *_alert("dead-letters", [one.why for one in lost if one.came_to == "undelivered"]),
+        *_alert(
+            "dead-letters", [one.why for one in lost if one.came_to == "undelivered"]
+        ),
         *_alert("sender-blamed", [one.why for one in lost if one.blames_sender]),
     )
     idle = summary.idle and not summary.stopped_because
-    return _of_others(summary.numbers, str(summary), summary.stopped_because, idle, others, alerts)
+    return _of_others(
+        summary.numbers, str(summary), summary.stopped_because, idle, others, alerts
+    )
 
 
 def _of_others(
-    shown: str, headline: str, stopped: str | None, idle: bool, others: Sequence[Event], alerts: Sequence[Event] = ()
+    shown: str,
+    headline: str,
+    stopped: str | None,
+    idle: bool,
+    others: Sequence[Event],
+    alerts: Sequence[Event] = (),
 ) -> Report:
     """With an event and a line for each of these."""
-    lines = [(_story(one.subject.partition(".")[2], one.what), f": {one.payload['why']}") for one in others]
+    lines = [
+        (_story(one.subject.partition(".")[2], one.what), f": {one.payload['why']}")
+        for one in others
+    ]
     more = [f"And {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     page: list[Told] = [headline or IDLE, *lines[:_SHOWN], *more]
     return Report(_named(shown or IDLE, stopped), idle, (*alerts, *others), page)

@@ -13,7 +13,9 @@ from smsretry.desk.questions.told import Lever, Told, in_lines
 from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
 
-_NO_DOUBT: Final = "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
+_NO_DOUBT: Final = (
+    "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
+)
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
     "them. Give the same order again later."
@@ -65,9 +67,19 @@ class Done(Answer):
 
     def tell(self) -> Iterator[Told]:
         """What was done, with the numbers of it."""
-        numbers = (f"{name} {value}" for name, value in self.came_to.items() if name != "answer" and value is not None)
-        did = _NO_DOUBT if self.came_to.get("answer") == "not_in_doubt" else self.asked.did
-        yield f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
+        numbers = (
+            f"{name} {value}"
+            for name, value in self.came_to.items()
+            if name != "answer" and value is not None
+        )
+        did = (
+            _NO_DOUBT
+            if self.came_to.get("answer") == "not_in_doubt"
+            else self.asked.did
+        )
+        yield (
+            f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
+        )
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
 
@@ -85,9 +97,17 @@ class Done(Answer):
 def _texts(texts: Sequence[TextRecord]) -> Iterator[Told]:
     """Each with what it waits for or why it ended. From its number a link leads to its story."""
     for one in texts:
-        story = Lever.see(WhichText, {"id": str(one.retry_id)}, one.number or "without a number")
-        when, why = on_clock(one.next_at or one.since), f": {one.why}" if one.why else ""
-        yield story, f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}, {when}{why}"
+        story = Lever.see(
+            WhichText, {"id": str(one.retry_id)}, one.number or "without a number"
+        )
+        when, why = (
+            on_clock(one.next_at or one.since),
+            f": {one.why}" if one.why else "",
+        )
+        yield (
+            story,
+            f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}, {when}{why}",
+        )
         yield f"    row {one.retry_id}, customer {one.customer_id or 'is gone'}"
 
 
@@ -119,16 +139,29 @@ class Change(Done):
     @property
     def fails(self) -> bool:
         """A restore is on record though no text waits."""
-        return not self.changed and (self.asked.dry_run or not isinstance(self.asked, AfterRestore))
+        return not self.changed and (
+            self.asked.dry_run or not isinstance(self.asked, AfterRestore)
+        )
 
     def tell(self) -> Iterator[Told]:
-        why = "" if self.changed else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
+        why = (
+            ""
+            if self.changed
+            else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
+        )
         yield f"{self.asked.did.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{why}"
         if self.asked.dry_run and self.changed:
-            values = self.asked.model_dump(mode="json", exclude_unset=True, exclude={"dry_run"})
-            yield ("Nothing was changed: it was only tried. ", Lever.of(type(self.asked), values, "Do it"))
+            values = self.asked.model_dump(
+                mode="json", exclude_unset=True, exclude={"dry_run"}
+            )
+            yield (
+                "Nothing was changed: it was only tried. ",
+                Lever.of(type(self.asked), values, "Do it"),
+            )
         if self.changed or len(self.skipped) > 1:
-            yield from (f"  left alone {texts}: {why}" for why, texts in self.skipped.items())
+            yield from (
+                f"  left alone {texts}: {why}" for why, texts in self.skipped.items()
+            )
         yield from _texts(self.sample)
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"

@@ -24,7 +24,10 @@ STATES: Final[dict[RecordState, tuple[str, str]]] = {
     ),
     "due": ("Due, the next run takes it", "it is taken by one of the next runs"),
     "waiting": ("Waiting", "it is tried at {at}"),
-    "held": ("Held until somebody fixes it", "it is looked at again at {at}, and goes on by itself once that is fixed"),
+    "held": (
+        "Held until somebody fixes it",
+        "it is looked at again at {at}, and goes on by itself once that is fixed",
+    ),
     "under_way": (
         "Under way, a worker has it at this moment",
         "its worker says what became of it, or it is taken back after 10 minutes of silence",
@@ -91,7 +94,11 @@ class Found(Answer):
     @property
     def name(self) -> str:
         states = dict.fromkeys(one.text.state.replace("_", " ") for one in self.texts)
-        return f"{self.texts[0].text.number or 'no number'}: {' · '.join(states)}" if states else "nothing found"
+        return (
+            f"{self.texts[0].text.number or 'no number'}: {' · '.join(states)}"
+            if states
+            else "nothing found"
+        )
 
     def tell(self) -> Iterator[Told]:
         for nth, one in enumerate(self.texts):
@@ -103,7 +110,12 @@ class Found(Answer):
             yield NOTHING
 
 
-def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[int], CodeMeaning]) -> Explanation:
+def explain(
+    text: TextRecord,
+    status: QueueStatus | None,
+    *,
+    meaning: Callable[[int], CodeMeaning],
+) -> Explanation:
     """Explain a text.
 
     Args:
@@ -114,10 +126,17 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     due = status if text.state == "due" else None
     obstacle = due.obstacle(text.sender_name) if due else None
     state, follows = STATES[text.state]
-    overdue = late(text, now) if text.state in ("scheduled", "due", "waiting", "held", "in_doubt") else ""
+    overdue = (
+        late(text, now)
+        if text.state in ("scheduled", "due", "waiting", "held", "in_doubt")
+        else ""
+    )
     waits = f", {overdue} after it was first due" if overdue else ""
     if obstacle:
-        state, follows = f"Due, but {obstacle.what}", "it waits until that is over, or for its turn"
+        state, follows = (
+            f"Due, but {obstacle.what}",
+            "it waits until that is over, or for its turn",
+        )
     elif waits and text.state == "scheduled":
         state = "Late, it is not queued yet"
     if text.kind == "send log" and text.state == "sent":
@@ -127,7 +146,9 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
     if text.state in ("failed", "cancelled") and not text.can:
         gone = "its customer or its send log is gone, or the send log says that it was sent"
         follows = f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew, if it is wanted"
-    if text.state == "sent" and any(step.send and step.what in FINAL for step in text.steps):
+    if text.state == "sent" and any(
+        step.send and step.what in FINAL for step in text.steps
+    ):
         follows = "nothing more; it was delivered"
     since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None
@@ -135,7 +156,11 @@ def explain(text: TextRecord, status: QueueStatus | None, *, meaning: Callable[[
         text=text,
         headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
         happened=tuple(history(text, zone)),
-        next=follows.format(at=on_clock(text.next_at, zone) if text.next_at else "a time that it does not have"),
+        next=follows.format(
+            at=on_clock(text.next_at, zone)
+            if text.next_at
+            else "a time that it does not have"
+        ),
         levers=tuple(levers(text, obstacle.lever if obstacle else None, code)),
     )
 

@@ -11,9 +11,20 @@ from smsretry.instants import on_clock, span
 _LATE: Final = timedelta(minutes=5)
 """A text is late if it went out this long after it was first due. A run comes every minute."""
 _ONE_WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.IGNORECASE)
-_MADE: Final = {"row": "queued", "scheduled send": "scheduled", "send log": "made by the application"}
-_TOLD_BY: Final = {"callback": "the provider's report", "reconcile": "a look for it", "operator": "a person"}
-_CONSENT: Final[dict[str | None, str]] = {"opted_in": "they have opted in", "opted_out": "they have opted out"}
+_MADE: Final = {
+    "row": "queued",
+    "scheduled send": "scheduled",
+    "send log": "made by the application",
+}
+_TOLD_BY: Final = {
+    "callback": "the provider's report",
+    "reconcile": "a look for it",
+    "operator": "a person",
+}
+_CONSENT: Final[dict[str | None, str]] = {
+    "opted_in": "they have opted in",
+    "opted_out": "they have opted out",
+}
 _SAID: Final = {
     ("was", "became"): "from {was} to {became}",
     ("source",): "source {source}",
@@ -39,17 +50,27 @@ _SAID: Final = {
 
 def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     """A line for each moment, on the recipient's clock; then what is so now."""
-    planned = {"planned_for": text.planned_for, "not_after": text.planned_for and text.expires_at}
+    planned = {
+        "planned_for": text.planned_for,
+        "not_after": text.planned_for and text.expires_at,
+    }
     of_class = {} if text.kind == "send log" else {"message_class": text.message_class}
     lines = [(text.queued_at, _line(_MADE[text.kind], {**of_class, **planned}, zone))]
     if text.first_due_at and text.first_due_at > text.queued_at:
         lines.append((text.first_due_at, "due for the first time"))
     lines += ((step.at, _told(step, text, zone)) for step in text.steps)
-    yield from (f"{on_clock(at, zone)}  {what}" for at, what in sorted(lines, key=lambda one: one[0]))
+    yield from (
+        f"{on_clock(at, zone)}  {what}"
+        for at, what in sorted(lines, key=lambda one: one[0])
+    )
     if text.kind == "row":
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    said = f"; the number opted out on {on_clock(text.opted_out_since, zone)}" if text.opted_out_since else ""
+    said = (
+        f"; the number opted out on {on_clock(text.opted_out_since, zone)}"
+        if text.opted_out_since
+        else ""
+    )
     source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
     yield f"{_CONSENT.get(text.consent, 'nobody knows whether they want texts')}{since}{source}{said}"
     if text.phone_status:
@@ -65,23 +86,38 @@ def late(text: TextRecord, moment: datetime) -> str:
 def _told(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """Which send it is about, what it was, what is known of it, and why."""
     known = step.model_dump(exclude={"what", "send", "because", "why_code"}) | {
-        "late": late(text, step.at) if step.what == "accepted" and not step.told_by else None,
+        "late": late(text, step.at)
+        if step.what == "accepted" and not step.told_by
+        else None,
         "source": step.source and one_word(step.source),
         "told_by": _TOLD_BY.get(step.told_by or ""),
         "until": step.until if step.until and step.until > step.at else None,
     }
-    what = "not_found" if step.what == "not_sent" and step.told_by == "reconcile" else step.what  # which proves no more
+    what = (
+        "not_found"
+        if step.what == "not_sent" and step.told_by == "reconcile"
+        else step.what
+    )  # which proves no more
     reason = step.because or (step.why_code or "").replace("_", " ")
     of_send = f"send {step.send}: " if step.send else ""
     return f"{of_send}{_line(what, known, zone)}{f': {reason}' if reason else ''}"
 
 
 def _line(what: str, known: Mapping[str, Any], zone: tzinfo) -> str:
-    shown = {name: on_clock(value, zone) if isinstance(value, datetime) else value for name, value in known.items()}
-    said = [words.format_map(shown) for names, words in _SAID.items() if all(shown.get(name) for name in names)]
+    shown = {
+        name: on_clock(value, zone) if isinstance(value, datetime) else value
+        for name, value in known.items()
+    }
+    said = [
+        words.format_map(shown)
+        for names, words in _SAID.items()
+        if all(shown.get(name) for name in names)
+    ]
     return ", ".join([what.replace("_", " "), *said])
 
 
 def one_word(written: str) -> str:
     """A single word, such as the application writes. Free text may name a person, so it is not shown."""
-    return written if _ONE_WORD.fullmatch(written) else "in words that are not shown here"
+    return (
+        written if _ONE_WORD.fullmatch(written) else "in words that are not shown here"
+    )

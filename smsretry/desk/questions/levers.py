@@ -3,7 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from smsretry.desk.actions.requests import Cancel, LookAgain, RecordConsent, Requeue, Resolve, StopState, WhichText
+from smsretry.desk.actions.requests import (
+    Cancel,
+    LookAgain,
+    RecordConsent,
+    Requeue,
+    Resolve,
+    StopState,
+    WhichText,
+)
 from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import LEFT, Lever
@@ -13,16 +21,28 @@ from smsretry.vocabulary import WhyCode
 _ASK: Final = "ask what is wrong with its sender (smsretry doctor) and fix that"
 _CREDENTIALS: Final = "give the runner credentials for its account"
 _RESUME: Final = {"paused": "no"}
-OF_SENDERS: Final[Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]] = {
+OF_SENDERS: Final[
+    Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]
+] = {
     "sender_paused": (None, "let its sender send again, once that is fixed", _RESUME),
     "no_credentials": (_CREDENTIALS, "let its sender try again now", _RESUME),
-    "day_spent": (None, "raise its sender's cap, if the carriers take more in a day", {"segments_per_day": LEFT}),
-    "sender_rate": (None, "raise its sender's rate, if the provider takes more", {"segments_per_second": LEFT}),
+    "day_spent": (
+        None,
+        "raise its sender's cap, if the carriers take more in a day",
+        {"segments_per_day": LEFT},
+    ),
+    "sender_rate": (
+        None,
+        "raise its sender's rate, if the provider takes more",
+        {"segments_per_second": LEFT},
+    ),
     "account_refused": (_ASK, "let it send again", _RESUME),
     "sending_stopped": (_ASK, "let it send again", _RESUME),
 }
 """What is about a sender: what to fix, what then to do, and how it is changed."""
-_ANEW: Final = frozenset({"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"})
+_ANEW: Final = frozenset(
+    {"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"}
+)
 """What is decided from number, zones and hours: a text is looked at anew as soon as one of them is corrected."""
 _MEND: Final = "mend what it says, if something can be mended"
 
@@ -46,7 +66,12 @@ class CodeMeaning(Value):
         return None if self.passes else self.to_do[:1].lower() + self.to_do[1:]
 
 
-def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | None, places: str = "") -> Lever | None:
+def ending(
+    why: WhyCode | None,
+    texts: Mapping[str, Any] | None,
+    sender: str | None,
+    places: str = "",
+) -> Lever | None:
     """What ends the trouble of texts that wait; None: nothing but time.
 
     Args:
@@ -61,12 +86,20 @@ def ending(why: WhyCode | None, texts: Mapping[str, Any] | None, sender: str | N
         what = "if customers.phone, customers.timezone or businesses.sms_hours is wrong, correct it in the application"
         return Lever(words=f"{what} ({places}): it is looked at anew at once")
     if why == "state_stopped":
-        lift = "lift the stop of its state, once that is over: it goes within 15 minutes"
+        lift = (
+            "lift the stop of its state, once that is over: it goes within 15 minutes"
+        )
         return Lever.of(StopState, {"state": LEFT, "lift": True}, lift)
-    return Lever.of(LookAgain, texts, "have it looked at again now", _MEND) if texts else None
+    return (
+        Lever.of(LookAgain, texts, "have it looked at again now", _MEND)
+        if texts
+        else None
+    )
 
 
-def levers(text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None) -> Iterator[Lever]:
+def levers(
+    text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None
+) -> Iterator[Lever]:
     """What a person can do, the first of it first.
 
     Args:
@@ -76,21 +109,50 @@ def levers(text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None) -
     row, can = {"retry_ids": [str(text.retry_id)]}, text.can
     if text.stop_sid:  # a message of theirs that may mean stop changes nothing until somebody has read it
         read = f"read {text.stop_sid} in the provider's log"
-        yield _record(text, "opted_out", "text", "record that they said stop, if it says so", read)
-        yield _record(text, "unchanged", "text", "record that it changes nothing, if it does not mean stop", read)
-    if text.state in ("scheduled", "due", "waiting", "held") or text.why_code == "list_unavailable":
+        yield _record(
+            text, "opted_out", "text", "record that they said stop, if it says so", read
+        )
+        yield _record(
+            text,
+            "unchanged",
+            "text",
+            "record that it changes nothing, if it does not mean stop",
+            read,
+        )
+    if (
+        text.state in ("scheduled", "due", "waiting", "held")
+        or text.why_code == "list_unavailable"
+    ):
         places = f"customer {text.customer_id}, business {text.business_id}"
-        end = ending(text.why_code, row if "look-again" in can else None, text.sender_name, places)
+        end = ending(
+            text.why_code,
+            row if "look-again" in can else None,
+            text.sender_name,
+            places,
+        )
         mend = Lever(words=_MEND) if text.state == "held" else None
         if lever := obstacle if text.state == "due" else end or mend:
             yield lever
-    if "resolve" in can and (text.state != "in_doubt" or "look-again" in can):  # before it is held, looks may find it
+    if "resolve" in can and (
+        text.state != "in_doubt" or "look-again" in can
+    ):  # before it is held, looks may find it
         resolve = {"retry_id": str(text.retry_id)}
-        unseen, seen = "make sure that the provider's log does not have it", "find it in the provider's log"
-        yield Lever.of(Resolve, resolve | {"went_out_as": "nothing"}, "have it sent again", unseen)
-        yield Lever.of(Resolve, resolve | {"went_out_as": LEFT}, "say which message it is", seen)
+        unseen, seen = (
+            "make sure that the provider's log does not have it",
+            "find it in the provider's log",
+        )
+        yield Lever.of(
+            Resolve, resolve | {"went_out_as": "nothing"}, "have it sent again", unseen
+        )
+        yield Lever.of(
+            Resolve, resolve | {"went_out_as": LEFT}, "say which message it is", seen
+        )
     if "explain" in can:
-        yield Lever.of(WhichText, {"id": str(text.send_log_id)}, "look at its next try, another row")
+        yield Lever.of(
+            WhichText,
+            {"id": str(text.send_log_id)},
+            "look at its next try, another row",
+        )
     if "requeue" in can:
         consent = list(_consent(text))
         yield from consent
@@ -109,11 +171,24 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
     if text.consent == "opted_in" and not text.opted_out_since:
         return
     if text.needs_start:
-        yield Lever(words="ask them to text START to the sender: until then the provider itself blocks their number")
+        yield Lever(
+            words="ask them to text START to the sender: until then the provider itself blocks their number"
+        )
     source = "text" if text.needs_start else "telephone"
-    yield _record(text, "opted_in", source, "record that they said yes to texts, if they did and it was not heard here")
+    yield _record(
+        text,
+        "opted_in",
+        source,
+        "record that they said yes to texts, if they did and it was not heard here",
+    )
 
 
-def _record(text: TextRecord, consent: str, source: str, words: str, first: str | None = None) -> Lever:
-    values = {"customer_id": str(text.customer_id), "consent": consent, "source": source}
+def _record(
+    text: TextRecord, consent: str, source: str, words: str, first: str | None = None
+) -> Lever:
+    values = {
+        "customer_id": str(text.customer_id),
+        "consent": consent,
+        "source": source,
+    }
     return Lever.of(RecordConsent, values, words, first)

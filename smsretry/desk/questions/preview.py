@@ -20,7 +20,12 @@ from smsretry.retry.segments import segments
 
 
 def predict(
-    text: WaitingText, *, now: datetime, until: datetime, profile: Profile, audience: Audience
+    text: WaitingText,
+    *,
+    now: datetime,
+    until: datetime,
+    profile: Profile,
+    audience: Audience,
 ) -> tuple[str, datetime, str]:
     """What its claims will have come to by then: that it goes out, waits longer, is held or ends; when, and why not."""
     at = max(now, text.scheduled_for)
@@ -29,13 +34,21 @@ def predict(
         at = decision.until
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
-        kind = "held" if decision.held else "wait longer" if decision.leaves == "pending" else "end"
+        kind = (
+            "held"
+            if decision.held
+            else "wait longer"
+            if decision.leaves == "pending"
+            else "end"
+        )
         return kind, at, decision.why
     if text.refused:
         return "end", at, text.refused
     if text.stopped:  # only one text of each run is tried
         return "wait longer", at, text.stopped
-    return ("go out", at, "") if audience.includes(text.phone) else ("end", at, NOT_LISTED)
+    return (
+        ("go out", at, "") if audience.includes(text.phone) else ("end", at, NOT_LISTED)
+    )
 
 
 class Forecast(Answer):
@@ -54,12 +67,22 @@ class Forecast(Answer):
     """Whether every waiting text was looked at."""
 
     def tell(self) -> Iterator[Told]:
-        others = "".join(f", {kind} {texts}" for kind, texts in self.counts.items() if kind != "go out")
+        others = "".join(
+            f", {kind} {texts}"
+            for kind, texts in self.counts.items()
+            if kind != "go out"
+        )
         yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{others}"
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         yield from (f"too slow: {one}" for one in self.too_slow)
-        yield Hours("by hour:", [(self.made_at + timedelta(hours=n), [texts]) for n, texts in enumerate(self.hours)])
+        yield Hours(
+            "by hour:",
+            [
+                (self.made_at + timedelta(hours=n), [texts])
+                for n, texts in enumerate(self.hours)
+            ],
+        )
         yield from (f"{texts} not: {why}" for why, texts in self.why.items())
         yield f"As of {on_clock(self.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
 
@@ -84,7 +107,11 @@ def forecast(
     by_sender = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
         kind, at, why_not = predict(
-            text, now=now, until=now + timedelta(hours=hours), profile=profile, audience=audience
+            text,
+            now=now,
+            until=now + timedelta(hours=hours),
+            profile=profile,
+            audience=audience,
         )
         counts[kind] += 1
         if kind == "go out":
@@ -98,7 +125,11 @@ def forecast(
         hours=tuple(by_hour[n] for n in range(hours)),
         counts=dict(counts),
         why=dict(why.most_common()),
-        too_slow=tuple(words for one in senders for words in _slow(one, by_sender[one.sender_id], now)),
+        too_slow=tuple(
+            words
+            for one in senders
+            for words in _slow(one, by_sender[one.sender_id], now)
+        ),
         complete=complete,
     )
 
@@ -106,6 +137,8 @@ def forecast(
 def _slow(sender: SenderRecord, wanted: Counter[int], now: datetime) -> Iterator[str]:
     """The first hour that a sender's rate does not reach."""
     takes = int((sender.segments_per_second or 0) * 3600)
-    for hour in sorted(hour for hour, size in wanted.items() if takes and size > takes)[:1]:
+    for hour in sorted(hour for hour, size in wanted.items() if takes and size > takes)[
+        :1
+    ]:
         when = f"in the hour from {on_clock(now + timedelta(hours=hour))}"
         yield f"{sender.title} takes {takes} segments {when}, and {wanted[hour]} want to go: the others wait"

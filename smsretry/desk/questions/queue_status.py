@@ -18,19 +18,34 @@ from smsretry.vocabulary import TextState
 
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
-_STAGING: Final = {"listed": "STAGING: only who is listed is texted", "nobody": "STAGING: nobody is texted"}
-_DOCTOR: Final = Lever(words="ask what is wrong", command="smsretry doctor", form="sms-doctor")
-_MEND: Final = _DOCTOR.model_copy(update={"words": "mend what it says: each run tries one text"})
+_STAGING: Final = {
+    "listed": "STAGING: only who is listed is texted",
+    "nobody": "STAGING: nobody is texted",
+}
+_DOCTOR: Final = Lever(
+    words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
+)
+_MEND: Final = _DOCTOR.model_copy(
+    update={"words": "mend what it says: each run tries one text"}
+)
 _START: Final = _DOCTOR.model_copy(
-    update={"first": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"}
+    update={
+        "first": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
+    }
 )
 _LATE: Final = {
     "run": ("no run has finished", _START),
     "due": ("overdue", _DOCTOR),
-    "scheduled": ("planned, late and not queued: those that are less than 48 h late go, the others end", _START),
+    "scheduled": (
+        "planned, late and not queued: those that are less than 48 h late go, the others end",
+        _START,
+    ),
 }
 """What is late, and what to do."""
-_STOPPED: Final = {"sending": "sending is stopped", "environment": "the sender of the environment is stopped"}
+_STOPPED: Final = {
+    "sending": "sending is stopped",
+    "environment": "the sender of the environment is stopped",
+}
 _TABLES: Final = {
     "queue": "In the queue",
     "scheduled": "Planned, and not queued yet",
@@ -52,22 +67,36 @@ class StatusLine(Value):
     part: str
     name: str
     business_id: UUID | None = None
-    business: str | None = Field(None, description="Whose it is; of a sender, a few of those whose it is.")
+    business: str | None = Field(
+        None, description="Whose it is; of a sender, a few of those whose it is."
+    )
     texts: int | None = None
     oldest: Instant | None = None
     next_at: Instant | None = None
     told: str | None = None
-    why_code: KnownCode = Field(None, description="Why texts are held or ended, for programs.")
+    why_code: KnownCode = Field(
+        None, description="Why texts are held or ended, for programs."
+    )
     ref: str | None = Field(None, description="What a command or a link names it by.")
-    states: tuple[TextState, ...] | None = Field(None, description="In which `ListTexts` finds its texts.")
+    states: tuple[TextState, ...] | None = Field(
+        None, description="In which `ListTexts` finds its texts."
+    )
 
     @property
     def which(self) -> dict[str, Any]:
         """The fields of `ListTexts` that find its texts."""
         why = None if self.part == "sender" else self.why_code
         business = self.business_id and str(self.business_id)
-        which = {"states": list(self.states or ()), "business_id": business, "why_code": why}
-        return {name: value for name, value in which.items() if value} if self.states else {}
+        which = {
+            "states": list(self.states or ()),
+            "business_id": business,
+            "why_code": why,
+        }
+        return (
+            {name: value for name, value in which.items() if value}
+            if self.states
+            else {}
+        )
 
     @property
     def count(self) -> Words:
@@ -122,7 +151,9 @@ class QueueStatus(Answer):
     @property
     def overdue_seconds(self) -> float:
         """How late the oldest due text is; 0 if none is due."""
-        due = next((line.oldest for line in self.part("queue") if line.name == "due"), None)
+        due = next(
+            (line.oldest for line in self.part("queue") if line.name == "due"), None
+        )
         return max((self.at - due).total_seconds(), 0) if due else 0
 
     @property
@@ -134,7 +165,11 @@ class QueueStatus(Answer):
     @property
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped. A stop of one US state holds only texts to it."""
-        stops = (line.told or "no reason was kept" for line in self.part("stopped") if line.name == "sending")
+        stops = (
+            line.told or "no reason was kept"
+            for line in self.part("stopped")
+            if line.name == "sending"
+        )
         return next(stops, None)
 
     @property
@@ -145,23 +180,40 @@ class QueueStatus(Answer):
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        by_runner = next((_STAGING[line.name] for line in self.part("runner") if line.name in _STAGING), None)
+        by_runner = next(
+            (
+                _STAGING[line.name]
+                for line in self.part("runner")
+                if line.name in _STAGING
+            ),
+            None,
+        )
         marked = any(line.name == "staging" for line in self.part("mark"))
         return by_runner or ("STAGING: the database is marked so" if marked else None)
 
     @property
     def numbers(self) -> str:
         """Texts in each state."""
-        states = (f"{name.replace('_', ' ')} {self.queue[name]}" for name in self.STATES if name in self.queue)
+        states = (
+            f"{name.replace('_', ' ')} {self.queue[name]}"
+            for name in self.STATES
+            if name in self.queue
+        )
         return " · ".join(states) or "empty"
 
     @property
     def name(self) -> str:
         """What is wrong, and the numbers."""
-        late = f"oldest due for {span(self.overdue_seconds)}" if self.overdue_seconds else ""
+        late = (
+            f"oldest due for {span(self.overdue_seconds)}"
+            if self.overdue_seconds
+            else ""
+        )
         need = f"need somebody {len(list(self.needs()))}" if self.fails else ""
         stopped = "STOPPED" if self.stopped_because else ""
-        return " · ".join(filter(None, (self.staging, stopped, need, self.numbers, late)))
+        return " · ".join(
+            filter(None, (self.staging, stopped, need, self.numbers, late))
+        )
 
     # What needs somebody
 
@@ -174,7 +226,11 @@ class QueueStatus(Answer):
         for line in self.part("stopped"):
             if line.name in _STOPPED:
                 again = ending("sending_stopped", None, line.ref)
-                yield Need(what=f"{_STOPPED[line.name]}: {line.told}", lever=again or _MEND, line=line)
+                yield Need(
+                    what=f"{_STOPPED[line.name]}: {line.told}",
+                    lever=again or _MEND,
+                    line=line,
+                )
         for line in self.part("late"):
             what, lever = _LATE[line.name]
             yield Need(what=what, lever=lever, line=line)
@@ -188,24 +244,52 @@ class QueueStatus(Answer):
                 command="smsretry consent - --said … --source text",
                 form="sms-consent",
             )
-            yield Need(what="wrote what may mean stop, and nobody has read it", lever=read, line=line)
+            yield Need(
+                what="wrote what may mean stop, and nobody has read it",
+                lever=read,
+                line=line,
+            )
 
     def _held(self) -> Iterator[Need]:
         """Each reason of each business, unless its sender has been told; then those that are not listed."""
-        told = {key for line in self.part("sender") for key in (line.why_code, line.business_id) if key}
+        told = {
+            key
+            for line in self.part("sender")
+            for key in (line.why_code, line.business_id)
+            if key
+        }
         told |= {"account_refused" for line in self.part("stopped") if line.ref}
-        unlisted, held = self.counts("held")["all"], [line for line in self.part("held") if line.name != "all"]
+        unlisted, held = (
+            self.counts("held")["all"],
+            [line for line in self.part("held") if line.name != "all"],
+        )
         for line in held:
             unlisted -= line.texts or 0
-            if line.why_code in told or (line.business_id in told and line.why_code in OF_SENDERS):
+            if line.why_code in told or (
+                line.business_id in told and line.why_code in OF_SENDERS
+            ):
                 continue
             # A person alone may know what became of one in doubt.
-            settle = line.ref and Lever.of(WhichText, {"id": line.ref}, "see one of them, and say what became of it")
-            yield Need(what=f"held: {line.told}", lever=settle or line.ending, line=line)
+            settle = line.ref and Lever.of(
+                WhichText,
+                {"id": line.ref},
+                "see one of them, and say what became of it",
+            )
+            yield Need(
+                what=f"held: {line.told}", lever=settle or line.ending, line=line
+            )
         if unlisted > 0:
-            others = StatusLine(part="held", name="held", texts=unlisted, states=("held",))
-            see = Lever.of(ListTexts, {"states": ["held"], "limit": 500}, "see them all")
-            yield Need(what="held for other reasons, or of other businesses", lever=see, line=others)
+            others = StatusLine(
+                part="held", name="held", texts=unlisted, states=("held",)
+            )
+            see = Lever.of(
+                ListTexts, {"states": ["held"], "limit": 500}, "see them all"
+            )
+            yield Need(
+                what="held for other reasons, or of other businesses",
+                lever=see,
+                line=others,
+            )
         for line in self.part("scheduled"):
             if line.name == "held" and line.ref:
                 see = Lever.of(WhichText, {"id": line.ref}, "see why one of them is")
@@ -213,14 +297,22 @@ class QueueStatus(Answer):
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        found = (one for one in self.needs() if one.line.name == "sending" or (sender and one.line.ref == sender))
+        found = (
+            one
+            for one in self.needs()
+            if one.line.name == "sending" or (sender and one.line.ref == sender)
+        )
         return next(found, None)
 
     # All of it
 
     def told(self) -> dict[str, Any]:
         needs = [need.model_dump(mode="json") for need in self.needs()]
-        numbers = {"at": self.at, "queue": self.queue, "overdue_seconds": self.overdue_seconds}
+        numbers = {
+            "at": self.at,
+            "queue": self.queue,
+            "overdue_seconds": self.overdue_seconds,
+        }
         return super().told() | numbers | {"needs": needs}
 
     def tell(self) -> Iterator[Told]:
@@ -237,7 +329,14 @@ class QueueStatus(Answer):
         yield from [Heading("Stopped by a person")] if self.stopped_states else []
         for line in self.stopped_states:
             yield f"stopped {line.name}: {line.told}{self._since(line)}"
-            yield "    ", Lever.of(StopState, {"state": line.name, "lift": True}, "lift it, once that is over")
+            yield (
+                "    ",
+                Lever.of(
+                    StopState,
+                    {"state": line.name, "lift": True},
+                    "lift it, once that is over",
+                ),
+            )
         for part, title in _TABLES.items():
             yield Table(title, [self._row(line) for line in self.part(part)])
             yield from self._hours() if part == "sent" else ()
@@ -247,11 +346,15 @@ class QueueStatus(Answer):
         """The last day, if a text was accepted in it."""
         if fates := self.counts("hour"):
             last = self.at.replace(minute=0, second=0, microsecond=0)
-            hours = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
+            hours = {
+                last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)
+            }
             for line in self.part("hour"):
                 if line.oldest in hours:
                     hours[line.oldest][line.name] = line.texts or 0
-            parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()]
+            parts = [
+                (hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()
+            ]
             yield Hours(_HOURS.format_map(fates), parts)
 
     def say(self, need: Need) -> tuple[Words, ...]:
@@ -264,7 +367,11 @@ class QueueStatus(Answer):
         """A line in a table: what, how many, and whatever else is known of it."""
         queued = line.part == "queue"
         why = f"[{line.why_code}]" if line.why_code and not queued else None
-        more = [line.business, line.told.replace("_", " ") if line.told and queued else line.told, why]
+        more = [
+            line.business,
+            line.told.replace("_", " ") if line.told and queued else line.told,
+            why,
+        ]
         if line.next_at and line.next_at > self.at:
             more.append(f"in {span((line.next_at - self.at).total_seconds())}")
         name = line.name.replace("_", " ")
@@ -275,4 +382,8 @@ class QueueStatus(Answer):
 
     def _since(self, line: StatusLine) -> str:
         """For how long it has been so, in parentheses."""
-        return f" (for {span((self.at - line.oldest).total_seconds())})" if line.oldest else ""
+        return (
+            f" (for {span((self.at - line.oldest).total_seconds())})"
+            if line.oldest
+            else ""
+        )

@@ -20,13 +20,23 @@ class Step(Value):
     model_config = ConfigDict(extra="allow")
 
     at: Instant
-    what: str = Field(description="In a word: the outcome of a send, how far its message came, an event.")
+    what: str = Field(
+        description="In a word: the outcome of a send, how far its message came, an event."
+    )
     send: int | None = Field(None, description="Which send of the text it is about.")
-    source: str | None = Field(None, description="Where the consent came from, as the application wrote it.")
-    told_by: str | None = Field(None, description="How that is known, if not by the answer to the send.")
+    source: str | None = Field(
+        None, description="Where the consent came from, as the application wrote it."
+    )
+    told_by: str | None = Field(
+        None, description="How that is known, if not by the answer to the send."
+    )
     until: Instant | None = Field(None, description="Until when the text then waited.")
-    since: Instant | None = Field(None, description="Since when a worker had it that it was taken back from.")
-    last_at: Instant | None = Field(None, description="When it last happened, of several times in a row.")
+    since: Instant | None = Field(
+        None, description="Since when a worker had it that it was taken back from."
+    )
+    last_at: Instant | None = Field(
+        None, description="When it last happened, of several times in a row."
+    )
     because: str | None = None
     why_code: KnownCode = None
 
@@ -55,8 +65,12 @@ class TextRecord(Value):
     why: str | None = None
     code: int | None = None
     next_at: Instant | None = None
-    expires_at: Instant | None = Field(None, description="When it is of no more use; a planned text's own limit.")
-    planned_for: Instant | None = Field(None, description="When it was to go out, if it was planned.")
+    expires_at: Instant | None = Field(
+        None, description="When it is of no more use; a planned text's own limit."
+    )
+    planned_for: Instant | None = Field(
+        None, description="When it was to go out, if it was planned."
+    )
     first_due_at: Instant | None = None
     attempts: int = 0
     max_attempts: int = 3
@@ -64,14 +78,24 @@ class TextRecord(Value):
     consent_at: Instant | None = None
     consent_source: str | None = None
     opted_out_since: Instant | None = None
-    needs_start: bool = Field(False, description="Whether the provider blocks the number until it texts START.")
-    stop_sid: str | None = Field(None, description="SID of a text of theirs that may mean stop, and is not read yet.")
+    needs_start: bool = Field(
+        False,
+        description="Whether the provider blocks the number until it texts START.",
+    )
+    stop_sid: str | None = Field(
+        None,
+        description="SID of a text of theirs that may mean stop, and is not read yet.",
+    )
     phone_status: str | None = None
     steps: tuple[Step, ...] = Field((), description="In order.")
-    can: tuple[str, ...] = Field((), description="What the database lets a person do: words of the door `texts`.")
+    can: tuple[str, ...] = Field(
+        (), description="What the database lets a person do: words of the door `texts`."
+    )
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")
-    sender: str | None = Field(None, title="sender {}", description="What it goes out from, as people see it.")
+    sender: str | None = Field(
+        None, title="sender {}", description="What it goes out from, as people see it."
+    )
     sender_name: str | None = Field(None, description="What names that in a command.")
     send_log_id: UUID | None = Field(None, title="send log {}")
     send_log_status: str | None = Field(None, title="its send log says {}")
@@ -82,7 +106,10 @@ class TextRecord(Value):
         """What links, forms and programs know it by."""
         yield f"{self.kind} {self.retry_id}"
         for name, field in type(self).model_fields.items():
-            if field.title and (value := getattr(self, name)) not in (None, self.retry_id):
+            if field.title and (value := getattr(self, name)) not in (
+                None,
+                self.retry_id,
+            ):
                 yield field.title.format(value)
 
 
@@ -90,4 +117,7 @@ class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
-    stopped: str | None = Field(None, description="Why sending, or its sender, is stopped: one text of each run tries.")
+    stopped: str | None = Field(
+        None,
+        description="Why sending, or its sender, is stopped: one text of each run tries.",
+    )

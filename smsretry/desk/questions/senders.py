@@ -18,16 +18,21 @@ class SenderRecord(Value):
     sender_id: UUID
     account: str
     sender: str = Field(description="As people see it: a number's last four digits.")
-    sent_by: str | None = Field(None, repr=False, exclude=True, description="All of it, if that was asked for.")
+    sent_by: str | None = Field(
+        None, repr=False, exclude=True, description="All of it, if that was asked for."
+    )
     told_at: Instant | None = Field(
-        None, description="When a runner last told that it is that of its environment. None: it is no environment's."
+        None,
+        description="When a runner last told that it is that of its environment. None: it is no environment's.",
     )
     segments_per_second: float | None
     segments_per_day: int | None
     used_today: int | None
     day_ends_at: Instant
     businesses: int
-    used_by: tuple[str, ...] = Field(description="The names of these, 20 at most; those whose texts wait first.")
+    used_by: tuple[str, ...] = Field(
+        description="The names of these, 20 at most; those whose texts wait first."
+    )
     why_code: KnownCode = Field(description="Why its texts wait. None: they do not.")
     why: str | None
     since: Instant | None = Field(description="Since when it is paused or stopped.")
@@ -51,7 +56,11 @@ class SenderRecord(Value):
         if self.why_code:
             since = f" since {on_clock(self.since)}" if self.since else ""
             yield f"  {self.why_code.replace('_', ' ')}{since}: {self.why or 'it is too slow for what is due'}"
-            yield from [("    ", lever)] if (lever := ending(self.why_code, None, self.name)) else []
+            yield from (
+                [("    ", lever)]
+                if (lever := ending(self.why_code, None, self.name))
+                else []
+            )
 
     def _facts(self) -> Iterator[str]:
         more = self.businesses - len(self.used_by)
@@ -62,7 +71,10 @@ class SenderRecord(Value):
             used = f"{self.used_today or 0} of {self.segments_per_day} segments"
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
         numbers = {"due": self.due, "waiting": self.waiting, "held": self.held}
-        yield ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts) or "nothing waits"
+        yield (
+            ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
+            or "nothing waits"
+        )
 
 
 class Senders(Answer):

@@ -36,12 +36,26 @@ class Lever(Value):
     """The form's parameters, filled in. Who and why are left to the person."""
 
     @classmethod
-    def of(cls, form: type[Form], values: Mapping[str, Any], words: str, first: str | None = None) -> Self:
+    def of(
+        cls,
+        form: type[Form],
+        values: Mapping[str, Any],
+        words: str,
+        first: str | None = None,
+    ) -> Self:
         """A form filled in. The value `LEFT` is left to the person."""
         if "dry_run" in form.model_fields:
             values = {**values, "dry_run": False}
-        deployment, ask = filled_in(form, {name: value for name, value in values.items() if value != LEFT})
-        return cls(words=words, first=first, command=command_of(form, values), form=deployment, ask=ask)
+        deployment, ask = filled_in(
+            form, {name: value for name, value in values.items() if value != LEFT}
+        )
+        return cls(
+            words=words,
+            first=first,
+            command=command_of(form, values),
+            form=deployment,
+            ask=ask,
+        )
 
     @classmethod
     def see(cls, form: type[Form], values: Mapping[str, Any], words: str) -> Self:
@@ -97,7 +111,9 @@ def in_lines(told: Iterable[Told]) -> Iterator[str]:
             case Table(title, rows):
                 yield from ("", title) if rows else ()
                 for name, count, more in rows:
-                    yield "  " + ", ".join(filter(None, (name, f"texts {count}" if count else "", more)))
+                    yield "  " + ", ".join(
+                        filter(None, (name, f"texts {count}" if count else "", more))
+                    )
             case Hours(words, parts):
                 most = max((sum(sizes) for _, sizes in parts), default=0)
                 yield from [words] if most else []

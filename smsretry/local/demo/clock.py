@@ -34,9 +34,19 @@ def told(stack: Stack) -> str:
     """What it shows, and by how much it is ahead of this machine's."""
     minutes = round(stack.ahead / timedelta(minutes=1))
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    ahead = " ".join(f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min")) if count)
-    shown = f"{stack.now():%a %d %b %Y %H:%M} UTC, {_in_new_york(stack):%H:%M} in New York"
-    return f"{shown}; {ahead} ahead of this machine's" if ahead else f"{shown}; the same as this machine's"
+    ahead = " ".join(
+        f"{count} {unit}"
+        for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"))
+        if count
+    )
+    shown = (
+        f"{stack.now():%a %d %b %Y %H:%M} UTC, {_in_new_york(stack):%H:%M} in New York"
+    )
+    return (
+        f"{shown}; {ahead} ahead of this machine's"
+        if ahead
+        else f"{shown}; the same as this machine's"
+    )
 
 
 def _is_working_day(day: date) -> bool:

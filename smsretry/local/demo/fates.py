@@ -50,17 +50,27 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
         return "[yellow]in doubt[/]"
     if row["is_stopped"] or row["scheduled_for"] <= now:
         return "waits"
-    kind = "[cyan]deferred[/]" if row["reason"] == "quiet_hours" else "[magenta]retry[/]"
+    kind = (
+        "[cyan]deferred[/]" if row["reason"] == "quiet_hours" else "[magenta]retry[/]"
+    )
     day = "%a " if row["scheduled_for"].date() != now.date() else ""
     return f"{kind} to {row['scheduled_for'].astimezone(UTC):{day}%H:%M}"
 
 
 def _why(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
-        return "Was in doubt; found in Twilio's list" if row["found"] else "Accepted by Twilio"
+        return (
+            "Was in doubt; found in Twilio's list"
+            if row["found"]
+            else "Accepted by Twilio"
+        )
     if row["why"]:
         return str(row["why"])
-    what_to_do = f". {code_meaning(row['code']).to_do}" if row["is_stopped"] and row["code"] else ""
+    what_to_do = (
+        f". {code_meaning(row['code']).to_do}"
+        if row["is_stopped"] and row["code"]
+        else ""
+    )
     return f"{row['last_error'] or ''}{what_to_do}"
 
 
@@ -82,22 +92,33 @@ def tables(
         shown.sort(key=lambda row: only.index(names[row["id"]]))
     some, rest = (f"{len(shown)} of ", "; --all shows every text") if only else ("", "")
     runs = [
-        (f"Run at {moment:%a %H:%M}", max(len(Text.from_markup(after[row["id"]]).plain) for row in shown))
+        (
+            f"Run at {moment:%a %H:%M}",
+            max(len(Text.from_markup(after[row["id"]]).plain) for row in shown),
+        )
         for moment, after in moments
     ]
     told: list[RenderableType] = []
-    for (business, own), texts in groupby(shown, key=lambda row: (row["business"], row["own_sender"])):
+    for (business, own), texts in groupby(
+        shown, key=lambda row: (row["business"], row["own_sender"])
+    ):
         table = _empty_table(runs, headed=not told)
         for row in texts:
             fates_then = [after[row["id"]] for _, after in moments]
-            table.add_row(names[row["id"]], *fates_then, str(row["attempt_count"]), _why(row))
+            table.add_row(
+                names[row["id"]], *fates_then, str(row["attempt_count"]), _why(row)
+            )
         told += ["", f"[bold]{business}[/], from {_sender(own)}", table]
-    return Group(f"What became of {some}the {len(rows)} texts (times in UTC{rest})", *told[1:])
+    return Group(
+        f"What became of {some}the {len(rows)} texts (times in UTC{rest})", *told[1:]
+    )
 
 
 def _empty_table(runs: Sequence[tuple[str, int]], *, headed: bool) -> Table:
     """Columns as wide as those of the others, so that the headings of the first stand above all."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_header=headed)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), show_header=headed
+    )
     table.add_column("Customer", width=len("Customer"))
     for run, widest in runs:
         table.add_column(run, width=max(widest, len(run)))
@@ -107,4 +128,8 @@ def _empty_table(runs: Sequence[tuple[str, int]], *, headed: bool) -> Table:
 
 
 def _sender(own: str | None) -> str:
-    return f"its own sender {own}" if own else f"the environment's sender {masked_sender(SENDER)}"
+    return (
+        f"its own sender {own}"
+        if own
+        else f"the environment's sender {masked_sender(SENDER)}"
+    )

@@ -59,7 +59,9 @@ SPECIAL: Final = [
     Special("Walt", "+12125550167", consent="opted_out"),
     Special("Xavi", "+12125550168", consent="unknown"),
     Special("Yuki", "+12125550173", fault=JsonError(21211, http_status=400)),
-    Special("Zane", "+12125550174", fault=JsonError(21612, http_status=400)),  # another sender can reach it; once only
+    Special(
+        "Zane", "+12125550174", fault=JsonError(21612, http_status=400)
+    ),  # another sender can reach it; once only
     Special("Wren", "+12125550166", fault=JsonError(21614, http_status=400)),
     Special("Amos", "+12125550176", fault=JsonError(21610, http_status=400)),
     Special("Bo", "+12125550177", fault=JsonError(21408, http_status=400)),
@@ -83,7 +85,11 @@ SHOWN: Final = (
 
 def area_codes() -> list[tuple[str, str, str]]:
     """A name and a zone for each area code in North America, New York City's left out."""
-    places = {code: (name, zone, code) for name, zone, code in _PEOPLE if zone and "/" in zone and code.isdigit()}
+    places = {
+        code: (name, zone, code)
+        for name, zone, code in _PEOPLE
+        if zone and "/" in zone and code.isdigit()
+    }
     return list(places.values())[1:]
 
 

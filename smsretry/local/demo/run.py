@@ -23,7 +23,9 @@ from smsretry.local.stack import Stack
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 """The repository, or where the wheel is installed."""
-STARTING: Final = "Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"
+STARTING: Final = (
+    "Starting PostgreSQL, the RPC endpoint, the Twilio stand-in and a Prefect server …"
+)
 _BETWEEN: Final = timedelta(hours=4)
 
 
@@ -38,14 +40,20 @@ def run_demo(*, every_row: bool, console: Console) -> None:
         LocalStackError: something did not start.
     """
     with ExitStack() as running:
-        directory = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="smsretry-demo-")))
+        directory = Path(
+            running.enter_context(tempfile.TemporaryDirectory(prefix="smsretry-demo-"))
+        )
         with console.status(STARTING):
             stack = running.enter_context(Stack(directory))
-            server = running.enter_context(PrefectServer(directory / "prefect", stack.postgres))
+            server = running.enter_context(
+                PrefectServer(directory / "prefect", stack.postgres)
+            )
         _show(stack, server, console, every_row=every_row)
 
 
-def _show(stack: Stack, server: PrefectServer, console: Console, *, every_row: bool) -> None:
+def _show(
+    stack: Stack, server: PrefectServer, console: Console, *, every_row: bool
+) -> None:
     with console.status("Queueing texts …"):
         names = seed(stack)
     console.print(f"The stack's own clock: {told(stack)}.")
@@ -56,12 +64,18 @@ def _show(stack: Stack, server: PrefectServer, console: Console, *, every_row: b
         with console.status(f"Run {number} of 2: {moment:%A %H:%M} UTC …"):
             _run_flow(stack, server)
         moments.append((moment, fates(stack)))
-    console.print(f"Between the two runs it is moved on by {_BETWEEN.seconds // 3600} hours.\n")
-    console.print(tables(stack, names, moments, only=None if every_row else SHOWN), "", sep="\n")
+    console.print(
+        f"Between the two runs it is moved on by {_BETWEEN.seconds // 3600} hours.\n"
+    )
+    console.print(
+        tables(stack, names, moments, only=None if every_row else SHOWN), "", sep="\n"
+    )
     for number, run in enumerate(_flow_runs(server), start=1):
         console.print(f"Run {number}: {run['name']}")
     accepted = stack.twilio.ledger.entries()
-    console.print(f"Twilio's own ledger: {len(accepted)} texts to {len({text.to for text in accepted})} numbers")
+    console.print(
+        f"Twilio's own ledger: {len(accepted)} texts to {len({text.to for text in accepted})} numbers"
+    )
 
 
 def _run_flow(stack: Stack, server: PrefectServer) -> None:
@@ -69,7 +83,12 @@ def _run_flow(stack: Stack, server: PrefectServer) -> None:
     process = GuardedProcess(
         [sys.executable, "-m", "smsretry_flows.process_sms_retries"],
         log=server.log.with_name("runs.log"),
-        env={**inherited(), **server.environment(), **stack.environment(), "PREFECT_LOGGING_LEVEL": "WARNING"},
+        env={
+            **inherited(),
+            **server.environment(),
+            **stack.environment(),
+            "PREFECT_LOGGING_LEVEL": "WARNING",
+        },
         cwd=ROOT,
     )
     try:
@@ -84,7 +103,10 @@ def _run_flow(stack: Stack, server: PrefectServer) -> None:
 def _flow_runs(server: PrefectServer) -> list[dict[str, Any]]:
     answer = httpx.post(
         f"{server.url}/api/flow_runs/filter",
-        json={"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}},
+        json={
+            "sort": "START_TIME_ASC",
+            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+        },
     )
     runs: list[dict[str, Any]] = answer.raise_for_status().json()
     return runs

@@ -34,7 +34,10 @@ def seed(stack: Stack) -> dict[UUID, str]:
     with stack.connect() as connection:
         name_customers(connection)
         dental = business_named(BUSINESS, stack, connection)
-        dead = {customer.name: queue_text(dental, customer) for customer in (DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN)}
+        dead = {
+            customer.name: queue_text(dental, customer)
+            for customer in (DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN)
+        }
         _die_holding_claims(stack, begun=dead[DEAD_AFTER_BEGIN.name])
         names = {row: name for name, row in dead.items()}
         for customer, zone in people():
@@ -45,7 +48,8 @@ def seed(stack: Stack) -> dict[UUID, str]:
             if customer.fault and customer.phone:
                 stack.twilio.fail(customer.fault, to=customer.phone)
         connection.execute(  # the row queued last is the deleted one's
-            "delete from send_logs where id = (select send_log_id from sms_retry_queue where id = %s)", [row]
+            "delete from send_logs where id = (select send_log_id from sms_retry_queue where id = %s)",
+            [row],
         )
         connection.execute(
             """update sms_retry_queue set expires_at = created_at + interval '48 hours'
@@ -54,7 +58,10 @@ def seed(stack: Stack) -> dict[UUID, str]:
         for own in OWN_SENDERS:
             theirs = business_named(own.business, stack, connection)
             give_sender(theirs, own)
-            names |= {queue_text(theirs, customer): customer.name for customer in own.customers}
+            names |= {
+                queue_text(theirs, customer): customer.name
+                for customer in own.customers
+            }
     return names
 
 
@@ -63,7 +70,9 @@ def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
     with SupabaseQueue(stack.settings()) as queue:
         held = {claim.id: claim for claim in queue.claim_texts(2).texts}
         closes = stack.now() + timedelta(hours=1)
-        decision = Send(closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone")
+        decision = Send(
+            closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone"
+        )
         queue.begin(held[begun], uuid4(), decision)
     stack.move_clock(_LEASE)
 
@@ -73,22 +82,37 @@ def name_customers(connection: psycopg.Connection[dict[str, Any]]) -> None:
     connection.execute("alter table customers add column if not exists name text")
 
 
-def business_named(name: str, stack: Stack, connection: psycopg.Connection[dict[str, Any]]) -> Business:
+def business_named(
+    name: str, stack: Stack, connection: psycopg.Connection[dict[str, Any]]
+) -> Business:
     """The business of that name, made if there is none."""
-    found = connection.execute("select id, user_id from businesses where name = %s", [name]).fetchone()
+    found = connection.execute(
+        "select id, user_id from businesses where name = %s", [name]
+    ).fetchone()
     business = Business(connection, stack.now, **(found or {}))
     return business if found else business.open(BUSINESS_ZONE, name=name)
 
 
-def queue_text(business: Business, customer: Special, zone: str | None = BUSINESS_ZONE) -> UUID:
+def queue_text(
+    business: Business, customer: Special, zone: str | None = BUSINESS_ZONE
+) -> UUID:
     """Queue one text, after `name_customers`; returns the row's id."""
     created = business.now() - customer.queued_ago
     customer_id = business.customer(
-        phone=customer.phone, timezone=zone, consent=customer.consent, name=customer.name, sms_consent_at=created
+        phone=customer.phone,
+        timezone=zone,
+        consent=customer.consent,
+        name=customer.name,
+        sms_consent_at=created,
     )
-    log_id = business.send_log(customer_id, body=customer.body.format(name=customer.name.split()[0]))
-    row = business.queue_row(log_id, customer_id, due=-customer.queued_ago, attempts=customer.attempts)
+    log_id = business.send_log(
+        customer_id, body=customer.body.format(name=customer.name.split()[0])
+    )
+    row = business.queue_row(
+        log_id, customer_id, due=-customer.queued_ago, attempts=customer.attempts
+    )
     business.connection.execute(
-        "update sms_retry_queue set reason = 'twilio_error', created_at = %s where id = %s", [created, row]
+        "update sms_retry_queue set reason = 'twilio_error', created_at = %s where id = %s",
+        [created, row],
     )
     return row

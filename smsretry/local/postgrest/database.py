@@ -88,7 +88,11 @@ class Database:
                 return connection
         try:
             return psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=2, application_name="smsretry rpc", options=_BEGINS
+                self._dsn,
+                autocommit=True,
+                connect_timeout=2,
+                application_name="smsretry rpc",
+                options=_BEGINS,
             )
         except psycopg.OperationalError as error:
             raise unreachable(error) from error

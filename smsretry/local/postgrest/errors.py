@@ -35,7 +35,12 @@ _STATUS_BY_CLASS: Final = {
 class Refusal(Exception):
     """A request that ends with this answer in place of a result."""
 
-    def __init__(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(body.get("message"))
         self.status = status
         self.body = body
@@ -46,7 +51,12 @@ class Refusal(Exception):
         headers = dict(self.headers or {})
         if code := self.body.get("code"):
             headers["Proxy-Status"] = f"PostgREST; error={code}"
-        return JSONResponse(dict(self.body), self.status, headers=headers, media_type="application/json; charset=utf-8")
+        return JSONResponse(
+            dict(self.body),
+            self.status,
+            headers=headers,
+            media_type="application/json; charset=utf-8",
+        )
 
 
 def refusal(
@@ -54,23 +64,43 @@ def refusal(
     headers: Mapping[str, str] | None = None,
 ) -> Refusal:  # fmt: skip
     """A refusal with PostgREST's body."""
-    return Refusal(status, {"code": code, "details": details, "hint": hint, "message": message}, headers)
+    return Refusal(
+        status,
+        {"code": code, "details": details, "hint": hint, "message": message},
+        headers,
+    )
 
 
 def unreachable(error: psycopg.Error) -> Refusal:
     """PGRST000: no connection to the database could be made."""
-    return refusal(503, "PGRST000", "Database connection error. Retrying the connection.", details=str(error))
+    return refusal(
+        503,
+        "PGRST000",
+        "Database connection error. Retrying the connection.",
+        details=str(error),
+    )
 
 
 def from_database(error: psycopg.Error, *, anonymous: bool) -> Refusal:
     """What became of a statement. Without an SQLSTATE the connection broke: PGRST001."""
     if error.sqlstate is None:
-        return refusal(503, "PGRST001", "Database client error. Retrying the connection.", details=str(error))
+        return refusal(
+            503,
+            "PGRST001",
+            "Database client error. Retrying the connection.",
+            details=str(error),
+        )
     status = status_for(error.sqlstate, anonymous=anonymous)
     said = error.diag
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    message, details, hint = said.message_primary, said.message_detail, said.message_hint
-    return refusal(status, error.sqlstate, message, details=details, hint=hint, headers=headers)
+    message, details, hint = (
+        said.message_primary,
+        said.message_detail,
+        said.message_hint,
+    )
+    return refusal(
+        status, error.sqlstate, message, details=details, hint=hint, headers=headers
+    )
 
 
 def status_for(sqlstate: str, *, anonymous: bool) -> int:

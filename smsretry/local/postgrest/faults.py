@@ -10,7 +10,8 @@ MAX_ROWS: Final = 1000
 """Of an answer, as on Supabase."""
 # What Cloudflare, in front of Supabase, answers when it does not reach the project: HTML, and no JSON.
 BAD_GATEWAY_PAGE: Final = (
-    "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body><h1>Bad gateway</h1></body></html>\n"
+    "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>"
+    "<body><h1>Bad gateway</h1></body></html>\n"
 )
 _UNREADABLE: Final = {
     "broken_gzip": Response(b"no gzip", headers={"content-encoding": "gzip"}),
@@ -30,7 +31,9 @@ class RpcFault:
 
     def strikes(self, function: str, body: bytes) -> bool:
         """Whether it is due for this call. A group of calls is one for each function in it."""
-        is_in_group = function == "group_sms_calls" and f'"{self.function}"'.encode() in body
+        is_in_group = (
+            function == "group_sms_calls" and f'"{self.function}"'.encode() in body
+        )
         return (function == self.function or is_in_group) and self.about in body
 
 
@@ -49,9 +52,13 @@ class RpcFaults:
 
     def bad_gateway(self, function: str, *, times: int = 1) -> None:
         """The call does not reach the database; the answer is 502 and an HTML page."""
-        self._due += [RpcFault(function, HTMLResponse(BAD_GATEWAY_PAGE, status_code=502))] * times
+        self._due += [
+            RpcFault(function, HTMLResponse(BAD_GATEWAY_PAGE, status_code=502))
+        ] * times
 
-    def unreadable(self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = "") -> None:
+    def unreadable(
+        self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = ""
+    ) -> None:
         """The call does not reach the database; the answer is a 200 that no client can decode."""
         self._due.append(RpcFault(function, _UNREADABLE[kind], about=about.encode()))
 
@@ -62,7 +69,9 @@ class RpcFaults:
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""
         with self._lock:
-            fault = next((fault for fault in self._due if fault.strikes(function, body)), None)
+            fault = next(
+                (fault for fault in self._due if fault.strikes(function, body)), None
+            )
             if fault is not None:
                 self._due.remove(fault)
             return fault

@@ -49,15 +49,21 @@ class RpcFunction:
     arguments: dict[str, str]
     required: int
     returns: Returns
-    read_only: bool  # stable or immutable: PostgREST calls it in a read-only transaction
+    read_only: (
+        bool  # stable or immutable: PostgREST calls it in a read-only transaction
+    )
     statement_timeout: str | None = None
     """Its own, which holds for the whole transaction."""
 
     def takes(self, given: Set[str]) -> bool:
         """Whether these names are its arguments; one that has a default may be missing."""
-        return set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
+        return (
+            set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
+        )
 
-    def statement(self, given: Set[str], *, max_rows: int, counts: bool = False) -> sql.Composed:
+    def statement(
+        self, given: Set[str], *, max_rows: int, counts: bool = False
+    ) -> sql.Composed:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
         `counts`: only the rows are asked for.
 
@@ -66,18 +72,34 @@ class RpcFunction:
         names = [name for name in self.arguments if name in given]
         source: sql.Composable = sql.SQL("(values (1)) as _")
         if names:
-            typed = [sql.SQL("{} {}").format(sql.Identifier(n), _type(self.arguments[n])) for n in names]
-            source = sql.SQL("json_to_record(%s::json) as _ ({})").format(sql.SQL(", ").join(typed))
-        passed = [sql.SQL("{} => {}").format(sql.Identifier(n), sql.Identifier("_", n)) for n in names]
-        call = sql.SQL("{}({})").format(sql.Identifier("public", self.name), sql.SQL(", ").join(passed))
+            typed = [
+                sql.SQL("{} {}").format(sql.Identifier(n), _type(self.arguments[n]))
+                for n in names
+            ]
+            source = sql.SQL("json_to_record(%s::json) as _ ({})").format(
+                sql.SQL(", ").join(typed)
+            )
+        passed = [
+            sql.SQL("{} => {}").format(sql.Identifier(n), sql.Identifier("_", n))
+            for n in names
+        ]
+        call = sql.SQL("{}({})").format(
+            sql.Identifier("public", self.name), sql.SQL(", ").join(passed)
+        )
         if self.returns == "nothing":
             return sql.SQL("select {} from {}").format(call, source)
         whole, value = self._shape()
-        rows = sql.SQL("select called.* from {}, lateral {} as called" if whole else "select {1} as scalar from {0}")
+        rows = sql.SQL(
+            "select called.* from {}, lateral {} as called"
+            if whole
+            else "select {1} as scalar from {0}"
+        )
         answer = "with called as ({}) select {}::text, count(*) from (select * from called limit {}) as row"
         if counts:
             value = "''"
-        return sql.SQL(answer).format(rows.format(source, call), sql.SQL(value), sql.Literal(max_rows))
+        return sql.SQL(answer).format(
+            rows.format(source, call), sql.SQL(value), sql.Literal(max_rows)
+        )
 
     def _shape(self) -> tuple[bool, str]:
         """Whether the result is rows and not values, and the JSON made of it."""
@@ -92,21 +114,33 @@ class RpcFunction:
                 return False, "coalesce(json_agg(row.scalar) -> 0, 'null')"
 
 
-def find_function(connection: Connection[Any], name: str, given: Set[str]) -> RpcFunction:
+def find_function(
+    connection: Connection[Any], name: str, given: Set[str]
+) -> RpcFunction:
     """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300).
 
     PostgREST's hint, which names a function that is called nearly so, is left out.
     """
     known = [
-        RpcFunction(name, dict(zip(names, types, strict=True)), required, returns, read_only, timeout)
-        for read_only, returns, names, types, required, timeout in connection.execute(_CATALOGUE, (name,), prepare=True)
+        RpcFunction(
+            name,
+            dict(zip(names, types, strict=True)),
+            required,
+            returns,
+            read_only,
+            timeout,
+        )
+        for read_only, returns, names, types, required, timeout in connection.execute(
+            _CATALOGUE, (name,), prepare=True
+        )
     ]
     fitting = [function for function in known if function.takes(given)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
         candidates = ", ".join(
-            f"public.{f.name}({', '.join(f'{arg} => {kind}' for arg, kind in f.arguments.items())})" for f in fitting
+            f"public.{f.name}({', '.join(f'{arg} => {kind}' for arg, kind in f.arguments.items())})"
+            for f in fitting
         )
         raise refusal(
             300, "PGRST203", f"Could not choose the best candidate function between: {candidates}",
@@ -114,8 +148,14 @@ def find_function(connection: Connection[Any], name: str, given: Set[str]) -> Rp
                  "so function overloading can be resolved",
         )  # fmt: skip
     listed = ", ".join(sorted(given))
-    called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
-    searched = f"with parameter{'s' if len(given) > 1 else ''} {listed}" if given else "without parameters"
+    called = (
+        f"public.{name}({listed})" if given else f"public.{name} without parameters"
+    )
+    searched = (
+        f"with parameter{'s' if len(given) > 1 else ''} {listed}"
+        if given
+        else "without parameters"
+    )
     raise refusal(
         404, "PGRST202", f"Could not find the function {called} in the schema cache",
         details=f"Searched for the function public.{name} {searched} or with a single unnamed json/jsonb parameter, "

@@ -26,7 +26,9 @@ _WRONG_KEY: Final = {
 }
 
 
-def api_key(role: Role | Literal["smsretry_reader"], *, jwt_secret: str, sub: str | None = None) -> str:
+def api_key(
+    role: Role | Literal["smsretry_reader"], *, jwt_secret: str, sub: str | None = None
+) -> str:
     """A key for this role, without expiry; with `sub` the token of that user. The secret: 32 characters or more."""
     claims = {"iss": "supabase", "role": role} | ({} if sub is None else {"sub": sub})
     return jwt.encode(claims, jwt_secret, algorithm="HS256")
@@ -36,7 +38,10 @@ def claims_of(request: Request, *, jwt_secret: str) -> Mapping[str, Any]:
     """The claims of a request, `role` always among them. The database knows which roles there are. Raises Refusal."""
     key = _let_in(request, jwt_secret)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    claims = _verified(token.strip() if scheme.lower() == "bearer" and token.strip() else key, jwt_secret)
+    claims = _verified(
+        token.strip() if scheme.lower() == "bearer" and token.strip() else key,
+        jwt_secret,
+    )
     return {**claims, "role": claims.get("role", "anon")}
 
 
@@ -48,7 +53,10 @@ def _let_in(request: Request, jwt_secret: str) -> str:
     try:
         # A key is compared as a whole at the gateway, so only its signature counts here.
         at_gateway = jwt.decode(
-            key, jwt_secret, algorithms=["HS256"], options={"verify_exp": False, "verify_aud": False}
+            key,
+            jwt_secret,
+            algorithms=["HS256"],
+            options={"verify_exp": False, "verify_aud": False},
         )
     except jwt.InvalidTokenError as error:
         raise Refusal(401, _WRONG_KEY) from error
@@ -65,7 +73,11 @@ def no_role(message: str) -> Refusal:
 def _verified(token: str, jwt_secret: str) -> dict[str, Any]:
     try:
         return jwt.decode(
-            token, jwt_secret, algorithms=["HS256"], options={"verify_aud": False}, leeway=_LEEWAY_SECONDS
+            token,
+            jwt_secret,
+            algorithms=["HS256"],
+            options={"verify_aud": False},
+            leeway=_LEEWAY_SECONDS,
         )
     except jwt.ExpiredSignatureError as error:
         raise _bad_token("PGRST303", "JWT expired") from error
@@ -77,4 +89,9 @@ def _verified(token: str, jwt_secret: str) -> dict[str, Any]:
 
 def _bad_token(code: str, message: str) -> Refusal:
     header = f'Bearer error="invalid_token", error_description="{message}"'
-    return refusal(401, code, message, headers={"WWW-Authenticate": header} if code.startswith("PGRST") else None)
+    return refusal(
+        401,
+        code,
+        message,
+        headers={"WWW-Authenticate": header} if code.startswith("PGRST") else None,
+    )

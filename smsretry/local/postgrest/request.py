@@ -31,18 +31,26 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
     reads = request.method in _READS
     if not reads and request.method != "POST":
         raise refusal(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
-    schema = request.headers.get("accept-profile" if reads else "content-profile", _SCHEMA)
+    schema = request.headers.get(
+        "accept-profile" if reads else "content-profile", _SCHEMA
+    )
     if schema != _SCHEMA:
         hint = f"Only the following schemas are exposed: {_SCHEMA}"
         raise refusal(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
     _refuse_wishes(request)
-    asked = {name: value for name, value in request.query_params.items() if name != "apikey"}
+    asked = {
+        name: value for name, value in request.query_params.items() if name != "apikey"
+    }
     if reads:
         return json.dumps(asked), set(asked)
     if asked:
         raise not_here("filters of what a function returns")
     arguments = _checked(raw or b"{}")
-    return (raw.decode(), set(arguments)) if arguments and isinstance(arguments, dict) else ("{}", set())
+    return (
+        (raw.decode(), set(arguments))
+        if arguments and isinstance(arguments, dict)
+        else ("{}", set())
+    )
 
 
 def _refuse_wishes(request: Request) -> None:
@@ -50,19 +58,28 @@ def _refuse_wishes(request: Request) -> None:
     if not any(one.partition(";")[0].strip() in _MEDIA_TYPES for one in accepted):
         raise not_here(f"the media type {', '.join(accepted)}")
     for wish in _listed(request, "prefer"):
-        if wish == "handling=strict" or (wish.partition("=")[0] in _PREFERENCES and wish != "count=none"):
+        if wish == "handling=strict" or (
+            wish.partition("=")[0] in _PREFERENCES and wish != "count=none"
+        ):
             raise not_here(f"the preference {wish} in the call of a function")
 
 
 def _listed(request: Request, header: str) -> list[str]:
-    return [one.strip() for line in request.headers.getlist(header) for one in line.split(",") if one.strip()]
+    return [
+        one.strip()
+        for line in request.headers.getlist(header)
+        for one in line.split(",")
+        if one.strip()
+    ]
 
 
 def _checked(raw: bytes) -> object:
     """The value of a body. Raises Refusal: it is no JSON."""
     try:
         value: object = json.loads(raw.decode(), parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no character
+        json.dumps(
+            value, ensure_ascii=False
+        ).encode()  # a lone surrogate is no character
     except (ValueError, RecursionError) as error:
         raise refusal(400, "PGRST102", "Empty or invalid json") from error
     return value
@@ -76,7 +93,9 @@ def not_here(what: str) -> Refusal:
     """The refusal of something that PostgREST does and this endpoint does not."""
     details = f"The stand-in for PostgREST does not know {what}"
     hint = "smsretry/local/README.md lists what it knows. Supabase itself may well answer this request."
-    return refusal(400, "PGRST127", "Feature not implemented", details=details, hint=hint)
+    return refusal(
+        400, "PGRST127", "Feature not implemented", details=details, hint=hint
+    )
 
 
 def invalid_path(_request: Request, _raised: Exception) -> Response:

@@ -29,15 +29,24 @@ def main() -> int:
     uid, _, gid = account.partition(":")
     as_user = {"user": int(uid), "group": int(gid), "extra_groups": []} if uid else {}
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: None)  # it ends with its command, and not before
+        signal.signal(
+            number, lambda _number, _frame: None
+        )  # it ends with its command, and not before
     try:
         child: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]  # keywords from a dict
-            command, stdin=subprocess.DEVNULL, start_new_session=True, close_fds=False, preexec_fn=_die_too, **as_user
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=False,
+            preexec_fn=_die_too,
+            **as_user,
         )
     except OSError as error:
         sys.stderr.write(f"Cannot run {command[0]}: {error.strerror}\n")
         return _NOT_FOUND
-    threading.Thread(target=_obey, args=(child, signal.Signals[how], float(grace)), daemon=True).start()
+    threading.Thread(
+        target=_obey, args=(child, signal.Signals[how], float(grace)), daemon=True
+    ).start()
     code = child.wait()
     _kill_group(child)  # what the command itself left behind
     return code if code >= 0 else 128 - code

@@ -44,7 +44,16 @@ class GuardedProcess:
         self.log = log
         user = f"{account.pw_uid}:{account.pw_gid}" if account else ""
         # By its path and isolated: nothing of the package or the environment can slow or break it.
-        guarded = [sys.executable, "-I", "-S", guard.__file__, stop_signal.name, str(grace_seconds), user, "--"]
+        guarded = [
+            sys.executable,
+            "-I",
+            "-S",
+            guard.__file__,
+            stop_signal.name,
+            str(grace_seconds),
+            user,
+            "--",
+        ]
         with log.open("ab") as output:
             self._guard = subprocess.Popen(
                 [*guarded, *command], stdin=subprocess.PIPE, stdout=output, stderr=output, env=env, cwd=cwd,
@@ -65,7 +74,9 @@ class GuardedProcess:
 
     def log_tail(self) -> str:
         """The last lines of its output."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
+        return "\n".join(
+            self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        )
 
     def _end(self, word: bytes) -> int:
         pipe = self._guard.stdin
@@ -83,5 +94,7 @@ def inherited() -> dict[str, str]:
     """
     settings = variables(Settings)
     return {
-        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_") and name not in settings
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PREFECT_") and name not in settings
     }

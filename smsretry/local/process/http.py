@@ -49,8 +49,16 @@ class DropConnection(Response):
         transport: asyncio.Transport = scope["state"][_TRANSPORT]
         if self._head is not None:
             self.headers["content-length"] = str(len(self._head) + 1)
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": self._head, "more_body": True})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            await send(
+                {"type": "http.response.body", "body": self._head, "more_body": True}
+            )
         transport.close()
         # Uvicorn answers 500 for an app that returns before it has noticed that the connection is gone.
         while (await receive())["type"] != "http.disconnect":
@@ -98,7 +106,9 @@ class LocalServer:
             server.should_exit = True
             server.thread.join(_STOP_SECONDS)
             if server.thread.is_alive():
-                raise RuntimeError("The local server did not stop: its app blocks the event loop, or its own shutdown")
+                raise RuntimeError(
+                    "The local server did not stop: its app blocks the event loop, or its own shutdown"
+                )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -129,7 +139,9 @@ class _Server(uvicorn.Server):
             )
         )  # fmt: skip
         self._app = app
-        self.thread = threading.Thread(target=self._run_on, args=(listener,), name="LocalServer", daemon=True)
+        self.thread = threading.Thread(
+            target=self._run_on, args=(listener,), name="LocalServer", daemon=True
+        )
         self.thread.start()
 
     async def main_loop(self) -> None:
@@ -145,7 +157,9 @@ class _Server(uvicorn.Server):
             listener.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # one turn, in which each request learns that nobody waits for its answer
+        await asyncio.sleep(
+            0
+        )  # one turn, in which each request learns that nobody waits for its answer
         if tasks := list(self.server_state.tasks):
             for task in tasks:
                 task.cancel()
@@ -153,12 +167,16 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
     def _run_on(self, listener: socket.socket) -> None:
-        with contextlib.suppress(SystemExit):  # by which uvicorn reports a failed start-up
+        with contextlib.suppress(
+            SystemExit
+        ):  # by which uvicorn reports a failed start-up
             self.run(sockets=[listener])
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            if not self.should_exit:  # uvicorn would log it as an app's error; at the end it is our own doing
+            if (
+                not self.should_exit
+            ):  # uvicorn would log it as an app's error; at the end it is our own doing
                 raise

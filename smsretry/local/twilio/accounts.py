@@ -64,7 +64,9 @@ class Login(NamedTuple):
 
     def reaches(self, account: Account) -> bool:
         """Whether resources of 2010 of that account are answered."""
-        return account is self.account or (self.is_token and account.owner is self.account)
+        return account is self.account or (
+            self.is_token and account.owner is self.account
+        )
 
 
 class Accounts:
@@ -87,7 +89,12 @@ class Accounts:
         self._accounts = {main.sid: main}
         self._used.clear()
         main.status, main.is_trial, main.balance = "active", False, "20.00"
-        for told in (main.webhooks, main.voice_only, main.refused_by_carriers, main.segments_per_day):
+        for told in (
+            main.webhooks,
+            main.voice_only,
+            main.refused_by_carriers,
+            main.segments_per_day,
+        ):
             told.clear()
 
     def find(self, sid: str) -> Account | None:
@@ -100,7 +107,9 @@ class Accounts:
 
     def owner_of(self, number: str | None) -> Account | None:
         """The account that has a number."""
-        return next((one for one in self._accounts.values() if number in one.numbers), None)
+        return next(
+            (one for one in self._accounts.values() if number in one.numbers), None
+        )
 
     def tokens(self) -> dict[str, list[str]]:
         """The auth token of each account, as a webhook's settings list them."""
@@ -110,11 +119,15 @@ class Accounts:
         """Whose credentials these are. None: nobody's."""
         scheme, _, encoded = authorization.partition(" ")
         try:
-            name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+            name, _, secret = (
+                base64.b64decode(encoded, validate=True).decode().partition(":")
+            )
         except (binascii.Error, UnicodeDecodeError):
             return None
         named = self._accounts.get(name)
-        account = named or next((one for one in self._accounts.values() if name in one.api_keys), None)
+        account = named or next(
+            (one for one in self._accounts.values() if name in one.api_keys), None
+        )
         if account is None or scheme.lower() != "basic":
             return None
         expected = account.auth_token if named else account.api_keys[name]
@@ -124,9 +137,16 @@ class Accounts:
     def verdict(self, entry: Entry) -> int | None:
         """Twilio's code for an accepted message that carriers do not take. None: they take it."""
         account, sender = self.of(entry), entry.sent_by or ""
-        if sender in account.refused_by_carriers or sender not in account.segments_per_day:
+        if (
+            sender in account.refused_by_carriers
+            or sender not in account.segments_per_day
+        ):
             return account.refused_by_carriers.get(sender)
         day = sender, f"{entry.accepted_at.astimezone(_PACIFIC):%Y-%m-%d}"
         with self._lock:
             self._used[day] += segments(entry.body)
-            return _OVER_THE_CAP if self._used[day] > account.segments_per_day[sender] else None
+            return (
+                _OVER_THE_CAP
+                if self._used[day] > account.segments_per_day[sender]
+                else None
+            )

@@ -30,17 +30,26 @@ class Callback:
     @property
     def headers(self) -> dict[str, str]:
         """What it travels with."""
-        return {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": self.signature}
+        return {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Twilio-Signature": self.signature,
+        }
 
 
-def signed(url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str) -> Callback:
+def signed(
+    url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str
+) -> Callback:
     """What this account posts, without the fields that have no value."""
     told = {"AccountSid": account_sid, "ApiVersion": "2010-04-01", **form}
     given = {name: value for name, value in told.items() if value is not None}
-    return Callback(url, given, RequestValidator(auth_token).compute_signature(url, given))
+    return Callback(
+        url, given, RequestValidator(auth_token).compute_signature(url, given)
+    )
 
 
-def status_form(entry: Entry, status: str, error_code: int | None) -> dict[str, str | None]:
+def status_form(
+    entry: Entry, status: str, error_code: int | None
+) -> dict[str, str | None]:
     """A message has become this."""
     return {
         "ErrorCode": None if error_code is None else str(error_code),
@@ -55,7 +64,12 @@ def status_form(entry: Entry, status: str, error_code: int | None) -> dict[str, 
 
 
 def inbound_form(
-    *, phone: str, body: str, to: str, opt_out_type: str | None, messaging_service_sid: str | None
+    *,
+    phone: str,
+    body: str,
+    to: str,
+    opt_out_type: str | None,
+    messaging_service_sid: str | None,
 ) -> dict[str, str | None]:
     """Somebody with this number texted one of ours."""
     sid = f"SM{uuid.uuid4().hex}"

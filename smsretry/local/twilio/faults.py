@@ -17,15 +17,26 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from smsretry.local.process.http import DropConnection
 
-_PAGE_OF_HTML: Final = "<html><body><h1>This page is not Twilio's JSON</h1></body></html>"
+_PAGE_OF_HTML: Final = (
+    "<html><body><h1>This page is not Twilio's JSON</h1></body></html>"
+)
 _TRUNCATED_BYTES: Final = 80  # of about 900: the SID comes much later
 _TOLD: Final = "The stand-in was told to answer with this error"
 
 
-def error(code: int, http_status: int, text: str = _TOLD, headers: Mapping[str, str] | None = None) -> Response:
+def error(
+    code: int,
+    http_status: int,
+    text: str = _TOLD,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Twilio's error JSON, under its status. Its `message` often quotes the recipient's number."""
     more = f"https://www.twilio.com/docs/errors/{code}"
-    return JSONResponse({"code": code, "message": text, "more_info": more, "status": http_status}, http_status, headers)
+    return JSONResponse(
+        {"code": code, "message": text, "more_info": more, "status": http_status},
+        http_status,
+        headers,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,11 @@ class JsonError:
 
     async def answer(self, _created: Mapping[str, Any]) -> Response:
         """What the sender gets in place of a 201 with `created`, which is empty if the fault accepts nothing."""
-        headers = {} if self.retry_after is None else {"Retry-After": str(int(self.retry_after.total_seconds()))}
+        headers = (
+            {}
+            if self.retry_after is None
+            else {"Retry-After": str(int(self.retry_after.total_seconds()))}
+        )
         return error(self.code, self.http_status, self.message, headers)
 
 
@@ -110,7 +125,9 @@ class BrokenAnswer(Enum):
             case BrokenAnswer.HTML:
                 return HTMLResponse(_PAGE_OF_HTML, 201)
             case BrokenAnswer.TRUNCATED:
-                return DropConnection(json.dumps(created).encode()[:_TRUNCATED_BYTES], http_status=201)
+                return DropConnection(
+                    json.dumps(created).encode()[:_TRUNCATED_BYTES], http_status=201
+                )
             case BrokenAnswer.WITHOUT_SID:
                 return JSONResponse({**created, "sid": None}, 201)
 
@@ -145,7 +162,14 @@ class ListLag:
     lag: timedelta
 
 
-SendFault = JsonError | HtmlError | DropUnaccepted | AcceptThenDrop | AcceptThenWait | BrokenAnswer
+SendFault = (
+    JsonError
+    | HtmlError
+    | DropUnaccepted
+    | AcceptThenDrop
+    | AcceptThenWait
+    | BrokenAnswer
+)
 Fault = SendFault | ListError | EndlessList | ListLag | FetchError
 _Kind = TypeVar("_Kind")
 
@@ -179,7 +203,11 @@ class FaultPlan:
         """Use up the next fault of these kinds for a request about this number."""
         with self._lock:
             for planned in self._planned:
-                if isinstance(planned.fault, kinds) and planned.left and planned.to in (None, to):
+                if (
+                    isinstance(planned.fault, kinds)
+                    and planned.left
+                    and planned.to in (None, to)
+                ):
                     planned.left -= 1
                     return planned.fault
         return None

@@ -42,7 +42,9 @@ class Entry:
     """Whether the phone got it, whatever Twilio says."""
 
     @classmethod
-    def of(cls, form: Mapping[str, str], *, to: str, is_trial: bool, **known: Any) -> Self:
+    def of(
+        cls, form: Mapping[str, str], *, to: str, is_trial: bool, **known: Any
+    ) -> Self:
         """The message that a `POST Messages` creates."""
         validity = form.get("ValidityPeriod")
         return cls(
@@ -72,7 +74,11 @@ class Ledger:
     def entries(self, to: str | None = None) -> tuple[Entry, ...]:
         """All entries, or those to one number, in the order of acceptance."""
         with self._lock:
-            return tuple(entry for entry in self._entries.values() if to is None or entry.to == to)
+            return tuple(
+                entry
+                for entry in self._entries.values()
+                if to is None or entry.to == to
+            )
 
     def arrived(self) -> int:
         """How many messages are on a phone."""
@@ -94,7 +100,14 @@ class Ledger:
             self._entries[entry.sid] = entry
 
     def report(
-        self, sid: str, status: str, error_code: int | None, *, at: datetime, arrived: bool, sender: str | None
+        self,
+        sid: str,
+        status: str,
+        error_code: int | None,
+        *,
+        at: datetime,
+        arrived: bool,
+        sender: str | None,
     ) -> None:
         """Twilio learns what became of a message; `sender` is who sent it, if it named no number itself.
 

@@ -58,7 +58,9 @@ def account(account: Account) -> Json:
     return {
         "owner_account_sid": (account.owner or account).sid,
         "sid": account.sid,
-        "status": "suspended" if account.status == "active" and not account.is_active else account.status,
+        "status": "suspended"
+        if account.status == "active" and not account.is_active
+        else account.status,
         "type": "Trial" if account.is_trial else "Full",
     }
 
@@ -68,7 +70,11 @@ def numbers(account: Account, containing: str) -> list[Json]:
     return [
         {
             "account_sid": account.sid,
-            "capabilities": {"voice": True, "sms": number not in account.voice_only, "fax": False},
+            "capabilities": {
+                "voice": True,
+                "sms": number not in account.voice_only,
+                "fax": False,
+            },
             "phone_number": number,
             "sid": _sid("PN", number),
             "sms_url": account.webhooks.get(number, ""),
@@ -80,7 +86,10 @@ def numbers(account: Account, containing: str) -> list[Json]:
 
 def service(sid: str, account: Account) -> Json:
     """A messaging service."""
-    own = {"inbound_request_url": account.webhooks.get(sid), "use_inbound_webhook_on_number": False}
+    own = {
+        "inbound_request_url": account.webhooks.get(sid),
+        "use_inbound_webhook_on_number": False,
+    }
     return {"account_sid": account.sid, "sid": sid, **own}
 
 
@@ -94,24 +103,51 @@ def of_service(kind: str, sid: str, account: Account) -> Json | None:
     match kind:
         case "PhoneNumbers":
             pool = sorted(account.services[sid])
-            able = {number: ["Voice"] if number in account.voice_only else ["Voice", "SMS"] for number in pool}
-            rows = ({"sid": _sid("PN", n), "phone_number": n, "capabilities": able[n], **in_us} for n in pool)
+            able = {
+                number: ["Voice"] if number in account.voice_only else ["Voice", "SMS"]
+                for number in pool
+            }
+            rows = (
+                {
+                    "sid": _sid("PN", n),
+                    "phone_number": n,
+                    "capabilities": able[n],
+                    **in_us,
+                }
+                for n in pool
+            )
             return listed("phone_numbers", rows)
         case "ShortCodes":
             codes = account.short_codes.get(sid, [])
-            return listed("short_codes", ({"sid": _sid("SC", code), "short_code": code, **in_us} for code in codes))
+            return listed(
+                "short_codes",
+                (
+                    {"sid": _sid("SC", code), "short_code": code, **in_us}
+                    for code in codes
+                ),
+            )
         case "AlphaSenders":
             return listed("alpha_senders", ())
         case "Usa2p":
             states = account.campaigns.get(sid, [])
-            return listed("compliance", ({"sid": _sid("QE", sid + one), "campaign_status": one} for one in states))
+            return listed(
+                "compliance",
+                (
+                    {"sid": _sid("QE", sid + one), "campaign_status": one}
+                    for one in states
+                ),
+            )
         case _:
             return None
 
 
 def select(entries: Iterable[Entry], query: Query) -> list[Entry]:
     """The entries that pass every filter, newest first. Raises ValueError for a date that cannot be read."""
-    return [entry for entry in entries if all(_passes(entry, name, value) for name, value in query)][::-1]
+    return [
+        entry
+        for entry in entries
+        if all(_passes(entry, name, value) for name, value in query)
+    ][::-1]
 
 
 def _passes(entry: Entry, name: str, value: str) -> bool:
@@ -130,11 +166,17 @@ def _passes(entry: Entry, name: str, value: str) -> bool:
                 # Whether Twilio lets a message without `date_sent` through is undocumented; users report it missing.
                 return False
             sent = entry.sent_at.replace(microsecond=0)
-            return {"": start <= sent < start + length, "<": sent <= start, ">": sent >= start}[name[8:]]
+            return {
+                "": start <= sent < start + length,
+                "<": sent <= start,
+                ">": sent >= start,
+            }[name[8:]]
     return True
 
 
-def page(key: str, records: Sequence[Json], *, path: str, query: Query, endless: bool = False) -> Json:
+def page(
+    key: str, records: Sequence[Json], *, path: str, query: Query, endless: bool = False
+) -> Json:
     """One page of a list of 2010, under the fields that the SDK pages by.
 
     Like Twilio's, the token of the next page names the last record of this one, so that records which arrive
@@ -144,14 +186,20 @@ def page(key: str, records: Sequence[Json], *, path: str, query: Query, endless:
     size = min(max(int(asked.get("PageSize", _DEFAULT_SIZE)), 1), _LARGEST_SIZE)
     number, start = max(int(asked.get("Page", 0)), 0), 0
     if "PageToken" in asked:
-        start = [record["sid"] for record in records].index(asked["PageToken"].removeprefix("PA")) + 1
+        start = [record["sid"] for record in records].index(
+            asked["PageToken"].removeprefix("PA")
+        ) + 1
     shown = records[start : start + size]
 
     def uri(of_page: int, **more: str) -> str:
         kept = [(name, value) for name, value in query if name not in _PAGING]
         return f"{path}?{urlencode([*kept, ('PageSize', size), ('Page', of_page), *more.items()])}"
 
-    following = uri(number + 1, PageToken=f"PA{shown[-1]['sid']}") if start + size < len(records) else None
+    following = (
+        uri(number + 1, PageToken=f"PA{shown[-1]['sid']}")
+        if start + size < len(records)
+        else None
+    )
     return {
         "next_page_uri": uri(number) if endless else following,
         "page": number,

@@ -21,7 +21,9 @@ _MAX_VALIDITY_SECONDS: Final = 36_000
 _NO_NUMBER: Final = "+15005550001"
 
 
-def refusal(form: Mapping[str, str], account: Account, accounts: Accounts) -> Refusal | None:
+def refusal(
+    form: Mapping[str, str], account: Account, accounts: Accounts
+) -> Refusal | None:
     """Judge the form of one `POST Messages`: the first rule broken, in this order. None: it creates a message."""
     to = form.get("To")
     if not to:
@@ -32,7 +34,9 @@ def refusal(form: Mapping[str, str], account: Account, accounts: Accounts) -> Re
     return _of_sender(sender, service, account, accounts) or _of_text(form)
 
 
-def _of_sender(sender: str | None, service: str | None, account: Account, accounts: Accounts) -> Refusal | None:
+def _of_sender(
+    sender: str | None, service: str | None, account: Account, accounts: Accounts
+) -> Refusal | None:
     if sender is None and service is None:
         return 21603, "A 'From' phone number is required."
     if service is not None and not re.fullmatch(r"MG[0-9a-f]{32}", service):
@@ -46,20 +50,37 @@ def _of_sender(sender: str | None, service: str | None, account: Account, accoun
     if accounts.owner_of(sender):
         return 21660, f"Mismatch between the 'From' number {sender} and the account."
     if e164(sender) is None:
-        return 21212, f"The 'From' number {sender} is not a valid phone number, shortcode, or sender ID."
-    return 21606, f"The From phone number {sender} is not an SMS-capable number of your account."
+        return (
+            21212,
+            f"The 'From' number {sender} is not a valid phone number, shortcode, or sender ID.",
+        )
+    return (
+        21606,
+        f"The From phone number {sender} is not an SMS-capable number of your account.",
+    )
 
 
 def _of_text(form: Mapping[str, str]) -> Refusal | None:
-    body, callback, validity = (form.get(name) for name in ("Body", "StatusCallback", "ValidityPeriod"))
+    body, callback, validity = (
+        form.get(name) for name in ("Body", "StatusCallback", "ValidityPeriod")
+    )
     if not body:
         return 21602, "Message body is required."
     if len(body.encode("utf-16-le", "surrogatepass")) // 2 > _MAX_BODY_UNITS:
-        return 21617, f"The concatenated message body exceeds the {_MAX_BODY_UNITS} character limit."
+        return (
+            21617,
+            f"The concatenated message body exceeds the {_MAX_BODY_UNITS} character limit.",
+        )
     if callback and not _CALLBACK.fullmatch(callback):
         return 21609, "The 'StatusCallback' URL is not a valid URL."
-    if validity and not (re.fullmatch(r"[0-9]{1,5}", validity) and 1 <= int(validity) <= _MAX_VALIDITY_SECONDS):
-        return 21624, f"Invalid validity period value: it must be from 1 to {_MAX_VALIDITY_SECONDS} seconds."
+    if validity and not (
+        re.fullmatch(r"[0-9]{1,5}", validity)
+        and 1 <= int(validity) <= _MAX_VALIDITY_SECONDS
+    ):
+        return (
+            21624,
+            f"Invalid validity period value: it must be from 1 to {_MAX_VALIDITY_SECONDS} seconds.",
+        )
     return None
 
 

@@ -60,7 +60,9 @@ class TwilioStandin:
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.ledger = Ledger()
-        self.accounts: Final = Accounts(Account(sid=account_sid, auth_token=auth_token, numbers=set(senders)))
+        self.accounts: Final = Accounts(
+            Account(sid=account_sid, auth_token=auth_token, numbers=set(senders))
+        )
         """Its accounts. The first is the one that it was made with."""
         self._clock = clock
         self._faults = FaultPlan()
@@ -93,7 +95,9 @@ class TwilioStandin:
         self.accounts.forget_others()
         self._behave()
 
-    def fail(self, fault: Fault, *, to: str | None = None, times: int | None = 1) -> None:
+    def fail(
+        self, fault: Fault, *, to: str | None = None, times: int | None = 1
+    ) -> None:
         """The next `times` requests of the fault's kind, to that number or to any, get it; None: until `heal`.
 
         Kinds are `POST Messages.json`, `GET Messages.json` (where `to` is its `To` filter, and every page counts), and
@@ -105,7 +109,14 @@ class TwilioStandin:
         """No planned fault strikes any more. An answer that is already late stays late."""
         self._faults.clear()
 
-    def report(self, sid: str, status: str, error_code: int | None = None, *, arrived: bool | None = None) -> None:
+    def report(
+        self,
+        sid: str,
+        status: str,
+        error_code: int | None = None,
+        *,
+        arrived: bool | None = None,
+    ) -> None:
         """A message becomes this, as a fetch then says. Its callback is the caller's to send, or not: `callback`.
 
         Args:
@@ -115,15 +126,28 @@ class TwilioStandin:
             ValueError: Twilio has no such status. KeyError: there is no such message.
         """
         if status not in get_args(DeliveryStatus):
-            raise ValueError(f"Twilio has no status {status!r}: it is one of {', '.join(get_args(DeliveryStatus))}")
+            raise ValueError(
+                f"Twilio has no status {status!r}: it is one of {', '.join(get_args(DeliveryStatus))}"
+            )
         got = status in ("delivered", "read") if arrived is None else arrived
         entry = self._entry(sid)
         account = self.accounts.of(entry)
-        pool = account.services.get(entry.messaging_service_sid or "") or account.numbers
+        pool = (
+            account.services.get(entry.messaging_service_sid or "") or account.numbers
+        )
         sender = None if status in ("accepted", "queued") else min(pool, default=None)
-        self.ledger.report(sid, status, error_code, at=self._clock(), arrived=got, sender=sender)
+        self.ledger.report(
+            sid, status, error_code, at=self._clock(), arrived=got, sender=sender
+        )
 
-    def callback(self, sid: str, status: str, error_code: int | None = None, *, url: str | None = None) -> Callback:
+    def callback(
+        self,
+        sid: str,
+        status: str,
+        error_code: int | None = None,
+        *,
+        url: str | None = None,
+    ) -> Callback:
         """What Twilio posts to the message's StatusCallback when it becomes this, signed with its account's auth token.
 
         Raises KeyError for a SID that is not here, and ValueError if there is no StatusCallback and no `url` instead.
@@ -131,19 +155,40 @@ class TwilioStandin:
         entry = self._entry(sid)
         address = entry.status_callback or url
         if address is None:
-            raise ValueError("The message has no StatusCallback: set TWILIO_STATUS_CALLBACK_URL")
+            raise ValueError(
+                "The message has no StatusCallback: set TWILIO_STATUS_CALLBACK_URL"
+            )
         account = self.accounts.of(entry)
         form = status_form(entry, status, error_code)
-        return signed(address, form, account_sid=account.sid, auth_token=account.auth_token)
+        return signed(
+            address, form, account_sid=account.sid, auth_token=account.auth_token
+        )
 
-    def inbound(self, url: str, *, phone: str, body: str, to: str, opt_out_type: str | None = None) -> Callback:
+    def inbound(
+        self,
+        url: str,
+        *,
+        phone: str,
+        body: str,
+        to: str,
+        opt_out_type: str | None = None,
+    ) -> Callback:
         """What Twilio posts to a number's webhook when somebody texts it; OptOutType comes with Advanced Opt-Out.
 
         It names the account that owns the number, and the messaging service that the number belongs to, if one does.
         """
         account = self.accounts.owner_of(to) or self.accounts.main
-        service = next((sid for sid, numbers in sorted(account.services.items()) if to in numbers), None)
-        form = inbound_form(phone=phone, body=body, to=to, opt_out_type=opt_out_type, messaging_service_sid=service)
+        service = next(
+            (sid for sid, numbers in sorted(account.services.items()) if to in numbers),
+            None,
+        )
+        form = inbound_form(
+            phone=phone,
+            body=body,
+            to=to,
+            opt_out_type=opt_out_type,
+            messaging_service_sid=service,
+        )
         return signed(url, form, account_sid=account.sid, auth_token=account.auth_token)
 
     def _entry(self, sid: str) -> Entry:
@@ -152,7 +197,10 @@ class TwilioStandin:
         raise KeyError(sid)
 
     def _build_app(self) -> Starlette:
-        account, service = f"/{resources.API}/Accounts/{{account_sid}}", "/v1/Services/{sid}"
+        account, service = (
+            f"/{resources.API}/Accounts/{{account_sid}}",
+            "/v1/Services/{sid}",
+        )
         gets: list[tuple[str, _Endpoint]] = [
             (f"{account}/Messages.json", self._list_messages),
             (f"{account}/Messages/{{sid}}.json", self._fetch_message),
@@ -165,8 +213,15 @@ class TwilioStandin:
         ]
         return Starlette(
             routes=[
-                Route(f"{account}/Messages.json", self._guard(self._create_message), methods=["POST"]),
-                *(Route(path, self._guard(endpoint), methods=["GET"]) for path, endpoint in gets),
+                Route(
+                    f"{account}/Messages.json",
+                    self._guard(self._create_message),
+                    methods=["POST"],
+                ),
+                *(
+                    Route(path, self._guard(endpoint), methods=["GET"])
+                    for path, endpoint in gets
+                ),
             ],
             exception_handlers={404: _not_found},
         )
@@ -176,20 +231,30 @@ class TwilioStandin:
             login = self.accounts.speaker(request.headers.get("authorization", ""))
             if login is None or not login.account.is_active:
                 return _unauthorized()
-            account = self.accounts.find(request.path_params.get("account_sid", login.account.sid))
+            account = self.accounts.find(
+                request.path_params.get("account_sid", login.account.sid)
+            )
             if account is None or not login.reaches(account):
                 return _not_found(request)
             response = await endpoint(request, login, account)
-            response.headers["Date"] = format_datetime(self._clock() + self.clock_ahead, usegmt=True)
+            response.headers["Date"] = format_datetime(
+                self._clock() + self.clock_ahead, usegmt=True
+            )
             return response
 
         return guarded
 
-    async def _create_message(self, request: Request, _login: Login, account: Account) -> Response:
+    async def _create_message(
+        self, request: Request, _login: Login, account: Account
+    ) -> Response:
         self.posts += 1
         if not account.is_active:
             return error(20005, 403, "Account not active")
-        form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+        form = dict(
+            parse_qsl(
+                (await request.body()).decode(errors="replace"), keep_blank_values=True
+            )
+        )
         if refused := refusal(form, account, self.accounts):
             return error(refused[0], 400, refused[1])
         to = e164(form["To"]) or ""
@@ -205,9 +270,13 @@ class TwilioStandin:
         if code := self.accounts.verdict(entry):
             self.report(entry.sid, "undelivered", code)
         await asyncio.sleep(self.seconds_each)
-        return JSONResponse(created, 201) if fault is None else await fault.answer(created)
+        return (
+            JSONResponse(created, 201) if fault is None else await fault.answer(created)
+        )
 
-    async def _list_messages(self, request: Request, _login: Login, account: Account) -> Response:
+    async def _list_messages(
+        self, request: Request, _login: Login, account: Account
+    ) -> Response:
         self.lists += 1
         to = request.query_params.get("To")
         lag, failing = self._faults.next(to, ListLag), self._faults.next(to, ListError)
@@ -224,10 +293,19 @@ class TwilioStandin:
         except ValueError:
             return error(20001, 400, "Invalid date value")
         told = self.retell([self._dated(entry) for entry in found])
-        printed = [self.misprint(resources.message(entry, account.sid)) for entry in told]
-        return _paged(request, "messages", printed, endless=self._faults.next(to, EndlessList) is not None)
+        printed = [
+            self.misprint(resources.message(entry, account.sid)) for entry in told
+        ]
+        return _paged(
+            request,
+            "messages",
+            printed,
+            endless=self._faults.next(to, EndlessList) is not None,
+        )
 
-    async def _fetch_message(self, request: Request, _login: Login, account: Account) -> Response:
+    async def _fetch_message(
+        self, request: Request, _login: Login, account: Account
+    ) -> Response:
         self.fetches += 1
         entry = self.ledger.find(request.path_params["sid"])
         if failing := self._faults.next(entry.to if entry else None, FetchError):
@@ -238,7 +316,11 @@ class TwilioStandin:
 
     def _dated(self, entry: Entry) -> Entry:
         """The entry as it now is, with Twilio's own time of it."""
-        fared = self.journey(entry, self._clock()) if self.journey and entry.status in (None, "sent") else None
+        fared = (
+            self.journey(entry, self._clock())
+            if self.journey and entry.status in (None, "sent")
+            else None
+        )
         if fared:
             self.report(entry.sid, *fared)
             entry = self._entry(entry.sid)
@@ -247,7 +329,9 @@ class TwilioStandin:
 
 async def _account(_request: Request, login: Login, account: Account) -> Response:
     """The parent may read one that is suspended; a standard API key may read none."""
-    return JSONResponse(resources.account(account)) if login.is_token else _unauthorized()
+    return (
+        JSONResponse(resources.account(account)) if login.is_token else _unauthorized()
+    )
 
 
 async def _balance(request: Request, login: Login, account: Account) -> Response:
@@ -261,7 +345,9 @@ async def _balance(request: Request, login: Login, account: Account) -> Response
 async def _numbers(request: Request, _login: Login, account: Account) -> Response:
     """A part of a number is enough, as at Twilio."""
     containing = request.query_params.get("PhoneNumber", "")
-    return _paged(request, "incoming_phone_numbers", resources.numbers(account, containing))
+    return _paged(
+        request, "incoming_phone_numbers", resources.numbers(account, containing)
+    )
 
 
 async def _service(request: Request, _login: Login, account: Account) -> Response:
@@ -269,20 +355,36 @@ async def _service(request: Request, _login: Login, account: Account) -> Respons
     sid, kind = request.path_params["sid"], request.path_params.get("kind")
     if sid not in account.services:
         return _not_found(request)
-    told = resources.of_service(kind, sid, account) if kind else resources.service(sid, account)
+    told = (
+        resources.of_service(kind, sid, account)
+        if kind
+        else resources.service(sid, account)
+    )
     return JSONResponse(told) if told else _not_found(request)
 
 
-def _paged(request: Request, key: str, records: Sequence[dict[str, Any]], *, endless: bool = False) -> Response:
+def _paged(
+    request: Request,
+    key: str,
+    records: Sequence[dict[str, Any]],
+    *,
+    endless: bool = False,
+) -> Response:
     query = request.query_params.multi_items()
     try:
-        return JSONResponse(resources.page(key, records, path=request.url.path, query=query, endless=endless))
+        return JSONResponse(
+            resources.page(
+                key, records, path=request.url.path, query=query, endless=endless
+            )
+        )
     except ValueError:
         return error(20001, 400, "Invalid page or page size")
 
 
 def _unauthorized() -> Response:
-    return error(20003, 401, "Authenticate", {"WWW-Authenticate": 'Basic realm="Twilio API"'})
+    return error(
+        20003, 401, "Authenticate", {"WWW-Authenticate": 'Basic realm="Twilio API"'}
+    )
 
 
 def _not_found(request: Request, _raised: Exception | None = None) -> Response:

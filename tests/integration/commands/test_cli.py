@@ -18,7 +18,16 @@ from tests.integration.conftest import Command
 from tests.support.builders import PHONE
 from tests.support.waiting import until
 
-SAID = ("consent", "-", "--said", "opted_out", "--source", "telephone", "--because", "She called")
+SAID = (
+    "consent",
+    "-",
+    "--said",
+    "opted_out",
+    "--source",
+    "telephone",
+    "--because",
+    "She called",
+)
 
 
 def test_process_makes_one_run_and_tells_people_and_programs_what_became_of_each_text(
@@ -34,22 +43,33 @@ def test_process_makes_one_run_and_tells_people_and_programs_what_became_of_each
     assert re.search(rf"Failed +row {bad}: Customer has no phone number", result.output)
     assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
 
-    stack.twilio.report(business.attempts_of(good)[0]["twilio_sid"], "undelivered", 30008)
+    stack.twilio.report(
+        business.attempts_of(good)[0]["twilio_sid"], "undelivered", 30008
+    )
     stack.move_clock(timedelta(minutes=6))
     told = command("process")
-    assert (told.exit_code, told.output.splitlines()[-1]) == (0, "deliveries: retried 1")
+    assert (told.exit_code, told.output.splitlines()[-1]) == (
+        0,
+        "deliveries: retried 1",
+    )
     assert business.row(good)["status"] == "pending"
 
     row = business.due_text()
     told = json.loads(command("process", "--json").stdout)
-    assert [(item["retry_id"], item["fate"]) for item in told["items"]] == [(str(row), "Sent")]
+    assert [(item["retry_id"], item["fate"]) for item in told["items"]] == [
+        (str(row), "Sent")
+    ]
     assert (told["summary"]["claimed"], told["summary"]["sent"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
     ("function", "said", "key"),
     [
-        ("queue_scheduled_sms", "warning: Scheduled sends were not queued: ", "scheduled_sends_stopped"),
+        (
+            "queue_scheduled_sms",
+            "warning: Scheduled sends were not queued: ",
+            "scheduled_sends_stopped",
+        ),
         ("claim_sms_deliveries", "deliveries: Stopped: ", "deliveries_stopped"),
     ],
 )
@@ -58,18 +78,27 @@ def test_process_goes_on_beside_what_cannot_be_done_and_says_so(
 ) -> None:
     """The texts go out, and the exit code says that somebody must look."""
     row = business.due_text()
-    business.connection.execute(f"revoke execute on function {function} from service_role".encode())
+    business.connection.execute(
+        f"revoke execute on function {function} from service_role".encode()
+    )
     try:
-        told, again = command("process"), json.loads(command("process", "--json").stdout)
+        told, again = (
+            command("process"),
+            json.loads(command("process", "--json").stdout),
+        )
     finally:
-        business.connection.execute(f"grant execute on function {function} to service_role".encode())
+        business.connection.execute(
+            f"grant execute on function {function} to service_role".encode()
+        )
     assert (told.exit_code, business.row(row)["status"]) == (1, "completed")
     assert f"row {row}: Accepted as SM" in told.output
     assert said in told.stdout + told.stderr
     assert "lacks a grant" in again[key]
 
 
-def test_process_exits_with_1_when_somebody_must_act(stack: Stack, business: Business, command: Command) -> None:
+def test_process_exits_with_1_when_somebody_must_act(
+    stack: Stack, business: Business, command: Command
+) -> None:
     """Twilio refuses the token, or a text is held until somebody mends its number."""
     business.due_text()
     assert command("process", TWILIO_AUTH_TOKEN="wrong").exit_code == 1
@@ -93,57 +122,101 @@ def test_process_that_is_asked_to_stop_ends_what_it_began_and_exits_as_interrupt
     with ThreadPoolExecutor(1) as pool:
         interrupted = pool.submit(interrupt)
         told = command("process")
-    assert (told.exit_code, business.row(row)["status"], interrupted.result()) == (130, "completed", None)
+    assert (told.exit_code, business.row(row)["status"], interrupted.result()) == (
+        130,
+        "completed",
+        None,
+    )
 
 
-def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(stack: Stack, command: Command) -> None:
+def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(
+    stack: Stack, command: Command
+) -> None:
     """With an exit code for each."""
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
     assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
     warned = command("doctor")
     assert (warned.exit_code, "bad" in warned.output) == (0, False), warned.output
-    assert "warn texts to LA: stopped: A hurricane; `smsretry stop LA --lift` lets them go" in warned.output
-    assert command("stop", "LA", "--lift").stdout == "Lifted the stop of marketing texts to LA.\n"
+    assert (
+        "warn texts to LA: stopped: A hurricane; `smsretry stop LA --lift` lets them go"
+        in warned.output
+    )
+    assert (
+        command("stop", "LA", "--lift").stdout
+        == "Lifted the stop of marketing texts to LA.\n"
+    )
     bad = command("doctor", "--json", TWILIO_AUTH_TOKEN="wrong")
     assert bad.exit_code == 1
     findings = json.loads(bad.stdout)["findings"]
-    assert next(finding["subject"] for finding in findings if not finding["ok"]).startswith("account AC")
+    assert next(
+        finding["subject"] for finding in findings if not finding["ok"]
+    ).startswith("account AC")
 
 
-def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(original: Database, command: Command) -> None:
+def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
+    original: Database, command: Command
+) -> None:
     """Once, and all again. With nothing to do it says that: it may be run with every deploy."""
     names = [f"{migration.version}_{migration.name}" for migration in migrations()]
     said = command("migrate", "--db-url", original.url, "--dry-run").output.splitlines()
     assert said == [*(f"would apply {name}" for name in names), "Nothing was changed."]
-    assert original.one("select to_regclass('public.sms_send_attempts') as made") == {"made": None}
-    assert command("migrate", "--db-url", original.url).output.splitlines() == [f"applied {name}" for name in names]
-    assert command("migrate", "--db-url", original.url, "--again").output == "applied the whole schema again\n"
+    assert original.one("select to_regclass('public.sms_send_attempts') as made") == {
+        "made": None
+    }
+    assert command("migrate", "--db-url", original.url).output.splitlines() == [
+        f"applied {name}" for name in names
+    ]
+    assert (
+        command("migrate", "--db-url", original.url, "--again").output
+        == "applied the whole schema again\n"
+    )
     nothing = command("migrate", "--db-url", original.url).output
     assert nothing == "Nothing to do: the database has every migration.\n"
     told = json.loads(command("migrate", "--db-url", original.url, "--json").stdout)
     assert told == {"applied": [], "again": False}
 
 
-def test_consent_is_recorded_by_a_number_that_no_history_keeps(business: Business, command: Command) -> None:
+def test_consent_is_recorded_by_a_number_that_no_history_keeps(
+    business: Business, command: Command
+) -> None:
     """One number at a time, and it is not said again. A yes is given to one business."""
     row = business.due_text()
     two = command(*SAID, stdin=f"{PHONE}\n+12125550199\n")
-    assert (two.exit_code, "standard input has 2 lines: give one number at a time" in two.stderr) == (64, True)
+    assert (
+        two.exit_code,
+        "standard input has 2 lines: give one number at a time" in two.stderr,
+    ) == (64, True)
     assert business.row(row)["status"] == "pending"
     result = command(*SAID, stdin="(212) 555-0123\n")
     assert (result.exit_code, PHONE in result.output) == (0, False)
     assert "Recorded opted_out: customers 1, cancelled 1, unmarked 0." in result.output
-    assert (business.row(row)["status"], business.row(row)["last_error"]) == ("cancelled", "Customer opted out")
+    assert (business.row(row)["status"], business.row(row)["last_error"]) == (
+        "cancelled",
+        "Customer opted out",
+    )
 
-    yes = ("consent", PHONE, "--said", "opted_in", "--source", "letter", "--because", "She wrote")
+    yes = (
+        "consent",
+        PHONE,
+        "--said",
+        "opted_in",
+        "--source",
+        "letter",
+        "--because",
+        "She wrote",
+    )
     refused = command(*yes)
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("Error: A yes is given to one business: name its customer by customer_id")
+    assert refused.stderr.startswith(
+        "Error: A yes is given to one business: name its customer by customer_id"
+    )
     given = command("consent", business.row(row)["customer_id"], *yes[2:])
     assert "customers 1," in given.output
 
 
-def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_go_out(command: Command) -> None:
+def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_go_out(
+    command: Command,
+) -> None:
     """Now, later, or not at all; without any setting. An instant has its offset, or is in UTC."""
     for phone, hour, code, answer in (
         ("(305) 555-0123", 17, 0, "open"),
@@ -153,15 +226,28 @@ def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_g
     ):
         at = f"2027-01-12T{hour:02}:00"
         told = command("quiet-hours", phone, "--at", at, "--json", SUPABASE_URL=None)
-        assert (told.exit_code, json.loads(told.stdout)["answer"], phone in told.output) == (code, answer, False)
-        assert command("quiet-hours", "-", "--at", at, stdin=f"{phone}\n").exit_code == code
+        assert (
+            told.exit_code,
+            json.loads(told.stdout)["answer"],
+            phone in told.output,
+        ) == (code, answer, False)
+        assert (
+            command("quiet-hours", "-", "--at", at, stdin=f"{phone}\n").exit_code
+            == code
+        )
     for at in ("2027-01-12T20:30-05:00", "2027-01-13T01:30+0000", "2027-01-13 01:30"):
         told = command("quiet-hours", "+13055550123", "--at", at)
         assert told.output.startswith(
             "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305\n"
         )
         assert "asked about Tue 12 Jan 20:30 EST" in told.output
-    assert "Wed 13 Jan 2027 00:00 UTC" in command("quiet-hours", "+13055550123", "--at", "2027-01-13").output
+    assert (
+        "Wed 13 Jan 2027 00:00 UTC"
+        in command("quiet-hours", "+13055550123", "--at", "2027-01-13").output
+    )
     refused = command("quiet-hours", "+13055550123", "--at", "tomorrow")
     assert refused.exit_code == 64
-    assert "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15" in refused.stderr
+    assert (
+        "'--at': 'tomorrow' is no instant: write 2026-11-24, 2026-11-24T08:15"
+        in refused.stderr
+    )

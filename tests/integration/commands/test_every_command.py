@@ -37,23 +37,48 @@ LEAST: Final[dict[str, list[str]]] = {
     "texts look-again": ["--row", _ID],
     "texts resolve": ["--row", _ID, "--went-out-as", "nothing", "--because", "Asked"],
     "after-restore": ["--backup-of", "2027-01-12T03:00"],
-    "senders add": [SENDER, "--business", _ID, "--account", ACCOUNT, "--because", "Registered"],
+    "senders add": [
+        SENDER,
+        "--business",
+        _ID,
+        "--account",
+        ACCOUNT,
+        "--because",
+        "Registered",
+    ],
     "senders change": [SENDER, "--rate", "2", "--because", "Better"],
     "senders remove": ["--business", _ID, "--because", "Shared"],
     "quiet-hours": [PHONE, "--at", "2027-01-12T17:00"],
     "stop": ["LA", "--lift"],
     "mark": ["staging", "--because", "A copy"],
-    "consent": [PHONE, "--said", "opted_out", "--source", "telephone", "--because", "She called"],
+    "consent": [
+        PHONE,
+        "--said",
+        "opted_out",
+        "--source",
+        "telephone",
+        "--because",
+        "She called",
+    ],
     "import-opt-outs": ["{file}", "--business", "all"],
     "migrate": ["--db-url", "{database}"],
-    **{name: [] for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")},
+    **{
+        name: []
+        for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")
+    },
     "senders list": [],
 }
 """What each needs at least. The id is nobody's."""
 _TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
 _NOTHING_THERE: Final = {
     "explain": 1,
-    **dict.fromkeys([f"texts {word}" for word in ("list", "requeue", "cancel", "look-again", "resolve")], 1),
+    **dict.fromkeys(
+        [
+            f"texts {word}"
+            for word in ("list", "requeue", "cancel", "look-again", "resolve")
+        ],
+        1,
+    ),
     "after-restore": 1,
     "status": 1,
     **dict.fromkeys([f"senders {order}" for order in ("add", "change", "remove")], 1),
@@ -73,10 +98,14 @@ def least(stack: Stack, tmp_path: Path) -> dict[str, list[str]]:
     file = tmp_path / "stops.csv"
     file.write_text(f"phone,at\n{PHONE},2026-11-01T10:00:00Z\n")
     here = {"{database}": stack.database_url, "{file}": str(file)}
-    return {name: [here.get(word, word) for word in words] for name, words in LEAST.items()}
+    return {
+        name: [here.get(word, word) for word in words] for name, words in LEAST.items()
+    }
 
 
-def test_what_makes_no_sense_is_one_sentence_and_where_to_look(command: Command) -> None:
+def test_what_makes_no_sense_is_one_sentence_and_where_to_look(
+    command: Command,
+) -> None:
     """Exit code 64, before anything is started or connected. Each command is here, and none that is gone."""
     assert set(LEAST) == set(_COMMANDS)
     for name in _COMMANDS:
@@ -84,21 +113,38 @@ def test_what_makes_no_sense_is_one_sentence_and_where_to_look(command: Command)
             refused = command(*name.split(), *words, columns=80)
             assert (refused.exit_code, refused.stdout) == (64, ""), name
             _is_a_complaint(refused, "")
-            assert refused.stderr.endswith((f"Try: smsretry {name} --help\n", "Try: smsretry --help\n")), name
+            assert refused.stderr.endswith(
+                (f"Try: smsretry {name} --help\n", "Try: smsretry --help\n")
+            ), name
 
 
-def test_without_settings_or_a_database_a_command_names_them(command: Command, least: dict[str, list[str]]) -> None:
+def test_without_settings_or_a_database_a_command_names_them(
+    command: Command, least: dict[str, list[str]]
+) -> None:
     """Exit code 1, and no half of an answer: a question, an order, a run, and what connects by itself."""
     nowhere = "http://127.0.0.1:9"
-    for name in ("explain", "texts requeue", "senders add", "process", "import-opt-outs"):
+    for name in (
+        "explain",
+        "texts requeue",
+        "senders add",
+        "process",
+        "import-opt-outs",
+    ):
         for variables, words in (
-            ({"SUPABASE_URL": None}, "Settings are not complete: SUPABASE_URL: is not set"),
+            (
+                {"SUPABASE_URL": None},
+                "Settings are not complete: SUPABASE_URL: is not set",
+            ),
             ({"SUPABASE_URL": nowhere}, f"Check SUPABASE_URL ({nowhere})"),
         ):
-            told = command(*name.split(), *least[name], "--json", columns=80, **variables)
+            told = command(
+                *name.split(), *least[name], "--json", columns=80, **variables
+            )
             assert (told.exit_code, told.stdout) == (1, ""), name
             _is_a_complaint(told, words)
-    told = command("migrate", "--db-url", "postgresql://app:hush@127.0.0.1:9/app", columns=80)
+    told = command(
+        "migrate", "--db-url", "postgresql://app:hush@127.0.0.1:9/app", columns=80
+    )
     assert (told.exit_code, told.stdout, "hush" in told.stderr) == (1, "", False)
     _is_a_complaint(told, "Check --db-url.")
 
@@ -112,10 +158,14 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
     as_json = command(*name.split(), *least[name], "--json", columns=80)
     assert told.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
     assert as_json.stderr == told.stderr
-    assert as_json.stdout or told.exit_code == 1, "nothing was found, so there is nothing to tell"
+    assert as_json.stdout or told.exit_code == 1, (
+        "nothing was found, so there is nothing to tell"
+    )
     json.loads(as_json.stdout or "{}")
     code = "0 it may go out now" if name == "quiet-hours" else f"{told.exit_code} "
-    assert code in " ".join(command(*name.split(), "--help").stdout.split("Exit codes:")[1].split())
+    assert code in " ".join(
+        command(*name.split(), "--help").stdout.split("Exit codes:")[1].split()
+    )
 
 
 def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_whole(
@@ -124,10 +174,23 @@ def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_w
     """People and programs are told the same ids, of a text at each stage."""
     business = str(scene.business.id)
     asked = {
-        **{name: least[name] for name in ("status", "preview", "senders list", "prune", "after-restore", "doctor")},
+        **{
+            name: least[name]
+            for name in (
+                "status",
+                "preview",
+                "senders list",
+                "prune",
+                "after-restore",
+                "doctor",
+            )
+        },
         "explain": [str(scene.business.row(scene.failed)["customer_id"])],
         "texts list": ["--business", business],
-        **{f"texts {word}": ["--business", business] for word in ("requeue", "cancel", "look-again")},
+        **{
+            f"texts {word}": ["--business", business]
+            for word in ("requeue", "cancel", "look-again")
+        },
         "import-opt-outs": [least["import-opt-outs"][0], "--business", business],
         "process": [],
     }
@@ -135,10 +198,15 @@ def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_w
         told = command(*name.split(), *words, columns=80)
         as_json = command(*name.split(), *words, "--json")
         assert not re.search(r"\+1212555|\b212555", told.output + as_json.output), name
-        assert all(len(line) <= 80 or len(line.split()) == 1 for line in told.stdout.splitlines()), name
+        assert all(
+            len(line) <= 80 or len(line.split()) == 1
+            for line in told.stdout.splitlines()
+        ), name
         json.loads(as_json.stdout)
         if name != "process":
-            assert set(_UUID.findall(told.stdout)) <= set(_UUID.findall(as_json.stdout)), name
+            assert set(_UUID.findall(told.stdout)) <= set(
+                _UUID.findall(as_json.stdout)
+            ), name
 
 
 def _is_a_complaint(told: Result, words: str) -> None:
@@ -148,4 +216,6 @@ def _is_a_complaint(told: Result, words: str) -> None:
     assert words in said
     assert not re.search(r"Traceback|Exception|object at 0x|\[type=|<class", said)
     assert isinstance(told.exception, SystemExit)
-    assert all(len(line) <= 80 or len(line.split()) == 1 for line in told.stderr.splitlines())
+    assert all(
+        len(line) <= 80 or len(line.split()) == 1 for line in told.stderr.splitlines()
+    )

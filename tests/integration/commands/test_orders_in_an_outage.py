@@ -34,12 +34,18 @@ QUESTIONS = ["explain", "status", "preview", "texts list"]
 
 
 def _json(status: int, code: str) -> Response:
-    return JSONResponse({"code": code, "message": "…", "details": None, "hint": None}, status_code=status)
+    return JSONResponse(
+        {"code": code, "message": "…", "details": None, "hint": None},
+        status_code=status,
+    )
 
 
 OUTAGES: dict[str, tuple[Callable[[], Response] | None, str]] = {
     "refused connection": (None, NOTHING),
-    "502, a gateway's page": (lambda: HTMLResponse("<html>Bad gateway</html>", 502), UNKNOWN),
+    "502, a gateway's page": (
+        lambda: HTMLResponse("<html>Bad gateway</html>", 502),
+        UNKNOWN,
+    ),
     "503, no connection to the database": (lambda: _json(503, "PGRST000"), NOTHING),
     "503, a connection that broke": (lambda: _json(503, "PGRST001"), UNKNOWN),
     "500, statement timeout": (lambda: _json(500, "57014"), NOTHING),
@@ -55,7 +61,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _away(settings: Settings, answer: Callable[[], Response] | None) -> Iterator[SupabaseQueue]:
+def _away(
+    settings: Settings, answer: Callable[[], Response] | None
+) -> Iterator[SupabaseQueue]:
     with ExitStack() as stack:
         if answer:
             yield stack.enter_context(answering(answer(), settings))
@@ -64,7 +72,9 @@ def _away(settings: Settings, answer: Callable[[], Response] | None) -> Iterator
             yield stack.enter_context(SupabaseQueue(nowhere))
 
 
-def test_a_command_says_whether_its_order_was_recorded(command: Command, settings: Settings) -> None:
+def test_a_command_says_whether_its_order_was_recorded(
+    command: Command, settings: Settings
+) -> None:
     """And its exit code says that it was not done. Each command in two outages, which are others for each."""
     for n, order in enumerate([*ONE, *MANY, *QUESTIONS] * 2, start=1):
         answer, told = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
@@ -76,7 +86,9 @@ def test_a_command_says_whether_its_order_was_recorded(command: Command, setting
         assert words in result.output, (order, result.output)
 
 
-def test_the_application_is_told_whether_its_text_was_queued(settings: Settings) -> None:
+def test_the_application_is_told_whether_its_text_was_queued(
+    settings: Settings,
+) -> None:
     """And with which id a plan may be repeated that may have been kept. A worker's call is made by the next run."""
     for answer, told in OUTAGES.values():
         with _away(settings, answer) as away, TwilioSender(settings) as sender:
@@ -97,20 +109,30 @@ def test_the_application_is_told_whether_its_text_was_queued(settings: Settings)
                 work()
 
 
-def test_an_opt_in_is_given_again_only_without_a_stop(command: Command, stack: Stack, business: Business) -> None:
+def test_an_opt_in_is_given_again_only_without_a_stop(
+    command: Command, stack: Stack, business: Business
+) -> None:
     """A STOP that came meanwhile would be undone by it."""
     customer = business.row(business.due_text(phone=PHONE))["customer_id"]
     stack.rpc_faults.drop_after_commit("record_sms_consent")
     opt_in = ("consent", customer, "--said", "opted_in", "--source", "telephone")
     result = command(*opt_in, "--because", "Asked", columns=1000)
     assert result.exit_code == 1
-    assert "Give it again if it was not, and if they have not said stop since." in result.output
+    assert (
+        "Give it again if it was not, and if they have not said stop since."
+        in result.output
+    )
 
 
-def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, stack: Stack, business: Business) -> None:
+def test_a_requeue_whose_answer_was_lost_is_not_given_again(
+    command: Command, stack: Stack, business: Business
+) -> None:
     """The text may have failed once more by then: a second requeue would send it again."""
     row = business.due_text()
-    business.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [row])
+    business.connection.execute(
+        "update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s",
+        [row],
+    )
     stack.rpc_faults.drop_after_commit("change_sms_texts")
     result = command("texts", "requeue", "--row", row, *YES, columns=1000)
     assert UNKNOWN in result.output
@@ -122,12 +144,20 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(command: Command, st
 
 @pytest.mark.parametrize("function", ["claim_sms_retry", "finish_sms_attempt"])
 def test_a_first_send_that_could_not_be_seen_through_says_where_its_text_is(
-    queue: SupabaseQueue, sender: TwilioSender, stack: Stack, business: Business, function: str
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    stack: Stack,
+    business: Business,
+    function: str,
 ) -> None:
     """It is in the queue by then, and the worker goes on with it: nobody is to send it again."""
     log = business.send_log(business.customer())
     stack.rpc_faults.bad_gateway(function, times=3)
     with pytest.raises(QueueUnreachable) as raised:
         entry.send_sms(log, queue=queue, sender=sender)
-    (row,) = business.connection.execute("select id from sms_retry_queue where send_log_id = %s", [log]).fetchall()
-    assert str(raised.value).endswith(f"The text is in the queue as row {row['id']}: the worker sees it through.")
+    (row,) = business.connection.execute(
+        "select id from sms_retry_queue where send_log_id = %s", [log]
+    ).fetchall()
+    assert str(raised.value).endswith(
+        f"The text is in the queue as row {row['id']}: the worker sees it through."
+    )

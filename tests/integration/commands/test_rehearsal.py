@@ -26,9 +26,15 @@ def _rehearse(database: Database) -> dict[str, Any]:
     return database.rows("select * from try_sms_retry_queue()")[0]
 
 
-def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(migrated: Database) -> None:
+def test_a_rehearsal_goes_through_on_an_empty_database_and_leaves_nothing(
+    migrated: Database,
+) -> None:
     """Not even a customer."""
-    assert _rehearse(migrated) == {"subject": "rehearsal of a text", "ok": True, "advice": None}
+    assert _rehearse(migrated) == {
+        "subject": "rehearsal of a text",
+        "ok": True,
+        "advice": None,
+    }
     assert migrated.rows(ROWS) == []
 
 
@@ -82,13 +88,20 @@ def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database) -> None:
     for harm, said in HARMS.items():
         with migrated.connection.transaction(force_rollback=True):
             migrated.run(PLANNED)
-            migrated.run(f"alter table sms_retry_queue add column completed_by text; {harm}")
+            migrated.run(
+                f"alter table sms_retry_queue add column completed_by text; {harm}"
+            )
             migrated.run("set local role service_role")
             found = _rehearse(migrated)
-        assert (found["ok"], found["advice"].startswith(f"fails: {said}")) == (False, True), (harm, found)
+        assert (found["ok"], found["advice"].startswith(f"fails: {said}")) == (
+            False,
+            True,
+        ), (harm, found)
 
 
-def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original: Database) -> None:
+def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(
+    original: Database,
+) -> None:
     """The application's own rules may refuse a customer; without any text it says that it could not be tried."""
     original.run("alter table customers add column full_name text not null")
     migrate(original.url)
@@ -106,11 +119,17 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(original:
            select business_id, id, 'sms', 'Hi Ann' from customers"""
     )
     before = original.rows(ROWS)
-    assert _rehearse(original) == {"subject": found["subject"], "ok": True, "advice": None}
+    assert _rehearse(original) == {
+        "subject": found["subject"],
+        "ok": True,
+        "advice": None,
+    }
     assert original.rows(ROWS) == before
 
 
-def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(original: Database) -> None:
+def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(
+    original: Database,
+) -> None:
     """Its function runs with our search_path."""
     original.run(
         """create table texts_seen (id uuid);
@@ -120,6 +139,9 @@ def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what
     )
     with pytest.raises(MigrationError) as raised:
         migrate(original.url)
-    assert 'queue_sms_retry (42P01): relation "texts_seen" does not exist in public.note. ' in str(raised.value)
+    assert (
+        'queue_sms_retry (42P01): relation "texts_seen" does not exist in public.note. '
+        in str(raised.value)
+    )
     original.run("alter function note() set search_path = public")
     assert migrate(original.url) == migrations()

@@ -28,13 +28,23 @@ from tests.support.shop import Shop
 
 OTHER_PHONE: Final = "+12125550188"
 LATER: Final = timedelta(hours=1)
-UNSUBSCRIBED: Final = JsonError(21610, http_status=400, message=f"Attempt to send to unsubscribed recipient: {PHONE}")
+UNSUBSCRIBED: Final = JsonError(
+    21610,
+    http_status=400,
+    message=f"Attempt to send to unsubscribed recipient: {PHONE}",
+)
 OPTED_OUT: Final = ("cancelled", "Customer opted out")
 
 
 def unsubscribed(shop: Shop, claim: Claim, attempt: UUID) -> None:
     """Twilio refused it for good, because the recipient is unsubscribed."""
-    finish(shop.queue, claim, attempt, refused(21610), give_up("Twilio 21610", 21610, opted_out=True))
+    finish(
+        shop.queue,
+        claim,
+        attempt,
+        refused(21610),
+        give_up("Twilio 21610", 21610, opted_out=True),
+    )
 
 
 def waiting(shop: Shop, customer: UUID, *, due: timedelta = LATER) -> UUID:
@@ -66,10 +76,13 @@ def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known
     row = shop.due_text(consent="unknown")
     claim, given = shop.claim(), shop.now() - timedelta(days=30)
     shop.sql(
-        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s, sms_consent_source = 'web'", given
+        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s, sms_consent_source = 'web'",
+        given,
     )
     assert shop.begin(claim).answer == "go"
-    record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=shop.id)
+    record_consent(
+        operators, PHONE, consent="opted_out", source="telephone", business_id=shop.id
+    )
     [attempt] = shop.attempts_of(row)
     kept = attempt["consent_status"], attempt["consent_at"], attempt["consent_source"]
     assert kept == ("opted_in", given, "web")
@@ -85,7 +98,10 @@ def test_an_opt_out_that_is_being_written_is_waited_for(shop: Shop) -> None:
             begun = pool.submit(shop.begin, claim)
             with pytest.raises(StillWaiting):
                 begun.result(timeout=0.3)
-        assert (begun.result().answer, begun.result().why) == ("ended", "Customer opted out")
+        assert (begun.result().answer, begun.result().why) == (
+            "ended",
+            "Customer opted out",
+        )
     assert ending(shop, row) == OPTED_OUT
     assert shop.attempts_of(row) == []
 
@@ -98,22 +114,37 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
     claim = shop.claim()
     with shop.connection.transaction():
         shop.sql(
-            "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')", row, claim.claim_no, uuid4(), shop.now() + LATER
+            "select * from begin_sms_attempt(%s, %s, %s, %s, 'test')",
+            row,
+            claim.claim_no,
+            uuid4(),
+            shop.now() + LATER,
         )
-        said = record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=None)
+        said = record_consent(
+            operators, PHONE, consent="opted_out", source="letter", business_id=None
+        )
         assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
-    assert [attempt["consent_status"] for attempt in shop.attempts_of(row)] == ["opted_in"]
+    assert [attempt["consent_status"] for attempt in shop.attempts_of(row)] == [
+        "opted_in"
+    ]
     customer = shop.row(row)["customer_id"]
     waiting(shop, customer, due=timedelta(0))
     assert shop.run() == ["Cancelled"]
-    assert record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=None).unmarked == 0
+    assert (
+        record_consent(
+            operators, PHONE, consent="opted_out", source="letter", business_id=None
+        ).unmarked
+        == 0
+    )
     assert consent(shop, customer) == ("opted_out", "letter")
 
 
 # Twilio's 21610
 
 
-def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(shop: Shop) -> None:
+def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(
+    shop: Shop,
+) -> None:
     """Of everybody there who has the number, and what waits for them; nobody else's, and Twilio is not asked again."""
     neighbor = shop.neighbor()
     family, someone = shop.customer(consent="unknown"), shop.customer(phone=OTHER_PHONE)
@@ -124,20 +155,39 @@ def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(s
     shop.stack.twilio.fail(UNSUBSCRIBED)
     before = shop.now()
     assert shop.run() == ["Failed"]
-    assert consent(shop, customer) == consent(shop, family) == ("opted_out", "twilio_21610")
+    assert (
+        consent(shop, customer)
+        == consent(shop, family)
+        == ("opted_out", "twilio_21610")
+    )
     assert before <= customer_of(shop, customer)["sms_consent_at"] <= shop.now()
-    assert consent(shop, someone) == consent(neighbor, neighbor.row(theirs)["customer_id"]) == ("opted_in", None)
+    assert (
+        consent(shop, someone)
+        == consent(neighbor, neighbor.row(theirs)["customer_id"])
+        == ("opted_in", None)
+    )
 
     why = "Twilio 21610: Attempt to send to unsubscribed recipient"
     ended, log, [attempt] = shop.row(row), shop.log_of(row), shop.attempts_of(row)
-    assert (ended["status"], ended["error_code"], ended["last_error"]) == ("failed", 21610, why)
+    assert (ended["status"], ended["error_code"], ended["last_error"]) == (
+        "failed",
+        21610,
+        why,
+    )
     assert (log["status"], log["error_message"]) == ("failed", why)
-    assert (attempt["outcome"], attempt["error_code"], attempt["consent_status"]) == ("rejected", 21610, "opted_in")
+    assert (attempt["outcome"], attempt["error_code"], attempt["consent_status"]) == (
+        "rejected",
+        21610,
+        "opted_in",
+    )
     assert [ending(shop, other) for other in waits] == [OPTED_OUT] * 3
     posts = shop.stack.twilio.posts
     shop.later(hours=2)
     assert shop.run() == ["Sent", "Sent"]
-    assert (shop.row(stays)["status"], neighbor.row(theirs)["status"]) == ("completed", "completed")
+    assert (shop.row(stays)["status"], neighbor.row(theirs)["status"]) == (
+        "completed",
+        "completed",
+    )
     assert shop.stack.twilio.posts == posts + 2
 
 
@@ -154,7 +204,9 @@ def test_a_text_that_was_claimed_before_the_opt_out_came_is_refused_as_it_begins
         shop.begin(first, attempt)
         unsubscribed(shop, first, attempt)
     else:
-        said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
+        said = record_consent(
+            operators, PHONE, consent="opted_out", source="telephone", business_id=None
+        )
         assert said.cancelled == 0
     assert shop.row(second.id)["status"] == "processing"
     answer = shop.begin(second)
@@ -163,14 +215,20 @@ def test_a_text_that_was_claimed_before_the_opt_out_came_is_refused_as_it_begins
     assert shop.attempts_of(second.id) == []
 
 
-def test_21610_concerns_the_number_that_was_texted_not_the_one_the_customer_has_since(shop: Shop) -> None:
+def test_21610_concerns_the_number_that_was_texted_not_the_one_the_customer_has_since(
+    shop: Shop,
+) -> None:
     """The customer said stop, and whoever has the old number; who has the new one said nothing."""
     customer, old = shop.row(shop.due_text())["customer_id"], shop.customer()
     new, claim, attempt = shop.customer(phone=OTHER_PHONE), shop.claim(), uuid4()
     shop.begin(claim, attempt)
     shop.sql("update customers set phone = %s where id = %s", OTHER_PHONE, customer)
     unsubscribed(shop, claim, attempt)
-    assert [consent(shop, who)[0] for who in (customer, old, new)] == ["opted_out", "opted_out", "opted_in"]
+    assert [consent(shop, who)[0] for who in (customer, old, new)] == [
+        "opted_out",
+        "opted_out",
+        "opted_in",
+    ]
 
 
 @pytest.mark.parametrize("word", ["opted_in", "opted_out"])
@@ -183,7 +241,9 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     shop.begin(claim, attempt)
     if word == "opted_in":
         unsubscribed(shop, claim, attempt)
-    record_consent(operators, PHONE, consent=word, source="telephone", business_id=shop.id)
+    record_consent(
+        operators, PHONE, consent=word, source="telephone", business_id=shop.id
+    )
     first = customer_of(shop, shop.row(row)["customer_id"])
     shop.later(minutes=1)
     unsubscribed(shop, claim, attempt)
@@ -201,7 +261,10 @@ def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
     row = shop.due_text()
     claim, attempt = shop.claim(), uuid4()
     shop.begin(claim, attempt)
-    with patch.object(shop.queue, "about", side_effect=QueueUnreachable("It died")), pytest.raises(QueueUnreachable):
+    with (
+        patch.object(shop.queue, "about", side_effect=QueueUnreachable("It died")),
+        pytest.raises(QueueUnreachable),
+    ):
         unsubscribed(shop, claim, attempt)
     assert consent(shop, shop.row(row)["customer_id"]) == ("opted_out", "twilio_21610")
     assert shop.row(row)["status"] == "processing"
@@ -229,8 +292,12 @@ def test_a_text_that_arrived_ends_no_consent(shop: Shop) -> None:
     """Whatever is said of its number afterwards."""
     shop.due_text()
     shop.run()
-    shop.sql("update sms_send_attempts set delivery_status = 'delivered', delivery_at = smsretry.clock()")
-    assert not shop.value("select mark_sms_number(id, true, 'invalid', 21610) from sms_send_attempts")
+    shop.sql(
+        "update sms_send_attempts set delivery_status = 'delivered', delivery_at = smsretry.clock()"
+    )
+    assert not shop.value(
+        "select mark_sms_number(id, true, 'invalid', 21610) from sms_send_attempts"
+    )
     assert consents_of(shop) == [("opted_in", None)]
 
 
@@ -240,20 +307,33 @@ def test_a_number_that_takes_no_texts_is_marked_at_the_business(shop: Shop) -> N
     for line in table("twilio_errors"):
         if status := line["phone_status"]:
             phone = f"+121255{line['code']}"
-            shop.stack.twilio.fail(JsonError(int(line["code"]), http_status=400), to=phone)
+            shop.stack.twilio.fail(
+                JsonError(int(line["code"]), http_status=400), to=phone
+            )
             neighbor.customer(phone=phone)
-            rows[shop.due_text(phone=phone)] = shop.customer(phone=phone), int(line["code"]), status
+            rows[shop.due_text(phone=phone)] = (
+                shop.customer(phone=phone),
+                int(line["code"]),
+                status,
+            )
     assert shop.run() == ["Failed"] * len(rows)
     for row, (family, code, status) in rows.items():
         ended = shop.row(row)
         assert (ended["status"], ended["error_code"]) == ("failed", code)
-        assert {customer_of(shop, one)["phone_status"] for one in (ended["customer_id"], family)} == {status}
+        assert {
+            customer_of(shop, one)["phone_status"]
+            for one in (ended["customer_id"], family)
+        } == {status}
     assert {*consents_of(shop), *consents_of(neighbor)} == {("opted_in", None)}
-    theirs = shop.sql("select phone_status from customers where business_id = %s", neighbor.id)
+    theirs = shop.sql(
+        "select phone_status from customers where business_id = %s", neighbor.id
+    )
     assert {one["phone_status"] for one in theirs} == {None}
 
 
-def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words_are_kept_nowhere(shop: Shop) -> None:
+def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words_are_kept_nowhere(
+    shop: Shop,
+) -> None:
     """Sender, region, credentials, rate, and what nobody knows. Its words may quote number and body."""
     for code, status in (
         (21612, 400),
@@ -267,7 +347,9 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
         row = shop.due_text()
         customer = customer_of(shop, shop.row(row)["customer_id"])
         other = waiting(shop, customer["id"])
-        shop.stack.twilio.fail(JsonError(code, http_status=status, message=f"To {PHONE}: {BODY}"))
+        shop.stack.twilio.fail(
+            JsonError(code, http_status=status, message=f"To {PHONE}: {BODY}")
+        )
         [item] = shop.results().values()
         assert shop.row(row)["error_code"] == code
         if code != 21610:
@@ -306,7 +388,9 @@ PHONE_STATUSES: Final = "check (phone_status in ('valid', 'unverified'))"
 TRIGGER: Final = "raise exception 'Customer % may not be changed', new.phone"
 
 
-@pytest.mark.parametrize(("rule", "code"), [(SOURCES, 21610), (TRIGGER, 21610), (PHONE_STATUSES, 21211)])
+@pytest.mark.parametrize(
+    ("rule", "code"), [(SOURCES, 21610), (TRIGGER, 21610), (PHONE_STATUSES, 21211)]
+)
 def test_a_mark_that_the_application_refuses_keeps_neither_the_text_from_ending_nor_the_opt_out_from_holding(
     shop: Shop, rule: str, code: int
 ) -> None:
@@ -321,11 +405,18 @@ def test_a_mark_that_the_application_refuses_keeps_neither_the_text_from_ending_
             said: list[str] = []
             with shop.stack.connect() as connection:
                 connection.add_notice_handler(
-                    lambda note: said.append(f"{note.message_primary} {note.message_detail} {note.context}")
+                    lambda note: said.append(
+                        f"{note.message_primary} {note.message_detail} {note.context}"
+                    )
                 )
-                connection.execute("select record_sms_consent(%s, 'opted_out', 'letter')", [PHONE])
+                connection.execute(
+                    "select record_sms_consent(%s, 'opted_out', 'letter')", [PHONE]
+                )
             [warning] = said
-            assert f"Customers of business {shop.id} could not be marked as opted out yet" in warning
+            assert (
+                f"Customers of business {shop.id} could not be marked as opted out yet"
+                in warning
+            )
             assert PHONE[2:] not in warning
     ended, [attempt] = shop.row(row), shop.attempts_of(row)
     assert (ended["status"], ended["error_code"]) == ("failed", code)
@@ -355,20 +446,39 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     rows = [waiting(shop, who) for who in (customer, family, family)]
     theirs = waiting(neighbor, neighbor.customer())
     at = None if everywhere else shop.id
-    said = record_consent(operators, PHONE, consent="opted_out", source="telephone, Ms Lee", business_id=at)
+    said = record_consent(
+        operators,
+        PHONE,
+        consent="opted_out",
+        source="telephone, Ms Lee",
+        business_id=at,
+    )
     assert (said.customers, said.cancelled) == ((3, 4) if everywhere else (2, 3))
     first = customer_of(shop, customer)
-    assert consent(shop, customer) == consent(shop, family) == ("opted_out", "telephone, Ms Lee")
-    assert shop.value("select count(*) from smsretry.events where who = 'telephone, Ms Lee'") == said.customers
+    assert (
+        consent(shop, customer)
+        == consent(shop, family)
+        == ("opted_out", "telephone, Ms Lee")
+    )
+    assert (
+        shop.value(
+            "select count(*) from smsretry.events where who = 'telephone, Ms Lee'"
+        )
+        == said.customers
+    )
     rows.append(waiting(shop, customer))
     shop.later(minutes=1)
-    again = record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=shop.id)
+    again = record_consent(
+        operators, PHONE, consent="opted_out", source="letter", business_id=shop.id
+    )
     assert (again.customers, again.cancelled) == (2, 1)
     assert customer_of(shop, customer) == first
     assert [ending(shop, row) for row in rows] == [OPTED_OUT] * 4
     shop.later(hours=2)
     assert shop.run() == ([] if everywhere else ["Sent"])
-    assert neighbor.row(theirs)["status"] == ("cancelled" if everywhere else "completed")
+    assert neighbor.row(theirs)["status"] == (
+        "cancelled" if everywhere else "completed"
+    )
 
 
 NO_WORD: Final[list[tuple[Any, Any, Any]]] = [
@@ -379,24 +489,55 @@ NO_WORD: Final[list[tuple[Any, Any, Any]]] = [
 ]  # fmt: skip
 
 
-def test_a_word_that_leaves_something_open_is_refused(shop: Shop, operators: SupabaseOperators) -> None:
+def test_a_word_that_leaves_something_open_is_refused(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """With what is needed, quoting nothing; and nobody's consent is changed."""
     customer = shop.customer()
     for phone, word, source in NO_WORD:
-        with pytest.raises(psycopg.Error, match=r"^phone must be E\.164, consent opted_in, opted_out or") as raised:
-            shop.sql("select record_sms_consent(%s, %s, %s, business_id => %s)", phone, word, source, shop.id)
+        with pytest.raises(
+            psycopg.Error,
+            match=r"^phone must be E\.164, consent opted_in, opted_out or",
+        ) as raised:
+            shop.sql(
+                "select record_sms_consent(%s, %s, %s, business_id => %s)",
+                phone,
+                word,
+                source,
+                shop.id,
+            )
         assert "555" not in str(raised.value)
-    with pytest.raises(InputError, match=r"^A yes is given to one business: name its customer by customer_id"):
-        record_consent(operators, PHONE, consent="opted_in", source="paper form", business_id=None)
+    with pytest.raises(
+        InputError,
+        match=r"^A yes is given to one business: name its customer by customer_id",
+    ):
+        record_consent(
+            operators, PHONE, consent="opted_in", source="paper form", business_id=None
+        )
     with pytest.raises(InputError, match=r"^No business has this id"):
-        record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=uuid4())
+        record_consent(
+            operators, PHONE, consent="opted_out", source="letter", business_id=uuid4()
+        )
     with pytest.raises(InputError, match=r"^No customer has this number") as unknown:
-        record_consent(operators, "+12125550000", consent="opted_in", source="letter", business_id=shop.id)
+        record_consent(
+            operators,
+            "+12125550000",
+            consent="opted_in",
+            source="letter",
+            business_id=shop.id,
+        )
     assert "555" not in str(unknown.value)
-    for business, who, state in ((shop.id, None, "SR422"), (shop.neighbor().id, "Ann", "SR404")):
+    for business, who, state in (
+        (shop.id, None, "SR422"),
+        (shop.neighbor().id, "Ann", "SR404"),
+    ):
         with pytest.raises(psycopg.Error) as told:
             shop.sql(
-                "select record_sms_consent(null, 'opted_out', 'letter', %s, %s, %s, %s)", business, customer, who, who
+                "select record_sms_consent(null, 'opted_out', 'letter', %s, %s, %s, %s)",
+                business,
+                customer,
+                who,
+                who,
             )
         assert told.value.sqlstate == state
     assert consent(shop, customer) == ("opted_in", None)
@@ -411,23 +552,37 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     """
     neighbor = shop.neighbor()
     shop.customer(consent="opted_out")
-    record_consent(operators, PHONE, consent="opted_in", source="form", business_id=shop.id)
+    record_consent(
+        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
+    )
     shop.sql("delete from customers")
     said = record_consent(
-        operators, PHONE, consent="opted_out", source="letter", business_id=None if everywhere else shop.id
+        operators,
+        PHONE,
+        consent="opted_out",
+        source="letter",
+        business_id=None if everywhere else shop.id,
     )
     assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 0)
     ours, theirs = shop.due_text(), neighbor.due_text()
     shop.run()
     assert shop.row(ours)["status"] == "cancelled"
-    assert neighbor.row(theirs)["status"] == ("cancelled" if everywhere else "completed")
+    assert neighbor.row(theirs)["status"] == (
+        "cancelled" if everywhere else "completed"
+    )
 
 
 def test_who_shares_no_real_number_is_not_one_person(shop: Shop) -> None:
     """A customer without one says stop: the others who have none said nothing."""
     customer, other = shop.customer(phone="n/a"), shop.customer(phone="n/a")
-    shop.sql("select record_sms_consent(null, 'opted_out', 'letter', null, %s, 'Ann', 'She wrote')", customer)
-    assert (consent(shop, customer)[0], consent(shop, other)[0]) == ("opted_out", "opted_in")
+    shop.sql(
+        "select record_sms_consent(null, 'opted_out', 'letter', null, %s, 'Ann', 'She wrote')",
+        customer,
+    )
+    assert (consent(shop, customer)[0], consent(shop, other)[0]) == (
+        "opted_out",
+        "opted_in",
+    )
 
 
 def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
@@ -437,7 +592,9 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
     row = shop.due_text()
     shop.stack.twilio.fail(DropUnaccepted())
     assert shop.run() == ["InDoubt"]
-    said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
+    said = record_consent(
+        operators, PHONE, consent="opted_out", source="telephone", business_id=None
+    )
     assert (said.customers, said.cancelled) == (1, 0)
     fates = []
     for minutes in (1, 5, 15, 0):
@@ -449,13 +606,19 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
     assert not shop.messages
 
 
-def test_two_opt_outs_of_the_same_people_at_once_both_end(shop: Shop, operators: SupabaseOperators) -> None:
+def test_two_opt_outs_of_the_same_people_at_once_both_end(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """They wait for one another and do not deadlock; each text is cancelled once."""
     neighbor = shop.neighbor()
-    rows = [waiting(each, each.customer()) for each in (shop, neighbor) for _ in range(4)]
+    rows = [
+        waiting(each, each.customer()) for each in (shop, neighbor) for _ in range(4)
+    ]
     with ThreadPoolExecutor(6) as pool:
         said = pool.map(
-            lambda at: record_consent(operators, PHONE, consent="opted_out", source="letter", business_id=at),
+            lambda at: record_consent(
+                operators, PHONE, consent="opted_out", source="letter", business_id=at
+            ),
             [None, shop.id, neighbor.id] * 2,
         )
     assert sum(each.cancelled for each in said) == len(rows)

@@ -83,7 +83,11 @@ class World:
 
     def ones_with(self, business: Business, number: str) -> list[Customer]:
         """The customers of a business who have this number."""
-        return [each for each in self.customers.values() if each.business is business and each.number == number]
+        return [
+            each
+            for each in self.customers.values()
+            if each.business is business and each.number == number
+        ]
 
     def opt_outs(self, business: Business, number: str) -> set[Out]:
         """Those that stand."""
@@ -104,7 +108,11 @@ class World:
         for business in self._hear("START", to, number):
             them = self.ones_with(business, number)
             standing = self.opt_outs(business, number)
-            if not them or "word" in standing or any(each.out == "word" for each in them):
+            if (
+                not them
+                or "word" in standing
+                or any(each.out == "word" for each in them)
+            ):
                 continue
             standing.clear()
             for each in them:
@@ -118,7 +126,11 @@ class World:
 
     def telephone(self, business: Business, number: str) -> None:
         if self.ones_with(business, number):
-            self._run("select record_sms_consent(%s, 'opted_out', 'telephone', %s)", number, business.id)
+            self._run(
+                "select record_sms_consent(%s, 'opted_out', 'telephone', %s)",
+                number,
+                business.id,
+            )
             self._opted_out(business, number, "word")
 
     def letter_to_all(self, _: Business, number: str) -> None:
@@ -129,7 +141,11 @@ class World:
 
     def form(self, business: Business, number: str) -> None:
         if them := self.ones_with(business, number):
-            self._run("select record_sms_consent(%s, 'opted_in', 'form', %s)", number, business.id)
+            self._run(
+                "select record_sms_consent(%s, 'opted_in', 'form', %s)",
+                number,
+                business.id,
+            )
             self.opt_outs(business, number).clear()
             for each in them:
                 each.opt_in()
@@ -151,7 +167,13 @@ class World:
     # What the application writes
 
     def imports(
-        self, business: Business, number: str, status: str = "opted_in", at: When = None, *, lifts: bool = False
+        self,
+        business: Business,
+        number: str,
+        status: str = "opted_in",
+        at: When = None,
+        *,
+        lifts: bool = False,
     ) -> None:
         """A stopped one is of its own old list."""
         id_, out = uuid4(), status == "opted_out"
@@ -161,13 +183,24 @@ class World:
                values (%s, %s, %s, 'America/New_York', %s, %s, %s)""",
             id_, business.id, number, status, self._moment(at), "inbound_stop" if out else None,
         )  # fmt: skip
-        self.customers[id_] = Customer(business, number, "unknown" if out else status, "stop" if out else "")
+        self.customers[id_] = Customer(
+            business, number, "unknown" if out else status, "stop" if out else ""
+        )
         if lifts:
             self.opt_outs(business, number).clear()
         if out:
             self.opt_outs(business, number).add("stop")
 
-    def writes(self, id_: UUID, status: str, source: str | None, at: When, out: Out, *, lifts: bool) -> None:
+    def writes(
+        self,
+        id_: UUID,
+        status: str,
+        source: str | None,
+        at: When,
+        out: Out,
+        *,
+        lifts: bool,
+    ) -> None:
         customer = self.customers[id_]
         if out and customer.out and at != NOW:
             return
@@ -199,9 +232,13 @@ class World:
 
     def gives_another_source(self, id_: UUID, other: str) -> None:
         """Of an opt-out that stands: somebody said it again, and not by text."""
-        self._run("update customers set sms_consent_source = 'telephone' where id = %s", id_)
+        self._run(
+            "update customers set sms_consent_source = 'telephone' where id = %s", id_
+        )
         self.customers[id_].out = "word"
-        self.opt_outs(self.customers[id_].business, self.customers[id_].number).add("word")
+        self.opt_outs(self.customers[id_].business, self.customers[id_].number).add(
+            "word"
+        )
 
     def imports_it_again(self, id_: UUID, other: str) -> None:
         customer = self.customers[id_]
@@ -223,8 +260,14 @@ class World:
 
     def moves_to_the_other_business(self, id_: UUID, other: str) -> None:
         customer = self.customers[id_]
-        customer.business = next(each for each in self.businesses if each is not customer.business)
-        self._run("update customers set business_id = %s where id = %s", customer.business.id, id_)
+        customer.business = next(
+            each for each in self.businesses if each is not customer.business
+        )
+        self._run(
+            "update customers set business_id = %s where id = %s",
+            customer.business.id,
+            id_,
+        )
         if customer.out:
             self.opt_outs(customer.business, customer.number).add(customer.out)
 
@@ -267,7 +310,10 @@ class World:
         phone = NUMBERS[number % 2]
         if what in OF_A_ROW:
             if self.customers:
-                row, other = number % len(self.customers), NUMBERS[number // len(self.customers) % 2]
+                row, other = (
+                    number % len(self.customers),
+                    NUMBERS[number // len(self.customers) % 2],
+                )
                 OF_A_ROW[what](self, list(self.customers)[row], other)
         elif what == "clock set back":
             self.stack.move_clock(-timedelta(minutes=20))
@@ -277,14 +323,18 @@ class World:
 
     def each_row_says_what_it_should(self, what: str) -> None:
         """Consent that was never given, or was taken back otherwise, is not there; and what was given is."""
-        rows = self.connection.execute("select id, sms_consent_status as status from customers").fetchall()
+        rows = self.connection.execute(
+            "select id, sms_consent_status as status from customers"
+        ).fetchall()
         assert {row["id"]: row["status"] for row in rows} == {
             id_: customer.status for id_, customer in self.customers.items()
         }, what
 
     def may_be_texted(self, customer: Customer) -> bool:
         """With consent on the row, and no opt-out of the number."""
-        return customer.status == "opted_in" and not self.opt_outs(customer.business, customer.number)
+        return customer.status == "opted_in" and not self.opt_outs(
+            customer.business, customer.number
+        )
 
 
 OfANumber = Callable[[World, Business, str], None]
@@ -293,10 +343,14 @@ OfARow = Callable[[World, UUID, str], None]
 
 def imports(status: str, at: When, *, lifts: bool = False) -> OfANumber:
     """The application inserts somebody."""
-    return lambda world, business, number: world.imports(business, number, status, at, lifts=lifts)
+    return lambda world, business, number: world.imports(
+        business, number, status, at, lifts=lifts
+    )
 
 
-def writes(status: str, source: str | None, at: When, out: Out = "", *, lifts: bool = False) -> OfARow:
+def writes(
+    status: str, source: str | None, at: When, out: Out = "", *, lifts: bool = False
+) -> OfARow:
     """It changes what a row says; out, lifts: what that means."""
     return lambda world, id_, _: world.writes(id_, status, source, at, out, lifts=lifts)
 
@@ -317,14 +371,20 @@ OF_A_NUMBER: Final[dict[str, OfANumber]] = {
 }
 OF_A_ROW: Final[dict[str, OfARow]] = {
     "writes an opt-out": writes("opted_out", "web", NOW, "word"),
-    "writes an opt-out of long ago": writes("opted_out", "web", timedelta(days=-900), "word"),
+    "writes an opt-out of long ago": writes(
+        "opted_out", "web", timedelta(days=-900), "word"
+    ),
     "writes a stop": writes("opted_out", "inbound_stop", JUST_NOW, "stop"),
     "writes an opt-in": writes("opted_in", "web", NOW, lifts=True),
-    "writes an opt-in by a fast clock": writes("opted_in", "web", timedelta(minutes=4), lifts=True),
+    "writes an opt-in by a fast clock": writes(
+        "opted_in", "web", timedelta(minutes=4), lifts=True
+    ),
     "writes an opt-in of tomorrow": writes("opted_in", "web", TOMORROW),
     "writes an opt-in of no calendar": writes("opted_in", "web", "infinity"),
     "writes an older opt-in": writes("opted_in", "web", timedelta(hours=-2)),
-    "writes an opt-in of a minute ago": writes("opted_in", "web", timedelta(seconds=-90)),
+    "writes an opt-in of a minute ago": writes(
+        "opted_in", "web", timedelta(seconds=-90)
+    ),
     "writes an opt-in of no date": writes("opted_in", "web", None),
     "writes it again": World.writes_it_again,
     "writes it in whole seconds": World.writes_it_again_in_whole_seconds,
@@ -337,7 +397,11 @@ OF_A_ROW: Final[dict[str, OfARow]] = {
     "loses the number": World.opts_out_and_loses_the_number,
     "deletes": World.deletes,
 }
-OF_ITS_MOMENT: Final = {"writes it in whole seconds", "writes an opt-in of a minute ago", "gives another source"}
+OF_ITS_MOMENT: Final = {
+    "writes it in whole seconds",
+    "writes an opt-in of a minute ago",
+    "gives another source",
+}
 """What these mean depends on what was said just before, so the histories alone have them."""
 STEPS = st.lists(
     st.tuples(
@@ -347,7 +411,8 @@ STEPS = st.lists(
                 *["telephone", "form", "refusal", "in words"] * 2,
                 *OF_A_NUMBER,
                 *sorted(OF_A_ROW.keys() - OF_ITS_MOMENT),
-                *["writes an opt-in of tomorrow", "writes it again", "imports it again"] * 2,
+                *["writes an opt-in of tomorrow", "writes it again", "imports it again"]
+                * 2,
             ]
         ),
         st.integers(0, 59),
@@ -372,7 +437,10 @@ def world(stack: Stack, *, own_senders: bool = False) -> Iterator[World]:
         stack.twilio.ledger.clear()
         stack.set_clock(NOON)
         made = World(
-            connection, stack, [Business(connection, stack.now).open() for _ in range(2)], own_senders=own_senders
+            connection,
+            stack,
+            [Business(connection, stack.now).open() for _ in range(2)],
+            own_senders=own_senders,
         )
         for business in made.businesses if own_senders else ():
             sends_from(business, f"AC{business.id.hex}", sender_of(business))
@@ -389,7 +457,9 @@ def world(stack: Stack, *, own_senders: bool = False) -> Iterator[World]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
-def test_in_any_order_only_those_are_texted_who_consent(stack: Stack, steps: list[tuple[str, int]]) -> None:
+def test_in_any_order_only_those_are_texted_who_consent(
+    stack: Stack, steps: list[tuple[str, int]]
+) -> None:
     """After each step each row says what was said last by whoever may say it; at the end each gets a text, or none."""
     event(live(stack, steps))
 
@@ -485,7 +555,9 @@ def test_what_went_wrong_once_does_not_again(stack: Stack, history: str) -> None
     live(stack, HISTORIES[history])
 
 
-def live(stack: Stack, steps: list[tuple[str, int]], *, own_senders: bool = False) -> str:
+def live(
+    stack: Stack, steps: list[tuple[str, int]], *, own_senders: bool = False
+) -> str:
     """Take the steps, and look at the rows after each, and at last at the texts."""
     with world(stack, own_senders=own_senders) as seen:
         for what, number in steps:
@@ -494,9 +566,20 @@ def live(stack: Stack, steps: list[tuple[str, int]], *, own_senders: bool = Fals
             customer.business.queue_row(customer.business.send_log(id_), id_): customer
             for id_, customer in seen.customers.items()
         }
-        seen.connection.execute("delete from smsretry.business_senders")  # so that the stack can send them
-        with SupabaseQueue(stack.settings()) as queue, TwilioSender(stack.settings()) as sender:
-            fates = {result.retry_id: result.fate for result in results_of(run_over(queue, sender))}
-        expected = {row: "Sent" if seen.may_be_texted(customer) else "Cancelled" for row, customer in texts.items()}
+        seen.connection.execute(
+            "delete from smsretry.business_senders"
+        )  # so that the stack can send them
+        with (
+            SupabaseQueue(stack.settings()) as queue,
+            TwilioSender(stack.settings()) as sender,
+        ):
+            fates = {
+                result.retry_id: result.fate
+                for result in results_of(run_over(queue, sender))
+            }
+        expected = {
+            row: "Sent" if seen.may_be_texted(customer) else "Cancelled"
+            for row, customer in texts.items()
+        }
         assert fates == expected
         return f"{sum(fate == 'Sent' for fate in expected.values())} of {len(expected)} may be texted"

@@ -16,7 +16,9 @@ MIAMI: Final = "+13055550123"
 KEPT: Final = "select count(*) from smsretry.consents"
 
 
-def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(shop: Shop) -> None:
+def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(
+    shop: Shop,
+) -> None:
     """An exception block in a trigger would cost each of the 2,000 one. Autovacuum may use some meanwhile."""
     shop.sql(
         """insert into customers (business_id, phone, sms_consent_status)
@@ -32,7 +34,9 @@ def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(sh
     assert shop.value("select count(*) from smsretry.standing_opt_outs") == 0
 
 
-def test_a_row_that_cannot_be_kept_refuses_the_write_and_nothing_says_opted_out(shop: Shop) -> None:
+def test_a_row_that_cannot_be_kept_refuses_the_write_and_nothing_says_opted_out(
+    shop: Shop,
+) -> None:
     """Nobody takes an opt-out for recorded that is not: the statement fails, and says why."""
     shop.customer()
     with (
@@ -47,7 +51,9 @@ def test_a_row_that_cannot_be_kept_refuses_the_write_and_nothing_says_opted_out(
 
 
 @pytest.mark.parametrize("said", ["STOP", "STOP and START"])
-def test_a_number_that_says_stop_three_thousand_times_makes_no_begin_dear(shop: Shop, said: str) -> None:
+def test_a_number_that_says_stop_three_thousand_times_makes_no_begin_dear(
+    shop: Shop, said: str
+) -> None:
     """Anybody with a phone can do that: a begin had read 288,096 pages."""
     shop.sql(
         """insert into smsretry.consents (number_key, business_id, said, source, at, dated)
@@ -74,12 +80,18 @@ def test_what_changes_nothing_is_not_kept(shop: Shop) -> None:
     """
     shop.customer()
     hear(shop, "START")
-    shop.sql("update customers set sms_consent_at = smsretry.clock(), sms_consent_source = 'web'")
+    shop.sql(
+        "update customers set sms_consent_at = smsretry.clock(), sms_consent_source = 'web'"
+    )
     assert shop.value(KEPT) == 0
     for _ in range(2):
         shop.sql("delete from customers")
         shop.customer(consent="opted_out")
-        shop.customer(phone=MIAMI, consent="opted_out", sms_consent_at=shop.now() - timedelta(days=1))
+        shop.customer(
+            phone=MIAMI,
+            consent="opted_out",
+            sms_consent_at=shop.now() - timedelta(days=1),
+        )
     assert shop.value(KEPT) == 3  # one more, because its day was another
 
 
@@ -99,7 +111,9 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
         assert not is_out(shop)
         assert shop.value(KEPT) <= 2 * left
     shop.customer(phone=MIAMI)
-    shop.sql("update customers set sms_consent_at = %s", shop.now() + timedelta(hours=5))
+    shop.sql(
+        "update customers set sms_consent_at = %s", shop.now() + timedelta(hours=5)
+    )
     hear(shop, "STOP")
     shop.later(days=3650)
     operators.carry_out(Prune(keep_days=7))
@@ -107,13 +121,18 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     assert shop.value(f"{KEPT} where said = 'seen'") == 1
 
 
-@pytest.mark.parametrize(("source", "lifted"), [("inbound_stop", True), ("letter", False)])
+@pytest.mark.parametrize(
+    ("source", "lifted"), [("inbound_stop", True), ("letter", False)]
+)
 def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
     shop: Shop, source: str, *, lifted: bool
 ) -> None:
     """Of a customer who opted out, was deleted, and is there again."""
     shop.customer()
-    shop.sql("update customers set sms_consent_status = 'opted_out', sms_consent_source = %s", source)
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s",
+        source,
+    )
     shop.sql("delete from customers")
     shop.later(minutes=1)
     shop.customer(consent="unknown")
@@ -124,7 +143,9 @@ def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
     assert is_out(shop) is not lifted
 
 
-def test_another_source_alone_opts_nobody_out_again_who_has_opted_in_since(shop: Shop) -> None:
+def test_another_source_alone_opts_nobody_out_again_who_has_opted_in_since(
+    shop: Shop,
+) -> None:
     """A row that still says stop is tidied; somebody with the number has signed up anew."""
     old = shop.customer(consent="opted_out")
     shop.later(minutes=1)
@@ -133,7 +154,9 @@ def test_another_source_alone_opts_nobody_out_again_who_has_opted_in_since(shop:
     assert not is_out(shop)
 
 
-def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(shop: Shop) -> None:
+def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(
+    shop: Shop,
+) -> None:
     """Florida allows three texts a day."""
     for _ in range(2):
         for _ in range(3):
@@ -144,14 +167,18 @@ def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(shop: Sh
     assert len(shop.messages) == 3
 
 
-def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(shop: Shop) -> None:
+def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(
+    shop: Shop,
+) -> None:
     """A restore, or an import with session_replication_role: it is kept when the row goes, also beside an older one."""
     shop.customer()
     hear(shop, "STOP")
     hear(shop, "START")
     shop.later(minutes=1)
     shop.sql("set session_replication_role = replica")
-    shop.sql("update customers set sms_consent_status = 'opted_out', sms_consent_at = smsretry.clock()")
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_out', sms_consent_at = smsretry.clock()"
+    )
     shop.sql("set session_replication_role = origin")
     assert not is_out(shop)
     shop.sql("delete from customers")

@@ -25,13 +25,25 @@ DONE: Final = ("--yes", "--who", "Ann", "--because", "From the old tool")
 
 def given(shop: Shop, *opt_outs: Any, **more: Any) -> dict[str, Any]:
     """Call the SQL function, as the owner of a table would."""
-    values = {"business_id": shop.id, "dry_run": False, "who": "Ann", "because": "Moved", **more}
+    values = {
+        "business_id": shop.id,
+        "dry_run": False,
+        "who": "Ann",
+        "because": "Moved",
+        **more,
+    }
     names = ", ".join(f"{name} => %s" for name in values)
-    [found] = shop.sql(f"select * from import_sms_opt_outs(%s::jsonb, {names})", json.dumps(opt_outs), *values.values())
+    [found] = shop.sql(
+        f"select * from import_sms_opt_outs(%s::jsonb, {names})",
+        json.dumps(opt_outs),
+        *values.values(),
+    )
     return found
 
 
-def opted_out(at: datetime | None = None, *, phone: str = PHONE, line: int = 2) -> dict[str, Any]:
+def opted_out(
+    at: datetime | None = None, *, phone: str = PHONE, line: int = 2
+) -> dict[str, Any]:
     """A line of an import."""
     return {"line": line, "phone": phone, "at": (at or NOON - DAY).isoformat()}
 
@@ -50,7 +62,9 @@ def status(shop: Shop, customer: UUID) -> str:
 def stops(tmp_path: Path) -> Path:
     """A file of two, of which one is a customer's."""
     file = tmp_path / "stops.csv"
-    file.write_text(f"phone,opted_out_at\n+1 (212) 555-0123,2026-11-01T10:00:00Z\n{MIAMI},2026-11-01T10:00:00Z\n")
+    file.write_text(
+        f"phone,opted_out_at\n+1 (212) 555-0123,2026-11-01T10:00:00Z\n{MIAMI},2026-11-01T10:00:00Z\n"
+    )
     return file
 
 
@@ -61,7 +75,10 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     shop: Shop, command: Command, stops: Path
 ) -> None:
     """Looked at first, then written; the story says who imported it and why."""
-    waiting, scheduled = shop.due_text(), shop.scheduled(due=timedelta(minutes=-1), phone=MIAMI)
+    waiting, scheduled = (
+        shop.due_text(),
+        shop.scheduled(due=timedelta(minutes=-1), phone=MIAMI),
+    )
     tried = command("import-opt-outs", stops, "--business", shop.id)
     assert tried.exit_code == 0, tried.output
     assert "Would record: recorded 2" in tried.stdout
@@ -78,7 +95,9 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert shop.text_of(scheduled)["last_error"] == "Customer opted out"
     assert not shop.messages
     story = command("explain", waiting).output
-    assert "consent changed, from opted_in to opted_out, source import_2027-01-12" in story
+    assert (
+        "consent changed, from opted_in to opted_out, source import_2027-01-12" in story
+    )
     assert "opted out, by Ann: From the old tool" in story
 
 
@@ -89,17 +108,26 @@ def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_th
     file = f"\ufeffphone,at\n{PHONE},2026-11-01T10:00:00Z\n{PHONE}\n"
 
     def again() -> dict[str, Any]:
-        told = command("import-opt-outs", "-", "--business", shop.id, "--json", *DONE, stdin=file).stdout
+        told = command(
+            "import-opt-outs", "-", "--business", shop.id, "--json", *DONE, stdin=file
+        ).stdout
         shop.later(minutes=60)
         return dict(json.loads(told))
 
     first, second = again(), again()
     assert (first["recorded"], first["refused"], first["lines_read"]) == (1, 1, 2)
     assert (second["recorded"], second["known"]) == (0, 1)
-    assert shop.value("select count(*) from smsretry.standing_opt_outs where business_id is not null") == 1
+    assert (
+        shop.value(
+            "select count(*) from smsretry.standing_opt_outs where business_id is not null"
+        )
+        == 1
+    )
     customer = opt_in(shop, shop.now())
     shop.later(minutes=60)
-    assert any(f"customer {customer} opted in later" in line for line in again()["notes"])
+    assert any(
+        f"customer {customer} opted in later" in line for line in again()["notes"]
+    )
     assert (status(shop, customer), is_out(shop)) == ("opted_in", False)
 
 
@@ -119,11 +147,18 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     assert not any(number in done.output for number in (*rows, PHONE[2:], MIAMI[2:]))
 
 
-def test_a_command_line_that_leaves_something_open_is_refused(command: Command, stops: Path) -> None:
+def test_a_command_line_that_leaves_something_open_is_refused(
+    command: Command, stops: Path
+) -> None:
     """Before anything is recorded."""
-    for options, code, why in (((), 64, "--business"), (("--business", "all", "--yes"), 1, "who and because")):
+    for options, code, why in (
+        ((), 64, "--business"),
+        (("--business", "all", "--yes"), 1, "who and because"),
+    ):
         refused = command("import-opt-outs", stops, *options)
-        assert (refused.exit_code, why in refused.stderr) == (code, True), refused.output
+        assert (refused.exit_code, why in refused.stderr) == (code, True), (
+            refused.output
+        )
 
 
 def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
@@ -132,9 +167,13 @@ def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
     """The database did it; the second call finds it done."""
     row = shop.due_text()
     shop.stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
-    order = ImportOptOuts(business_id=str(shop.id), dry_run=False, who="Ann", because="Moved")
+    order = ImportOptOuts(
+        business_id=str(shop.id), dry_run=False, who="Ann", because="Moved"
+    )
     lines = [{"line": 2, "phone": PHONE, "at": (NOON - DAY).isoformat()}]
-    with pytest.raises(QueueUnreachable, match="It is not known whether it was recorded"):
+    with pytest.raises(
+        QueueUnreachable, match="It is not known whether it was recorded"
+    ):
         operators.carry_out(order, opt_outs=lines)
     done = operators.carry_out(order, opt_outs=lines)
     assert (done.recorded, done.known) == (0, 1)
@@ -151,41 +190,78 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
     at = shop.now() - 2 * DAY
     later = opt_in(shop, at + DAY, phone="+12125550000")
     given_up = [shop.customer(phone="+12125550001")]
-    for number, opted_in in enumerate((at - DAY, at, shop.now() + DAY, at + DAY), start=2):
-        given_up.append(opt_in(shop, opted_in, phone=MIAMI if number == 5 else f"+1212555000{number}"))
+    for number, opted_in in enumerate(
+        (at - DAY, at, shop.now() + DAY, at + DAY), start=2
+    ):
+        given_up.append(
+            opt_in(
+                shop, opted_in, phone=MIAMI if number == 5 else f"+1212555000{number}"
+            )
+        )
     shop.sql("update customers set phone = '+12125550005' where phone = %s", MIAMI)
-    lines = [opted_out(at, phone=f"+1212555000{number}", line=number) for number in range(6)]
-    tried, done = given(shop, *lines, dry_run=True), given(shop, *lines, opted_out(at, phone=MIAMI))
-    assert (tried["recorded"], tried["customers"], tried["notes"]) == (5, 5, done["notes"])
-    assert (done["recorded"], done["customers"]) == (6, 5)
-    assert [(note["line"], note["what"], note["customer_id"]) for note in done["notes"]] == [
-        (0, "outlived", str(later))
+    lines = [
+        opted_out(at, phone=f"+1212555000{number}", line=number) for number in range(6)
     ]
+    tried, done = (
+        given(shop, *lines, dry_run=True),
+        given(shop, *lines, opted_out(at, phone=MIAMI)),
+    )
+    assert (tried["recorded"], tried["customers"], tried["notes"]) == (
+        5,
+        5,
+        done["notes"],
+    )
+    assert (done["recorded"], done["customers"]) == (6, 5)
+    assert [
+        (note["line"], note["what"], note["customer_id"]) for note in done["notes"]
+    ] == [(0, "outlived", str(later))]
     assert {status(shop, customer) for customer in given_up} == {"opted_out"}
     assert customer_of(shop, given_up[0])["sms_consent_at"] == at
     row = shop.queue_row(shop.send_log(later), later)
-    newcomer, elsewhere = shop.due_text(phone=MIAMI), shop.neighbor().due_text(phone=MIAMI)
+    newcomer, elsewhere = (
+        shop.due_text(phone=MIAMI),
+        shop.neighbor().due_text(phone=MIAMI),
+    )
     shop.run()
-    assert [shop.row(text)["status"] for text in (row, newcomer, elsewhere)] == ["completed", "cancelled", "completed"]
+    assert [shop.row(text)["status"] for text in (row, newcomer, elsewhere)] == [
+        "completed",
+        "cancelled",
+        "completed",
+    ]
 
 
-def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(shop: Shop) -> None:
+def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(
+    shop: Shop,
+) -> None:
     """A later opt-in at one of them stays there alone."""
     other, later = shop.neighbor(), shop.neighbor()
     customer = opt_in(shop, shop.now())
     other.customer()
-    line, everybodys = opted_out(shop.now() - DAY), {"business_id": None, "all_businesses": True}
+    line, everybodys = (
+        opted_out(shop.now() - DAY),
+        {"business_id": None, "all_businesses": True},
+    )
     done = given(shop, line, **everybodys)
     assert (done["recorded"], done["customers"]) == (1, 1)
     assert [note["customer_id"] for note in done["notes"]] == [str(customer)]
     again = given(shop, line, **everybodys)
     assert (again["recorded"], again["known"], again["customers"]) == (0, 1, 0)
-    texts = [shop.queue_row(shop.send_log(customer), customer), other.due_text(), later.due_text()]
+    texts = [
+        shop.queue_row(shop.send_log(customer), customer),
+        other.due_text(),
+        later.due_text(),
+    ]
     shop.run()
-    assert [shop.row(text)["status"] for text in texts] == ["completed", "cancelled", "cancelled"]
+    assert [shop.row(text)["status"] for text in texts] == [
+        "completed",
+        "cancelled",
+        "cancelled",
+    ]
 
 
-def test_a_date_that_says_nothing_is_told_by_its_line_and_costs_no_other(shop: Shop) -> None:
+def test_a_date_that_says_nothing_is_told_by_its_line_and_costs_no_other(
+    shop: Shop,
+) -> None:
     """It has not come, is too long ago or on no calendar. Read as now it would end an opt-in that came since."""
     dates = [
         None, "2027-12-24T00:00:00Z", "1970-01-01T00:00:00Z", "24.11.2026", 5,
@@ -195,8 +271,13 @@ def test_a_date_that_says_nothing_is_told_by_its_line_and_costs_no_other(shop: S
     customer = opt_in(shop, shop.now() - DAY)
     done = given(shop, *lines, {"phone": MIAMI, "at": "2026-02-30T12:00:00-05:00"})
     assert done["recorded"] == 1
-    assert [(note["line"], note["what"]) for note in done["notes"]] == [(n, "unreadable") for n in range(len(dates))]
-    assert shop.value("select dated from smsretry.consents").isoformat()[:10] == "2026-03-02"
+    assert [(note["line"], note["what"]) for note in done["notes"]] == [
+        (n, "unreadable") for n in range(len(dates))
+    ]
+    assert (
+        shop.value("select dated from smsretry.consents").isoformat()[:10]
+        == "2026-03-02"
+    )
     assert (status(shop, customer), is_out(shop)) == ("opted_in", False)
 
 
@@ -207,7 +288,9 @@ def test_the_latest_of_a_number_s_lines_counts(shop: Shop) -> None:
     hear(shop, "STOP")
     done = given(shop, opted_out(last, line=2), opted_out(first, line=3))
     assert (done["recorded"], done["known"]) == (1, 1)
-    imported = "select dated from smsretry.standing_opt_outs where source like 'import%%'"
+    imported = (
+        "select dated from smsretry.standing_opt_outs where source like 'import%%'"
+    )
     assert shop.value(imported) == last
     assert customer_of(shop, customer)["sms_consent_source"] == "import_2027-01-12"
     assert given(shop, opted_out(first))["known"] == 1
@@ -235,12 +318,27 @@ def test_locked_customers_keep_no_other_number_from_opting_out(shop: Shop) -> No
 
 def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:
     """Its line is named, and nothing else of it."""
-    numbers: list[Any] = [12125550100, "2125550100", "+1212555010'", "+" + "1" * 5000, PHONE + "\n"]
-    lines: list[Any] = [1, "+12125550100", None, [], {}, *({"phone": number} for number in numbers)]
+    numbers: list[Any] = [
+        12125550100,
+        "2125550100",
+        "+1212555010'",
+        "+" + "1" * 5000,
+        PHONE + "\n",
+    ]
+    lines: list[Any] = [
+        1,
+        "+12125550100",
+        None,
+        [],
+        {},
+        *({"phone": number} for number in numbers),
+    ]
     for line in lines:
         done = given(shop, line, opted_out(phone=MIAMI, line=9))
         assert done["recorded"] + done["known"] == 1, line
-        assert [(note["line"], note["what"]) for note in done["notes"]] == [(1, "unreadable")], line
+        assert [(note["line"], note["what"]) for note in done["notes"]] == [
+            (1, "unreadable")
+        ], line
         assert "555" not in json.dumps(done["notes"])
 
 

@@ -21,16 +21,32 @@ def unread(operators: SupabaseOperators) -> int:
     return len(operators.status().part("inbound"))
 
 
-def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(shop: Shop) -> None:
+def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(
+    shop: Shop,
+) -> None:
     """They share the sender, and Twilio blocks the number for it. A row that says so already changes nothing."""
     other, third = shop.neighbor(), shop.neighbor()
     third.customer(consent="opted_out")
-    rows = [shop.due_text(), other.due_text(due=timedelta(hours=1)), shop.due_text(phone="+12125550124")]
+    rows = [
+        shop.due_text(),
+        other.due_text(due=timedelta(hours=1)),
+        shop.due_text(phone="+12125550124"),
+    ]
     shop.later(minutes=1)
     assert hear(shop, "STOP") == ("opted_out", 3, 2)
-    assert consents(shop) == [("opted_in", None), *[("opted_out", "inbound_stop")] * 2, ("opted_out", None)]
-    assert [shop.row(row)["status"] for row in rows] == ["cancelled", "cancelled", "pending"]
-    kept = shop.sql("select business_id from smsretry.consents where source = 'inbound_stop'")
+    assert consents(shop) == [
+        ("opted_in", None),
+        *[("opted_out", "inbound_stop")] * 2,
+        ("opted_out", None),
+    ]
+    assert [shop.row(row)["status"] for row in rows] == [
+        "cancelled",
+        "cancelled",
+        "pending",
+    ]
+    kept = shop.sql(
+        "select business_id from smsretry.consents where source = 'inbound_stop'"
+    )
     assert {row["business_id"] for row in kept} == {shop.id, other.id, third.id, None}
     assert len(kept) == 4
 
@@ -58,10 +74,14 @@ WORDS: Final[list[tuple[str | None, str | None, str]]] = [
 ]
 
 
-def test_twilio_says_what_it_is_and_without_that_the_body_does(shop: Shop, operators: SupabaseOperators) -> None:
+def test_twilio_says_what_it_is_and_without_that_the_body_does(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """Its keywords are what the account has set up, and HELP hides no STOP. What is plain needs nobody."""
     for opt_out_type, body, said in WORDS:
-        shop.sql("delete from customers; delete from smsretry.consents; delete from smsretry.inbound_texts")
+        shop.sql(
+            "delete from customers; delete from smsretry.consents; delete from smsretry.inbound_texts"
+        )
         text = shop.due_text(due=timedelta(hours=1))
         assert hear(shop, opt_out_type, body)[0] == said, (opt_out_type, body)
         out = said == "opted_out"
@@ -70,7 +90,9 @@ def test_twilio_says_what_it_is_and_without_that_the_body_does(shop: Shop, opera
         assert unread(operators) == (said == "unsure")
 
 
-def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(shop: Shop) -> None:
+def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(
+    shop: Shop,
+) -> None:
     """A plus sign is a space in a form; and a STOP by RCS counts for SMS, too. A short code is nobody, and no error:
     a webhook that answers with an error would be called again.
     """
@@ -81,11 +103,15 @@ def test_a_number_that_was_read_wrongly_from_the_form_is_that_number(shop: Shop)
         shop.sql("delete from customers; delete from smsretry.consents")
 
 
-def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_the_number_later(shop: Shop) -> None:
+def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_the_number_later(
+    shop: Shop,
+) -> None:
     """At each business that shares the sender: the provider blocks them there. A START takes it back."""
     uk: dict[str, Any] = {"phone": "+447911123456", "timezone": "Europe/London"}
     shop.due_text()
-    held = shop.due_text(phone="+4407911123456", timezone="Europe/London")  # in a spelling that is held
+    held = shop.due_text(
+        phone="+4407911123456", timezone="Europe/London"
+    )  # in a spelling that is held
     assert sorted(shop.run()) == ["Held", "Sent"]
     shop.sql("delete from customers where phone = %s", PHONE)
     assert hear(shop, body="please stop texting me")[0] == "opted_out"
@@ -104,17 +130,26 @@ def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_th
     assert shop.run() == ["Sent", "Sent"]
 
 
-def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(shop: Shop, operators: SupabaseOperators) -> None:
+def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """However short texts are kept: the signature of a webhook never expires, and no START undoes a later STOP."""
     start = "SM" + "e" * 32
     shop.customer()
     hear(shop, "STOP")
     hear(shop, "START", sid=start)
-    for days, keep_days, kept in ((89, 7, True), (91, 7, False), (91, 90, False), (91, 100, True)):
+    for days, keep_days, kept in (
+        (89, 7, True),
+        (91, 7, False),
+        (91, 90, False),
+        (91, 100, True),
+    ):
         hear(shop, "STOP", sid=SID)
         shop.later(days=days)
         operators.carry_out(Prune(keep_days=keep_days))
-        assert hear(shop, "STOP", sid=SID)[0] == ("already_recorded" if kept else "opted_out"), days
+        assert hear(shop, "STOP", sid=SID)[0] == (
+            "already_recorded" if kept else "opted_out"
+        ), days
         shop.sql("delete from smsretry.inbound_texts where said = 'STOP'")
     shop.later(days=3650)
     operators.carry_out(Prune(keep_days=7))
@@ -122,14 +157,21 @@ def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(shop: Shop, 
     assert consents(shop) == [("opted_out", "inbound_stop")]
 
 
-def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(shop: Shop) -> None:
+def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(
+    shop: Shop,
+) -> None:
     """Its word was kept before it waited for the customer's lock, so the STOP follows it."""
     shop.customer()
     hear(shop, "STOP")
     with shop.stack.connect() as starting, starting.transaction():
-        starting.execute("select from record_inbound_sms(%s, %s, body => 'START')", [PHONE, "SM" + "5" * 32])
+        starting.execute(
+            "select from record_inbound_sms(%s, %s, body => 'START')",
+            [PHONE, "SM" + "5" * 32],
+        )
         with shop.stack.connect() as other:
-            other.execute("select from record_inbound_sms(%s, %s, body => 'STOP')", [PHONE, SID])
+            other.execute(
+                "select from record_inbound_sms(%s, %s, body => 'STOP')", [PHONE, SID]
+            )
     assert hear(shop, "STOP", sid=SID)[0] == "already_recorded"
     assert consents(shop) == [("opted_out", "inbound_stop")]
 
@@ -145,7 +187,9 @@ def test_a_start_gives_back_the_consent_that_the_last_stop_ended(shop: Shop) -> 
         assert consents(shop) == [(status, "inbound_start")]
 
 
-def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(shop: Shop) -> None:
+def test_a_yes_in_a_conversation_lifts_nothing_that_was_said_in_words_and_a_start_does(
+    shop: Shop,
+) -> None:
     """Twilio has not blocked them, so it unblocks nobody; they may have been asked something else."""
     shop.customer()
     for type_, body, lifts in (
@@ -168,7 +212,10 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     """By its SID: its words are at Twilio, and kept nowhere here. It is never forgotten: an opt-out would be lost."""
     text, other = shop.due_text(), "+12125550124"
     shop.customer(phone=other)
-    assert answer(shop, body="I no longer wish to receive these", sid=SID)["answer"] == "unsure"
+    assert (
+        answer(shop, body="I no longer wish to receive these", sid=SID)["answer"]
+        == "unsure"
+    )
     assert consents(shop) == [("opted_in", None)] * 2
     for _ in range(2):
         status = operators.status()
@@ -179,18 +226,24 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
         operators.carry_out(Prune(keep_days=7))
     hear(shop, body="stop it?", phone=other)
     for phone, left in ((PHONE, 1), (other, 0)):
-        record_consent(operators, phone, consent="unchanged", source="text", business_id=shop.id)
+        record_consent(
+            operators, phone, consent="unchanged", source="text", business_id=shop.id
+        )
         assert unread(operators) == left
     assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [None]
     with pytest.raises(InputError, match="No text of this number waits"):
-        record_consent(operators, PHONE, consent="unchanged", source="text", business_id=None)
+        record_consent(
+            operators, PHONE, consent="unchanged", source="text", business_id=None
+        )
     shop.later(days=100)
     operators.carry_out(Prune(keep_days=7))
     assert shop.sql("select from smsretry.inbound_texts") == []
     assert consents(shop) == [("opted_in", None)] * 2
 
 
-def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOperators) -> None:
+def test_whatever_is_said_plainly_answers_it(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """By a person at the desk, or their own; both of two texts, and also if the customer is gone. Angry words that
     follow a STOP are nobody's to read.
     """
@@ -200,7 +253,9 @@ def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOper
         shop.customer()
         for _ in range(2):
             hear(shop, body="merci de ne plus m'écrire")
-        hear(shop, body="remove me please, all of you", phone="+12125550124")  # nobody's: there is nothing to read
+        hear(
+            shop, body="remove me please, all of you", phone="+12125550124"
+        )  # nobody's: there is nothing to read
         [line] = operators.status().part("inbound")
         assert line.texts == 1, word
         shop.later(minutes=1)
@@ -209,9 +264,14 @@ def test_whatever_is_said_plainly_answers_it(shop: Shop, operators: SupabaseOper
         else:
             if word == "unchanged":
                 shop.sql("delete from customers")
-            record_consent(operators, PHONE, consent=word, source="text", business_id=shop.id)
+            record_consent(
+                operators, PHONE, consent=word, source="text", business_id=shop.id
+            )
         assert not unread(operators), word
         if word == "STOP":
-            assert hear(shop, body="I said STOP texting me or I will sue you!")[0] == "unsure"
+            assert (
+                hear(shop, body="I said STOP texting me or I will sue you!")[0]
+                == "unsure"
+            )
             assert not unread(operators)
         shop.sql("delete from customers; delete from smsretry.consents")

@@ -17,9 +17,16 @@ from tests.support.shop import Shop
 STOP, START = "SM" + "a" * 32, "SM" + "b" * 32
 
 
-def answered(answer: str, *, customers: int = 0, cancelled: int = 0, unmarked: int = 0) -> dict[str, Any]:
+def answered(
+    answer: str, *, customers: int = 0, cancelled: int = 0, unmarked: int = 0
+) -> dict[str, Any]:
     """The whole answer as it should be."""
-    return {"answer": answer, "customers": customers, "cancelled": cancelled, "unmarked": unmarked}
+    return {
+        "answer": answer,
+        "customers": customers,
+        "cancelled": cancelled,
+        "unmarked": unmarked,
+    }
 
 
 HELD: Final = {
@@ -34,11 +41,16 @@ HELD: Final = {
 
 
 @pytest.mark.parametrize("held", HELD)
-def test_what_one_business_holds_or_refuses_costs_no_stop(shop: Shop, held: str) -> None:
+def test_what_one_business_holds_or_refuses_costs_no_stop(
+    shop: Shop, held: str
+) -> None:
     """The number is opted out everywhere at once. Who could not be marked is marked by the same message again."""
     others = [shop.neighbor() for _ in range(2)]
     rows = [one.due_text() for one in (shop, *others)]
-    refuses, unmarked = "trigger" in held, int("customers of" in held or "trigger" in held)
+    refuses, unmarked = (
+        "trigger" in held,
+        int("customers of" in held or "trigger" in held),
+    )
     if refuses:
         shop.sql(
             f"""create function forbid() returns trigger language plpgsql as $$ begin
@@ -53,9 +65,13 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(shop: Shop, held: str)
         shop.sql("reset statement_timeout")
     shop.sql("drop function if exists forbid cascade")
     cancelled = 2 if held == "send logs" else 3
-    assert told == answered("opted_out", customers=3 - unmarked, cancelled=cancelled, unmarked=unmarked)
+    assert told == answered(
+        "opted_out", customers=3 - unmarked, cancelled=cancelled, unmarked=unmarked
+    )
     assert [consents_of(one) for one in others] == [[("opted_out", "inbound_stop")]] * 2
-    assert consents_of(shop) == [("opted_in", None) if unmarked else ("opted_out", "inbound_stop")]
+    assert consents_of(shop) == [
+        ("opted_in", None) if unmarked else ("opted_out", "inbound_stop")
+    ]
     shop.run()
     assert [shop.row(row)["status"] for row in rows] == ["cancelled"] * 3
     row = shop.due_text()
@@ -63,7 +79,9 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(shop: Shop, held: str)
     assert shop.row(row)["last_error"].startswith("Customer opted out (the number did")
     shop.sql("delete from customers where id = %s", shop.row(row)["customer_id"])
     shop.later(minutes=1)
-    assert hear_in_full(shop, "STOP", sid=STOP) == answered("already_recorded", customers=3)
+    assert hear_in_full(shop, "STOP", sid=STOP) == answered(
+        "already_recorded", customers=3
+    )
     assert consents_of(shop) == [("opted_out", "inbound_stop")]
     assert hear_in_full(shop, "START", sid=START) == answered("opted_in", customers=3)
 
@@ -81,7 +99,9 @@ def test_a_stop_that_is_said_again_undoes_nothing_that_was_said_since(
     if then == "START":
         assert hear(shop, "START") == ("opted_in", 0, 0)
     elif then == "a form":
-        record_consent(operators, PHONE, consent="opted_in", source="form", business_id=shop.id)
+        record_consent(
+            operators, PHONE, consent="opted_in", source="form", business_id=shop.id
+        )
     else:
         shop.sql("update customers set sms_consent_at = %s", shop.now())
     before = consents(shop)
@@ -103,16 +123,25 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_the_same_message_unl
         hear(shop, "STOP")
         shop.later(minutes=1)
         with shop.stack.connect() as importing, importing.transaction():
-            importing.execute("select from customers where business_id = %s for update", [shop.id])
-            assert hear_in_full(shop, "START", sid=sid) == answered("opted_in", customers=1, unmarked=1)
-        assert (consents_of(shop)[0][0], consents_of(other)[0][0]) == ("opted_out", "opted_in")
+            importing.execute(
+                "select from customers where business_id = %s for update", [shop.id]
+            )
+            assert hear_in_full(shop, "START", sid=sid) == answered(
+                "opted_in", customers=1, unmarked=1
+            )
+        assert (consents_of(shop)[0][0], consents_of(other)[0][0]) == (
+            "opted_out",
+            "opted_in",
+        )
         shop.later(minutes=1)
         if stop_again:
             hear(shop, "STOP")
         said = answered("already_recorded", customers=0 if stop_again else 1)
         assert hear_in_full(shop, "START", sid=sid) == said
         assert consents_of(shop)[0][0] == ("opted_out" if stop_again else "opted_in")
-        assert shop.value("select count(distinct sms_consent_at) from customers") == (2 if stop_again else 1)
+        assert shop.value("select count(distinct sms_consent_at) from customers") == (
+            2 if stop_again else 1
+        )
 
 
 def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start_makes_it_less(
@@ -122,7 +151,9 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     row = shop.due_text()
     with shop.stack.connect() as importing, importing.transaction():
         importing.execute("select from customers for update")
-        said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
+        said = record_consent(
+            operators, PHONE, consent="opted_out", source="telephone", business_id=None
+        )
     assert (said.customers, said.cancelled, said.unmarked) == (0, 1, 1)
     assert shop.row(row)["status"] == "cancelled"
     [told] = operators.texts(WhichText(id=row))
@@ -132,14 +163,20 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     assert consents(shop) == [("opted_out", "telephone")]
     shop.later(minutes=1)
     assert hear(shop, "START") == ("opted_in", 0, 0)
-    said = record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
+    said = record_consent(
+        operators, PHONE, consent="opted_out", source="telephone", business_id=None
+    )
     assert (said.customers, said.unmarked) == (1, 0)
 
-    record_consent(operators, PHONE, consent="opted_in", source="form", business_id=shop.id)
+    record_consent(
+        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
+    )
     hear(shop, "STOP")
     shop.later(minutes=1)
     with shop.stack.connect() as writing, writing.transaction():
         writing.execute("update customers set sms_consent_source = 'telephone'")
-        assert hear_in_full(shop, "START", sid=START) == answered("opted_in", unmarked=1)
+        assert hear_in_full(shop, "START", sid=START) == answered(
+            "opted_in", unmarked=1
+        )
     assert hear(shop, "START", sid=START) == ("already_recorded", 0, 0)
     assert consents(shop) == [("opted_out", "telephone")]

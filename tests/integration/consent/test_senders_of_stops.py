@@ -10,12 +10,33 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.hearing import another, answer, consents_of, environment_sends_from, hear, is_out, sends_from
-from tests.support.builders import ACCOUNT, PHONE, SENDER, begin, finish, give_up, refused
+from tests.integration.hearing import (
+    another,
+    answer,
+    consents_of,
+    environment_sends_from,
+    hear,
+    is_out,
+    sends_from,
+)
+from tests.support.builders import (
+    ACCOUNT,
+    PHONE,
+    SENDER,
+    begin,
+    finish,
+    give_up,
+    refused,
+)
 from tests.support.claims import claim_due
 from tests.support.orders import record_consent
 
-BARBER, DENTIST, NEW, OTHER = "MG" + "1" * 32, "+12125550190", "MG" + "5" * 32, "MG" + "6" * 32
+BARBER, DENTIST, NEW, OTHER = (
+    "MG" + "1" * 32,
+    "+12125550190",
+    "MG" + "5" * 32,
+    "MG" + "6" * 32,
+)
 GONE, NOBODY, CAPITALS = "MG" + "7" * 32, "+12125550199", "MG" + "AB" * 16
 ACCOUNTS: Final = {
     BARBER: "AC" + "1" * 32, DENTIST: "AC" + "2" * 32, SENDER: ACCOUNT, NEW: ACCOUNT, OTHER: ACCOUNT,
@@ -28,7 +49,10 @@ Shops = dict[str, Business]
 @pytest.fixture
 def shops(business: Business) -> Shops:
     """A barber and a dentist with senders of their own, and two businesses without: each has the same customer."""
-    found = {"barber": business, **{name: another(business) for name in ("dentist", "baker", "florist")}}
+    found = {
+        "barber": business,
+        **{name: another(business) for name in ("dentist", "baker", "florist")},
+    }
     sends_from(found["barber"], ACCOUNTS[BARBER], BARBER)
     sends_from(found["dentist"], ACCOUNTS[DENTIST], DENTIST)
     environment_sends_from(business, ACCOUNT, SENDER)
@@ -39,13 +63,17 @@ def shops(business: Business) -> Shops:
 
 def out(shops: Shops) -> str:
     """Those that may not text the customer any more, by the customers' rows."""
-    return " ".join(name for name, shop in shops.items() if consents_of(shop)[0][0] == "opted_out")
+    return " ".join(
+        name for name, shop in shops.items() if consents_of(shop)[0][0] == "opted_out"
+    )
 
 
 def text_from(business: Business, sent_by: str | None) -> None:
     """A text that went out from this sender."""
     row, attempt = business.due_text(), uuid4()
-    business.connection.execute("update sms_retry_queue set status = 'completed' where id = %s", [row])
+    business.connection.execute(
+        "update sms_retry_queue set status = 'completed' where id = %s", [row]
+    )
     business.connection.execute(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, number_key, sent_by,
                                           finished_at, outcome, twilio_sid, settled_by)
@@ -63,7 +91,10 @@ STOPS: Final[list[tuple[dict[str, str], str]]] = [
     ({"to": " 12125550190 "}, "dentist"),  # decoded wrongly
     ({"to": DENTIST, "service": BARBER}, "barber dentist"),  # the number of a service
     ({"to": NOBODY, "account": ACCOUNTS[DENTIST]}, "dentist"),
-    ({"service": BARBER, "account": ACCOUNTS[DENTIST]}, "barber"),  # it was moved to another account
+    (
+        {"service": BARBER, "account": ACCOUNTS[DENTIST]},
+        "barber",
+    ),  # it was moved to another account
     ({"service": SENDER, "account": ACCOUNT}, "baker florist"),
     ({"account": ACCOUNT}, "baker florist"),
     ({}, EVERYBODY),
@@ -73,10 +104,16 @@ STOPS: Final[list[tuple[dict[str, str], str]]] = [
 ]
 
 
-def test_a_stop_holds_for_the_businesses_that_use_the_sender_which_heard_it(shops: Shops) -> None:
+def test_a_stop_holds_for_the_businesses_that_use_the_sender_which_heard_it(
+    shops: Shops,
+) -> None:
     """For all, if nobody knows the sender."""
     for named, stopped in STOPS:
-        assert hear(shops["barber"], "STOP", **named) == ("opted_out", len(stopped.split()), 0), named
+        assert hear(shops["barber"], "STOP", **named) == (
+            "opted_out",
+            len(stopped.split()),
+            0,
+        ), named
         assert out(shops) == stopped, named
         shops["barber"].connection.execute(
             """delete from smsretry.consents; delete from smsretry.inbound_texts;
@@ -91,7 +128,11 @@ def test_without_senders_a_stop_and_a_start_are_everybodys_whatever_the_webhook_
     environment_sends_from(business, ACCOUNT, SENDER)
     for shop in (business, another(business)):
         shop.customer()
-    assert hear(business, "STOP", to=NOBODY, account="AC" + "9" * 32) == ("opted_out", 2, 0)
+    assert hear(business, "STOP", to=NOBODY, account="AC" + "9" * 32) == (
+        "opted_out",
+        2,
+        0,
+    )
     stack.move_clock(MINUTE)
     assert hear(business, "START", to=NOBODY) == ("opted_in", 2, 0)
 
@@ -163,24 +204,49 @@ def test_what_a_sender_heard_counts_for_whom_it_texts(
         stack.move_clock(MINUTE)
         match what.split():
             case ["STOP" | "START" | "YES" as word, *in_vain]:
-                named = sender if isinstance(sender, dict) else {"to" if sender[0] == "+" else "service": sender}
-                told = "sender_unknown" if in_vain else "opted_out" if word == "STOP" else "opted_in"
-                assert hear(barber, *((None, word) if word == "YES" else (word,)), **named)[0] == told
+                named = (
+                    sender
+                    if isinstance(sender, dict)
+                    else {"to" if sender[0] == "+" else "service": sender}
+                )
+                told = (
+                    "sender_unknown"
+                    if in_vain
+                    else "opted_out"
+                    if word == "STOP"
+                    else "opted_in"
+                )
+                assert (
+                    hear(
+                        barber, *((None, word) if word == "YES" else (word,)), **named
+                    )[0]
+                    == told
+                )
                 assert out(shops) == then, (what, sender)
             case ["environment"]:
                 environment_sends_from(barber, ACCOUNTS[sender], sender)
             case ["no", "run"]:
-                barber.connection.execute("delete from smsretry.senders where told_at is not null")
+                barber.connection.execute(
+                    "delete from smsretry.senders where told_at is not null"
+                )
             case [shop, "texts"]:
                 text_from(shops[shop], sender)
             case [shop, "signs"]:
-                record_consent(operators, PHONE, consent="opted_in", source="form", business_id=shops[shop].id)
+                record_consent(
+                    operators,
+                    PHONE,
+                    consent="opted_in",
+                    source="form",
+                    business_id=shops[shop].id,
+                )
                 assert out(shops) == then
             case [shop]:
                 sends_from(shops[shop], ACCOUNTS[sender], sender, message_class=then)
 
 
-def test_who_gets_the_number_later_is_stopped_where_the_senders_text(stack: Stack, shops: Shops) -> None:
+def test_who_gets_the_number_later_is_stopped_where_the_senders_text(
+    stack: Stack, shops: Shops
+) -> None:
     """As who had it before, and until each of them has heard a START."""
     phone, baker = "+12125550177", shops["baker"]
     sends_from(baker, ACCOUNTS[NEW], NEW, message_class="marketing")
@@ -191,7 +257,11 @@ def test_who_gets_the_number_later_is_stopped_where_the_senders_text(stack: Stac
     hear(baker, "START", to=DENTIST, phone=phone)
     for shop in shops.values():
         shop.customer(phone=phone)
-    assert [name for name, shop in shops.items() if is_out(shop, phone)] == ["barber", "baker", "florist"]
+    assert [name for name, shop in shops.items() if is_out(shop, phone)] == [
+        "barber",
+        "baker",
+        "florist",
+    ]
     for sender, still in ((NEW, True), (SENDER, False)):
         hear(baker, "START", service=sender, phone=phone)
         assert is_out(baker, phone) is still
@@ -219,7 +289,10 @@ def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plai
         ).rowcount
 
     for heard in (DENTIST, NOBODY):
-        assert answer(barber, None, "I no longer want these texts", to=heard)["answer"] == "unsure"
+        assert (
+            answer(barber, None, "I no longer want these texts", to=heard)["answer"]
+            == "unsure"
+        )
     stack.move_clock(MINUTE)
     answer(barber, None, "stop", service=BARBER)
     answer(barber, None, "start")
@@ -239,11 +312,19 @@ def test_a_refusal_is_of_the_business_whose_text_it_was_and_any_sender_of_its_he
     baker, florist = shops["baker"], shops["florist"]
     attempt = uuid4()
     with stack.connect() as importing, importing.transaction():
-        importing.execute("select from customers where business_id = %s for update", [florist.id])
+        importing.execute(
+            "select from customers where business_id = %s for update", [florist.id]
+        )
         baker.due_text()
         [claim] = claim_due(queue)
         begin(queue, claim, attempt)
-        finish(queue, claim, attempt, refused(21610), give_up("Twilio 21610", 21610, opted_out=True))
+        finish(
+            queue,
+            claim,
+            attempt,
+            refused(21610),
+            give_up("Twilio 21610", 21610, opted_out=True),
+        )
     assert [name for name, shop in shops.items() if is_out(shop)] == ["baker"]
     assert consents_of(baker) == [("opted_out", "twilio_21610")] * 2
     stack.move_clock(MINUTE)

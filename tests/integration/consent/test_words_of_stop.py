@@ -19,12 +19,20 @@ def means(business: Business, *bodies: str) -> list[str | None]:
     return [row["means"] for row in found]
 
 
-def unlike(business: Business, bodies: tuple[str, ...], *expected: str | None) -> list[str]:
+def unlike(
+    business: Business, bodies: tuple[str, ...], *expected: str | None
+) -> list[str]:
     """Those that are taken for something else."""
-    return [body for body, meant in zip(bodies, means(business, *bodies), strict=True) if meant not in expected]
+    return [
+        body
+        for body, meant in zip(bodies, means(business, *bodies), strict=True)
+        if meant not in expected
+    ]
 
 
-def test_a_word_of_the_law_and_of_a_provider_opts_out_however_a_phone_writes_it(business: Business) -> None:
+def test_a_word_of_the_law_and_of_a_provider_opts_out_however_a_phone_writes_it(
+    business: Business,
+) -> None:
     """Alone, in any case, with accents, punctuation and emoji around it, or in letters that only look like letters."""
     assert unlike(business, stopping.STOPS, "keyword") == []
 
@@ -36,7 +44,12 @@ def test_a_stop_that_laughs_or_asks_is_shown_to_a_person(business: Business) -> 
 
 def test_nobody_who_wants_no_more_texts_goes_unheard(business: Business) -> None:
     """Of 790 texts that were written before the rule, and of the plain words of some more languages."""
-    assert unlike(business, (*stopping.OPT_OUTS, *stopping.DICTIONARY), "keyword", "unsure") == []
+    assert (
+        unlike(
+            business, (*stopping.OPT_OUTS, *stopping.DICTIONARY), "keyword", "unsure"
+        )
+        == []
+    )
 
 
 def test_a_text_about_something_else_opts_nobody_out(business: Business) -> None:
@@ -44,7 +57,9 @@ def test_a_text_about_something_else_opts_nobody_out(business: Business) -> None
     assert unlike(business, stopping.OTHERS, None, "unsure") == []
 
 
-def test_a_person_is_asked_about_few_texts_of_those_who_stay(business: Business) -> None:
+def test_a_person_is_asked_about_few_texts_of_those_who_stay(
+    business: Business,
+) -> None:
     """Every third of these was written to be mistaken; who is asked too often reads nothing."""
     assert len(unlike(business, stopping.OTHERS, None)) / len(stopping.OTHERS) < 1 / 8
 
@@ -55,17 +70,25 @@ AROUND: Final = [
     "", ".", "!", "!!!", "…", '"', "“", "”", "'", "(", ")", "*", "~", "-", "–", " 🙏", "😡", "👍🏽", "🛑",
     "\u200b", "\u00a0", "\n",
 ]  # fmt: skip
-_MANY: Final = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_MANY: Final = settings(
+    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 WIDE: Final = {chr(n): chr(n + 0xFEE0) for n in range(0x21, 0x7F)}
 
 
 @st.composite
 def written(draw: st.DrawFn) -> str:
     """A word of law as a phone may send it."""
-    word = draw(st.sampled_from(sorted({*stopping.LAW, *map(str.lower, stopping.PROVIDERS)})))
+    word = draw(
+        st.sampled_from(sorted({*stopping.LAW, *map(str.lower, stopping.PROVIDERS)}))
+    )
     letters = []
     for letter in word:
-        how = draw(st.sampled_from(["as it is", "as it is", "capital", "wide", "unseen before", "accent"]))
+        how = draw(
+            st.sampled_from(
+                ["as it is", "as it is", "capital", "wide", "unseen before", "accent"]
+            )
+        )
         if letter == " ":
             letters.append(draw(st.sampled_from(SPACES)))
         elif how == "capital":
@@ -89,9 +112,18 @@ def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_diff
 
 
 @pytest.mark.parametrize(
-    "body", ["a" * 5_000_000, "stop " * 1_000_000, "don t " * 300, "loved “" * 300, "\ufdfa" * 1600]
+    "body",
+    [
+        "a" * 5_000_000,
+        "stop " * 1_000_000,
+        "don t " * 300,
+        "loved “" * 300,
+        "\ufdfa" * 1600,
+    ],
 )
-def test_a_hostile_body_takes_no_longer_than_a_text(business: Business, body: str) -> None:
+def test_a_hostile_body_takes_no_longer_than_a_text(
+    business: Business, body: str
+) -> None:
     """Megabytes, or 1,600 characters that become many more."""
     business.connection.execute("set statement_timeout = '1s'")
     assert means(business, body) == ["keyword" if body.startswith("stop") else None]

@@ -42,9 +42,17 @@ class Post(Shop):
         self.sync()
         return row, sid
 
-    def settle(self, sid: str | None, status: str | None, code: int | None = None, attempt: UUID | None = None) -> str:
+    def settle(
+        self,
+        sid: str | None,
+        status: str | None,
+        code: int | None = None,
+        attempt: UUID | None = None,
+    ) -> str:
         """As the application's webhook does."""
-        call = "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)"
+        call = (
+            "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)"
+        )
         return str(self.value(call, attempt, sid, status, code))
 
     def look(self, *, after: timedelta = timedelta(minutes=6)) -> DeliverySummary:
@@ -58,7 +66,11 @@ class Post(Shop):
 
     def looked_after(self) -> FollowedUp:
         """What a look at the newest message came to, once Twilio had time to report by itself."""
-        [followed] = [one for one in self.look().followed if one.message.sid == self.messages[-1].sid]
+        [followed] = [
+            one
+            for one in self.look().followed
+            if one.message.sid == self.messages[-1].sid
+        ]
         return followed
 
 
@@ -67,6 +79,13 @@ def post(stack: Stack, queue: SupabaseQueue, sender: TwilioSender) -> Iterator[P
     """The production adapters, over HTTP. Four are asked for at once."""
     with SupabaseQueue(stack.settings()) as records, stack.connect() as connection:
         services = Services(records, sender, DEFAULT, 4)
-        post = Post(connection, stack.now, stack=stack, queue=queue, sender=sender, services=services)
+        post = Post(
+            connection,
+            stack.now,
+            stack=stack,
+            queue=queue,
+            sender=sender,
+            services=services,
+        )
         post.open()
         yield post

@@ -27,33 +27,51 @@ def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
     row = post.accepted()
     sid = post.sid_of(row)
     assert [post.settle(sid, status) for status in FORWARD] == ["recorded"] * 5
-    assert [post.settle(sid, status) for status in reversed(FORWARD)] == ["already_settled"] * 5
+    assert [post.settle(sid, status) for status in reversed(FORWARD)] == [
+        "already_settled"
+    ] * 5
     assert post.settle(sid, "undelivered", 30008) == "already_settled"
-    assert post.settle(sid, "teleported") == "already_settled", "an error would be called again and again"
+    assert post.settle(sid, "teleported") == "already_settled", (
+        "an error would be called again and again"
+    )
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
     assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
     log = post.log_of(row)
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+        "delivered",
+        {"twilio_sid": sid},
+        None,
+    )
 
 
-def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(post: Post) -> None:
+def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
+    post: Post,
+) -> None:
     """The code may come with the second report."""
     row = post.accepted()
     sid = post.sid_of(row)
     assert post.settle(sid, "undelivered") == "recorded"
     assert post.settle(sid, "failed", 30008) == "recorded"
     [attempt] = post.attempts_of(row)
-    assert (attempt["delivery_status"], attempt["delivery_code"]) == ("undelivered", 30008)
+    assert (attempt["delivery_status"], attempt["delivery_code"]) == (
+        "undelivered",
+        30008,
+    )
     assert post.log_of(row)["status"] == "undelivered"
     assert post.settle(sid, "delivered") == "recorded"
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
     assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
-    assert (post.log_of(row)["status"], post.log_of(row)["error_message"]) == ("delivered", None)
+    assert (post.log_of(row)["status"], post.log_of(row)["error_message"]) == (
+        "delivered",
+        None,
+    )
 
 
-def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(post: Post) -> None:
+def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(
+    post: Post,
+) -> None:
     """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
     row = post.due_text()
     post.stack.twilio.fail(AcceptThenDrop())
@@ -66,7 +84,9 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
     assert (post.row(row)["status"], post.row(row)["attempt_count"]) == ("pending", 1)
 
 
-def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(post: Post) -> None:
+def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
+    post: Post,
+) -> None:
     """It did not arrive, and is not sent a fourth time."""
     row, attempt = post.due_text(attempts=2), uuid4()
     post.begin(post.claim(), attempt)
@@ -75,16 +95,25 @@ def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(post: Post
     assert post.row(row)["status"] == "failed"
 
 
-def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_followed_by_another(post: Post) -> None:
+def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_followed_by_another(
+    post: Post,
+) -> None:
     """The send log says that the text went out as that one, of which nothing is known here."""
     row = post.accepted()
     post.stack.twilio.report(post.sid_of(row), "undelivered", 30003)
-    post.sql("update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID}))
+    post.sql(
+        "update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID})
+    )
     assert post.sync() == "still undelivered 1"
-    assert (post.row(row)["status"], post.log_of(row)["provider_message_id"]) == ("completed", {"twilio_sid": SID})
+    assert (post.row(row)["status"], post.log_of(row)["provider_message_id"]) == (
+        "completed",
+        {"twilio_sid": SID},
+    )
 
 
-def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(post: Post) -> None:
+def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(
+    post: Post,
+) -> None:
     """By SID alone, by a strange attempt, and by an attempt that Twilio has under another SID."""
     row = post.accepted()
     [before] = post.attempts_of(row)
@@ -102,11 +131,22 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     post.stack.twilio.report(first, "undelivered", 30003)
     assert post.sync() == "retried 1"
     waits = post.row(row)
-    assert (waits["status"], waits["error_code"], waits["attempt_count"]) == ("pending", 30003, 1)
-    assert timedelta(minutes=29) < waits["scheduled_for"] - post.stack.now() <= timedelta(minutes=30)
+    assert (waits["status"], waits["error_code"], waits["attempt_count"]) == (
+        "pending",
+        30003,
+        1,
+    )
+    assert (
+        timedelta(minutes=29)
+        < waits["scheduled_for"] - post.stack.now()
+        <= timedelta(minutes=30)
+    )
     log = post.log_of(row)
     assert (log["status"], log["provider_message_id"]) == ("pending", None)
-    assert log["error_message"] == "Not delivered: Twilio 30003: Unreachable destination handset"
+    assert (
+        log["error_message"]
+        == "Not delivered: Twilio 30003: Unreachable destination handset"
+    )
     assert post.sync() == "no delivery is open"
     assert post.sync(after=timedelta(minutes=19)) == "still undelivered 1"
     post.later(minutes=5)
@@ -118,8 +158,13 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     post.sync(after=timedelta(days=4))
     assert post.sync(after=timedelta(days=1)) == "no delivery is open"
     log = post.log_of(row)
-    assert (log["status"], log["provider_message_id"]) == (again, {"twilio_sid": second})
-    assert post.row(row)["status"] == ("completed" if again == "delivered" else "failed")
+    assert (log["status"], log["provider_message_id"]) == (
+        again,
+        {"twilio_sid": second},
+    )
+    assert post.row(row)["status"] == (
+        "completed" if again == "delivered" else "failed"
+    )
 
 
 GIVEN_UP = [
@@ -138,17 +183,29 @@ def test_what_no_second_message_mends_is_given_up(
     row = post.accepted()
     post.stack.twilio.report(post.sid_of(row), "undelivered", code)
     [followed] = post.look().followed
-    assert (followed.came_to, followed.code, followed.blames_sender) == ("undelivered", code, blamed)
+    assert (followed.came_to, followed.code, followed.blames_sender) == (
+        "undelivered",
+        code,
+        blamed,
+    )
     told = f"Not delivered: Twilio {code}: {name}"
     ended, log = post.row(row), post.log_of(row)
-    assert (ended["status"], ended["error_code"], ended["last_error"]) == ("failed", code, told)
+    assert (ended["status"], ended["error_code"], ended["last_error"]) == (
+        "failed",
+        code,
+        told,
+    )
     assert (log["status"], log["error_message"]) == ("undelivered", told)
-    [customer] = post.connection.execute("select phone_status, sms_consent_status from customers").fetchall()
+    [customer] = post.connection.execute(
+        "select phone_status, sms_consent_status from customers"
+    ).fetchall()
     assert customer == {"phone_status": phone_status, "sms_consent_status": "opted_in"}
 
 
 @pytest.mark.parametrize(("lost", "code"), [("undelivered", 30005), ("canceled", None)])
-def test_a_text_that_was_given_up_and_arrives_after_all_is_found(post: Post, lost: str, code: int | None) -> None:
+def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
+    post: Post, lost: str, code: int | None
+) -> None:
     """No callback says so, and yet the last word is right."""
     row = post.accepted()
     post.stack.twilio.report(post.sid_of(row), lost, code)
@@ -156,7 +213,10 @@ def test_a_text_that_was_given_up_and_arrives_after_all_is_found(post: Post, los
     assert post.sync(after=timedelta(minutes=61)) == "still undelivered 1"
     post.stack.twilio.report(post.sid_of(row), "delivered")
     assert post.sync(after=timedelta(minutes=16)) == "delivered 1"
-    assert (post.row(row)["status"], post.log_of(row)["status"]) == ("completed", "delivered")
+    assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+        "completed",
+        "delivered",
+    )
 
 
 def test_a_carriers_stop_opts_the_number_out(post: Post) -> None:
@@ -164,8 +224,13 @@ def test_a_carriers_stop_opts_the_number_out(post: Post) -> None:
     row = post.accepted()
     post.stack.twilio.report(post.sid_of(row), "undelivered", 30630)
     assert post.sync() == "undelivered 1"
-    [customer] = post.connection.execute("select sms_consent_status, sms_consent_source from customers").fetchall()
-    assert customer == {"sms_consent_status": "opted_out", "sms_consent_source": "twilio_30630"}
+    [customer] = post.connection.execute(
+        "select sms_consent_status, sms_consent_source from customers"
+    ).fetchall()
+    assert customer == {
+        "sms_consent_status": "opted_out",
+        "sms_consent_source": "twilio_30630",
+    }
 
 
 def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None:
@@ -174,7 +239,9 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None
     post.connection.execute("update customers set phone = '+12125550177'")
     post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
     assert post.sync() == "undelivered 1"
-    assert post.connection.execute("select phone_status from customers").fetchall() == [{"phone_status": None}]
+    assert post.connection.execute("select phone_status from customers").fetchall() == [
+        {"phone_status": None}
+    ]
 
 
 def test_looks_become_rarer_and_end_after_three_days(post: Post) -> None:
@@ -187,7 +254,10 @@ def test_looks_become_rarer_and_end_after_three_days(post: Post) -> None:
     assert (told.count("on its way 1"), told.count("unknown 1")) == (10, 1)
     assert post.stack.twilio.fetches - before == 11
     [attempt] = post.attempts_of(row)
-    assert (attempt["delivery_status"], post.log_of(row)["status"]) == ("unknown", "sent")
+    assert (attempt["delivery_status"], post.log_of(row)["status"]) == (
+        "unknown",
+        "sent",
+    )
     post.settle(attempt["twilio_sid"], "delivered")
     assert post.log_of(row)["status"] == "delivered"
 
@@ -201,7 +271,9 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(post: Post) -> None:
     post.later(minutes=11)
     post.connection.execute(claim)
     gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'undelivered', 30006, error => 'A landline')"
-    assert post.connection.execute(f"select {gives_up} as a".encode(), late).fetchone() == {"a": "lost"}
+    assert post.connection.execute(
+        f"select {gives_up} as a".encode(), late
+    ).fetchone() == {"a": "lost"}
     assert post.row(row)["status"] == "completed"
 
 
@@ -226,7 +298,9 @@ _ANOTHER = """
     ],
     ids=["ended", "queued", "another accepted", "another under way"],
 )
-def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(post: Post, meanwhile: str) -> None:
+def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
+    post: Post, meanwhile: str
+) -> None:
     """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
     row = post.accepted()
     post.later(minutes=5)
@@ -236,41 +310,64 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(post: Post, mea
     before = post.row(row)
     again = """finish_sms_delivery(%(attempt_id)s, %(looks)s, 'send_again', 'undelivered', 30008, error => 'Lost',
                                    retry_in => '1 minute')"""
-    assert post.connection.execute(f"select {again} as a".encode(), look).fetchone() == {"a": "changed"}
+    assert post.connection.execute(
+        f"select {again} as a".encode(), look
+    ).fetchone() == {"a": "changed"}
     assert post.row(row) == before
 
 
-def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_has_told(post: Post) -> None:
+def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_has_told(
+    post: Post,
+) -> None:
     """Whatever it has decided: it knows of another state than the database. The next look decides."""
     row = post.accepted()
     post.later(minutes=5)
     [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
-    decided = ["'give_up', 'sent', error => 'A landline'", "'look_again', 'sent', look_in => '4 hours'", "'unknown'"]
+    decided = [
+        "'give_up', 'sent', error => 'A landline'",
+        "'look_again', 'sent', look_in => '4 hours'",
+        "'unknown'",
+    ]
     for decision in decided:
-        assert post.value(f"select finish_sms_delivery(%s, %s, {decision})", *look.values()) == "changed"
+        assert (
+            post.value(
+                f"select finish_sms_delivery(%s, %s, {decision})", *look.values()
+            )
+            == "changed"
+        )
         post.settle(post.sid_of(row), "undelivered", 30006)
     assert post.row(row)["status"] == "completed"
     post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
     assert post.sync(after=timedelta(0)) == "undelivered 1"
 
 
-def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(post: Post) -> None:
+def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(
+    post: Post,
+) -> None:
     """Its attempt, and its send log, without which it does not end."""
     first, second = post.accepted(), post.accepted(phone="+12125550124")
     for row in (first, second):
         post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
     with post.stack.connect() as other, other.transaction():
-        other.execute("select from sms_send_attempts where retry_id = %s for update", [first])
+        other.execute(
+            "select from sms_send_attempts where retry_id = %s for update", [first]
+        )
         assert post.sync() == "undelivered 1"
     [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
     gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
     with post.stack.connect() as other, other.transaction():
-        other.execute("select from send_logs where id = %s for update", [post.row(first)["send_log_id"]])
+        other.execute(
+            "select from send_logs where id = %s for update",
+            [post.row(first)["send_log_id"]],
+        )
         with pytest.raises(psycopg.errors.LockNotAvailable):
             post.sql(f"select {gives_up}", *look.values())
     assert post.row(first)["status"] == "completed"
     post.sql(f"select {gives_up}", *look.values())
-    assert (post.row(first)["status"], post.log_of(first)["status"]) == ("failed", "undelivered")
+    assert (post.row(first)["status"], post.log_of(first)["status"]) == (
+        "failed",
+        "undelivered",
+    )
 
 
 def test_a_fetch_that_fails_proves_nothing(post: Post) -> None:
@@ -283,7 +380,9 @@ def test_a_fetch_that_fails_proves_nothing(post: Post) -> None:
     assert post.row(row)["status"] == "completed"
 
 
-def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(post: Post) -> None:
+def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
+    post: Post,
+) -> None:
     """It had stood last: behind thousands of a neighbor's looks its text missed its window."""
     for number in range(3):
         post.accepted(phone=f"+1212555012{number}")
@@ -295,7 +394,9 @@ def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again
     assert (followed.message.retry_id, followed.came_to) == (lost, "retried")
 
 
-@pytest.mark.parametrize(("code", "came_to"), [(30008, "retried"), (30006, "undelivered")])
+@pytest.mark.parametrize(
+    ("code", "came_to"), [(30008, "retried"), (30006, "undelivered")]
+)
 def test_a_failure_that_a_callback_reported_counts_although_the_message_was_deleted_at_twilio(
     post: Post, code: int, came_to: str
 ) -> None:
@@ -306,11 +407,15 @@ def test_a_failure_that_a_callback_reported_counts_although_the_message_was_dele
     [followed] = post.look(after=timedelta(0)).followed
     assert (followed.came_to, followed.code) == (came_to, code)
     assert post.attempts_of(row)[0]["delivery_code"] == code
-    [customer] = post.connection.execute("select phone_status from customers").fetchall()
+    [customer] = post.connection.execute(
+        "select phone_status from customers"
+    ).fetchall()
     assert customer["phone_status"] == ("not_mobile" if code == 30006 else None)
 
 
-def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(post: Post) -> None:
+def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(
+    post: Post,
+) -> None:
     """Twilio was asked, and answered. After three days it is unknown."""
     row = post.accepted()
     post.stack.twilio.fail(FetchError(20404, http_status=404), times=None)
@@ -330,9 +435,17 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -
         assert post.settle(post.sid_of(arrived), "delivered") == "recorded"
         post.stack.twilio.report(post.sid_of(lost), "undelivered", 30007)
         assert post.sync() == "undelivered 1"
-        assert [post.log_of(row)["status"] for row in (arrived, lost)] == ["sent", "sent"]
-        assert post.log_of(lost)["error_message"] == "Not delivered: Twilio 30007: Message filtered"
-        assert [post.attempts_of(row)[0]["delivery_status"] for row in (arrived, lost)] == [
+        assert [post.log_of(row)["status"] for row in (arrived, lost)] == [
+            "sent",
+            "sent",
+        ]
+        assert (
+            post.log_of(lost)["error_message"]
+            == "Not delivered: Twilio 30007: Message filtered"
+        )
+        assert [
+            post.attempts_of(row)[0]["delivery_status"] for row in (arrived, lost)
+        ] == [
             "delivered",
             "undelivered",
         ]
@@ -340,10 +453,18 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -
         post.connection.execute("alter table send_logs drop constraint known")
 
 
-def many(post: Post, name: str, seconds: list[int | None], *, ago: timedelta = timedelta(minutes=30)) -> None:
+def many(
+    post: Post,
+    name: str,
+    seconds: list[int | None],
+    *,
+    ago: timedelta = timedelta(minutes=30),
+) -> None:
     """Accepted texts of another business: so many seconds until each was delivered; None, it was not."""
     other = post.neighbor()
-    post.connection.execute("update businesses set name = %s where id = %s", [name, other.id])
+    post.connection.execute(
+        "update businesses set name = %s where id = %s", [name, other.id]
+    )
     post.connection.execute(
         """with text as (
                select gen_random_uuid() as id, smsretry.clock() - %(ago)s as at, t.seconds
@@ -363,7 +484,9 @@ def many(post: Post, name: str, seconds: list[int | None], *, ago: timedelta = t
     )
 
 
-def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(post: Post, command: Command) -> None:
+def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
+    post: Post, command: Command
+) -> None:
     """By SQL, by command and as a page, which has a picture of the day."""
     many(post, "Half", [4] * 10 + [None] * 10)
     many(post, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
@@ -375,10 +498,27 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(post: Post
     with SupabaseOperators(post.stack.settings()) as operators:
         page = markdown(operators.status().tell())
 
-    lost = {(line["business"], line["name"], line["texts"]) for line in lines if line["part"] == "undelivered"}
-    assert lost == {("Half", "without a code", 10), ("Most", "without a code", 1), ("Most too", "without a code", 2)}
-    hours = sorted((line["oldest"].hour, line["name"], line["texts"]) for line in lines if line["part"] == "hour")
-    assert hours == [(13, "delivered", 27), (13, "undelivered", 3), (16, "delivered", 10), (16, "undelivered", 10)]
+    lost = {
+        (line["business"], line["name"], line["texts"])
+        for line in lines
+        if line["part"] == "undelivered"
+    }
+    assert lost == {
+        ("Half", "without a code", 10),
+        ("Most", "without a code", 1),
+        ("Most too", "without a code", 2),
+    }
+    hours = sorted(
+        (line["oldest"].hour, line["name"], line["texts"])
+        for line in lines
+        if line["part"] == "hour"
+    )
+    assert hours == [
+        (13, "delivered", 27),
+        (13, "undelivered", 3),
+        (16, "delivered", 10),
+        (16, "undelivered", 10),
+    ]
     assert " 37 arrived (green), 13 did not (red), " in told
     assert "  without a code, texts 10, Half\n" in told
     assert " 37 arrived" in page
@@ -388,7 +528,9 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(post: Post
 # What is told is the best that became of its messages
 
 
-def test_a_text_whose_first_message_arrived_did_arrive(post: Post, operators: SupabaseOperators) -> None:
+def test_a_text_whose_first_message_arrived_did_arrive(
+    post: Post, operators: SupabaseOperators
+) -> None:
     """Its second one was lost meanwhile: it had been told that the text did not arrive."""
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
 
@@ -405,12 +547,20 @@ def test_a_text_whose_first_message_arrived_did_arrive(post: Post, operators: Su
     post.settle(post.sid_of(row), "undelivered", 30003)
     assert "sync-delivery-status may then send it again" in told()
     post.settle(first, "delivered")
-    assert [attempt["delivery_status"] for attempt in post.attempts_of(row)] == ["delivered", "undelivered"]
+    assert [attempt["delivery_status"] for attempt in post.attempts_of(row)] == [
+        "delivered",
+        "undelivered",
+    ]
     assert told() == "nothing more; it was delivered"
-    assert (post.log_of(row)["status"], post.log_of(row)["provider_message_id"]) == ("delivered", {"twilio_sid": first})
+    assert (post.log_of(row)["status"], post.log_of(row)["provider_message_id"]) == (
+        "delivered",
+        {"twilio_sid": first},
+    )
 
 
-def test_a_text_that_had_ended_and_then_arrives_says_both(post: Post, operators: SupabaseOperators) -> None:
+def test_a_text_that_had_ended_and_then_arrives_says_both(
+    post: Post, operators: SupabaseOperators
+) -> None:
     """Given up, because a carrier had called it lost; or cancelled by a STOP, because no evidence of it was found."""
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
     failed = post.accepted(phone="+12125550124")
@@ -419,13 +569,22 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(post: Post, operators:
     cancelled = post.due_text()
     post.stack.twilio.fail(AcceptThenDrop())
     assert post.run() == ["InDoubt"]
-    post.sql("update sms_retry_queue set in_doubt_since = null, attempt_id = null where id = %s", cancelled)
+    post.sql(
+        "update sms_retry_queue set in_doubt_since = null, attempt_id = null where id = %s",
+        cancelled,
+    )
     hear(post, "STOP")
     post.settle(post.sid_of(failed), "delivered")
     [attempt] = post.attempts_of(cancelled)
     post.settle("SM" + "7" * 32, "delivered", attempt=attempt["id"])
-    for row, before in (failed, "had failed: Not delivered"), (cancelled, "had been cancelled: Customer opted out"):
-        assert (post.row(row)["status"], post.log_of(row)["status"]) == ("completed", "delivered")
+    for row, before in (
+        (failed, "had failed: Not delivered"),
+        (cancelled, "had been cancelled: Customer opted out"),
+    ):
+        assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+            "completed",
+            "delivered",
+        )
         [told] = desk.explain(WhichText(id=row))
         assert f"It was delivered after all. Before that it {before}" in told.headline
         assert (told.next, told.levers) == ("nothing more; it was delivered", ())

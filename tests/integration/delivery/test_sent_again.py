@@ -11,7 +11,12 @@ import pytest
 from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Requeue
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, FetchError, JsonError
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    DropUnaccepted,
+    FetchError,
+    JsonError,
+)
 from tests.integration.delivery.conftest import Post
 from tests.support.builders import BODY
 from tests.support.orders import ordered
@@ -23,12 +28,26 @@ def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
     post.stack.twilio.report(sid, "delivered")
     post.later(minutes=31)
     [result] = post.results().values()
-    assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {sid}: it is not sent again")
+    assert (result.fate, result.detail) == (
+        "Sent",
+        f"Arrived after all, as {sid}: it is not sent again",
+    )
     assert len(post.messages) == 1
     ended, log, [attempt] = post.row(row), post.log_of(row), post.attempts_of(row)
-    assert (ended["status"], ended["attempt_count"], ended["why"]) == ("completed", 1, None)
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
-    assert (attempt["delivery_status"], attempt["delivery_look_at"]) == ("delivered", None)
+    assert (ended["status"], ended["attempt_count"], ended["why"]) == (
+        "completed",
+        1,
+        None,
+    )
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+        "delivered",
+        {"twilio_sid": sid},
+        None,
+    )
+    assert (attempt["delivery_status"], attempt["delivery_look_at"]) == (
+        "delivered",
+        None,
+    )
     assert post.run() == []
 
 
@@ -40,20 +59,36 @@ def test_a_text_that_is_still_lost_is_sent_again(post: Post) -> None:
     before = post.stack.twilio.fetches
     assert post.run() == ["Sent", "Sent"]
     assert post.stack.twilio.fetches == before + 1
-    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == ["accepted", "accepted"]
+    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == [
+        "accepted",
+        "accepted",
+    ]
 
 
-def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(post: Post) -> None:
+def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
+    post: Post,
+) -> None:
     """For a quarter of an hour, and says why; then it is asked about again."""
     row, sid = post.lost_text()
     post.later(minutes=31)
     post.stack.twilio.fail(FetchError())
     [result] = post.results().values()
     assert result.fate == "Deferred"
-    assert result.detail == f"It was lost as {sid}, and may still arrive. The provider could not be asked"
+    assert (
+        result.detail
+        == f"It was lost as {sid}, and may still arrive. The provider could not be asked"
+    )
     waits = post.row(row)
-    assert (waits["status"], waits["attempt_count"], waits["why"]) == ("pending", 1, result.detail)
-    assert timedelta(minutes=14) < waits["scheduled_for"] - post.stack.now() <= timedelta(minutes=15)
+    assert (waits["status"], waits["attempt_count"], waits["why"]) == (
+        "pending",
+        1,
+        result.detail,
+    )
+    assert (
+        timedelta(minutes=14)
+        < waits["scheduled_for"] - post.stack.now()
+        <= timedelta(minutes=15)
+    )
     assert post.run() == []
     post.later(minutes=15)
     assert post.run() == ["Sent"]
@@ -106,7 +141,10 @@ def test_a_send_log_that_cannot_say_that_its_text_waits_does_not_keep_it_from_be
     post.stack.twilio.report(post.sid_of(row), "undelivered", 30008)
     with post.changed(harm, mended):
         assert post.sync() == "retried 1"
-        assert (post.row(row)["status"], post.log_of(row)["status"]) == ("pending", status)
+        assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+            "pending",
+            status,
+        )
         post.later(minutes=31)
         assert post.run() == ["Sent"]
     assert len(post.messages) == 2
@@ -118,18 +156,30 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     """By codes and names; then it goes on by itself. A person's requeue leaves it alone, and puts back the others."""
     row, _ = post.lost_text(30007)
     other = post.due_text(phone="+12125550124")
-    post.connection.execute("update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s", [other])
-    again = Requeue(retry_ids=(row, other), dry_run=False, who="Ann", because="The filter is gone")
+    post.connection.execute(
+        "update sms_retry_queue set status = 'failed', last_error = 'x' where id = %s",
+        [other],
+    )
+    again = Requeue(
+        retry_ids=(row, other), dry_run=False, who="Ann", because="The filter is gone"
+    )
     post.connection.execute(FORBIDDEN)
     try:
         change = ordered(operators, again)
         assert (change.matched, change.changed) == (2, 1)
         assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
-        assert (post.row(row)["status"], post.row(other)["status"]) == ("failed", "pending")
+        assert (post.row(row)["status"], post.row(other)["status"]) == (
+            "failed",
+            "pending",
+        )
         third = post.due_text(phone="+12125550125")
         assert post.run() == ["Sent", "Sent"]
-        post.stack.twilio.report(str(post.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008)
-        [error] = [one.why for one in post.look().followed if one.message.retry_id == third]
+        post.stack.twilio.report(
+            str(post.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008
+        )
+        [error] = [
+            one.why for one in post.look().followed if one.message.retry_id == third
+        ]
         assert "cannot be told that its text waits: P0001" in error
         assert BODY not in error
         assert post.row(third)["status"] == "completed"
@@ -148,7 +198,12 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     second = str(post.attempts_of(row)[-1]["twilio_sid"])
     post.stack.twilio.report(second, "undelivered", 30008)
     post.look()
-    ordered(operators, Requeue(retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"))
+    ordered(
+        operators,
+        Requeue(
+            retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"
+        ),
+    )
     post.stack.twilio.fail(DropUnaccepted())
     assert post.run() == ["InDoubt"]
     post.stack.twilio.report(first, "delivered")
@@ -173,21 +228,32 @@ def queued_anew(post: Post) -> tuple[UUID, UUID, str]:
     return row, queued.retry_id, sid
 
 
-def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text_anew(post: Post) -> None:
+def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text_anew(
+    post: Post,
+) -> None:
     """A new row has no error, and so nobody had asked: the phone got the text twice."""
     _, new, sid = queued_anew(post)
     post.stack.twilio.report(sid, "delivered")
     post.stack.move_clock(next_retry_delay(0))
     [result] = post.results().values()
-    assert (result.fate, result.detail) == ("Sent", f"Arrived after all, as {sid}: it is not sent again")
+    assert (result.fate, result.detail) == (
+        "Sent",
+        f"Arrived after all, as {sid}: it is not sent again",
+    )
     assert len(post.messages) == 1
     ended, log = post.row(new), post.log_of(new)
     assert (ended["status"], ended["attempt_count"]) == ("completed", 0)
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == ("delivered", {"twilio_sid": sid}, None)
+    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+        "delivered",
+        {"twilio_sid": sid},
+        None,
+    )
     assert post.run() == []
 
 
-def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(post: Post) -> None:
+def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(
+    post: Post,
+) -> None:
     """Whichever row it went out from. If it arrives after all, the other rows of its send log stay as they are."""
     row, new, _ = queued_anew(post)
     post.stack.move_clock(next_retry_delay(0))
@@ -197,10 +263,16 @@ def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(p
     assert post.sync().startswith("undelivered 1")
     theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
     post.settle(second, "delivered")
-    assert [post.row(each)["status"] for each in (row, new, theirs)] == ["failed", "completed", "pending"]
+    assert [post.row(each)["status"] for each in (row, new, theirs)] == [
+        "failed",
+        "completed",
+        "pending",
+    ]
 
 
-def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message_arrived(post: Post) -> None:
+def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message_arrived(
+    post: Post,
+) -> None:
     """Nobody would ever know what became of it."""
     row, first = post.lost_text()
     post.later(minutes=31)
@@ -209,14 +281,25 @@ def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message
     post.settle(first, "delivered")
     post.later(minutes=2)
     assert post.run() == ["Sent"]
-    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == ["accepted", "accepted"]
+    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == [
+        "accepted",
+        "accepted",
+    ]
 
 
-def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(post: Post) -> None:
+def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
+    post: Post,
+) -> None:
     """As it does one that is to be sent again: neither row waits, and nobody has to ask."""
     row, new, sid = queued_anew(post)
-    post.connection.execute("select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')", [sid])
-    assert [post.row(each)["status"] for each in (row, new)] == ["completed", "completed"]
+    post.connection.execute(
+        "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')",
+        [sid],
+    )
+    assert [post.row(each)["status"] for each in (row, new)] == [
+        "completed",
+        "completed",
+    ]
     assert post.log_of(new)["status"] == "delivered"
     post.stack.move_clock(next_retry_delay(0))
     assert post.run() == []

@@ -21,7 +21,9 @@ REGISTER = "Register the number: add it to a messaging service that has a verifi
 UNREGISTERED = f"Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. {REGISTER}"
 
 
-def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mended(post: Post) -> None:
+def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mended(
+    post: Post,
+) -> None:
     """It says what to mend, costs no attempt, and waits longer each time, because each message costs."""
     refused = post.stack.twilio.accounts.main.refused_by_carriers
     refused[SENDER] = 30034
@@ -29,12 +31,26 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
     for waits in (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)):
         assert post.run() == ["Sent"]
         followed = post.looked_after()
-        assert (followed.came_to, followed.code, followed.blames_sender) == ("held", 30034, True)
+        assert (followed.came_to, followed.code, followed.blames_sender) == (
+            "held",
+            30034,
+            True,
+        )
         held, log = post.row(row), post.log_of(row)
-        assert (held["status"], held["attempt_count"], held["why_code"]) == ("pending", 0, "account_refused")
-        assert (held["held_since"] is not None, held["why"], log["error_message"]) == (True, UNREGISTERED, UNREGISTERED)
+        assert (held["status"], held["attempt_count"], held["why_code"]) == (
+            "pending",
+            0,
+            "account_refused",
+        )
+        assert (held["held_since"] is not None, held["why"], log["error_message"]) == (
+            True,
+            UNREGISTERED,
+            UNREGISTERED,
+        )
         assert log["status"] == "pending"
-        assert held["scheduled_for"] - post.stack.now() == pytest.approx(waits, abs=timedelta(seconds=30))
+        assert held["scheduled_for"] - post.stack.now() == pytest.approx(
+            waits, abs=timedelta(seconds=30)
+        )
         assert post.run() == []
         post.stack.set_clock(held["scheduled_for"])
     refused.clear()
@@ -42,11 +58,17 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
     post.stack.twilio.report(post.messages[-1].sid, "delivered")
     assert post.looked_after().came_to == "delivered"
     ended = post.row(row)
-    assert (ended["status"], ended["attempt_count"], ended["held_since"]) == ("completed", 1, None)
+    assert (ended["status"], ended["attempt_count"], ended["held_since"]) == (
+        "completed",
+        1,
+        None,
+    )
     assert post.stack.twilio.ledger.arrived() == 1
 
 
-def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operators: SupabaseOperators) -> None:
+def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
+    post: Post, operators: SupabaseOperators
+) -> None:
     """Until midnight Pacific time, and then until the recipient's window opens."""
     post.stack.twilio.accounts.main.segments_per_day[SENDER] = 1
     post.due_text(phone="+12125550124")
@@ -56,9 +78,15 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert post.run() == ["Sent"]
     summary = post.look()
     assert str(summary) == "delivered 1 · retried 1"
-    assert [event.name for event in of_deliveries(summary).events] == ["sms.text.retried"]
+    assert [event.name for event in of_deliveries(summary).events] == [
+        "sms.text.retried"
+    ]
     waits = post.row(row)
-    assert (waits["status"], waits["attempt_count"], waits["why_code"]) == ("pending", 0, "day_spent")
+    assert (waits["status"], waits["attempt_count"], waits["why_code"]) == (
+        "pending",
+        0,
+        "day_spent",
+    )
     assert waits["held_since"] is None
     assert waits["scheduled_for"] - MIDNIGHT < timedelta(minutes=1)
     assert operators.status().counts("hour") == {"delivered": 1}
@@ -71,7 +99,9 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(post: Post, operato
     assert post.row(row)["attempt_count"] == 1
 
 
-def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_alone(post: Post) -> None:
+def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_alone(
+    post: Post,
+) -> None:
     """Here its parent no longer reaches it. Its messages stay as they are; the others' are all asked about."""
     account = open_account(post.stack, number=NUMBER)
     texts_from(post.connection, post.id, account.sid, NUMBER)
@@ -81,7 +111,11 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
         whose.due_text(phone=f"+1212556{number:04}")
     assert post.run() == ["Sent"] * 40
     for entry in post.messages:
-        assert entry.account_sid == (account.sid if entry.to < "+12125560020" else post.stack.twilio.accounts.main.sid)
+        assert entry.account_sid == (
+            account.sid
+            if entry.to < "+12125560020"
+            else post.stack.twilio.accounts.main.sid
+        )
         post.stack.twilio.report(entry.sid, "delivered")
     account.owner = None
     post.stack.twilio.fetches = 0
@@ -94,7 +128,9 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
     assert post.look(after=timedelta(minutes=11)).counts["delivered"] == 20
 
 
-def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_accounts(post: Post) -> None:
+def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_accounts(
+    post: Post,
+) -> None:
     """An outage is everybody's: one account after the other need not be tried."""
     for number in range(12):
         whose = post.neighbor()
@@ -105,7 +141,9 @@ def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_acc
     post.stack.twilio.fail(FetchError(), times=None)
     post.stack.twilio.fetches = 0
     summary = post.look()
-    assert (summary.stopped_because or "").startswith("The provider said nothing of the last 8 messages")
+    assert (summary.stopped_because or "").startswith(
+        "The provider said nothing of the last 8 messages"
+    )
     assert post.stack.twilio.fetches == 8
 
 
@@ -123,15 +161,22 @@ def test_a_message_that_another_account_keeps_is_not_called_missing(post: Post) 
     post.stack.twilio.report(entry.sid, "delivered")
     account.owner = None
     followed = post.look().followed
-    assert [(one.came_to, one.report.status) for one in followed] == [("not asked", "denied")]
+    assert [(one.came_to, one.report.status) for one in followed] == [
+        ("not asked", "denied")
+    ]
     assert post.row(row)["status"] == "completed"
     account.owner = post.stack.twilio.accounts.main
-    assert [one.came_to for one in post.look(after=timedelta(minutes=11)).followed] == ["delivered"]
+    assert [one.came_to for one in post.look(after=timedelta(minutes=11)).followed] == [
+        "delivered"
+    ]
 
 
 def test_a_lost_message_is_asked_about_in_the_account_that_it_left(post: Post) -> None:
     """Its business has moved to another one meanwhile. The message had arrived after all, so no second one leaves."""
-    old, new = open_account(post.stack, number=NUMBER), open_account(post.stack, number=OTHER_NUMBER)
+    old, new = (
+        open_account(post.stack, number=NUMBER),
+        open_account(post.stack, number=OTHER_NUMBER),
+    )
     texts_from(post.connection, post.id, old.sid, NUMBER)
     row = post.due_text()
     assert post.run() == ["Sent"]
@@ -150,16 +195,25 @@ def test_a_lost_message_is_asked_about_in_the_account_that_it_left(post: Post) -
 
 
 @pytest.mark.parametrize(
-    "refusal", [FetchError(20003, http_status=401), FetchError(20429, http_status=429), FetchError()]
+    "refusal",
+    [
+        FetchError(20003, http_status=401),
+        FetchError(20429, http_status=429),
+        FetchError(),
+    ],
 )
-def test_a_run_ends_its_asking_soon_and_says_so(post: Post, refusal: FetchError) -> None:
+def test_a_run_ends_its_asking_soon_and_says_so(
+    post: Post, refusal: FetchError
+) -> None:
     """It had asked for all of them, up to 2,000, in each run. Each run asks about others, until all had their turn.
 
     Messages of one business that cannot be read stop nobody else's: the other one's come in turns between them.
     """
     other = post.neighbor()
     for number in range(24):
-        (other if number >= 20 else post).due_text(phone=f"+1212556{'8' if number >= 20 else '0'}{number:03}")
+        (other if number >= 20 else post).due_text(
+            phone=f"+1212556{'8' if number >= 20 else '0'}{number:03}"
+        )
     assert post.run() == ["Sent"] * 24
     for message in post.messages:
         post.stack.twilio.report(message.sid, "delivered")
@@ -168,10 +222,16 @@ def test_a_run_ends_its_asking_soon_and_says_so(post: Post, refusal: FetchError)
     for runs in (1, 2, 3):
         summary = post.look(after=timedelta(minutes=6 if runs == 1 else 0))
         assert summary.needs_somebody
-        assert (summary.stopped_because or "").startswith("The provider said nothing of the last")
+        assert (summary.stopped_because or "").startswith(
+            "The provider said nothing of the last"
+        )
         assert post.stack.twilio.fetches == 8 * runs
     post.stack.twilio.heal()
     for number in range(4):
         post.stack.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
     told = post.look(after=timedelta(minutes=11))
-    assert (told.stopped_because, told.counts["delivered"], told.counts["not asked"]) == (None, 20, 4)
+    assert (
+        told.stopped_because,
+        told.counts["delivered"],
+        told.counts["not asked"],
+    ) == (None, 20, 4)

@@ -27,9 +27,21 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
     for row in (failed, doubtful, waiting):
         [by_sql] = shop.sql("select * from explain_sms(%s)", row)
         found = command("explain", row, "--json").stdout
-        [by_command], [by_desk] = json.loads(found)["texts"], desk.explain(WhichText(id=row))
+        [by_command], [by_desk] = (
+            json.loads(found)["texts"],
+            desk.explain(WhichText(id=row)),
+        )
         text = json.loads(by_desk.text.model_dump_json())
-        for name in ("state", "code", "attempts", "max_attempts", "why", "can", "number", "steps"):
+        for name in (
+            "state",
+            "code",
+            "attempts",
+            "max_attempts",
+            "why",
+            "can",
+            "number",
+            "steps",
+        ):
             assert by_command["text"][name] == text[name], name
             assert name == "steps" or by_sql[name] == text[name], name
         words = command("explain", row).stdout
@@ -38,7 +50,11 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
             assert private not in found + words + by_desk.model_dump_json()
     lines = shop.sql("select * from sms_status()")
     counts = {line["name"]: line["texts"] for line in lines if line["part"] == "queue"}
-    assert json.loads(command("status", "--json").stdout)["queue"] == counts == desk.status().queue
+    assert (
+        json.loads(command("status", "--json").stdout)["queue"]
+        == counts
+        == desk.status().queue
+    )
     assert command("status").stdout.startswith("waiting 1 · in doubt 1\n")
 
 
@@ -48,31 +64,65 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     """Nothing is changed until somebody says yes and why; who is the login name. Attempts are counted on."""
     story = command("explain", failed).stdout
     assert story.startswith("Failed, given up: Twilio 21612")
-    assert "send 1: rejected, counted as attempt 1, code 21612, from …0006, under" in story
+    assert (
+        "send 1: rejected, counted as attempt 1, code 21612, from …0006, under" in story
+    )
     assert "consent was opted_in" in story
     assert "https://www.twilio.com/docs/api/errors/21612" in story
-    assert f"then send it again, with every check (smsretry texts requeue --row {failed} --yes --because '…')" in story
+    assert (
+        f"then send it again, with every check (smsretry texts requeue --row {failed} --yes --because '…')"
+        in story
+    )
     before = shop.row(failed)
-    tried = command("texts", "requeue", "--code", "21612", "--since", "2027-01-12").stdout
+    tried = command(
+        "texts", "requeue", "--code", "21612", "--since", "2027-01-12"
+    ).stdout
     assert tried.startswith("Would requeue 1 of 1\n")
     again = "Do it (smsretry texts requeue --code 21612 --since 2027-01-12T00:00:00Z --yes --because '…')\n"
     assert f"Nothing was changed: it was only tried. {again}" in tried
     assert shop.row(failed) == before
-    done = command("texts", "requeue", "--row", failed, "--yes", "--because", "It was mended", "--json")
-    assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (False, 1)
+    done = command(
+        "texts",
+        "requeue",
+        "--row",
+        failed,
+        "--yes",
+        "--because",
+        "It was mended",
+        "--json",
+    )
+    assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (
+        False,
+        1,
+    )
     row = shop.row(failed)
-    assert (row["status"], row["attempt_count"], row["max_attempts"]) == ("pending", 1, 4)
+    assert (row["status"], row["attempt_count"], row["max_attempts"]) == (
+        "pending",
+        1,
+        4,
+    )
     assert shop.log_of(failed)["status"] == "pending"
     none = command("texts", "requeue", "--row", failed)
-    assert (none.exit_code, none.stdout.splitlines()[0]) == (1, "Would requeue 0 of 1: It has not ended, it is due")
+    assert (none.exit_code, none.stdout.splitlines()[0]) == (
+        1,
+        "Would requeue 0 of 1: It has not ended, it is due",
+    )
     assert shop.run() == ["Sent"]
     [explanation] = desk.explain(WhichText(id=failed))
-    assert [step.what for step in explanation.text.steps if step.send] == ["rejected", "accepted"]
-    assert any(f"requeued, by {getpass.getuser()}: It was mended" in line for line in explanation.happened)
+    assert [step.what for step in explanation.text.steps if step.send] == [
+        "rejected",
+        "accepted",
+    ]
+    assert any(
+        f"requeued, by {getpass.getuser()}: It was mended" in line
+        for line in explanation.happened
+    )
     assert [message.to for message in shop.messages] == [PHONE]
 
 
-def test_texts_are_found_by_what_is_given_and_by_nothing_else(shop: Shop, command: Command, failed: UUID) -> None:
+def test_texts_are_found_by_what_is_given_and_by_nothing_else(
+    shop: Shop, command: Command, failed: UUID
+) -> None:
     """A date is the start of its day. Without any field nothing is ordered."""
     for arguments, code in (
         (("--since", "2027-01-13"), 1),
@@ -85,11 +135,16 @@ def test_texts_are_found_by_what_is_given_and_by_nothing_else(shop: Shop, comman
             shop.sql("select * from list_sms(%s)", which)
 
 
-def test_a_text_that_may_have_gone_out_is_never_requeued(shop: Shop, desk: Desk, failed: UUID) -> None:
+def test_a_text_that_may_have_gone_out_is_never_requeued(
+    shop: Shop, desk: Desk, failed: UUID
+) -> None:
     """Nor one that was sent, nor one whose send log another row has."""
     sent, unsettled = shop.due_text(), shop.due_text()
     shop.sql("update sms_retry_queue set status = 'failed', last_error = 'x'")
-    shop.sql("update send_logs set status = 'delivered' where id = %s", shop.row(sent)["send_log_id"])
+    shop.sql(
+        "update send_logs set status = 'delivered' where id = %s",
+        shop.row(sent)["send_log_id"],
+    )
     shop.sql(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at)
            values (%s, %s, 1, 9, smsretry.clock())""",
@@ -97,7 +152,10 @@ def test_a_text_that_may_have_gone_out_is_never_requeued(shop: Shop, desk: Desk,
     )
     row = shop.row(failed)
     newer = shop.queue_row(row["send_log_id"], row["customer_id"])
-    change = ordered(desk, Requeue(business_id=shop.id, dry_run=False, who="Ann", because="It was mended"))
+    change = ordered(
+        desk,
+        Requeue(business_id=shop.id, dry_run=False, who="Ann", because="It was mended"),
+    )
     assert change.changed == 0
     assert set(change.skipped) == {
         "Its send log says that it was sent",
@@ -107,12 +165,16 @@ def test_a_text_that_may_have_gone_out_is_never_requeued(shop: Shop, desk: Desk,
     assert shop.row(newer)["status"] == "pending"
 
 
-def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(shop: Shop, desk: Desk) -> None:
+def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
+    shop: Shop, desk: Desk
+) -> None:
     """With who and why in the row's error, where the application reads it. A phone number is refused there."""
     claimed = shop.due_text()
     assert len(shop.claims(1)) == 1
     waiting = shop.due_text(due=timedelta(hours=1))
-    ask = Cancel(business_id=shop.id, dry_run=False, who="Ann", because="The shop has closed")
+    ask = Cancel(
+        business_id=shop.id, dry_run=False, who="Ann", because="The shop has closed"
+    )
     change = ordered(desk, ask)
     assert (change.matched, change.changed) == (2, 1)
     assert change.skipped == {"A worker has it at this moment": 1}
@@ -129,17 +191,31 @@ def test_a_doubt_is_resolved_once_and_by_no_id_that_is_none_of_the_provider_s(
     shop: Shop, command: Command, doubtful: UUID
 ) -> None:
     """A digit was lost on the way from the provider's log. Afterwards there is no doubt to resolve."""
-    resolve = ("texts", "resolve", "--row", doubtful, "--because", "I looked into the log")
+    resolve = (
+        "texts",
+        "resolve",
+        "--row",
+        doubtful,
+        "--because",
+        "I looked into the log",
+    )
     refused = command(*resolve, "--went-out-as", SID[:-1])
-    assert "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits" in refused.stderr
+    assert (
+        "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
+        in refused.stderr
+    )
     assert shop.row(doubtful)["in_doubt_since"] is not None
-    assert command(*resolve, "--went-out-as", "nothing").stdout.startswith(f"Resolved row {doubtful}.\n")
+    assert command(*resolve, "--went-out-as", "nothing").stdout.startswith(
+        f"Resolved row {doubtful}.\n"
+    )
     assert shop.row(doubtful)["in_doubt_since"] is None
     again = command(*resolve, "--went-out-as", "nothing", "--json")
     assert (again.exit_code, json.loads(again.stdout)["answer"]) == (1, "not_in_doubt")
 
 
-def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, command: Command) -> None:
+def test_a_preview_counts_each_text_once_in_its_hour(
+    shop: Shop, desk: Desk, command: Command
+) -> None:
     """Hours without a text are left out; why the others do not is told. More than a page is seen whole."""
     shop.later(hours=10)  # 22:00 in New York
     shop.due_text()
@@ -154,7 +230,10 @@ def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, com
         f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
     ]
     assert "1 not: Customer has no phone number\n" in shown
-    assert json.loads(command("preview", "--json").stdout)["counts"] == {"end": 1, "go out": 3}
+    assert json.loads(command("preview", "--json").stdout)["counts"] == {
+        "end": 1,
+        "go out": 3,
+    }
     shop.sql(
         """with l as (insert into send_logs (business_id, customer_id, channel, subject)
                       select c.business_id, c.id, 'sms', 'x'
@@ -166,7 +245,9 @@ def test_a_preview_counts_each_text_once_in_its_hour(shop: Shop, desk: Desk, com
     assert desk.preview(Preview(hours=24)).counts["go out"] == 1206
 
 
-def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, desk: Desk) -> None:
+def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
+    shop: Shop, desk: Desk
+) -> None:
     """And the last runs."""
     shop.sql("select set_sms_stop('state', 'LA', 'A hurricane')")
     shop.due_text(timezone="America/Chicago", phone="+15045550123")
@@ -181,11 +262,19 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(shop: Shop, d
     assert status.part("run")[0].name == str(last.id)
     shown = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
-    assert re.search(r"stopped LA: A hurricane \(for \d s\)\n    lift it, once .*\(smsretry stop LA --lift\)", shown)
-    assert status.name == "STOPPED · need somebody 3 · due 1 · held 1 · oldest due for 20 min"
+    assert re.search(
+        r"stopped LA: A hurricane \(for \d s\)\n    lift it, once .*\(smsretry stop LA --lift\)",
+        shown,
+    )
+    assert (
+        status.name
+        == "STOPPED · need somebody 3 · due 1 · held 1 · oldest due for 20 min"
+    )
 
 
-def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(shop: Shop) -> None:
+def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(
+    shop: Shop,
+) -> None:
     """By a code that PostgREST answers as 503; and that all is well otherwise."""
 
     def asked() -> str:
@@ -204,7 +293,9 @@ def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(shop: Shop)
     assert asked().startswith("PT503: no run has finished for 30 minutes")
 
 
-def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(shop: Shop) -> None:
+def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(
+    shop: Shop,
+) -> None:
     """From its attempts, which name it."""
     shop.due_text()
     shop.due_text()
@@ -215,7 +306,9 @@ def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_c
     shop.later(minutes=11)
     after, again = run_over(shop.queue, shop.sender), run_over(shop.queue, shop.sender)
     after.recover(10)
-    assert [(one.id, one.accepted, one.in_doubt) for one in after.interrupted] == [(killed.id, 2, 0)]
+    assert [(one.id, one.accepted, one.in_doubt) for one in after.interrupted] == [
+        (killed.id, 2, 0)
+    ]
     again.recover(10)
     assert again.interrupted == []
 
@@ -241,7 +334,9 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
     shop.later(days=8)
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        assert next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 1, runs 1."
+        assert (
+            next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 1, runs 1."
+        )
     kept = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in kept} == {unknown, live, locked}
 
@@ -250,16 +345,26 @@ def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_term
     shop: Shop, desk: Desk, command: Command
 ) -> None:
     """Ids, SIDs and times are no numbers. By explain, by status, and where it is requeued."""
-    row, an_id, sid = shop.due_text(), "5b0c5f0e-6b0a-4a53-9d0c-123456789012", "SM12345678901234567890123456789012"
+    row, an_id, sid = (
+        shop.due_text(),
+        "5b0c5f0e-6b0a-4a53-9d0c-123456789012",
+        "SM12345678901234567890123456789012",
+    )
     for written, said in (
         ("The 'To' number +12125550188 is not valid", "The 'To' number … is not valid"),
         (f"Row {an_id} is {sid}, and waits until 2026-11-25 14:31:00",) * 2,
     ):
         shop.sql(
-            "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()", written
+            "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()",
+            written,
         )
         assert f": {said} (since " in desk.explain(WhichText(id=row))[0].headline
         assert [line.told for line in desk.status().part("ended")] == [said]
         assert ordered(desk, Requeue(retry_ids=[row])).sample[0].why == said
-    shop.sql("update businesses set name = %s", "\x1b[2J[red]Maple[/red] :smile: \u202e[/]")
-    assert "To …0123, for �[2J[red]Maple[/red] :smile: �[/]\n" in command("explain", row).stdout
+    shop.sql(
+        "update businesses set name = %s", "\x1b[2J[red]Maple[/red] :smile: \u202e[/]"
+    )
+    assert (
+        "To …0123, for �[2J[red]Maple[/red] :smile: �[/]\n"
+        in command("explain", row).stdout
+    )

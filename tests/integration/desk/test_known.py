@@ -14,12 +14,20 @@ from tests.integration.conftest import Command
 from tests.support.builders import PHONE, SID, fates_of, run_over
 
 
-def _send_log(business: Business, customer: UUID | None = None, /, **values: object) -> UUID:
+def _send_log(
+    business: Business, customer: UUID | None = None, /, **values: object
+) -> UUID:
     """A send log that the application wrote, and that was never queued."""
     log = business.send_log(customer or business.customer())
-    written = {"status": "sent", "provider_message_id": json.dumps({"twilio_sid": SID}), "created_at": business.now()}
+    written = {
+        "status": "sent",
+        "provider_message_id": json.dumps({"twilio_sid": SID}),
+        "created_at": business.now(),
+    }
     for column, value in (written | values).items():
-        business.connection.execute(f"update send_logs set {column} = %s where id = %s".encode(), [value, log])
+        business.connection.execute(
+            f"update send_logs set {column} = %s where id = %s".encode(), [value, log]
+        )
     return log
 
 
@@ -48,7 +56,11 @@ def test_an_id_is_found_whichever_kind_it_is_of(
     [
         ({}, "The application sent it itself, or the record of its row is pruned"),
         (
-            {"status": "failed", "provider_message_id": None, "error_message": f"Refused {PHONE}"},
+            {
+                "status": "failed",
+                "provider_message_id": None,
+                "error_message": f"Refused {PHONE}",
+            },
             "It was never queued, and nothing says that it was sent: Refused …",
         ),
     ],
@@ -62,12 +74,16 @@ def test_a_text_that_was_never_queued_is_told_as_what_it_is(
     _send_log(business, customer, channel="email")
     for given in (log, customer):
         answer = command("explain", given)
-        assert (answer.exit_code, answer.stdout.startswith(told)) == (0, True), answer.output
+        assert (answer.exit_code, answer.stdout.startswith(told)) == (0, True), (
+            answer.output
+        )
         assert (SID in answer.stdout) == (not values)
         assert answer.stdout.count(f"send log {log}") == 1
 
 
-def test_what_nothing_has_is_said_to_be_nobody_s(business: Business, command: Command) -> None:
+def test_what_nothing_has_is_said_to_be_nobody_s(
+    business: Business, command: Command
+) -> None:
     """An id, a number, last digits; an email is no text. A number that cannot be is refused and not repeated."""
     for words, stdin in (
         (("explain", uuid4()), None),
@@ -77,6 +93,14 @@ def test_what_nothing_has_is_said_to_be_nobody_s(business: Business, command: Co
     ):
         told = command(*words, stdin=stdin)
         assert (told.exit_code, " ".join(told.stdout.split())) == (1, NOTHING)
-    refused = command("explain", "-", stdin="+1 212-555-012\n", SUPABASE_URL="http://127.0.0.1:9")
-    assert (refused.exit_code, refused.stdout, "012" in refused.output) == (64, "", False)
-    assert refused.stderr.startswith("Error: ID Phone number has the wrong length for its country: write it with its ")
+    refused = command(
+        "explain", "-", stdin="+1 212-555-012\n", SUPABASE_URL="http://127.0.0.1:9"
+    )
+    assert (refused.exit_code, refused.stdout, "012" in refused.output) == (
+        64,
+        "",
+        False,
+    )
+    assert refused.stderr.startswith(
+        "Error: ID Phone number has the wrong length for its country: write it with its "
+    )

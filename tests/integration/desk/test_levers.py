@@ -9,7 +9,13 @@ import pytest
 from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.doors import DOORS
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import Cancel, LookAgain, Requeue, StopState, WhichText
+from smsretry.desk.actions.requests import (
+    Cancel,
+    LookAgain,
+    Requeue,
+    StopState,
+    WhichText,
+)
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import WhyCode
@@ -84,10 +90,16 @@ def wrote(words: str, heard: str = "null") -> str:
     return f"select record_inbound_sms('{{phone}}', 'SM' || repeat('e', 32), {heard}, '{words}')"
 
 
-_LOG, _CUSTOMER, _BUSINESS = "update send_logs set", "update customers set", "update businesses set"
+_LOG, _CUSTOMER, _BUSINESS = (
+    "update send_logs set",
+    "update customers set",
+    "update businesses set",
+)
 NUMBER: Final = f"{_CUSTOMER} phone = '{{phone}}'"
 BODY: Final = f"{_LOG} subject = 'Thank you for your visit.'"
-OPTED_OUT: Final = "select record_sms_consent('{phone}', 'opted_out', 'telephone', '{business}')"
+OPTED_OUT: Final = (
+    "select record_sms_consent('{phone}', 'opted_out', 'telephone', '{business}')"
+)
 TRIED_ANEW: Final = """
     insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, created_at)
     select business_id, send_log_id, customer_id, scheduled_for + interval '20 minutes', created_at + interval '1 s'
@@ -151,9 +163,17 @@ def form_of(lever: Lever) -> tuple[str, Form]:
     """What its form is for, and the form as it is filled in, with who and because."""
     forms = DOORS[str(lever.form).removeprefix("sms-")]
     ask = lever.ask["ask"]
-    word, values = next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
+    word, values = (
+        next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
+    )
     form = forms[word]
-    given = {"state": "NY"} if form is StopState else SIGNED if "who" in form.model_fields else {}
+    given = (
+        {"state": "NY"}
+        if form is StopState
+        else SIGNED
+        if "who" in form.model_fields
+        else {}
+    )
     return word, form.model_validate({**values, **given})
 
 
@@ -170,7 +190,9 @@ def story_of(desk: Desk, row: UUID) -> Explanation:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(shop: Shop, desk: Desk, case: Case) -> None:
+def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
+    shop: Shop, desk: Desk, case: Case
+) -> None:
     """After what it says is fixed, the form is submitted as it is filled in, and the next run sends the text."""
     row = case.make(shop)
     if "due" in desk.status().queue:
@@ -194,7 +216,10 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(shop: 
         case "cancel":
             assert (after.text.state, after.text.why_code) == ("cancelled", "operator")
         case "consent":
-            assert (after.text.stop_sid, "opted" in " ".join(after.happened)) == (None, True)
+            assert (after.text.stop_sid, "opted" in " ".join(after.happened)) == (
+                None,
+                True,
+            )
         case "resolve":
             assert (after.text.state, after.text.why_code) != ("in_doubt", case.code)
         case "stop":
@@ -204,17 +229,23 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(shop: 
             assert after.text.next_at
             assert after.text.next_at <= after.text.asked_at, "the next run takes it"
             shop.run(AT_ONCE)
-            assert story_of(desk, row).text.state == ("sent" if story.text.state != "in_doubt" else "in_doubt")
+            assert story_of(desk, row).text.state == (
+                "sent" if story.text.state != "in_doubt" else "in_doubt"
+            )
 
 
-def test_what_somebody_said_on_the_telephone_brings_the_text_back(shop: Shop, desk: Desk) -> None:
+def test_what_somebody_said_on_the_telephone_brings_the_text_back(
+    shop: Shop, desk: Desk
+) -> None:
     """Two levers, each the first of its story: consent, then the text itself."""
     row = Case("opted_out", CONSENT, OPTED_OUT).make(shop)
     for _ in range(2):
         pull(desk, story_of(desk, row).levers[0])
     shop.run(AT_ONCE)
     assert [message.to for message in shop.messages] == [PHONE]
-    assert "opted in, by Ann: A customer called" in "\n".join(story_of(desk, row).happened)
+    assert "opted in, by Ann: A customer called" in "\n".join(
+        story_of(desk, row).happened
+    )
 
 
 # An order that changes nothing says why
@@ -225,11 +256,16 @@ def a_text(shop: Shop, made: str) -> UUID:
     return Case("operator", None, made).make(shop)
 
 
-def test_an_order_accounts_for_what_it_leaves_alone(shop: Shop, desk: Desk, command: Command) -> None:
+def test_an_order_accounts_for_what_it_leaves_alone(
+    shop: Shop, desk: Desk, command: Command
+) -> None:
     """By name, with what to do: a cap, a doubt's quarantine, a rate wait for their time. Unless it is named, what would
     change nothing is not even told.
     """
-    cancelled, later = a_text(shop, ended("cancelled", "expired")), a_text(shop, waits("daily_cap"))
+    cancelled, later = (
+        a_text(shop, ended("cancelled", "expired")),
+        a_text(shop, waits("daily_cap")),
+    )
     doubtful, due = a_text(shop, in_doubt("in_doubt")), shop.due_text()
     other_state = "It is {0}: ask for that state, too (--state {0})"
     for order, why in (
@@ -237,28 +273,50 @@ def test_an_order_accounts_for_what_it_leaves_alone(shop: Shop, desk: Desk, comm
         (Requeue(retry_ids=[later]), "It has not ended, it is waiting"),
         (Cancel(retry_ids=[cancelled]), "It has ended, it is cancelled: requeue it"),
         (Cancel(retry_ids=[later], states=["due"]), other_state.format("waiting")),
-        (LookAgain(retry_ids=[later]), "It waits for its time, and not for somebody: a look now would change nothing"),
-        (LookAgain(retry_ids=[doubtful]), "It is in doubt: evidence is looked for at its own times"),
+        (
+            LookAgain(retry_ids=[later]),
+            "It waits for its time, and not for somebody: a look now would change nothing",
+        ),
+        (
+            LookAgain(retry_ids=[doubtful]),
+            "It is in doubt: evidence is looked for at its own times",
+        ),
         (LookAgain(retry_ids=[due]), "It is due already: the next run takes it"),
         (LookAgain(retry_ids=[cancelled]), "It has ended, it is cancelled: requeue it"),
     ):
-        assert (ordered(desk, order).skipped, ordered(desk, order).changed) == ({why: 1}, 0)
+        assert (ordered(desk, order).skipped, ordered(desk, order).changed) == (
+            {why: 1},
+            0,
+        )
     told = command("texts", "requeue", "--row", cancelled)
     assert (told.exit_code, told.stdout.splitlines()[0]) == (
         1,
         f"Would requeue 0 of 1: {other_state.format('cancelled')}",
     )
-    assert ordered(desk, Requeue(retry_ids=[cancelled], states=["cancelled"], code=30003)).matched == 0
+    assert (
+        ordered(
+            desk, Requeue(retry_ids=[cancelled], states=["cancelled"], code=30003)
+        ).matched
+        == 0
+    )
     assert ordered(desk, Requeue(retry_ids=[uuid4()])).matched == 0
     held = a_text(shop, waits("no_time_zone", held=True))
     change = ordered(desk, LookAgain(business_id=shop.id))
-    assert ([one.retry_id for one in change.sample], change.changed, change.skipped) == ([held], 1, {})
+    assert (
+        [one.retry_id for one in change.sample],
+        change.changed,
+        change.skipped,
+    ) == ([held], 1, {})
 
 
-def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new_one(shop: Shop, desk: Desk) -> None:
+def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new_one(
+    shop: Shop, desk: Desk
+) -> None:
     """It is due, was held, and somebody said so."""
     row = a_text(shop, waits("no_time_zone", held=True))
-    ordered(desk, LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED))
+    ordered(
+        desk, LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED)
+    )
     story = story_of(desk, row)
     assert story.headline.startswith(
         "Due, the next run takes it: It was held: It waits for something. Looked at again by Ann: A customer called"
@@ -278,10 +336,18 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     ask = ("consent", customer, "--source", "telephone", "--because", "She called")
     cancelled = int(phone == PHONE)
     told = command(*ask, "--said", "opted_out").stdout
-    assert told.startswith(f"Recorded opted_out: customers 1, cancelled {cancelled}, unmarked 0.\n")
+    assert told.startswith(
+        f"Recorded opted_out: customers 1, cancelled {cancelled}, unmarked 0.\n"
+    )
     assert (shop.row(row)["why_code"] == "opted_out") == bool(cancelled)
     assert command(*ask, "--said", "opted_in").exit_code == 0
     consents = shop.sql("select id, sms_consent_status as now from customers")
-    wanted = {customer: "opted_in", **dict(zip(others, ("opted_in", "unknown"), strict=False))}
+    wanted = {
+        customer: "opted_in",
+        **dict(zip(others, ("opted_in", "unknown"), strict=False)),
+    }
     assert {one["id"]: one["now"] for one in consents} == wanted
-    assert {step.what for step in story_of(desk, row).text.steps} >= {"opted_out", "opted_in"}
+    assert {step.what for step in story_of(desk, row).text.steps} >= {
+        "opted_out",
+        "opted_in",
+    }

@@ -33,7 +33,9 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
-def test_every_number_that_is_pushed_is_the_databases(scene: Scene, collector: Collector, command: Command) -> None:
+def test_every_number_that_is_pushed_is_the_databases(
+    scene: Scene, collector: Collector, command: Command
+) -> None:
     """There is one push a run, and no name or id is in it. Cases without a text are told, too. A text is counted in the
     state that its story tells: one place says what that is for a row, another one counts many.
     """
@@ -46,7 +48,9 @@ def test_every_number_that_is_pushed_is_the_databases(scene: Scene, collector: C
     pushed = collector.gauges()
     for name, statement in KNOWN.items():
         rows = business.connection.execute(statement.encode()).fetchall()
-        known = Counter({str(word): int(texts) for texts, word in (row.values() for row in rows)})
+        known = Counter(
+            {str(word): int(texts) for texts, word in (row.values() for row in rows)}
+        )
         assert by_last(pushed[f"smsretry.{name}"]) == +known, name
     assert pushed["smsretry.queue.depth"].keys() >= {("under_way",), ("waiting",)}
     assert pushed["smsretry.queue.overdue"][()] > 60
@@ -61,13 +65,24 @@ def by_last(samples: Samples) -> Counter[str]:
 
 
 def test_whatever_is_wrong_with_metrics_is_one_line_and_the_texts_go_out(
-    business: Business, collector: Collector, command: Command, caplog: pytest.LogCaptureFixture
+    business: Business,
+    collector: Collector,
+    command: Command,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It says what to do, and quotes no key. A collector that never answers costs two seconds."""
     to, headers = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
     for status, changes, line in (
-        (401, {to: f"http://me:{KEY}@127.0.0.1:9/{KEY}"}, "to 127.0.0.1:9: ConnectionError"),
-        (401, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf is the only protocol"),
+        (
+            401,
+            {to: f"http://me:{KEY}@127.0.0.1:9/{KEY}"},
+            "to 127.0.0.1:9: ConnectionError",
+        ),
+        (
+            401,
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "http/protobuf is the only protocol",
+        ),
         (401, {to: "localhost:4318"}, "must begin with http:// or https://"),
         (401, {headers: KEY}, f"{headers} must be"),
         (401, {headers: f"api-key={KEY}"}, "code: 401, reason: Unauthorized"),
@@ -78,6 +93,10 @@ def test_whatever_is_wrong_with_metrics_is_one_line_and_the_texts_go_out(
         row = business.due_text()
         result = command("process", **{**collector.environment(), **changes})
         assert (result.exit_code, business.row(row)["status"]) == (0, "completed")
-        said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        said = [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno >= logging.WARNING
+        ]
         assert [line in one for one in said] == [True], line
         assert KEY not in result.output + caplog.text

@@ -7,7 +7,9 @@ from tests.unit.test_written_numbers import NO_NUMBERS, NUMBERS
 
 def masked(business: Business, words: str) -> bool:
     """Whether `smsretry.numberless` leaves something out of them."""
-    told = business.connection.execute("select smsretry.numberless(%s) as words", [words]).fetchone()
+    told = business.connection.execute(
+        "select smsretry.numberless(%s) as words", [words]
+    ).fetchone()
     assert told
     return bool(told["words"] != words)
 
@@ -15,5 +17,12 @@ def masked(business: Business, words: str) -> bool:
 def test_what_sql_masks_the_form_refuses(business: Business) -> None:
     """Otherwise somebody's words would be kept with a hole in them, or refused by the database after the form."""
     for words in (*NUMBERS, *NO_NUMBERS):
-        for told in (words, f"from {words}, twice", f"x{words}", f"é{words}", f"-{words}", f"{words}0"):
+        for told in (
+            words,
+            f"from {words}, twice",
+            f"x{words}",
+            f"é{words}",
+            f"-{words}",
+            f"{words}0",
+        ):
             assert holds_number(told) or not masked(business, told), told

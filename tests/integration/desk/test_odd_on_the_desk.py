@@ -43,18 +43,33 @@ def brought(business: Business) -> Iterator[None]:
         "select conname, pg_get_constraintdef(oid) as rule from pg_constraint"
         " where conrelid = 'scheduled_sends'::regclass and contype = 'c' and conname <> 'scheduled_sends_status_check'"
     ).fetchall()
-    strict = ("scheduled_for", "business_id", "message_class", "created_at", "updated_at")
+    strict = (
+        "scheduled_for",
+        "business_id",
+        "message_class",
+        "created_at",
+        "updated_at",
+    )
     alter = "alter table scheduled_sends "
     loosen = [f"alter column {column} drop not null" for column in strict]
     tighten = [f"alter column {column} set not null" for column in strict]
-    connection.execute((alter + ", ".join(loosen + [f"drop constraint {one['conname']}" for one in rules])).encode())
+    connection.execute(
+        (
+            alter
+            + ", ".join(loosen + [f"drop constraint {one['conname']}" for one in rules])
+        ).encode()
+    )
     yield
     tighten += [f"add constraint {one['conname']} {one['rule']}" for one in rules]
-    connection.execute((f"delete from scheduled_sends; {alter}" + ", ".join(tighten)).encode())
+    connection.execute(
+        (f"delete from scheduled_sends; {alter}" + ", ".join(tighten)).encode()
+    )
 
 
 @pytest.mark.usefixtures("brought")
-def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Desk) -> None:
+def test_an_odd_scheduled_send_hides_no_other_text(
+    business: Business, desk: Desk
+) -> None:
     """Explain tells the others whole, and of the odd one what can be read; status and preview go on."""
     fine = business.due_text()
     customer = business.row(fine)["customer_id"]
@@ -62,21 +77,32 @@ def test_an_odd_scheduled_send_hides_no_other_text(business: Business, desk: Des
         planned = business.scheduled(due=timedelta(hours=1))
         for name, content in (("customer_id", customer), (column, value)):
             business.connection.execute(
-                f"update scheduled_sends set {name} = %s where id = %s".encode(), [content, planned]
+                f"update scheduled_sends set {name} = %s where id = %s".encode(),
+                [content, planned],
             )
         told = {one.text.retry_id: one for one in desk.explain(WhichText(id=customer))}
         [by_itself] = desk.explain(WhichText(id=planned))
         alone = [*by_itself.tell()]
         assert fine in told
-        assert planned not in told or [*told[planned].tell()] == alone, odd  # one to nobody is not the customer's
+        assert planned not in told or [*told[planned].tell()] == alone, (
+            odd
+        )  # one to nobody is not the customer's
         ahead = desk.preview(Preview(hours=2))
-        assert (ahead.counts["go out"] >= 1, desk.status().queue) == (True, {"due": 1}), odd
+        assert (ahead.counts["go out"] >= 1, desk.status().queue) == (
+            True,
+            {"due": 1},
+        ), odd
         assert ordered(desk, Cancel(retry_ids=[planned])).matched == 1
         business.connection.execute("delete from scheduled_sends")
 
 
-@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"])
-def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, value: str) -> None:
+@pytest.mark.parametrize(
+    "value",
+    ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"],
+)
+def test_an_odd_time_of_consent_hides_no_story(
+    business: Business, desk: Desk, value: str
+) -> None:
     """Of the customer's, or of whoever has the same number; nor do megabytes in a column."""
     status = "opted_out"
     row = business.due_text()
@@ -85,7 +111,9 @@ def test_an_odd_time_of_consent_hides_no_story(business: Business, desk: Desk, v
         " timezone = %s where id = %s",
         [status, value, HUGE, HUGE, HUGE, business.row(row)["customer_id"]],
     )
-    business.connection.execute("update businesses set name = %s where id = %s", [HUGE, business.id])
+    business.connection.execute(
+        "update businesses set name = %s where id = %s", [HUGE, business.id]
+    )
     other = business.due_text()
     explanations = desk.explain(WhichText.at_terminal(id=PHONE))
     assert {explanation.text.retry_id for explanation in explanations} == {row, other}

@@ -12,7 +12,11 @@ import pytest
 from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
 
-DONE: Final[dict[str, Any]] = {"dry_run": False, "who": "Ann", "because": "It is mended"}
+DONE: Final[dict[str, Any]] = {
+    "dry_run": False,
+    "who": "Ann",
+    "because": "It is mended",
+}
 LATER: Final = timedelta(hours=1)
 
 
@@ -21,7 +25,9 @@ def order(shop: Shop, what: str, **values: Any) -> tuple[int, dict[str, int]]:
     signed = {name: values.pop(name) for name in DONE if name in values}
     given = {"what": what, "which": json.dumps(values, default=str), **signed}
     arguments = ", ".join(f"{name} => %({name})s" for name in given)
-    [told] = shop.connection.execute(f"select * from change_sms_texts({arguments})".encode(), given).fetchall()
+    [told] = shop.connection.execute(
+        f"select * from change_sms_texts({arguments})".encode(), given
+    ).fetchall()
     return told["changed"], told["skipped"]
 
 
@@ -52,7 +58,11 @@ def test_what_a_text_became_since_it_was_found_is_asked_again(shop: Shop) -> Non
         ("requeue", "status = 'completed'", "It is sent already"),
         ("cancel", "status = 'completed'", "It is sent already"),
         ("look", "status = 'failed'", "It has ended, it is failed: requeue it"),
-        ("look", "status = 'processing', claimed_at = smsretry.clock()", "A worker has it at this moment"),
+        (
+            "look",
+            "status = 'processing', claimed_at = smsretry.clock()",
+            "A worker has it at this moment",
+        ),
     ):
         with shop.connection.transaction(force_rollback=True):
             became(shop, row, f"why_code = 'unreachable', {change}")
@@ -61,13 +71,19 @@ def test_what_a_text_became_since_it_was_found_is_asked_again(shop: Shop) -> Non
             assert order(shop, what, retry_ids=[row], **DONE) == (0, {why: 1})
             assert shop.row(row) == before
     became(shop, row, "status = 'failed'")
-    with shop.stack.connect() as other, other.transaction(), shop.connection.transaction(force_rollback=True):
+    with (
+        shop.stack.connect() as other,
+        other.transaction(),
+        shop.connection.transaction(force_rollback=True),
+    ):
         other.execute("update send_logs set status = 'sent'")
         shop.connection.execute("set local lock_timeout = '10ms'")
         assert order(shop, "requeue", retry_ids=[row])[0] == 0
 
 
-def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(shop: Shop) -> None:
+def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(
+    shop: Shop,
+) -> None:
     """Each of them narrows it. A requeued text lives anew: it was over, and would be again at once."""
     first, second = failed(shop), failed(shop)
     became(shop, second, "expires_at = smsretry.clock() - interval '1 minute'")
@@ -82,15 +98,37 @@ def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(
     ):
         before = [shop.row(row) for row in (first, second, theirs)]
         assert order(shop, "requeue", **which)[0] == changed
-        assert [shop.row(row) for row in (first, second, theirs)] == before, "it was only tried"
+        assert [shop.row(row) for row in (first, second, theirs)] == before, (
+            "it was only tried"
+        )
     some = "select changed from change_sms_texts('requeue', %s, row_limit => 2)"
-    assert shop.value(some, json.dumps({"retry_ids": [str(row) for row in (first, second, theirs)]})) == 2
+    assert (
+        shop.value(
+            some,
+            json.dumps({"retry_ids": [str(row) for row in (first, second, theirs)]}),
+        )
+        == 2
+    )
     with pytest.raises(psycopg.Error, match="by more than their states"):
         order(shop, "requeue", states=["failed"])
-    assert order(shop, "requeue", business_id=shop.id, retry_ids=[second, theirs], **DONE)[0] == 1
-    assert [shop.row(row)["status"] for row in (first, second, theirs)] == ["failed", "pending", "failed"]
+    assert (
+        order(shop, "requeue", business_id=shop.id, retry_ids=[second, theirs], **DONE)[
+            0
+        ]
+        == 1
+    )
+    assert [shop.row(row)["status"] for row in (first, second, theirs)] == [
+        "failed",
+        "pending",
+        "failed",
+    ]
     assert shop.row(second)["expires_at"] is None
-    assert shop.sql("select from list_sms(%s)", json.dumps({"states": ["waiting", "held"]})) == [], "it is due"
+    assert (
+        shop.sql(
+            "select from list_sms(%s)", json.dumps({"states": ["waiting", "held"]})
+        )
+        == []
+    ), "it is due"
 
 
 def test_an_order_waits_for_a_claim_that_is_under_way(shop: Shop) -> None:
@@ -107,7 +145,10 @@ def test_an_order_waits_for_a_claim_that_is_under_way(shop: Shop) -> None:
 def test_what_may_reach_somebody_twice_is_left_alone(shop: Shop) -> None:
     """One live row a text. Evidence decides about a doubt, or a person who has looked: it stays held."""
     older = shop.row(shop.due_text(due=LATER))
-    copied = [older[name] for name in ("business_id", "send_log_id", "customer_id", "scheduled_for")]
+    copied = [
+        older[name]
+        for name in ("business_id", "send_log_id", "customer_id", "scheduled_for")
+    ]
     [newer] = shop.connection.execute(
         """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status, created_at)
            values (%s, %s, %s, %s, 'failed', %s) returning id""",
@@ -117,7 +158,8 @@ def test_what_may_reach_somebody_twice_is_left_alone(shop: Shop) -> None:
     assert order(shop, "requeue", retry_ids=[newer["id"]], **DONE) == (0, skipped)
     row = older["id"]
     doubt = (
-        "in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid(), held_since = smsretry.clock(), why = 'Two'"
+        "in_doubt_since = smsretry.clock(), attempt_id = gen_random_uuid(), "
+        "held_since = smsretry.clock(), why = 'Two'"
     )
     became(shop, row, doubt)
     skipped = {"It is unknown whether it went out: evidence is looked for": 1}

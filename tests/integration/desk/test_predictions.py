@@ -51,7 +51,11 @@ class State:
         if self.stopped:
             shop.queue.set_stop("everybody", "", "Twilio is down")
             shop.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
-        row = shop.scheduled(due=timedelta(minutes=5)) if self.planned else shop.due_text(**self.text)
+        row = (
+            shop.scheduled(due=timedelta(minutes=5))
+            if self.planned
+            else shop.due_text(**self.text)
+        )
         shop.sql(self.made)
         if self.then:
             run(shop)
@@ -87,22 +91,31 @@ STATES: Final[dict[str, State]] = {
     "too long": State("update send_logs set subject = repeat('a', 1601)"),
     "without a number": State(text={"phone": None}),
     "given up": State(text={"attempts": 3}),
-    "expired": State(f"update sms_retry_queue set expires_at = {_NOW} - interval '1 minute'"),
+    "expired": State(
+        f"update sms_retry_queue set expires_at = {_NOW} - interval '1 minute'"
+    ),
     "expires before it opens": State(
-        f"update sms_retry_queue set expires_at = {_NOW} + interval '2 hours'", night=True
+        f"update sms_retry_queue set expires_at = {_NOW} + interval '2 hours'",
+        night=True,
     ),
     "in a stopped state": State(_STORM, _THERE),
     "held": State(_STORM, _THERE, then="select 1"),
-    "held and mended": State(_STORM, _THERE, then="select set_sms_stop('state', 'LA', null)"),
+    "held and mended": State(
+        _STORM, _THERE, then="select set_sms_stop('state', 'LA', null)"
+    ),
     "stopped": State(stopped=True),
     "stopped, opted out": State(_OPTED_OUT, stopped=True),
     "business without hours": State(f"{_NO_ZONE}, sms_hours = null"),
-    "without any zone": State(_NO_ZONE, {"timezone": "Middle/Earth", "phone": "+18005550123"}),
+    "without any zone": State(
+        _NO_ZONE, {"timezone": "Middle/Earth", "phone": "+18005550123"}
+    ),
     "closed for days": State("update businesses set sms_hours = 'Mon 10:00-11:00'"),
     "scheduled": State(planned=True),
     "scheduled, opted out": State(_OPTED_OUT, planned=True),
     "scheduled past not_after": State(
-        f"update scheduled_sends set not_after = {_NOW} + interval '10 minutes'", planned=True, late=20
+        f"update scheduled_sends set not_after = {_NOW} + interval '10 minutes'",
+        planned=True,
+        late=20,
     ),
     "scheduled to nobody": State("delete from customers", planned=True),
 }

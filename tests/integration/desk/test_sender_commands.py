@@ -42,16 +42,45 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     business: Business, account: str, command: Command, own: str
 ) -> None:
     """Each says what was done, and no number is printed."""
-    again = command("senders", "add", SENDER, "--business", business.id, "--account", account, *BECAUSE)
-    assert again.stdout.startswith(f"Added: sender_id {own}, sender …0006, businesses 1, released 0.\n")
-    assert said(command("senders", "change", own, "--rate", 2.5, *BECAUSE)).startswith("Changed: ")
-    assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith("Changed: ")
+    again = command(
+        "senders",
+        "add",
+        SENDER,
+        "--business",
+        business.id,
+        "--account",
+        account,
+        *BECAUSE,
+    )
+    assert again.stdout.startswith(
+        f"Added: sender_id {own}, sender …0006, businesses 1, released 0.\n"
+    )
+    assert said(command("senders", "change", own, "--rate", 2.5, *BECAUSE)).startswith(
+        "Changed: "
+    )
+    assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith(
+        "Changed: "
+    )
     told = command("senders").stdout
-    assert f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments" in told
-    assert said(command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)).startswith("Changed")
+    assert (
+        f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments"
+        in told
+    )
+    assert said(
+        command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)
+    ).startswith("Changed")
     assert "a second" not in command("senders").stdout
     paused = command(
-        "senders", "change", "-", "--paused", "yes", "--who", "Ann", "--because", "It is suspended", stdin=f"{SENDER}\n"
+        "senders",
+        "change",
+        "-",
+        "--paused",
+        "yes",
+        "--who",
+        "Ann",
+        "--because",
+        "It is suspended",
+        stdin=f"{SENDER}\n",
     )
     lines = command("senders").stdout.splitlines()
     assert lines[1:] == [
@@ -59,7 +88,9 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
         "  sender paused since Tue 12 Jan 17:00 UTC: It is suspended",
         f"    let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')",
     ]
-    assert said(command("senders", "change", own, "--paused", "no", *BECAUSE)).startswith("Changed: ")
+    assert said(
+        command("senders", "change", own, "--paused", "no", *BECAUSE)
+    ).startswith("Changed: ")
     assert "need somebody" not in said(command("senders"))
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
@@ -70,19 +101,35 @@ def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
     business: Business, account: str, command: Command
 ) -> None:
     """A number that the account does not own; then the doctor says so, too."""
-    words = ("senders", "add", "+12125550111", "--business", business.id, "--account", account, *BECAUSE)
+    words = (
+        "senders",
+        "add",
+        "+12125550111",
+        "--business",
+        business.id,
+        "--account",
+        account,
+        *BECAUSE,
+    )
     refused = command(*words)
     assert refused.exit_code == 1
     assert "It was not added, because it cannot send. number …0111: " in said(refused)
     given = [business.id, account, words[2]]
-    business.connection.execute("select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Soon')", given)
+    business.connection.execute(
+        "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Soon')", given
+    )
     told = command("doctor")
     assert f"bad  sender …0111 of account {account}: number …0111: " in told.stdout
     assert "12125550111" not in refused.output + told.output
 
 
 def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str, own: str
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    command: Command,
+    account: str,
+    own: str,
 ) -> None:
     """The lever is pulled as it is told, and the text goes out. After a move, each send says what it left from."""
     row = business.due_text()
@@ -92,15 +139,27 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     assert f"You can: {lever}" in command("explain", row).stdout
     status = command("status")
     assert status.exit_code == 1
-    assert "Maple Street Dental: its sender is paused: It is suspended, texts 1" in status.stdout
+    assert (
+        "Maple Street Dental: its sender is paused: It is suspended, texts 1"
+        in status.stdout
+    )
     assert lever in said(status)
     assert "need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
-    assert (one["used_by"], one["held"], one["why_code"]) == (["Maple Street Dental"], 1, "sender_paused")
-    assert "released 1." in command("senders", "change", own, "--paused", "no", *BECAUSE).stdout
+    assert (one["used_by"], one["held"], one["why_code"]) == (
+        ["Maple Street Dental"],
+        1,
+        "sender_paused",
+    )
+    assert (
+        "released 1."
+        in command("senders", "change", own, "--paused", "no", *BECAUSE).stdout
+    )
     assert run(queue, sender, AT_ONCE) == ["Sent"]
     [attempt] = business.attempts_of(row)
-    assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), "the pause cost no attempt"
+    assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), (
+        "the pause cost no attempt"
+    )
     assert ", from …0006, " in command("explain", row).stdout
     service = "MG" + "7" * 32
     add = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own', replace => true)"
@@ -110,7 +169,11 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
 
 
 def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command, account: str
+    business: Business,
+    queue: SupabaseQueue,
+    sender: TwilioSender,
+    command: Command,
+    account: str,
 ) -> None:
     """As the last run told it. The list has it, too."""
     row = business.due_text()
@@ -131,7 +194,9 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     command("senders", "change", own, "--rate", 0.01, *BECAUSE)
     row, *_ = (business.due_text() for _ in range(7))
     told = command("explain", row).stdout
-    assert told.startswith("Due, but its sender sends 0.01 a second, which is too slow for the 7")
+    assert told.startswith(
+        "Due, but its sender sends 0.01 a second, which is too slow for the 7"
+    )
     raise_it = "You can: raise its sender's rate, if the provider takes more (smsretry senders change"
     assert f"{raise_it} {own}" in told
     command("senders", "change", own, "--rate", 1, *BECAUSE)

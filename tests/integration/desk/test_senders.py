@@ -23,18 +23,28 @@ SIGNED: Final[dict[str, Any]] = {"who": "Ann", "because": "It is registered"}
 def call(shop: Shop, function: str, **values: Any) -> dict[str, Any]:
     """Call a function as the application may; its first row."""
     arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    found = shop.connection.execute(f"select * from {function}({arguments})".encode(), values).fetchone()
+    found = shop.connection.execute(
+        f"select * from {function}({arguments})".encode(), values
+    ).fetchone()
     assert found is not None
     return found
 
 
 def add(shop: Shop, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
     """Give a business a sender."""
-    given = {"business_id": shop.id, "account": ACCOUNT, "sent_by": sent_by, **SIGNED, **values}
+    given = {
+        "business_id": shop.id,
+        "account": ACCOUNT,
+        "sent_by": sent_by,
+        **SIGNED,
+        **values,
+    }
     return call(shop, "add_sms_sender", **given)
 
 
-def named(shop: Shop, what: str, sender: str | None = SENDER, **values: Any) -> dict[str, Any]:
+def named(
+    shop: Shop, what: str, sender: str | None = SENDER, **values: Any
+) -> dict[str, Any]:
     """Pause, resume or change a sender."""
     more = {} if what == "change" else {"paused": what == "pause"}
     return call(shop, "change_sms_sender", named=sender, **SIGNED, **values, **more)
@@ -50,7 +60,9 @@ def sender_of(shop: Shop, message_class: str = "marketing") -> str | None:
 def listed(shop: Shop, **values: Any) -> list[dict[str, Any]]:
     """All senders; the environment's is the first."""
     arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    return shop.connection.execute(f"select * from sms_senders({arguments})".encode(), values).fetchall()
+    return shop.connection.execute(
+        f"select * from sms_senders({arguments})".encode(), values
+    ).fetchall()
 
 
 def told(shop: Shop) -> list[tuple[Any, ...]]:
@@ -71,22 +83,41 @@ def test_a_sender_is_shared_outranked_by_a_class_s_own_and_gone_with_its_last_bu
     """One row for the sender, whoever uses it; its rate is the one it has."""
     first = add(shop, segments_per_second=3, segments_per_day=2000)
     again = add(neighbor)
-    assert (first["businesses"], again["businesses"], again["sender_id"]) == (1, 2, first["sender_id"])
+    assert (first["businesses"], again["businesses"], again["sender_id"]) == (
+        1,
+        2,
+        first["sender_id"],
+    )
     assert sender_of(shop) == sender_of(neighbor) == SENDER
     [one] = listed(shop)
-    assert [one[name] for name in ("segments_per_second", "segments_per_day", "used_today")] == [3, 2000, 0]
-    with pytest.raises(psycopg.Error, match=r"another rate or cap already \(3 a second, 2000 a day\)"):
+    assert [
+        one[name] for name in ("segments_per_second", "segments_per_day", "used_today")
+    ] == [3, 2000, 0]
+    with pytest.raises(
+        psycopg.Error, match=r"another rate or cap already \(3 a second, 2000 a day\)"
+    ):
         add(neighbor, segments_per_second=4)
     add(shop, OTHER, message_class="marketing")
     assert (sender_of(shop), sender_of(shop, "transactional")) == (OTHER, SENDER)
-    call(shop, "remove_sms_sender", business_id=shop.id, message_class="marketing", **SIGNED)
+    call(
+        shop,
+        "remove_sms_sender",
+        business_id=shop.id,
+        message_class="marketing",
+        **SIGNED,
+    )
     assert sender_of(shop) == SENDER
     shop.sql("delete from businesses where id = %s", neighbor.id)
-    assert call(shop, "remove_sms_sender", business_id=shop.id, **SIGNED)["businesses"] == 0
+    assert (
+        call(shop, "remove_sms_sender", business_id=shop.id, **SIGNED)["businesses"]
+        == 0
+    )
     assert (sender_of(shop), listed(shop)) == (None, [])
 
 
-def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(shop: Shop) -> None:
+def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(
+    shop: Shop,
+) -> None:
     """In a sentence, and nothing is kept."""
     refusals: list[tuple[dict[str, Any], str]] = [
         ({"account": SENDER}, "sent_by must be the sender's id"),
@@ -94,9 +125,18 @@ def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(shop: Sh
         ({"sent_by": ACCOUNT}, "sent_by must be the sender's id"),
         ({"sent_by": "12125550199"}, "sent_by must be"),
         ({"sent_by": f"{SENDER}\n"}, "sent_by must be"),
-        *(({"segments_per_second": rate}, "must be 0.01 to 1000") for rate in (0, float("nan"), float("inf"))),
-        *(({"segments_per_day": cap}, "segments_per_day must be at least 1") for cap in (0, -1)),
-        ({"message_class": "promotional"}, "message_class must be marketing or transactional"),
+        *(
+            ({"segments_per_second": rate}, "must be 0.01 to 1000")
+            for rate in (0, float("nan"), float("inf"))
+        ),
+        *(
+            ({"segments_per_day": cap}, "segments_per_day must be at least 1")
+            for cap in (0, -1)
+        ),
+        (
+            {"message_class": "promotional"},
+            "message_class must be marketing or transactional",
+        ),
         ({"business_id": UUID(int=1)}, "There is no business with this id"),
         ({"who": None}, "who and because must be given"),
         ({"because": "+1 212 555 0199 is theirs"}, "must hold no phone number"),
@@ -104,14 +144,22 @@ def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(shop: Sh
     for values, words in refusals:
         with pytest.raises(psycopg.Error, match=words) as refused:
             add(shop, **values)
-        assert (refused.value.sqlstate, "5550199" in str(refused.value)) == ("SR422", False)
+        assert (refused.value.sqlstate, "5550199" in str(refused.value)) == (
+            "SR422",
+            False,
+        )
         assert listed(shop) == []
 
 
-def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(shop: Shop) -> None:
+def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(
+    shop: Shop,
+) -> None:
     """The refusal names the first one, masked, and what to do. The order may say that it is meant."""
     add(shop, NUMBER)
-    with pytest.raises(psycopg.Error, match=f"an active sender for any texts: …0199 of account {ACCOUNT}. Replace"):
+    with pytest.raises(
+        psycopg.Error,
+        match=f"an active sender for any texts: …0199 of account {ACCOUNT}. Replace",
+    ):
         add(shop)
     add(shop, dry_run=True, replace=True)
     assert sender_of(shop) == NUMBER, "it was only tried"
@@ -124,7 +172,9 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(shop: Sh
     assert (one["sender"], one["used_by"]) == ("…0199", ["Maple Street Dental"])
 
 
-def test_two_people_who_give_a_business_its_first_sender_at_once_do_not_overrule_each_other(shop: Shop) -> None:
+def test_two_people_who_give_a_business_its_first_sender_at_once_do_not_overrule_each_other(
+    shop: Shop,
+) -> None:
     """The second waits, and is told of the first."""
     with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
         with other.transaction():
@@ -136,7 +186,9 @@ def test_two_people_who_give_a_business_its_first_sender_at_once_do_not_overrule
     assert sender_of(shop) == SENDER
 
 
-def test_a_list_of_senders_is_read_to_its_end(shop: Shop, operators: SupabaseOperators) -> None:
+def test_a_list_of_senders_is_read_to_its_end(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """Though each answer is cut off after the first."""
     add(shop, message_class="marketing")
     add(shop, OTHER, message_class="transactional")
@@ -144,7 +196,9 @@ def test_a_list_of_senders_is_read_to_its_end(shop: Shop, operators: SupabaseOpe
     assert {one.sent_by for one in operators.senders()} == {SENDER, OTHER}
 
 
-def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(shop: Shop, neighbor: Shop) -> None:
+def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
+    shop: Shop, neighbor: Shop
+) -> None:
     """What waits for its hour waits on, and so does what another business has."""
     add(neighbor, NUMBER)
     rows = [one.due_text(due=HOUR) for one in (shop, neighbor)]
@@ -153,20 +207,40 @@ def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(shop: Shop, 
         "replace": lambda: add(shop, replace=True),
         "change": lambda: named(shop, "change", OTHER, segments_per_day=2),
         "resume": lambda: named(shop, "resume", OTHER),
-        "remove": lambda: call(shop, "remove_sms_sender", business_id=shop.id, **SIGNED),
+        "remove": lambda: call(
+            shop, "remove_sms_sender", business_id=shop.id, **SIGNED
+        ),
     }
-    codes = ("sender_paused", "no_credentials", "day_spent", "account_refused", "sending_stopped", "quiet_hours")
-    for order, code in [*((order, codes[0]) for order in orders), *(("resume", code) for code in codes)]:
+    codes = (
+        "sender_paused",
+        "no_credentials",
+        "day_spent",
+        "account_refused",
+        "sending_stopped",
+        "quiet_hours",
+    )
+    for order, code in [
+        *((order, codes[0]) for order in orders),
+        *(("resume", code) for code in codes),
+    ]:
         with shop.connection.transaction(force_rollback=True):
             if order != "add":
                 add(shop, OTHER, segments_per_day=1)
-            shop.sql("update sms_retry_queue set why_code = %s, why = 'It waits', held_since = smsretry.clock()", code)
+            shop.sql(
+                "update sms_retry_queue set why_code = %s, why = 'It waits', held_since = smsretry.clock()",
+                code,
+            )
             waited = code != "quiet_hours"
             assert orders[order]()["released"] == waited, (order, code)
-            assert [shop.row(row)["scheduled_for"] <= shop.now() for row in rows] == [waited, False]
+            assert [shop.row(row)["scheduled_for"] <= shop.now() for row in rows] == [
+                waited,
+                False,
+            ]
 
 
-def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(shop: Shop) -> None:
+def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(
+    shop: Shop,
+) -> None:
     """Evidence is looked for at its own times, what is due keeps its place, and nobody is waited for."""
     add(shop)
     waits, *others = (shop.due_text(due=due) for due in (HOUR, HOUR, HOUR, -HOUR))
@@ -177,7 +251,11 @@ def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(shop: Sho
         doubtful,
     )
     before = [shop.row(row)["scheduled_for"] for row in others]
-    with shop.stack.connect() as other, other.transaction(), shop.connection.transaction():
+    with (
+        shop.stack.connect() as other,
+        other.transaction(),
+        shop.connection.transaction(),
+    ):
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
         shop.sql("set local lock_timeout = '100ms'")
         assert named(shop, "resume")["released"] == 1
@@ -185,13 +263,22 @@ def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(shop: Sho
     assert [shop.row(row)["scheduled_for"] for row in others] == before
 
 
-def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(shop: Shop, neighbor: Shop) -> None:
+def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(
+    shop: Shop, neighbor: Shop
+) -> None:
     """A number that moved to another account is two senders."""
     one = add(shop, NUMBER)
     assert named(shop, "pause", NUMBER)["sender"] == "…0199"
-    assert named(shop, "resume", str(one["sender_id"]).upper())["sender_id"] == one["sender_id"]
+    assert (
+        named(shop, "resume", str(one["sender_id"]).upper())["sender_id"]
+        == one["sender_id"]
+    )
     add(neighbor, NUMBER, account="AC" + "9" * 32)
-    for name, words in ((NUMBER, "Two accounts have this sender"), (str(uuid4()), "no such"), (None, "no such")):
+    for name, words in (
+        (NUMBER, "Two accounts have this sender"),
+        (str(uuid4()), "no such"),
+        (None, "no such"),
+    ):
         with pytest.raises(psycopg.Error, match=words) as refused:
             named(shop, "pause", name)
         assert refused.value.sqlstate == "SR422"
@@ -237,11 +324,20 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         ("sender", OTHER, "sending_stopped", 0),
     ]
     named(shop, "resume", NUMBER)
-    call(neighbor, "remove_sms_sender", business_id=neighbor.id, message_class="transactional", **SIGNED)
+    call(
+        neighbor,
+        "remove_sms_sender",
+        business_id=neighbor.id,
+        message_class="transactional",
+        **SIGNED,
+    )
     assert monitored() == "1 senders are stopped: Refused"
     shop.sql(STOP, "")
     assert monitored() == "sending is stopped: Refused"
-    assert [name for part, name, *_ in told(shop) if part == "stopped"] == ["sending", "environment"]
+    assert [name for part, name, *_ in told(shop) if part == "stopped"] == [
+        "sending",
+        "environment",
+    ]
 
 
 def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(shop: Shop) -> None:

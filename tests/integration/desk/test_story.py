@@ -27,7 +27,9 @@ def told(desk: Desk) -> Told:
 
     def ask(row: UUID) -> Explanation:
         [explanation] = desk.explain(WhichText(id=row))
-        words = explanation.model_dump_json() + "\n".join(Found(texts=(explanation,)).lines())
+        words = explanation.model_dump_json() + "\n".join(
+            Found(texts=(explanation,)).lines()
+        )
         assert PHONE[1:] not in words
         assert PHONE[2:] not in words
         assert BODY not in words
@@ -46,15 +48,22 @@ def minutes(shop: Shop, number: int) -> None:
     """A run at each full minute at which something is due: the others would find nothing."""
     for _ in range(number):
         shop.later(minutes=1)
-        if shop.sql("select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"):
+        if shop.sql(
+            "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
+        ):
             shop.run(AT_ONCE)
 
 
-def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(shop: Shop, told: Told) -> None:
+def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
+    shop: Shop, told: Told
+) -> None:
     """One that goes out at the first try has no line beyond its send."""
     at_once = shop.due_text()
     assert shop.run() == ["Sent"]
-    assert ([one.what for one in told(at_once).text.steps], "first due" in str(told(at_once).happened)) == (
+    assert (
+        [one.what for one in told(at_once).text.steps],
+        "first due" in str(told(at_once).happened),
+    ) == (
         ["accepted"],
         False,
     )
@@ -66,10 +75,15 @@ def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(shop: Shop,
     sent = told(row)
     [deferred] = lines(sent, "deferred")
     assert deferred.startswith("deferred, next at Wed 13 Jan 08:00 EST: Quiet hours")
-    assert re.match("send 1: accepted, (9 h 59 min|10 h) after it was first due, ", lines(sent, "send 1")[0])
+    assert re.match(
+        "send 1: accepted, (9 h 59 min|10 h) after it was first due, ",
+        lines(sent, "send 1")[0],
+    )
 
 
-def test_a_held_text_is_one_line_however_often_it_is_looked_at(shop: Shop, told: Told) -> None:
+def test_a_held_text_is_one_line_however_often_it_is_looked_at(
+    shop: Shop, told: Told
+) -> None:
     """Its number is corrected meanwhile, which is told by the last digits."""
     row = shop.due_text(phone="+881612345678", timezone=None)
     for _ in range(3):
@@ -95,7 +109,10 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
     shop.stack.twilio.fail(JsonError(21612, http_status=400))
     assert shop.run() == ["Failed"]
     shop.later(hours=3)
-    assert ordered(desk, Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed == 1
+    assert (
+        ordered(desk, Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed
+        == 1
+    )
     assert shop.run() == ["Sent"]
     sent = told(row)
     [again] = lines(sent, "retry scheduled")
@@ -103,7 +120,10 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
     [failed] = lines(sent, "failed")
     assert "21612" in failed
     assert lines(sent, "requeued") == ["requeued, by Ann: It was mended"]
-    assert [line.partition(", counted")[0].partition(", code")[0] for line in lines(sent, "send ")] == [
+    assert [
+        line.partition(", counted")[0].partition(", code")[0]
+        for line in lines(sent, "send ")
+    ] == [
         "send 1: rejected",
         "send 2: rejected",
         "send 3: accepted, 3 h 20 min after it was first due",
@@ -111,16 +131,22 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
     assert "counted as attempt 1" in lines(sent, "send 2")[0]
 
 
-def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(shop: Shop, told: Told) -> None:
+def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
+    shop: Shop, told: Told
+) -> None:
     """And then how often that was."""
     row = shop.due_text()
     shop.stack.twilio.fail(DropUnaccepted())
     assert shop.run(AT_ONCE) == ["InDoubt"]
-    assert told(row).next.startswith("evidence is looked for at Tue 12 Jan 12:01 EST. If 3 looks in 15 minutes find")
+    assert told(row).next.startswith(
+        "evidence is looked for at Tue 12 Jan 12:01 EST. If 3 looks in 15 minutes find"
+    )
     minutes(shop, 25)
     sent = told(row)
     assert sent.text.state == "sent"
-    assert [line.split(",")[0] for line in lines(sent, "looked for", "send 1: not")][1:] == [
+    assert [line.split(",")[0] for line in lines(sent, "looked for", "send 1: not")][
+        1:
+    ] == [
         "looked for",
         "send 1: not found",
     ]
@@ -138,7 +164,9 @@ def test_a_text_is_taken_back_from_a_worker_that_died(shop: Shop, told: Told) ->
     assert lines(sent, "taken back") == ["taken back, begun at Tue 12 Jan 12:00 EST"]
 
 
-def test_what_the_application_does_past_the_functions_is_its_own_step(shop: Shop, told: Told) -> None:
+def test_what_the_application_does_past_the_functions_is_its_own_step(
+    shop: Shop, told: Told
+) -> None:
     """It ends, requeues, puts off and completes rows by updates of the original columns."""
     row = shop.due_text()
     for change in (
@@ -156,7 +184,9 @@ def test_what_the_application_does_past_the_functions_is_its_own_step(shop: Shop
     ]
 
 
-def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(shop: Shop, told: Told) -> None:
+def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
+    shop: Shop, told: Told
+) -> None:
     """Older changes are not this text's."""
     customer = shop.customer(consent="unknown")
     for consent, source in (("opted_out", "letter"), ("opted_in", "web_form")):
@@ -166,7 +196,9 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(s
         )
         shop.later(minutes=1)
     row = shop.queue_row(shop.send_log(customer), customer)
-    shop.sql("update customers set timezone = 'America/Chicago' where id = %s", customer)
+    shop.sql(
+        "update customers set timezone = 'America/Chicago' where id = %s", customer
+    )
     shop.sql(
         "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s where id = %s",
         *["She rang 212 555 0123", customer],
@@ -178,7 +210,10 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(s
         "consent changed, from opted_in to opted_out, source in words that are not shown here",
         "cancelled: Customer opted out",
     ]
-    assert [step.source for step in ended.text.steps if step.source] == ["web_form", "She rang …"]
+    assert [step.source for step in ended.text.steps if step.source] == [
+        "web_form",
+        "She rang …",
+    ]
 
 
 def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> None:
@@ -186,7 +221,12 @@ def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> Non
     row = shop.due_text()
     for order in (Cancel, Requeue, Cancel):
         request = {"states": ["cancelled"]} if order is Requeue else {}
-        assert ordered(desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)).changed == 1
+        assert (
+            ordered(
+                desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)
+            ).changed
+            == 1
+        )
         shop.later(minutes=1)
     assert [(step.what, step.model_dump()["who"]) for step in told(row).text.steps] == [
         ("cancelled", "Ann"),
@@ -200,7 +240,9 @@ def test_a_tenant_s_own_updates_are_in_the_story(shop: Shop) -> None:
     shop.due_text()
     with shop.connection.transaction(force_rollback=True):
         for table in ("customers", "sms_retry_queue"):
-            policy = f"create policy own on {table} for update to authenticated using (true)"
+            policy = (
+                f"create policy own on {table} for update to authenticated using (true)"
+            )
             shop.sql(f"grant update on {table} to authenticated; {policy}")
         with shop.acting_as("authenticated", shop.user_id):
             shop.sql("update customers set sms_consent_status = 'opted_out'")
@@ -225,7 +267,9 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         end
         $$"""
     )
-    assert [step.model_dump()["became"] for step in told(row).text.steps] == [f"…{n:04}" for n in range(21, 121)]
+    assert [step.model_dump()["became"] for step in told(row).text.steps] == [
+        f"…{n:04}" for n in range(21, 121)
+    ]
     shop.later(days=100)
     operators.carry_out(Prune(keep_days=90))
     assert shop.sql("select from smsretry.events") == []
@@ -235,8 +279,13 @@ def test_a_planned_text_is_late_from_its_planned_time(shop: Shop, told: Told) ->
     """Nothing ran for four hours, and so there was no text yet. Its headline says so meanwhile."""
     planned = shop.scheduled(due=timedelta(minutes=1))
     shop.later(hours=4, minutes=1)
-    assert re.match(r"Late, it is not queued yet \(.*, 4 h after it was first due\)", told(planned).headline)
-    assert [send.result for send in queue_scheduled_sends(shop.queue).sends] == ["queued"]
+    assert re.match(
+        r"Late, it is not queued yet \(.*, 4 h after it was first due\)",
+        told(planned).headline,
+    )
+    assert [send.result for send in queue_scheduled_sends(shop.queue).sends] == [
+        "queued"
+    ]
     assert shop.run() == ["Sent"]
     happened = told(shop.text_of(planned)["id"])
     assert ", 4 h after it was first due" in lines(happened, "send 1")[0]

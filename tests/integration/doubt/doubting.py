@@ -15,7 +15,9 @@ LOOK: Final = timedelta(minutes=1, seconds=1)
 """After that the first look is due."""
 
 
-def in_doubt(shop: Shop, fault: SendFault, *, body: str = BODY, phone: str = PHONE) -> UUID:
+def in_doubt(
+    shop: Shop, fault: SendFault, *, body: str = BODY, phone: str = PHONE
+) -> UUID:
     """A text whose answer is lost."""
     row = shop.due_text(body=body, phone=phone)
     shop.stack.twilio.fail(fault)
@@ -33,7 +35,9 @@ def fails_in_doubt(shop: Shop, fault: SendFault) -> UUID:
     return row
 
 
-def live(shop: Shop, profile: Profile = DEFAULT, *, minutes: float = 30, step: float = 1) -> list[str]:
+def live(
+    shop: Shop, profile: Profile = DEFAULT, *, minutes: float = 30, step: float = 1
+) -> list[str]:
     """Let minutes pass, with a run at each step at which something is due; what the texts came to."""
     fates = []
     for _ in range(round(minutes / step)):

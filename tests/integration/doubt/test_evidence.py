@@ -11,10 +11,22 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, EndlessList, ListLag, SendFault
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    DropUnaccepted,
+    EndlessList,
+    ListLag,
+    SendFault,
+)
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.reconciling import reconcile
-from tests.integration.doubt.doubting import LOOK, in_doubt, live, record, sent_unrecorded
+from tests.integration.doubt.doubting import (
+    LOOK,
+    in_doubt,
+    live,
+    record,
+    sent_unrecorded,
+)
 from tests.support.builders import BODY, PHONE, resolution
 from tests.support.claims import claim_doubtful
 from tests.support.orders import resolve
@@ -47,16 +59,28 @@ def is_held(shop: Shop, row: UUID) -> bool:
 @pytest.mark.parametrize(
     ("dropped", "accepted", "dropped_first"),
     [
-        pytest.param(SHORT, LONG, True, id="begins alike, the short one dropped, and first"),
-        pytest.param(TAIL, f"Your visit is tomorrow. {TAIL}", False, id="ends alike, the short one dropped"),
-        pytest.param(BODY, BODY, True, id="the same words twice, the first one dropped"),
+        pytest.param(
+            SHORT, LONG, True, id="begins alike, the short one dropped, and first"
+        ),
+        pytest.param(
+            TAIL,
+            f"Your visit is tomorrow. {TAIL}",
+            False,
+            id="ends alike, the short one dropped",
+        ),
+        pytest.param(
+            BODY, BODY, True, id="the same words twice, the first one dropped"
+        ),
     ],
 )
 def test_of_two_texts_that_are_alike_each_goes_out_once(
     shop: Shop, dropped: str, accepted: str, dropped_first: bool
 ) -> None:
     """The dropped one took the other's message and was lost; the other found its message taken, and went out again."""
-    faults: list[tuple[str, SendFault]] = [(dropped, DropUnaccepted()), (accepted, AcceptThenDrop())]
+    faults: list[tuple[str, SendFault]] = [
+        (dropped, DropUnaccepted()),
+        (accepted, AcceptThenDrop()),
+    ]
     rows = []
     for body, fault in faults if dropped_first else reversed(faults):
         rows.append(in_doubt(shop, fault, body=body))
@@ -66,7 +90,9 @@ def test_of_two_texts_that_are_alike_each_goes_out_once(
     assert bodies(shop) == sorted([dropped, accepted])
 
 
-def test_a_longer_message_of_the_application_is_a_persons_to_decide(shop: Shop, operators: SupabaseOperators) -> None:
+def test_a_longer_message_of_the_application_is_a_persons_to_decide(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """It was taken for ours, and our text was lost. A person may say that it is ours all the same."""
     row = in_doubt(shop, DropUnaccepted(), body=SHORT)
     theirs = sent_unrecorded(shop, LONG)
@@ -78,8 +104,12 @@ def test_a_longer_message_of_the_application_is_a_persons_to_decide(shop: Shop, 
     assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": theirs}
 
 
-@pytest.mark.parametrize("ahead", [timedelta(seconds=-6), timedelta(minutes=-10), timedelta(days=2)], ids=str)
-def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(shop: Shop, ahead: timedelta) -> None:
+@pytest.mark.parametrize(
+    "ahead", [timedelta(seconds=-6), timedelta(minutes=-10), timedelta(days=2)], ids=str
+)
+def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
+    shop: Shop, ahead: timedelta
+) -> None:
     """The database's clock was wrong when the send began, and is right when it is looked for: sent twice, 10 of 10."""
     shop.stack.twilio.clock_ahead = ahead
     try:
@@ -87,7 +117,9 @@ def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(sh
     finally:
         shop.stack.twilio.clock_ahead = timedelta(0)
     an_hour(shop)
-    if shop.row(row)["status"] != "completed":  # it may be found, and must not be sent again
+    if (
+        shop.row(row)["status"] != "completed"
+    ):  # it may be found, and must not be sent again
         assert is_held(shop, row)
         assert shop.messages[0].sid in shop.row(row)["why"]
     assert bodies(shop) == [BODY]
@@ -104,7 +136,9 @@ def test_a_message_is_dated_by_twilios_own_clock_which_its_answers_tell(
     assert (shop.row(row)["status"], len(shop.messages)) == ("completed", 1)
 
 
-def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_third(shop: Shop) -> None:
+def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_third(
+    shop: Shop,
+) -> None:
     """Twilio's list lagged beyond the three looks, and the second send is in doubt, too."""
     row = in_doubt(shop, AcceptThenDrop())
     shop.stack.twilio.fail(ListLag(timedelta(minutes=40)), times=None)
@@ -114,14 +148,21 @@ def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_t
     assert bodies(shop) == [BODY]
 
 
-@pytest.mark.parametrize(("days", "messages"), [(1, 1), (7, 2)], ids=["daily", "weekly"])
-def test_the_same_words_that_an_application_sends_unrecorded(shop: Shop, days: int, messages: int) -> None:
+@pytest.mark.parametrize(
+    ("days", "messages"), [(1, 1), (7, 2)], ids=["daily", "weekly"]
+)
+def test_the_same_words_that_an_application_sends_unrecorded(
+    shop: Shop, days: int, messages: int
+) -> None:
     """Each day: a person decides about a text in doubt. Each week: it is sent again without one."""
     sent_unrecorded(shop, BODY)
     shop.later(days=days)
     row = in_doubt(shop, DropUnaccepted())
     an_hour(shop)
-    assert (shop.row(row)["held_since"] is not None, len(bodies(shop))) == (messages == 1, messages)
+    assert (shop.row(row)["held_since"] is not None, len(bodies(shop))) == (
+        messages == 1,
+        messages,
+    )
 
 
 def test_a_person_is_told_of_no_message_that_is_anothers(shop: Shop) -> None:
@@ -135,10 +176,16 @@ def test_a_person_is_told_of_no_message_that_is_anothers(shop: Shop) -> None:
     shop.later(minutes=10)
     row, ours = in_doubt(shop, DropUnaccepted()), shop.attempts_of(row)[0]["twilio_sid"]
     an_hour(shop, 10)
-    assert [sid in shop.row(row)["why"] for sid in (unrecorded, recorded, ours)] == [True, False, False]
+    assert [sid in shop.row(row)["why"] for sid in (unrecorded, recorded, ours)] == [
+        True,
+        False,
+        False,
+    ]
 
 
-def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itself(shop: Shop) -> None:
+def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itself(
+    shop: Shop,
+) -> None:
     """The application records its SID late. Until the text is sent, it no longer says what it was held for."""
     row = in_doubt(shop, DropUnaccepted(), body=SHORT)
     theirs = sent_unrecorded(shop, LONG)
@@ -154,7 +201,10 @@ def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itse
 
 def without(*names: str, **values: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A message's JSON without these properties, or with others."""
-    return lambda message: {**{k: v for k, v in message.items() if k not in names}, **values}
+    return lambda message: {
+        **{k: v for k, v in message.items() if k not in names},
+        **values,
+    }
 
 
 MISPRINTS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
@@ -174,10 +224,17 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look must not fail for ever, with nobody told. Each text has its own number, and its own misprint."""
-    rows = {kind: in_doubt(shop, AcceptThenDrop(), phone=f"+121255501{n:02}") for n, kind in enumerate(MISPRINTS)}
-    odd = dict(zip((message.to for message in shop.messages), MISPRINTS.values(), strict=True))
+    rows = {
+        kind: in_doubt(shop, AcceptThenDrop(), phone=f"+121255501{n:02}")
+        for n, kind in enumerate(MISPRINTS)
+    }
+    odd = dict(
+        zip((message.to for message in shop.messages), MISPRINTS.values(), strict=True)
+    )
     with monkeypatch.context() as misprinting:
-        misprinting.setattr(shop.stack.twilio, "misprint", lambda message: odd[message["to"]](message))
+        misprinting.setattr(
+            shop.stack.twilio, "misprint", lambda message: odd[message["to"]](message)
+        )
         an_hour(shop, 30)
         for kind, row in rows.items():
             assert is_held(shop, row), kind
@@ -188,7 +245,9 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
     assert bodies(shop) == [BODY] * len(rows)
 
 
-def test_a_message_that_is_listed_behind_an_older_one_is_found(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_is_listed_behind_an_older_one_is_found(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twilio's order is not exact. The older one is of a send three days before, where reading might have ended."""
     shop.due_text(body="Three days earlier")
     assert shop.run() == ["Sent"]
@@ -213,7 +272,9 @@ def test_a_list_without_an_end_is_read_so_far_and_no_further(shop: Shop) -> None
     assert (shop.row(row)["status"], bodies(shop)) == ("completed", [BODY])
 
 
-def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(shop: Shop) -> None:
+def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
+    shop: Shop,
+) -> None:
     """The claim of the text in doubt could not know its words, and it may be what is found."""
     in_doubt(shop, DropUnaccepted())
     shop.at(shop.now() + LOOK)
@@ -221,10 +282,17 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(shop: Sho
     shop.later(seconds=1)
     in_doubt(shop, AcceptThenDrop(), body=BODY + FOOTER)
     held = "reconcile_sms_retry(%s, %s, 'hold', error => 'It may be', look_in => '1 minute', ambiguous => array['SM1'])"
-    assert shop.value(f"select {held}", claim.id, claim.claim_no) == "wait", "nor is it a person's to decide yet"
-    assert reconcile(claim, queue=shop.queue, sender=shop.sender, profile=DEFAULT).fate == "InDoubt"
+    assert shop.value(f"select {held}", claim.id, claim.claim_no) == "wait", (
+        "nor is it a person's to decide yet"
+    )
+    assert (
+        reconcile(claim, queue=shop.queue, sender=shop.sender, profile=DEFAULT).fate
+        == "InDoubt"
+    )
     an_hour(shop)
-    assert bodies(shop) == sorted([BODY, BODY + FOOTER]), "the one message has the later one's words"
+    assert bodies(shop) == sorted([BODY, BODY + FOOTER]), (
+        "the one message has the later one's words"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +302,9 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(shop: Sho
         "delete from customers", "delete from send_logs",
     ],
 )  # fmt: skip
-def test_a_text_in_doubt_is_found_whatever_became_of_its_rows(shop: Shop, meanwhile: str) -> None:
+def test_a_text_in_doubt_is_found_whatever_became_of_its_rows(
+    shop: Shop, meanwhile: str
+) -> None:
     """What begin kept with the attempt is what went to Twilio."""
     row = in_doubt(shop, AcceptThenDrop())
     shop.sql(meanwhile)
@@ -253,7 +323,10 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(shop: Shop) -> 
             shop.recover()
             for doubt in claim_doubtful(shop.queue, 10):
                 reconcile(doubt, queue=shop.queue, sender=shop.sender, profile=DEFAULT)
-            if shop.row(row)["in_doubt_since"] is None and shop.row(row)["status"] == "pending":
+            if (
+                shop.row(row)["in_doubt_since"] is None
+                and shop.row(row)["status"] == "pending"
+            ):
                 break
         assert shop.row(row)["attempt_count"] == 0
     assert shop.run() == ["Sent"]

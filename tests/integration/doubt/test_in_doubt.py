@@ -20,7 +20,16 @@ from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted
 from smsretry.retry.profile import Profile
 from tests.integration.doubt.doubting import LOOK, in_doubt, live, settle
-from tests.support.builders import BODY, PHONE, SID, finish, give_up, refused, resolution, retry
+from tests.support.builders import (
+    BODY,
+    PHONE,
+    SID,
+    finish,
+    give_up,
+    refused,
+    resolution,
+    retry,
+)
 from tests.support.claims import claim_doubtful, claim_suspect
 from tests.support.orders import ordered, resolve
 from tests.support.shop import Shop
@@ -39,7 +48,11 @@ def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(shop: Shop) -
         assert shop.run() == ["Sent"]
         [attempt], message = shop.attempts_of(row), shop.messages[-1]
         assert (attempt["outcome"], attempt["settled_by"]) == ("accepted", "reconcile")
-        assert (attempt["twilio_sid"], attempt["sent_to"], attempt["sent_body"]) == (message.sid, None, None)
+        assert (attempt["twilio_sid"], attempt["sent_to"], attempt["sent_body"]) == (
+            message.sid,
+            None,
+            None,
+        )
         assert len(attempt["number_key"]) == 32
         assert (shop.row(row)["status"], shop.log_of(row)["provider_message_id"]) == (
             "completed",
@@ -49,7 +62,10 @@ def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(shop: Shop) -
     assert len(shop.messages) == 7
 
 
-@pytest.mark.parametrize("fault", [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(http_status=503)])
+@pytest.mark.parametrize(
+    "fault",
+    [DropUnaccepted(), JsonError(20500, http_status=500), HtmlError(http_status=503)],
+)
 def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fifteen_minutes(
     shop: Shop, fault: DropUnaccepted | JsonError | HtmlError
 ) -> None:
@@ -57,8 +73,15 @@ def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fi
     row = in_doubt(shop, fault)
     assert live(shop, minutes=14) == ["InDoubt", "InDoubt"]
     assert live(shop, minutes=30) == ["RetryScheduled", "Sent"]
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["not_sent", "accepted"]
-    assert (shop.row(row)["attempt_count"], shop.row(row)["reconcile_count"], len(shop.messages)) == (2, 0, 1)
+    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == [
+        "not_sent",
+        "accepted",
+    ]
+    assert (
+        shop.row(row)["attempt_count"],
+        shop.row(row)["reconcile_count"],
+        len(shop.messages),
+    ) == (2, 0, 1)
 
 
 def test_with_the_policy_hold_a_person_decides(shop: Shop) -> None:
@@ -94,10 +117,18 @@ def test_a_look_that_failed_is_not_an_absence(shop: Shop) -> None:
 def test_a_callback_settles_the_text_before_any_look(shop: Shop) -> None:
     """The status callback URL carried the attempt's id; the webhook passes it on."""
     row = in_doubt(shop, AcceptThenDrop())
-    attempt, signed = shop.row(row)["attempt_id"], "select settle_sms_attempt(%s, %s, account_sid => %s)"
-    assert shop.value(signed, attempt, SID, "AC" + "9" * 32) == "unknown_attempt", "an account speaks for its own alone"
+    attempt, signed = (
+        shop.row(row)["attempt_id"],
+        "select settle_sms_attempt(%s, %s, account_sid => %s)",
+    )
+    assert shop.value(signed, attempt, SID, "AC" + "9" * 32) == "unknown_attempt", (
+        "an account speaks for its own alone"
+    )
     assert [settle(shop, attempt) for _ in range(2)] == ["settled", "already_settled"]
-    assert (shop.row(row)["status"], shop.attempts_of(row)[0]["settled_by"]) == ("completed", "callback")
+    assert (shop.row(row)["status"], shop.attempts_of(row)[0]["settled_by"]) == (
+        "completed",
+        "callback",
+    )
     assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": SID}
     shop.later(hours=1)
     assert shop.run() == []
@@ -105,13 +136,19 @@ def test_a_callback_settles_the_text_before_any_look(shop: Shop) -> None:
     claim = shop.claim()
     shop.begin(claim, attempt)
     other = "SM" + "1" * 32
-    assert settle(shop, attempt, other) == "settled", "before the answer that names the message"
-    late = finish(shop.queue, claim, attempt, Accepted(other), Complete("Accepted", sid=other))
+    assert settle(shop, attempt, other) == "settled", (
+        "before the answer that names the message"
+    )
+    late = finish(
+        shop.queue, claim, attempt, Accepted(other), Complete("Accepted", sid=other)
+    )
     assert (late.applied, late.status) == (True, "completed")
 
 
 @pytest.mark.parametrize("meanwhile", ["under way", "completed", "failed"])
-def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(shop: Shop, meanwhile: str) -> None:
+def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(
+    shop: Shop, meanwhile: str
+) -> None:
     """Its send log says that it was sent, and keeps the message that it names."""
     row, sends, named = shop.due_text(), [uuid4(), uuid4()], SID
     claim = shop.claim()
@@ -122,7 +159,13 @@ def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(shop: 
     shop.begin(claim, sends[1])
     if meanwhile == "completed":
         named = "SM" + "1" * 32
-        finish(shop.queue, claim, sends[1], Accepted(named), Complete("Accepted", sid=named))
+        finish(
+            shop.queue,
+            claim,
+            sends[1],
+            Accepted(named),
+            Complete("Accepted", sid=named),
+        )
     elif meanwhile == "failed":
         finish(shop.queue, claim, sends[1], refused(30003), give_up())
     before = shop.row(row)
@@ -130,39 +173,64 @@ def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(shop: 
     assert shop.row(row) == before
     assert [attempt["claim_no"] for attempt in shop.attempts_of(row)] == [1, 2]
     log = shop.log_of(row)
-    assert (log["status"], log["provider_message_id"]) == ("sent", {"twilio_sid": named})
+    assert (log["status"], log["provider_message_id"]) == (
+        "sent",
+        {"twilio_sid": named},
+    )
 
 
 def test_a_send_log_that_the_application_marked_as_sent_is_evidence(shop: Shop) -> None:
     """Its webhook may know the status and not the attempt. The list need not be had."""
     for status in ("sent", "delivered", "undelivered"):
         row = in_doubt(shop, AcceptThenDrop())
-        shop.sql("update send_logs set status = %s where id = %s", status, shop.row(row)["send_log_id"])
+        shop.sql(
+            "update send_logs set status = %s where id = %s",
+            status,
+            shop.row(row)["send_log_id"],
+        )
         shop.stack.twilio.fail(ListError(), times=None)
         shop.at(shop.now() + LOOK)
         assert shop.run() == ["Sent"]
         log = shop.log_of(row)
-        assert (shop.row(row)["status"], log["status"], log["provider_message_id"]) == ("completed", status, None)
+        assert (shop.row(row)["status"], log["status"], log["provider_message_id"]) == (
+            "completed",
+            status,
+            None,
+        )
         shop.stack.twilio.heal()
 
 
-def test_a_person_says_what_became_of_a_text_that_expired_in_doubt(shop: Shop, operators: SupabaseOperators) -> None:
+def test_a_person_says_what_became_of_a_text_that_expired_in_doubt(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """It went out: its send log says so, and it is not queued again. It did not: only then may it be requeued."""
-    went, lost = in_doubt(shop, AcceptThenDrop()), in_doubt(shop, DropUnaccepted(), phone="+12125550124")
+    went, lost = (
+        in_doubt(shop, AcceptThenDrop()),
+        in_doubt(shop, DropUnaccepted(), phone="+12125550124"),
+    )
     shop.stack.twilio.fail(ListError(), times=None)
     shop.later(hours=49)
     assert shop.run() == ["Failed"] * 2
     assert "`smsretry texts resolve`" in shop.row(went)["last_error"]
 
     [message] = shop.messages
-    assert [resolve(operators, resolution(went, sid)) for sid in (message.sid, message.sid, SID)] == [True, True, False]
+    assert [
+        resolve(operators, resolution(went, sid))
+        for sid in (message.sid, message.sid, SID)
+    ] == [True, True, False]
     [attempt], log = shop.attempts_of(went), shop.log_of(went)
     assert (log["status"], log["error_message"]) == ("sent", None)
     assert log["provider_message_id"] == {"twilio_sid": message.sid}
-    assert (attempt["outcome"], attempt["settled_by"], attempt["sent_to"]) == ("accepted", "operator", None)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["sent_to"]) == (
+        "accepted",
+        "operator",
+        None,
+    )
     assert queue_sms_retry(log["id"], None, queue=shop.queue).result == "already_sent"
 
-    requeue = Requeue(retry_ids=[lost], dry_run=False, who="Ann", because="It never went out")
+    requeue = Requeue(
+        retry_ids=[lost], dry_run=False, who="Ann", because="It never went out"
+    )
     assert ordered(operators, requeue).changed == 0
     assert resolve(operators, resolution(lost, None))
     assert [shop.row(row)["status"] for row in (went, lost)] == ["failed", "failed"]
@@ -170,7 +238,9 @@ def test_a_person_says_what_became_of_a_text_that_expired_in_doubt(shop: Shop, o
     assert shop.run() == ["Sent"]
 
 
-def test_a_persons_word_waits_while_a_worker_looks(shop: Shop, operators: SupabaseOperators) -> None:
+def test_a_persons_word_waits_while_a_worker_looks(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """The worker may be finding the message at this moment."""
     row = in_doubt(shop, AcceptThenDrop())
     shop.at(shop.now() + LOOK)

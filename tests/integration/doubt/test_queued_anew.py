@@ -34,22 +34,36 @@ def test_a_text_that_twilio_has_is_found_and_not_sent_again(shop: Shop) -> None:
     new = queue_sms_retry(shop.row(row)["send_log_id"], None, queue=shop.queue).retry_id
     assert new
     waits = shop.row(new)
-    assert (waits["status"], waits["in_doubt_since"] is not None, waits["why"]) == ("pending", True, WHY)
+    assert (waits["status"], waits["in_doubt_since"] is not None, waits["why"]) == (
+        "pending",
+        True,
+        WHY,
+    )
     assert waits["attempt_id"] == shop.attempts_of(row)[0]["id"]
     live(shop)
     [message], [attempt] = shop.messages, shop.attempts_of(new)
     assert (shop.row(row)["status"], shop.row(new)["status"]) == ("failed", "completed")
     assert shop.log_of(new)["provider_message_id"] == {"twilio_sid": message.sid}
-    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == ("accepted", "reconcile", message.sid)
+    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == (
+        "accepted",
+        "reconcile",
+        message.sid,
+    )
 
 
-def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(shop: Shop) -> None:
+def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(
+    shop: Shop,
+) -> None:
     """Here it is inserted. Its life begins anew with the first look."""
     row = fails_in_doubt(shop, DropUnaccepted())
     new = queued_anew(shop, row)
     shop.at(shop.now() + next_retry_delay(0))
     assert shop.run() == ["InDoubt"]
-    assert timedelta(0) <= shop.now() + LIFE - shop.row(new)["expires_at"] < timedelta(minutes=1)
+    assert (
+        timedelta(0)
+        <= shop.now() + LIFE - shop.row(new)["expires_at"]
+        < timedelta(minutes=1)
+    )
     assert live(shop, minutes=14) == ["InDoubt"]
     live(shop)
     assert len(shop.messages) == 1
@@ -62,7 +76,10 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
     new = queued_anew(shop, fails_in_doubt(shop, AcceptThenDrop()))
     attempt, [claim] = shop.row(new)["attempt_id"], claim_doubtful(shop.queue, 1)
     assert [settle(shop, attempt) for _ in range(2)] == ["settled", "already_settled"]
-    assert (shop.row(new)["status"], shop.log_of(new)["status"]) == ("completed", "sent")
+    assert (shop.row(new)["status"], shop.log_of(new)["status"]) == (
+        "completed",
+        "sent",
+    )
     assert [known["id"] for known in shop.attempts_of(new)] == [attempt]
     assert shop.process(claim).fate == "Lost"
     live(shop)
@@ -81,14 +98,21 @@ def test_a_person_says_by_either_row_whether_it_went_out(
     assert resolve(operators, resolution(rows[asked], sid))
     assert shop.run() == ([] if went_out else ["Sent"])
     assert (shop.row(rows["new"])["status"], len(shop.messages)) == ("completed", 1)
-    assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": shop.messages[0].sid}
+    assert shop.log_of(row)["provider_message_id"] == {
+        "twilio_sid": shop.messages[0].sid
+    }
 
 
-def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(shop: Shop) -> None:
+def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(
+    shop: Shop,
+) -> None:
     """The person's transaction did not see the new row yet, nor the new row's that the doubt was over."""
     new = queued_anew(shop, fails_in_doubt(shop, DropUnaccepted()))
     said = "outcome = 'not_sent', settled_by = 'operator', sent_to = null, sent_body = null"
-    shop.sql(f"update sms_send_attempts set {said} where id = %s", shop.row(new)["attempt_id"])
+    shop.sql(
+        f"update sms_send_attempts set {said} where id = %s",
+        shop.row(new)["attempt_id"],
+    )
     live(shop, minutes=5)
     assert (shop.row(new)["status"], len(shop.messages)) == ("completed", 1)
 
@@ -100,7 +124,9 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     newer = queued_anew(shop, fails_in_doubt(shop, DropUnaccepted()))
     ended = "status = 'failed', last_error = 'It failed', attempt_id = null, in_doubt_since = null"
     shop.sql(f"update sms_retry_queue set {ended} where id = %s", newer)
-    requeue = Requeue(retry_ids=[newer], dry_run=False, who="Ann", because="It never went out")
+    requeue = Requeue(
+        retry_ids=[newer], dry_run=False, who="Ann", because="It never went out"
+    )
     [(why, texts)] = ordered(operators, requeue).skipped.items()
     assert (texts, "resolve_sms_doubt" in why) == (1, True)
     assert operators.texts(WhichText(id=newer))[0].can == ("resolve",)
@@ -109,7 +135,9 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     assert shop.run() == ["Sent"]
 
 
-def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(shop: Shop) -> None:
+def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(
+    shop: Shop,
+) -> None:
     """However it comes back, and it cannot be begun."""
     row = fails_in_doubt(shop, AcceptThenDrop())
     shop.sql("update sms_retry_queue set reconcile_count = 2")
@@ -123,7 +151,9 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(shop: S
     assert len(shop.messages) == 1
 
 
-def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(shop: Shop) -> None:
+def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(
+    shop: Shop,
+) -> None:
     """Whoever wrote it there: a row answers for itself alone."""
     customer, other = shop.customer(), shop.neighbor()
     log = shop.send_log(customer)

@@ -23,7 +23,16 @@ from tests.support.orders import ordered
 from tests.support.restoring import back_up, restore
 from tests.support.shop import Shop
 
-SENT = ("waiting", "claimed", "begun", "in doubt", "scheduled", "moved", "failed", "anew")
+SENT = (
+    "waiting",
+    "claimed",
+    "begun",
+    "in doubt",
+    "scheduled",
+    "moved",
+    "failed",
+    "anew",
+)
 """Texts that went out after the backup was taken, by what they were in it or what happened to them then."""
 NAMES = (*SENT, "late", "tomorrow")
 NUMBERS = {name: f"+121255501{place:02d}" for place, name in enumerate(NAMES, start=60)}
@@ -50,16 +59,23 @@ class World:
         self.live(minutes=1)
         for name in ("failed", "anew", "claimed", "begun"):
             self._text(name)
-            claim = self.shop.queue.claim_one(self.rows[name])  # and not the text in doubt
+            claim = self.shop.queue.claim_one(
+                self.rows[name]
+            )  # and not the text in doubt
             assert isinstance(claim, Claim)
             self.claims[name] = claim
         for name in ("failed", "anew"):
-            assert self.shop.queue.put_off(self.claims[name], Fail("Something passing", "unforeseen"))
+            assert self.shop.queue.put_off(
+                self.claims[name], Fail("Something passing", "unforeseen")
+            )
         begin(self.shop.queue, self.claims["begun"], self.attempt)
         for name, minutes in {"waiting": 5, "late": 40, "tomorrow": 24 * 60}.items():
             self._text(name, due=timedelta(minutes=minutes))
         self.moved = self.shop.scheduled(phone=NUMBERS["moved"], due=timedelta(days=1))
-        due, customer = self.shop.now() + timedelta(minutes=10), self.shop.customer(phone=NUMBERS["scheduled"])
+        due, customer = (
+            self.shop.now() + timedelta(minutes=10),
+            self.shop.customer(phone=NUMBERS["scheduled"]),
+        )
         schedule_sms(self.shop.id, customer, BODY, due, queue=self.shop.queue)
         self.since = self.shop.now()
         back_up(self.shop.stack, self.backup)
@@ -67,7 +83,12 @@ class World:
     def forget_what_followed(self) -> None:
         """The workers finish what they have, the schedule goes on, and half an hour later the database is lost."""
         shop = self.shop
-        process_sms_retry_item(self.claims["claimed"], queue=shop.queue, sender=shop.sender, profile=AT_ONCE)
+        process_sms_retry_item(
+            self.claims["claimed"],
+            queue=shop.queue,
+            sender=shop.sender,
+            profile=AT_ONCE,
+        )
         text = Text(
             attempt_id=self.attempt,
             sender=self.shop.sender.default,
@@ -77,7 +98,13 @@ class World:
         )
         outcome = shop.sender.send(text)
         assert isinstance(outcome, Accepted)
-        finish(shop.queue, self.claims["begun"], self.attempt, outcome, Complete("Accepted", sid=outcome.sid))
+        finish(
+            shop.queue,
+            self.claims["begun"],
+            self.attempt,
+            outcome,
+            Complete("Accepted", sid=outcome.sid),
+        )
         self.order()
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
@@ -90,7 +117,10 @@ class World:
         self.shop.sql(move, self.shop.now() + timedelta(minutes=1), self.moved)
         ask = Requeue.model_validate({"retry_ids": [self.rows["failed"]]} | SIGNED)
         assert ordered(self.operators, ask).changed == 1
-        self.shop.sql("select queue_sms_retry(%s)", self.shop.row(self.rows["anew"])["send_log_id"])
+        self.shop.sql(
+            "select queue_sms_retry(%s)",
+            self.shop.row(self.rows["anew"])["send_log_id"],
+        )
 
     def live(self, *, minutes: int) -> None:
         """A run a minute."""
@@ -102,7 +132,10 @@ class World:
 
     def tell(self, **more: object) -> int:
         """What a person says who has restored the backup; how many texts may be concerned."""
-        return ordered(self.operators, AfterRestore.model_validate({"backup_of": self.since} | SIGNED | more)).changed
+        return ordered(
+            self.operators,
+            AfterRestore.model_validate({"backup_of": self.since} | SIGNED | more),
+        ).changed
 
     def texts(self) -> dict[str, int]:
         """How many texts each got."""
@@ -122,12 +155,16 @@ def world(shop: Shop, operators: SupabaseOperators, tmp_path: Path) -> World:
     return world
 
 
-def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world: World) -> None:
+def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
+    world: World,
+) -> None:
     """Each got one text, whichever way it came about. What is not due yet is as it was."""
     shop, tomorrow = world.shop, world.shop.row(world.rows["tomorrow"])
     assert world.tell(dry_run=True, who=None, because=None) == 6
     assert shop.sql("select from smsretry.restores") == []
-    with pytest.raises(InputError, match="since is when the backup was taken, and not to come"):
+    with pytest.raises(
+        InputError, match="since is when the backup was taken, and not to come"
+    ):
         world.tell(backup_of=shop.now() + timedelta(hours=1))
     assert [world.tell(), world.tell()] == [6, 6]
     assert shop.value("select count(*) from smsretry.restores") == 1
@@ -137,7 +174,9 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world
     assert world.texts() == dict.fromkeys((*SENT, "late"), 1)
     for name in ("waiting", "claimed", "begun", "in doubt", "late"):
         assert shop.row(world.rows[name])["status"] == "completed", name
-    assert shop.row(world.rows["late"])["claim_no"] > 1000, "a claim from the forgotten time holds nothing"
+    assert shop.row(world.rows["late"])["claim_no"] > 1000, (
+        "a claim from the forgotten time holds nothing"
+    )
     assert shop.row(world.rows["tomorrow"]) == tomorrow
     said = "select detail ->> 'because' from smsretry.events where about = %s and code = 'in_doubt'"
     assert "restored from a backup" in shop.value(said, world.rows["waiting"])
@@ -147,12 +186,21 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(world
 def test_without_it_they_are_sent_again(world: World) -> None:
     """All but those of which a send was on record in the backup. The switch: a restore is told, and nobody asks."""
     world.tell()
-    switch = ((r"from smsretry\.forgotten f where", "from smsretry.forgotten f where false and"),)
-    with without(world.shop.stack, Safeguard(replaces="public.begin_sms_attempt", edits=switch)):
+    switch = (
+        (
+            r"from smsretry\.forgotten f where",
+            "from smsretry.forgotten f where false and",
+        ),
+    )
+    with without(
+        world.shop.stack, Safeguard(replaces="public.begin_sms_attempt", edits=switch)
+    ):
         world.order()
         world.live(minutes=40)
     twice = ("waiting", "claimed", "scheduled", "moved", "failed", "anew")
-    assert world.texts() == {"begun": 1, "late": 1, "in doubt": 1} | dict.fromkeys(twice, 2)
+    assert world.texts() == {"begun": 1, "late": 1, "in doubt": 1} | dict.fromkeys(
+        twice, 2
+    )
 
 
 # Which texts may have gone out
@@ -167,11 +215,21 @@ def is_forgotten(shop: Shop, row: UUID) -> bool:
 
 def told_of_a_restore(shop: Shop) -> None:
     """At noon, of a backup of an hour before."""
-    shop.sql("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", NOON - timedelta(hours=1), NOON)
+    shop.sql(
+        "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')",
+        NOON - timedelta(hours=1),
+        NOON,
+    )
 
 
 @pytest.mark.parametrize(
-    ("older", "forgotten"), [("sms_retry_queue", True), ("send_logs", True), ("scheduled_sends", True), (None, False)]
+    ("older", "forgotten"),
+    [
+        ("sms_retry_queue", True),
+        ("send_logs", True),
+        ("scheduled_sends", True),
+        (None, False),
+    ],
 )
 def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
     shop: Shop, older: str | None, forgotten: bool
@@ -182,7 +240,10 @@ def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
     row = shop.text_of(send)["id"]
     told_of_a_restore(shop)
     for table in ("sms_retry_queue", "send_logs", "scheduled_sends"):
-        shop.sql(f"update {table} set created_at = %s", NOON - timedelta(minutes=1) if table == older else NOON)
+        shop.sql(
+            f"update {table} set created_at = %s",
+            NOON - timedelta(minutes=1) if table == older else NOON,
+        )
     shop.sql("update sms_retry_queue set scheduled_for = smsretry.clock()")
     assert is_forgotten(shop, row) is forgotten
 
@@ -208,7 +269,12 @@ def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_sen
         """insert into sms_send_attempts (
                id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
            ) values (gen_random_uuid(), %s, 1, 0, %s, %s, %s, %s)""",
-        *[row, *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)), outcome, settled_by],
+        *[
+            row,
+            *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)),
+            outcome,
+            settled_by,
+        ],
     )
     assert is_forgotten(shop, row) is forgotten
 

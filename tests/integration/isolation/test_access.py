@@ -54,17 +54,23 @@ def test_no_one_else_has_a_right_to_anything_of_ours(shop: Shop) -> None:
                 where '{role}' = 'smsretry_reader' and r.rolname <> '{role}'
                   and pg_has_role('{role}', r.oid, 'member')"""
         )
-        assert [row["name"] for row in found] == (["ask_sms_desk"] if role == "smsretry_reader" else []), role
+        assert [row["name"] for row in found] == (
+            ["ask_sms_desk"] if role == "smsretry_reader" else []
+        ), role
 
 
-def test_every_function_is_known_is_its_caller_s_and_trusts_no_search_path(shop: Shop) -> None:
+def test_every_function_is_known_is_its_caller_s_and_trusts_no_search_path(
+    shop: Shop,
+) -> None:
     """What the package takes for its API is all there is in public. `security invoker`, and pg_temp last: no call
     borrows the owner's rights or finds another's table.
 
     The triggers do, and nobody can call them. So do what makes a text to rehearse with, which only the backend can; the
     pruning, so that nobody may delete history but by it; and what a monitor or a reader asks.
     """
-    public = shop.sql("select proname from pg_proc where pronamespace = 'public'::regnamespace")
+    public = shop.sql(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace"
+    )
     assert sorted(row["proname"] for row in public) == sorted(FUNCTIONS)
     wrong = shop.sql(
         """select p.oid::regprocedure::text as name from pg_proc p
@@ -79,7 +85,9 @@ def test_every_function_is_known_is_its_caller_s_and_trusts_no_search_path(shop:
 # The tables
 
 
-def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(shop: Shop) -> None:
+def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(
+    shop: Shop,
+) -> None:
     """Of a row a tenant sets the original columns, and none that is the worker's, or new. A row that was sent, deleted
     and queued again would be sent again, so the backend may not delete one; nor take back a word of consent, lose the
     key by which numbers are known, or set the clock.
@@ -110,9 +118,13 @@ def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(shop: Shop)
         QUEUE_TABLES,
     )
     own = {"id", *_new_row(shop)}
-    assert {(column["role"], column["may"]) for column in columns} == {("authenticated", "insert")}
+    assert {(column["role"], column["may"]) for column in columns} == {
+        ("authenticated", "insert")
+    }
     assert sorted(column["name"] for column in columns) == sorted(own)
-    assert not shop.value("select has_schema_privilege('service_role', 'smsretry', 'create')")
+    assert not shop.value(
+        "select has_schema_privilege('service_role', 'smsretry', 'create')"
+    )
 
 
 def _ids(connection: Connection, query: str) -> set[UUID]:
@@ -125,14 +137,25 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, shop: Shop) ->
     """
     theirs, connection = shop.due_text(), scene.business.connection
     with acting_as(connection, "authenticated", scene.business.user_id):
-        own = {scene.due, scene.claimed, scene.begun, scene.doubtful, scene.looked, scene.suspect}
+        own = {
+            scene.due,
+            scene.claimed,
+            scene.begun,
+            scene.doubtful,
+            scene.looked,
+            scene.suspect,
+        }
         own |= {scene.failed, scene.old, scene.unreached, scene.sent}
         assert _ids(connection, "select id from sms_retry_queue") == own
         attempts = _ids(connection, "select retry_id as id from sms_send_attempts")
         assert attempts == {scene.begun, scene.doubtful, scene.looked, scene.sent}
         assert _ids(connection, "select id from businesses") == {scene.business.id}
-        assert _ids(connection, "select business_id as id from customers") == {scene.business.id}
-        assert _ids(connection, "select business_id as id from send_logs") == {scene.business.id}
+        assert _ids(connection, "select business_id as id from customers") == {
+            scene.business.id
+        }
+        assert _ids(connection, "select business_id as id from send_logs") == {
+            scene.business.id
+        }
     with acting_as(connection, "authenticated", shop.user_id):
         assert _ids(connection, "select id from sms_retry_queue") == {theirs}
         assert _ids(connection, "select id from sms_send_attempts") == set()
@@ -147,8 +170,11 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, shop: Shop) ->
 
 
 def _insert(connection: Connection, values: Mapping[str, object]) -> dict[str, Any]:
-    statement = sql.SQL("insert into sms_retry_queue ({}) values ({}) returning *").format(
-        sql.SQL(", ").join(map(sql.Identifier, values)), sql.SQL(", ").join(map(sql.Placeholder, values))
+    statement = sql.SQL(
+        "insert into sms_retry_queue ({}) values ({}) returning *"
+    ).format(
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Placeholder, values)),
     )
     with connection.transaction():
         [row] = connection.execute(statement, values).fetchall()
@@ -164,7 +190,9 @@ def _new_row(business: Shop) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_holds(shop: Shop) -> None:
+def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_holds(
+    shop: Shop,
+) -> None:
     """With the original columns, as the application does today; the additions have their defaults, and its life has not
     begun. The text keeps one live row, its next try.
     """
@@ -173,10 +201,22 @@ def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_
     shop.sql("select * from claim_due_sms_retries(10)")
     with acting_as(shop.connection, "authenticated", shop.user_id):
         row = _insert(shop.connection, values)
-        assert (shop.row(held)["status"], shop.row(row["id"])["status"]) == ("failed", "pending")
+        assert (shop.row(held)["status"], shop.row(row["id"])["status"]) == (
+            "failed",
+            "pending",
+        )
     assert {name: row[name] for name in values} == values
-    assert (row["claim_no"], row["claimed_at"], row["in_doubt_since"], row["expires_at"]) == (0, None, None, None)
-    assert (row["held_since"], row["claimed_by_application"], row["message_class"]) == (None, False, "marketing")
+    assert (
+        row["claim_no"],
+        row["claimed_at"],
+        row["in_doubt_since"],
+        row["expires_at"],
+    ) == (0, None, None, None)
+    assert (row["held_since"], row["claimed_by_application"], row["message_class"]) == (
+        None,
+        False,
+        "marketing",
+    )
 
 
 def test_a_tenant_queues_nothing_but_a_new_pending_row_of_its_own(shop: Shop) -> None:
@@ -194,7 +234,10 @@ def test_a_tenant_queues_nothing_but_a_new_pending_row_of_its_own(shop: Shop) ->
     for other in ("business_id", "send_log_id", "customer_id"):
         rows += [mine | {other: theirs[other]}, theirs | {other: mine[other]}]
     for row in rows:
-        with acting_as(shop.connection, "authenticated", shop.user_id), pytest.raises(psycopg.Error) as raised:
+        with (
+            acting_as(shop.connection, "authenticated", shop.user_id),
+            pytest.raises(psycopg.Error) as raised,
+        ):
             _insert(shop.connection, row)
         refused = "row-level security" in str(raised.value)
         assert refused or isinstance(raised.value, psycopg.errors.NotNullViolation), row

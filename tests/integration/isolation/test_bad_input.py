@@ -32,7 +32,9 @@ def answering(answer: Response, settings: Settings) -> Iterator[SupabaseQueue]:
         return answer
 
     with (
-        LocalServer(Starlette(routes=[Route("/{path:path}", give, methods=["POST"])])) as site,
+        LocalServer(
+            Starlette(routes=[Route("/{path:path}", give, methods=["POST"])])
+        ) as site,
         SupabaseQueue(changed(settings, supabase_url=site.url)) as queue,
     ):
         yield queue
@@ -40,7 +42,9 @@ def answering(answer: Response, settings: Settings) -> Iterator[SupabaseQueue]:
 
 def error(code: str | None, status: int, message: str = "Invalid API key") -> Response:
     """PostgREST's, or a gateway's that has no code."""
-    return JSONResponse({"code": code, "message": message, "details": None, "hint": None}, status)
+    return JSONResponse(
+        {"code": code, "message": message, "details": None, "hint": None}, status
+    )
 
 
 def told(queue: SupabaseQueue, kind: type[SmsRetryError]) -> str:
@@ -53,7 +57,11 @@ def told(queue: SupabaseQueue, kind: type[SmsRetryError]) -> str:
 
 def test_a_wrong_key_is_named(shop: Shop, settings: Settings) -> None:
     """Most often it is the anon key. The key itself is not shown."""
-    keys = [shop.stack.key("anon"), shop.stack.key("authenticated", sub=str(UUID(int=1))), "hunter2"]
+    keys = [
+        shop.stack.key("anon"),
+        shop.stack.key("authenticated", sub=str(UUID(int=1))),
+        "hunter2",
+    ]
     for key in keys:
         with SupabaseQueue(changed(settings, supabase_service_role_key=key)) as queue:
             said = told(queue, QueueError)
@@ -71,7 +79,11 @@ def test_a_wrong_address_is_named(settings: Settings) -> None:
         (200, QueueError, "Check that SUPABASE_URL ("),
         (404, QueueError, "There is no Supabase API at SUPABASE_URL ("),
         (502, QueueUnreachable, "The next run tries again."),
-        (403, QueueUnreachable, "with HTTP 403: Welcome."),  # a firewall's, and no word about the key
+        (
+            403,
+            QueueUnreachable,
+            "with HTTP 403: Welcome.",
+        ),  # a firewall's, and no word about the key
         (401, QueueUnreachable, "with HTTP 401: Welcome."),
     ]
     for status, kind, part in pages:
@@ -84,7 +96,11 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
     refusals = [
         (404, "PGRST125", "it must be the project's URL alone"),
         (406, "PGRST106", "add it to the exposed schemas"),
-        (404, "PGRST202", ") is another project's. `smsretry doctor` names it. Run `smsretry migrate`"),
+        (
+            404,
+            "PGRST202",
+            ") is another project's. `smsretry doctor` names it. Run `smsretry migrate`",
+        ),
         (300, "PGRST203", "then run `smsretry migrate --again`."),
         (400, "P0001", "a trigger or a constraint forbids it."),
         (409, "23514", "a trigger or a constraint forbids it."),
@@ -95,29 +111,56 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
         with answering(error(code, status), settings) as queue:
             said = told(queue, QueueError)
         assert advice in said, code
-        assert ("smsretry migrate" in said) is (code in ("PGRST202", "PGRST203", "42P01", "42703")), code
+        assert ("smsretry migrate" in said) is (
+            code in ("PGRST202", "PGRST203", "42P01", "42703")
+        ), code
     passing = [
-        (error(None, 429, "API rate limit exceeded"), "with HTTP 429: API rate limit exceeded."),
+        (
+            error(None, 429, "API rate limit exceeded"),
+            "with HTTP 429: API rate limit exceeded.",
+        ),
         (error("PGRST003", 504), "are there connections left?"),
-        (error("25P04", 500), "or a statement_timeout or transaction_timeout is short."),
+        (
+            error("25P04", 500),
+            "or a statement_timeout or transaction_timeout is short.",
+        ),
     ]
     for answer, advice in passing:
-        with answering(answer, settings) as queue, pytest.raises(QueueUnreachable, match=re.escape(advice)):
+        with (
+            answering(answer, settings) as queue,
+            pytest.raises(QueueUnreachable, match=re.escape(advice)),
+        ):
             claim_due(queue, 1)
-    with answering(error("0A000", 400, "cannot set transaction read-write mode during recovery"), settings) as queue:
+    with answering(
+        error("0A000", 400, "cannot set transaction read-write mode during recovery"),
+        settings,
+    ) as queue:
         assert "or it is a replica." in told(queue, QueueError)
     for status in (401, 403):
         with answering(error("42501", status), settings) as queue:
-            assert "not the anon key. If it is, run `smsretry migrate --again`." in told(queue, QueueError)
+            assert (
+                "not the anon key. If it is, run `smsretry migrate --again`."
+                in told(queue, QueueError)
+            )
         with answering(error(None, status), settings) as queue:
             told(queue, QueueError)
 
 
-def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(settings: Settings) -> None:
+def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(
+    settings: Settings,
+) -> None:
     """It was garbled on its way, so what the call did is unknown; or something else answers at this address."""
     answers: list[tuple[Response, type[SmsRetryError], str]] = [
-        (Response(b"no gzip", headers={"content-encoding": "gzip"}), QueueUnreachable, "DecodingError"),
-        (Response(b"[" * 100_000, media_type="application/json"), QueueError, "not its JSON"),
+        (
+            Response(b"no gzip", headers={"content-encoding": "gzip"}),
+            QueueUnreachable,
+            "DecodingError",
+        ),
+        (
+            Response(b"[" * 100_000, media_type="application/json"),
+            QueueError,
+            "not its JSON",
+        ),
         (JSONResponse(None), QueueError, "and that the API's Max rows is not 0."),
     ]
     for answer, kind, said in answers:

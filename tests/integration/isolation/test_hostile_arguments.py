@@ -41,11 +41,31 @@ _DAILY: Final = ("queue_sms_retry", "schedule_sms", "record_sms_consent")
 
 
 @pytest.mark.parametrize(
-    "function", [pytest.param(one, marks=[] if one in _DAILY else pytest.mark.long) for one in FUNCTIONS]
+    "function",
+    [
+        pytest.param(one, marks=[] if one in _DAILY else pytest.mark.long)
+        for one in FUNCTIONS
+    ],
 )
-def test_whatever_an_argument_holds_a_call_answers_or_refuses_it(scene: Scene, function: str) -> None:
+def test_whatever_an_argument_holds_a_call_answers_or_refuses_it(
+    scene: Scene, function: str
+) -> None:
     """By a code for such a value, and never as if it had broken something. Parameters are values, and no statement."""
-    odd: list[Any] = [None, ODD, "", "null", -1, 2**63, 1.5, True, [], {}, "2027-02-30", "infinity", "a\x00b"]
+    odd: list[Any] = [
+        None,
+        ODD,
+        "",
+        "null",
+        -1,
+        2**63,
+        1.5,
+        True,
+        [],
+        {},
+        "2027-02-30",
+        "infinity",
+        "a\x00b",
+    ]
     for name in scene.arguments(function):
         for value in odd:
             response = called(scene, function, **{name: value})
@@ -94,15 +114,26 @@ def test_what_is_needed_is_not_null_and_a_word_is_a_known_one(scene: Scene) -> N
         for function, names in table.items():
             for name in names.split():
                 for value in values:
-                    assert refused(called(scene, function, **{name: value})), (function, name, value)
+                    assert refused(called(scene, function, **{name: value})), (
+                        function,
+                        name,
+                        value,
+                    )
     assert called(scene, "claim_sms_retry", retry_id=None).json()["texts"] == []
     for nothing in (0, -1, -(2**31)):
         assert called(scene, "claim_due_sms_retries", limit_count=nothing).json() == []
     for never in (0, -1):  # recovery needs a time that outlasts a send
-        assert refused(called(scene, "recover_stuck_sms_retries", stale_minutes=never)) == "SR422"
-    assert called(scene, "recover_stuck_sms_retries", stale_minutes=2**31 - 1).json() == []
+        assert (
+            refused(called(scene, "recover_stuck_sms_retries", stale_minutes=never))
+            == "SR422"
+        )
+    assert (
+        called(scene, "recover_stuck_sms_retries", stale_minutes=2**31 - 1).json() == []
+    )
     assert scene.everything() == before
-    waiting = scene.business.log_of(scene.due)["id"]  # a live row sends it yet: the caller's count does not end it
+    waiting = scene.business.log_of(scene.due)[
+        "id"
+    ]  # a live row sends it yet: the caller's count does not end it
     called(scene, "queue_sms_retry", attempt_count=3, send_log_id=str(waiting))
     assert scene.business.log_of(scene.due)["status"] != "failed"
 
@@ -112,7 +143,9 @@ def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
     with scene.business.connection.transaction():
         for _ in range(520):
             scene.business.due_text()
-    assert len(called(scene, "claim_due_sms_retries", limit_count=2**31 - 1).json()) == 500
+    assert (
+        len(called(scene, "claim_due_sms_retries", limit_count=2**31 - 1).json()) == 500
+    )
     found = scene.business.connection.execute(
         """select count(*) as n from sms_retry_queue
            where status = 'processing' and in_doubt_since is null and claimed_at > %s""",

@@ -18,16 +18,29 @@ from smsretry.settings import Settings
 from tests.conftest import Business
 from tests.support.builders import BODY, PHONE, run
 
-LOGGERS = ("urllib3", "urllib3.connectionpool", "urllib3.connection", "httpx", "httpcore.http11", "twilio.http_client")
+LOGGERS = (
+    "urllib3",
+    "urllib3.connectionpool",
+    "urllib3.connection",
+    "httpx",
+    "httpcore.http11",
+    "twilio.http_client",
+)
 
 
 @pytest.fixture
-def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def everything_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[pytest.LogCaptureFixture]:
     """The root logger at DEBUG, and each library's own turned up by a configuration made after ours."""
-    names = {name: {"level": "DEBUG", "propagate": True, "filters": []} for name in LOGGERS}
+    names = {
+        name: {"level": "DEBUG", "propagate": True, "filters": []} for name in LOGGERS
+    }
     before = {name: logging.getLogger(name).level for name in LOGGERS}
     with caplog.at_level(logging.DEBUG):
-        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": names})
+        logging.config.dictConfig(
+            {"version": 1, "disable_existing_loggers": False, "loggers": names}
+        )
         yield caplog
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)
@@ -40,7 +53,9 @@ def test_no_line_of_any_library_has_number_body_or_key(
     with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
         caplog: pytest.LogCaptureFixture = request.getfixturevalue("everything_logged")
         stack.twilio.fail(AcceptThenDrop())
-        queue_sms_retry(business.send_log(business.customer()), "twilio_error", queue=queue)
+        queue_sms_retry(
+            business.send_log(business.customer()), "twilio_error", queue=queue
+        )
         stack.move_clock(next_retry_delay(0) + timedelta(seconds=1))
         assert run(queue, sender) == ["InDoubt"]
         stack.move_clock(timedelta(minutes=1, seconds=1))
@@ -48,11 +63,22 @@ def test_no_line_of_any_library_has_number_body_or_key(
         requests.get(f"{settings.twilio_base_url}/somewhere?else=1", timeout=5)
 
     form = logging.Formatter()
-    told = "\n".join(f"{record.name} {form.format(record)} {vars(record)}" for record in caplog.records)
-    assert ("httpcore" in told, "/somewhere?else=1" in told) == (True, True), "nothing was turned up"
+    told = "\n".join(
+        f"{record.name} {form.format(record)} {vars(record)}"
+        for record in caplog.records
+    )
+    assert ("httpcore" in told, "/somewhere?else=1" in told) == (True, True), (
+        "nothing was turned up"
+    )
     assert "/2010-04-01/" not in told
     assert settings.twilio_auth_token is not None
     token = settings.twilio_auth_token.get_secret_value()
     login = base64.b64encode(f"{settings.twilio_account_sid}:{token}".encode()).decode()
-    for private in (PHONE[1:], BODY, settings.supabase_service_role_key.get_secret_value(), token, login):
+    for private in (
+        PHONE[1:],
+        BODY,
+        settings.supabase_service_role_key.get_secret_value(),
+        token,
+        login,
+    ):
         assert private not in told

@@ -42,8 +42,16 @@ def test_the_desk_of_a_reader_takes_no_order(scene: Scene) -> None:
     """Only the questions that it names, whatever else the owner may call. A function that somebody put beside ours
     would run with the owner's rights, and is not called.
     """
-    for question in ("change_sms_texts", "prune_sms_history", "pg_sleep", "check_sms_retries", None):
-        response = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": {}})
+    for question in (
+        "change_sms_texts",
+        "prune_sms_history",
+        "pg_sleep",
+        "check_sms_retries",
+        None,
+    ):
+        response = scene.call(
+            "smsretry_reader", "ask_sms_desk", {"question": question, "asked": {}}
+        )
         assert (response.status_code, response.json()["code"]) == (400, "SR422")
     connection = scene.business.connection
     with connection.transaction(force_rollback=True):
@@ -54,15 +62,25 @@ def test_the_desk_of_a_reader_takes_no_order(scene: Scene) -> None:
             connection.execute("select ask_sms_desk('sms_status')")
 
 
-def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack) -> None:
+def test_no_answer_to_a_reader_has_a_number_or_a_body(
+    scene: Scene, stack: Stack
+) -> None:
     """Wherever the tables hold one: in customers, send logs, attempts, errors and senders; also in the wrong column, as
     after an import that was off by one.
     """
     connection = scene.business.connection
-    connection.execute("update sms_retry_queue set last_error = %s where status = 'pending'", [f"Call {PHONE}"])
+    connection.execute(
+        "update sms_retry_queue set last_error = %s where status = 'pending'",
+        [f"Call {PHONE}"],
+    )
     sid = "jsonb_build_object('twilio_sid', %s::text)"
-    connection.execute(f"update send_logs set error_message = %s, provider_message_id = {sid}".encode(), [PHONE, PHONE])
-    connection.execute("update customers set timezone = %s, sms_consent_source = %s", [PHONE, PHONE])
+    connection.execute(
+        f"update send_logs set error_message = %s, provider_message_id = {sid}".encode(),
+        [PHONE, PHONE],
+    )
+    connection.execute(
+        "update customers set timezone = %s, sms_consent_source = %s", [PHONE, PHONE]
+    )
     connection.execute("update businesses set timezone = %s", [PHONE])
     customer = scene.business.row(scene.due)["customer_id"]
     asked: list[tuple[str, dict[str, object]]] = [
@@ -74,9 +92,15 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(scene: Scene, stack: Stack
         ("sms_status", {}),
     ]
     for question, given in asked:
-        answer = scene.call("smsretry_reader", "ask_sms_desk", {"question": question, "asked": given})
+        answer = scene.call(
+            "smsretry_reader", "ask_sms_desk", {"question": question, "asked": given}
+        )
         assert answer.json(), question
-        for private in (PHONE[-7:], BODY[:12], *([] if question != "sms_senders" else ["+1"])):
+        for private in (
+            PHONE[-7:],
+            BODY[:12],
+            *([] if question != "sms_senders" else ["+1"]),
+        ):
             assert private not in answer.text, question
 
 
@@ -85,7 +109,9 @@ def test_an_owner_is_warned_of_a_reader_whom_they_may_not_make(stack: Stack) -> 
     [rights] = [file.text.encode() for file in schema_files() if file.name == "reader"]
     told: list[str] = []
     with stack.connect() as connection, connection.transaction(force_rollback=True):
-        connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        connection.add_notice_handler(
+            lambda notice: told.append(notice.message_primary or "")
+        )
         connection.execute(rights)
         assert told == []
         connection.execute(
@@ -93,11 +119,17 @@ def test_an_owner_is_warned_of_a_reader_whom_they_may_not_make(stack: Stack) -> 
                alter role smsretry_reader rename to somebody; set local role weak_owner"""
         )
         connection.execute(rights)
-    assert "because weak_owner may create none: reading needs the service key" in told[-1]
+    assert (
+        "because weak_owner may create none: reading needs the service key" in told[-1]
+    )
 
 
 def test_a_reader_is_told_the_same_story_status_and_preview(
-    stack: Stack, reader: Desk, operators: SupabaseOperators, business: Business, shop: Shop
+    stack: Stack,
+    reader: Desk,
+    operators: SupabaseOperators,
+    business: Business,
+    shop: Shop,
 ) -> None:
     """Predictions included, though they are made from other numbers and bodies."""
     whole = Desk(operators, profile=reader.profile, meaning=code_meaning)
@@ -120,9 +152,17 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
     with shop.clock_stopped():  # a preview counts by hours from now on
         assert _plain(reader.preview(Preview())) == _plain(whole.preview(Preview()))
     assert reader.status().queue == whole.status().queue
-    [told], [wanted] = reader.explain(WhichText(id=row)), whole.explain(WhichText(id=row))
-    assert (told.headline.split(" (since")[0], told.next) == (wanted.headline.split(" (since")[0], wanted.next)
-    assert [one.name for one in reader.operators.senders()] == [one.name for one in whole.operators.senders()]
+    [told], [wanted] = (
+        reader.explain(WhichText(id=row)),
+        whole.explain(WhichText(id=row)),
+    )
+    assert (told.headline.split(" (since")[0], told.next) == (
+        wanted.headline.split(" (since")[0],
+        wanted.next,
+    )
+    assert [one.name for one in reader.operators.senders()] == [
+        one.name for one in whole.operators.senders()
+    ]
 
 
 def _plain(forecast: Forecast) -> object:
@@ -130,23 +170,36 @@ def _plain(forecast: Forecast) -> object:
     return json.loads(forecast.model_dump_json(exclude=left_out)), forecast.hours
 
 
-def test_the_reading_commands_need_only_the_reader_s_key(stack: Stack, command: Command, business: Business) -> None:
+def test_the_reading_commands_need_only_the_reader_s_key(
+    stack: Stack, command: Command, business: Business
+) -> None:
     """And no Twilio. An order says what it needs."""
     row = business.due_text()
     only = dict.fromkeys(stack.environment()) | stack.reading_environment()
     for words in (("explain", row), ("status", "--json"), ("preview",), ("senders",)):
         told = command(*words, **only)
-        assert (told.exit_code, told.stderr) == (1 if words[0] == "status" else 0, ""), words
+        assert (told.exit_code, told.stderr) == (
+            1 if words[0] == "status" else 0,
+            "",
+        ), words
     refused = command("texts", "requeue", "--row", row, **only)
     assert refused.exit_code == 1
     assert "SUPABASE_SERVICE_ROLE_KEY: is not set" in refused.stderr
     keyless = command("explain", row, **only | {"SUPABASE_ANON_KEY": None}).stderr
-    assert keyless.startswith("Error: Supabase refused the key (HTTP 401: Invalid API key ")
-    assert "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's anon" in keyless
+    assert keyless.startswith(
+        "Error: Supabase refused the key (HTTP 401: Invalid API key "
+    )
+    assert (
+        "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's anon"
+        in keyless
+    )
     assert "SUPABASE_READER_KEY must be a token of the role smsretry_reader" in (
         command("status", **only | {"SUPABASE_READER_KEY": stack.key("anon")}).stderr
     )
-    assert "bad  reader's key: " in command("doctor", SUPABASE_READER_KEY=stack.key("authenticated")).stdout
+    assert (
+        "bad  reader's key: "
+        in command("doctor", SUPABASE_READER_KEY=stack.key("authenticated")).stdout
+    )
     assert "ok   reader's key" in command("doctor", **only).stdout
     neither = command("status", **only | {"SUPABASE_READER_KEY": None})
     assert "set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY" in neither.stderr

@@ -43,13 +43,17 @@ def test_megabytes_in_a_column_cost_the_claim_no_page(shop: Shop) -> None:
         f"update send_logs set provider_message_id = jsonb_build_object('x', {noise})",
     ):
         shop.sql(f"{change} where business_id = %s", hostile.id)
-        assert pages_of_a_claim(shop) - cheap < 200, change  # to read one of the twelve whole takes 254
+        assert pages_of_a_claim(shop) - cheap < 200, (
+            change
+        )  # to read one of the twelve whole takes 254
     assert good in [claim.id for claim in shop.claims()]
 
 
 def pages_of_a_claim(shop: Shop) -> int:
     """Without the dead rows that others left. The fewest of three: a claim reads more when its plans are made anew."""
-    shop.sql("vacuum customers, send_logs, sms_retry_queue, sms_send_attempts, businesses")
+    shop.sql(
+        "vacuum customers, send_logs, sms_retry_queue, sms_send_attempts, businesses"
+    )
     explain = "explain (analyze, buffers, format json) select id from claim_due_sms_retries(50)"
     touched = list[int]()
     for _ in range(3):
@@ -63,7 +67,9 @@ def test_what_is_kept_of_megabytes_is_what_a_person_reads(shop: Shop) -> None:
     """An error is cut where it enters, and so is the source of a consent where it is copied."""
     row = shop.due_text()
     error = shop.due_text(phone="+12125550124")
-    shop.sql("update customers set sms_consent_source = repeat('a form on our page ', 50000)")
+    shop.sql(
+        "update customers set sms_consent_source = repeat('a form on our page ', 50000)"
+    )
     shop.sql("update sms_retry_queue set status = 'failed' where id = %s", error)
     old = shop.row(error)
     [again] = shop.sql(
@@ -88,18 +94,28 @@ def test_an_answer_that_is_cut_off_costs_no_claim(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("table", ["customers", "send_logs"])
-def test_what_another_transaction_holds_locked_delays_only_its_own_text(shop: Shop, table: str) -> None:
+def test_what_another_transaction_holds_locked_delays_only_its_own_text(
+    shop: Shop, table: str
+) -> None:
     """An idle transaction may last for hours, and there may be many: one short wait, and no attempt is used. It might
     have gone out now, so its life counts from here.
     """
-    locked, free = shop.due_text(phone="+12125550101"), shop.due_text(phone="+12125550102")
+    locked, free = (
+        shop.due_text(phone="+12125550101"),
+        shop.due_text(phone="+12125550102"),
+    )
     row = shop.row(locked)
     with shop.stack.connect() as connection, connection.transaction():
         key = row["customer_id" if table == "customers" else "send_log_id"]
-        connection.execute(f"select from {table} where id = %s for update".encode(), [key])
+        connection.execute(
+            f"select from {table} where id = %s for update".encode(), [key]
+        )
         fates = {row: result.fate for row, result in shop.results().items()}
     assert fates == {locked: "Deferred", free: "Sent"}
-    assert (shop.row(locked)["attempt_count"], shop.row(locked)["why_code"]) == (0, "customer_locked")
+    assert (shop.row(locked)["attempt_count"], shop.row(locked)["why_code"]) == (
+        0,
+        "customer_locked",
+    )
     assert shop.row(locked)["expires_at"] is not None
     shop.later(minutes=1)
     assert shop.run() == ["Sent"]
@@ -109,12 +125,17 @@ def test_what_another_transaction_holds_locked_delays_only_its_own_text(shop: Sh
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_a_row_that_the_database_refuses_to_begin_stops_no_other(shop: Shop, alone: bool) -> None:
+def test_a_row_that_the_database_refuses_to_begin_stops_no_other(
+    shop: Shop, alone: bool
+) -> None:
     """A trigger of the application's refuses one text. It is the oldest, so each run comes to it first."""
     bad = shop.due_text(due=timedelta(days=-1))
     others = [shop if alone else shop.neighbor() for _ in range(3)]
     rows = [other.due_text(phone=f"+1212555{n:04}") for n, other in enumerate(others)]
-    forbid = MEDDLE.format(f"if new.retry_id = '{bad}' then raise 'not this one'; end if", "sms_send_attempts")
+    forbid = MEDDLE.format(
+        f"if new.retry_id = '{bad}' then raise 'not this one'; end if",
+        "sms_send_attempts",
+    )
     with shop.changed(forbid, MENDED):
         for _ in range(2):
             shop.run()
@@ -133,15 +154,31 @@ def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
     try:
         keyless = run_over(shop.queue, shop.sender)
         assert [result.fate for result in results_of(keyless)] == ["Deferred"]
-        assert "smsretry.secret is empty" in (keyless.flow_control.database_trouble or "")
-        with pytest.raises(psycopg.errors.NoDataFound, match=r"smsretry\.secret is empty"):
+        assert "smsretry.secret is empty" in (
+            keyless.flow_control.database_trouble or ""
+        )
+        with pytest.raises(
+            psycopg.errors.NoDataFound, match=r"smsretry\.secret is empty"
+        ):
             shop.sql("update customers set sms_consent_status = 'opted_out'")
         with pytest.raises(SmsRetryError):
-            record_consent(operators, PHONE, consent="opted_out", source="telephone", business_id=None)
+            record_consent(
+                operators,
+                PHONE,
+                consent="opted_out",
+                source="telephone",
+                business_id=None,
+            )
     finally:
-        shop.sql("insert into smsretry.secret (key) values (decode(%s, 'hex'))", key["hex"])
+        shop.sql(
+            "insert into smsretry.secret (key) values (decode(%s, 'hex'))", key["hex"]
+        )
     assert (
-        shop.value("select count(*) from customers where sms_consent_status = 'opted_in' and id <> %s", customer) == 1
+        shop.value(
+            "select count(*) from customers where sms_consent_status = 'opted_in' and id <> %s",
+            customer,
+        )
+        == 1
     )
     shop.later(minutes=1)
     assert shop.run() == ["Cancelled"]
@@ -158,32 +195,55 @@ def unbounded(shop: Shop) -> Iterator[None]:
     shop.sql("alter table sms_retry_queue drop constraint sms_retry_queue_instants")
     yield
     shop.sql("truncate sms_retry_queue cascade")
-    shop.sql(f"alter table sms_retry_queue add constraint sms_retry_queue_instants {bounds}")
+    shop.sql(
+        f"alter table sms_retry_queue add constraint sms_retry_queue_instants {bounds}"
+    )
 
 
 def readable(shop: Shop, row: UUID) -> dict[str, Any]:
     """Of a row, what psycopg can read, too."""
-    [found] = shop.sql("select status, last_error, why, held_since from sms_retry_queue where id = %s", row)
+    [found] = shop.sql(
+        "select status, last_error, why, held_since from sms_retry_queue where id = %s",
+        row,
+    )
     return found
 
 
 @pytest.mark.usefixtures("unbounded")
-def test_a_first_send_whose_row_cannot_be_read_ends_with_that_reason(shop: Shop) -> None:
+def test_a_first_send_whose_row_cannot_be_read_ends_with_that_reason(
+    shop: Shop,
+) -> None:
     """The reason names the column, and quotes no value of it. proofs/neighbors has rows that others wrote."""
     for change, fate, status in (
         ("new.expires_at := 'infinity'", "Failed", "failed"),
-        ("new.status := 'cancelled'", "Lost", "cancelled"),  # as an opt-out may be faster
+        (
+            "new.status := 'cancelled'",
+            "Lost",
+            "cancelled",
+        ),  # as an opt-out may be faster
     ):
         with shop.changed(MEDDLE.format(change, "sms_retry_queue"), MENDED):
-            result = send_sms(shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender)
-        assert (result.fate, readable(shop, result.retry_id)["status"]) == (fate, status)
-    reason = shop.value("select last_error from sms_retry_queue where status = 'failed'")
-    assert reason == "Columns of its row, its customer or its business cannot be read: expires_at"
+            result = send_sms(
+                shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender
+            )
+        assert (result.fate, readable(shop, result.retry_id)["status"]) == (
+            fate,
+            status,
+        )
+    reason = shop.value(
+        "select last_error from sms_retry_queue where status = 'failed'"
+    )
+    assert (
+        reason
+        == "Columns of its row, its customer or its business cannot be read: expires_at"
+    )
     assert shop.messages == ()
 
 
 @pytest.mark.usefixtures("unbounded")
-def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(shop: Shop) -> None:
+def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
+    shop: Shop,
+) -> None:
     """It may have gone out."""
     row = shop.due_text()
     shop.stack.twilio.fail(AcceptThenDrop())
@@ -193,17 +253,23 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(shop: 
     assert claim_doubtful(shop.queue, 50) == []
     told = readable(shop, row)
     assert (told["status"], told["held_since"] is not None) == ("pending", True)
-    assert "Columns of its row, its customer or its business cannot be read: expires_at" in told["why"]
+    assert (
+        "Columns of its row, its customer or its business cannot be read: expires_at"
+        in told["why"]
+    )
 
 
 @pytest.mark.usefixtures("unbounded")
-def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(shop: Shop) -> None:
+def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(
+    shop: Shop,
+) -> None:
     """A row that cannot be read must not stop the run before it has claimed anything."""
     good, bad = shop.due_text(), shop.due_text(phone="+12125550199")
     shop.claims()
     shop.later(minutes=11)
     shop.sql(
-        "update sms_retry_queue set in_doubt_since = 'infinity', attempt_id = gen_random_uuid() where id = %s", bad
+        "update sms_retry_queue set in_doubt_since = 'infinity', attempt_id = gen_random_uuid() where id = %s",
+        bad,
     )
     assert shop.recover() == [good]
     assert readable(shop, bad)["status"] == "pending"
@@ -227,11 +293,16 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
               drop schema beside"""
     with (
         shop.changed(hide, undo),
-        pytest.raises(QueueError, match=r"unusable columns: decided_by\. .*`smsretry migrate` with this version"),
+        pytest.raises(
+            QueueError,
+            match=r"unusable columns: decided_by\. .*`smsretry migrate` with this version",
+        ),
     ):
         shop.claims()
     after = [shop.row(row) for row in rows]
     assert {row["status"] for row in after} == {"pending"}
-    assert [row["scheduled_for"] for row in after] == [row["scheduled_for"] for row in before]
+    assert [row["scheduled_for"] for row in after] == [
+        row["scheduled_for"] for row in before
+    ]
     assert {row["recover_count"] for row in after} == {0}
     assert len(shop.claims()) == len(rows)

@@ -17,9 +17,13 @@ PATIENCE = 1.5
 FOR_EVER = "perform pg_sleep(300)"
 
 
-def trigger(shop: Shop, does: str, *, when: str = "update", deferred: bool = False) -> AbstractContextManager[None]:
+def trigger(
+    shop: Shop, does: str, *, when: str = "update", deferred: bool = False
+) -> AbstractContextManager[None]:
     """A trigger of the application's on the queue, which does something for one of its tenants."""
-    kind, moment = ("constraint trigger", "after") if deferred else ("trigger", "before")
+    kind, moment = (
+        ("constraint trigger", "after") if deferred else ("trigger", "before")
+    )
     make = f"""create function public.tenants_own() returns trigger language plpgsql as $$
                begin if new.business_id = '{shop.id}' then {does}; end if; return new; end $$;
                create {kind} tenants_own {moment} {when} on public.sms_retry_queue
@@ -27,7 +31,9 @@ def trigger(shop: Shop, does: str, *, when: str = "update", deferred: bool = Fal
     return shop.changed(make, "drop function public.tenants_own() cascade")
 
 
-def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(shop: Shop) -> None:
+def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(
+    shop: Shop,
+) -> None:
     """Once one took all the time of a claim, its texts are left to the next run, and those of others are sent."""
     slow = shop.neighbor()
     doubtful = slow.due_text()
@@ -39,14 +45,20 @@ def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(shop: Shop
     rows = [shop.due_text(phone=f"+121255501{n:02}") for n in range(8)]
     suspects = slow.due_text(), shop.due_text()
     for times, row in enumerate(suspects, start=2):
-        shop.sql("update sms_retry_queue set recover_count = %s where id = %s", times, row)
+        shop.sql(
+            "update sms_retry_queue set recover_count = %s where id = %s", times, row
+        )
     with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER):
         run_once(run_over(shop.queue, shop.sender))
-    assert [shop.row(row)["status"] for row in [*rows, suspects[1]]] == ["completed"] * 9
+    assert [shop.row(row)["status"] for row in [*rows, suspects[1]]] == [
+        "completed"
+    ] * 9
 
 
 @pytest.mark.parametrize("deferred", [False, True])
-def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(shop: Shop, *, deferred: bool) -> None:
+def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(
+    shop: Shop, *, deferred: bool
+) -> None:
     """A claim that fails as a whole is made again row by row. What is refused stays as it is, and has its turns.
     A suspect that cannot be claimed is passed over: the others would wait behind it for ever.
     """
@@ -56,7 +68,9 @@ def test_a_trigger_that_refuses_one_business_s_claims_refuses_nobody_else_s(shop
         refused.due_text()
     suspects = refused.due_text(), shop.due_text()
     for times, row in enumerate(suspects, start=2):
-        shop.sql("update sms_retry_queue set recover_count = %s where id = %s", times, row)
+        shop.sql(
+            "update sms_retry_queue set recover_count = %s where id = %s", times, row
+        )
     with trigger(refused, "raise exception 'No'", deferred=deferred):
         assert {claim.id for claim in shop.claims(10)} == rows
         later = {shop.due_text() for _ in range(3)}
@@ -80,13 +94,18 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(shop: Shop) -> Non
     assert shop.recover() == [late]
 
 
-def test_a_trigger_that_never_ends_keeps_nobody_else_s_scheduled_sends(shop: Shop) -> None:
+def test_a_trigger_that_never_ends_keeps_nobody_else_s_scheduled_sends(
+    shop: Shop,
+) -> None:
     """The slow business is left to the next run, and the others' are queued in this one."""
     slow = shop.neighbor()
     for _ in range(5):
         slow.scheduled()
     planned = [shop.scheduled(due=timedelta(minutes=2)) for _ in range(3)]
-    with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER, when="insert"):
+    with (
+        impatient(shop.stack, seconds=PATIENCE),
+        trigger(slow, FOR_EVER, when="insert"),
+    ):
         took = queue_scheduled_sends(shop.queue).sends
     assert [send.retry_id for send in took if send.result == "later"] == [None]
     assert [shop.scheduled_send(one)["status"] for one in planned] == ["queued"] * 3

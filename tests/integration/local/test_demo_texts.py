@@ -7,7 +7,13 @@ import pytest
 
 from smsretry.local.demo import stream
 from smsretry.local.demo.clock import is_open, move_to_morning, told
-from smsretry.local.demo.people import DEAD_AFTER_BEGIN, DEAD_BEFORE_BEGIN, DELETED, SPECIAL, people
+from smsretry.local.demo.people import (
+    DEAD_AFTER_BEGIN,
+    DEAD_BEFORE_BEGIN,
+    DELETED,
+    SPECIAL,
+    people,
+)
 from smsretry.local.demo.senders import OWN_SENDERS
 from smsretry.local.demo.stream import Stream
 from smsretry.local.stack import Stack
@@ -15,7 +21,12 @@ from smsretry.local.stack import Stack
 
 def test_no_two_customers_share_a_number_or_a_name() -> None:
     """What is planned for one cannot meet another's text."""
-    everybody = [customer for customer, _ in people()] + [*SPECIAL, DEAD_BEFORE_BEGIN, DEAD_AFTER_BEGIN, DELETED]
+    everybody = [customer for customer, _ in people()] + [
+        *SPECIAL,
+        DEAD_BEFORE_BEGIN,
+        DEAD_AFTER_BEGIN,
+        DELETED,
+    ]
     everybody += [customer for own in OWN_SENDERS for customer in own.customers]
     for known in ([c.phone for c in everybody if c.phone], [c.name for c in everybody]):
         assert [value for value, times in Counter(known).items() if times > 1] == []
@@ -32,7 +43,9 @@ def test_texts_come_at_their_rate_until_many_wait_and_the_demo_is_on_a_working_d
     with stack.connect() as connection:
         try:
             queued = [row for _ in range(40) if (row := texts.tick())]
-            found = connection.execute("select count(distinct phone) as numbers from customers").fetchone()
+            found = connection.execute(
+                "select count(distinct phone) as numbers from customers"
+            ).fetchone()
         finally:
             connection.execute("alter table customers drop column if exists name")
     assert (len(queued), found) == (20, {"numbers": 20})

@@ -79,16 +79,24 @@ def test_two_servers_keep_to_themselves(
     monkeypatch.setattr(embedded, "_ENDING_SECONDS", 0.2)
     second = EmbeddedPostgres(server.data_dir)
     for use in (second.start, second.remove):
-        with pytest.raises(LocalStackError, match=f"in use by process {os.getpid()}: stop that one"):
+        with pytest.raises(
+            LocalStackError, match=f"in use by process {os.getpid()}: stop that one"
+        ):
             use()
     other = EmbeddedPostgres(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     try:
         with other, psycopg.connect(other.url()) as connection:
-            assert connection.execute("select to_regclass('kept')").fetchone() == (None,)
+            assert connection.execute("select to_regclass('kept')").fetchone() == (
+                None,
+            )
             assert other.port != server.port
-            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-                psycopg.connect(server.url(), password=(tmp_path / "password").read_text())
+            with pytest.raises(
+                psycopg.OperationalError, match="password authentication failed"
+            ):
+                psycopg.connect(
+                    server.url(), password=(tmp_path / "password").read_text()
+                )
             assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
     finally:
         other.remove()
@@ -96,8 +104,12 @@ def test_two_servers_keep_to_themselves(
     assert _word(server) == "kept"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user")
-def test_under_root_a_hidden_directory_keeps_its_data_and_its_permissions(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root has to lend PostgreSQL to another user"
+)
+def test_under_root_a_hidden_directory_keeps_its_data_and_its_permissions(
+    tmp_path: Path,
+) -> None:
     """Nothing is put anywhere else because PostgreSQL's own user cannot come there by itself."""
     hidden = tmp_path / "hidden"
     hidden.mkdir(mode=0o700)

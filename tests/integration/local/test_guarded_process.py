@@ -32,11 +32,17 @@ def _said(log: Path) -> int:
 
 def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
     """Its own, 128 and the number of a signal, SIGKILL after its grace, and 127 with the reason if it cannot be run."""
-    itself = GuardedProcess([sys.executable, "-c", "raise SystemExit(7)"], log=tmp_path / "itself")
+    itself = GuardedProcess(
+        [sys.executable, "-c", "raise SystemExit(7)"], log=tmp_path / "itself"
+    )
     until(lambda: itself.poll() is not None)
-    told = GuardedProcess(["sleep", "60"], log=tmp_path / "told", stop_signal=signal.SIGUSR1)
+    told = GuardedProcess(
+        ["sleep", "60"], log=tmp_path / "told", stop_signal=signal.SIGUSR1
+    )
     ignores = [sys.executable, "-c", _IGNORES]
-    killed = GuardedProcess(ignores, log=tmp_path / "killed", stop_signal=signal.SIGUSR1, grace_seconds=0.2)
+    killed = GuardedProcess(
+        ignores, log=tmp_path / "killed", stop_signal=signal.SIGUSR1, grace_seconds=0.2
+    )
     _said(killed.log)
     crashed = GuardedProcess(["sleep", "60"], log=tmp_path / "crashed")
     missing = GuardedProcess([str(tmp_path / "missing")], log=tmp_path / "log")
@@ -48,9 +54,13 @@ def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
     assert "No such file" in missing.log_tail()
 
 
-def test_what_it_started_ends_with_it_and_a_supervisors_signal_leaves_the_guard_at_its_post(tmp_path: Path) -> None:
+def test_what_it_started_ends_with_it_and_a_supervisors_signal_leaves_the_guard_at_its_post(
+    tmp_path: Path,
+) -> None:
     """Processes that it leaves in its group; and who started it still asks it to end, in its own way."""
-    process = GuardedProcess(["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "group")
+    process = GuardedProcess(
+        ["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "group"
+    )
     child = _said(process.log)
     process.stop()
     assert ends(child)
@@ -62,8 +72,13 @@ def test_what_it_started_ends_with_it_and_a_supervisors_signal_leaves_the_guard_
     assert process.stop() == 128 + signal.SIGUSR1
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent died")
-def test_the_command_ends_when_its_starter_or_its_guard_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="only Linux tells a process that its parent died",
+)
+def test_the_command_ends_when_its_starter_or_its_guard_is_killed(
+    tmp_path: Path,
+) -> None:
     """By kill -9, or for want of memory, which nobody sees coming."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for whom in ("starter", "guard"):

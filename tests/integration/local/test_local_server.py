@@ -22,21 +22,37 @@ async def _answer(request: Request) -> Response:
         ARRIVED.set()
         await asyncio.sleep(30)
         WOKE.set()
-    return DropConnection() if request.url.path.startswith("/drop") else PlainTextResponse("hello")
+    return (
+        DropConnection()
+        if request.url.path.startswith("/drop")
+        else PlainTextResponse("hello")
+    )
 
 
-def test_it_stops_at_once_comes_back_at_its_address_and_logs_no_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_stops_at_once_comes_back_at_its_address_and_logs_no_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """An outage is a stop and a start: clients keep their URL, and no pending answer or idle connection holds it up.
     Paths and bodies hold phone numbers: the client's own libraries may log them, the server may not.
     """
     app = Starlette(routes=[Route("/{path:path}", _answer)])
-    with LocalServer(app) as server, httpx.Client() as idle, ThreadPoolExecutor(1) as pool:
+    with (
+        LocalServer(app) as server,
+        httpx.Client() as idle,
+        ThreadPoolExecutor(1) as pool,
+    ):
         with caplog.at_level("DEBUG"):
             assert idle.get(f"{server.url}/{NUMBER}").text == "hello"
             with pytest.raises(httpx.TransportError):
                 httpx.get(f"{server.url}/drop/{NUMBER}")
-        ours = [record for record in caplog.records if record.name.startswith(("uvicorn", "smsretry", "asyncio"))]
-        assert [record.getMessage() for record in ours if record.name != "asyncio"] == []
+        ours = [
+            record
+            for record in caplog.records
+            if record.name.startswith(("uvicorn", "smsretry", "asyncio"))
+        ]
+        assert [
+            record.getMessage() for record in ours if record.name != "asyncio"
+        ] == []
         assert not any(NUMBER in record.getMessage() for record in ours)
         pending = pool.submit(httpx.get, f"{server.url}/sleep", timeout=90)
         assert ARRIVED.wait(30)

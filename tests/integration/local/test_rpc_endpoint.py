@@ -29,27 +29,44 @@ NOT_HERE: Final = [
 """Requests that PostgREST would answer."""
 
 
-def request(url: str, address: str, key: str, *, method: str = "POST", **headers: Any) -> httpx.Response:
+def request(
+    url: str, address: str, key: str, *, method: str = "POST", **headers: Any
+) -> httpx.Response:
     """One request with a key, and a token if it has none of its own."""
     given = {"apikey": key, "Authorization": f"Bearer {key}", **headers}
-    return httpx.request(method, f"{url}/rest/v1/{address}", json={}, headers=given, timeout=10)
+    return httpx.request(
+        method, f"{url}/rest/v1/{address}", json={}, headers=given, timeout=10
+    )
 
 
-def test_only_a_key_of_the_project_passes_and_what_is_not_supported_says_so(stack: Stack) -> None:
+def test_only_a_key_of_the_project_passes_and_what_is_not_supported_says_so(
+    stack: Stack,
+) -> None:
     """A key of another secret, of another role, or unsigned does not. No request is quietly ignored: PGRST127."""
     url, service = stack.environment()["SUPABASE_URL"], stack.key("service_role")
-    none = httpx.post(f"{url}/rest/v1/rpc/sms_status", headers={"Authorization": f"Bearer {service}"})
-    assert (none.status_code, none.json()["message"]) == (401, "No API key found in request")
+    none = httpx.post(
+        f"{url}/rest/v1/rpc/sms_status", headers={"Authorization": f"Bearer {service}"}
+    )
+    assert (none.status_code, none.json()["message"]) == (
+        401,
+        "No API key found in request",
+    )
     for key in (
         api_key("service_role", jwt_secret=SECRET),
         jwt.encode({"role": "postgres"}, stack.jwt_secret, algorithm="HS256"),
         jwt.encode({"role": "service_role"}, "", algorithm="none"),
     ):
         answer = request(url, "rpc/sms_status", key)
-        assert (answer.status_code, answer.json()["message"]) == (401, "Invalid API key")
+        assert (answer.status_code, answer.json()["message"]) == (
+            401,
+            "Invalid API key",
+        )
     for method, address, headers in NOT_HERE:
         answer = request(url, address, service, method=method, **headers)
-        assert (answer.status_code, answer.json()["code"]) == (400, "PGRST127"), (address, headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "PGRST127"), (
+            address,
+            headers,
+        )
     assert "does not know tables" in answer.json()["details"]
 
 
@@ -60,24 +77,38 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     try:
         server.start()
         with psycopg.connect(server.url()) as connection:
-            connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
-            connection.execute("create function public.nothing() returns void language sql as 'select 1'")
+            connection.execute(
+                files("smsretry.local.postgres")
+                .joinpath("supabase_roles.sql")
+                .read_bytes()
+            )
+            connection.execute(
+                "create function public.nothing() returns void language sql as 'select 1'"
+            )
         server.allow_login("authenticator")
         yield server
     finally:
         server.remove()
 
 
-def test_a_database_that_is_down_is_503_and_is_found_again_at_once(database: EmbeddedPostgres) -> None:
+def test_a_database_that_is_down_is_503_and_is_found_again_at_once(
+    database: EmbeddedPostgres,
+) -> None:
     """PGRST000 while it is away; connections from before trouble nobody, and none is left open at the end."""
     key = api_key("service_role", jwt_secret=SECRET)
-    with LocalServer(rpc_app(database.url(user="authenticator"), jwt_secret=SECRET)) as server:
+    with LocalServer(
+        rpc_app(database.url(user="authenticator"), jwt_secret=SECRET)
+    ) as server:
         assert request(server.url, "rpc/nothing", key).status_code == 204
         database.kill()
         away = [request(server.url, "rpc/nothing", key) for _ in range(2)]
-        assert [(answer.status_code, answer.json()["code"]) for answer in away] == [(503, "PGRST000")] * 2
+        assert [(answer.status_code, answer.json()["code"]) for answer in away] == [
+            (503, "PGRST000")
+        ] * 2
         database.start()
-        assert [request(server.url, "rpc/nothing", key).status_code for _ in range(5)] == [204] * 5
+        assert [
+            request(server.url, "rpc/nothing", key).status_code for _ in range(5)
+        ] == [204] * 5
     mine = "select from pg_stat_activity where application_name = 'smsretry rpc'"
     with psycopg.connect(database.url(), autocommit=True) as connection:
         until(lambda: connection.execute(mine).fetchone() is None)

@@ -55,21 +55,44 @@ class World:
         parent.api_keys[KEY] = "key's"
         for name in ("dentist", "barber", "stranger"):
             owner = None if name == "stranger" else parent
-            account = Account(sid=f"AC{uuid.uuid4().hex}", auth_token=f"{name}'s", numbers={NUMBERS[name]}, owner=owner)
+            account = Account(
+                sid=f"AC{uuid.uuid4().hex}",
+                auth_token=f"{name}'s",
+                numbers={NUMBERS[name]},
+                owner=owner,
+            )
             self.of[name] = self.twilio.accounts.add(account)
         self.of["dentist"].services = {SERVICE: {NUMBERS["dentist"]}, EMPTY: set()}
 
     def client(self, whose: str = "parent", login: str | None = None) -> Client:
         """A client of that account, with its own credentials or those of `login`."""
         user = KEY if login == "key" else self.of[login or whose].sid
-        client = Client(user, f"{login or whose}'s", self.of[whose].sid, http_client=TwilioHttpClient(timeout=5))
+        client = Client(
+            user,
+            f"{login or whose}'s",
+            self.of[whose].sid,
+            http_client=TwilioHttpClient(timeout=5),
+        )
         client.api.base_url = client.messaging.base_url = self.url
         return client
 
-    def send(self, whose: str = "parent", login: str | None = None, *, to: str = TO, **options: Any) -> Any:
+    def send(
+        self,
+        whose: str = "parent",
+        login: str | None = None,
+        *,
+        to: str = TO,
+        **options: Any,
+    ) -> Any:
         """One text by the SDK, from the account's number or from the sender among the options."""
-        sender = {} if {"from_", "messaging_service_sid"} & options.keys() else {"from_": NUMBERS[whose]}
-        return self.client(whose, login).messages.create(to=to, body=BODY, **sender, **options)
+        sender = (
+            {}
+            if {"from_", "messaging_service_sid"} & options.keys()
+            else {"from_": NUMBERS[whose]}
+        )
+        return self.client(whose, login).messages.create(
+            to=to, body=BODY, **sender, **options
+        )
 
     def listed(self, **filters: Any) -> list[str]:
         """The SIDs that a list of the parent's shows."""
@@ -80,7 +103,12 @@ class World:
         account = self.of[whose]
         given = {"To": TO, "From": NUMBERS[whose], "Body": BODY} | form
         url = f"{self.url}/2010-04-01/Accounts/{account.sid}/Messages.json"
-        return requests.post(url, {k: v for k, v in given.items() if v}, auth=(account.sid, f"{whose}'s"), timeout=5)
+        return requests.post(
+            url,
+            {k: v for k, v in given.items() if v},
+            auth=(account.sid, f"{whose}'s"),
+            timeout=5,
+        )
 
     def accepted(self, to: str | None = None) -> int:
         """How many messages are in the ledger."""
@@ -106,28 +134,56 @@ def refusal(send: Callable[[], object]) -> tuple[int | None, int]:
     return caught.value.code, caught.value.status
 
 
-def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(world: World) -> None:
+def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
+    world: World,
+) -> None:
     """With exactly Twilio's twenty properties; what a test prints of an entry has no number and no body. A service's
     has no date either: looking by those would call a fresh text absent. Only its recipient finds it.
     """
-    content = world.post(StatusCallback="https://example.com/s?m=1", ValidityPeriod="600").json()
+    content = world.post(
+        StatusCallback="https://example.com/s?m=1", ValidityPeriod="600"
+    ).json()
     assert set(content) == MESSAGE_PROPERTIES
     assert re.fullmatch(r"SM[0-9a-f]{32}", content["sid"])
-    assert (content["status"], content["from"], content["num_segments"]) == ("queued", SENDER, "1")
+    assert (content["status"], content["from"], content["num_segments"]) == (
+        "queued",
+        SENDER,
+        "1",
+    )
     assert content["date_created"] == "Mon, 02 Mar 2026 15:30:00 +0000"
     [entry] = world.twilio.ledger.entries(TO)
-    assert (entry.sid, entry.sender, entry.body, entry.accepted_at) == (content["sid"], SENDER, BODY, world.now)
-    assert (entry.status_callback, entry.validity_period) == ("https://example.com/s?m=1", timedelta(minutes=10))
+    assert (entry.sid, entry.sender, entry.body, entry.accepted_at) == (
+        content["sid"],
+        SENDER,
+        BODY,
+        world.now,
+    )
+    assert (entry.status_callback, entry.validity_period) == (
+        "https://example.com/s?m=1",
+        timedelta(minutes=10),
+    )
     assert not [word for word in (TO, SENDER, BODY) if word in repr(entry)]
     sid = world.send("dentist", messaging_service_sid=SERVICE).sid
     messages = world.client("dentist").messages
     told = messages(sid).fetch()
-    assert (told.status, told.from_, told.num_segments, told.price_unit) == ("accepted", None, "0", None)
+    assert (told.status, told.from_, told.num_segments, told.price_unit) == (
+        "accepted",
+        None,
+        "0",
+        None,
+    )
     yesterday, number = world.now - timedelta(days=1), NUMBERS["dentist"]
-    by: list[dict[str, Any]] = [{"from_": number}, {"date_sent": world.now}, {"date_sent_after": yesterday}]
+    by: list[dict[str, Any]] = [
+        {"from_": number},
+        {"date_sent": world.now},
+        {"date_sent_after": yesterday},
+    ]
     assert [len(messages.list(**one)) for one in ({"to": TO}, *by)] == [1, 0, 0, 0]
     world.twilio.report(sid, "sent")
-    assert [len(messages.list(**one)) for one in ({"to": TO}, *by, {"date_sent_before": yesterday})] == [1, 1, 1, 1, 0]
+    assert [
+        len(messages.list(**one))
+        for one in ({"to": TO}, *by, {"date_sent_before": yesterday})
+    ] == [1, 1, 1, 1, 0]
 
 
 BREACHES: Final = [
@@ -141,13 +197,18 @@ BREACHES: Final = [
 """What is wrong with a request, and Twilio's code. SERVICE is another account's."""
 
 
-def test_a_request_that_breaks_a_rule_is_refused_with_twilios_code(world: World) -> None:
+def test_a_request_that_breaks_a_rule_is_refused_with_twilios_code(
+    world: World,
+) -> None:
     """Missing, malformed or foreign parameters create nothing, and use up no fault."""
     world.twilio.fail(JsonError(20429, http_status=429))
     for form, code in BREACHES:
         answer = world.post(**form)
         assert (answer.status_code, answer.json()["code"]) == (400, code), form
-    assert world.post("dentist", From="", MessagingServiceSid=EMPTY).json()["code"] == 21704
+    assert (
+        world.post("dentist", From="", MessagingServiceSid=EMPTY).json()["code"]
+        == 21704
+    )
     assert world.accepted() == 0
     assert refusal(world.send) == (20429, 429)
 
@@ -180,7 +241,9 @@ def test_an_account_reaches_and_is_shown_its_own(world: World) -> None:
     assert world.twilio.posts == posts
 
 
-def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(world: World) -> None:
+def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(
+    world: World,
+) -> None:
     """By recipient and in pages, each message once, also if another one arrives between two pages."""
     sids = [world.post().json()["sid"] for _ in range(5)]
     world.send(to=OTHER)
@@ -195,10 +258,19 @@ def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(world
     for query in ("DateSent=yesterday", "PageToken=PASM0"):
         url = f"{world.url}/2010-04-01/Accounts/{parent.sid}/Messages.json?{query}"
         answer = requests.get(url, auth=(parent.sid, parent.auth_token), timeout=5)
-        assert (answer.status_code, answer.json()["code"]) == (400, 20001), "never an empty list"
-    for status, code, arrived in (("queued", None, 0), ("undelivered", 30003, 0), ("delivered", None, 1)):
+        assert (answer.status_code, answer.json()["code"]) == (400, 20001), (
+            "never an empty list"
+        )
+    for status, code, arrived in (
+        ("queued", None, 0),
+        ("undelivered", 30003, 0),
+        ("delivered", None, 1),
+    ):
         if status != "queued":
             world.twilio.report(sids[0], status, code)
-        assert (messages(sids[0]).fetch().status, messages(sids[0]).fetch().error_code) == (status, code)
+        assert (
+            messages(sids[0]).fetch().status,
+            messages(sids[0]).fetch().error_code,
+        ) == (status, code)
         assert world.twilio.ledger.arrived() == arrived
     assert refusal(messages("SM" + "0" * 32).fetch) == (20404, 404)

@@ -30,16 +30,24 @@ def test_a_migration_behind_an_open_reader_gives_way_and_says_who_it_is_or_goes_
     is to be done, it waits for nobody.
     """
     before = schema_of(original.url)
-    with ThreadPoolExecutor(1) as pool, psycopg.connect(original.url, application_name="a long report") as report:
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(original.url, application_name="a long report") as report,
+    ):
         report.execute("select 1 from send_logs")
         with pytest.raises(MigrationError) as raised:
             migrate(f"{original.url}?options=-clock_timeout%3D500", pauses=[0.3, 0.3])
         said = str(raised.value)
-        assert f"Session {report.info.backend_pid} (a long report, idle in transaction, open for " in said
+        assert (
+            f"Session {report.info.backend_pid} (a long report, idle in transaction, open for "
+            in said
+        )
         assert "holds send_logs" in said
         assert "run `smsretry migrate` again. Nothing was changed." in said
         assert schema_of(original.url) == before
-        under_way = pool.submit(migrate, f"{original.url}?options=-clock_timeout%3D200", pauses=[0.2] * 50)
+        under_way = pool.submit(
+            migrate, f"{original.url}?options=-clock_timeout%3D200", pauses=[0.2] * 50
+        )
         time.sleep(1)
         assert not under_way.done()
         report.rollback()
@@ -48,16 +56,28 @@ def test_a_migration_behind_an_open_reader_gives_way_and_says_who_it_is_or_goes_
         assert migrate(original.url, pauses=[]) == []
 
 
-def test_a_migration_that_fails_at_its_last_file_or_is_killed_keeps_all_or_nothing(original: Database) -> None:
+def test_a_migration_that_fails_at_its_last_file_or_is_killed_keeps_all_or_nothing(
+    original: Database,
+) -> None:
     """By kill -9, at moments from its first statement on. It goes through afterwards."""
-    before, environment = schema_of(original.url), os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    before, environment = (
+        schema_of(original.url),
+        os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     broken = Migration("20270101000000", "broken", "select 1/0;")
-    with pytest.raises(MigrationError, match=rf"{broken.file} failed: division by zero\. Nothing was changed\."):
+    with pytest.raises(
+        MigrationError,
+        match=rf"{broken.file} failed: division by zero\. Nothing was changed\.",
+    ):
         migrate(original.url, shipped=[*migrations(), broken])
     assert schema_of(original.url) == before
-    assert original.rows("select to_regnamespace('supabase_migrations') as history") == [{"history": None}]
+    assert original.rows(
+        "select to_regnamespace('supabase_migrations') as history"
+    ) == [{"history": None}]
     for seconds in (0.0, 0.1, 0.3):
-        with subprocess.Popen([sys.executable, "-c", _MIGRATE, original.url], env=environment) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", _MIGRATE, original.url], env=environment
+        ) as process:
             until(lambda: bool(original.rows(_WORKING)) or process.poll() is not None)
             time.sleep(seconds)
             process.send_signal(signal.SIGKILL)
@@ -65,4 +85,6 @@ def test_a_migration_that_fails_at_its_last_file_or_is_killed_keeps_all_or_nothi
         if schema_of(original.url) != before:  # it had committed
             break
     assert migrate(original.url) in ([], migrations())
-    assert original.applied() == [f"{migration.version}_{migration.name}" for migration in migrations()]
+    assert original.applied() == [
+        f"{migration.version}_{migration.name}" for migration in migrations()
+    ]

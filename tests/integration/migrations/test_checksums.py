@@ -10,7 +10,9 @@ from tests.record_schema import recorded as record_anew
 
 def test_the_list_is_as_it_is_recorded(running_stack: Stack) -> None:
     """Run: python -m tests.record_schema"""
-    assert path(*RECORDED).read_text(encoding="utf-8") == lines(record_anew(running_stack.postgres))
+    assert path(*RECORDED).read_text(encoding="utf-8") == lines(
+        record_anew(running_stack.postgres)
+    )
 
 
 _READ_AGAIN = """
@@ -56,17 +58,23 @@ NOT_JUDGED = [
 ]
 
 
-def test_what_is_as_it_was_or_the_application_s_own_is_not_judged(migrated: Database) -> None:
+def test_what_is_as_it_was_or_the_application_s_own_is_not_judged(
+    migrated: Database,
+) -> None:
     """Only a function with a name of ours is named, with the statement that renames it."""
     assert complaints(migrated.connection) == {}
     for own in NOT_JUDGED:
         with migrated.connection.transaction(force_rollback=True):
             migrated.run(own)
             assert complaints(migrated.connection) == {}, own
-    migrated.run("create function sms_status(integer) returns integer language sql as 'select 1'")
+    migrated.run(
+        "create function sms_status(integer) returns integer language sql as 'select 1'"
+    )
     [(subject, advice)] = complaints(migrated.connection).items()
     assert subject == "function public.sms_status(integer)"
-    assert advice.endswith("is another: alter routine public.sms_status(integer) rename to app_sms_status")
+    assert advice.endswith(
+        "is another: alter routine public.sms_status(integer) rename to app_sms_status"
+    )
 
 
 CHANGED = {
@@ -106,19 +114,32 @@ CHANGED = {
 """What was changed by hand, by the object that is named for it."""
 
 
-def test_what_was_changed_by_hand_is_named_and_restored_by_one_command(migrated: Database) -> None:
+def test_what_was_changed_by_hand_is_named_and_restored_by_one_command(
+    migrated: Database,
+) -> None:
     """Each thing that is changed is told, and nothing else. What no statement of ours changes back is said."""
     left = set()
     changed = list(CHANGED.items())
-    for half in (changed[::2], changed[1::2]):  # of too many at once the rest is counted
+    for half in (
+        changed[::2],
+        changed[1::2],
+    ):  # of too many at once the rest is counted
         migrated.run(";".join(change for _, change in half))
-        told = {what: advice for what, advice in complaints(migrated.connection).items() if what not in left}
+        told = {
+            what: advice
+            for what, advice in complaints(migrated.connection).items()
+            if what not in left
+        }
         for what, _ in half:
-            [advice] = [advice for subject, advice in told.items() if subject.startswith(what)]
+            [advice] = [
+                advice for subject, advice in told.items() if subject.startswith(what)
+            ]
             assert "run `smsretry migrate`, then with --again" in advice
         assert len(told) == len(half)
         assert migrate(migrated.url, again=True) == []
-        left |= {subject for subject, advice in told.items() if "change it back" in advice}
+        left |= {
+            subject for subject, advice in told.items() if "change it back" in advice
+        }
         assert {*complaints(migrated.connection)} <= left
 
 
@@ -126,9 +147,13 @@ def test_of_another_version_s_database_the_first_are_named_and_the_rest_are_coun
     migrated: Database, fresh_schema: str
 ) -> None:
     """And not a line for each of hundreds. Tables and views come back, too, and so do the rights on them."""
-    migrated.run("drop view smsretry.claimed_retry cascade; drop table smsretry.events, smsretry.runs cascade")
+    migrated.run(
+        "drop view smsretry.claimed_retry cascade; drop table smsretry.events, smsretry.runs cascade"
+    )
     told = complaints(migrated.connection)
     assert 10 < len(told) < 16
-    assert any(advice.endswith("more differ or are missing, too") for advice in told.values())
+    assert any(
+        advice.endswith("more differ or are missing, too") for advice in told.values()
+    )
     migrate(migrated.url, again=True)
     assert whole_schema(migrated.url) == fresh_schema

@@ -69,7 +69,9 @@ def test_the_migrations_are_what_the_schema_files_say_which_may_be_applied_twice
     empty: Database, fresh_schema: str
 ) -> None:
     """Folder by folder. As long as nothing is released the first one is written anew: python -m tests.record_schema"""
-    assert migrations()[0].text == whole(schema_files()), "run: python -m tests.record_schema"
+    assert migrations()[0].text == whole(schema_files()), (
+        "run: python -m tests.record_schema"
+    )
     for _ in range(2):
         for file in schema_files():
             empty.run(file.text)
@@ -83,7 +85,9 @@ def test_the_migrations_are_what_the_schema_files_say_which_may_be_applied_twice
     assert without == []
 
 
-def test_lists_of_columns_that_must_say_the_same_say_the_same(migrated: Database) -> None:
+def test_lists_of_columns_that_must_say_the_same_say_the_same(
+    migrated: Database,
+) -> None:
     """A scheduled send is told in the columns of a text, put together by their places: two of one type, the wrong way
     round, would go unnoticed. A field of a claim that the view has not would have its default for good.
     """
@@ -91,13 +95,18 @@ def test_lists_of_columns_that_must_say_the_same_say_the_same(migrated: Database
     def columns(view: str) -> list[tuple[str, str]]:
         query = """select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
                    where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum"""
-        return [(row["name"], row["type"]) for row in migrated.rows(query, f"smsretry.{view}")]
+        return [
+            (row["name"], row["type"])
+            for row in migrated.rows(query, f"smsretry.{view}")
+        ]
 
     of_a_row = set(Claim.model_fields) - {"stopped_states", "longest_body"}
     assert of_a_row <= {name for name, _ in columns("claimed_retry")}
 
 
-def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(original: Database, old: Old) -> None:
+def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(
+    original: Database, old: Old
+) -> None:
     """Foreign keys, checks, indexes, triggers, comments, defaults and storage options of the application."""
     original.run(
         """comment on column sms_retry_queue.attempt_count is 'Counted by the nightly report';
@@ -110,8 +119,14 @@ def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(origi
     migrate(original.url)
     assert complaints(original.connection) == {}
     after = {line.rstrip(",") for line in schema_of(original.url).splitlines()}
-    lost = {line.partition(" TO ")[0] for line in before.splitlines() if line.rstrip(",") not in after}
-    assert lost == {"GRANT ALL ON TABLE public.sms_retry_queue"}, "what tenants may do there is less from now on"
+    lost = {
+        line.partition(" TO ")[0]
+        for line in before.splitlines()
+        if line.rstrip(",") not in after
+    }
+    assert lost == {"GRANT ALL ON TABLE public.sms_retry_queue"}, (
+        "what tenants may do there is less from now on"
+    )
 
 
 def test_other_types_of_text_fit_where_they_are_only_read(original: Database) -> None:
@@ -133,20 +148,33 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     migrate(original.url, warn=warned.append)
     assert warned == []
     assert complaints(original.connection) == {}
-    assert [row["advice"] for row in original.rows("select * from try_sms_retry_queue()")] == [None, None]
-    assert original.one("select sms_consent_status from customers") == {"sms_consent_status": "unknown"}
+    assert [
+        row["advice"] for row in original.rows("select * from try_sms_retry_queue()")
+    ] == [None, None]
+    assert original.one("select sms_consent_status from customers") == {
+        "sms_consent_status": "unknown"
+    }
 
 
 @pytest.mark.parametrize("installation", ["empty", "original"])
-def test_applying_everything_again_changes_nothing(installation: str, request: pytest.FixtureRequest) -> None:
+def test_applying_everything_again_changes_nothing(
+    installation: str, request: pytest.FixtureRequest
+) -> None:
     """Neither the schema nor a row; also where the history was lost."""
     database: Database = request.getfixturevalue(installation)
     if installation == "original":
         request.getfixturevalue("old")
 
     def whole_database() -> object:
-        tables = ("sms_retry_queue", "sms_send_attempts", "smsretry.turns", "smsretry.secret")
-        return whole_schema(database.url), [database.rows(f"select * from {table} order by 1, 2") for table in tables]
+        tables = (
+            "sms_retry_queue",
+            "sms_send_attempts",
+            "smsretry.turns",
+            "smsretry.secret",
+        )
+        return whole_schema(database.url), [
+            database.rows(f"select * from {table} order by 1, 2") for table in tables
+        ]
 
     migrate(database.url)
     before = whole_database()
@@ -157,27 +185,41 @@ def test_applying_everything_again_changes_nothing(installation: str, request: p
     assert whole_database() == before
 
 
-def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_next(original: Database, old: Old) -> None:
+def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_next(
+    original: Database, old: Old
+) -> None:
     """A status that nobody knows; a time that no worker could read, which stops nobody else."""
     original.run("alter table sms_retry_queue drop constraint retry_status_known")
     original.run("update sms_retry_queue set status = 'paused' where status = 'failed'")
-    original.run("update sms_retry_queue set scheduled_for = '-infinity', attempt_count = -1 where status = 'pending'")
+    original.run(
+        "update sms_retry_queue set scheduled_for = '-infinity', attempt_count = -1 where status = 'pending'"
+    )
     warned: list[str] = []
     migrate(original.url, warn=warned.append)
-    broken = {warning.split(" ")[5].strip(":"): original.rows(warning.partition(": ")[2]) for warning in warned}
+    broken = {
+        warning.split(" ")[5].strip(":"): original.rows(warning.partition(": ")[2])
+        for warning in warned
+    }
     assert broken == {
         "sms_retry_queue_status": [{"id": old["failed"]}],
         "sms_retry_queue_attempts": [{"id": old["pending"]}],
         "sms_retry_queue_instants": [{"id": old["pending"]}],
     }
     with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_status"):
-        original.rows("update sms_retry_queue set status = 'asleep' where id = %s returning 1", old["completed"])
+        original.rows(
+            "update sms_retry_queue set status = 'asleep' where id = %s returning 1",
+            old["completed"],
+        )
     original.run("update send_logs set status = 'pending'; update sms_retry_queue set status = 'pending' "
                  "where status = 'completed'")  # fmt: skip
-    assert [row["id"] for row in original.rows("select id from claim_due_sms_retries(10)")] == [old["completed"]]
+    assert [
+        row["id"] for row in original.rows("select id from claim_due_sms_retries(10)")
+    ] == [old["completed"]]
 
 
-def test_an_owner_who_is_no_superuser_can_migrate(running_stack: Stack, empty: Database) -> None:
+def test_an_owner_who_is_no_superuser_can_migrate(
+    running_stack: Stack, empty: Database
+) -> None:
     """On Supabase `postgres` is not a superuser."""
     empty.run(
         """do $$ begin
@@ -214,24 +256,49 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     before = [original.rows(query) for query in (queue, *others)]
     migrate(original.url)
     assert [original.rows(query) for query in (queue, *others)] == before
-    assert original.rows("select distinct expires_at from sms_retry_queue") == [{"expires_at": None}]
+    assert original.rows("select distinct expires_at from sms_retry_queue") == [
+        {"expires_at": None}
+    ]
     [row] = original.rows("select * from recover_stuck_sms_retries(10)")
-    assert (row["id"], row["status"], row["attempt_count"]) == (old["processing"], "pending", 2)
+    assert (row["id"], row["status"], row["attempt_count"]) == (
+        old["processing"],
+        "pending",
+        2,
+    )
     assert row["in_doubt_since"] is not None
     attempt = original.one("select * from sms_send_attempts")
-    assert (attempt["id"], attempt["retry_id"], attempt["claim_no"]) == (row["attempt_id"], old["processing"], 1)
-    assert (attempt["begun_at"], attempt["business_id"]) == (row["last_attempted_at"], row["business_id"])
-    assert (attempt["attempt_number"], attempt["sent_to"], attempt["outcome"]) == (2, "+12125550123", "in_doubt")
+    assert (attempt["id"], attempt["retry_id"], attempt["claim_no"]) == (
+        row["attempt_id"],
+        old["processing"],
+        1,
+    )
+    assert (attempt["begun_at"], attempt["business_id"]) == (
+        row["last_attempted_at"],
+        row["business_id"],
+    )
+    assert (attempt["attempt_number"], attempt["sent_to"], attempt["outcome"]) == (
+        2,
+        "+12125550123",
+        "in_doubt",
+    )
     counts = original.rows("select status, attempt_count as n from sms_retry_queue")
-    assert {one["status"]: one["n"] for one in counts if one["status"] != "pending"} == {"completed": 1, "failed": 3}
-    assert original.rows("select id from claim_due_sms_retries(50)") == [{"id": old["pending"]}]
+    assert {
+        one["status"]: one["n"] for one in counts if one["status"] != "pending"
+    } == {"completed": 1, "failed": 3}
+    assert original.rows("select id from claim_due_sms_retries(50)") == [
+        {"id": old["pending"]}
+    ]
 
 
-def test_rows_without_their_text_and_customer_stop_nobody(original: Database, old: Old) -> None:
+def test_rows_without_their_text_and_customer_stop_nobody(
+    original: Database, old: Old
+) -> None:
     """Columns that an old table lets be null (on delete set null) break no claim and no look at deliveries."""
     for column in ("send_log_id", "customer_id"):
         original.run(f"alter table sms_retry_queue alter column {column} drop not null")
-    original.run("update sms_retry_queue set send_log_id = null, customer_id = null where status <> 'processing'")
+    original.run(
+        "update sms_retry_queue set send_log_id = null, customer_id = null where status <> 'processing'"
+    )
     migrate(original.url)
     original.run(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
@@ -252,7 +319,9 @@ def test_rows_without_their_text_and_customer_stop_nobody(original: Database, ol
 def after_a_change() -> Migration:
     """The migration that is begun when the file of a function has changed."""
     was, now = "    update smsretry.runs r\n", "    update only smsretry.runs r\n"
-    changed = [replace(file, text=file.text.replace(was, now)) for file in schema_files()]
+    changed = [
+        replace(file, text=file.text.replace(was, now)) for file in schema_files()
+    ]
     return next_migration("more", migrations(), changed, at="20270101000000")
 
 
@@ -261,7 +330,10 @@ def test_the_next_migration_holds_what_changed_and_who_may_call_it_and_may_be_ap
 ) -> None:
     """On a database of the version before, and on a new one."""
     more = after_a_change()
-    assert re.findall("== schemas/.*/(.*).sql ==", more.text) == ["finish_sms_run", "backend"]
+    assert re.findall("== schemas/.*/(.*).sql ==", more.text) == [
+        "finish_sms_run",
+        "backend",
+    ]
     every = [*migrations(), more]
     assert migrate(migrated.url, shipped=every) == [more]
     migrated.run(more.text)
@@ -269,18 +341,24 @@ def test_the_next_migration_holds_what_changed_and_who_may_call_it_and_may_be_ap
     assert whole_schema(empty.url) == whole_schema(migrated.url) != fresh_schema
 
 
-def test_the_books_name_every_file_and_hold_its_statements_once(original: Database) -> None:
+def test_the_books_name_every_file_and_hold_its_statements_once(
+    original: Database,
+) -> None:
     """In the table and columns of the Supabase CLI; also when two machines are deployed at the same moment.
 
     A dry run does all of it, says what it would apply, and keeps nothing.
     """
     assert migrate(original.url, dry_run=True) == migrations()
-    assert original.one("select to_regnamespace('smsretry') as there") == {"there": None}
+    assert original.one("select to_regnamespace('smsretry') as there") == {
+        "there": None
+    }
     with ThreadPoolExecutor(4) as machines:
         applied = list(machines.map(migrate, [original.url] * 4))
     assert sorted(applied, key=len) == [[], [], [], migrations()]
     assert original.applied() == _FILES
-    kept = original.rows("select version, statements from supabase_migrations.schema_migrations")
+    kept = original.rows(
+        "select version, statements from supabase_migrations.schema_migrations"
+    )
     assert {row["version"]: "".join(row["statements"]) for row in kept} == {
         migration.version: migration.text for migration in migrations()
     }
@@ -295,17 +373,37 @@ def push(tmp_path: Path) -> Push:
     executable = os.environ.get("SMSRETRY_SUPABASE_CLI") or shutil.which("supabase")
     if executable is None:
         how = "no Supabase CLI: `npm install supabase@2.117.0`, and SMSRETRY_SUPABASE_CLI=node_modules/.bin/supabase"
-        (pytest.fail if os.environ.get("SMSRETRY_REQUIRE_SUPABASE_CLI") == "1" else pytest.skip)(how)
+        (
+            pytest.fail
+            if os.environ.get("SMSRETRY_REQUIRE_SUPABASE_CLI") == "1"
+            else pytest.skip
+        )(how)
     shutil.copytree(str(files("smsretry").joinpath("supabase")), tmp_path / "supabase")
-    off = dict.fromkeys(("SUPABASE_TELEMETRY_DISABLED", "DO_NOT_TRACK", "SUPABASE_NO_UPDATE_NOTIFIER"), "1")
+    off = dict.fromkeys(
+        ("SUPABASE_TELEMETRY_DISABLED", "DO_NOT_TRACK", "SUPABASE_NO_UPDATE_NOTIFIER"),
+        "1",
+    )
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **off}
 
     def run(database: Database, more: Migration | None = None) -> str:
         if more:
-            (tmp_path / "supabase" / "migrations" / more.file).write_text(more.text, encoding="utf-8")
+            (tmp_path / "supabase" / "migrations" / more.file).write_text(
+                more.text, encoding="utf-8"
+            )
         url = f"{database.url}?sslmode=disable"
-        command = [executable, "db", "push", "--workdir", str(tmp_path), "--db-url", url, "--yes"]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        command = [
+            executable,
+            "db",
+            "push",
+            "--workdir",
+            str(tmp_path),
+            "--db-url",
+            url,
+            "--yes",
+        ]
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
@@ -322,7 +420,9 @@ def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_oth
     assert migrate(empty.url) == []
     push(original)
     assert complaints(original.connection) == {}
-    assert original.one("select claim_no from sms_retry_queue where id = %s", old["processing"]) == {"claim_no": 1}
+    assert original.one(
+        "select claim_no from sms_retry_queue where id = %s", old["processing"]
+    ) == {"claim_no": 1}
     more = after_a_change()
     assert migrate(empty.url, shipped=[*migrations(), more]) == [more]
     assert "up to date" in push(empty, more)

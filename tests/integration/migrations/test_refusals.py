@@ -110,7 +110,9 @@ REFUSED: Final = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_does_not_fit_is_named_and_what_is_said_makes_it_fit(original: Database, what: str) -> None:
+def test_what_does_not_fit_is_named_and_what_is_said_makes_it_fit(
+    original: Database, what: str
+) -> None:
     """All of it at once, and nothing else, before anything is changed. Each statement can be run as it stands."""
     change, said = REFUSED[what]
     original.run(change)
@@ -141,7 +143,9 @@ BY_POSTGRESQL: Final = {
 
 
 @pytest.mark.parametrize("change", BY_POSTGRESQL)
-def test_what_fits_nowhere_is_named_and_nothing_was_changed(original: Database, change: str) -> None:
+def test_what_fits_nowhere_is_named_and_nothing_was_changed(
+    original: Database, change: str
+) -> None:
     """A view for a table, a value that is needed, a trigger that refuses, a PostgreSQL of the developer's own."""
     original.run(change)
     before = schema_of(original.url)
@@ -151,15 +155,23 @@ def test_what_fits_nowhere_is_named_and_nothing_was_changed(original: Database, 
     assert schema_of(original.url) == before
 
 
-def test_a_database_that_is_not_reached_is_a_readable_error_without_the_password(original: Database) -> None:
+def test_a_database_that_is_not_reached_is_a_readable_error_without_the_password(
+    original: Database,
+) -> None:
     """A closed port, a wrong password, no such database, the web address, an unescaped sign."""
     secret, port = re.findall(r":([^:/]+)@.*?:(\d+)", original.url)[0]
     for url, said in (
         (f"postgresql://postgres:{secret}@127.0.0.1:1/nowhere", "refused"),
-        (f"postgresql://postgres:wr0ng-secret@127.0.0.1:{port}/nowhere", "password authentication"),
+        (
+            f"postgresql://postgres:wr0ng-secret@127.0.0.1:{port}/nowhere",
+            "password authentication",
+        ),
         (f"postgresql://postgres:{secret}@127.0.0.1:{port}/nowhere", '"nowhere"'),
         ("https://project.supabase.co", "--db-url"),
-        (f"postgresql://postgres:{secret}@127.0.0.1:1/postgres?pgbouncer=true", "--db-url"),
+        (
+            f"postgresql://postgres:{secret}@127.0.0.1:1/postgres?pgbouncer=true",
+            "--db-url",
+        ),
         ("postgresql://postgres:wr0ng@secret%@127.0.0.1:1/postgres", "write %40 for @"),
     ):
         with pytest.raises(MigrationError) as raised:
@@ -167,7 +179,9 @@ def test_a_database_that_is_not_reached_is_a_readable_error_without_the_password
         message = str(raised.value)
         assert said in message
         assert "--db-url" in message
-        assert not {word for word in (secret, "wr0ng", "secret@", "secret%") if word in message}
+        assert not {
+            word for word in (secret, "wr0ng", "secret@", "secret%") if word in message
+        }
         assert raised.value.__cause__ is raised.value.__context__ is None
 
 
@@ -186,15 +200,25 @@ create function smsretry.number_key(business_id uuid, phone text) returns bytea 
 def exported(database: Database) -> set[tuple[object, str, str]]:
     """The business, the last digit and the day of each opt-out that the query answers which a refusal names."""
     before = schema_of(database.url)
-    with pytest.raises(MigrationError, match="earlier state of smsretry that was never released") as raised:
+    with pytest.raises(
+        MigrationError, match="earlier state of smsretry that was never released"
+    ) as raised:
         migrate(database.url)
     assert schema_of(database.url) == before
-    query = str(raised.value).partition("editor's download):\n")[2].partition("     Of numbers")[0]
+    query = (
+        str(raised.value)
+        .partition("editor's download):\n")[2]
+        .partition("     Of numbers")[0]
+    )
     found = database.rows(query.replace("%", "%%"))
-    return {(row["business_id"], row["number"][-1], f"{row['date']:%m-%d}") for row in found}
+    return {
+        (row["business_id"], row["number"][-1], f"{row['date']:%m-%d}") for row in found
+    }
 
 
-def test_a_database_of_an_earlier_state_is_recognized_and_its_opt_outs_are_exported(original: Database) -> None:
+def test_a_database_of_an_earlier_state_is_recognized_and_its_opt_outs_are_exported(
+    original: Database,
+) -> None:
     """Of each number that stands opted out at a business, by its customers' rows or by what was kept of the number."""
     one, other = businesses = [uuid4(), uuid4()]
     original.run(_EARLIER)
@@ -215,15 +239,27 @@ def test_a_database_of_an_earlier_state_is_recognized_and_its_opt_outs_are_expor
     }  # fmt: skip
 
 
-def test_a_history_that_we_do_not_ship_is_recognized_and_its_opt_outs_are_exported(empty: Database) -> None:
+def test_a_history_that_we_do_not_ship_is_recognized_and_its_opt_outs_are_exported(
+    empty: Database,
+) -> None:
     """Of a state before, or of one in which the same file said something else. An opt-out outlives a new import."""
     first, *others = migrations()
-    migrate(empty.url, shipped=[Migration(first.version, first.name, first.text + "select 1;\n"), *others])
-    business = empty.one("insert into businesses (user_id, name) values (gen_random_uuid(), 'M') returning id")["id"]
+    migrate(
+        empty.url,
+        shipped=[
+            Migration(first.version, first.name, first.text + "select 1;\n"),
+            *others,
+        ],
+    )
+    business = empty.one(
+        "insert into businesses (user_id, name) values (gen_random_uuid(), 'M') returning id"
+    )["id"]
     insert = "insert into customers (business_id, phone, sms_consent_status, sms_consent_at) values (%s, %s, %s, %s)"
     for said in ("opted_out", "unknown"):
         empty.run("delete from customers")
-        empty.connection.execute(insert.encode(), [business, "+12125550101", said, "2026-01-01T12:00Z"])
+        empty.connection.execute(
+            insert.encode(), [business, "+12125550101", said, "2026-01-01T12:00Z"]
+        )
     assert exported(empty) == {(business, "1", "01-01")}
     empty.run(
         """update supabase_migrations.schema_migrations set statements = null;

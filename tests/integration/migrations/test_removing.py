@@ -37,25 +37,40 @@ def rename_calls(database: Database, change: str) -> None:
 
 def remove(database: Database) -> None:
     """Run the file."""
-    database.run((ROOT / "smsretry" / "supabase" / "remove.sql").read_text(encoding="utf-8"))
+    database.run(
+        (ROOT / "smsretry" / "supabase" / "remove.sql").read_text(encoding="utf-8")
+    )
 
 
-def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_what_is_left(original: Database) -> None:
+def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_what_is_left(
+    original: Database,
+) -> None:
     """The processor claims as the backend's role, queues the next try and finishes; what was in doubt it does not send
     again. Installed anew, smsretry holds in doubt what the processor was sending. The history forgets our migrations
     of any year, and none of the application's.
     """
     business = installed(original)
     begun = business.due_text()
-    claim = original.one("select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", begun)
+    claim = original.one(
+        "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", begun
+    )
     begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
     original.one(begin, begun, claim["claim_no"], uuid4())
     business.due_text()
-    migrate(original.url, shipped=[*migrations(), Migration("20290101000000", "next", migration_text([]))])
+    migrate(
+        original.url,
+        shipped=[
+            *migrations(),
+            Migration("20290101000000", "next", migration_text([])),
+        ],
+    )
     original.run(_THEIRS)
     remove(original)
     rename_calls(original, "back")
-    assert (original.rows(_LEFT), original.applied()) == ([], ["20261126120000_no_smsretry", "20290102000000_theirs"])
+    assert (original.rows(_LEFT), original.applied()) == (
+        [],
+        ["20261126120000_no_smsretry", "20290102000000_theirs"],
+    )
 
     original.run("set role service_role")
     claimed = original.one("select * from claim_due_sms_retries(10)")
@@ -67,30 +82,51 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     )
     again = original.one("select * from claim_due_sms_retries(10)")
     assert again["send_log_id"] == claimed["send_log_id"]
-    original.run(f"update sms_retry_queue set status = 'completed' where id = '{again['id']}'")
-    original.run(f"update send_logs set status = 'sent' where id = '{again['send_log_id']}'")
+    original.run(
+        f"update sms_retry_queue set status = 'completed' where id = '{again['id']}'"
+    )
+    original.run(
+        f"update send_logs set status = 'sent' where id = '{again['send_log_id']}'"
+    )
     assert original.rows("select * from claim_due_sms_retries(10)") == []
-    errors = original.rows("select last_error from sms_retry_queue where status = 'failed' order by 1")
-    assert [row["last_error"] for row in errors] == ["In doubt when smsretry was removed", "Twilio was down"]
+    errors = original.rows(
+        "select last_error from sms_retry_queue where status = 'failed' order by 1"
+    )
+    assert [row["last_error"] for row in errors] == [
+        "In doubt when smsretry was removed",
+        "Twilio was down",
+    ]
     original.run("reset role")
 
     business.due_text()
     assert len(original.rows("select * from claim_due_sms_retries(10)")) == 1
-    original.run("update sms_retry_queue set last_attempted_at = now() - interval '1 hour' where status = 'processing'")
+    original.run(
+        "update sms_retry_queue set last_attempted_at = now() - interval '1 hour' where status = 'processing'"
+    )
     rename_calls(original, "away")
-    original.run("create schema smsretry_local; create table smsretry_local.clock ()")  # the stack's
+    original.run(
+        "create schema smsretry_local; create table smsretry_local.clock ()"
+    )  # the stack's
     migrate(original.url)
     assert complaints(original.connection) == {}
-    [recovered] = original.rows("select in_doubt_since from recover_stuck_sms_retries(10)")
+    [recovered] = original.rows(
+        "select in_doubt_since from recover_stuck_sms_retries(10)"
+    )
     assert recovered["in_doubt_since"] is not None
 
 
-def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(original: Database) -> None:
+def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(
+    original: Database,
+) -> None:
     """Nobody else knows it afterwards."""
     business = installed(original)
     business.customer(consent="opted_out")
     original.run("delete from customers")
-    original.one("insert into customers (business_id, phone) values (%s, %s) returning id", business.id, PHONE)
+    original.one(
+        "insert into customers (business_id, phone) values (%s, %s) returning id",
+        business.id,
+        PHONE,
+    )
     consent = "select sms_consent_status as said from customers"
     assert original.one(consent) == {"said": "unknown"}
     remove(original)

@@ -12,9 +12,14 @@ from tests.support.shop import Shop
 CLAIM = "select * from claim_due_sms_retries(limit_count => 50)"
 
 
-def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(shop: Shop) -> None:
+def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
+    shop: Shop,
+) -> None:
     """It is not sent, and nobody is said to have opted out who was only deleted."""
-    for table, why in (("customers", "Customer not found"), ("send_logs", "Send log not found")):
+    for table, why in (
+        ("customers", "Customer not found"),
+        ("send_logs", "Send log not found"),
+    ):
         row = shop.due_text()
         claim = shop.claim()
         shop.sql(f"delete from {table}")
@@ -26,18 +31,25 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(s
 
 def test_what_it_held_when_it_died_may_have_been_sent(shop: Shop) -> None:
     """It is in doubt, and the look finds what the application had sent. Without a number nothing can have gone out."""
-    row, numberless = shop.due_text(), [shop.due_text(phone=phone) for phone in (None, " ")]
+    row, numberless = (
+        shop.due_text(),
+        [shop.due_text(phone=phone) for phone in (None, " ")],
+    )
     [sent, *_] = (claim for claim in shop.sql(CLAIM) if claim["id"] == row)
     sent_by_hand(shop.sender, sent["phone"], sent["body"])
     shop.later(minutes=11)
     assert set(shop.recover()) == {row, *numberless}
-    assert [shop.row(each)["in_doubt_since"] is not None for each in (row, *numberless)] == [True, False, False]
+    assert [
+        shop.row(each)["in_doubt_since"] is not None for each in (row, *numberless)
+    ] == [True, False, False]
     shop.later(minutes=1)
     assert sorted(shop.run()) == ["Failed", "Failed", "Sent"]
     assert len(shop.messages) == 1
 
 
-def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(shop: Shop) -> None:
+def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
+    shop: Shop,
+) -> None:
     """From its claim on. Then it ends, whether the list cannot be had or shows a message that only may be it."""
     held = shop.due_text(phone="+12125550124")
     row = shop.due_text()
@@ -56,7 +68,9 @@ def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(shop: Sho
     assert shop.row(held)["status"] == "failed"
 
 
-def test_what_the_application_recovers_itself_has_an_end_from_its_first_look_on(shop: Shop) -> None:
+def test_what_the_application_recovers_itself_has_an_end_from_its_first_look_on(
+    shop: Shop,
+) -> None:
     """Its call says nothing of a text's life."""
     row = shop.due_text()
     shop.sql(CLAIM)
@@ -68,7 +82,9 @@ def test_what_the_application_recovers_itself_has_an_end_from_its_first_look_on(
     assert shop.row(row)["expires_at"] - shop.row(row)["updated_at"] == LIFE
 
 
-def test_what_the_application_sent_to_a_number_in_another_spelling_is_found(shop: Shop) -> None:
+def test_what_the_application_sent_to_a_number_in_another_spelling_is_found(
+    shop: Shop,
+) -> None:
     """It sends to whatever is stored; the provider lists the number as it is."""
     row = shop.due_text(phone="+4407700900123", timezone="Europe/London")
     shop.sql(CLAIM)
@@ -83,9 +99,16 @@ def test_what_the_application_sent_to_a_number_in_another_spelling_is_found(shop
 def test_it_is_not_given_a_next_try_of_a_text_that_was_sent(shop: Shop) -> None:
     """It begins nothing, so nothing else would keep it from a second message. The row ends as a begin ends it."""
     said, named, other = shop.due_text(), shop.due_text(), shop.due_text()
-    shop.sql("update send_logs set status = 'sent' where id = %s", shop.row(said)["send_log_id"])
+    shop.sql(
+        "update send_logs set status = 'sent' where id = %s",
+        shop.row(said)["send_log_id"],
+    )
     sid = json.dumps({"twilio_sid": "SM1"})
-    shop.sql("update send_logs set provider_message_id = %s where id = %s", sid, shop.row(named)["send_log_id"])
+    shop.sql(
+        "update send_logs set provider_message_id = %s where id = %s",
+        sid,
+        shop.row(named)["send_log_id"],
+    )
     assert [claim["id"] for claim in shop.sql(CLAIM)] == [other]
     assert shop.end_of(said) == shop.end_of(named) == ("cancelled", "already_sent")
 

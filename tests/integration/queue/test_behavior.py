@@ -16,7 +16,9 @@ from tests.support.shop import Shop
 from tests.support.waiting import until
 
 
-def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(shop: Shop) -> None:
+def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
+    shop: Shop,
+) -> None:
     """Row, attempt and send log change together."""
     row = shop.due_text()
     assert shop.run() == ["Sent"]
@@ -24,11 +26,20 @@ def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(shop:
     assert (message.to, message.body) == (PHONE, BODY)
     assert (log["status"], log["error_message"]) == ("sent", None)
     assert log["provider_message_id"] == {"twilio_sid": message.sid}
-    assert (attempt["outcome"], attempt["twilio_sid"], attempt["settled_by"]) == ("accepted", message.sid, "response")
-    assert (attempt["consent_status"], shop.row(row)["status"]) == ("opted_in", "completed")
+    assert (attempt["outcome"], attempt["twilio_sid"], attempt["settled_by"]) == (
+        "accepted",
+        message.sid,
+        "response",
+    )
+    assert (attempt["consent_status"], shop.row(row)["status"]) == (
+        "opted_in",
+        "completed",
+    )
 
 
-def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(shop: Shop) -> None:
+def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(
+    shop: Shop,
+) -> None:
     """After three sends the row and its send log are failed with the last error."""
     row = shop.due_text()
     shop.stack.twilio.fail(JsonError(21702, http_status=400), times=None)
@@ -40,7 +51,11 @@ def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(
     assert fates == ["RetryScheduled", "RetryScheduled", "Failed"]
     assert waits == [next_retry_delay(retries) for retries in (1, 2)]
     ended, log = shop.row(row), shop.log_of(row)
-    assert (ended["status"], ended["attempt_count"], ended["error_code"]) == ("failed", 3, 21702)
+    assert (ended["status"], ended["attempt_count"], ended["error_code"]) == (
+        "failed",
+        3,
+        21702,
+    )
     assert (log["status"], log["error_message"]) == ("failed", ended["last_error"])
     assert len(shop.attempts_of(row)) == 3
 
@@ -48,7 +63,10 @@ def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(
 def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
     """A rate limit or a wrong credential is no send, and never uses up a text's attempts."""
     row = shop.due_text()
-    limited, locked_out = JsonError(20429, http_status=429), JsonError(20003, http_status=401)
+    limited, locked_out = (
+        JsonError(20429, http_status=429),
+        JsonError(20003, http_status=401),
+    )
     for refusal, fate in ((limited, "RetryScheduled"), (locked_out, "Held")):
         shop.stack.twilio.fail(refusal, times=4)
         for _ in range(4):
@@ -60,10 +78,15 @@ def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
 
 def test_nobody_without_consent_is_texted(shop: Shop) -> None:
     """Row and send log end with the reason; consent is read when the send begins, not when the row was claimed."""
-    rows = [shop.due_text(consent="unknown"), shop.due_text(phone="+12125550124", consent="opted_out")]
+    rows = [
+        shop.due_text(consent="unknown"),
+        shop.due_text(phone="+12125550124", consent="opted_out"),
+    ]
     leaves = shop.due_text(phone="+12125550125")
     claims = shop.claims()
-    shop.sql("update customers set sms_consent_status = 'opted_out' where phone = '+12125550125'")
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_out' where phone = '+12125550125'"
+    )
     assert [shop.process(claim).fate for claim in claims] == ["Cancelled"] * 3
     for row in (*rows, leaves):
         assert shop.row(row)["status"] == "cancelled"
@@ -78,8 +101,16 @@ def test_at_night_a_text_waits_for_the_morning_and_loses_no_attempt(shop: Shop) 
     row = shop.due_text(timezone="Pacific/Honolulu")
     assert shop.run() == ["Deferred"]
     waiting = shop.row(row)
-    assert (waiting["status"], waiting["reason"], waiting["attempt_count"]) == ("pending", "quiet_hours", 0)
-    assert timedelta(0) <= waiting["scheduled_for"] - (NOON + timedelta(hours=1)) < timedelta(minutes=10)
+    assert (waiting["status"], waiting["reason"], waiting["attempt_count"]) == (
+        "pending",
+        "quiet_hours",
+        0,
+    )
+    assert (
+        timedelta(0)
+        <= waiting["scheduled_for"] - (NOON + timedelta(hours=1))
+        < timedelta(minutes=10)
+    )
     shop.at(waiting["scheduled_for"])
     assert shop.run() == ["Sent"]
 
@@ -99,7 +130,11 @@ def test_a_text_whose_window_closes_on_its_way_is_not_sent(shop: Shop) -> None:
         with application.transaction():
             application.execute("select from send_logs for update")
             told = pool.submit(shop.process, claim)
-            until(lambda: told.done() or shop.sql("select from pg_locks where not granted"))
+            until(
+                lambda: (
+                    told.done() or shop.sql("select from pg_locks where not granted")
+                )
+            )
             shop.later(minutes=2)
         assert told.result().fate == "Deferred"
     assert (shop.row(row)["attempt_count"], shop.messages) == (0, ())
@@ -126,7 +161,9 @@ def test_one_bad_row_never_stops_the_others(shop: Shop) -> None:
     assert "555" not in shop.row(bad)["last_error"]
 
 
-def test_an_error_nobody_foresaw_fails_its_row_with_its_message(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_nobody_foresaw_fails_its_row_with_its_message(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Here the reading of hours breaks, before anything is sent."""
 
     def broken(*_: object) -> None:
@@ -153,11 +190,18 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
         shop.due_text(phone="+9991234567"): "no known country code",
         shop.due_text(body="  "): "empty",
         shop.due_text(body="long " * 400_000): "longer than 1600 characters",
-        shop.queue_row(shop.send_log(theirs.customer()), theirs.customer()): "Customer not found",
-        shop.queue_row(theirs.send_log(theirs.customer()), shop.customer()): "Send log not found",
+        shop.queue_row(
+            shop.send_log(theirs.customer()), theirs.customer()
+        ): "Customer not found",
+        shop.queue_row(
+            theirs.send_log(theirs.customer()), shop.customer()
+        ): "Send log not found",
     }
     email = shop.due_text()
-    shop.sql("update send_logs set channel = 'email' where id = %s", shop.row(email)["send_log_id"])
+    shop.sql(
+        "update send_logs set channel = 'email' where id = %s",
+        shop.row(email)["send_log_id"],
+    )
     good = shop.due_text()
     assert sorted(shop.run()) == [*["Failed"] * 10, "Sent"]
     for row, why in (wrong | {email: "of channel email"}).items():
@@ -165,20 +209,39 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
         assert why in ended["last_error"]
         assert "555" not in ended["last_error"]
         if why != "Send log not found":  # another business's is not touched
-            assert (log["status"], log["error_message"]) == ("failed", ended["last_error"])
+            assert (log["status"], log["error_message"]) == (
+                "failed",
+                ended["last_error"],
+            )
     assert shop.row(good)["status"] == "completed"
-    assert [log["status"] for log in shop.sql("select status from send_logs where business_id = %s", theirs.id)] == [
-        "pending"
-    ]
+    assert [
+        log["status"]
+        for log in shop.sql(
+            "select status from send_logs where business_id = %s", theirs.id
+        )
+    ] == ["pending"]
 
 
 def test_a_text_known_to_be_sent_is_never_sent_again(shop: Shop) -> None:
     """Whoever queued it. But a send log whose SID is empty was not sent."""
     row = shop.due_text()
-    shop.sql("update send_logs set status = 'sent', provider_message_id = '{\"twilio_sid\": \"SM1\"}'")
+    shop.sql(
+        "update send_logs set status = 'sent', provider_message_id = '{\"twilio_sid\": \"SM1\"}'"
+    )
     assert shop.run() == ["Cancelled"]
-    assert (shop.end_of(row), shop.log_of(row)["status"]) == (("cancelled", "already_sent"), "sent")
-    for value in ('{"twilio_sid": null}', '{"twilio_sid": ""}', '{"twilio_sid": " "}', "[]", '"x"'):
+    assert (shop.end_of(row), shop.log_of(row)["status"]) == (
+        ("cancelled", "already_sent"),
+        "sent",
+    )
+    for value in (
+        '{"twilio_sid": null}',
+        '{"twilio_sid": ""}',
+        '{"twilio_sid": " "}',
+        "[]",
+        '"x"',
+    ):
         empty = shop.row(shop.due_text())["send_log_id"]
-        shop.sql("update send_logs set provider_message_id = %s where id = %s", value, empty)
+        shop.sql(
+            "update send_logs set provider_message_id = %s where id = %s", value, empty
+        )
     assert shop.run() == ["Sent"] * 5

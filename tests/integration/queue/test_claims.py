@@ -36,7 +36,14 @@ def outcomes(shop: Shop, claim: Claim, attempt: object) -> dict[str, Any]:
 
 REFUSED = "+12125550199"
 EXPIRED = {"answer": "ended", "why_code": "expired"}
-NOTHING = {"begin": "lost", "defer": False, "hold": False, "end": False, "accepted": False, "refused": False}
+NOTHING = {
+    "begin": "lost",
+    "defer": False,
+    "hold": False,
+    "end": False,
+    "accepted": False,
+    "refused": False,
+}
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing(shop: Shop) -> None:
@@ -58,7 +65,9 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     """Whatever its worker says meanwhile. After recovery it is in doubt: only evidence settles it."""
     row, attempt = shop.due_text(), uuid4()
     claim = shop.claim()
-    assert [shop.begin(claim, attempt).answer for _ in range(3)] == ["go"] * 3, "the same begin repeated is the same"
+    assert [shop.begin(claim, attempt).answer for _ in range(3)] == ["go"] * 3, (
+        "the same begin repeated is the same"
+    )
     before = shop.row(row)
     assert outcomes(shop, claim, uuid4()) == NOTHING, "another attempt is not its own"
     assert shop.row(row) == before
@@ -71,7 +80,10 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     [look] = claim_doubtful(shop.queue, 1)
     begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
     finish = "select applied from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)"
-    told = shop.value(begin, row, look.claim_no), shop.value(finish, row, look.claim_no, attempt, SID)
+    told = (
+        shop.value(begin, row, look.claim_no),
+        shop.value(finish, row, look.claim_no, attempt, SID),
+    )
     assert told == ("lost", False), "a look has the claim for its evidence alone"
     assert shop.row(row)["status"] == "processing"
     assert [one["outcome"] for one in shop.attempts_of(row)] == ["in_doubt"]
@@ -96,7 +108,10 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
     shop.stack.twilio.fail(JsonError(30003, http_status=400), to=REFUSED)
     shop.stack.rpc_faults.drop_after_commit(function, times=1)
     assert shop.run() == [fate]
-    assert (len(shop.messages), len(shop.attempts_of(row))) == (fate == "Sent", fate in ("Sent", "RetryScheduled"))
+    assert (len(shop.messages), len(shop.attempts_of(row))) == (
+        fate == "Sent",
+        fate in ("Sent", "RetryScheduled"),
+    )
     assert shop.row(row)["attempt_count"] == len(shop.attempts_of(row))
 
 
@@ -119,7 +134,10 @@ def test_a_claim_takes_at_most_what_it_asks_for(shop: Shop) -> None:
     rows = [shop.due_text(due=timedelta(minutes=n - 60)) for n in range(40)]
     assert [len(shop.claims(limit)) for limit in (0, -5)] == [0, 0]
     assert {claim.id for claim in shop.claims(10)} == set(rows[:10])
-    assert shop.value("select count(*) from sms_retry_queue where status = 'processing'") == 10
+    assert (
+        shop.value("select count(*) from sms_retry_queue where status = 'processing'")
+        == 10
+    )
     assert len(shop.claims(10_000)) == 30
 
 
@@ -127,7 +145,11 @@ def test_only_what_waits_and_is_due_is_claimed(shop: Shop) -> None:
     """By the database's clock. A claim by its id takes nothing that a worker has, or that may have gone out."""
     shop.due_text(due=timedelta(minutes=2))
     for status in ("completed", "failed", "cancelled"):
-        shop.sql("update sms_retry_queue set status = %s where id = %s", status, shop.due_text())
+        shop.sql(
+            "update sms_retry_queue set status = %s where id = %s",
+            status,
+            shop.due_text(),
+        )
     assert shop.claims() == []
     row = shop.due_text()
     claim = shop.claim()
@@ -158,7 +180,12 @@ def test_the_claim_number_rises_with_every_claim_and_never_falls(shop: Shop) -> 
     for _ in range(3):
         claim = shop.claim()
         numbers.append(claim.claim_no)
-        shop.sql("select defer_sms_retry(%s, %s, %s, null, 'x')", claim.id, claim.claim_no, shop.now())
+        shop.sql(
+            "select defer_sms_retry(%s, %s, %s, null, 'x')",
+            claim.id,
+            claim.claim_no,
+            shop.now(),
+        )
     shop.claim()
     shop.later(minutes=11)
     shop.recover()
@@ -172,19 +199,31 @@ def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
     claims, end = shop.claims(), shop.now() + timedelta(hours=1)
     shop.sql("update sms_retry_queue set expires_at = %s", end)
     begin = "select answer, why_code from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
-    for claim, told in zip(claims, ({"answer": "go", "why_code": None}, EXPIRED), strict=True):
-        assert shop.sql(begin, claim.id, claim.claim_no, end + timedelta(days=1), end + timedelta(days=2)) == [told]
+    for claim, told in zip(
+        claims, ({"answer": "go", "why_code": None}, EXPIRED), strict=True
+    ):
+        assert shop.sql(
+            begin,
+            claim.id,
+            claim.claim_no,
+            end + timedelta(days=1),
+            end + timedelta(days=2),
+        ) == [told]
         assert shop.row(claim.id)["expires_at"] == end
         shop.later(hours=1)
 
 
-def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(shop: Shop) -> None:
+def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(
+    shop: Shop,
+) -> None:
     """An opt-out, or another's word that it was sent, waits until a begin is written, or is seen by it."""
     locked, free = shop.due_text(), shop.due_text()
     begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
     with shop.stack.connect() as other:
         with other.transaction():
-            other.execute("select from sms_retry_queue where id = %s for update", [locked])
+            other.execute(
+                "select from sms_retry_queue where id = %s for update", [locked]
+            )
             claim = shop.claim()
             assert claim.id == free
         with shop.connection.transaction():

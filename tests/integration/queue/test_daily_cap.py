@@ -34,7 +34,9 @@ def app_sent(shop: Shop, customer: UUID, *, at: datetime, channel: str = "sms") 
     )
 
 
-def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(shop: Shop) -> None:
+def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
+    shop: Shop,
+) -> None:
     """To the microsecond, with the rule; then it goes out."""
     customer = shop.customer(phone=FLORIDA)
     first = text_to(shop, customer)
@@ -45,7 +47,11 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(s
     assert shop.run() == ["Deferred"]
     row, [sent] = shop.row(last), shop.attempts_of(first)
     assert row["scheduled_for"] == sent["finished_at"] + DAY
-    assert (row["status"], row["reason"], row["why_code"]) == ("pending", "quiet_hours", "daily_cap")
+    assert (row["status"], row["reason"], row["why_code"]) == (
+        "pending",
+        "quiet_hours",
+        "daily_cap",
+    )
     assert (row["why"], row["attempt_count"], row["last_error"]) == (WHY, 0, None)
     assert shop.attempts_of(last) == []
     shop.at(row["scheduled_for"] - timedelta(minutes=1))
@@ -82,12 +88,24 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
     for person in people.values():
         for _ in range(1 if person == people[last] else 2):
             text_to(shop, person)
-    twilio, neighbor, lost = shop.stack.twilio, shop.neighbor(), "in doubt, and it did not go out"
+    twilio, neighbor, lost = (
+        shop.stack.twilio,
+        shop.neighbor(),
+        "in doubt, and it did not go out",
+    )
     text_to(shop, people[lost])
     twilio.fail(DropUnaccepted(), to=phones[lost], times=1)
     assert set(shop.run()) == {"Sent", "InDoubt"}
-    [not_sent] = [row["id"] for row in shop.sql("select id from sms_retry_queue where in_doubt_since is not null")]
-    shop.sql("select resolve_sms_doubt(%s, null, who => 'Ann', because => 'Not there')", not_sent)
+    [not_sent] = [
+        row["id"]
+        for row in shop.sql(
+            "select id from sms_retry_queue where in_doubt_since is not null"
+        )
+    ]
+    shop.sql(
+        "select resolve_sms_doubt(%s, null, who => 'Ann', because => 'Not there')",
+        not_sent,
+    )
     shop.sql("update sms_retry_queue set status = 'cancelled' where id = %s", not_sent)
 
     for what in ("a third in doubt", last):
@@ -96,16 +114,23 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
     text_to(shop, shop.customer(phone=phones["to another customer with the number"]))
     text_to(shop, shop.customer(phone="+13055550199"))
     text_to(neighbor, neighbor.customer(phone=phones["from another business"]))
-    app_sent(neighbor, neighbor.customer(phone=phones["from another business"]), at=shop.now())
+    app_sent(
+        neighbor,
+        neighbor.customer(phone=phones["from another business"]),
+        at=shop.now(),
+    )
     app_sent(shop, people["the application's own"], at=shop.now() - timedelta(hours=23))
     app_sent(shop, people["the application's, a day old"], at=shop.now() - DAY)
     app_sent(shop, people["an e-mail"], at=shop.now(), channel="email")
     waits = people["one that only waits"]
     shop.queue_row(shop.send_log(waits), waits, due=timedelta(hours=5))
     row = text_to(shop, people["transactional"])
-    shop.sql("update sms_retry_queue set message_class = 'transactional' where id = %s", row)
+    shop.sql(
+        "update sms_retry_queue set message_class = 'transactional' where id = %s", row
+    )
     third = {
-        what: text_to(shop, people[what]) for what in ("a third that was accepted", "a third in doubt", "refused", last)
+        what: text_to(shop, people[what])
+        for what in ("a third that was accepted", "a third in doubt", "refused", last)
     }
     assert set(shop.run()) == {"Sent", "InDoubt", "Failed"}
     [accepted] = twilio.ledger.entries(phones[last])[1:]
@@ -126,7 +151,9 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
             )
 
     rows = {text_to(shop, person): what for what, person in people.items()}
-    assert {rows[claim.id]: shop.begin(claim, cap=3).answer for claim in shop.claims()} == COUNTS
+    assert {
+        rows[claim.id]: shop.begin(claim, cap=3).answer for claim in shop.claims()
+    } == COUNTS
 
 
 def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:
@@ -137,25 +164,43 @@ def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:
             text_to(each, people[number % 2])
     assert sorted(shop.run()) == ["Deferred"] * 10 + ["Sent"] * 6
     assert len(shop.messages) == 6
-    assert shop.sql("select distinct why from sms_retry_queue where status = 'pending'") == [{"why": WHY}]
+    assert shop.sql(
+        "select distinct why from sms_retry_queue where status = 'pending'"
+    ) == [{"why": WHY}]
 
 
-@pytest.mark.parametrize(("first", "second"), [("commits", "capped"), ("rolls back", "go")])
-def test_a_begin_waits_for_another_one_to_the_number_and_for_no_other(shop: Shop, first: str, second: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"), [("commits", "capped"), ("rolls back", "go")]
+)
+def test_a_begin_waits_for_another_one_to_the_number_and_for_no_other(
+    shop: Shop, first: str, second: str
+) -> None:
     """One place is left. The first, which has no cap, is held open; another number's and another business's go on."""
     neighbor = shop.neighbor()
     rows = [text_to(shop, shop.customer(phone=FLORIDA)) for _ in range(2)]
     for _ in range(2):
         app_sent(shop, shop.row(rows[0])["customer_id"], at=shop.now())
-    free = [text_to(shop, shop.customer(phone="+13055550188")), text_to(neighbor, neighbor.customer(phone=FLORIDA))]
+    free = [
+        text_to(shop, shop.customer(phone="+13055550188")),
+        text_to(neighbor, neighbor.customer(phone=FLORIDA)),
+    ]
     claims = {claim.id: claim for claim in shop.claims()}
     begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', 'x')"
     with ThreadPoolExecutor(1) as pool, shop.stack.connect() as watching:
         with shop.connection.transaction(force_rollback=first == "rolls back"):
-            assert shop.sql(begin, rows[0], claims[rows[0]].claim_no) == [{"answer": "go"}]
-            assert [shop.begin(claims[row], cap=3).answer for row in free] == ["go", "go"]
+            assert shop.sql(begin, rows[0], claims[rows[0]].claim_no) == [
+                {"answer": "go"}
+            ]
+            assert [shop.begin(claims[row], cap=3).answer for row in free] == [
+                "go",
+                "go",
+            ]
             waiting = pool.submit(shop.begin, claims[rows[1]], cap=3)
-            until(lambda: watching.execute("select from pg_locks where not granted").fetchall())
+            until(
+                lambda: watching.execute(
+                    "select from pg_locks where not granted"
+                ).fetchall()
+            )
         assert waiting.result().answer == second
 
 

@@ -33,10 +33,14 @@ def test_a_first_send_goes_out_once_and_is_on_record(shop: Shop) -> None:
     assert len(shop.messages) == 1
 
 
-def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_of_the_delays(shop: Shop) -> None:
+def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_of_the_delays(
+    shop: Shop,
+) -> None:
     """The first send is not one of the three retries."""
     shop.stack.twilio.fail(PASSING, times=None)
-    row = send_sms(shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender).retry_id
+    row = send_sms(
+        shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender
+    ).retry_id
     waits = []
     while (waiting := shop.row(row))["status"] == "pending":
         waits.append(waiting["scheduled_for"] - waiting["updated_at"])
@@ -54,7 +58,9 @@ def test_a_first_send_has_the_checks_of_every_retry(shop: Shop) -> None:
         ({"phone": None}, "Failed", "no_phone"),
     ):
         customer_id = shop.customer(**cast(dict[str, Any], customer))
-        result = send_sms(shop.send_log(customer_id), queue=shop.queue, sender=shop.sender)
+        result = send_sms(
+            shop.send_log(customer_id), queue=shop.queue, sender=shop.sender
+        )
         assert (result.fate, result.why_code) == (fate, why_code)
     assert not shop.messages
     log = shop.send_log(shop.customer())
@@ -66,28 +72,38 @@ def test_a_first_send_has_the_checks_of_every_retry(shop: Shop) -> None:
 def test_a_queued_retry_waits_as_long_as_its_attempts_say(shop: Shop) -> None:
     """Whether Python or the application's own SQL queues it."""
     for attempts in (0, 1, 2, 9):
-        by_python = queue_sms_retry(shop.send_log(shop.customer()), "quiet_hours", attempts, queue=shop.queue).retry_id
+        by_python = queue_sms_retry(
+            shop.send_log(shop.customer()), "quiet_hours", attempts, queue=shop.queue
+        ).retry_id
         by_sql = shop.value(
-            "select retry_id from queue_sms_retry(%s, 'quiet_hours', %s)", shop.send_log(shop.customer()), attempts
+            "select retry_id from queue_sms_retry(%s, 'quiet_hours', %s)",
+            shop.send_log(shop.customer()),
+            attempts,
         )
         for row in (by_python, by_sql):
             queued = shop.row(cast(Any, row))
             wait = queued["scheduled_for"] - queued["created_at"]
-            assert timedelta(minutes=round(wait / timedelta(minutes=1))) == next_retry_delay(attempts)
+            assert timedelta(
+                minutes=round(wait / timedelta(minutes=1))
+            ) == next_retry_delay(attempts)
 
 
 def test_queueing_a_text_twice_gives_the_row_that_it_has(shop: Shop) -> None:
     """One live row a text, which keeps its class: asking again frees nothing from the states' rules."""
     log = shop.send_log(shop.customer())
     first = queue_sms_retry(log, "twilio_error", queue=shop.queue)
-    again = queue_sms_retry(log, "rate_limit", 1, queue=shop.queue, message_class="transactional")
+    again = queue_sms_retry(
+        log, "rate_limit", 1, queue=shop.queue, message_class="transactional"
+    )
     assert (first.result, again.result) == ("queued", "already_queued")
     assert first.retry_id == again.retry_id
     assert first.retry_id
     assert shop.row(first.retry_id)["message_class"] == "marketing"
 
 
-def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(shop: Shop) -> None:
+def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(
+    shop: Shop,
+) -> None:
     """Past the function, which locks the send log: one of the two would be an error."""
     customer = shop.customer()
     log = shop.send_log(customer)
@@ -100,10 +116,16 @@ def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(shop: Shop)
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row)
 
 
-def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(shop: Shop) -> None:
+def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(
+    shop: Shop,
+) -> None:
     """It may be about to say that the text was sent."""
     log = shop.send_log(shop.customer())
-    with shop.stack.connect() as other, other.transaction(), shop.connection.transaction(force_rollback=True):
+    with (
+        shop.stack.connect() as other,
+        other.transaction(),
+        shop.connection.transaction(force_rollback=True),
+    ):
         other.execute("update send_logs set status = 'sent' where id = %s", [log])
         shop.sql("set local lock_timeout = '10ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -114,13 +136,22 @@ def test_what_cannot_be_queued_is_refused_with_what_to_do(shop: Shop) -> None:
     """Nothing is queued."""
     missing, email = uuid4(), shop.send_log(shop.customer())
     shop.sql("update send_logs set channel = 'email'")
-    log, anothers = shop.send_log(shop.customer()), shop.send_log(shop.neighbor().customer())
+    log, anothers = (
+        shop.send_log(shop.customer()),
+        shop.send_log(shop.neighbor().customer()),
+    )
     refused: list[tuple[str, dict[str, Any]]] = [
-        (rf"^There is no send log {missing}\. Insert the send_logs row first", {"send_log_id": missing}),
+        (
+            rf"^There is no send log {missing}\. Insert the send_logs row first",
+            {"send_log_id": missing},
+        ),
         ("is of channel email, not sms", {"send_log_id": email}),
         ("names a customer of another business", {"send_log_id": anothers}),
         ("attempt_count", {"send_log_id": log, "attempt_count": -1}),
-        ("message_class must be marketing or transactional", {"send_log_id": log, "message_class": "urgent"}),
+        (
+            "message_class must be marketing or transactional",
+            {"send_log_id": log, "message_class": "urgent"},
+        ),
     ]
     for said, asked in refused:
         with pytest.raises(InputError, match=said):
@@ -128,14 +159,26 @@ def test_what_cannot_be_queued_is_refused_with_what_to_do(shop: Shop) -> None:
     assert shop.value("select count(*) from sms_retry_queue") == 0
 
 
-def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(shop: Shop) -> None:
+def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(
+    shop: Shop,
+) -> None:
     """But a send that may not go out now, for quiet hours, is none of its attempts, and still owed."""
     for reason in ("twilio_error", "rate_limit", None):
         log = shop.send_log(shop.customer())
-        queued = queue_sms_retry(log, cast(Any, reason), 3, error="Twilio 30008: Unknown error", queue=shop.queue)
+        queued = queue_sms_retry(
+            log,
+            cast(Any, reason),
+            3,
+            error="Twilio 30008: Unknown error",
+            queue=shop.queue,
+        )
         assert (queued.retry_id, queued.result) == (None, "attempts_exhausted")
-        found = shop.sql("select status, error_message from send_logs where id = %s", log)
-        assert found == [{"status": "failed", "error_message": "Twilio 30008: Unknown error"}]
+        found = shop.sql(
+            "select status, error_message from send_logs where id = %s", log
+        )
+        assert found == [
+            {"status": "failed", "error_message": "Twilio 30008: Unknown error"}
+        ]
     queue_sms_retry(shop.send_log(shop.customer()), "quiet_hours", 3, queue=shop.queue)
     customer = shop.customer()
     shop.sql(
@@ -147,7 +190,9 @@ def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(shop:
     assert shop.run() == ["Sent", "Sent"]
 
 
-def test_the_application_s_two_calls_answer_with_rows_of_the_original_columns(shop: Shop) -> None:
+def test_the_application_s_two_calls_answer_with_rows_of_the_original_columns(
+    shop: Shop,
+) -> None:
     """As its TypeScript makes them: by name, over HTTP."""
     row = shop.due_text()
     url, key = shop.stack.environment()["SUPABASE_URL"], shop.stack.key("service_role")
@@ -160,7 +205,9 @@ def test_the_application_s_two_calls_answer_with_rows_of_the_original_columns(sh
         ("recover_stuck_sms_retries", {"stale_minutes": 10}, "pending"),
     ):
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-        [found] = httpx.post(f"{url}/rest/v1/rpc/{function}", json=arguments, headers=headers).json()
+        [found] = httpx.post(
+            f"{url}/rest/v1/rpc/{function}", json=arguments, headers=headers
+        ).json()
         assert (found["id"], found["status"]) == (str(row), status)
         assert original <= found.keys()
         shop.later(minutes=11)
@@ -174,10 +221,19 @@ def test_no_index_and_no_trigger_of_ours_refuses_a_value(shop: Shop) -> None:
         ("customers", "phone", noise),
         ("customers", "timezone", noise),
         ("send_logs", "subject", noise),
-        ("send_logs", "provider_message_id", f"jsonb_build_object('twilio_sid', {noise})"),
+        (
+            "send_logs",
+            "provider_message_id",
+            f"jsonb_build_object('twilio_sid', {noise})",
+        ),
         ("send_logs", "provider_message_id", """'["SM", {"twilio_sid": 7}]'::jsonb"""),
     ):
-        assert shop.connection.execute(f"update {table} set {column} = {value}".encode()).rowcount == 1
+        assert (
+            shop.connection.execute(
+                f"update {table} set {column} = {value}".encode()
+            ).rowcount
+            == 1
+        )
 
 
 # In the place of a row that the application's own processor holds
@@ -196,29 +252,46 @@ def insert(shop: Shop, *rows: dict[str, Any], on_conflict: str = "") -> int:
     """PostgREST's insert or upsert; how many rows it wrote."""
     names = list(rows[0])
     merge = f"on conflict (id) do update set {', '.join(f'{name} = excluded.{name}' for name in names)}"
-    does = {"merge": merge, "ignore": "on conflict (id) do nothing", "": ""}[on_conflict]
+    does = {"merge": merge, "ignore": "on conflict (id) do nothing", "": ""}[
+        on_conflict
+    ]
     places = ", ".join([f"({', '.join(['%s'] * len(names))})"] * len(rows))
     values = [row[name] for row in rows for name in names]
     return len(
-        shop.sql(f"insert into sms_retry_queue ({', '.join(names)}) values {places} {does} returning 1", *values)
+        shop.sql(
+            f"insert into sms_retry_queue ({', '.join(names)}) values {places} {does} returning 1",
+            *values,
+        )
     )
 
 
-@pytest.mark.parametrize("how", ["insert", "upsert of the row itself", "upsert of another", "function"])
-def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processor_holds(shop: Shop, how: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["insert", "upsert of the row itself", "upsert of another", "function"]
+)
+def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processor_holds(
+    shop: Shop, how: str
+) -> None:
     """It inserts the next try and marks the present row failed. One live row is left, and one text goes out."""
     row, new = held(shop), uuid4()
     if how == "function":
-        [queued] = shop.sql("select * from queue_sms_retry(%s, 'twilio_error', 1)", row["send_log_id"])
+        [queued] = shop.sql(
+            "select * from queue_sms_retry(%s, 'twilio_error', 1)", row["send_log_id"]
+        )
         assert queued["result"] == "queued"
         new = queued["retry_id"]
     elif how == "upsert of the row itself":
         insert(shop, row, on_conflict="merge")
         new = row["id"]
     else:
-        insert(shop, row | {"id": new}, on_conflict="merge" if how == "upsert of another" else "")
+        insert(
+            shop,
+            row | {"id": new},
+            on_conflict="merge" if how == "upsert of another" else "",
+        )
     if new != row["id"]:
-        shop.sql("update sms_retry_queue set status = 'failed' where id = %s", row["id"])
+        shop.sql(
+            "update sms_retry_queue set status = 'failed' where id = %s", row["id"]
+        )
     assert (shop.row(new)["status"], shop.row(new)["last_error"]) == ("pending", None)
     shop.at(shop.row(new)["scheduled_for"])
     assert shop.run() == ["Sent"]
@@ -235,14 +308,25 @@ def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:
     [queued] = shop.sql("select * from queue_sms_retry(%s)", row["send_log_id"])
     assert (queued["result"], queued["retry_id"]) == ("already_queued", row["id"])
     theirs = shop.neighbor()
-    anothers = row | {"id": uuid4(), "business_id": theirs.id, "customer_id": theirs.customer(), "attempt_count": 9}
+    anothers = row | {
+        "id": uuid4(),
+        "business_id": theirs.id,
+        "customer_id": theirs.customer(),
+        "attempt_count": 9,
+    }
     with pytest.raises(psycopg.errors.UniqueViolation):
         insert(shop, anothers)
     kept = shop.row(row["id"])
-    assert (kept["status"], kept["claimed_by_application"], kept["last_error"]) == ("processing", True, None)
+    assert (kept["status"], kept["claimed_by_application"], kept["last_error"]) == (
+        "processing",
+        True,
+        None,
+    )
 
     ours = shop.claim()
-    [queued] = shop.sql("select * from queue_sms_retry(%s, 'twilio_error', 1)", ours.send_log_id)
+    [queued] = shop.sql(
+        "select * from queue_sms_retry(%s, 'twilio_error', 1)", ours.send_log_id
+    )
     assert (queued["result"], queued["retry_id"]) == ("already_queued", ours.id)
 
 
@@ -252,10 +336,16 @@ def test_a_text_of_no_stated_class_is_marketing(shop: Shop) -> None:
     shop.due_text()
     for stated in (None, "transactional"):
         queue_sms_retry(
-            shop.send_log(shop.customer()), None, 0, queue=shop.queue, message_class=cast(MessageClass, stated)
+            shop.send_log(shop.customer()),
+            None,
+            0,
+            queue=shop.queue,
+            message_class=cast(MessageClass, stated),
         )
     shop.later(minutes=2)
     classes = sorted(claim.message_class for claim in shop.claims())
     assert classes == ["marketing"] * 3 + ["transactional"]
-    with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_message_class"):
+    with pytest.raises(
+        psycopg.errors.CheckViolation, match="sms_retry_queue_message_class"
+    ):
         shop.sql("update sms_retry_queue set message_class = 'urgent'")

@@ -5,7 +5,9 @@ from tests.support.orders import stop_state
 from tests.support.shop import Shop
 
 
-def test_what_can_be_mended_holds_a_text_until_it_is(shop: Shop, operators: SupabaseOperators) -> None:
+def test_what_can_be_mended_holds_a_text_until_it_is(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """It costs no attempt. A number that is spelled otherwise goes out in the one right spelling."""
     kept, right = "+4407700900123", "+447700900123"
     states = shop.due_text(phone="+15045550123", timezone="America/Chicago")
@@ -18,19 +20,26 @@ def test_what_can_be_mended_holds_a_text_until_it_is(shop: Shop, operators: Supa
     assert {one["attempt_count"] for one in held.values()} == {0}
     assert all(one["held_since"] for one in held.values())
     assert "LA" in held[states]["why"]
-    assert (held[number]["why_code"], held[zone]["why_code"]) == ("number_spelling", "no_time_zone")
+    assert (held[number]["why_code"], held[zone]["why_code"]) == (
+        "number_spelling",
+        "no_time_zone",
+    )
     assert "write +44 and 10 digits, without the 0" in held[number]["why"]
 
     stop_state(operators, "LA", None)
     shop.sql("update customers set phone = %s where phone = %s", right, kept)
-    shop.sql("update customers set timezone = 'America/New_York' where timezone is null")
+    shop.sql(
+        "update customers set timezone = 'America/New_York' where timezone is null"
+    )
     shop.later(minutes=15)
     assert shop.run() == ["Sent"] * 3
     assert right in [message.to for message in shop.messages]
     assert {shop.row(row)["held_since"] for row in held} == {None}
 
 
-def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(shop: Shop) -> None:
+def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(
+    shop: Shop,
+) -> None:
     """48 hours after the first moment it might have gone out."""
     row = shop.due_text()
     shop.sql("update businesses set sms_hours = '18:00-09:00'")
@@ -41,7 +50,9 @@ def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(
     assert "sms_hours cannot be read" in shop.row(row)["last_error"]
 
 
-def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(shop: Shop) -> None:
+def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
+    shop: Shop,
+) -> None:
     """The next run decides anew: it may be night there, another business may have the customer, or it is no text."""
     other = shop.neighbor()
     changes = (
@@ -64,7 +75,12 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(sho
             [begun] = shop.sql(
                 """select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, 'test',
                                                         decided_by => %s)""",
-                *[claim.id, claim.claim_no, shop.now().replace(hour=23), claim.decided_by],
+                *[
+                    claim.id,
+                    claim.claim_no,
+                    shop.now().replace(hour=23),
+                    claim.decided_by,
+                ],
             )
             assert (change, begun["answer"]) == (change, "changed")
     assert shop.begin(claim).answer == "go"

@@ -29,15 +29,22 @@ def set_hours(shop: Shop, hours: str) -> None:
 def queued(shop: Shop, message_class: MessageClass, **customer: Any) -> UUID:
     """A due text of that class; returns its row's id."""
     log = shop.send_log(shop.customer(**customer))
-    answer = queue_sms_retry(log, None, 0, shop.now(), queue=shop.queue, message_class=message_class)
+    answer = queue_sms_retry(
+        log, None, 0, shop.now(), queue=shop.queue, message_class=message_class
+    )
     assert answer.retry_id is not None
     return answer.retry_id
 
 
-def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_waits_for_the_morning(shop: Shop) -> None:
+def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_waits_for_the_morning(
+    shop: Shop,
+) -> None:
     """Florida closes at eight in the evening; the federal window, which binds both, at nine. So with a first send."""
     shop.at(new_york("12 20:30"))
-    rows = {(kind, "queued"): queued(shop, kind, phone=FLORIDA) for kind in get_args(MessageClass)}
+    rows = {
+        (kind, "queued"): queued(shop, kind, phone=FLORIDA)
+        for kind in get_args(MessageClass)
+    }
     for kind in get_args(MessageClass):
         log = shop.send_log(shop.customer(phone=FLORIDA))
         first = send_sms(log, queue=shop.queue, sender=shop.sender, message_class=kind)
@@ -49,25 +56,43 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
         if kind == "transactional":
             assert told["status"] == "completed"
             [attempt] = shop.attempts_of(row)
-            assert attempt["quiet_hours_rule"] == "08:00–21:00 in America/New_York, the customer's zone"
+            assert (
+                attempt["quiet_hours_rule"]
+                == "08:00–21:00 in America/New_York, the customer's zone"
+            )
         else:
-            assert (told["status"], told["reason"], told["attempt_count"]) == ("pending", "quiet_hours", 0)
-            assert new_york("13 08:00") <= told["scheduled_for"] < new_york("13 08:00") + SPREAD
+            assert (told["status"], told["reason"], told["attempt_count"]) == (
+                "pending",
+                "quiet_hours",
+                0,
+            )
+            assert (
+                new_york("13 08:00")
+                <= told["scheduled_for"]
+                < new_york("13 08:00") + SPREAD
+            )
     shop.at(new_york("12 20:59"))  # Twilio's own queue might hold it past nine
     late = queued(shop, "transactional", phone=FLORIDA)
     assert shop.run() == ["Deferred"]
     assert shop.row(late)["scheduled_for"] >= new_york("13 08:00")
 
 
-def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(shop: Shop) -> None:
+def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(
+    shop: Shop,
+) -> None:
     """For what was asked for, too, and for no other business. Waiting for them costs no life, however long it takes."""
     set_hours(shop, "Fri 10:00-18:00")
     other = shop.neighbor()
-    rows = [queued(shop, "transactional"), shop.due_text(timezone="America/Los_Angeles")]
+    rows = [
+        queued(shop, "transactional"),
+        shop.due_text(timezone="America/Los_Angeles"),
+    ]
     theirs = other.due_text()
     assert sorted(shop.run()) == ["Deferred", "Deferred", "Sent"]
     assert other.row(theirs)["status"] == "completed"
-    for row, opening in zip(rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True):
+    for row, opening in zip(
+        rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True
+    ):
         waiting = shop.row(row)
         assert opening <= waiting["scheduled_for"] < opening + SPREAD
         assert "own)" in waiting["why"]
@@ -99,11 +124,19 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
     assert shop.row(mine)["status"] == "completed"
     for row in held.values():
         waiting = shop.row(row)
-        assert (waiting["status"], waiting["attempt_count"], waiting["attempt_id"]) == ("pending", 0, None)
+        assert (waiting["status"], waiting["attempt_count"], waiting["attempt_id"]) == (
+            "pending",
+            0,
+            None,
+        )
         assert waiting["why"].startswith("The business's sms_hours cannot be read: ")
         assert waiting["held_since"] is not None
         assert shop.log_of(row)["status"] == "pending"
     set_hours(others["20:00-08:00"], "08:00-20:00")
     shop.later(minutes=15)
     assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
-    assert [shop.row(row)["status"] for row in held.values()] == ["completed", "pending", "pending"]
+    assert [shop.row(row)["status"] for row in held.values()] == [
+        "completed",
+        "pending",
+        "pending",
+    ]

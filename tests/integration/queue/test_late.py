@@ -18,12 +18,16 @@ HOUR = timedelta(hours=1)
 
 def first_run(shop: Shop) -> list[str]:
     """Scheduled sends are queued, then a run: what each came to."""
-    queued = [send.result for send in queue_scheduled_sends(shop.queue, seconds=5).sends]
+    queued = [
+        send.result for send in queue_scheduled_sends(shop.queue, seconds=5).sends
+    ]
     return [result for result in queued if result != "queued"] + shop.run()
 
 
 @pytest.mark.parametrize("hours", [1, 47])
-def test_an_outage_of_less_than_two_days_costs_nobody_a_text(shop: Shop, hours: int) -> None:
+def test_an_outage_of_less_than_two_days_costs_nobody_a_text(
+    shop: Shop, hours: int
+) -> None:
     """Planned, queued, and moved: those that may go out at once do, and by noon of the next day all have."""
     shop.scheduled(due=timedelta(minutes=1))
     shop.due_text(phone="+12125550124")
@@ -39,11 +43,18 @@ def test_after_six_days_a_planned_text_is_cancelled_and_not_sent(shop: Shop) -> 
     """ "See you tomorrow" helps nobody six days later. If its owner says that it does, it is sent."""
     late, row = shop.scheduled(due=HOUR), shop.due_text(phone="+12125550124")
     useful = shop.scheduled(due=HOUR, phone="+12125550125")
-    shop.sql("update scheduled_sends set not_after = scheduled_for + interval '10 days' where id = %s", useful)
+    shop.sql(
+        "update scheduled_sends set not_after = scheduled_for + interval '10 days' where id = %s",
+        useful,
+    )
     shop.later(days=6)
     assert sorted(first_run(shop)) == ["Cancelled", "Sent", "cancelled"]
     send = shop.scheduled_send(late)
-    assert (send["status"], send["why_code"], shop.end_of(row)) == ("cancelled", "expired", ("cancelled", "expired"))
+    assert (send["status"], send["why_code"], shop.end_of(row)) == (
+        "cancelled",
+        "expired",
+        ("cancelled", "expired"),
+    )
     assert "due on 2027-01-12 (UTC)" in send["why"]
     assert shop.row(row)["last_error"] == send["why"]
     assert [message.to for message in shop.messages] == ["+12125550125"]
@@ -61,13 +72,18 @@ def test_a_text_that_was_tried_is_of_use_for_48_hours_too(shop: Shop) -> None:
     assert shop.end_of(row) == ("cancelled", "expired")
 
 
-def test_an_expired_text_that_a_person_puts_back_has_a_life_before_it(shop: Shop, operators: SupabaseOperators) -> None:
+def test_an_expired_text_that_a_person_puts_back_has_a_life_before_it(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
     """Somebody wants it all the same."""
     row = shop.due_text()
     shop.later(hours=49)
     assert shop.run() == ["Cancelled"]
     signed = {"dry_run": False, "who": "Ann", "because": "Still wanted"}
-    ordered(operators, Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed))
+    ordered(
+        operators,
+        Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed),
+    )
     assert shop.run() == ["Sent"]
 
 
@@ -77,7 +93,9 @@ def test_a_text_planned_for_days_ahead_lives_from_then_on(shop: Shop) -> None:
     log = shop.send_log(shop.customer(phone="+12125550124"))
     queue_sms_retry(log, None, scheduled_for=shop.now() + ahead, queue=shop.queue)
     shop.due_text(due=ahead)
-    assert shop.sql("select distinct expires_at from sms_retry_queue") == [{"expires_at": None}]
+    assert shop.sql("select distinct expires_at from sms_retry_queue") == [
+        {"expires_at": None}
+    ]
     shop.later(days=3)
     assert shop.run() == ["Sent", "Sent"]
 

@@ -9,15 +9,27 @@ import pytest
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
-from smsretry.vocabulary import MESSAGE_ID, DeliveryStatus, MessageClass, OutcomeName, Reason, TextState, WhyCode
+from smsretry.vocabulary import (
+    MESSAGE_ID,
+    DeliveryStatus,
+    MessageClass,
+    OutcomeName,
+    Reason,
+    TextState,
+    WhyCode,
+)
 from tests.support.builders import SID
 from tests.support.shop import Shop
 
 
-def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(shop: Shop) -> None:
+def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(
+    shop: Shop,
+) -> None:
     """Past its end the last delay repeats."""
     for retries in (*range(len(RETRY_DELAYS) + 2), 1000, 2**31 - 1):
-        assert shop.value("select smsretry.retry_delay(%s)", retries) == next_retry_delay(retries)
+        assert shop.value(
+            "select smsretry.retry_delay(%s)", retries
+        ) == next_retry_delay(retries)
 
 
 def test_without_stale_minutes_recovery_waits_as_long_as_a_run_does(shop: Shop) -> None:
@@ -31,12 +43,20 @@ def test_without_stale_minutes_recovery_waits_as_long_as_a_run_does(shop: Shop) 
     assert shop.value(recover) == 1
 
 
-def test_a_claim_tells_how_long_a_body_may_be_and_no_more_of_a_number_than_its_last_digits(shop: Shop) -> None:
+def test_a_claim_tells_how_long_a_body_may_be_and_no_more_of_a_number_than_its_last_digits(
+    shop: Shop,
+) -> None:
     """A body of megabytes comes with one character more than it may have. Four digits of five would be nearly all."""
     phones = {"+12125550123": "…0123", "12345": "…", "": "…", None: "…"}
-    rows = {shop.due_text(phone=phone, body="x" * 5_000_000): told for phone, told in phones.items()}
+    rows = {
+        shop.due_text(phone=phone, body="x" * 5_000_000): told
+        for phone, told in phones.items()
+    }
     for claim in shop.claims():
-        assert (claim.longest_body, claim.masked) == (shop.value("select smsretry.longest_body()"), rows[claim.id])
+        assert (claim.longest_body, claim.masked) == (
+            shop.value("select smsretry.longest_body()"),
+            rows[claim.id],
+        )
         assert len(claim.body or "") - 1 == claim.longest_body
 
 
@@ -46,7 +66,9 @@ def test_python_and_sql_know_the_same_message_ids(shop: Shop) -> None:
         SID, SID.replace("SM", "MM"), SID * 2, f" {SID}", f"{SID}\n", "SM", "", "0b7f7a6e-1d3b-4a8e", "212-555-0100",
         "12125550100", "+12125550100", "tel:12125550100",
     ):  # fmt: skip
-        assert shop.value("select smsretry.is_message_id(%s)", sid) is bool(re.fullmatch(MESSAGE_ID, sid)), sid
+        assert shop.value("select smsretry.is_message_id(%s)", sid) is bool(
+            re.fullmatch(MESSAGE_ID, sid)
+        ), sid
 
 
 def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> None:
@@ -60,7 +82,9 @@ def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> Non
                                     - smsretry.delivery_rank('undelivered')) as beyond_lost""",
             status,
         )
-        assert found["lost"] == (status in FAILURES) == (found["beyond_lost"] == 0), status
+        assert found["lost"] == (status in FAILURES) == (found["beyond_lost"] == 0), (
+            status
+        )
         assert (status in FINAL) == (found["beyond_lost"] > 0), status
 
 
@@ -75,11 +99,21 @@ def test_a_column_takes_each_word_of_the_vocabulary_and_no_other(shop: Shop) -> 
         "sms_send_attempts_delivery": (*get_args(DeliveryStatus), "unknown"),
     }
     for rule, words in rules.items():
-        said = shop.value("select pg_get_constraintdef(oid) from pg_constraint where conname = %s", rule)
+        said = shop.value(
+            "select pg_get_constraintdef(oid) from pg_constraint where conname = %s",
+            rule,
+        )
         assert sorted(re.findall(r"'(\w+)'", said)) == sorted(words), rule
-    states = shop.value("select prosrc from pg_proc where oid = 'smsretry.text_state'::regproc")
-    told = set(re.findall(r"(?:then|else) '(\w+)'", states)) | {"failed", "cancelled"}  # which are as stored
-    assert told | {"scheduled"} == set(get_args(TextState)), "a scheduled send is no text yet"
+    states = shop.value(
+        "select prosrc from pg_proc where oid = 'smsretry.text_state'::regproc"
+    )
+    told = set(re.findall(r"(?:then|else) '(\w+)'", states)) | {
+        "failed",
+        "cancelled",
+    }  # which are as stored
+    assert told | {"scheduled"} == set(get_args(TextState)), (
+        "a scheduled send is no text yet"
+    )
 
 
 def test_a_table_takes_as_much_as_is_ever_kept(shop: Shop) -> None:
@@ -87,7 +121,11 @@ def test_a_table_takes_as_much_as_is_ever_kept(shop: Shop) -> None:
     shop.due_text()
     shop.scheduled()
     bounds = [
-        (f"update {table} set {column} = repeat('x', smsretry.{longest}() + {{}})", "0", "1")
+        (
+            f"update {table} set {column} = repeat('x', smsretry.{longest}() + {{}})",
+            "0",
+            "1",
+        )
         for table, column, longest in (
             ("sms_retry_queue", "why", "longest_reason"),
             ("sms_retry_queue", "last_error", "longest_reason"),
@@ -96,7 +134,13 @@ def test_a_table_takes_as_much_as_is_ever_kept(shop: Shop) -> None:
         )
     ] + [
         (f"update sms_retry_queue set {column} = '{{}}'", most, beyond)
-        for column in ("scheduled_for", "expires_at", "last_attempted_at", "created_at", "updated_at")
+        for column in (
+            "scheduled_for",
+            "expires_at",
+            "last_attempted_at",
+            "created_at",
+            "updated_at",
+        )
         for most, beyond in (
             ("2000-01-01 00:00+00", "1999-12-31 23:59:59+00"),
             ("2100-01-01 00:00+00", "2100-01-01 00:00:01+00"),

@@ -6,7 +6,9 @@ from tests.support.claims import claim_suspect
 from tests.support.shop import Shop
 
 
-def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(shop: Shop) -> None:
+def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(
+    shop: Shop,
+) -> None:
     """It costs no attempt. The lease starts again when a send begins."""
     row = shop.due_text()
     shop.claim()
@@ -40,12 +42,16 @@ def test_recovery_goes_row_by_row_and_waits_for_nobody(shop: Shop) -> None:
     jam = f"alter table sms_retry_queue add constraint jam check (id <> '{refused}' or status <> 'pending') not valid"
     with shop.changed(jam, "alter table sms_retry_queue drop constraint jam"):  # noqa: SIM117
         with shop.stack.connect() as worker, worker.transaction():
-            worker.execute("select from sms_retry_queue where id = %s for update", [written])
+            worker.execute(
+                "select from sms_retry_queue where id = %s for update", [written]
+            )
             assert shop.recover() == [silent]
     assert set(shop.recover()) == {written, refused}
 
 
-def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(shop: Shop) -> None:
+def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
+    shop: Shop,
+) -> None:
     """Twice with others, then by itself and ever less often, and a person can see why. Nobody tried to send it."""
     rows = {shop.due_text(), shop.due_text()}
     for _ in range(2):
@@ -53,7 +59,10 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(shop: 
         shop.later(minutes=11)
         shop.recover()
     for row in rows:
-        assert (shop.row(row)["recover_count"], "claimed alone" in shop.row(row)["why"]) == (2, True)
+        assert (
+            shop.row(row)["recover_count"],
+            "claimed alone" in shop.row(row)["why"],
+        ) == (2, True)
     for _ in range(6):
         assert shop.claims() == []
         shop.later(minutes=16)
@@ -62,17 +71,23 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(shop: 
         shop.recover()
     kept = [shop.row(row) for row in rows]
     assert sum(row["recover_count"] for row in kept) == 10
-    assert [(row["status"], row["attempt_count"], row["last_error"]) for row in kept] == [("pending", 0, None)] * 2
+    assert [
+        (row["status"], row["attempt_count"], row["last_error"]) for row in kept
+    ] == [("pending", 0, None)] * 2
     shop.later(minutes=16)
     assert shop.run() == ["Sent", "Sent"]
 
 
-def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_first(shop: Shop) -> None:
+def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_first(
+    shop: Shop,
+) -> None:
     """It is the likeliest to be innocent. What is not due or locked is passed over. A begin clears its row."""
     rows = {deaths: shop.due_text() for deaths in (4, 2, 3)}
     locked, later = shop.due_text(), shop.due_text(due=timedelta(hours=1))
     for deaths, row in (rows | {5: locked, 6: later}).items():
-        shop.sql("update sms_retry_queue set recover_count = %s where id = %s", deaths, row)
+        shop.sql(
+            "update sms_retry_queue set recover_count = %s where id = %s", deaths, row
+        )
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
         claims = [claim for _ in range(5) for claim in claim_suspect(shop.queue)]
@@ -86,9 +101,16 @@ def test_a_row_under_suspicion_is_claimed_ever_less_often(shop: Shop) -> None:
     expected = {1: 0, 2: 1, 3: 2, 10: 9, 16: 15, 40: 15}
     rows = {deaths: shop.due_text() for deaths in expected}
     for deaths, row in rows.items():
-        shop.sql("update sms_retry_queue set recover_count = %s where id = %s", deaths, row)
+        shop.sql(
+            "update sms_retry_queue set recover_count = %s where id = %s", deaths, row
+        )
         assert shop.queue.claim_one(row) is not None
     shop.later(minutes=11)
     shop.recover()
-    waits = {deaths: shop.row(row)["scheduled_for"] - shop.row(row)["updated_at"] for deaths, row in rows.items()}
-    assert waits == {deaths: timedelta(minutes=minutes) for deaths, minutes in expected.items()}
+    waits = {
+        deaths: shop.row(row)["scheduled_for"] - shop.row(row)["updated_at"]
+        for deaths, row in rows.items()
+    }
+    assert waits == {
+        deaths: timedelta(minutes=minutes) for deaths, minutes in expected.items()
+    }

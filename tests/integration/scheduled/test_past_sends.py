@@ -40,8 +40,12 @@ def adopted(original: Database) -> Database:
 
 def states(database: Database) -> dict[str, str]:
     """What became of each, by its time."""
-    rows: list[dict[str, Any]] = database.rows("select body, status from scheduled_sends")
-    return {row["body"].removeprefix("See you tomorrow, "): row["status"] for row in rows}
+    rows: list[dict[str, Any]] = database.rows(
+        "select body, status from scheduled_sends"
+    )
+    return {
+        row["body"].removeprefix("See you tomorrow, "): row["status"] for row in rows
+    }
 
 
 def first_run(database: Database) -> None:
@@ -49,9 +53,13 @@ def first_run(database: Database) -> None:
     database.rows("select * from queue_scheduled_sms(life => %s)", LIFE)
 
 
-def test_by_the_statement_that_the_refusal_prints_none_becomes_a_text(adopted: Database) -> None:
+def test_by_the_statement_that_the_refusal_prints_none_becomes_a_text(
+    adopted: Database,
+) -> None:
     """What is planned for later stays."""
-    with pytest.raises(MigrationError, match=r"rows of scheduled_sends \(2\) are `scheduled` though") as raised:
+    with pytest.raises(
+        MigrationError, match=r"rows of scheduled_sends \(2\) are `scheduled` though"
+    ) as raised:
         migrate(adopted.url)
     assert set(states(adopted).values()) == {"scheduled"}
     later = "update scheduled_sends set scheduled_for = now() + interval '1 day' where body like %s returning 1"
@@ -68,6 +76,10 @@ def test_what_is_past_its_life_becomes_no_text_in_any_case(adopted: Database) ->
     for migration in migrations():
         adopted.run(migration.text)
     first_run(adopted)
-    assert states(adopted) == dict.fromkeys(PAST[:2], "cancelled") | dict.fromkeys(PAST[2:], "queued")
-    [row] = adopted.rows("select why from scheduled_sends where body like %s", "%200 days")
+    assert states(adopted) == dict.fromkeys(PAST[:2], "cancelled") | dict.fromkeys(
+        PAST[2:], "queued"
+    )
+    [row] = adopted.rows(
+        "select why from scheduled_sends where body like %s", "%200 days"
+    )
     assert row["why"].startswith("Expired before it could be sent: it was due on 20")

@@ -34,7 +34,11 @@ def process(shop: Shop, **how: Any) -> list[str]:
 def update(shop: Shop, scheduled_id: UUID, **values: object) -> None:
     """As the application does, by the row's id."""
     columns = ", ".join(f"{name} = %s" for name in values)
-    shop.sql(f"update scheduled_sends set {columns} where id = %s", *values.values(), scheduled_id)
+    shop.sql(
+        f"update scheduled_sends set {columns} where id = %s",
+        *values.values(),
+        scheduled_id,
+    )
 
 
 # In
@@ -43,13 +47,24 @@ def update(shop: Shop, scheduled_id: UUID, **values: object) -> None:
 def test_a_scheduled_send_becomes_one_text_and_goes_out_at_its_time(shop: Shop) -> None:
     """Queued shortly before, sent once it is due, and once only."""
     at = shop.now() + 3 * SOON
-    planned = schedule_sms(shop.id, shop.customer(), BODY, at, queue=shop.queue, message_class="transactional")
+    planned = schedule_sms(
+        shop.id,
+        shop.customer(),
+        BODY,
+        at,
+        queue=shop.queue,
+        message_class="transactional",
+    )
     assert (planned.result, planned.due_at) == ("scheduled", at)
     assert process(shop) == []
     shop.later(minutes=1)
     assert process(shop) == ["queued"]
     text = shop.text_of(planned.scheduled_id)
-    assert (text["scheduled_for"], text["message_class"], text["status"]) == (at, "transactional", "pending")
+    assert (text["scheduled_for"], text["message_class"], text["status"]) == (
+        at,
+        "transactional",
+        "pending",
+    )
     assert shop.run() == []
     shop.later(minutes=2)
     assert shop.run() == ["Sent"]
@@ -64,15 +79,24 @@ def test_a_scheduled_send_becomes_one_text_and_goes_out_at_its_time(shop: Shop) 
 def test_scheduling_may_be_repeated_with_an_id(shop: Shop) -> None:
     """An answer that was lost doubles nothing; the id is not another text's."""
     customer, name, at = shop.customer(), uuid4(), shop.now() + HOUR
-    results = [schedule_sms(shop.id, customer, BODY, at, queue=shop.queue, scheduled_id=name).result for _ in range(2)]
+    results = [
+        schedule_sms(
+            shop.id, customer, BODY, at, queue=shop.queue, scheduled_id=name
+        ).result
+        for _ in range(2)
+    ]
     assert results == ["scheduled", "already_scheduled"]
     with pytest.raises(InputError, match="is another text"):
-        schedule_sms(shop.id, customer, "Another", at, queue=shop.queue, scheduled_id=name)
+        schedule_sms(
+            shop.id, customer, "Another", at, queue=shop.queue, scheduled_id=name
+        )
 
 
 def test_a_text_that_is_planned_for_a_past_time_is_planned_for_now(shop: Shop) -> None:
     """And is of use from now on."""
-    planned = schedule_sms(shop.id, shop.customer(), BODY, shop.now() - 60 * HOUR, queue=shop.queue)
+    planned = schedule_sms(
+        shop.id, shop.customer(), BODY, shop.now() - 60 * HOUR, queue=shop.queue
+    )
     assert abs(planned.due_at - shop.now()) < SOON
     assert process(shop) == ["queued"]
 
@@ -82,8 +106,14 @@ WRONG: Final[list[tuple[dict[str, Any], str]]] = [
     ({"body": "x" * 1601}, "body is longer than 1600 characters"),
     ({"customer_id": UUID(int=1)}, "There is no customer"),
     ({"business_id": UUID(int=1)}, "There is no customer"),
-    ({"scheduled_for": datetime(2101, 1, 1, tzinfo=UTC)}, "scheduled_for must be a time in this century"),
-    ({"not_after": datetime(2020, 1, 1, tzinfo=UTC)}, "not_after must come after scheduled_for"),
+    (
+        {"scheduled_for": datetime(2101, 1, 1, tzinfo=UTC)},
+        "scheduled_for must be a time in this century",
+    ),
+    (
+        {"not_after": datetime(2020, 1, 1, tzinfo=UTC)},
+        "not_after must come after scheduled_for",
+    ),
     ({"message_class": "urgent"}, "message_class must be marketing or transactional"),
 ]
 NEVER: Final = [
@@ -92,7 +122,9 @@ NEVER: Final = [
 ]  # fmt: skip
 
 
-def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoever_writes_it(shop: Shop) -> None:
+def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoever_writes_it(
+    shop: Shop,
+) -> None:
     """And not only when its time comes."""
     given = {
         "business_id": shop.id, "customer_id": shop.customer(), "body": BODY,
@@ -111,14 +143,16 @@ def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoeve
 # One text
 
 
-def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(shop: Shop) -> None:
+def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
+    shop: Shop,
+) -> None:
     """All of it, or nothing."""
     scheduled = shop.scheduled()
     dying = shop.stack.connect()
     dying.autocommit = False
-    assert dying.execute("select result from queue_scheduled_sms(ahead => interval '2 minutes')").fetchall() == [
-        {"result": "queued"}
-    ]
+    assert dying.execute(
+        "select result from queue_scheduled_sms(ahead => interval '2 minutes')"
+    ).fetchall() == [{"result": "queued"}]
     shop.neighbor().scheduled()
     assert process(shop) == ["queued"]  # it has the row, and is passed over
     shop.sql("select pg_terminate_backend(%s, 5000)", dying.info.backend_pid)
@@ -136,7 +170,10 @@ def test_workers_at_once_make_each_text_once(shop: Shop) -> None:
     with shop.connection.transaction():
         wanted = {shop.scheduled() for _ in range(120)}
     made: list[list[str]] = []
-    workers = [threading.Thread(target=lambda: made.append(process(shop, batch=7))) for _ in range(4)]
+    workers = [
+        threading.Thread(target=lambda: made.append(process(shop, batch=7)))
+        for _ in range(4)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -152,9 +189,13 @@ def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(shop: Shop) -> No
     process(shop)
     assert shop.run() == ["Sent"]
     with shop.connection.transaction():
-        shop.sql("alter table scheduled_sends disable trigger smsretry_scheduled_send_changed")
+        shop.sql(
+            "alter table scheduled_sends disable trigger smsretry_scheduled_send_changed"
+        )
         update(shop, scheduled, status="scheduled", send_log_id=None)
-        shop.sql("alter table scheduled_sends enable trigger smsretry_scheduled_send_changed")
+        shop.sql(
+            "alter table scheduled_sends enable trigger smsretry_scheduled_send_changed"
+        )
     assert process(shop) == ["queued"]
     assert shop.run() == []
     assert len(shop.messages) == 1
@@ -168,7 +209,10 @@ def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(shop: Shop) -> N
     with shop.connection.transaction():
         gone, empty, foreign, taken, theirs, fine = (shop.scheduled() for _ in range(6))
         neighbor = shop.neighbor()
-        customer = {send: shop.scheduled_send(send)["customer_id"] for send in (gone, taken, theirs)}
+        customer = {
+            send: shop.scheduled_send(send)["customer_id"]
+            for send in (gone, taken, theirs)
+        }
         shop.sql("delete from customers where id = %s", customer[gone])
         update(shop, empty, body="\n")
         update(shop, foreign, customer_id=neighbor.customer())
@@ -179,7 +223,10 @@ def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(shop: Shop) -> N
         for send, log in logs.items():
             shop.sql("update send_logs set id = %s where id = %s", send, log)
     assert sorted(process(shop)) == ["failed"] * 5 + ["queued"]
-    whys = {send: shop.scheduled_send(send)["why"] for send in (gone, empty, foreign, taken, theirs, fine)}
+    whys = {
+        send: shop.scheduled_send(send)["why"]
+        for send in (gone, empty, foreign, taken, theirs, fine)
+    }
     assert whys == {
         gone: "Customer not found",
         empty: "Text is empty: scheduled_sends.body holds none",
@@ -206,7 +253,9 @@ def test_a_row_is_held_for_as_long_as_it_is_of_use(shop: Shop) -> None:
         shop.later(hours=47)
         assert sorted(process(shop)) == ["cancelled", "held"]
         for send in (plain, short):
-            assert shop.scheduled_send(send)["why"].startswith("Expired before it could be sent. Its text cannot")
+            assert shop.scheduled_send(send)["why"].startswith(
+                "Expired before it could be sent. Its text cannot"
+            )
 
 
 def test_a_business_that_somebody_has_locked_delays_nobody_else(shop: Shop) -> None:
@@ -237,7 +286,13 @@ def test_rows_that_nobody_can_change_stand_in_nobodys_way_and_people_are_told_of
         assert sorted(process(shop, batch=2, seconds=120)) == ["held"] * 9 + ["queued"]
         assert neighbor.scheduled_send(theirs)["status"] == "queued"
         assert process(shop, batch=2) == ["held"] * 9
-        assert shop.value("select count(*) from scheduled_sends where body = %s and status = 'scheduled'", STUCK) == 9
+        assert (
+            shop.value(
+                "select count(*) from scheduled_sends where body = %s and status = 'scheduled'",
+                STUCK,
+            )
+            == 9
+        )
         for table in ("sms_retry_queue", "send_logs"):
             assert shop.value(f"select count(*) from {table}") == 1
         asked = stuck.pop()
@@ -247,7 +302,10 @@ def test_rows_that_nobody_can_change_stand_in_nobodys_way_and_people_are_told_of
         assert command("texts", "cancel", "--row", asked).exit_code == 0
         shop.later(hours=49)
         shop.sql(MENDED)
-        assert set(process(shop)) <= {"cancelled", "held"}  # of no class and no time of ours, until that is mended
+        assert set(process(shop)) <= {
+            "cancelled",
+            "held",
+        }  # of no class and no time of ours, until that is mended
         assert shop.sql("select 1 from send_logs where id <> %s", theirs) == []
 
 
@@ -261,14 +319,30 @@ def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_
         assert process(shop) == ["held"]
         [told] = shop.queue.queue_scheduled(10, timedelta(minutes=2))
         assert told.why
-        assert told.why.startswith("Its text cannot be made: P0001. Look at what send_logs")
-        assert "Its row cannot be changed (P0001): fix the row, or look at the triggers and rules of " in told.why
+        assert told.why.startswith(
+            "Its text cannot be made: P0001. Look at what send_logs"
+        )
+        assert (
+            "Its row cannot be changed (P0001): fix the row, or look at the triggers and rules of "
+            in told.why
+        )
         assert command("preview").exit_code == 0
         ended = command(
-            "texts", "cancel", "--business", shop.id, "--yes", "--who", "Ann", "--because", "Closed for good"
+            "texts",
+            "cancel",
+            "--business",
+            shop.id,
+            "--yes",
+            "--who",
+            "Ann",
+            "--because",
+            "Closed for good",
         ).output
         assert "Cancelled 1 of 2" in ended
-        assert "left alone 1: A trigger or a rule of the application refuses each change of it (P0001)" in ended
+        assert (
+            "left alone 1: A trigger or a rule of the application refuses each change of it (P0001)"
+            in ended
+        )
         assert shop.scheduled_send(other)["status"] == "cancelled"
         shop.sql(MENDED)
         shop.later(minutes=15)
@@ -284,13 +358,21 @@ _CALM: Final = "alter table send_logs drop constraint calm"
 
 _PENDING: Final = "alter table send_logs alter status set default 'pending'"
 UNTRUE: Final = [
-    ("alter table send_logs alter status drop default", _PENDING, "23502, send_logs, status. Look at what send_logs"),
+    (
+        "alter table send_logs alter status drop default",
+        _PENDING,
+        "23502, send_logs, status. Look at what send_logs",
+    ),
     (
         "alter table send_logs alter status set default 'sent'",
         _PENDING,
         "its send log says from the start",
     ),
-    (_SWALLOWED, MENDED, "its send log was not kept; a trigger on send_logs swallows it"),
+    (
+        _SWALLOWED,
+        MENDED,
+        "its send log was not kept; a trigger on send_logs swallows it",
+    ),
     (
         "alter table send_logs add constraint calm check (subject not like '%!') not valid",
         _CALM,
@@ -311,9 +393,11 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
             assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
             assert row["why"].startswith(f"Its text cannot be made: {why}")
             assert process(shop) == []
-            assert {line.name: line.texts for line in operators.status().parts if line.part == "scheduled"} == {
-                "held": 1
-            }
+            assert {
+                line.name: line.texts
+                for line in operators.status().parts
+                if line.part == "scheduled"
+            } == {"held": 1}
             assert shop.sql("select 1 from send_logs where id = %s", scheduled) == []
             if mended == _CALM:  # it is looked at at once when its words are changed
                 update(shop, scheduled, body="Hi.")
@@ -337,12 +421,16 @@ def test_a_trigger_of_the_applications_may_add_to_a_texts_words(shop: Shop) -> N
     assert [entry.body for entry in shop.messages] == [f"{BODY} Reply STOP to end."]
 
 
-def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhere(shop: Shop) -> None:
+def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhere(
+    shop: Shop,
+) -> None:
     """The database's own error has the row in its detail, and that goes into its log."""
     customer, at = shop.customer(), shop.now() + HOUR
     own = "alter table scheduled_sends {} column template {}"
     with shop.changed(own.format("add", "text not null"), own.format("drop", "")):
-        with pytest.raises(InputError, match="scheduled_sends does not take the text: 23502, template"):
+        with pytest.raises(
+            InputError, match="scheduled_sends does not take the text: 23502, template"
+        ):
             schedule_sms(shop.id, customer, BODY, at, queue=shop.queue)
         with pytest.raises(psycopg.Error) as raised:
             shop.sql("select schedule_sms(%s, %s, %s, %s)", shop.id, customer, BODY, at)
@@ -352,24 +440,39 @@ def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhe
 # While it waits
 
 
-def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(shop: Shop) -> None:
+def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(
+    shop: Shop,
+) -> None:
     """What the row says is what happens."""
-    moved, cancelled, other, gone = (shop.scheduled(due=SOON + HOUR * (n > 1)) for n in range(4))
-    assert process(shop, ahead=timedelta(hours=9)) == ["queued"] * 2  # none further ahead than an hour
+    moved, cancelled, other, gone = (
+        shop.scheduled(due=SOON + HOUR * (n > 1)) for n in range(4)
+    )
+    assert (
+        process(shop, ahead=timedelta(hours=9)) == ["queued"] * 2
+    )  # none further ahead than an hour
     update(shop, other, scheduled_for=shop.now() + 9 * HOUR, body="Later")
     update(shop, gone, status="cancelled")
     assert shop.scheduled_send(gone)["why"] == "Cancelled by the application"
     update(shop, gone, status="scheduled")
     assert shop.scheduled_send(gone)["why"] is None, "it is wanted after all"
     update(shop, gone, status="cancelled")
-    shop.sql("update sms_retry_queue set held_since = smsretry.clock(), why = 'It waits'")
+    shop.sql(
+        "update sms_retry_queue set held_since = smsretry.clock(), why = 'It waits'"
+    )
     at, use = shop.now() + HOUR, shop.now() + 2 * HOUR
     update(shop, moved, scheduled_for=at, not_after=use)
     update(shop, cancelled, status="cancelled", why="The appointment was moved")
     text = shop.text_of(moved)
-    assert (text["scheduled_for"], text["expires_at"], text["held_since"]) == (at, use, None)
+    assert (text["scheduled_for"], text["expires_at"], text["held_since"]) == (
+        at,
+        use,
+        None,
+    )
     ended = shop.text_of(cancelled)
-    assert (ended["status"], ended["last_error"]) == ("cancelled", "The appointment was moved")
+    assert (ended["status"], ended["last_error"]) == (
+        "cancelled",
+        "The appointment was moved",
+    )
     assert shop.log_of(ended["id"])["error_message"] == "The appointment was moved"
     shop.later(minutes=2)
     assert shop.run() == []
@@ -380,19 +483,25 @@ def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(s
     assert shop.log_of(shop.text_of(other)["id"])["subject"] == "Later"
 
 
-def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(shop: Shop) -> None:
+def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(
+    shop: Shop,
+) -> None:
     """Under way, in doubt, ended: the row goes on saying what is true."""
     scheduled = shop.scheduled(due=-SOON)
     process(shop)
     for change in ({"body": "Another"}, {"status": "scheduled"}, {"status": "failed"}):
-        with pytest.raises(psycopg.Error, match="can be moved or cancelled, and nothing else"):
+        with pytest.raises(
+            psycopg.Error, match="can be moved or cancelled, and nothing else"
+        ):
             update(shop, scheduled, **change)
     claim, other = shop.claim(), shop.scheduled(due=HOUR)
     with pytest.raises(psycopg.Error, match="with a worker at this moment"):
         update(shop, scheduled, status="cancelled")
     with pytest.raises(psycopg.Error, match="with a worker at this moment"):
         shop.sql("update scheduled_sends set status = 'cancelled'")
-    waits = shop.sql("update scheduled_sends set status = 'cancelled' where status = 'scheduled' returning id")
+    waits = shop.sql(
+        "update scheduled_sends set status = 'cancelled' where status = 'scheduled' returning id"
+    )
     assert waits == [{"id": other}]
     shop.connection.execute(
         "update sms_retry_queue set status = 'pending', in_doubt_since = now(), attempt_id = %s, claimed_at = null",
@@ -435,23 +544,39 @@ def test_an_update_changes_no_other_business_s_row_of_its_send_log(shop: Shop) -
 
 def test_past_its_use_it_is_cancelled_with_the_reason(shop: Shop) -> None:
     """Before it is queued, and in the queue. What was due before a restore may have gone out."""
-    shop.sql("insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')", shop.now() - HOUR, shop.now())
-    early, late, waiting = shop.scheduled(due=-SOON), shop.scheduled(due=SOON), shop.scheduled(due=HOUR)
+    shop.sql(
+        "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')",
+        shop.now() - HOUR,
+        shop.now(),
+    )
+    early, late, waiting = (
+        shop.scheduled(due=-SOON),
+        shop.scheduled(due=SOON),
+        shop.scheduled(due=HOUR),
+    )
     for send in (early, late):
         update(shop, send, not_after=shop.now() + 2 * SOON)
     update(shop, waiting, not_after=shop.now() + HOUR + SOON)
     shop.stack.move_clock(3 * SOON)
     assert process(shop) == ["cancelled", "cancelled"]
     assert shop.scheduled_send(late)["why"] == "Expired before it could be sent"
-    assert "may have gone out before the database was restored" in shop.scheduled_send(early)["why"]
+    assert (
+        "may have gone out before the database was restored"
+        in shop.scheduled_send(early)["why"]
+    )
     shop.stack.move_clock(HOUR - 3 * SOON)
     assert process(shop) == ["queued"]
     shop.later(minutes=2)
     assert shop.run() == ["Cancelled"]
-    assert shop.text_of(waiting)["last_error"] == "Expired before it could be sent: it was due on 2027-01-12 (UTC)"
+    assert (
+        shop.text_of(waiting)["last_error"]
+        == "Expired before it could be sent: it was due on 2027-01-12 (UTC)"
+    )
 
 
-def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(shop: Shop) -> None:
+def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(
+    shop: Shop,
+) -> None:
     """New York's clocks went on by an hour in between, and a day that was added there had 23 hours."""
     shop.stack.set_clock(datetime(2027, 3, 13, 17, tzinfo=UTC))
     not_after = shop.now() + timedelta(hours=40)
@@ -484,7 +609,9 @@ def test_it_has_every_check_that_each_text_has(shop: Shop) -> None:
 # What people see
 
 
-def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(shop: Shop, command: Command) -> None:
+def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
+    shop: Shop, command: Command
+) -> None:
     """With the words that each text has."""
     scheduled = shop.scheduled(due=HOUR)
     customer = shop.scheduled_send(scheduled)["customer_id"]
@@ -492,7 +619,10 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(shop: Shop, c
     told = command("explain", customer).output
     assert "Scheduled, it is queued shortly before its time" in told
     assert f"scheduled send {scheduled}" in told
-    assert "Next: a run of process-scheduled-sends queues it, from shortly before Tue 12 Jan 13:00 EST on" in told
+    assert (
+        "Next: a run of process-scheduled-sends queues it, from shortly before Tue 12 Jan 13:00 EST on"
+        in told
+    )
     assert "  waiting, texts 2, in 30 min" in command("status").output
     assert "2 to go out in the next 24 h" in command("preview").output
     shop.later(hours=1)
@@ -505,20 +635,32 @@ def test_scheduled_sends_that_nobody_queues_are_told_to_monitors(shop: Shop) -> 
     shop.scheduled(due=-timedelta(minutes=11))
     shop.sql("select * from start_sms_run(%s)", UUID(int=1))
     shop.sql("select finish_sms_run(%s, 'idle')", UUID(int=1))
-    with pytest.raises(psycopg.Error, match="1 scheduled sends are overdue and not queued"):
+    with pytest.raises(
+        psycopg.Error, match="1 scheduled sends are overdue and not queued"
+    ):
         shop.sql("select check_sms_retries()")
 
 
-def test_a_filter_of_cancel_reaches_scheduled_sends(shop: Shop, command: Command) -> None:
+def test_a_filter_of_cancel_reaches_scheduled_sends(
+    shop: Shop, command: Command
+) -> None:
     """They wait, too. It is only tried without --yes."""
     scheduled, text = shop.scheduled(due=HOUR), shop.due_text()
     asked = ("texts", "cancel", "--business", shop.id)
     assert "Would cancel 2 of 2" in command(*asked).output
     assert shop.scheduled_send(scheduled)["status"] == "scheduled"
     assert "Would cancel 1 of 1" in command(*asked, "--state", "scheduled").output
-    assert "Cancelled 2 of 2" in command(*asked, "--yes", "--who", "Ann", "--because", "Closed for good").output
+    assert (
+        "Cancelled 2 of 2"
+        in command(
+            *asked, "--yes", "--who", "Ann", "--because", "Closed for good"
+        ).output
+    )
     row = shop.scheduled_send(scheduled)
-    assert (row["status"], row["why"]) == ("cancelled", "Cancelled by Ann: Closed for good")
+    assert (row["status"], row["why"]) == (
+        "cancelled",
+        "Cancelled by Ann: Closed for good",
+    )
     assert shop.row(text)["status"] == "cancelled"
     told = command("explain", scheduled).output
     assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
@@ -530,7 +672,10 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(shop: Shop, command: Command
 
 def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(shop: Shop) -> None:
     """To its own customers; its class and its send log are not its to set."""
-    connection, refused = shop.connection, partial(pytest.raises, psycopg.errors.InsufficientPrivilege)
+    connection, refused = (
+        shop.connection,
+        partial(pytest.raises, psycopg.errors.InsufficientPrivilege),
+    )
     neighbor = shop.neighbor()
     theirs, own = neighbor.scheduled(), shop.scheduled()
     customer, stranger = shop.customer(), neighbor.customer()
@@ -540,16 +685,31 @@ def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(shop: Shop) -> N
         for foreign in ([shop.id, stranger], [neighbor.id, stranger]):
             with refused(match="row-level security"), connection.transaction():
                 connection.execute(planned.encode(), foreign)
-        for column in ("message_class = 'transactional'", "send_log_id = id", "business_id = business_id"):
+        for column in (
+            "message_class = 'transactional'",
+            "send_log_id = id",
+            "business_id = business_id",
+        ):
             with refused(match="permission denied"), connection.transaction():
                 connection.execute(f"update scheduled_sends set {column}".encode())
-        its_class = "insert into scheduled_sends (message_class) values ('transactional')"
-        for statement in ("delete from scheduled_sends", "select queue_scheduled_sms()", its_class):
+        its_class = (
+            "insert into scheduled_sends (message_class) values ('transactional')"
+        )
+        for statement in (
+            "delete from scheduled_sends",
+            "select queue_scheduled_sms()",
+            its_class,
+        ):
             with refused(match="permission denied"), connection.transaction():
                 connection.execute(statement.encode())
         with refused(match="row-level security"), connection.transaction():
             update(shop, own, status="failed")
-        assert connection.execute("select 1 from scheduled_sends where id = %s", [theirs]).fetchone() is None
+        assert (
+            connection.execute(
+                "select 1 from scheduled_sends where id = %s", [theirs]
+            ).fetchone()
+            is None
+        )
         update(shop, theirs, status="cancelled")
         connection.execute("reset role")
         assert neighbor.scheduled_send(theirs)["status"] == "scheduled"
@@ -559,11 +719,17 @@ def test_a_tenant_plans_moves_and_cancels_its_own_and_no_others(shop: Shop) -> N
         update(shop, own, status="scheduled")
         update(shop, theirs, status="cancelled")
         connection.execute("reset role")
-        assert shop.text_of(own)["status"] == shop.scheduled_send(own)["status"] == "cancelled"
+        assert (
+            shop.text_of(own)["status"]
+            == shop.scheduled_send(own)["status"]
+            == "cancelled"
+        )
         assert neighbor.text_of(theirs)["status"] == "pending"
 
 
-def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(original: Database) -> None:
+def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(
+    original: Database,
+) -> None:
     """Ours are added; only rows that are `scheduled` are taken."""
     original.run(
         """create table scheduled_sends (
@@ -579,12 +745,22 @@ def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(orig
     migrate(original.url, again=True)
     assert original.rows("select * from queue_scheduled_sms()") == []
     row = original.one("select template, status, message_class from scheduled_sends")
-    assert (row["template"], row["status"], row["message_class"]) == ("reminder", "pending", "marketing")
-    original.run("update scheduled_sends set scheduled_for = now(), status = 'scheduled'")
-    assert [row["result"] for row in original.rows("select * from queue_scheduled_sms()")] == ["failed"]
+    assert (row["template"], row["status"], row["message_class"]) == (
+        "reminder",
+        "pending",
+        "marketing",
+    )
+    original.run(
+        "update scheduled_sends set scheduled_for = now(), status = 'scheduled'"
+    )
+    assert [
+        row["result"] for row in original.rows("select * from queue_scheduled_sms()")
+    ] == ["failed"]
 
 
-def test_a_run_without_prefect_queues_them_and_sends_what_is_due(shop: Shop, command: Command) -> None:
+def test_a_run_without_prefect_queues_them_and_sends_what_is_due(
+    shop: Shop, command: Command
+) -> None:
     """Where cron runs `smsretry process`."""
     shop.scheduled(due=-SOON)
     shop.scheduled(body=" ")

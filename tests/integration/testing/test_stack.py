@@ -35,22 +35,35 @@ ERRORS = {
 """What a file may begin with, and what is said of it."""
 
 
-def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(sms_stack: SmsStack) -> None:
+def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(
+    sms_stack: SmsStack,
+) -> None:
     """A status to the URL that the message was sent with, a STOP to the one that the test names, if anybody listens."""
     posts: list[dict[str, str]] = []
     validator = RequestValidator(sms_stack.environment()["TWILIO_AUTH_TOKEN"])
 
     async def hear(request: Request) -> Response:
-        posts.append(dict(parse_qsl((await request.body()).decode(), keep_blank_values=True)))
-        assert validator.validate(str(request.url), posts[-1], request.headers["x-twilio-signature"])
+        posts.append(
+            dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
+        )
+        assert validator.validate(
+            str(request.url), posts[-1], request.headers["x-twilio-signature"]
+        )
         return Response(status_code=204)
 
-    with LocalServer(Starlette(routes=[Route("/twilio", hear, methods=["POST"])])) as server:
-        sms_stack.options["TWILIO_STATUS_CALLBACK_URL"] = webhook = f"{server.url}/twilio"
+    with LocalServer(
+        Starlette(routes=[Route("/twilio", hear, methods=["POST"])])
+    ) as server:
+        sms_stack.options["TWILIO_STATUS_CALLBACK_URL"] = webhook = (
+            f"{server.url}/twilio"
+        )
         sms_stack.business().due_text()
         sms_stack.run()
         [message] = sms_stack.twilio.ledger.entries(PHONE)
-        answers = [sms_stack.report(message, "delivered"), sms_stack.receive(PHONE, "STOP", webhook=webhook)]
+        answers = [
+            sms_stack.report(message, "delivered"),
+            sms_stack.receive(PHONE, "STOP", webhook=webhook),
+        ]
     assert [answer and answer.status_code for answer in answers] == [204, 204]
     status, stop = posts
     assert (status["MessageSid"], status["MessageStatus"]) == (message.sid, "delivered")
@@ -67,8 +80,13 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     a message is told, or found by asking five minutes after the text was accepted.
     """
     business = sms_stack.business()
-    told, lost, asked = (business.due_text(phone=phone) for phone in (FIRST, PHONE, SECOND))
-    asleep, later = business.due_text(timezone="Pacific/Honolulu"), business.due_text(due=timedelta(hours=2))
+    told, lost, asked = (
+        business.due_text(phone=phone) for phone in (FIRST, PHONE, SECOND)
+    )
+    asleep, later = (
+        business.due_text(timezone="Pacific/Honolulu"),
+        business.due_text(due=timedelta(hours=2)),
+    )
     planned = business.scheduled(due=timedelta(hours=1), phone="+12125550124")
     sms_stack.twilio.fail(AcceptThenDrop(), to=PHONE)
     result = sms_stack.run()
@@ -77,10 +95,15 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
         result.of(later)
     queue = sms_stack.told()
     assert f"{told} completed\n" in queue
-    assert re.search(rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ", queue)
+    assert re.search(
+        rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ",
+        queue,
+    )
     assert "Messages that Twilio accepted: 3" in queue
     assert not any(word in queue for word in (PHONE, FIRST, BODY))
-    [first], [second] = (sms_stack.twilio.ledger.entries(phone) for phone in (FIRST, SECOND))
+    [first], [second] = (
+        sms_stack.twilio.ledger.entries(phone) for phone in (FIRST, SECOND)
+    )
     with pytest.raises(ValueError, match="delivered"):
         sms_stack.report(first, "deliverd")
     sms_stack.report(first, "delivered")
@@ -88,7 +111,10 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     assert sms_stack.look_after_deliveries().idle
     sms_stack.move_clock(timedelta(minutes=59))
     assert sms_stack.look_after_deliveries().counts["undelivered"] == 1
-    assert [business.log_of(text)["status"] for text in (told, asked)] == ["delivered", "undelivered"]
+    assert [business.log_of(text)["status"] for text in (told, asked)] == [
+        "delivered",
+        "undelivered",
+    ]
     [queued] = sms_stack.run().scheduled
     assert (queued.scheduled_id, queued.result) == (planned, "queued")
 
@@ -105,7 +131,10 @@ def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
         assert connected.sender.default.sent_by == given["TWILIO_FROM_NUMBER"] == SENDER
     tenant = sms_stack.jwt(sms_stack.business())
     backend = given["SUPABASE_SERVICE_ROLE_KEY"]
-    for key, token, answer in ((backend, backend, 200), (given["SUPABASE_ANON_KEY"], tenant, 403)):
+    for key, token, answer in (
+        (backend, backend, 200),
+        (given["SUPABASE_ANON_KEY"], tenant, 403),
+    ):
         asked = httpx.post(
             f"{given['SUPABASE_URL']}/rest/v1/rpc/claim_due_sms_retries",
             headers={"apikey": key, "Authorization": f"Bearer {token}"},
@@ -122,7 +151,10 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
     sms_stack.twilio.fail(JsonError(21211, http_status=400), times=None)
     assert sms_stack.settings().in_doubt == "hold"
     sms_stack.empty().business().due_text()
-    assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == ("resend", ["Sent"])
+    assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == (
+        "resend",
+        ["Sent"],
+    )
     owner = sms_stack.empty().connection()
     owner.execute(
         """create schema shop;
@@ -138,14 +170,19 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
     try:
         remember_rows(owner)
         for size in (1, 1500):  # the second is large enough to be truncated
-            owner.execute("update shop.plans set name = 'changed' where id = 1; delete from shop.plans where id = 2")
             owner.execute(
-                "insert into shop.\"Orders\" select n, 1, repeat('x', 1000) from generate_series(1, %s) n", [size]
+                "update shop.plans set name = 'changed' where id = 1; delete from shop.plans where id = 2"
+            )
+            owner.execute(
+                "insert into shop.\"Orders\" select n, 1, repeat('x', 1000) from generate_series(1, %s) n",
+                [size],
             )
             owner.execute("insert into shop.parts values (1, '2027-03-01')")
             sms_stack.business().due_text()
             empty(owner)
-            assert owner.execute("select id, name from shop.plans order by id").fetchall() == [
+            assert owner.execute(
+                "select id, name from shop.plans order by id"
+            ).fetchall() == [
                 {"id": 1, "name": "basic"},
                 {"id": 2, "name": None},
             ]
@@ -157,31 +194,45 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
         remember_rows(owner)
 
 
-def test_a_transaction_left_open_is_named_as_what_keeps_the_tables(sms_stack: SmsStack) -> None:
+def test_a_transaction_left_open_is_named_as_what_keeps_the_tables(
+    sms_stack: SmsStack,
+) -> None:
     """Its test is over, and the next one must not wait for ever."""
     text = sms_stack.business().due_text()
     with sms_stack.connect() as forgotten, forgotten.transaction(force_rollback=True):
-        forgotten.execute("update sms_retry_queue set reason = null where id = %s", [text])
-        sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '50ms'")
+        forgotten.execute(
+            "update sms_retry_queue set reason = null where id = %s", [text]
+        )
+        sms_stack.connection().execute(
+            "alter function smsretry_testing.empty() set lock_timeout = '50ms'"
+        )
         with pytest.raises(LocalStackError, match="a transaction has held one of them"):
             sms_stack.empty()
-    sms_stack.connection().execute("alter function smsretry_testing.empty() set lock_timeout = '5s'")
+    sms_stack.connection().execute(
+        "alter function smsretry_testing.empty() set lock_timeout = '5s'"
+    )
 
 
 def test_a_schema_is_applied_file_by_file_and_an_error_in_it_says_where_and_what_to_do(
     empty: Database, tmp_path: Path
 ) -> None:
     """Each as `pg_dump` begins one: what it sets does not reach the next file. Nothing is left of a wrong one."""
-    (tmp_path / "1.sql").write_text("select pg_catalog.set_config('search_path', '', false); create schema shop;")
+    (tmp_path / "1.sql").write_text(
+        "select pg_catalog.set_config('search_path', '', false); create schema shop;"
+    )
     (tmp_path / "2.sql").write_text("create table shops (id uuid primary key);")
     (tmp_path / "last").write_text("create table shop.plans as select id from shops")
     apply_schema(empty.url, [tmp_path, tmp_path / "last"])
-    assert empty.connection.execute("select count(*) as plans from shop.plans").fetchone() == {"plans": 0}
+    assert empty.connection.execute(
+        "select count(*) as plans from shop.plans"
+    ).fetchone() == {"plans": 0}
     schema = tmp_path / "schema.sql"
     for text, told in ERRORS.items():
         schema.write_text(text)
         with pytest.raises(LocalStackError, match=told):
             apply_schema(empty.url, [schema])
-        assert empty.connection.execute("select to_regclass('a') as a").fetchone() == {"a": None}
+        assert empty.connection.execute("select to_regclass('a') as a").fetchone() == {
+            "a": None
+        }
     with pytest.raises(LocalStackError, match="correct the path in sms_schema"):
         apply_schema(empty.url, [tmp_path / "nowhere"])

@@ -18,7 +18,14 @@ import httpx
 
 from smsretry.retry.delivery import FAILURES, Report
 from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Refusal, Rejected
+from smsretry.retry.outcome import (
+    Accepted,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Refusal,
+    Rejected,
+)
 from smsretry.retry.profile import EVERYBODY, Audience
 from smsretry.vocabulary import DeliveryStatus
 
@@ -39,7 +46,12 @@ class Exchange:
         """A message that is handed in."""
         if self.problem:
             return 422, {"problem": self.problem}
-        message = {**asked, "reference": str(uuid4()), "state": "handed-over", "taken": datetime.now(UTC).isoformat()}
+        message = {
+            **asked,
+            "reference": str(uuid4()),
+            "state": "handed-over",
+            "taken": datetime.now(UTC).isoformat(),
+        }
         self.messages[message["reference"]] = message
         return 202, {"reference": message["reference"]}
 
@@ -55,7 +67,11 @@ def _handler(exchange: Exchange) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path, _, to = self.path.partition("?recipient=")
             if path == "/letters":
-                found = [each for each in exchange.messages.values() if each["recipient"] == to]
+                found = [
+                    each
+                    for each in exchange.messages.values()
+                    if each["recipient"] == to
+                ]
                 self._answer(200, {"letters": found})
             elif message := exchange.messages.get(path.removeprefix("/letters/")):
                 self._answer(200, message)
@@ -92,9 +108,19 @@ def serve(exchange: Exchange) -> Iterator[str]:
 # The adapter: all that a second provider needs
 
 _CODES: Final = {
-    11: Refusal("refused", "Letterbox 11: no such recipient", 11, "recipient", phone_status="invalid"),
-    12: Refusal("opted_out", "Letterbox: the recipient wants nothing", None, "recipient"),
-    13: Refusal("refused_for_now", "Letterbox 13: the recipient is away", 13, "carrier"),
+    11: Refusal(
+        "refused",
+        "Letterbox 11: no such recipient",
+        11,
+        "recipient",
+        phone_status="invalid",
+    ),
+    12: Refusal(
+        "opted_out", "Letterbox: the recipient wants nothing", None, "recipient"
+    ),
+    13: Refusal(
+        "refused_for_now", "Letterbox 13: the recipient is away", 13, "carrier"
+    ),
 }
 _STATES: Final[dict[str, DeliveryStatus]] = {
     "handed-over": "sent",
@@ -147,7 +173,9 @@ class Letterbox:
             case _:
                 return InDoubt("The letterbox's answer could not be read")
 
-    def look_up(self, phone: str, *, sender: SenderId, since: datetime, at: datetime) -> Look | None:
+    def look_up(
+        self, phone: str, *, sender: SenderId, since: datetime, at: datetime
+    ) -> Look | None:
         try:
             listed = self._http.get(f"/letters?recipient={phone}").json()["letters"]
         except (httpx.HTTPError, ValueError, KeyError):
@@ -155,7 +183,12 @@ class Letterbox:
         now = datetime.now(UTC)
         return Look(
             sightings=tuple(
-                Sighting(sid=one["reference"], to=one["recipient"], body=one["words"], created_at=one["taken"])
+                Sighting(
+                    sid=one["reference"],
+                    to=one["recipient"],
+                    body=one["words"],
+                    created_at=one["taken"],
+                )
                 for one in listed
                 if sender.sent_by in (None, one["sender"])
             ),

@@ -62,7 +62,13 @@ def give_sender(
     return sent_by or service(number)
 
 
-def add_texts(connection: Connection, business: UUID, count: int, *, message_class: str = "marketing") -> None:
+def add_texts(
+    connection: Connection,
+    business: UUID,
+    count: int,
+    *,
+    message_class: str = "marketing",
+) -> None:
     """So many texts are due, each to a customer of its own."""
     connection.execute(
         """with c as (insert into customers (business_id, phone, timezone, sms_consent_status)
@@ -83,7 +89,9 @@ def claim(queue: SupabaseQueue, limit: int = 50, **more: Any) -> list[Claim]:
 
 def begin_as_told(queue: SupabaseQueue, one: Claim, *, lead: float = 0.0) -> Begun:
     """As a worker begins."""
-    return queue.begin(one, uuid4(), send(one.claimed_at + timedelta(hours=1)), lead=lead)
+    return queue.begin(
+        one, uuid4(), send(one.claimed_at + timedelta(hours=1)), lead=lead
+    )
 
 
 def by_business(claims: Sequence[Claim]) -> Counter[UUID]:

@@ -5,21 +5,38 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.worker.senders import add_texts, begin_as_told, claim, give_sender, shops
+from tests.integration.worker.senders import (
+    add_texts,
+    begin_as_told,
+    claim,
+    give_sender,
+    shops,
+)
 from tests.support.shop import Shop
 
 GETS = "insert into smsretry.business_senders select id, 'any', sender from shop"
 CHANGES = {
     "gets one": ("", GETS),
-    "gets another": (GETS, "update smsretry.business_senders set sender_id = (select other from shop)"),
-    "gets one of its class": (GETS, "insert into smsretry.business_senders select id, 'marketing', other from shop"),
+    "gets another": (
+        GETS,
+        "update smsretry.business_senders set sender_id = (select other from shop)",
+    ),
+    "gets one of its class": (
+        GETS,
+        "insert into smsretry.business_senders select id, 'marketing', other from shop",
+    ),
     "loses its own": (GETS, "delete from smsretry.business_senders"),
-    "is paused": (GETS, "update smsretry.senders set paused_at = smsretry.clock(), paused_because = 'x'"),
+    "is paused": (
+        GETS,
+        "update smsretry.senders set paused_at = smsretry.clock(), paused_because = 'x'",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_nothing(shop: Shop, name: str) -> None:
+def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_nothing(
+    shop: Shop, name: str
+) -> None:
     """The text does not begin, its next claim names the sender that it has now, and an attempt keeps its own."""
     [business] = shops(shop.connection, 1)
     add_texts(shop.connection, business, 1)
@@ -65,28 +82,54 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     claims = claim(shop.queue)
     answers = [begin_as_told(shop.queue, one) for one in claims]
     assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
-    until = {answer.reached_at and answer.reached_at.isoformat() for answer in answers[3:]}
+    until = {
+        answer.reached_at and answer.reached_at.isoformat() for answer in answers[3:]
+    }
     assert until == {"2027-01-13T08:00:00+00:00"}
     refused = "select finish_sms_attempt(%s, %s, %s, 'rejected', 'failed', error => 'No such number')"
-    shop.sql(refused, claims[0].id, claims[0].claim_no, shop.attempts_of(claims[0].id)[0]["id"])
+    shop.sql(
+        refused,
+        claims[0].id,
+        claims[0].claim_no,
+        shop.attempts_of(claims[0].id)[0]["id"],
+    )
     add_texts(shop.connection, business, 3)
-    assert [begin_as_told(shop.queue, one).answer for one in claim(shop.queue)] == ["go", "spent", "spent"]
+    assert [begin_as_told(shop.queue, one).answer for one in claim(shop.queue)] == [
+        "go",
+        "spent",
+        "spent",
+    ]
     shop.later(days=1)
     add_texts(shop.connection, business, 4)
     *today, last = claim(shop.queue)
-    assert [begin_as_told(shop.queue, one).answer for one in (*today, last)] == ["go", "go", "go", "spent"]
-    shop.sql(refused, claims[1].id, claims[1].claim_no, shop.attempts_of(claims[1].id)[0]["id"])
+    assert [begin_as_told(shop.queue, one).answer for one in (*today, last)] == [
+        "go",
+        "go",
+        "go",
+        "spent",
+    ]
+    shop.sql(
+        refused,
+        claims[1].id,
+        claims[1].claim_no,
+        shop.attempts_of(claims[1].id)[0]["id"],
+    )
     assert begin_as_told(shop.queue, last).answer == "spent"
 
 
-def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(shop: Shop) -> None:
+def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(
+    shop: Shop,
+) -> None:
     """Nor is one that has more segments than a day takes kept for ever: it goes when the day is unused."""
     business = one_sender(shop, 6, cap=3)
     shop.sql(
         "update send_logs set subject = repeat('x', 700) where id in (select send_log_id from sms_retry_queue limit 1)"
     )
     long, *short = sorted(claim(shop.queue), key=lambda one: -len(one.body or ""))
-    assert [begin_as_told(shop.queue, one).answer for one in (short[0], long)] == ["go", "spent"]
+    assert [begin_as_told(shop.queue, one).answer for one in (short[0], long)] == [
+        "go",
+        "spent",
+    ]
     add_texts(shop.connection, business, 1)
     [later] = claim(shop.queue)
     assert later.sender
@@ -113,7 +156,9 @@ def test_a_claim_of_a_sender_that_has_used_its_day_says_so(shop: Shop) -> None:
     assert one.sender.spent_until is None
 
 
-def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow(shop: Shop) -> None:
+def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow(
+    shop: Shop,
+) -> None:
     """At the next opening, each with the reason. The environment's sender is a row like any other, shared or not."""
     [other] = shops(shop.connection, 1)
     shop.sql(
@@ -125,7 +170,11 @@ def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow
     add_texts(shop.connection, other, 1)
     assert Counter(shop.run()) == {"Deferred": 4, "Sent": 2}
     waiting = [row for row in map(shop.row, rows) if row["status"] == "pending"]
-    assert {(row["why_code"], row["attempt_count"]) for row in waiting} == {("day_spent", 0)}
-    assert {row["scheduled_for"].isoformat()[:13] for row in waiting} == {"2027-01-13T13"}
+    assert {(row["why_code"], row["attempt_count"]) for row in waiting} == {
+        ("day_spent", 0)
+    }
+    assert {row["scheduled_for"].isoformat()[:13] for row in waiting} == {
+        "2027-01-13T13"
+    }
     shop.later(days=1)
     assert Counter(shop.run()) == {"Deferred": 2, "Sent": 2}

@@ -19,18 +19,34 @@ def begin(claim: Claim, attempt: int = 1, **changes: object) -> dict[str, Any]:
         "send_before": "2027-01-13T00:00:00Z", "quiet_hours_rule": "test",
         "life": "48 hours", "segments": 1, "lead": 0,
     }  # fmt: skip
-    return {"function": "begin_sms_attempt", "lock_order": f"{claim.phone} {claim.id}", "values": values | changes}
+    return {
+        "function": "begin_sms_attempt",
+        "lock_order": f"{claim.phone} {claim.id}",
+        "values": values | changes,
+    }
 
 
 def defer(claim: Claim) -> dict[str, Any]:
     """Likewise what puts a text off."""
-    values = {"retry_id": str(claim.id), "claim_no": claim.claim_no, "until": "2027-01-13T00:00:00Z", "why": "night"}
-    return {"function": "defer_sms_retry", "lock_order": f"{claim.phone}", "values": values}
+    values = {
+        "retry_id": str(claim.id),
+        "claim_no": claim.claim_no,
+        "until": "2027-01-13T00:00:00Z",
+        "why": "night",
+    }
+    return {
+        "function": "defer_sms_retry",
+        "lock_order": f"{claim.phone}",
+        "values": values,
+    }
 
 
 def together(shop: Shop, *calls: dict[str, Any]) -> list[Any]:
     """The answer of each call, or its error's code; None: there was no time for it."""
-    told = {one["place"]: one for one in shop.value("select group_sms_calls(%s)", Jsonb(calls))}
+    told = {
+        one["place"]: one
+        for one in shop.value("select group_sms_calls(%s)", Jsonb(calls))
+    }
     answers = [told.get(place) for place in range(1, len(calls) + 1)]
     short = [one and (one.get("code") or one.get("answer")) for one in answers]
     return [one["answer"] if isinstance(one, dict) else one for one in short]
@@ -48,7 +64,10 @@ def test_each_call_of_a_group_has_the_answer_it_has_alone(shop: Shop) -> None:
     calls is refused alone. A group may be repeated: its answer was lost after it was committed.
     """
     claims = claims_of(shop, 6)
-    shop.sql("update customers set sms_consent_status = 'opted_out' where id = %s", claims[1].customer_id)
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_out' where id = %s",
+        claims[1].customer_id,
+    )
     calls = [
         begin(claims[5], 5),
         begin(claims[0], 1),
@@ -59,8 +78,21 @@ def test_each_call_of_a_group_has_the_answer_it_has_alone(shop: Shop) -> None:
         {"function": "prune_sms_history", "lock_order": "", "values": {}},
         {"function": "", "lock_order": "", "values": {}},
     ]
-    assert together(shop, *calls) == ["go", "go", "ended", "lost", "closed", "SR422", "SR422", "SR422"]
-    assert [shop.row(claim.id)["begun_at"] is not None for claim in claims] == [True, *[False] * 4, True]
+    assert together(shop, *calls) == [
+        "go",
+        "go",
+        "ended",
+        "lost",
+        "closed",
+        "SR422",
+        "SR422",
+        "SR422",
+    ]
+    assert [shop.row(claim.id)["begun_at"] is not None for claim in claims] == [
+        True,
+        *[False] * 4,
+        True,
+    ]
     assert together(shop, *calls[:2]) == ["go", "go"]
     assert shop.value("select count(*) from sms_send_attempts") == 2
 
@@ -70,15 +102,23 @@ def test_rows_that_somebody_holds_locked_hold_a_group_up_once(shop: Shop) -> Non
     claims = claims_of(shop, 34)
     with shop.stack.connect() as other, other.transaction():
         locked = [claim.id for claim in claims[:30]]
-        other.execute("select from sms_retry_queue where id = any (%s) for update", [locked])
+        other.execute(
+            "select from sms_retry_queue where id = any (%s) for update", [locked]
+        )
         told = together(shop, *(begin(claim, n) for n, claim in enumerate(claims)))
     assert told[0] == "55P03"
-    assert set(told[:30]) <= {"55P03", None}, "on a busy machine there was no time for all of them"
+    assert set(told[:30]) <= {"55P03", None}, (
+        "on a busy machine there was no time for all of them"
+    )
     assert set(told[30:]) <= {"go", None}
-    assert told.count("55P03") > 2, "half a second each would be no more than two of them"
+    assert told.count("55P03") > 2, (
+        "half a second each would be no more than two of them"
+    )
 
 
-def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fails_its_own_call(shop: Shop) -> None:
+def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fails_its_own_call(
+    shop: Shop,
+) -> None:
     """What was not made belongs to the next group. A deferred constraint of the application's undoes no other call."""
     neighbor = shop.neighbor()
     neighbor.due_text(phone="+12055550100")
@@ -90,14 +130,20 @@ def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fa
         assert together(shop, *map(defer, (first, *claims[1:]))) == [True, None, None]
 
 
-def test_a_call_that_waits_for_a_lock_keeps_no_other_call_from_its_answer(shop: Shop) -> None:
+def test_a_call_that_waits_for_a_lock_keeps_no_other_call_from_its_answer(
+    shop: Shop,
+) -> None:
     """Also where it was the only one under way when it began to wait."""
     first, second = claims_of(shop, 2)
     waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
         with other.transaction():
-            other.execute("select from sms_retry_queue where id = %s for update", [first.id])
-            waiting = pool.submit(shop.queue.put_off, first, GiveBack("Asked to", "operator"))
+            other.execute(
+                "select from sms_retry_queue where id = %s for update", [first.id]
+            )
+            waiting = pool.submit(
+                shop.queue.put_off, first, GiveBack("Asked to", "operator")
+            )
             until(lambda: shop.sql(waits))
             assert shop.queue.put_off(second, GiveBack("Asked to", "operator"))
             assert not waiting.done()
@@ -109,5 +155,7 @@ def test_without_the_group_function_each_call_is_made_alone(shop: Shop) -> None:
     for n in range(20):
         shop.due_text(phone=f"+121255501{n:02}")
     grant = "execute on function group_sms_calls"
-    with shop.changed(f"revoke {grant} from service_role", f"grant {grant} to service_role"):
+    with shop.changed(
+        f"revoke {grant} from service_role", f"grant {grant} to service_role"
+    ):
         assert shop.run() == ["Sent"] * 20

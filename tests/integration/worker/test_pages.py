@@ -25,7 +25,14 @@ pytestmark = pytest.mark.long
 
 Connection = psycopg.Connection[dict[str, Any]]
 
-TABLES: Final = ("businesses", "customers", "send_logs", "scheduled_sends", "sms_retry_queue", "sms_send_attempts")
+TABLES: Final = (
+    "businesses",
+    "customers",
+    "send_logs",
+    "scheduled_sends",
+    "sms_retry_queue",
+    "sms_send_attempts",
+)
 _BUSINESSES: Final = """
 insert into businesses (id, user_id, name, timezone)
 select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
@@ -104,10 +111,15 @@ CALLS: Final = {
     "array[uuid_in(md5('doubtful1')::cstring)]))",
     "a person's number": "explain_sms(phone => '+12125559999')",
     "an application's insert": "insert into sms_retry_queue (scheduled_for, business_id, send_log_id, customer_id) "
-    "select now(), " + ", ".join(f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")),
+    "select now(), "
+    + ", ".join(
+        f"uuid_in(md5('{of}1')::cstring)" for of in ("business", "finished", "finished")
+    ),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
-PLANS: Final = pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+PLANS: Final = pytest.mark.parametrize(
+    "plan", ["force_custom_plan", "force_generic_plan"]
+)
 SLACK: Final = 2
 """Times the pages that it touches with fresh statistics, and 300 more."""
 COUNTS: Final = {
@@ -119,31 +131,53 @@ COUNTS: Final = {
 
 def _connect(running_stack: Stack, name: str) -> Connection:
     url = running_stack.postgres.url(name)
-    return psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor)
+    return psycopg.connect(
+        url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor
+    )
 
 
 @contextmanager
-def _database(running_stack: Stack, name: str, *, businesses: int = 20) -> Iterator[Connection]:
+def _database(
+    running_stack: Stack, name: str, *, businesses: int = 20
+) -> Iterator[Connection]:
     """A database of its own that has businesses and a run."""
     running_stack.postgres.create_database(name)
     with _connect(running_stack, name) as connection:
-        connection.execute(files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes())
+        connection.execute(
+            files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
+        )
         migrate(running_stack.postgres.url(name))
         without_autovacuum(connection)
-        connection.execute("create index on customers (business_id)")  # as most applications have
+        connection.execute(
+            "create index on customers (business_id)"
+        )  # as most applications have
         connection.execute(_BUSINESSES.encode(), {"businesses": businesses})
-        connection.execute("insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())")
-        connection.execute("update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null")
+        connection.execute(
+            "insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())"
+        )
+        connection.execute(
+            "update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null"
+        )
         yield connection
 
 
 def _add(
-    connection: Connection, rows: Mapping[str, int], *, first: int = 1, scheduled: int = 0, businesses: int = 20
+    connection: Connection,
+    rows: Mapping[str, int],
+    *,
+    first: int = 1,
+    scheduled: int = 0,
+    businesses: int = 20,
 ) -> None:
     """All at once."""
     with connection.transaction():
         for kind, count in rows.items():
-            known = {"kind": kind, "first": first, "rows": count, "businesses": businesses}
+            known = {
+                "kind": kind,
+                "first": first,
+                "rows": count,
+                "businesses": businesses,
+            }
             connection.execute(_ROWS.encode(), known)
         connection.execute(_SCHEDULED.encode(), {"rows": scheduled})
 
@@ -168,7 +202,9 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
                 "delete from pg_statistic where starelid in (select oid from pg_class where relname = any(%s))",
                 [list(TABLES)],
             )
-        connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+        connection.execute(
+            sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan))
+        )
         return _touched(connection, call, before=1)
 
 
@@ -180,7 +216,9 @@ def _touched(connection: Connection, call: str, *, before: int) -> int:
         for _ in range(before):
             with connection.transaction(force_rollback=True):
                 connection.execute(statement.encode())
-        explained = connection.execute(f"explain (analyze, buffers, format json) {statement}".encode()).fetchone()
+        explained = connection.execute(
+            f"explain (analyze, buffers, format json) {statement}".encode()
+        ).fetchone()
         assert explained is not None
         touched = explained["QUERY PLAN"][0]["Plan"]
         return sum(touched[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
@@ -202,11 +240,21 @@ def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
             for call in calls.values():
                 _touched(old, call, before=_UNTIL_A_PLAN_IS_KEPT)
             # By the same connection: another one's first temporary table would make everybody forget their plans.
-            _add(application, _ALL_AT_ONCE | {"finished": 7_000}, first=100, scheduled=2_000)
-            before = {name: _touched(old, call, before=0) for name, call in calls.items()}
+            _add(
+                application,
+                _ALL_AT_ONCE | {"finished": 7_000},
+                first=100,
+                scheduled=2_000,
+            )
+            before = {
+                name: _touched(old, call, before=0) for name, call in calls.items()
+            }
         application.execute("analyze")
         with _connect(running_stack, database) as new:
-            return {name: (before[name], _touched(new, call, before=1)) for name, call in calls.items()}
+            return {
+                name: (before[name], _touched(new, call, before=1))
+                for name, call in calls.items()
+            }
 
 
 @pytest.mark.parametrize("name", CALLS | COUNTS)
@@ -215,7 +263,9 @@ def test_a_connection_that_knew_small_tables_reads_no_large_ones_whole(
 ) -> None:
     """PostgREST's connections stay open, and PL/pgSQL keeps the plans that were made on them."""
     touched, fresh = remembered[name]
-    assert touched <= SLACK * fresh + 300, f"{touched} pages, on a new connection {fresh}"
+    assert touched <= SLACK * fresh + 300, (
+        f"{touched} pages, on a new connection {fresh}"
+    )
 
 
 @PLANS
@@ -227,7 +277,9 @@ def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statist
     fresh = _pages(connection, CALLS[name], plan, "fresh")
     for known in ("what was before", "nothing"):
         touched = _pages(connection, CALLS[name], plan, known)
-        assert touched <= SLACK * fresh + 300, f"{known}: {touched} pages, with fresh statistics {fresh}"
+        assert touched <= SLACK * fresh + 300, (
+            f"{known}: {touched} pages, with fresh statistics {fresh}"
+        )
 
 
 BOUNDS: Final = {
@@ -241,10 +293,14 @@ BOUNDS: Final = {
 
 @PLANS
 @pytest.mark.parametrize("name", BOUNDS)
-def test_what_waits_for_a_later_hour_costs_a_run_nothing(connection: Connection, name: str, plan: str) -> None:
+def test_what_waits_for_a_later_hour_costs_a_run_nothing(
+    connection: Connection, name: str, plan: str
+) -> None:
     """Whatever the planner knows."""
     for known in ("fresh", "what was before", "nothing"):
-        assert _pages(connection, (CALLS | COUNTS)[name], plan, known) <= BOUNDS[name], known
+        assert (
+            _pages(connection, (CALLS | COUNTS)[name], plan, known) <= BOUNDS[name]
+        ), known
 
 
 _SENDERS: Final = """
@@ -270,16 +326,24 @@ def many_businesses(running_stack: Stack) -> Iterator[Connection]:
 
 
 @PLANS
-def test_a_thousand_senders_make_no_call_dearer(many_businesses: Connection, plan: str) -> None:
+def test_a_thousand_senders_make_no_call_dearer(
+    many_businesses: Connection, plan: str
+) -> None:
     """Each with a rate and a cap. To pass over those that are busy costs a look each, however many texts each has."""
     connection = many_businesses
 
     def touched(call: str, *, senders: int, rate: float, busy: float = 0) -> int:
         with connection.transaction(force_rollback=True):
-            connection.execute(_SENDERS.encode(), {"senders": senders, "rate": rate, "busy": busy})
-            connection.execute(sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan)))
+            connection.execute(
+                _SENDERS.encode(), {"senders": senders, "rate": rate, "busy": busy}
+            )
+            connection.execute(
+                sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan))
+            )
             with connection.transaction(force_rollback=True):
-                claimed = connection.execute("select jsonb_array_length(claim_sms_texts(50) -> 'texts') as texts")
+                claimed = connection.execute(
+                    "select jsonb_array_length(claim_sms_texts(50) -> 'texts') as texts"
+                )
                 assert claimed.fetchone() == {"texts": 1 if busy else 50}
             return _touched(connection, call, before=1)
 

@@ -36,11 +36,15 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     claims = [one for _ in range(8) for one in claim(shop.queue, 1)]
     begun = [begin_as_told(shop.queue, one) for one in claims]
     leaves = [each.reached_at - each.decided_at for each in begun if each.reached_at]
-    assert leaves == [timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)]
+    assert leaves == [
+        timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)
+    ]
     assert [each.answer for each in begun] == ["go"] * 5 + ["busy"] * 3
 
 
-def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(shop: Shop) -> None:
+def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(
+    shop: Shop,
+) -> None:
     """Where the database is far away, no moment is given away in vain. More than an hour away is nobody's turn."""
     [other] = shops(shop.connection, 1)
     give_sender(shop.connection, 1, [other], rate=1)
@@ -48,7 +52,9 @@ def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keep
     [one] = claim(shop.queue, 1)
     begun = begin_as_told(shop.queue, one, lead=0.4)
     assert begun.reached_at == begun.decided_at + timedelta(seconds=0.4)
-    shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '2 days'")
+    shop.sql(
+        "update smsretry.senders set free_at = smsretry.clock() + interval '2 days'"
+    )
     [one] = claim(shop.queue, 1)
     begun = begin_as_told(shop.queue, one)
     assert begun.reached_at == begun.decided_at
@@ -77,7 +83,9 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     add_texts(shop.connection, other, 10)
     claims = claim(shop.queue)
     assert [one.sender.sent_by for one in claims] == [shop.sender.default.sent_by] * 2
-    shop.sql("update smsretry.senders set free_at = smsretry.clock() + interval '1 second'")
+    shop.sql(
+        "update smsretry.senders set free_at = smsretry.clock() + interval '1 second'"
+    )
     begun = begin_as_told(shop.queue, claims[0])
     assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
 

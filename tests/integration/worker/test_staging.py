@@ -50,7 +50,9 @@ def runner(shop: Shop, settings: Settings) -> Iterator[Runner]:
         def make(**changes: Any) -> Shop:
             changed = settings.model_copy(update=changes)
             queue = opened.enter_context(SupabaseQueue(changed))
-            return replace(shop, queue=queue, sender=opened.enter_context(TwilioSender(changed)))
+            return replace(
+                shop, queue=queue, sender=opened.enter_context(TwilioSender(changed))
+            )
 
         yield make
 
@@ -66,10 +68,19 @@ NOBODY: Final = {"audience": Audience()}
 
 def mark(operators: SupabaseOperators, kind: Mark | None) -> None:
     """Say what the database is, from where the stack is."""
-    operators.carry_out(MarkDatabase(kind=kind or "none", who="Ann", because="It is new"))
+    operators.carry_out(
+        MarkDatabase(kind=kind or "none", who="Ann", because="It is new")
+    )
 
 
-WAYS: Final = ("first send", "retry", "scheduled send", "sent again after a loss", "requeued", "resolved as not sent")
+WAYS: Final = (
+    "first send",
+    "retry",
+    "scheduled send",
+    "sent again after a loss",
+    "requeued",
+    "resolved as not sent",
+)
 """Each way in which a text comes to be sent."""
 TEAM: Final = {way: f"+121255501{place}0" for place, way in enumerate(WAYS)}
 """A listed number for each."""
@@ -86,11 +97,20 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
     for numbers in both:
         shop.due_text(phone=numbers["sent again after a loss"])
     requeued = [shop.due_text(phone=numbers["requeued"]) for numbers in both]
-    doubtful = [shop.due_text(phone=numbers["resolved as not sent"]) for numbers in both]
+    doubtful = [
+        shop.due_text(phone=numbers["resolved as not sent"]) for numbers in both
+    ]
     for numbers in both:
         twilio.fail(JsonError(30006, http_status=400), to=numbers["requeued"])
         twilio.fail(DropUnaccepted(), to=numbers["resolved as not sent"])
-    assert sorted(shop.run()) == ["Failed", "Failed", "InDoubt", "InDoubt", "Sent", "Sent"]
+    assert sorted(shop.run()) == [
+        "Failed",
+        "Failed",
+        "InDoubt",
+        "InDoubt",
+        "Sent",
+        "Sent",
+    ]
     for message in shop.messages:
         twilio.report(message.sid, "undelivered", 30008)
     shop.later(minutes=6)
@@ -103,7 +123,9 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
         shop.due_text(phone=numbers["retry"])
         shop.scheduled(phone=numbers["scheduled send"], due=timedelta(seconds=-1))
     queue_scheduled_sends(shop.queue)
-    return [shop.send_log(shop.customer(phone=numbers["first send"])) for numbers in both]
+    return [
+        shop.send_log(shop.customer(phone=numbers["first send"])) for numbers in both
+    ]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +134,11 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
     ids=["everybody", "nobody", "the team"],
 )
 def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
-    shop: Shop, operators: SupabaseOperators, runner: Runner, changes: dict[str, Any], reached: tuple[str, ...]
+    shop: Shop,
+    operators: SupabaseOperators,
+    runner: Runner,
+    changes: dict[str, Any],
+    reached: tuple[str, ...],
 ) -> None:
     """To everybody is the safeguard taken away: there each way must text both, or this would prove nothing."""
     logs, before = brought_up_to_its_send(shop, operators), len(shop.messages)
@@ -132,12 +158,16 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
             continue
         assert (text["status"], text["why_code"]) == ("cancelled", "not_listed")
         refused = NOT_LISTED.removeprefix("Not sent: ")
-        assert text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
+        assert (
+            text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
+        )
         assert text["error_message"] == text["last_error"]
         assert text["log"] not in ("sent", "delivered")
 
 
-def test_a_text_is_cancelled_only_when_it_would_have_gone_out(shop: Shop, runner: Runner) -> None:
+def test_a_text_is_cancelled_only_when_it_would_have_gone_out(
+    shop: Shop, runner: Runner
+) -> None:
     """Until then staging shows what production would do: it waits for its hour, and an opt-out is one."""
     night = shop.due_text(timezone="Pacific/Honolulu", phone="+18085550123")
     stopped = shop.due_text(phone=FRIEND, consent="opted_out")
@@ -149,11 +179,15 @@ def test_a_text_is_cancelled_only_when_it_would_have_gone_out(shop: Shop, runner
     assert shop.row(night)["why_code"] == "not_listed"
     [*_, kept] = shop.sql("select told, send_to from smsretry.runs order by started_at")
     assert kept == {"told": kept["told"], "send_to": "nobody"}
-    assert kept["told"].startswith("This installation texts nobody. recovered 0, claimed 1: cancelled 1")
+    assert kept["told"].startswith(
+        "This installation texts nobody. recovered 0, claimed 1: cancelled 1"
+    )
     assert not shop.messages
 
 
-def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(shop: Shop, runner: Runner) -> None:
+def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(
+    shop: Shop, runner: Runner
+) -> None:
     """A copy of production has its stops and its senders, and no runner that could mend them."""
     row = shop.due_text()
     shop.queue.set_stop("everybody", "", "The account is suspended")
@@ -162,10 +196,17 @@ def test_a_text_to_nobody_needs_no_credentials_and_tries_no_stopped_sender(shop:
     assert shop.row(row)["why_code"] == "not_listed"
 
 
-def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(shop: Shop, runner: Runner) -> None:
+def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(
+    shop: Shop, runner: Runner
+) -> None:
     """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
     sender = runner(**listed(FRIEND)).sender
-    text: dict[str, Any] = {"attempt_id": uuid4(), "sender": sender.default, "body": BODY, "valid_for": timedelta(1)}
+    text: dict[str, Any] = {
+        "attempt_id": uuid4(),
+        "sender": sender.default,
+        "body": BODY,
+        "valid_for": timedelta(1),
+    }
     refused = sender.send(Text(to=PHONE, **text))
     assert isinstance(refused, Rejected)
     assert PHONE[-4:] not in repr(refused)
@@ -176,10 +217,14 @@ def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(shop: 
                    %s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '', send_to => 'nobody',
                    listed => true)"""
     claim = shop.claim()
-    assert shop.sql(begin, claim.id, claim.claim_no) == [{"answer": "ended", "why_code": "not_listed"}]
+    assert shop.sql(begin, claim.id, claim.claim_no) == [
+        {"answer": "ended", "why_code": "not_listed"}
+    ]
 
 
-def test_a_number_that_changes_after_the_decision_is_asked_about_anew(shop: Shop, runner: Runner) -> None:
+def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
+    shop: Shop, runner: Runner
+) -> None:
     """What is listed is what is texted: the begin reads the number again."""
     row, staging = shop.due_text(phone=FRIEND), runner(**listed(FRIEND))
     claim = staging.claim()
@@ -225,16 +270,24 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
     assert len(shop.messages) == (fate == "Sent")
     held = shop.row(row)
     if fate == "Held":
-        assert (held["status"], held["why_code"], held["attempt_count"]) == ("pending", "mark_mismatch", 0)
+        assert (held["status"], held["why_code"], held["attempt_count"]) == (
+            "pending",
+            "mark_mismatch",
+            0,
+        )
         assert held["held_since"] is not None
         assert held["expires_at"] > shop.now() + timedelta(hours=47)
         assert "SMSRETRY_SEND_TO" in held["why"]
         assert "smsretry mark" in (operators.status().stopped_because or "")
-        with pytest.raises(psycopg.Error, match="sending is stopped: The database is marked as"):
+        with pytest.raises(
+            psycopg.Error, match="sending is stopped: The database is marked as"
+        ):
             shop.sql("select check_sms_retries()")
         mark(operators, None if worker != "one that texts nobody" else "staging")
         shop.later(minutes=16)
-        assert its.run() == ["Cancelled" if worker == "one that texts nobody" else "Sent"]
+        assert its.run() == [
+            "Cancelled" if worker == "one that texts nobody" else "Sent"
+        ]
 
 
 def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> None:
@@ -246,10 +299,15 @@ def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> N
         "https://ref.supabase.co:443/": "ref.supabase.co",
     }
     for url, address in addresses.items():
-        assert settings.model_copy(update={"supabase_url": HttpUrl(url)}).address == address
+        assert (
+            settings.model_copy(update={"supabase_url": HttpUrl(url)}).address
+            == address
+        )
 
 
-def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperators, runner: Runner) -> None:
+def test_people_are_told_whom_texts_go_to(
+    shop: Shop, operators: SupabaseOperators, runner: Runner
+) -> None:
     """The queue by the last run's settings, because who asks may have others; preview before any run."""
     shop.due_text()
     audience = runner(**listed(FRIEND)).sender.audience
@@ -265,7 +323,9 @@ def test_people_are_told_whom_texts_go_to(shop: Shop, operators: SupabaseOperato
     assert status.stopped_because is None
 
 
-def test_a_mark_is_made_by_command_and_names_the_place(command: Command, shop: Shop, settings: Settings) -> None:
+def test_a_mark_is_made_by_command_and_names_the_place(
+    command: Command, shop: Shop, settings: Settings
+) -> None:
     """Production is one place, so that no copy has to be told that it is one."""
     marked = "select kind, address from smsretry.mark"
     assert settings.address in command("mark", "production", "--because", "Live").output

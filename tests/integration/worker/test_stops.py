@@ -7,17 +7,29 @@ import pytest
 
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.vocabulary import StopKind
-from tests.integration.worker.senders import account, add_texts, by_business, claim, give_sender, shops
+from tests.integration.worker.senders import (
+    account,
+    add_texts,
+    by_business,
+    claim,
+    give_sender,
+    shops,
+)
 from tests.support.senders import open_account
 from tests.support.shop import Shop
 
 
 def stops(shop: Shop) -> list[str]:
     """The kinds of what has stopped."""
-    return [row["kind"] for row in shop.sql("select kind from smsretry.stops order by kind, subject")]
+    return [
+        row["kind"]
+        for row in shop.sql("select kind from smsretry.stops order by kind, subject")
+    ]
 
 
-def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(shop: Shop) -> None:
+def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(
+    shop: Shop,
+) -> None:
     """A few texts are in doubt, and the others stay as they are; each run tries one. Nothing is sent twice."""
     for number, other in enumerate(shops(shop.connection, 3)):
         sent_by = give_sender(shop.connection, number, [other])

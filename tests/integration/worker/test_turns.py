@@ -56,25 +56,44 @@ WORK: Final = {
 
 
 def add(
-    connection: Connection, business: UUID, texts: int, *, kind: str = "texts", minutes: int = 1, at: str | None = None
+    connection: Connection,
+    business: UUID,
+    texts: int,
+    *,
+    kind: str = "texts",
+    minutes: int = 1,
+    at: str | None = None,
 ) -> None:
     """The business has so much work of this kind, which has waited for so long."""
-    known = {"b": business, "n": texts, "m": minutes, "at": at, "doubt": kind == "texts in doubt"}
+    known = {
+        "b": business,
+        "n": texts,
+        "m": minutes,
+        "at": at,
+        "doubt": kind == "texts in doubt",
+    }
     connection.execute(WORK[kind][0].encode(), known)
 
 
 def claimed(connection: Connection, limit: int, kind: str = "texts") -> list[UUID]:
     """Whose work a claim takes, in no order."""
-    return [row["business_id"] for row in connection.execute(WORK[kind][1].encode(), [limit]).fetchall()]
+    return [
+        row["business_id"]
+        for row in connection.execute(WORK[kind][1].encode(), [limit]).fetchall()
+    ]
 
 
-def test_a_newcomer_waits_for_one_round_however_many_have_older_texts(shop: Shop) -> None:
+def test_a_newcomer_waits_for_one_round_however_many_have_older_texts(
+    shop: Shop,
+) -> None:
     """Sixty-one businesses of twenty older texts each, and claims of five."""
     for other in shops(shop.connection, 61):
         add(shop.connection, other, 20, minutes=30)
     claimed(shop.connection, 5)
     add(shop.connection, shop.id, 1, minutes=0)
-    assert shop.id in chain.from_iterable(claimed(shop.connection, 5) for _ in range(14))
+    assert shop.id in chain.from_iterable(
+        claimed(shop.connection, 5) for _ in range(14)
+    )
 
 
 def test_a_time_long_ago_buys_no_turn_and_a_flood_delays_nobody(shop: Shop) -> None:
@@ -82,7 +101,9 @@ def test_a_time_long_ago_buys_no_turn_and_a_flood_delays_nobody(shop: Shop) -> N
     [flood, *others] = shops(shop.connection, 31)
     add(shop.connection, flood, 1000, at="2000-01-01 00:00+00")
     add(shop.connection, shop.id, 3, minutes=0)
-    served = Counter(chain.from_iterable(claimed(shop.connection, limit) for limit in (1, 1, 4)))
+    served = Counter(
+        chain.from_iterable(claimed(shop.connection, limit) for limit in (1, 1, 4))
+    )
     assert served[shop.id] == 3
     for other in others:
         add(shop.connection, other, 1, minutes=0)
@@ -118,7 +139,9 @@ def test_a_round_serves_each_as_often_as_any_other(shop: Shop, kind: str) -> Non
     nine = shops(shop.connection, 9)
     for n, one in enumerate(nine):
         add(shop.connection, one, 3, kind=kind, minutes=30 - n)
-    served = Counter(chain.from_iterable(claimed(shop.connection, 7, kind) for _ in range(2)))
+    served = Counter(
+        chain.from_iterable(claimed(shop.connection, 7, kind) for _ in range(2))
+    )
     assert {served[one] for one in nine} == {1, 2}
 
 
@@ -131,7 +154,11 @@ def test_claimers_at_once_wait_for_nobody_and_serve_everybody(shop: Shop) -> Non
         for claimer in (first, second):
             claimer.autocommit = False
             claimer.execute("set local lock_timeout = '2s'")
-        served = Counter(chain.from_iterable(claimed(claimer, 4) for claimer in (first, second, first, second)))
+        served = Counter(
+            chain.from_iterable(
+                claimed(claimer, 4) for claimer in (first, second, first, second)
+            )
+        )
         assert max(served.values()) - min(served[one] for one in eight) <= 1
         first.rollback()
         second.commit()
@@ -151,14 +178,18 @@ def test_where_businesses_are_too_many_to_walk_each_has_its_turn(shop: Shop) -> 
         assert claims < 20
 
 
-def test_who_shares_a_slow_sender_takes_turns_whoever_else_is_served(shop: Shop) -> None:
+def test_who_shares_a_slow_sender_takes_turns_whoever_else_is_served(
+    shop: Shop,
+) -> None:
     """It has room for one text a claim. Businesses without a limit are between them, and each is served as often."""
     many = shops(shop.connection, 45)
     sharing, free = many[::3], [one for n, one in enumerate(many) if n % 3]
     give_sender(shop.connection, 1, sharing, rate=2)
     for one in many:
         add_texts(shop.connection, one, 20)
-    served = Counter(each.business_id for _ in sharing for each in shop.queue.claim_texts(11).texts)
+    served = Counter(
+        each.business_id for _ in sharing for each in shop.queue.claim_texts(11).texts
+    )
     assert {served[one] for one in sharing} == {1}
     assert max(served[one] for one in free) - min(served[one] for one in free) <= 1
 
@@ -167,7 +198,10 @@ def test_a_business_s_transactional_texts_go_before_its_marketing(shop: Shop) ->
     """Although they came later."""
     add(shop.connection, shop.id, 1000, minutes=5)
     add_texts(shop.connection, shop.id, 5, message_class="transactional")
-    classes = [row["message_class"] for row in shop.sql("select message_class from claim_due_sms_retries(6)")]
+    classes = [
+        row["message_class"]
+        for row in shop.sql("select message_class from claim_due_sms_retries(6)")
+    ]
     assert sorted(classes) == ["marketing"] + ["transactional"] * 5
 
 

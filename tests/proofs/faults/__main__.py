@@ -26,10 +26,21 @@ def _run(
     delivery: bool,
 ) -> Report:
     if outage:
-        return without_twilio(stack, texts=texts, seed=seed, refused=outage == "refused")
+        return without_twilio(
+            stack, texts=texts, seed=seed, refused=outage == "refused"
+        )
     if blind_minutes:
-        return blind(stack, texts=texts, seed=seed, lag=timedelta(minutes=blind_minutes))
-    report = everything(stack, texts=texts, seed=seed, kills=kills_at_least, scheduled=scheduled, delivery=delivery)
+        return blind(
+            stack, texts=texts, seed=seed, lag=timedelta(minutes=blind_minutes)
+        )
+    report = everything(
+        stack,
+        texts=texts,
+        seed=seed,
+        kills=kills_at_least,
+        scheduled=scheduled,
+        delivery=delivery,
+    )
     if int(str(report.numbers["workers killed"])) < kills_at_least:
         report.verdict.found["bugs"] = ["Too few workers were killed: give more texts"]
     return report
@@ -37,4 +48,14 @@ def _run(
 
 if __name__ == "__main__":
     options = {"outage": "", "blind_minutes": 0, "scheduled": False, "delivery": False}
-    raise SystemExit(main("faults", __doc__, _run, SWITCHES, texts=10_000, kills_at_least=500, **options))
+    raise SystemExit(
+        main(
+            "faults",
+            __doc__,
+            _run,
+            SWITCHES,
+            texts=10_000,
+            kills_at_least=500,
+            **options,
+        )
+    )

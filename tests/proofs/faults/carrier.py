@@ -28,7 +28,15 @@ OF_A_STOP: Final = (30630,)
 _LOST, _LATE, _REPEATED, _CALLED_AGAIN, _WITHOUT_ATTEMPT = 0.3, 0.35, 0.15, 0.7, 0.15
 _PAUSE_SECONDS: Final = 0.05
 Way = Literal[
-    "delivered", "lost", "after all", "refused", "refused, after all", "number", "sender", "canceled", "silent"
+    "delivered",
+    "lost",
+    "after all",
+    "refused",
+    "refused, after all",
+    "number",
+    "sender",
+    "canceled",
+    "silent",
 ]
 _DELIVERED: Final[tuple[Way, ...]] = ("delivered",) * 36
 _FIRST: Final[tuple[Way, ...]] = (
@@ -36,7 +44,14 @@ _FIRST: Final[tuple[Way, ...]] = (
     "sender", "canceled", "silent",
 )  # fmt: skip
 """Text by text, so that each is there in a run of 47."""
-_LATER: Final[tuple[Way, ...]] = (*_DELIVERED[:4], "lost", "lost", "refused", "number", "silent")
+_LATER: Final[tuple[Way, ...]] = (
+    *_DELIVERED[:4],
+    "lost",
+    "lost",
+    "refused",
+    "number",
+    "silent",
+)
 _CODES: Final[dict[Way, tuple[int, ...]]] = {
     "lost": PASSING_LOSSES, "after all": PASSING_LOSSES, "sender": (30007, 30018), "refused": (30004, 30005),
     "refused, after all": (30004, 30005), "number": (*OF_THE_NUMBER, *OF_A_STOP),
@@ -50,10 +65,22 @@ def journey(seed: str, text: int, nth: int) -> list[Stage]:
     def lot(what: str) -> float:
         return dice(seed, what, text, nth)
 
-    way: Way = pick(_LATER, seed, "way", text, nth) if nth else _FIRST[text * 7 % len(_FIRST)]
+    way: Way = (
+        pick(_LATER, seed, "way", text, nth) if nth else _FIRST[text * 7 % len(_FIRST)]
+    )
     early = (("queued", 0.0, 0.25), ("sending", 1.0, 0.15), ("sent", 2.0, 0.4))
-    stages: list[Stage] = [(timedelta(seconds=at), status, None) for status, at, share in early if lot(status) < share]
-    slow = timedelta(hours=4) if lot("slow") < 0.1 else timedelta(minutes=20) if lot("slow") < 0.3 else timedelta(0)
+    stages: list[Stage] = [
+        (timedelta(seconds=at), status, None)
+        for status, at, share in early
+        if lot(status) < share
+    ]
+    slow = (
+        timedelta(hours=4)
+        if lot("slow") < 0.1
+        else timedelta(minutes=20)
+        if lot("slow") < 0.3
+        else timedelta(0)
+    )
     at = timedelta(seconds=5 + 55 * lot("at")) + slow * lot("at")
     match way:
         case "silent":
@@ -102,7 +129,9 @@ class Carrier:
         own = stack.environment()
         key = own["SUPABASE_SERVICE_ROLE_KEY"]
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-        self._http = httpx.Client(base_url=own["SUPABASE_URL"], headers=headers, timeout=5)
+        self._http = httpx.Client(
+            base_url=own["SUPABASE_URL"], headers=headers, timeout=5
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +146,9 @@ class Carrier:
     @property
     def next_at(self) -> datetime | None:
         """When Twilio learns or calls next; None: never more."""
-        learns = [accepted_at + stages[0][0] for accepted_at, stages, _ in self._open.values()]
+        learns = [
+            accepted_at + stages[0][0] for accepted_at, stages, _ in self._open.values()
+        ]
         return min([*learns, *(call.due for call in self._calls)], default=None)
 
     @contextmanager
@@ -155,9 +186,20 @@ class Carrier:
                 del self._open[sid]
         due = [call for call in self._calls if call.due <= now]
         self._calls = [call for call in self._calls if call.due > now]
-        self._calls += [again for call in sorted(due, key=lambda call: call.lot) if (again := self._make(call))]
+        self._calls += [
+            again
+            for call in sorted(due, key=lambda call: call.lot)
+            if (again := self._make(call))
+        ]
 
-    def _learn(self, sid: str, at: datetime, told: tuple[str, int | None], name: str, now: datetime) -> None:
+    def _learn(
+        self,
+        sid: str,
+        at: datetime,
+        told: tuple[str, int | None],
+        name: str,
+        now: datetime,
+    ) -> None:
         self._stack.twilio.report(sid, *told)
         self.told[sid].append(Told(at, *told))
         self.counts["statuses"] += 1
@@ -170,7 +212,12 @@ class Carrier:
             return
         late = lot("late") < _LATE
         self.counts["late"] += late
-        call = _Call(now + timedelta(minutes=90) * lot("how late") * late, lot("order"), sid, told)
+        call = _Call(
+            now + timedelta(minutes=90) * lot("how late") * late,
+            lot("order"),
+            sid,
+            told,
+        )
         self._calls.append(call)
         if lot("repeated") < _REPEATED:
             self.counts["repeated"] += 1
@@ -198,7 +245,11 @@ class Carrier:
             later = self._stack.now() + timedelta(minutes=10) * lot
             return replace(call, due=later, nth=call.nth + 1) if again else None
         said = answer.text if answer.is_error else answer.json()
-        early = said == "unknown_attempt" and values["attempt_id"] is None  # its answer has not been kept yet
+        early = (
+            said == "unknown_attempt" and values["attempt_id"] is None
+        )  # its answer has not been kept yet
         if not early and said not in ("settled", "recorded", "already_settled"):
-            self.refused.append(f"settle_sms_attempt answered {answer.status_code} {said}")
+            self.refused.append(
+                f"settle_sms_attempt answered {answer.status_code} {said}"
+            )
         return None

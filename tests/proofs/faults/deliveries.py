@@ -17,13 +17,21 @@ def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
         attempt = by_sid.get(message.sid)
         if attempt is None:
             yield "wrong in the end", "a message is unknown"
-        elif (kept := (attempt["delivery_status"], attempt["delivery_code"])) != message.last_word:
+        elif (
+            kept := (attempt["delivery_status"], attempt["delivery_code"])
+        ) != message.last_word:
             yield "wrong in the end", f"{kept} of a message that is {message.last_word}"
         elif attempt["delivery_look_at"] is not None:
-            yield "wrong in the end", f"it is looked after again {attempt['delivery_look_at']}"
+            yield (
+                "wrong in the end",
+                f"it is looked after again {attempt['delivery_look_at']}",
+            )
     if not _ends_rightly(story):
         ends = [(row["status"], row["last_error"]) for row in story.rows]
-        yield "wrong in the end", f"{ends}, its log {dict(story.log or {}).get('status')}, {_words(story.messages)}"
+        yield (
+            "wrong in the end",
+            f"{ends}, its log {dict(story.log or {}).get('status')}, {_words(story.messages)}",
+        )
     if not _is_marked_rightly(story.messages, customer):
         yield (
             "wrongly marked",
@@ -56,18 +64,34 @@ def _ends_rightly(story: Story) -> bool:
     if "unknown" in statuses:
         return log["status"] == "sent" and ends == {"completed"}
     # Given up; else it was to be sent again, and could not be.
-    given_up = bool(story.attempts) and story.attempts[-1]["outcome"] == "accepted" and ends == {"failed"}
-    reasons = all(row["last_error"] for row in story.rows) and bool(log["error_message"])
-    return reasons and ends <= {"failed", "cancelled"} and log["status"] == ("undelivered" if given_up else "failed")
+    given_up = (
+        bool(story.attempts)
+        and story.attempts[-1]["outcome"] == "accepted"
+        and ends == {"failed"}
+    )
+    reasons = all(row["last_error"] for row in story.rows) and bool(
+        log["error_message"]
+    )
+    return (
+        reasons
+        and ends <= {"failed", "cancelled"}
+        and log["status"] == ("undelivered" if given_up else "failed")
+    )
 
 
 def _is_marked_rightly(messages: Sequence[Message], customer: Row) -> bool:
     """One that got the text after all needs no mark."""
     codes = {code for _, code in _words(messages)}
-    status = next((OF_THE_NUMBER[code] for code in codes if code in OF_THE_NUMBER), None)
+    status = next(
+        (OF_THE_NUMBER[code] for code in codes if code in OF_THE_NUMBER), None
+    )
     stopped = any(code in OF_A_STOP for code in codes)
     by_twilio = str(customer["sms_consent_source"] or "").startswith("twilio_")
     is_unmarked = customer["phone_status"] is None and not by_twilio
     opted_out = customer["sms_consent_status"] == "opted_out"
-    is_marked = customer["phone_status"] == status and (opted_out if stopped else not by_twilio)
-    return is_marked or (is_unmarked and any(message.arrived_at for message in messages))
+    is_marked = customer["phone_status"] == status and (
+        opted_out if stopped else not by_twilio
+    )
+    return is_marked or (
+        is_unmarked and any(message.arrived_at for message in messages)
+    )

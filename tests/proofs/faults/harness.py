@@ -32,7 +32,13 @@ from smsretry.local.twilio.faults import (
 )
 from tests.proofs.faults.carrier import CALLBACK_URL, Carrier
 from tests.proofs.faults.crew import Crew
-from tests.proofs.faults.orders import KILL_POINTS, POLL_POINTS, SAFEGUARDS, Order, StallPoint
+from tests.proofs.faults.orders import (
+    KILL_POINTS,
+    POLL_POINTS,
+    SAFEGUARDS,
+    Order,
+    StallPoint,
+)
 from tests.proofs.town.luck import dice, new_id, pick
 from tests.proofs.town.safeguards import without
 from tests.proofs.town.senders import Senders
@@ -46,7 +52,11 @@ _NIGHT: Final = (time_of_day(7, 30), time_of_day(12, 55))
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
 _OVERSLEEPS: Final = timedelta(minutes=11)
 """How long a worker stands still that loses its lease."""
-STALLS: Final = ("workers stalled past their lease", "pollers past their lease", "  under a worker's hands")
+STALLS: Final = (
+    "workers stalled past their lease",
+    "pollers past their lease",
+    "  under a worker's hands",
+)
 """With texts in hand, with deliveries, and while the business of the text in hand moved to another sender."""
 _UNWATCHED: Final = 10
 """In how many rounds on end nobody looks after deliveries; in as many somebody does."""
@@ -63,7 +73,13 @@ _AREAS: Final = {
     "212": "America/New_York", "312": "America/Chicago", "303": "America/Denver", "602": "America/Phoenix",
     "213": "America/Los_Angeles", "808": "Pacific/Honolulu",
 }  # fmt: skip
-_KINDS: Final = ("ordinary",) * 45 + ("opted_out", "opted_out", "unknown", "bad number", "no number")
+_KINDS: Final = ("ordinary",) * 45 + (
+    "opted_out",
+    "opted_out",
+    "unknown",
+    "bad number",
+    "no number",
+)
 
 # Each strikes some requests of one round, at most so many.
 _PASSING: Final[tuple[tuple[Fault, int], ...]] = (
@@ -77,7 +93,10 @@ _PASSING: Final[tuple[tuple[Fault, int], ...]] = (
     (ListError(), 10),
     (ListError(20429, http_status=429), 10),
 )
-_PASSING_LOOKS: Final[tuple[tuple[Fault, int], ...]] = ((FetchError(), 10), (FetchError(20429, http_status=429), 10))
+_PASSING_LOOKS: Final[tuple[tuple[Fault, int], ...]] = (
+    (FetchError(), 10),
+    (FetchError(20429, http_status=429), 10),
+)
 _LASTING: Final[tuple[Fault, ...]] = (
     HtmlError(http_status=503),
     JsonError(20500, http_status=500),
@@ -92,7 +111,11 @@ _CALLS: Final = (
     "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
 )  # fmt: skip
 """The functions whose answers may be lost."""
-_DELIVERY_CALLS: Final = ("claim_sms_deliveries", "finish_sms_delivery", "settle_sms_attempt")
+_DELIVERY_CALLS: Final = (
+    "claim_sms_deliveries",
+    "finish_sms_delivery",
+    "settle_sms_attempt",
+)
 
 
 @dataclass
@@ -112,7 +135,9 @@ class Harness:
     """The senders that businesses move between. None: the environment's sends for everybody."""
     texts: list[Text] = field(default_factory=list)
     rounds: int = 0
-    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(STALLS, 0)))
+    counts: Counter[str] = field(
+        default_factory=lambda: Counter(dict.fromkeys(STALLS, 0))
+    )
     """What went wrong, as the report names it."""
     wrote: list[str] = field(default_factory=list)
     """Workers that sent or wrote after they had lost their claims."""
@@ -128,14 +153,19 @@ class Harness:
 
     # -- texts -------------------------------------------------------------------------------------------------------
 
-    def queue(self, count: int, *, spread: timedelta = timedelta(0), zone: str | None = None) -> list[Text]:
+    def queue(
+        self, count: int, *, spread: timedelta = timedelta(0), zone: str | None = None
+    ) -> list[Text]:
         """Write texts that are due within `spread`, or plan them.
 
         Args:
             zone: ordinary texts in this zone, and nothing else.
         """
         first, start = len(self.texts), self.stack.now()
-        texts = [self._text(n, start + spread * dice(self.seed, "due", n), zone) for n in range(first, first + count)]
+        texts = [
+            self._text(n, start + spread * dice(self.seed, "due", n), zone)
+            for n in range(first, first + count)
+        ]
         self.texts += texts
         if self.carrier:
             self.carrier.expect(texts)
@@ -145,26 +175,41 @@ class Harness:
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
         for n, text in enumerate(texts[:_BUSINESSES] if self.own and not first else ()):
-            self.senders.move(text.business_id, self.own[n % len(self.own)] if n % 5 else None)
+            self.senders.move(
+                text.business_id, self.own[n % len(self.own)] if n % 5 else None
+            )
         return texts
 
     def _text(self, n: int, due_at: datetime, only_zone: str | None) -> Text:
         kind = "ordinary" if only_zone else pick(_KINDS, self.seed, "kind", n)
         zone = only_zone or pick(_ZONES, self.seed, "zone", n)
         area, line = list(_AREAS)[n // 10_000 % len(_AREAS)], f"{n % 10_000:04}"
-        clocks = {zone} if zone and zone != "Mars/Olympus" else {_AREAS[area], _BUSINESS_ZONES[n % _BUSINESSES % 10]}
-        on = [ZoneInfo("America/New_York" if clock == "EST" else clock) for clock in clocks if clock]
+        clocks = (
+            {zone}
+            if zone and zone != "Mars/Olympus"
+            else {_AREAS[area], _BUSINESS_ZONES[n % _BUSINESSES % 10]}
+        )
+        on = [
+            ZoneInfo("America/New_York" if clock == "EST" else clock)
+            for clock in clocks
+            if clock
+        ]
         return new_text(
             self.seed,
             "text",
             n,
             due_at,
             business_id=new_id(self.seed, "business", n % _BUSINESSES),
-            phone={"bad number": f"555-{line}", "no number": None}.get(kind, f"+1{area}555{line}"),
+            phone={"bad number": f"555-{line}", "no number": None}.get(
+                kind, f"+1{area}555{line}"
+            ),
             zone=zone,
             consent=kind if kind in ("opted_out", "unknown") else "opted_in",
             expires_at=due_at + timedelta(hours=48),
-            is_open=lambda at: all(time_of_day(8) <= at.astimezone(clock).time() < time_of_day(21) for clock in on),
+            is_open=lambda at: all(
+                time_of_day(8) <= at.astimezone(clock).time() < time_of_day(21)
+                for clock in on
+            ),
         )
 
     # -- one round ---------------------------------------------------------------------------------------------------
@@ -177,19 +222,34 @@ class Harness:
             self._crash()
         self.crew.wait(*started)
         # Twilio takes what comes in order: a later request tells that it has taken what dead workers had sent.
-        with closing(HTTPConnection(urlsplit(self.stack.environment()["TWILIO_BASE_URL"]).netloc, timeout=30)) as asks:
+        with closing(
+            HTTPConnection(
+                urlsplit(self.stack.environment()["TWILIO_BASE_URL"]).netloc, timeout=30
+            )
+        ) as asks:
             asks.request("GET", "/")
             asks.getresponse().read()
 
     def start(self, **order: Any) -> Connection:
         """Start one worker."""
-        settings = self.stack.settings().model_copy(update={"supabase_timeout_seconds": 5})
-        more: dict[str, object] = {"twilio_read_timeout_seconds": self.read_seconds} if self.read_seconds else {}
+        settings = self.stack.settings().model_copy(
+            update={"supabase_timeout_seconds": 5}
+        )
+        more: dict[str, object] = (
+            {"twilio_read_timeout_seconds": self.read_seconds}
+            if self.read_seconds
+            else {}
+        )
         more |= {"twilio_status_callback_url": CALLBACK_URL} if self.carrier else {}
         more |= {"twilio_base_url": "http://127.0.0.1:9"} if self.refused else {}
-        order.setdefault("queueing", self.scheduled and not order.get("stall_at") and not order.get("polling"))
+        order.setdefault(
+            "queueing",
+            self.scheduled and not order.get("stall_at") and not order.get("polling"),
+        )
         settings = self.senders.settings(settings).model_copy(update=more)
-        return self.crew.start(Order(settings=settings, seed=self.seed, without=self.without, **order))
+        return self.crew.start(
+            Order(settings=settings, seed=self.seed, without=self.without, **order)
+        )
 
     def round(self, *, crash: bool = False, alone: bool = False) -> None:
         """One round in which everything may go wrong.
@@ -200,7 +260,9 @@ class Harness:
         self.rounds += 1
         if self.rounds % 50 == 0:
             now = self.stack.now().isoformat(timespec="minutes")
-            sys.stderr.write(f"round {self.rounds}: {self.live} texts live, {self.crew.kills.total()} kills, {now}\n")
+            sys.stderr.write(
+                f"round {self.rounds}: {self.live} texts live, {self.crew.kills.total()} kills, {now}\n"
+            )
         planned = self._plan_faults()
         self._let_twilio_learn()
         if alone:
@@ -208,18 +270,29 @@ class Harness:
         else:
             late = threading.Thread(target=self._change_beside_workers)
             late.start()
-            workers = [self._mortal_or_not(n) for n in range(pick((1, 2, 4, 4), self.seed, "workers", self.rounds))]
+            workers = [
+                self._mortal_or_not(n)
+                for n in range(pick((1, 2, 4, 4), self.seed, "workers", self.rounds))
+            ]
             with self.carrier.at_work() if self.carrier else nullcontext():
                 self.run_workers(*workers, *self._pollers(), crash=crash)
             late.join()
-        self.counts["PostgreSQL's answers lost"] += planned - len(self.stack.rpc_faults._due)
+        self.counts["PostgreSQL's answers lost"] += planned - len(
+            self.stack.rpc_faults._due
+        )
         self.stack.rpc_faults.clear()
         if self.rounds >= self._lasting_until:
             self.stack.twilio.heal()
         self._opt_out_some("between rounds")
         self.senders.settle()
         self._move_some("between rounds")
-        self.stack.move_clock(timedelta(minutes=pick((0.5, 0.5, 0.5, 1, 1, 2, 11), self.seed, "move", self.rounds)))
+        self.stack.move_clock(
+            timedelta(
+                minutes=pick(
+                    (0.5, 0.5, 0.5, 1, 1, 2, 11), self.seed, "move", self.rounds
+                )
+            )
+        )
         if _NIGHT[0] <= self.stack.now().time() < _NIGHT[1]:
             self.stack.set_clock(datetime.combine(self.stack.now(), _NIGHT[1], UTC))
 
@@ -238,13 +311,22 @@ class Harness:
     def _mortal_or_not(self, n: int) -> dict[str, Any]:
         """A worker that probably dies has few texts, so that few fall back with it; the others do the work."""
         if self.scheduled and dice(self.seed, "queueing?", self.rounds, n) < 0.15:
-            return {"limit": 50, "dies_queueing_after": 0.06 * dice(self.seed, "queueing", self.rounds, n)}
+            return {
+                "limit": 50,
+                "dies_queueing_after": 0.06
+                * dice(self.seed, "queueing", self.rounds, n),
+            }
         ended = 1 - self.live / len(self.texts)
         is_behind = self.killed < self.kills_wanted * ended * 1.6
         if is_behind or dice(self.seed, "mortal?", self.rounds, n) < 0.2:
             # The point where the fewest died so far, about, and mostly one where nobody did. Not at each is somebody.
             died = self.crew.kills
-            at = min(KILL_POINTS, key=lambda p: died[p] + (4 if died[p] else 2) * dice(self.seed, p, self.rounds, n))
+            at = min(
+                KILL_POINTS,
+                key=lambda p: (
+                    died[p] + (4 if died[p] else 2) * dice(self.seed, p, self.rounds, n)
+                ),
+            )
             return {"limit": 4, "kill_rate": _MORTAL, "kill_at": at}
         return {"limit": 50}
 
@@ -255,22 +337,37 @@ class Harness:
         orders: list[dict[str, Any]] = []
         for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
             orders.append({"polling": True, "limit": 500})
-            few = sum(self.crew.kills[point] for point in POLL_POINTS) < len(POLL_POINTS)
+            few = sum(self.crew.kills[point] for point in POLL_POINTS) < len(
+                POLL_POINTS
+            )
             if few or dice(self.seed, "mortal poller?", self.rounds, n) < 0.4:
-                at = min(POLL_POINTS, key=lambda p: self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds))
+                at = min(
+                    POLL_POINTS,
+                    key=lambda p: (
+                        self.crew.kills[p] + 4 * dice(self.seed, p, self.rounds)
+                    ),
+                )
                 orders[-1] |= {"kill_rate": _MORTAL, "kill_at": at}
         return orders
 
     @property
     def killed(self) -> int:
         """Workers that died with texts in hand. Those that died looking after deliveries come on top."""
-        return self.crew.kills.total() - sum(self.crew.kills[point] for point in POLL_POINTS)
+        return self.crew.kills.total() - sum(
+            self.crew.kills[point] for point in POLL_POINTS
+        )
 
     @property
     def has_kills_to_come(self) -> bool:
         """Whether fewer workers have died than were asked for, or nobody yet at one of the points."""
-        points = [*KILL_POINTS, *(["queueing"] if self.scheduled else []), *(POLL_POINTS if self.carrier else ())]
-        return self.killed < self.kills_wanted or not all(self.crew.kills[point] for point in points)
+        points = [
+            *KILL_POINTS,
+            *(["queueing"] if self.scheduled else []),
+            *(POLL_POINTS if self.carrier else ()),
+        ]
+        return self.killed < self.kills_wanted or not all(
+            self.crew.kills[point] for point in points
+        )
 
     def _let_twilio_learn(self) -> None:
         """What it knows by now, it knows before a worker asks it."""
@@ -315,7 +412,9 @@ class Harness:
             self.counts[STALLS[1]] += 1
             self.stack.move_clock(_OVERSLEEPS)
             self._let_twilio_learn()
-            for _ in range(5):  # one that Twilio does not answer leaves the rest to the next
+            for _ in range(
+                5
+            ):  # one that Twilio does not answer leaves the rest to the next
                 self.run_workers({"polling": True, "limit": 5000})
                 if not taken & self._looks():
                     break
@@ -329,7 +428,10 @@ class Harness:
         with self._standing(stall_at=where) as held:
             if held is not None:
                 self.counts[STALLS[2]] += 1
-                self._move_any(next(text for text in self.texts if text.body == held[0]), "under its hands")
+                self._move_any(
+                    next(text for text in self.texts if text.body == held[0]),
+                    "under its hands",
+                )
 
     def _settled(self) -> Any:
         """The state, once nothing changes: what a dead worker had asked for may be under way in the database."""
@@ -346,7 +448,9 @@ class Harness:
     def _looks(self) -> set[tuple[Any, int]]:
         """How often each message was looked at."""
         with self.stack.connect() as connection:
-            found = connection.execute("select id, delivery_looks as n from sms_send_attempts")
+            found = connection.execute(
+                "select id, delivery_looks as n from sms_send_attempts"
+            )
             return {(row["id"], row["n"]) for row in found}
 
     def _state(self) -> Any:
@@ -364,7 +468,9 @@ class Harness:
     def _plan_faults(self) -> int:
         """How many answers of the database are to be lost."""
         n, calls = self.rounds, 0
-        storm = 1.0 if len(self.texts) <= 1000 else 0.5  # a long run has rounds enough for each of them
+        storm = (
+            1.0 if len(self.texts) <= 1000 else 0.5
+        )  # a long run has rounds enough for each of them
         if n >= self._lasting_until and dice(self.seed, "lasting?", n) < 0.1 * storm:
             self.stack.twilio.fail(pick(_LASTING, self.seed, "lasting", n), times=None)
             self._lasting_until = n + pick((2, 3, 5), self.seed, "how long", n)
@@ -372,11 +478,15 @@ class Harness:
             if dice(self.seed, "passing?", n, k) < 0.5 * storm:
                 faults = _PASSING + (_PASSING_LOOKS if self.carrier else ())
                 fault, most = pick(faults, self.seed, "passing", n, k)
-                self.stack.twilio.fail(fault, times=1 + int(dice(self.seed, "times", n, k) * most))
+                self.stack.twilio.fail(
+                    fault, times=1 + int(dice(self.seed, "times", n, k) * most)
+                )
             if dice(self.seed, "call?", n, k) < 0.3 * storm:
                 calls += 1
                 named = _CALLS + (_DELIVERY_CALLS if self.carrier else ())
-                self.stack.rpc_faults.drop_after_commit(pick(named, self.seed, "call", n, k))
+                self.stack.rpc_faults.drop_after_commit(
+                    pick(named, self.seed, "call", n, k)
+                )
         return calls
 
     @property
@@ -398,7 +508,9 @@ class Harness:
         self._move_some("beside workers")
 
     def _opt_out_some(self, when: str) -> None:
-        share = 0.01 / max(40, len(self.texts) / 25)  # of the texts a round, so about two in a hundred in the end
+        share = 0.01 / max(
+            40, len(self.texts) / 25
+        )  # of the texts a round, so about two in a hundred in the end
         chosen = [
             text for text in self.texts
             if text.stopped_at is None and dice(self.seed, "opt out", text.number, self.rounds, when) < share
@@ -406,7 +518,9 @@ class Harness:
         for text in chosen:
             text.may_be_stopped = True
         if chosen:
-            with suppress(psycopg.OperationalError):  # PostgreSQL is down just now; whether it was written, nobody asks
+            with suppress(
+                psycopg.OperationalError
+            ):  # PostgreSQL is down just now; whether it was written, nobody asks
                 opt_out(self.stack, chosen)
                 for text in chosen:
                     text.stopped_at = self.stack.now()
@@ -414,7 +528,10 @@ class Harness:
     def _move_some(self, when: str) -> None:
         """In some rounds one business gets another sender, or the environment's; senders without a business go."""
         if self.own and dice(self.seed, "moves?", when, self.rounds) < 0.35:
-            self._move_any(pick(self.texts[:_BUSINESSES], self.seed, "mover", when, self.rounds), when)
+            self._move_any(
+                pick(self.texts[:_BUSINESSES], self.seed, "mover", when, self.rounds),
+                when,
+            )
 
     def _move_any(self, text: Text, why: str) -> None:
         to = pick((*(None,) * 4, *self.own), self.seed, "moves to", why, self.rounds)
@@ -429,7 +546,9 @@ class Harness:
         for _ in range(2000):
             self.rounds += 1
             due_in = self.outlook()
-            wait = max(due_in, timedelta(minutes=1)) if self.live else self._reports_in()
+            wait = (
+                max(due_in, timedelta(minutes=1)) if self.live else self._reports_in()
+            )
             if wait is None:
                 return
             self.stack.move_clock(wait)
@@ -447,8 +566,14 @@ class Harness:
         if self.carrier.next_at:  # step by step: what is lost first and arrives later is sent again in between
             return max(self.carrier.next_at - self.stack.now(), timedelta(minutes=2))
         with self.stack.connect() as connection:
-            row = connection.execute("select min(delivery_look_at) as next from sms_send_attempts").fetchone()
-        return max(row["next"] - self.stack.now(), timedelta(hours=20)) if row and row["next"] else None
+            row = connection.execute(
+                "select min(delivery_look_at) as next from sms_send_attempts"
+            ).fetchone()
+        return (
+            max(row["next"] - self.stack.now(), timedelta(hours=20))
+            if row and row["next"]
+            else None
+        )
 
     def outlook(self) -> timedelta:
         """How long until a worker finds something to do; also counts what is `live`."""
@@ -464,7 +589,11 @@ class Harness:
             ).fetchone()
         assert row is not None
         self.live = row["live"]
-        return max(row["next"] - self.stack.now(), timedelta(0)) if self.live else timedelta(0)
+        return (
+            max(row["next"] - self.stack.now(), timedelta(0))
+            if self.live
+            else timedelta(0)
+        )
 
 
 @contextmanager
@@ -488,7 +617,11 @@ def harness(
     town = Senders(stack, seed)
     own = tuple(
         town.open(
-            n, account=n % 11, foreign=n % 11 > 5, number=n % 3 != 0, segments_per_second=40.0 if n % 5 == 0 else None
+            n,
+            account=n % 11,
+            foreign=n % 11 > 5,
+            number=n % 3 != 0,
+            segments_per_second=40.0 if n % 5 == 0 else None,
         )
         for n in range(19 if senders else 0)
     )

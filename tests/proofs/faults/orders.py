@@ -8,7 +8,9 @@ from smsretry.settings import Settings
 from tests.proofs.town import safeguards
 from tests.proofs.town.safeguards import Safeguard
 
-KillPoint: TypeAlias = Literal["claimed", "begun", "posted", "answered", "finished", "looking"]
+KillPoint: TypeAlias = Literal[
+    "claimed", "begun", "posted", "answered", "finished", "looking"
+]
 """claimed: before begin. begun: before the POST. posted: the POST has left, its answer is unread. answered: before
 finish. finished: its answer is there. looking: Twilio's list was read, nothing is written yet."""
 PollPoint: TypeAlias = Literal["taken", "asked", "followed"]

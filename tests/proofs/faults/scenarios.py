@@ -6,7 +6,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from smsretry.local.stack import Stack
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, HtmlError, ListError, ListLag
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    DropUnaccepted,
+    HtmlError,
+    ListError,
+    ListLag,
+)
 from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
 from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
@@ -46,15 +52,27 @@ def everything(
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
     """
-    with harness(stack, seed=seed, kills=kills, scheduled=scheduled, delivery=delivery, senders=True) as run:
+    with harness(
+        stack,
+        seed=seed,
+        kills=kills,
+        scheduled=scheduled,
+        delivery=delivery,
+        senders=True,
+    ) as run:
         run.read_seconds = READ_SECONDS
         run.queue(texts, spread=timedelta(minutes=texts / 40))
         expected, stalls = max(texts // 25, 8), stalls * (2 + delivery)
-        every_crash, every_stall = max(2, expected // (crashes + 1)), max(2, expected // (stalls + 1))
+        every_crash, every_stall = (
+            max(2, expected // (crashes + 1)),
+            max(2, expected // (stalls + 1)),
+        )
         while run.rounds <= 40 * expected:
             due_in = run.outlook()
             if run.live <= texts * 0.01:
-                to_come = run.has_kills_to_come or run.stood < stalls or run.crashes < crashes
+                to_come = (
+                    run.has_kills_to_come or run.stood < stalls or run.crashes < crashes
+                )
                 if not to_come or len(run.texts) >= 4 * texts:
                     break
                 run.queue(10)
@@ -62,12 +80,20 @@ def everything(
             run.stack.move_clock(due_in)
             n = run.rounds + 1
             crash = n % every_crash == 0 and run.crashes < crashes
-            run.round(crash=crash, alone=not crash and n % every_stall == 1 and run.stood < stalls)
+            run.round(
+                crash=crash,
+                alone=not crash and n % every_stall == 1 and run.stood < stalls,
+            )
         return _ended(run)
 
 
 def outage(
-    stack: Stack, *, texts: int, seed: str, refused: bool = False, every: timedelta = timedelta(minutes=1)
+    stack: Stack,
+    *,
+    texts: int,
+    seed: str,
+    refused: bool = False,
+    every: timedelta = timedelta(minutes=1),
 ) -> Report:
     """Twilio is down for two hours while every text is due, a worker runs every minute or so; then it is back."""
     with harness(stack, seed=seed) as run:
@@ -81,12 +107,16 @@ def outage(
             run.run_workers({"limit": 50})
             stack.move_clock(every)
         with stack.connect() as connection:
-            touched = connection.execute("select from sms_retry_queue where attempt_count > 0").rowcount
+            touched = connection.execute(
+                "select from sms_retry_queue where attempt_count > 0"
+            ).rowcount
         run.refused = False
         return _ended(run, {"attempted during the outage": touched})
 
 
-def overslept(stack: Stack, *, seed: str, where: StallPoint, missing: str | None = None) -> Report:
+def overslept(
+    stack: Stack, *, seed: str, where: StallPoint, missing: str | None = None
+) -> Report:
     """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
     with harness(stack, seed=seed, missing=missing) as run:
         run.queue(20, zone=NEW_YORK)
@@ -94,14 +124,18 @@ def overslept(stack: Stack, *, seed: str, where: StallPoint, missing: str | None
         return _ended(run)
 
 
-def reported(stack: Stack, *, texts: int, seed: str, missing: str | None = None) -> Report:
+def reported(
+    stack: Stack, *, texts: int, seed: str, missing: str | None = None
+) -> Report:
     """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order."""
     with harness(stack, seed=seed, missing=missing, delivery=True) as run:
         run.queue(texts, zone=NEW_YORK)
         return _ended(run)
 
 
-def blind(stack: Stack, *, texts: int, seed: str, lag: timedelta, missing: str | None = None) -> Report:
+def blind(
+    stack: Stack, *, texts: int, seed: str, lag: timedelta, missing: str | None = None
+) -> Report:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     with harness(stack, seed=seed, missing=missing) as run:
         planned = run.queue(texts, zone=NEW_YORK)
@@ -126,7 +160,9 @@ def _switch(name: str, sees: str) -> Switch:
             case "fence":
                 return overslept(stack, seed="1", where="claimed", missing=name)
             case "reconcile" | "quarantine":
-                return blind(stack, texts=12, seed="1", lag=timedelta(minutes=14), missing=name)
+                return blind(
+                    stack, texts=12, seed="1", lag=timedelta(minutes=14), missing=name
+                )
         return reported(stack, texts=47, seed="9", missing=name)
 
     return Switch(without=Safeguard(), sees=sees, run=short)
@@ -147,7 +183,11 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
     run.drain()
     book = read(run.stack, run.texts, run.carrier.told if run.carrier else None)
     rows = [row for story in book.stories.values() for row in story.rows]
-    ended = Counter(f"  {row['why_code']}" for row in rows if row["status"] in ("failed", "cancelled"))
+    ended = Counter(
+        f"  {row['why_code']}"
+        for row in rows
+        if row["status"] in ("failed", "cancelled")
+    )
     done, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
     numbers: dict[str, Any] = {
         "texts": len(run.texts),
@@ -161,12 +201,21 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
         "looks in Twilio's list": run.stack.twilio.lists,
         "businesses moved": moved["own"] + moved["environment's"],
         "most attempts of a sent text": max(
-            (row["attempt_count"] for row in rows if row["status"] == "completed"), default=0
+            (row["attempt_count"] for row in rows if row["status"] == "completed"),
+            default=0,
         ),
         "Twilio messages": len(run.stack.twilio.ledger.entries()),
         **Counter(row["status"] for row in rows),
         **dict(ended.most_common(8)),
-        **({"became texts": sum(send["send_log_id"] == send["id"] for send in scheduled)} if run.scheduled else {}),
+        **(
+            {
+                "became texts": sum(
+                    send["send_log_id"] == send["id"] for send in scheduled
+                )
+            }
+            if run.scheduled
+            else {}
+        ),
         **(_of_deliveries(run, run.carrier, book) if run.carrier else {}),
         **(more or {}),
         "seconds": round(time.monotonic() - run.began, 1),
@@ -176,29 +225,53 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
 
 def _judged(run: Harness, book: Book) -> Verdict:
     kinds, carrier = [*KINDS], run.carrier
-    judges: list[Judge] = [lambda _, story: at_the_end(story, with_reports=carrier is not None), run.senders.wrong]
+    judges: list[Judge] = [
+        lambda _, story: at_the_end(story, with_reports=carrier is not None),
+        run.senders.wrong,
+    ]
     if run.scheduled:
         kinds += ["without text"]
-        judges += [lambda text, story: has_no_text(book.sends.get(text.send_log_id), story)]
+        judges += [
+            lambda text, story: has_no_text(book.sends.get(text.send_log_id), story)
+        ]
     if carrier:
         kinds += OF_DELIVERIES
-        judges += [lambda text, story: judge_deliveries(story, book.customers[text.customer_id])]
+        judges += [
+            lambda text, story: judge_deliveries(
+                story, book.customers[text.customer_id]
+            )
+        ]
     verdict = judged(book, run.texts, kinds, *judges)
     verdict.add(("woke and wrote", line) for line in run.wrote)
-    verdict.add(("bugs", line) for line in (*run.crew.bugs, *(carrier.refused if carrier else ())))
+    verdict.add(
+        ("bugs", line)
+        for line in (*run.crew.bugs, *(carrier.refused if carrier else ()))
+    )
     return verdict
 
 
 def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, object]:
     """What was reported, and what became of it."""
-    attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
-    several = [story.messages for story in book.stories.values() if len(story.messages) > 1]
-    both_arrived = [messages for messages in several if sum(m.arrived_at is not None for m in messages) > 1]
+    attempts = [
+        attempt for story in book.stories.values() for attempt in story.attempts
+    ]
+    several = [
+        story.messages for story in book.stories.values() if len(story.messages) > 1
+    ]
+    both_arrived = [
+        messages
+        for messages in several
+        if sum(m.arrived_at is not None for m in messages) > 1
+    ]
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
         "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
         **{f"callbacks: {what}": n for what, n in carrier.counts.items()},
-        **Counter(f"messages {attempt['delivery_status']}" for attempt in attempts if attempt["twilio_sid"]),
+        **Counter(
+            f"messages {attempt['delivery_status']}"
+            for attempt in attempts
+            if attempt["twilio_sid"]
+        ),
         "texts sent again": len(several),
         "  both arrived, as was learned later": len(both_arrived),
     }

@@ -24,7 +24,9 @@ def stack(own_stack: SmsStack) -> Stack:
     return own_stack.empty()
 
 
-def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(stack: Stack) -> None:
+def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(
+    stack: Stack,
+) -> None:
     """Workers die at every point or oversleep their lease, PostgreSQL is killed, answers are lost, opt-outs come."""
     report = everything(stack, texts=40, seed="7", kills=6, crashes=1, stalls=1)
     assert report.clean, report.tell()
@@ -38,7 +40,9 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(st
 
 @pytest.mark.long
 @pytest.mark.parametrize("where", ["claimed", "begun"])
-def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Stack, where: StallPoint) -> None:
+def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(
+    stack: Stack, where: StallPoint
+) -> None:
     """It stood still with its claim, or with a send begun; meanwhile another one had its texts."""
     report = overslept(stack, seed="1", where=where)
     assert report.clean, report.tell()
@@ -46,7 +50,9 @@ def test_a_worker_that_sleeps_past_its_lease_neither_sends_nor_writes(stack: Sta
 
 
 @pytest.mark.long
-def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(stack: Stack) -> None:
+def test_an_outage_of_two_hours_costs_each_text_at_most_one_attempt(
+    stack: Stack,
+) -> None:
     """And fails none: every text is sent afterwards, once."""
     report = outage(stack, texts=12, seed="1", every=timedelta(minutes=6))
     assert report.clean, report.tell()
@@ -61,13 +67,26 @@ def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothin
 ) -> None:
     """The one window no design can close: accepted, not answered, and hidden for longer than anybody waits."""
     report = blind(stack, texts=20, seed="1", lag=timedelta(minutes=minutes))
-    assert {kind: len(lines) for kind, lines in report.verdict.found.items()} == ({"doubled": 5} if doubled else {})
+    assert {kind: len(lines) for kind, lines in report.verdict.found.items()} == (
+        {"doubled": 5} if doubled else {}
+    )
 
 
 @pytest.mark.long
-def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(stack: Stack) -> None:
+def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(
+    stack: Stack,
+) -> None:
     """Callbacks are lost, late and out of order, and workers die or oversleep while they look after deliveries."""
-    report = everything(stack, texts=24, seed="7", kills=3, crashes=0, stalls=1, scheduled=True, delivery=True)
+    report = everything(
+        stack,
+        texts=24,
+        seed="7",
+        kills=3,
+        crashes=0,
+        stalls=1,
+        scheduled=True,
+        delivery=True,
+    )
     assert report.clean, report.tell()
     assert report.numbers["became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
@@ -76,7 +95,9 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(stack:
 
 @pytest.mark.long
 @pytest.mark.parametrize("safeguard", SWITCHES)
-def test_without_a_safeguard_the_judge_sees_what_it_keeps(stack: Stack, safeguard: str) -> None:
+def test_without_a_safeguard_the_judge_sees_what_it_keeps(
+    stack: Stack, safeguard: str
+) -> None:
     """A proof that cannot fail proves nothing."""
     switch = SWITCHES[safeguard]
     report = switch.report(stack)

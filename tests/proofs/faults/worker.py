@@ -48,7 +48,10 @@ class Fate:
 
     def learn(self, claims: Sequence[Claim]) -> None:
         """Remember the claims by body, and those in doubt by number."""
-        self._claims |= {(claim.sent_to if claim.in_doubt_since else claim.body) or "": claim for claim in claims}
+        self._claims |= {
+            (claim.sent_to if claim.in_doubt_since else claim.body) or "": claim
+            for claim in claims
+        }
 
     def at(self, point: KillPoint, name: str) -> None:
         """The worker is at this point with the text of this body, or of this number when it looks."""
@@ -62,11 +65,18 @@ class Fate:
         self._at(point, str(message.send_log_id), message.send_log_id, message.looks)
 
     def _at(self, point: str, name: str, *lot: object) -> None:
-        if point == self._order.kill_at and dice(self._order.seed, *lot) < self._order.kill_rate:
+        if (
+            point == self._order.kill_at
+            and dice(self._order.seed, *lot) < self._order.kill_rate
+        ):
             self.die(point)
         if point == self._order.stall_at and not self._stalled:
             self._stalled = True
-            self.report("stalled", point, (name, *(other for other in self._claims if other != name)))
+            self.report(
+                "stalled",
+                point,
+                (name, *(other for other in self._claims if other != name)),
+            )
             self._line.recv()
             self.overslept = self._order.oversleeps
 
@@ -137,7 +147,9 @@ class _Queue(SupabaseQueue):
 class _Sender(TwilioSender):
     """One of its points is between the request's last byte and its answer."""
 
-    def __init__(self, settings: Settings, fate: Fate, records: _Queue | None = None) -> None:
+    def __init__(
+        self, settings: Settings, fate: Fate, records: _Queue | None = None
+    ) -> None:
         super().__init__(settings)
         self._fate, self._records = fate, records
         self._sending = sending = threading.local()
@@ -199,7 +211,9 @@ def work(order: Order, line: Connection) -> None:
     fate = Fate(order, line)
     vars(calls).update(_PAUSES=(0.05, 0.2))
     stopwatch = pipeline._stopwatch
-    vars(pipeline).update(_stopwatch=lambda: stopwatch() + fate.overslept.total_seconds())
+    vars(pipeline).update(
+        _stopwatch=lambda: stopwatch() + fate.overslept.total_seconds()
+    )
     if order.without:
         SAFEGUARDS[order.without].take_away_here()
     try:
@@ -214,17 +228,29 @@ def _send(order: Order, fate: Fate) -> None:
     with _Queue(order, fate) as queue, _Sender(order.settings, fate) as sender:
         if order.queueing:
             if order.dies_queueing_after is not None:
-                threading.Timer(order.dies_queueing_after, fate.die, ["queueing"]).start()
+                threading.Timer(
+                    order.dies_queueing_after, fate.die, ["queueing"]
+                ).start()
             queue_scheduled_sends(queue, batch=5, seconds=10)
             if order.dies_queueing_after is not None:
                 signal.pause()
-        services = Services(queue, sender, order.settings.profile, concurrency=1 if order.one_by_one else 50)
+        services = Services(
+            queue,
+            sender,
+            order.settings.profile,
+            concurrency=1 if order.one_by_one else 50,
+        )
         run_once(_Run(services, fate), limit=order.limit, stale_minutes=10)
 
 
 def _poll(order: Order, fate: Fate) -> None:
-    with _Queue(order, fate) as records, _Sender(order.settings, fate, records) as reports:
-        services = Services(records, reports, order.settings.profile, 1 if order.one_by_one else 10)
+    with (
+        _Queue(order, fate) as records,
+        _Sender(order.settings, fate, records) as reports,
+    ):
+        services = Services(
+            records, reports, order.settings.profile, 1 if order.one_by_one else 10
+        )
         for one in sync_deliveries(services, limit=order.limit).followed:
             if one.came_to == "error":
                 fate.report("bug", one.why[:300])

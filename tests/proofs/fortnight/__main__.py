@@ -13,8 +13,20 @@ from tests.proofs.town.report import Report
 
 
 def _run(stack: Stack, *, texts: int, days: int, seed: str, start: str) -> Report:
-    return fortnight(stack, invent(texts, days=days, start=datetime.fromisoformat(start), seed=seed))
+    return fortnight(
+        stack, invent(texts, days=days, start=datetime.fromisoformat(start), seed=seed)
+    )
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("fortnight", __doc__, _run, SWITCHES, texts=2000, days=14, start=AUTUMN.isoformat()))
+    raise SystemExit(
+        main(
+            "fortnight",
+            __doc__,
+            _run,
+            SWITCHES,
+            texts=2000,
+            days=14,
+            start=AUTUMN.isoformat(),
+        )
+    )

@@ -56,7 +56,11 @@ def deadlines(
     tries = [attempt["begun_at"] for attempt in story.attempts]
     for since, tried in zip(_starts(text, story), [*tries, None], strict=False):
         by = _chance(minutes, since, town)
-        if by is not None and by + patience < over and (tried is None or tried > by + patience):
+        if (
+            by is not None
+            and by + patience < over
+            and (tried is None or tried > by + patience)
+        ):
             yield since, by + patience, False
         elif by is not None and tried is not None:
             yield since, by + patience, True
@@ -90,7 +94,10 @@ def _free(town: Town, minutes: bytes, reached: Iterable[datetime]) -> bytes:
     """The minutes of a window in which there is room under the cap."""
     free, times = bytearray(minutes), sorted(reached)
     for first, last in zip(times, times[CAP - 1 :], strict=False):
-        full, room = town.almanac.minute(last), town.almanac.minute(first + timedelta(days=1)) + 1
+        full, room = (
+            town.almanac.minute(last),
+            town.almanac.minute(first + timedelta(days=1)) + 1,
+        )
         if full < room:
             free[full:room] = bytes(max(min(room, len(free)) - full, 0))
     return bytes(free)
@@ -105,14 +112,19 @@ def _chance(minutes: bytes, since: datetime, town: Town) -> datetime | None:
     return None if opens < 0 else town.start + (opens + 1) * MINUTE + SPREAD
 
 
-def reached(stories: Mapping[UUID, Story], town: Town) -> defaultdict[tuple[UUID, str | None], list[datetime]]:
+def reached(
+    stories: Mapping[UUID, Story], town: Town
+) -> defaultdict[tuple[UUID, str | None], list[datetime]]:
     """When somebody may have been texted by a business: what was accepted, and what was in doubt for a while."""
     found: defaultdict[tuple[UUID, str | None], list[datetime]] = defaultdict(list)
     for text in town.texts:
         found[text.reached_at] += [
-            attempt["finished_at"] if attempt["settled_by"] == "response" else attempt["begun_at"]
+            attempt["finished_at"]
+            if attempt["settled_by"] == "response"
+            else attempt["begun_at"]
             for attempt in stories[text.retry_id].attempts
-            if attempt["outcome"] in ("accepted", "in_doubt") or attempt["settled_by"] == "reconcile"
+            if attempt["outcome"] in ("accepted", "in_doubt")
+            or attempt["settled_by"] == "reconcile"
         ]
     return found
 
@@ -122,9 +134,14 @@ def valid_too_long(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
     minutes = town.window_of(text)
     for message in story.messages:
         first = town.almanac.minute(message.at)
-        last = town.almanac.minute(message.at + message.valid_for - timedelta(microseconds=1))
+        last = town.almanac.minute(
+            message.at + message.valid_for - timedelta(microseconds=1)
+        )
         if minutes[first] and 0 in minutes[first : last + 1]:
-            yield "valid past its closing", f"accepted {message.at}, valid for {message.valid_for}"
+            yield (
+                "valid past its closing",
+                f"accepted {message.at}, valid for {message.valid_for}",
+            )
 
 
 def waits_rightly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
@@ -137,23 +154,47 @@ def waits_rightly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
                 yield "lost", f"held until {row['scheduled_for']}: {row['why']}"
         elif row["status"] == "pending":
             # What has just failed waits a moment, whatever the hour; what is in doubt is looked for at any.
-            pauses = [a["finished_at"] + PAUSES[-1] >= row["scheduled_for"] for a in story.attempts]
-            if not (row["in_doubt_since"] or any(pauses[-1:]) or text.is_open(row["scheduled_for"])):
-                yield "lost", f"waits for {row['scheduled_for']}, which is a closed hour"
+            pauses = [
+                a["finished_at"] + PAUSES[-1] >= row["scheduled_for"]
+                for a in story.attempts
+            ]
+            if not (
+                row["in_doubt_since"]
+                or any(pauses[-1:])
+                or text.is_open(row["scheduled_for"])
+            ):
+                yield (
+                    "lost",
+                    f"waits for {row['scheduled_for']}, which is a closed hour",
+                )
 
 
 def over_cap(stories: Mapping[UUID, Story], town: Town) -> Iterator[Finding]:
     """Marketing texts to somebody in a state with a cap who had been sent that many in the 24 hours before."""
-    numbers = defaultdict[tuple[UUID, str | None], list[tuple[datetime, datetime]]](list)
+    numbers = defaultdict[tuple[UUID, str | None], list[tuple[datetime, datetime]]](
+        list
+    )
     for text in town.texts:
         story = stories[text.retry_id]
-        numbers[text.reached_at] += [(story.begun_at(message), message.at) for message in story.messages]
+        numbers[text.reached_at] += [
+            (story.begun_at(message), message.at) for message in story.messages
+        ]
     for text in town.texts:
         for message in stories[text.retry_id].messages if is_capped(text) else ():
-            begun, since = stories[text.retry_id].begun_at(message), message.at - timedelta(days=1)
-            before = [other for other in numbers[text.reached_at] if other[0] < begun and other[1] > since]
+            begun, since = (
+                stories[text.retry_id].begun_at(message),
+                message.at - timedelta(days=1),
+            )
+            before = [
+                other
+                for other in numbers[text.reached_at]
+                if other[0] < begun and other[1] > since
+            ]
             if len(before) >= CAP:
-                yield "over the daily cap", f"{text.name}: begun {begun}; begun and accepted before: {before}"
+                yield (
+                    "over the daily cap",
+                    f"{text.name}: begun {begun}; begun and accepted before: {before}",
+                )
 
 
 def is_capped(text: Owed) -> bool:
@@ -175,32 +216,54 @@ def waited_wrongly(text: Owed, waits: Iterable[Wait], town: Town) -> Iterator[Fi
     """Deferrals to an hour that is not permitted, or for hours that were open, or for a cap that nobody has."""
     for wait in waits:
         if not text.is_open(wait.until):
-            yield "due at a closed hour", f"at {wait.at} until {wait.until} ({wait.why})"
-        closed = wait.why_code == "quiet_hours" and (wait.why or "").startswith("Quiet hours: ")
-        if not (closed and _is_closed(text, wait.at, town)) and not (wait.why_code == "daily_cap" and is_capped(text)):
+            yield (
+                "due at a closed hour",
+                f"at {wait.at} until {wait.until} ({wait.why})",
+            )
+        closed = wait.why_code == "quiet_hours" and (wait.why or "").startswith(
+            "Quiet hours: "
+        )
+        if not (closed and _is_closed(text, wait.at, town)) and not (
+            wait.why_code == "daily_cap" and is_capped(text)
+        ):
             yield "unexplained", f"at {wait.at} until {wait.until}: {wait.why}"
 
 
 def ended_wrongly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
     """Texts that were given up, cancelled or held, and not for the reason that is told."""
     for row in story.rows:
-        is_told = row["status"] in ("failed", "cancelled") or (row["held_since"] and not row["in_doubt_since"])
+        is_told = row["status"] in ("failed", "cancelled") or (
+            row["held_since"] and not row["in_doubt_since"]
+        )
         if is_told and not _explains(row, text, story, town):
-            yield "unexplained", f"{row['status']} {row['updated_at']}: {row['why_code']} {row['last_error']}"
+            yield (
+                "unexplained",
+                f"{row['status']} {row['updated_at']}: {row['why_code']} {row['last_error']}",
+            )
 
 
 def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
-    at, minutes, why = row["updated_at"], town.window_of(text), row["last_error"] or row["why"] or ""
+    at, minutes, why = (
+        row["updated_at"],
+        town.window_of(text),
+        row["last_error"] or row["why"] or "",
+    )
     match row["why_code"]:
         case "no_phone" | "number_invalid" | "no_time_zone":
             return bool(why) and 1 not in minutes
         case "no_opening":
             return bool(why) and 1 not in minutes[town.almanac.minute(at) :]
         case "opted_out":
-            return bool(why) and text.stopped_at is not None and text.stopped_at <= at + _A_PASS
+            return (
+                bool(why)
+                and text.stopped_at is not None
+                and text.stopped_at <= at + _A_PASS
+            )
         case "expired":
             is_over = text.expires_at is not None and text.expires_at <= at + _GUARD
-            return bool(why) and (is_over or _is_closed(text, at, town) or is_capped(text))
+            return bool(why) and (
+                is_over or _is_closed(text, at, town) or is_capped(text)
+            )
     code = story.attempts[-1]["error_code"] if story.attempts else None
     return code is not None and code == row["error_code"] and f"Twilio {code}: " in why
 

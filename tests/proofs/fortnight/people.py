@@ -92,7 +92,9 @@ class Town:
 
     def window(self, customer: Customer, *, transactional: bool) -> bytes:
         """Which minutes are permitted to a text."""
-        return self.almanac.permitted(customer.who, customer.business.week, transactional=transactional)
+        return self.almanac.permitted(
+            customer.who, customer.business.week, transactional=transactional
+        )
 
     def window_of(self, text: Owed) -> bytes:
         """Likewise to one of theirs."""
@@ -107,7 +109,12 @@ _PLAIN: Final[tuple[Kind, ...]] = ("plain",) * 20
 _KINDS: Final[tuple[Kind, ...]] = (
     *_PLAIN, "eager", "leaving", "troubled", "troubled", "sharing", "sharing", "refused",
 )  # fmt: skip
-_ROUTES: Final[tuple[Route, ...]] = ("table", "function", "function, everywhere", "twilio")
+_ROUTES: Final[tuple[Route, ...]] = (
+    "table",
+    "function",
+    "function, everywhere",
+    "twilio",
+)
 
 _US: Final = (
     NEW_YORK, "America/Chicago", "America/Denver", "America/Phoenix", LOS_ANGELES, "America/Anchorage", "America/Adak",
@@ -119,11 +126,53 @@ _FAR: Final = (
     "America/St_Johns", "America/Winnipeg", "America/Havana", "Africa/Cairo", "America/Sao_Paulo", "Antarctica/Troll",
 )  # fmt: skip
 _UNKNOWN: Final = (None,)
-_NO_ZONES: Final = ("Mars/Olympus", "UTC", "Etc/GMT+5", "America/NewYork", "GMT+5", "", " ", "local")
-_SPLIT: Final = ("850", "208", "605", "907", "541", "775", "906", "928", "448", "458", "364", "250", "867", "709")
-_NEW: Final = ("436", "621", "679", "729", "671", "876", "787", "328")  # 328 is in no table
+_NO_ZONES: Final = (
+    "Mars/Olympus",
+    "UTC",
+    "Etc/GMT+5",
+    "America/NewYork",
+    "GMT+5",
+    "",
+    " ",
+    "local",
+)
+_SPLIT: Final = (
+    "850",
+    "208",
+    "605",
+    "907",
+    "541",
+    "775",
+    "906",
+    "928",
+    "448",
+    "458",
+    "364",
+    "250",
+    "867",
+    "709",
+)
+_NEW: Final = (
+    "436",
+    "621",
+    "679",
+    "729",
+    "671",
+    "876",
+    "787",
+    "328",
+)  # 328 is in no table
 _CAPPED: Final = ("305", "850", "405", "918", "410", "301", "503", "541", "689")
-_NOBODYS: Final = ("+1800555", "+1888555", "+1900555", "+1500555", "+1212155", "+44800111", "(212) 55", None)
+_NOBODYS: Final = (
+    "+1800555",
+    "+1888555",
+    "+1900555",
+    "+1500555",
+    "+1212155",
+    "+44800111",
+    "(212) 55",
+    None,
+)
 
 _CAMPAIGNS: Final = tuple(range(40))
 _LIVES: Final = (*(timedelta(days=5),) * 8, timedelta(days=2), timedelta(hours=12))
@@ -164,7 +213,12 @@ def invent(texts: int, *, days: int, start: datetime, seed: str) -> Town:
             week=(None, None, (12, 18)),
         ),
     )
-    town = Town(start=start, days=days, almanac=Almanac(start, days + _LOOK_AHEAD), businesses=businesses)
+    town = Town(
+        start=start,
+        days=days,
+        almanac=Almanac(start, days + _LOOK_AHEAD),
+        businesses=businesses,
+    )
     while len(town.texts) < texts:
         _settle(town, seed)
     del town.texts[texts:]
@@ -194,7 +248,11 @@ def _settle(town: Town, seed: str) -> None:
     phone, zone = _phone(luck, kind), _zone(luck, kind)
     who = person(zone, phone, business.zone)
     customer = Customer(
-        id=new_id(seed, "fortnight", "customer", luck.number), business=business, phone=phone, zone=zone, who=who
+        id=new_id(seed, "fortnight", "customer", luck.number),
+        business=business,
+        phone=phone,
+        zone=zone,
+        who=who,
     )
     town.customers.append(customer)
     dues = _dues(luck, kind, town)
@@ -229,7 +287,9 @@ def _phone(luck: _Luck, kind: Kind) -> str | None:
 def _zone(luck: _Luck, kind: Kind) -> str | None:
     if kind == "eager":
         return luck.of((None, None, NEW_YORK, "America/Boise", "EST"), "zone")
-    names = luck.of((_UNKNOWN,) * 4 + (_US,) * 4 + (_FAR, tuple(ALIASES), _NO_ZONES), "zones")
+    names = luck.of(
+        (_UNKNOWN,) * 4 + (_US,) * 4 + (_FAR, tuple(ALIASES), _NO_ZONES), "zones"
+    )
     name = luck.of(names, "zone")
     return name.upper() if name in ALIASES and len(name) < 4 else name
 
@@ -238,26 +298,54 @@ def _dues(luck: _Luck, kind: Kind, town: Town) -> list[datetime]:
     """When the texts of one customer are due: each at an instant of its own, or at that of a campaign."""
     span = town.end - town.start
     first = town.start + span * (
-        luck("due") if luck("own?") < 0.5 else dice(luck.seed, luck.of(_CAMPAIGNS, "campaign"))
+        luck("due")
+        if luck("own?") < 0.5
+        else dice(luck.seed, luck.of(_CAMPAIGNS, "campaign"))
     )
     match kind:
         case "eager":
-            times = [first + timedelta(days=1) * luck("more", k) * (luck("at once?", k) < 0.6) for k in range(8)]
-            return [at for at in times[: 5 + int(4 * luck("how many"))] if at < town.end]
+            times = [
+                first
+                + timedelta(days=1) * luck("more", k) * (luck("at once?", k) < 0.6)
+                for k in range(8)
+            ]
+            return [
+                at for at in times[: 5 + int(4 * luck("how many"))] if at < town.end
+            ]
         case "leaving" | "sharing":
-            return [first, *(first + (town.end - first) * luck("again", k) * 0.3 for k in range(2))]
+            return [
+                first,
+                *(
+                    first + (town.end - first) * luck("again", k) * 0.3
+                    for k in range(2)
+                ),
+            ]
         case _:
             return [first]
 
 
-def _text(luck: _Luck, kind: Kind, town: Town, customer: Customer, due_at: datetime) -> Owed:
+def _text(
+    luck: _Luck, kind: Kind, town: Town, customer: Customer, due_at: datetime
+) -> Owed:
     number, transactional = len(town.texts), luck("class", len(town.texts)) < 0.15
     minutes = town.window(customer, transactional=transactional)
     if kind == "troubled":  # so that its retries come to lie in quiet hours
-        due_at = _near(minutes, due_at, town, b"\0", timedelta(minutes=-12) * luck("minutes before", number))
+        due_at = _near(
+            minutes,
+            due_at,
+            town,
+            b"\0",
+            timedelta(minutes=-12) * luck("minutes before", number),
+        )
     elif luck("edge?", number) < 0.15:
         edge = luck.of((b"\0", b"\1"), "edge", number)
-        due_at = _near(minutes, due_at, town, edge, timedelta(minutes=3) * (luck("around", number) * 2 - 1))
+        due_at = _near(
+            minutes,
+            due_at,
+            town,
+            edge,
+            timedelta(minutes=3) * (luck("around", number) * 2 - 1),
+        )
     return Owed(
         owner="fortnight",
         number=number,
@@ -277,9 +365,13 @@ def _text(luck: _Luck, kind: Kind, town: Town, customer: Customer, due_at: datet
     )
 
 
-def _near(minutes: bytes, due_at: datetime, town: Town, edge: bytes, by: timedelta) -> datetime:
+def _near(
+    minutes: bytes, due_at: datetime, town: Town, edge: bytes, by: timedelta
+) -> datetime:
     """About when its window next closes, or opens."""
     first = minutes.find(b"\1" if edge == b"\0" else b"\0", town.almanac.minute(due_at))
     change = minutes.find(edge, first)
     near = town.start + change * MINUTE + by
-    return due_at if min(first, change) < 0 or not town.start <= near < town.end else near
+    return (
+        due_at if min(first, change) < 0 or not town.start <= near < town.end else near
+    )

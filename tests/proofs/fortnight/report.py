@@ -54,24 +54,42 @@ class _Folk:
         self.given_back: Final = Counter[UUID]()
         """How often a text was not tried because its run had stopped sending."""
         self._saying = Future[None]()
-        self._town, self._opt_outs = town, sorted(town.opt_outs, key=lambda opt_out: opt_out.at)
+        self._town, self._opt_outs = (
+            town,
+            sorted(town.opt_outs, key=lambda opt_out: opt_out.at),
+        )
 
     def __call__(self, street: Street) -> Life:
         """Move in; then say stop while the worker is at work."""
         street.texts.extend(self._town.texts)
-        street.next_at, street.notes = partial(self._next_at, street), partial(self._note, street)
+        street.next_at, street.notes = (
+            partial(self._next_at, street),
+            partial(self._note, street),
+        )
         for phone, fault, times in self._town.troubles:
             street.stack.twilio.fail(fault, to=phone, times=times)
         for business in self._town.businesses:
-            open_business(street.connection, business.id, business.zone, sms_hours=business.sms_hours)
+            open_business(
+                street.connection,
+                business.id,
+                business.zone,
+                sms_hours=business.sms_hours,
+            )
         write(street.connection, self._town.texts)
         street.connection.execute("analyze")
-        with SupabaseOperators(street.stack.settings()) as operators, ThreadPoolExecutor(1) as customers:
+        with (
+            SupabaseOperators(street.stack.settings()) as operators,
+            ThreadPoolExecutor(1) as customers,
+        ):
             yield
             while True:
-                now = [opt_out for opt_out in self._opt_outs if opt_out.at <= street.now]
+                now = [
+                    opt_out for opt_out in self._opt_outs if opt_out.at <= street.now
+                ]
                 del self._opt_outs[: len(now)]
-                self._saying = customers.submit(self._say_stop, street.stack, operators, now)
+                self._saying = customers.submit(
+                    self._say_stop, street.stack, operators, now
+                )
                 yield
 
     def _next_at(self, street: Street) -> datetime | None:
@@ -80,38 +98,68 @@ class _Folk:
             "select min(scheduled_for) as due from sms_retry_queue where status = 'pending'"
         ).fetchone()
         assert due
-        return min([at for at in (due["due"], *(one.at for one in self._opt_outs[:1])) if at], default=None)
+        return min(
+            [at for at in (due["due"], *(one.at for one in self._opt_outs[:1])) if at],
+            default=None,
+        )
 
     def _note(self, street: Street, results: Sequence[ItemResult]) -> None:
         self._saying.result()  # before the clock goes on
-        self.given_back.update(result.retry_id for result in results if result.fate == "GivenBack")
-        last = {result.retry_id: result.fate for result in results}  # a run takes a row again whose time has come
+        self.given_back.update(
+            result.retry_id for result in results if result.fate == "GivenBack"
+        )
+        last = {
+            result.retry_id: result.fate for result in results
+        }  # a run takes a row again whose time has come
         rows = street.connection.execute(
             "select id, updated_at, scheduled_for, why, why_code from sms_retry_queue where id = any(%s)",
             [[retry_id for retry_id, fate in last.items() if fate == "Deferred"]],
         )
         for row in rows:
-            self.waits[row["id"]].append(Wait(row["updated_at"], row["scheduled_for"], row["why"], row["why_code"]))
+            self.waits[row["id"]].append(
+                Wait(
+                    row["updated_at"], row["scheduled_for"], row["why"], row["why_code"]
+                )
+            )
 
-    def _say_stop(self, stack: Stack, operators: SupabaseOperators, opt_outs: Sequence[OptOut]) -> None:
+    def _say_stop(
+        self, stack: Stack, operators: SupabaseOperators, opt_outs: Sequence[OptOut]
+    ) -> None:
         for opt_out in opt_outs:
             customer, at_one = opt_out.customer, opt_out.customer.business.id
             if opt_out.route == "table" or customer.phone is None:
                 with stack.connect() as connection:
                     connection.execute(
-                        "update customers set sms_consent_status = 'opted_out' where id = %s", [customer.id]
+                        "update customers set sms_consent_status = 'opted_out' where id = %s",
+                        [customer.id],
                     )
             else:
                 where = {"business_id": at_one if opt_out.route == "function" else None}
-                record_consent(operators, customer.phone, consent="opted_out", source="telephone", **where)
-            everywhere = opt_out.route == "function, everywhere" and customer.phone is not None
-            _note_stop(self._town, customer, None if everywhere else at_one, stack.now())
+                record_consent(
+                    operators,
+                    customer.phone,
+                    consent="opted_out",
+                    source="telephone",
+                    **where,
+                )
+            everywhere = (
+                opt_out.route == "function, everywhere" and customer.phone is not None
+            )
+            _note_stop(
+                self._town, customer, None if everywhere else at_one, stack.now()
+            )
 
 
-def _note_stop(town: Town, who: Customer, business_id: UUID | None, at: datetime) -> None:
+def _note_stop(
+    town: Town, who: Customer, business_id: UUID | None, at: datetime
+) -> None:
     """On whichever row it is recorded, an opt-out is of the number, at one business or at all."""
     for text in town.texts:
-        same = who.phone is not None and text.phone == who.phone and business_id in (None, text.business_id)
+        same = (
+            who.phone is not None
+            and text.phone == who.phone
+            and business_id in (None, text.business_id)
+        )
         if same or text.customer_id == who.id:
             text.stopped_at = min(at, text.stopped_at or at)
 
@@ -120,7 +168,15 @@ def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report
     """On an empty stack: let the time go by, then judge."""
     folk = _Folk(town)
     minutes = town.days * 24 * 60 + 1
-    street = Street(stack, [folk], minutes=minutes, seed="fortnight", start=town.start, limit=500, profile=profile)
+    street = Street(
+        stack,
+        [folk],
+        minutes=minutes,
+        seed="fortnight",
+        start=town.start,
+        limit=500,
+        profile=profile,
+    )
     street.live()
     _note_stops_at_twilio(town, read(stack, town.texts))
     book = read(stack, town.texts)
@@ -134,7 +190,9 @@ def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report
         ):  # fmt: skip
             yield from findings
         bound = times[text.reached_at] if is_capped(text) else ()
-        for since, by, was in deadlines(text, story, town, folk.given_back[text.retry_id], bound):
+        for since, by, was in deadlines(
+            text, story, town, folk.given_back[text.retry_id], bound
+        ):
             on_time[was] += 1
             if not was:
                 yield "late", f"from {since}, to be tried by {by}"
@@ -150,12 +208,18 @@ def _note_stops_at_twilio(town: Town, book: Book) -> None:
     for text in town.texts:
         for attempt in book.of(text).attempts:
             if attempt["error_code"] == STOPPED:
-                _note_stop(town, text.customer, text.business_id, attempt["finished_at"])
+                _note_stop(
+                    town, text.customer, text.business_id, attempt["finished_at"]
+                )
 
 
-def _numbers(town: Town, folk: _Folk, street: Street, book: Book, asked: int) -> dict[str, object]:
+def _numbers(
+    town: Town, folk: _Folk, street: Street, book: Book, asked: int
+) -> dict[str, object]:
     rows = [row for story in book.stories.values() for row in story.rows]
-    attempts = [attempt for story in book.stories.values() for attempt in story.attempts]
+    attempts = [
+        attempt for story in book.stories.values() for attempt in story.attempts
+    ]
     status, why = (
         Counter(row["status"] for row in rows),
         Counter(wait.why_code for waits in folk.waits.values() for wait in waits),
@@ -165,7 +229,9 @@ def _numbers(town: Town, folk: _Folk, street: Street, book: Book, asked: int) ->
         "days": town.days,
         "texts": len(town.texts),
         "people": len(town.customers),
-        "  in so many sets of zones and rules": len({customer.who for customer in town.customers}),
+        "  in so many sets of zones and rules": len(
+            {customer.who for customer in town.customers}
+        ),
         "completed": status["completed"],
         "failed": status["failed"],
         "cancelled": status["cancelled"],
@@ -174,10 +240,16 @@ def _numbers(town: Town, folk: _Folk, street: Street, book: Book, asked: int) ->
         "deferred for a daily cap": why["daily_cap"],
         "requests to Twilio": len(attempts),
         "  refused": sum(attempt["outcome"] == "rejected" for attempt in attempts),
-        "  in doubt for a while": sum(attempt["settled_by"] == "reconcile" for attempt in attempts),
-        "people who opted out": len({text.customer_id for text in town.texts if text.stopped_at}),
+        "  in doubt for a while": sum(
+            attempt["settled_by"] == "reconcile" for attempt in attempts
+        ),
+        "people who opted out": len(
+            {text.customer_id for text in town.texts if text.stopped_at}
+        ),
         "  texts cancelled for it": sum(row["why_code"] == "opted_out" for row in rows),
-        "refused or held": sum(_is_refused_or_held(story) for story in book.stories.values()),
+        "refused or held": sum(
+            _is_refused_or_held(story) for story in book.stories.values()
+        ),
         "asked whether it was on time": asked,
         "runs of the worker": street.counts["runs"],
         "took, s": street.counts["took, s"],
@@ -188,20 +260,28 @@ def _is_refused_or_held(story: Story) -> bool:
     """Whether it was never tried for a reason of its own, or waits for a person, or did so to its end."""
     [row] = story.rows
     expired = row["why_code"] == "expired" and ". " in (row["last_error"] or "")
-    return bool(row["held_since"] or expired or (row["status"] == "failed" and not story.attempts))
+    return bool(
+        row["held_since"]
+        or expired
+        or (row["status"] == "failed" and not story.attempts)
+    )
 
 
 def _switch(sees: str, without: Safeguard, profile: Profile = DEFAULT) -> Switch:
     """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
 
     def short(stack: Stack) -> Report:
-        return fortnight(stack, invent(40, days=2, start=AUTUMN, seed="24"), profile=profile)
+        return fortnight(
+            stack, invent(40, days=2, start=AUTUMN, seed="24"), profile=profile
+        )
 
     return Switch(without=without, sees=sees, run=short)
 
 
 SWITCHES: Final = {
-    "the states' hours": _switch("out of hours", Safeguard(), Profile(quiet_hours_rules="federal")),
+    "the states' hours": _switch(
+        "out of hours", Safeguard(), Profile(quiet_hours_rules="federal")
+    ),
     "the daily cap": _switch(
         "over the daily cap",
         Safeguard(
@@ -211,17 +291,28 @@ SWITCHES: Final = {
                    returns timestamptz language sql as 'select null::timestamptz'""",
         ),
     ),
-    "a turn soon after the opening": _switch("late", Safeguard(), Profile(opening_spread=timedelta(hours=3))),
+    "a turn soon after the opening": _switch(
+        "late", Safeguard(), Profile(opening_spread=timedelta(hours=3))
+    ),
     "the guard at closing": _switch(
-        "valid past its closing", Safeguard(patches=((before, "CLOSING_GUARD", timedelta(minutes=-30)),))
+        "valid past its closing",
+        Safeguard(patches=((before, "CLOSING_GUARD", timedelta(minutes=-30)),)),
     ),
     "opt-outs": _switch(
         "after an opt-out",
-        Safeguard(sql=trigger("new.sms_consent_status := old.sms_consent_status;", "customers")),
+        Safeguard(
+            sql=trigger(
+                "new.sms_consent_status := old.sms_consent_status;", "customers"
+            )
+        ),
     ),
     "reasons": _switch(
         "unexplained",
-        Safeguard(sql=trigger("new.why := 'no reason'; if new.status = 'failed' then new.last_error := null; end if;")),
+        Safeguard(
+            sql=trigger(
+                "new.why := 'no reason'; if new.status = 'failed' then new.last_error := null; end if;"
+            )
+        ),
     ),
     "ends": _switch(  # sent texts are queued again, or called failed
         "doubled",

@@ -13,7 +13,9 @@ _PROOFS = Path(__file__).parents[1]
 
 
 @pytest.mark.long
-def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(stack: Stack) -> None:
+def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(
+    stack: Stack,
+) -> None:
     """Over a change of clocks and holidays; opt-outs, failures of Twilio and eager senders among it."""
     report = fortnight(stack, invent(120, days=14, start=AUTUMN, seed="1"))
     assert report.clean, report.tell()
@@ -22,19 +24,41 @@ def test_in_a_fortnight_every_text_goes_out_when_it_may_and_only_then(stack: Sta
 
 def test_the_judges_share_no_rule_with_what_they_judge() -> None:
     """Of the package they know the stand-in for Twilio, the stack and the schedule of retries, and no more."""
-    judges = [*_PROOFS.glob("oracles/*.py"), _PROOFS / "fortnight" / "people.py", _PROOFS / "fortnight" / "checks.py"]
-    judges += [_PROOFS / "town" / f"{name}.py" for name in ("book", "judge", "texts", "luck", "report")]
+    judges = [
+        *_PROOFS.glob("oracles/*.py"),
+        _PROOFS / "fortnight" / "people.py",
+        _PROOFS / "fortnight" / "checks.py",
+    ]
+    judges += [
+        _PROOFS / "town" / f"{name}.py"
+        for name in ("book", "judge", "texts", "luck", "report")
+    ]
     for judge in judges:
         tree = ast.parse(judge.read_text(encoding="utf-8"))
-        imports = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        imports += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-        ours = {found for found in imports if found.startswith("smsretry") and "local" not in found}
+        imports = [
+            node.module or ""
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+        ]
+        imports += [
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        ]
+        ours = {
+            found
+            for found in imports
+            if found.startswith("smsretry") and "local" not in found
+        }
         assert ours <= {"smsretry.data"}, judge
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("safeguard", SWITCHES)
-def test_without_a_safeguard_the_judge_sees_what_it_keeps(stack: Stack, safeguard: str) -> None:
+def test_without_a_safeguard_the_judge_sees_what_it_keeps(
+    stack: Stack, safeguard: str
+) -> None:
     """A proof that cannot fail proves nothing."""
     switch = SWITCHES[safeguard]
     report = switch.report(stack)

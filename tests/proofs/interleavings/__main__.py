@@ -12,7 +12,9 @@ from tests.proofs.town.report import Report
 
 
 def _run(stack: Stack, *, depth: int, stage: str, **_: object) -> Report:
-    return explore(stack, depth=depth, stages=[STAGES[stage]] if stage else [*STAGES.values()])
+    return explore(
+        stack, depth=depth, stages=[STAGES[stage]] if stage else [*STAGES.values()]
+    )
 
 
 if __name__ == "__main__":

@@ -8,9 +8,23 @@ from typing import Final
 
 from smsretry.local.stack import Stack
 from tests.proofs.interleavings.invariants import KINDS, broken
-from tests.proofs.interleavings.people import application, beginnings, customers, inbound, operator, planner, processor
+from tests.proofs.interleavings.people import (
+    application,
+    beginnings,
+    customers,
+    inbound,
+    operator,
+    planner,
+    processor,
+)
 from tests.proofs.interleavings.state import Actor, State, Step, beginning
-from tests.proofs.interleavings.surroundings import carrier, poll, pruning, recovery, time_passes
+from tests.proofs.interleavings.surroundings import (
+    carrier,
+    poll,
+    pruning,
+    recovery,
+    time_passes,
+)
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import World, frozen
 from tests.proofs.town.report import Report, Verdict
@@ -33,7 +47,9 @@ class Ends:
     def stuck(self, world: World, state: State) -> list[str] | None:
         """The steps of a fair run that does not end, or None."""
         taken, met = list[str](), list[int]()
-        texts = {row["send_log_id"] for row in world.rows(state.content, "sms_retry_queue")}
+        texts = {
+            row["send_log_id"] for row in world.rows(state.content, "sms_retry_queue")
+        }
         for _ in range(_LONGEST * max(len(texts), 1)):
             key = hash(state.key(world))
             if key in self._known:
@@ -60,12 +76,26 @@ def _fair(world: World, state: State) -> Step | None:
         return recover
     rows = world.rows(state.content, "sms_retry_queue")
     live = [row for row in rows if row["status"] in ("pending", "processing")]
-    if planned := next((step for step in planner(world, state) if step.name == "planned texts are queued"), None):
+    if planned := next(
+        (
+            step
+            for step in planner(world, state)
+            if step.name == "planned texts are queued"
+        ),
+        None,
+    ):
         return planned
-    if not live and not any(send["status"] == "scheduled" for send in world.rows(state.content, "scheduled_sends")):
+    if not live and not any(
+        send["status"] == "scheduled"
+        for send in world.rows(state.content, "scheduled_sends")
+    ):
         return None
     passing = list(time_passes(world, state))
-    waits = [row for row in live if row["held_since"] or row["why_code"] == "list_unavailable"]  # nobody mends it here
+    waits = [
+        row
+        for row in live
+        if row["held_since"] or row["why_code"] == "list_unavailable"
+    ]  # nobody mends it here
     return passing[-1] if live and waits == live else passing[0]
 
 
@@ -107,7 +137,9 @@ def explore(
         ends = Ends()
         first = Found(beginning(world, NOON))
         met: dict[tuple[str, ...], Found] = {(): first}
-        waiting = deque(replace(_reached(world, met, tuple(names)), depth=0) for names in stages)
+        waiting = deque(
+            replace(_reached(world, met, tuple(names)), depth=0) for names in stages
+        )
         seen = {hash(found.state.key(world)) for found in waiting}
         while waiting:
             found = waiting.popleft()
@@ -123,7 +155,10 @@ def explore(
                 wrong = list(broken(world, further.state))
                 if stuck := ends.stuck(world, further.state):
                     wrong.append(("stuck", f"nothing ends it: {', '.join(stuck[-6:])}"))
-                verdict.add((kind, "\n    ".join([line, *further.sequence])) for kind, line in wrong)
+                verdict.add(
+                    (kind, "\n    ".join([line, *further.sequence]))
+                    for kind, line in wrong
+                )
                 if wrong:
                     if stop_at_first:
                         waiting.clear()
@@ -139,22 +174,36 @@ def explore(
     return Report(numbers, verdict)
 
 
-def _reached(world: World, met: dict[tuple[str, ...], Found], names: tuple[str, ...]) -> Found:
+def _reached(
+    world: World, met: dict[tuple[str, ...], Found], names: tuple[str, ...]
+) -> Found:
     """The stage at the end of these steps; `met` remembers those on the way, which stages share."""
     if names not in met:
         *earlier, name = names
         before = _reached(world, met, tuple(earlier))
         found = [*_next(world, before, (*EVERYBODY, beginnings), only=name)]
-        assert len(found) == 1, f"{len(found)} steps are called {name!r} after {earlier}"
-        assert not (wrong := list(broken(world, found[0].state))), (wrong, found[0].sequence)
+        assert len(found) == 1, (
+            f"{len(found)} steps are called {name!r} after {earlier}"
+        )
+        assert not (wrong := list(broken(world, found[0].state))), (
+            wrong,
+            found[0].sequence,
+        )
         met[names] = found[0]
     return met[names]
 
 
-def _next(world: World, found: Found, actors: Sequence[Actor], *, only: str | None = None) -> Iterator[Found]:
+def _next(
+    world: World, found: Found, actors: Sequence[Actor], *, only: str | None = None
+) -> Iterator[Found]:
     state = replace(found.state, broken=())
     world.set_back(state.content, state.now)
-    steps: list[Step] = [step for actor in actors for step in actor(world, state) if only in (None, step.name)]
+    steps: list[Step] = [
+        step
+        for actor in actors
+        for step in actor(world, state)
+        if only in (None, step.name)
+    ]
     for step in steps:
         world.set_back(state.content, state.now)
         yield Found(_after(world, state, step), step.name, found, found.depth + 1)
@@ -163,4 +212,6 @@ def _next(world: World, found: Found, actors: Sequence[Actor], *, only: str | No
 def _after(world: World, state: State, step: Step) -> State:
     """The state after a step. Where time passes, nothing is written."""
     after = step.take(world, state)
-    return replace(after, content=world.read() if after.now == state.now else state.content)
+    return replace(
+        after, content=world.read() if after.now == state.now else state.content
+    )

@@ -19,7 +19,11 @@ KINDS: Final = (
     "arrived twice", "sent wrongly", "delivery forgotten", "told wrongly", "bugs",
 )  # fmt: skip
 """Not what is retried for good or too often: a person or the application may have a text sent again."""
-_STATES: Final[dict[str, str]] = {"completed": "sent", "failed": "failed", "cancelled": "cancelled"}
+_STATES: Final[dict[str, str]] = {
+    "completed": "sent",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 
 
 def broken(world: World, state: State) -> Iterator[Finding]:
@@ -33,10 +37,13 @@ def broken(world: World, state: State) -> Iterator[Finding]:
 
 def _stories(world: World, state: State) -> Iterator[Story]:
     rows, attempts, logs = (
-        world.rows(state.content, name) for name in ("sms_retry_queue", "sms_send_attempts", "send_logs")
+        world.rows(state.content, name)
+        for name in ("sms_retry_queue", "sms_send_attempts", "send_logs")
     )
     ids = (
-        {row["send_log_id"] for row in rows} | {log["id"] for log in logs} | {str(m.log) for m in state.twilio.messages}
+        {row["send_log_id"] for row in rows}
+        | {log["id"] for log in logs}
+        | {str(m.log) for m in state.twilio.messages}
     )
     for log_id in sorted(ids):
         mine = [row for row in rows if row["send_log_id"] == log_id]
@@ -44,10 +51,21 @@ def _stories(world: World, state: State) -> Iterator[Story]:
         yield Story(
             name=log_id,
             rows=mine,
-            attempts=sorted((a for a in attempts if a["retry_id"] in retries), key=lambda attempt: attempt["begun_at"]),
+            attempts=sorted(
+                (a for a in attempts if a["retry_id"] in retries),
+                key=lambda attempt: attempt["begun_at"],
+            ),
             log=next((log for log in logs if log["id"] == log_id), None),
-            messages=[message.judged() for message in state.twilio.messages if str(message.log) == log_id],
-            others=frozenset(message.sid for message in state.twilio.messages if str(message.log) != log_id),
+            messages=[
+                message.judged()
+                for message in state.twilio.messages
+                if str(message.log) == log_id
+            ],
+            others=frozenset(
+                message.sid
+                for message in state.twilio.messages
+                if str(message.log) != log_id
+            ),
             may_be_stopped=state.said != "yes",
             decided=state.decided,
         )
@@ -57,10 +75,19 @@ def _forgotten_deliveries(world: World, state: State) -> Iterator[Finding]:
     """What we were told to be delivered stays delivered, whatever is reported later."""
     for message in state.twilio.messages:
         if message.heard:
-            attempts, logs = (world.rows(state.content, name) for name in ("sms_send_attempts", "send_logs"))
-            if any(a["twilio_sid"] == message.sid and a["delivery_status"] != "delivered" for a in attempts):
+            attempts, logs = (
+                world.rows(state.content, name)
+                for name in ("sms_send_attempts", "send_logs")
+            )
+            if any(
+                a["twilio_sid"] == message.sid and a["delivery_status"] != "delivered"
+                for a in attempts
+            ):
                 yield "delivery forgotten", "by its attempt"
-            if any(log["id"] == str(message.log) and log["status"] != "delivered" for log in logs):
+            if any(
+                log["id"] == str(message.log) and log["status"] != "delivered"
+                for log in logs
+            ):
                 yield "delivery forgotten", "by its send log"
 
 
@@ -69,12 +96,16 @@ def _told_wrongly(world: World, state: State) -> Iterator[str]:
     world.set_back(state.content, state.now)
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
     rows = {str(row["id"]): row for row in world.rows(state.content, "sms_retry_queue")}
-    told = [story for row_id in rows for story in desk.explain(WhichText(id=UUID(row_id)))]
+    told = [
+        story for row_id in rows for story in desk.explain(WhichText(id=UUID(row_id)))
+    ]
     if len(told) != len(rows):
         yield "a text without a story"
     for story in told:
         expected = _state_of(rows[str(story.text.retry_id)])
-        if story.text.state != expected and not (expected == "waiting" and story.text.state == "due"):
+        if story.text.state != expected and not (
+            expected == "waiting" and story.text.state == "due"
+        ):
             yield f"{expected}, and the story says {story.text.state}"
         if not story.next:
             yield "a story without what comes next"

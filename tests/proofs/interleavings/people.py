@@ -43,7 +43,9 @@ update send_logs set status = 'sent', provider_message_id = jsonb_build_object('
 """
 
 
-def _writes(name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any) -> Step:
+def _writes(
+    name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any
+) -> Step:
     def take(world: World, state: State) -> State:
         for statement, values in statements:
             try:
@@ -60,23 +62,44 @@ def application(world: World, state: State) -> Iterator[Step]:
 
     def queue_anew(world: World, state: State) -> State:
         with suppress(Refused):  # its customer is gone
-            world.call("queue_sms_retry", {"send_log_id": LOG, "reason": "twilio_error"})
+            world.call(
+                "queue_sms_retry", {"send_log_id": LOG, "reason": "twilio_error"}
+            )
         return state
 
-    rows = [row for row in world.rows(state.content, "sms_retry_queue") if row["send_log_id"] == str(LOG)]
+    rows = [
+        row
+        for row in world.rows(state.content, "sms_retry_queue")
+        if row["send_log_id"] == str(LOG)
+    ]
     statuses = {row["status"] for row in rows}
     yield Step("the application queues the text anew", queue_anew)
-    yield _writes("the application inserts the next try", (_NEXT_TRY, (BUSINESS, LOG, CUSTOMER, 0, 1)))
-    yield _writes("the application edits it", ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG)))
-    yield _writes("the application deletes its send log", ("delete from send_logs where id = %s", (LOG,)))
+    yield _writes(
+        "the application inserts the next try",
+        (_NEXT_TRY, (BUSINESS, LOG, CUSTOMER, 0, 1)),
+    )
+    yield _writes(
+        "the application edits it",
+        ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG)),
+    )
+    yield _writes(
+        "the application deletes its send log",
+        ("delete from send_logs where id = %s", (LOG,)),
+    )
     yield _writes("the application claims it by a plain update", (_CLAIM, (LOG,)))
     if rows:
         gone = {"decided": state.decided | {"deleted"}}
         yield _writes(
-            "the application deletes it", ("delete from sms_retry_queue where send_log_id = %s", (LOG,)), **gone
+            "the application deletes it",
+            ("delete from sms_retry_queue where send_log_id = %s", (LOG,)),
+            **gone,
         )
     if statuses & {"pending", "processing"}:
-        yield _writes("the application cancels it", (_CANCEL, (LOG,)), decided=state.decided | {"cancelled"})
+        yield _writes(
+            "the application cancels it",
+            (_CANCEL, (LOG,)),
+            decided=state.decided | {"cancelled"},
+        )
 
 
 def customers(world: World, state: State) -> Iterator[Step]:
@@ -84,11 +107,22 @@ def customers(world: World, state: State) -> Iterator[Step]:
     if not world.rows(state.content, "customers"):
         return
     back = "unclear" if state.said == "stop" else state.said
-    yield _writes("the application writes an opt-out", (_CONSENT, ("opted_out", CUSTOMER)), said="stop")
-    yield _writes("the application writes an opt-in", (_CONSENT, ("opted_in", CUSTOMER)), said=back)
+    yield _writes(
+        "the application writes an opt-out",
+        (_CONSENT, ("opted_out", CUSTOMER)),
+        said="stop",
+    )
+    yield _writes(
+        "the application writes an opt-in",
+        (_CONSENT, ("opted_in", CUSTOMER)),
+        said=back,
+    )
     number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
     yield _writes("the application changes the number", number)
-    yield _writes("the application deletes the customer", ("delete from customers where id = %s", (CUSTOMER,)))
+    yield _writes(
+        "the application deletes the customer",
+        ("delete from customers where id = %s", (CUSTOMER,)),
+    )
 
 
 def planner(world: World, state: State) -> Iterator[Step]:
@@ -106,7 +140,11 @@ def planner(world: World, state: State) -> Iterator[Step]:
             moved = "update scheduled_sends set scheduled_for = scheduled_for + interval '1 hour' where id = %s"
             yield _writes("the application moves the plan", (moved, (LOG,)))
             ended = "update scheduled_sends set status = 'cancelled' where id = %s"
-            yield _writes("the application cancels the plan", (ended, (LOG,)), decided=state.decided | {"cancelled"})
+            yield _writes(
+                "the application cancels the plan",
+                (ended, (LOG,)),
+                decided=state.decided | {"cancelled"},
+            )
 
 
 def processor(world: World, state: State) -> Iterator[Step]:
@@ -117,7 +155,9 @@ def processor(world: World, state: State) -> Iterator[Step]:
         return
     has, who = state.processor, f"the application's processor{nth(state.processor.log)}"
     holds = any(
-        row["id"] == str(has.row) and row["status"] == "processing" and row["claim_no"] == has.claim_no
+        row["id"] == str(has.row)
+        and row["status"] == "processing"
+        and row["claim_no"] == has.claim_no
         for row in world.rows(state.content, "sms_retry_queue")
     )
     if not has.came_to and holds:
@@ -137,11 +177,24 @@ def processor(world: World, state: State) -> Iterator[Step]:
 def _claims(world: World, state: State) -> State:
     claimed = world.call("claim_due_sms_retries", {"limit_count": 1})
     for row in claimed if isinstance(claimed, list) else [claimed] if claimed else []:
-        if row["sms_consent_status"] == "opted_in" and row["phone"] and row["send_log_found"]:
+        if (
+            row["sms_consent_status"] == "opted_in"
+            and row["phone"]
+            and row["send_log_found"]
+        ):
             taken, log = UUID(row["id"]), UUID(row["send_log_id"])
-            who = Processor(taken, log, row["claim_no"], row["attempt_count"], row["phone"], row["body"])
+            who = Processor(
+                taken,
+                log,
+                row["claim_no"],
+                row["attempt_count"],
+                row["phone"],
+                row["body"],
+            )
             return replace(state, processor=who)
-        world.write("update sms_retry_queue set status = 'cancelled' where id = %s", row["id"])
+        world.write(
+            "update sms_retry_queue set status = 'cancelled' where id = %s", row["id"]
+        )
     return state
 
 
@@ -166,8 +219,16 @@ def inbound(world: World, state: State) -> Iterator[Step]:
         def take(world: World, state: State, word: str = word, n: int = n) -> State:
             sid = f"SM{n:032x}"
             text = {"phone": phones[0], "twilio_sid": sid, "to_number": SENDER.sent_by}
-            world.call("record_inbound_sms", text | {"opt_out_type": word, "body": word})
-            said = "stop" if word == "STOP" else "unclear" if state.said == "stop" else state.said
+            world.call(
+                "record_inbound_sms", text | {"opt_out_type": word, "body": word}
+            )
+            said = (
+                "stop"
+                if word == "STOP"
+                else "unclear"
+                if state.said == "stop"
+                else state.said
+            )
             return replace(state, said=said)
 
         yield Step(f"the customer texts {word}", take)
@@ -180,21 +241,44 @@ def operator(world: World, state: State) -> Iterator[Step]:
         ids = {"retry_ids": [row["id"]]}
         it = f"it{nth(row['send_log_id'])}"
         if row["status"] in ("failed", "cancelled"):
-            which = {"which": ids | {"states": ["failed", "cancelled"]}, "dry_run": False, **who}
-            yield Step(f"a person requeues {it}", _orders("change_sms_texts", {"what": "requeue", **which}))
+            which = {
+                "which": ids | {"states": ["failed", "cancelled"]},
+                "dry_run": False,
+                **who,
+            }
+            yield Step(
+                f"a person requeues {it}",
+                _orders("change_sms_texts", {"what": "requeue", **which}),
+            )
         if row["status"] == "pending":
             values = {"what": "cancel", "which": ids, "dry_run": False, **who}
-            yield Step(f"a person cancels {it}", _orders("change_sms_texts", values, "cancelled"))
+            yield Step(
+                f"a person cancels {it}",
+                _orders("change_sms_texts", values, "cancelled"),
+            )
         if row["in_doubt_since"]:
             resolve = {"retry_id": row["id"], **who}
-            yield Step(f"a person says that {it} did not go out", _orders("resolve_sms_doubt", resolve, "not sent"))
-            sid = next((m.sid for m in state.twilio.messages if str(m.log) == row["send_log_id"]), "SM" + "f" * 32)
             yield Step(
-                f"a person says that {it} went out", _orders("resolve_sms_doubt", resolve | {"twilio_sid": sid}, "sent")
+                f"a person says that {it} did not go out",
+                _orders("resolve_sms_doubt", resolve, "not sent"),
+            )
+            sid = next(
+                (
+                    m.sid
+                    for m in state.twilio.messages
+                    if str(m.log) == row["send_log_id"]
+                ),
+                "SM" + "f" * 32,
+            )
+            yield Step(
+                f"a person says that {it} went out",
+                _orders("resolve_sms_doubt", resolve | {"twilio_sid": sid}, "sent"),
             )
 
 
-def _orders(function: str, values: dict[str, Any], *decided: str) -> Callable[[World, State], State]:
+def _orders(
+    function: str, values: dict[str, Any], *decided: str
+) -> Callable[[World, State], State]:
     def take(world: World, state: State) -> State:
         world.call(function, values)
         return replace(state, decided=state.decided | set(decided))
@@ -204,8 +288,14 @@ def _orders(function: str, values: dict[str, Any], *decided: str) -> Callable[[W
 
 def beginnings(_: World, __: State) -> Iterator[Step]:
     """How else a text may begin. Nobody takes these steps in the exploration: they lead to its stages."""
-    yield Step("another text has the same words", lambda world, state: _another(world, state, BODY))
-    yield Step("another text begins alike", lambda world, state: _another(world, state, f"{BODY} We are open."))
+    yield Step(
+        "another text has the same words",
+        lambda world, state: _another(world, state, BODY),
+    )
+    yield Step(
+        "another text begins alike",
+        lambda world, state: _another(world, state, f"{BODY} We are open."),
+    )
     yield Step("it is planned", _planned)
     yield Step("it is of use for an hour", _short_lived)
 
@@ -219,11 +309,19 @@ def _planned(world: World, state: State) -> State:
     world.write("delete from sms_retry_queue")
     world.write("delete from send_logs")
     at = state.now + timedelta(minutes=1)
-    plan = {"business_id": BUSINESS, "customer_id": CUSTOMER, "body": BODY, "scheduled_for": at.isoformat(), "id": LOG}
+    plan = {
+        "business_id": BUSINESS,
+        "customer_id": CUSTOMER,
+        "body": BODY,
+        "scheduled_for": at.isoformat(),
+        "id": LOG,
+    }
     world.call("schedule_sms", plan)
     return state
 
 
 def _short_lived(world: World, state: State) -> State:
-    world.write("update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'")
+    world.write(
+        "update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'"
+    )
     return replace(state)

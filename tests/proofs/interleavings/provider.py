@@ -17,7 +17,14 @@ SENDER = SenderId("AC" + "1" * 32, "+12125550006")
 HIDDEN_FOR = timedelta(minutes=15)
 """How long a list may hide a message here. Longer is the honest limit, and a test of its own."""
 Fate = Literal["on its way", "delivered", "lost"]
-Answer = Literal["accepted", "accepted unheard", "refused for now", "refused for good", "unheard", "unreached"]
+Answer = Literal[
+    "accepted",
+    "accepted unheard",
+    "refused for now",
+    "refused for good",
+    "unheard",
+    "unreached",
+]
 """What becomes of a request. Unheard: its answer is lost, after it was accepted or before it arrived."""
 ANSWERS: tuple[Answer, ...] = (
     "accepted", "accepted unheard", "refused for now", "refused for good", "unheard", "unreached"
@@ -44,16 +51,26 @@ class Message:
 
     def __str__(self) -> str:
         times = [at.isoformat() for at in (self.at, self.late) if at]
-        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.heard}"
+        return (
+            f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.heard}"
+        )
 
     @property
     def past(self) -> tuple[Fate, ...]:
         """All that Twilio has said of it so far, and may say again, late and in any order."""
-        return ("on its way", *(("lost",) if self.late else ()), *((self.fate,) if self.fate != "on its way" else ()))
+        return (
+            "on its way",
+            *(("lost",) if self.late else ()),
+            *((self.fate,) if self.fate != "on its way" else ()),
+        )
 
     def judged(self) -> judged.Message:
         """As the judge of the town has it. About what the application's own processor sent, nobody can ask later."""
-        told = [Told(self.at, "undelivered", 30008)] if self.fate == "lost" or self.late else []
+        told = (
+            [Told(self.at, "undelivered", 30008)]
+            if self.fate == "lost" or self.late
+            else []
+        )
         if self.fate == "delivered" and not (self.late and self.attempt_id is None):
             told.append(Told(self.late or self.at, "delivered"))
         return judged.Message(sid=self.sid, at=self.at, told=tuple(told))
@@ -65,13 +82,19 @@ class Twilio:
 
     messages: tuple[Message, ...] = ()
 
-    def takes(self, log: UUID, attempt_id: UUID | None, to: str, body: str, at: datetime) -> "Twilio":
+    def takes(
+        self, log: UUID, attempt_id: UUID | None, to: str, body: str, at: datetime
+    ) -> "Twilio":
         """The same, once it has accepted a message."""
-        name = (attempt_id or log).bytes + bytes([len(self.messages)] if attempt_id is None else [])
+        name = (attempt_id or log).bytes + bytes(
+            [len(self.messages)] if attempt_id is None else []
+        )
         sid = "SM" + hashlib.md5(name, usedforsecurity=False).hexdigest()
         return Twilio((*self.messages, Message(sid, log, attempt_id, to, body, at)))
 
-    def asked_to_send(self, answer: Answer, log: UUID, text: Text, at: datetime) -> "tuple[Twilio, Outcome]":
+    def asked_to_send(
+        self, answer: Answer, log: UUID, text: Text, at: datetime
+    ) -> "tuple[Twilio, Outcome]":
         """What it knows after a request, and what the worker hears."""
         taken = self.takes(log, text.attempt_id, text.to, text.body, at)
         sid = taken.messages[-1].sid
@@ -92,7 +115,9 @@ class Twilio:
     def listed(self, phone: str, now: datetime, *, hides: bool) -> Look:
         """Its list of a number. `hides`: what is new is not in it yet."""
         to_it = [message for message in self.messages if message.to == phone]
-        shown = [message for message in to_it if not hides or now - message.at >= HIDDEN_FOR]
+        shown = [
+            message for message in to_it if not hides or now - message.at >= HIDDEN_FOR
+        ]
         return Look(sightings=tuple(_sighting(message) for message in shown))
 
     def may_hide(self, now: datetime) -> bool:
@@ -106,7 +131,9 @@ class Twilio:
 
     def changes(self, sid: str, **changes: Any) -> "Twilio":
         """The same, but for what is new of a message."""
-        return Twilio(tuple(replace(m, **changes) if m.sid == sid else m for m in self.messages))
+        return Twilio(
+            tuple(replace(m, **changes) if m.sid == sid else m for m in self.messages)
+        )
 
 
 def report(fate: Fate) -> Report:
@@ -122,4 +149,6 @@ def report(fate: Fate) -> Report:
 
 def _sighting(message: Message) -> Sighting:
     created = message.at.replace(microsecond=0)
-    return Sighting(sid=message.sid, to=message.to, body=message.body, created_at=created)
+    return Sighting(
+        sid=message.sid, to=message.to, body=message.body, created_at=created
+    )

@@ -19,7 +19,12 @@ PUT_BACK: Final = (
 def look(claim: int, minutes: str) -> tuple[str, ...]:
     """Such a claim, after so many minutes, finds what there is."""
     who = f"worker {claim}"
-    return (f"{minutes} min go by", "claim doubtful", f"{who} reads the list", f"{who} reconcile")
+    return (
+        f"{minutes} min go by",
+        "claim doubtful",
+        f"{who} reads the list",
+        f"{who} reconcile",
+    )
 
 
 FAILED_IN_DOUBT: Final = (
@@ -28,16 +33,27 @@ FAILED_IN_DOUBT: Final = (
 )
 PROCESSOR: Final = "the application's processor claims"
 PROCESSOR_DIED: Final = (
-    *(PROCESSOR, "the application's processor sends: accepted", "the application's processor dies"),
+    *(
+        PROCESSOR,
+        "the application's processor sends: accepted",
+        "the application's processor dies",
+    ),
     *("a lease goes by", "recover"),
 )
 ALIKE: Final = "another text has the same words"
 _BEGINS_ALIKE: Final = "another text begins alike"
-OTHER_SENT: Final = (*CLAIM, "worker 1 of the other text begin", "worker 1 of the other text sends: accepted")
+OTHER_SENT: Final = (
+    *CLAIM,
+    "worker 1 of the other text begin",
+    "worker 1 of the other text sends: accepted",
+)
 """And not written down."""
 BOTH_IN_DOUBT: Final = (
     *(ALIKE, *ARRIVED, *CLAIM),
-    *(f"worker 1 of the other text {step}" for step in ("begin", "sends: unheard", "finish")),
+    *(
+        f"worker 1 of the other text {step}"
+        for step in ("begin", "sends: unheard", "finish")
+    ),
 )
 
 
@@ -47,7 +63,12 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "begun": BEGUN,
     "accepted, and not written down": (*BEGUN, "worker 1 sends: accepted"),
     "its worker died before it began": (*CLAIM, "a lease goes by", "recover"),
-    "its worker died after it was accepted": (*BEGUN, "worker 1 sends: accepted", "a lease goes by", "recover"),
+    "its worker died after it was accepted": (
+        *BEGUN,
+        "worker 1 sends: accepted",
+        "a lease goes by",
+        "recover",
+    ),
     "in doubt, and accepted": ARRIVED,
     "in doubt, and looked for": (*ARRIVED, "1 min go by", "claim doubtful"),
     "in doubt, and never arrived": NEVER_ARRIVED,
@@ -55,15 +76,27 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "to be sent again": (*NEVER_ARRIVED, *look(2, "1"), *look(3, "5"), *look(4, "15")),
     "completed": _COMPLETED,
     "lost by a carrier": LOST,
-    "looked after, and lost": (*LOST, "a delivery is looked after", "look 1 after a message asks Twilio"),
+    "looked after, and lost": (
+        *LOST,
+        "a delivery is looked after",
+        "look 1 after a message asks Twilio",
+    ),
     "put back, because it was lost": PUT_BACK,
-    "refused for now": (*BEGUN, "worker 1 sends: refused for now", "worker 1 slow_down", "worker 1 finish"),
+    "refused for now": (
+        *BEGUN,
+        "worker 1 sends: refused for now",
+        "worker 1 slow_down",
+        "worker 1 finish",
+    ),
     "failed": (*BEGUN, "worker 1 sends: refused for good", "worker 1 finish"),
     "opted out": ("the customer texts STOP",),
     "in doubt, and opted out": (*ARRIVED, "the customer texts STOP"),
     "cancelled": ("a person cancels it",),
     "failed in doubt": FAILED_IN_DOUBT,
-    "failed in doubt, and queued anew": (*FAILED_IN_DOUBT, "the application queues the text anew"),
+    "failed in doubt, and queued anew": (
+        *FAILED_IN_DOUBT,
+        "the application queues the text anew",
+    ),
     "of use for an hour, and claimed": ("it is of use for an hour", *CLAIM),
     "planned": ("it is planned",),
     "planned, and queued": ("it is planned", "planned texts are queued"),
@@ -73,5 +106,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "beside one of the same words, and in doubt": (ALIKE, *NEVER_ARRIVED),
     "beside one of the same words, both in doubt": BOTH_IN_DOUBT,
     "beside one that begins alike, and in doubt": (_BEGINS_ALIKE, *NEVER_ARRIVED),
-    "beside one that begins alike, which is sent": (*(_BEGINS_ALIKE, *NEVER_ARRIVED, *OTHER_SENT),),
+    "beside one that begins alike, which is sent": (
+        *(_BEGINS_ALIKE, *NEVER_ARRIVED, *OTHER_SENT),
+    ),
 }

@@ -68,9 +68,13 @@ class State:
 
     def key(self, world: World) -> str:
         """The same for states that go on in the same way."""
-        busy = sorted(map(str, (*self.workers, *self.pollers, *filter(None, [self.processor]))))
+        busy = sorted(
+            map(str, (*self.workers, *self.pollers, *filter(None, [self.processor])))
+        )
         messages = map(str, self.twilio.messages)
-        return world.canonical(self.content, self.now, *busy, *messages, self.said, *sorted(self.decided))
+        return world.canonical(
+            self.content, self.now, *busy, *messages, self.said, *sorted(self.decided)
+        )
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,11 @@ def in_window(now: datetime) -> bool:
 
 def closing(now: datetime) -> datetime:
     """When the window closes that is open now."""
-    return now.astimezone(NEW_YORK).replace(hour=CLOSES, minute=0, second=0, microsecond=0).astimezone(UTC)
+    return (
+        now.astimezone(NEW_YORK)
+        .replace(hour=CLOSES, minute=0, second=0, microsecond=0)
+        .astimezone(UTC)
+    )
 
 
 def nth(log: object) -> str:

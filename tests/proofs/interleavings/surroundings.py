@@ -9,7 +9,14 @@ from typing import Any, Final
 from smsretry.retry.delivery import Report
 from smsretry.retry.profile import STALE_MINUTES
 from tests.proofs.interleavings.provider import Fate, Message
-from tests.proofs.interleavings.state import State, Step, closing, in_window, instant, nth
+from tests.proofs.interleavings.state import (
+    State,
+    Step,
+    closing,
+    in_window,
+    instant,
+    nth,
+)
 from tests.proofs.interleavings.worker import Call, Poller
 from tests.proofs.interleavings.world import World
 
@@ -31,12 +38,24 @@ def time_passes(world: World, state: State) -> Iterator[Step]:
     rows = world.rows(state.content, "sms_retry_queue")
     live = [row for row in rows if row["status"] in ("pending", "processing")]
     attempts = world.rows(state.content, "sms_send_attempts")
-    planned = [row for row in world.rows(state.content, "scheduled_sends") if row["status"] == "scheduled"]
-    looks = [at + FIRST_LOOK for row in attempts if (at := instant(row["delivery_look_at"]))]
-    due = [instant(row["scheduled_for"]) for row in (*live, *planned) if row["status"] != "processing"]
+    planned = [
+        row
+        for row in world.rows(state.content, "scheduled_sends")
+        if row["status"] == "scheduled"
+    ]
+    looks = [
+        at + FIRST_LOOK for row in attempts if (at := instant(row["delivery_look_at"]))
+    ]
+    due = [
+        instant(row["scheduled_for"])
+        for row in (*live, *planned)
+        if row["status"] != "processing"
+    ]
     later = [at for at in (*due, *looks) if at and state.now < at <= state.now + LIFE]
     if later:
-        yield _until(min(later), f"{(min(later) - state.now).total_seconds() / 60:g} min go by")
+        yield _until(
+            min(later), f"{(min(later) - state.now).total_seconds() / 60:g} min go by"
+        )
     if state.pollers or any(row["status"] == "processing" for row in live):
         yield _until(state.now + LEASE, "a lease goes by")
     if state.workers and in_window(state.now):
@@ -59,8 +78,15 @@ def recovery(world: World, state: State) -> Iterator[Step]:
         return state
 
     for row in world.rows(state.content, "sms_retry_queue"):
-        at = max(filter(None, map(instant, (row["claimed_at"], row["begun_at"]))), default=None)
-        if row["status"] == "processing" and at and state.now - at >= timedelta(minutes=STALE_MINUTES):
+        at = max(
+            filter(None, map(instant, (row["claimed_at"], row["begun_at"]))),
+            default=None,
+        )
+        if (
+            row["status"] == "processing"
+            and at
+            and state.now - at >= timedelta(minutes=STALE_MINUTES)
+        ):
             yield Step("recover", recover)
             return
 
@@ -73,7 +99,11 @@ def pruning(world: World, state: State) -> Iterator[Step]:
         return state
 
     rows = world.rows(state.content, "sms_retry_queue")
-    ended = [instant(row["updated_at"]) for row in rows if row["status"] not in ("pending", "processing")]
+    ended = [
+        instant(row["updated_at"])
+        for row in rows
+        if row["status"] not in ("pending", "processing")
+    ]
     if any(at and state.now - at > timedelta(days=7) for at in ended):
         yield Step("history is pruned", prune)
 
@@ -85,23 +115,48 @@ def carrier(world: World, state: State) -> Iterator[Step]:
             if message.fate == "on its way":
                 yield _comes_to(f"message {n} is delivered", message, fate="delivered")
                 yield _comes_to(f"message {n} is lost", message, fate="lost")
-            elif message.fate == "lost":  # carriers say so of messages that arrive in the end
-                yield _comes_to(f"message {n} is delivered after all", message, fate="delivered", late=state.now)
+            elif (
+                message.fate == "lost"
+            ):  # carriers say so of messages that arrive in the end
+                yield _comes_to(
+                    f"message {n} is delivered after all",
+                    message,
+                    fate="delivered",
+                    late=state.now,
+                )
         for fate in message.past:
             yield Step(f"Twilio reports message {n}: {fate}", _reported(message, fate))
 
 
 def _comes_to(name: str, message: Message, **changes: Any) -> Step:
-    return Step(name, lambda _, state: replace(state, twilio=state.twilio.changes(message.sid, **changes)))
+    return Step(
+        name,
+        lambda _, state: replace(
+            state, twilio=state.twilio.changes(message.sid, **changes)
+        ),
+    )
 
 
 def _reported(message: Message, fate: Fate) -> Callable[[World, State], State]:
-    status = {"on its way": "sent", "delivered": "delivered", "lost": "undelivered"}[fate]
-    values = {"attempt_id": message.attempt_id, "twilio_sid": message.sid, "delivery_status": status}
+    status = {"on its way": "sent", "delivered": "delivered", "lost": "undelivered"}[
+        fate
+    ]
+    values = {
+        "attempt_id": message.attempt_id,
+        "twilio_sid": message.sid,
+        "delivery_status": status,
+    }
 
     def take(world: World, state: State) -> State:
-        answer = world.call("settle_sms_attempt", values | ({"error_code": 30008} if fate == "lost" else {}))
-        return _heard(state, message.sid) if fate == "delivered" and answer != "unknown_attempt" else state
+        answer = world.call(
+            "settle_sms_attempt",
+            values | ({"error_code": 30008} if fate == "lost" else {}),
+        )
+        return (
+            _heard(state, message.sid)
+            if fate == "delivered" and answer != "unknown_attempt"
+            else state
+        )
 
     return take
 
@@ -117,15 +172,25 @@ def poll(world: World, state: State) -> Iterator[Step]:
         call = poller.next(state.now)
         assert call
         if call.name == "what_became_of":
-            yield Step(f"{who} asks Twilio", partial(_goes_on, place, state.twilio.word_of(poller.held.sid)))
-            yield Step(f"{who} asks in vain", partial(_goes_on, place, Report("unanswered")))
+            yield Step(
+                f"{who} asks Twilio",
+                partial(_goes_on, place, state.twilio.word_of(poller.held.sid)),
+            )
+            yield Step(
+                f"{who} asks in vain", partial(_goes_on, place, Report("unanswered"))
+            )
         else:
             yield Step(f"{who} writes", partial(_writes, place, call, 1))
             yield Step(f"{who} writes, twice", partial(_writes, place, call, 2))
         if len(state.pollers) == POLLERS:
             yield Step(f"{who} dies", partial(_leaves, place))
-    opens = [instant(row["delivery_look_at"]) for row in world.rows(state.content, "sms_send_attempts")]
-    if len(state.pollers) < POLLERS and any(at and at + FIRST_LOOK <= state.now for at in opens):
+    opens = [
+        instant(row["delivery_look_at"])
+        for row in world.rows(state.content, "sms_send_attempts")
+    ]
+    if len(state.pollers) < POLLERS and any(
+        at and at + FIRST_LOOK <= state.now for at in opens
+    ):
         yield Step("a delivery is looked after", _begins)
 
 
@@ -136,13 +201,19 @@ def _begins(world: World, state: State) -> State:
 
 def _goes_on(place: int, answer: Any, _: World, state: State) -> State:
     further = state.pollers[place].told(answer, state.now)
-    return replace(state, pollers=(*state.pollers[:place], further, *state.pollers[place + 1 :]))
+    return replace(
+        state, pollers=(*state.pollers[:place], further, *state.pollers[place + 1 :])
+    )
 
 
 def _writes(place: int, call: Call, times: int, world: World, state: State) -> State:
     message, report, _ = call.arguments
     answers = [world.queue.follow(*call.arguments) for _ in range(times)]
-    if isinstance(report, Report) and report.status == "delivered" and answers[0] == "applied":
+    if (
+        isinstance(report, Report)
+        and report.status == "delivered"
+        and answers[0] == "applied"
+    ):
         state = _heard(state, message.sid)
     return _leaves(place, world, state)
 

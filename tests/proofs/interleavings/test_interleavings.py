@@ -24,7 +24,9 @@ _THE_OTHERS = tuple(name for name in STAGES if name not in _EVERY_DAY)
         pytest.param(_THE_OTHERS, id="the other stages", marks=pytest.mark.long),
     ],
 )
-def test_whatever_happens_next_breaks_no_promise(stack: Stack, stages: tuple[str, ...]) -> None:
+def test_whatever_happens_next_breaks_no_promise(
+    stack: Stack, stages: tuple[str, ...]
+) -> None:
     """Texts are sent once or for a reason, to somebody who consents; they come to an end, and their story is true."""
     report = explore(stack, depth=1, stages=[STAGES[name] for name in stages])
     assert report.clean, report.tell()
@@ -32,9 +34,15 @@ def test_whatever_happens_next_breaks_no_promise(stack: Stack, stages: tuple[str
 
 
 @pytest.mark.parametrize(
-    "safeguard", [pytest.param(name, marks=[pytest.mark.long] * (name != "begin reads the clock")) for name in SWITCHES]
+    "safeguard",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name != "begin reads the clock"))
+        for name in SWITCHES
+    ],
 )
-def test_without_a_safeguard_the_shortest_way_to_what_it_keeps_is_found(stack: Stack, safeguard: str) -> None:
+def test_without_a_safeguard_the_shortest_way_to_what_it_keeps_is_found(
+    stack: Stack, safeguard: str
+) -> None:
     """It is printed as the steps that lead there."""
     switch = SWITCHES[safeguard]
     report = switch.report(stack)

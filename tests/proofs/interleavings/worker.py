@@ -70,7 +70,9 @@ class Worker(_AtWork[Claim]):
         ports = Ports(self.answers, now)
         with _in_force(ports, self.held):
             try:
-                return process_sms_retry_item(self.held, queue=Port(ports, "queue"), sender=Sender(ports))
+                return process_sms_retry_item(
+                    self.held, queue=Port(ports, "queue"), sender=Sender(ports)
+                )
             except Asks as asked:
                 return asked.call
 
@@ -117,7 +119,11 @@ class Ports:
 
     def seconds(self) -> float:
         """The worker's own stopwatch: it goes on while the worker sleeps."""
-        at = self._answers[self._given][1] if self._given < len(self._answers) else self._now
+        at = (
+            self._answers[self._given][1]
+            if self._given < len(self._answers)
+            else self._now
+        )
         return at.timestamp()
 
 
@@ -125,7 +131,10 @@ class Ports:
 def _in_force(ports: Ports, claim: Claim) -> Iterator[None]:
     """With the stopwatch, and with the same attempt each time: of a claim there is one at most."""
     attempt_id = partial(uuid5, claim.id, str(claim.claim_no))
-    with patch(f"{_PIPELINE}._stopwatch", ports.seconds), patch(f"{_PIPELINE}.uuid4", attempt_id):
+    with (
+        patch(f"{_PIPELINE}._stopwatch", ports.seconds),
+        patch(f"{_PIPELINE}.uuid4", attempt_id),
+    ):
         yield
 
 

@@ -28,7 +28,13 @@ def claims_that_find(world: World, state: State) -> list[str]:
     for row in world.rows(state.content, "sms_retry_queue"):
         due = instant(row["scheduled_for"])
         if row["status"] == "pending" and due and due <= state.now:
-            kind = "suspect" if row["recover_count"] >= SUSPECT else "doubtful" if row["in_doubt_since"] else "due"
+            kind = (
+                "suspect"
+                if row["recover_count"] >= SUSPECT
+                else "doubtful"
+                if row["in_doubt_since"]
+                else "due"
+            )
             found.add(f"claim_{kind}")
     return sorted(found)
 
@@ -39,7 +45,9 @@ def workers(world: World, state: State) -> Iterator[Step]:
         who = f"worker {worker.held.claim_no}{nth(worker.held.send_log_id)}"
         for answered in _ways_on(worker, state):
             yield Step(f"{who} {answered.name}", _in_place(place, answered))
-        if len(state.workers) == WORKERS:  # one that never goes on again is as good as dead, and leaves its place
+        if (
+            len(state.workers) == WORKERS
+        ):  # one that never goes on again is as good as dead, and leaves its place
             yield Step(f"{who} dies", _dying(place))
     if len(state.workers) < WORKERS:
         for found in claims_that_find(world, state):
@@ -62,22 +70,32 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
         case "send":
             for answer in ANSWERS:
                 assert worker.held.send_log_id
-                yield _Way(f"sends: {answer}", partial(_sent, answer, worker.held.send_log_id))
+                yield _Way(
+                    f"sends: {answer}", partial(_sent, answer, worker.held.send_log_id)
+                )
         case "look_up":
             yield _Way("reads the list", partial(_listed, hides=False))
             yield _Way("gets no list", lambda _, state, call: (state, None))
             if state.twilio.may_hide(state.now):
                 yield _Way("reads a list that lags", partial(_listed, hides=True))
         case "what_became_of":
-            yield _Way("asks about a message", lambda _, s, call: (s, s.twilio.word_of(call.arguments[0])))
-            yield _Way("asks in vain about a message", lambda _, state, call: (state, Report("unanswered")))
+            yield _Way(
+                "asks about a message",
+                lambda _, s, call: (s, s.twilio.word_of(call.arguments[0])),
+            )
+            yield _Way(
+                "asks in vain about a message",
+                lambda _, state, call: (state, Report("unanswered")),
+            )
         case _:
             yield _Way(f"{call.name}", _called)
             yield _Way(f"{call.name}, twice", _called_twice)
 
 
 def _called(world: World, state: State, call: Call) -> tuple[State, Any]:
-    assert call.port == "queue", f"The exploration knows no call {call.port}.{call.name}"
+    assert call.port == "queue", (
+        f"The exploration knows no call {call.port}.{call.name}"
+    )
     try:
         return state, getattr(world.queue, call.name)(*call.arguments)
     except SmsRetryError as error:
@@ -94,10 +112,18 @@ def _listed(_: World, state: State, call: Call, *, hides: bool) -> tuple[State, 
     return state, state.twilio.listed(call.arguments[0], state.now, hides=hides)
 
 
-def _sent(answer: Answer, log: UUID, _: World, state: State, call: Call) -> tuple[State, Any]:
-    twilio, outcome = state.twilio.asked_to_send(answer, log, call.arguments[0], state.now)
+def _sent(
+    answer: Answer, log: UUID, _: World, state: State, call: Call
+) -> tuple[State, Any]:
+    twilio, outcome = state.twilio.asked_to_send(
+        answer, log, call.arguments[0], state.now
+    )
     left = len(twilio.messages) > len(state.twilio.messages)
-    broken = (("sent wrongly", "outside the window"),) if left and not in_window(state.now) else ()
+    broken = (
+        (("sent wrongly", "outside the window"),)
+        if left and not in_window(state.now)
+        else ()
+    )
     return replace(state, twilio=twilio, broken=broken), outcome
 
 
@@ -109,10 +135,15 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
         try:
             state, answer = way.answer(world, state, call)
         except Refused as refused:
-            return replace(_without(state, place), broken=(("bugs", f"{call.name} is refused: {refused}"),))
+            return replace(
+                _without(state, place),
+                broken=(("bugs", f"{call.name} is refused: {refused}"),),
+            )
         further = worker.told(answer, state.now)
         if call.name == "begin" and getattr(answer, "answer", None) == "go":
-            state = replace(state, broken=tuple(_begun_wrongly(world, state, worker.held)))
+            state = replace(
+                state, broken=tuple(_begun_wrongly(world, state, worker.held))
+            )
         try:
             ended = isinstance(further.next(state.now), ItemResult)
         except UnforeseenError as error:
@@ -121,7 +152,10 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
             ended = True
         if ended:
             return _without(state, place)
-        return replace(state, workers=(*state.workers[:place], further, *state.workers[place + 1 :]))
+        return replace(
+            state,
+            workers=(*state.workers[:place], further, *state.workers[place + 1 :]),
+        )
 
     return take
 
@@ -134,7 +168,12 @@ def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding
         yield "sent wrongly", "outside the window"
     for row in world.rows(state.content, "sms_retry_queue"):
         ends = instant(row["expires_at"])
-        if row["id"] == str(claim.id) and row["begun_at"] is None and ends and ends <= state.now:
+        if (
+            row["id"] == str(claim.id)
+            and row["begun_at"] is None
+            and ends
+            and ends <= state.now
+        ):
             yield "sent wrongly", "past its text's end"
 
 
@@ -153,4 +192,6 @@ def _claims(name: str, world: World, state: State) -> State:
         claims = claim_doubtful(world.queue, 1)
     else:
         claims = claim_due(world.queue, 1)
-    return replace(state, workers=(*state.workers, *(Worker(claim) for claim in claims)))
+    return replace(
+        state, workers=(*state.workers, *(Worker(claim) for claim in claims))
+    )

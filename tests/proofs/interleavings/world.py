@@ -47,10 +47,16 @@ select {columns} from json_populate_recordset(null::{table}, %s::json)
 """
 _STORY: Final = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
 """What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
-_TOLD: Final = frozenset({"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"})
+_TOLD: Final = frozenset(
+    {"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"}
+)
 """Columns of which the same holds, but for the queue's `created_at`: a text's life may count from it."""
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)")
-_NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}")
+_INSTANT: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)"
+)
+_NAME: Final = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}"
+)
 _CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
 _SERIAL: Final = re.compile(r'"id":\s*(\d+)')
 """Of rows that are numbered in their order, as what was said of a number is."""
@@ -73,16 +79,24 @@ def _refusals() -> Iterator[None]:
 class World:
     """A connection to a database that nobody else uses meanwhile."""
 
-    def __init__(self, stack: Stack, connection: psycopg.Connection[Any], now: datetime) -> None:
+    def __init__(
+        self, stack: Stack, connection: psycopg.Connection[Any], now: datetime
+    ) -> None:
         self.connection: Final = connection
         columns: Final = dict(connection.execute(_TABLES).fetchall())
         self._tables: Final = [*columns]
         self._read: Final = "select " + ", ".join(map(_HELD.format, columns))
-        self._fill: Final = [_FILL.format(table=table, columns=", ".join(named)) for table, named in columns.items()]
+        self._fill: Final = [
+            _FILL.format(table=table, columns=", ".join(named))
+            for table, named in columns.items()
+        ]
         self._calls: dict[tuple[str, frozenset[str]], str] = {}
         self._now = now
         self.content: Content = ()
-        of_provider = {"twilio_account_sid": SENDER.account, "twilio_from_number": SENDER.sent_by}
+        of_provider = {
+            "twilio_account_sid": SENDER.account,
+            "twilio_from_number": SENDER.sent_by,
+        }
         settings = stack.settings().model_copy(update=of_provider)
         self.queue: Final = _Queue(settings, self)
         self.operators: Final = _Operators(settings, self)
@@ -91,10 +105,16 @@ class World:
         """Call a function as the backend does, and return what its JSON says."""
         key = (function, frozenset(values))
         if key not in self._calls:
-            self._calls[key] = find_function(self.connection, *key).statement(set(values), max_rows=1000).as_string()
+            self._calls[key] = (
+                find_function(self.connection, *key)
+                .statement(set(values), max_rows=1000)
+                .as_string()
+            )
         parameters = (json.dumps(dict(values), default=str),) if values else ()
         with _refusals():
-            row = self.connection.execute(self._calls[key].encode(), parameters).fetchone()
+            row = self.connection.execute(
+                self._calls[key].encode(), parameters
+            ).fetchone()
         return json.loads(row[0]) if row and row[0] else None
 
     def rows(self, content: Content, name: str) -> list[dict[str, Any]]:
@@ -115,21 +135,33 @@ class World:
 
     def set_back(self, content: Content, now: datetime) -> None:
         """Make every table hold this again, at this time."""
-        changed = [place for place, held in enumerate(self.content) if held != content[place]] if self.content else []
+        changed = (
+            [place for place, held in enumerate(self.content) if held != content[place]]
+            if self.content
+            else []
+        )
         if changed or now != self._now:
             with self.connection.pipeline(), self.connection.transaction():
                 self.connection.execute("set local session_replication_role = replica")
                 for place in changed:
-                    self.connection.execute(f"delete from {self._tables[place]}".encode())
+                    self.connection.execute(
+                        f"delete from {self._tables[place]}".encode()
+                    )
                     if content[place] != "[]":
-                        self.connection.execute(self._fill[place].encode(), [content[place]])
-                self.connection.execute("update smsretry_local.frozen set now = %s", [now])
+                        self.connection.execute(
+                            self._fill[place].encode(), [content[place]]
+                        )
+                self.connection.execute(
+                    "update smsretry_local.frozen set now = %s", [now]
+                )
         self.content, self._now = content, now
 
     def canonical(self, content: Content, now: datetime, *more: str) -> str:
         """The same for states that go on in the same way: times count from now, names by when they come first."""
         shown = [
-            held.replace('"created_at"', '"queued_at"') if table == "public.sms_retry_queue" else held
+            held.replace('"created_at"', '"queued_at"')
+            if table == "public.sms_retry_queue"
+            else held
             for held, table in zip(content, self._tables, strict=True)
             if table not in _STORY
         ]
@@ -146,11 +178,20 @@ def canonical(text: str, now: datetime) -> str:
     """A text with times that count from now, claims that count from the last one, and numbers and names in order."""
     names: dict[str, str] = {}
     last = max((int(n) for _, n in _CLAIM_NO.findall(text)), default=0)
-    order = {n: place for place, n in enumerate(sorted(set(_SERIAL.findall(text)), key=int))}
-    text = re.sub("|".join(rf'"{told}":("[^"]*"|null),?' for told in sorted(_TOLD)), "", text)
+    order = {
+        n: place for place, n in enumerate(sorted(set(_SERIAL.findall(text)), key=int))
+    }
+    text = re.sub(
+        "|".join(rf'"{told}":("[^"]*"|null),?' for told in sorted(_TOLD)), "", text
+    )
     text = _CLAIM_NO.sub(lambda found: f'"{found[1]}":{int(found[2]) - last}', text)
     text = _SERIAL.sub(lambda found: f'"id":{order[found[1]]}', text)
-    text = _INSTANT.sub(lambda found: str(round((datetime.fromisoformat(found[0]) - now).total_seconds())), text)
+    text = _INSTANT.sub(
+        lambda found: str(
+            round((datetime.fromisoformat(found[0]) - now).total_seconds())
+        ),
+        text,
+    )
     return _NAME.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), text)
 
 
@@ -183,8 +224,12 @@ class _Operators(_Direct, SupabaseOperators):
 def frozen(stack: Stack, now: datetime) -> Iterator[World]:
     """A world in which time stands still, on an empty stack. Afterwards the stack's clock runs again."""
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
-        [[clock]] = connection.execute("select pg_get_functiondef('smsretry.clock'::regproc)").fetchall()
-        connection.execute(_FROZEN.replace("%s", f"'{now.astimezone(UTC).isoformat()}'").encode())
+        [[clock]] = connection.execute(
+            "select pg_get_functiondef('smsretry.clock'::regproc)"
+        ).fetchall()
+        connection.execute(
+            _FROZEN.replace("%s", f"'{now.astimezone(UTC).isoformat()}'").encode()
+        )
         try:
             yield World(stack, connection, now)
         finally:

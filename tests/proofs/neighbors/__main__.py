@@ -11,10 +11,23 @@ from tests.proofs.town.command import main
 from tests.proofs.town.report import Report
 
 
-def _run(stack: Stack, *, texts: int, minutes: int, seed: str, stale_minutes: int, poor: bool) -> Report:
+def _run(
+    stack: Stack, *, texts: int, minutes: int, seed: str, stale_minutes: int, poor: bool
+) -> Report:
     neighbors = poor_tenants(texts) if poor else everybody(texts)
     return run(stack, neighbors, minutes=minutes, seed=seed, stale=stale_minutes)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("neighbors", __doc__, _run, SWITCHES, texts=300, minutes=120, stale_minutes=10, poor=False))
+    raise SystemExit(
+        main(
+            "neighbors",
+            __doc__,
+            _run,
+            SWITCHES,
+            texts=300,
+            minutes=120,
+            stale_minutes=10,
+            poor=False,
+        )
+    )

@@ -65,13 +65,18 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
         "well-behaved texts": len(good),
         "other texts": len(street.texts) - len(good),
         "simulated minutes": street.minutes,
-        "minutes in which nobody could be sent to": sum((b - a).seconds // 60 for a, b in street.outages),
-        "well-behaved texts that met a lost claim": sum(text.retry_id in street.excused for text in good),
+        "minutes in which nobody could be sent to": sum(
+            (b - a).seconds // 60 for a, b in street.outages
+        ),
+        "well-behaved texts that met a lost claim": sum(
+            text.retry_id in street.excused for text in good
+        ),
         **dict(sorted(street.counts.items())),
         "Twilio messages": len(stack.twilio.ledger.entries()),
     }
     lines = [
-        f"{owner:<32}" + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        f"{owner:<32}"
+        + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         for owner, states in ends.items()
     ]
     return Report(numbers, verdict, lines)
@@ -97,7 +102,10 @@ def _of_good(text: Text, story: Story, end: str, street: Street) -> Iterator[Fin
     by = _on_time(text, street)
     if not story.messages or story.messages[0].at >= by:
         accepted = [f"{message.at:%H:%M:%S}" for message in story.messages]
-        yield "late", f"due {text.due_at:%H:%M:%S}, on time until {by:%H:%M}, accepted {accepted}: {end}"
+        yield (
+            "late",
+            f"due {text.due_at:%H:%M:%S}, on time until {by:%H:%M}, accepted {accepted}: {end}",
+        )
 
 
 def _on_time(text: Text, street: Street) -> datetime:

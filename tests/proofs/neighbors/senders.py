@@ -26,7 +26,9 @@ Trouble: TypeAlias = Callable[[Street, OwnSender, list[Text]], Life]
 """What is wrong from the beginning, and after half the time no more."""
 
 
-def _with_sender(owner: str, trouble: Trouble, *may_end: str, texts: int = 6, **sender: Any) -> Neighbor:
+def _with_sender(
+    owner: str, trouble: Trouble, *may_end: str, texts: int = 6, **sender: Any
+) -> Neighbor:
     """A business with a sender of its own, which is in trouble."""
 
     def live(street: Street) -> Life:
@@ -66,12 +68,19 @@ def _unregistered(street: Street, own: OwnSender, mine: list[Text]) -> Life:
         n = yield from street.tick()
         if n == street.busy:
             street.senders.account(own).refused_by_carriers.clear()
-        for entry in (entry for text in mine for entry in street.stack.twilio.ledger.entries(text.phone)):
+        for entry in (
+            entry
+            for text in mine
+            for entry in street.stack.twilio.ledger.entries(text.phone)
+        ):
             if entry.error_code == 30034 and entry.sid not in told:
                 told.add(entry.sid)
                 street.connection.execute(_REPORT, [entry.sid])
                 street.counts["messages from an unregistered number"] += 1
-        with SupabaseQueue(street.settings) as records, TwilioSender(street.settings) as reports:
+        with (
+            SupabaseQueue(street.settings) as records,
+            TwilioSender(street.settings) as reports,
+        ):
             sync_deliveries(Services(records, reports, DEFAULT), limit=20)
 
 
@@ -79,7 +88,9 @@ def _refused_at_once(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     """Twilio refuses each request of its number with 30034, all day."""
     for text in mine:
         text.may_end = ("(held|pending): .*30034",)
-        street.stack.twilio.fail(JsonError(30034, http_status=400), to=text.phone, times=None)
+        street.stack.twilio.fail(
+            JsonError(30034, http_status=400), to=text.phone, times=None
+        )
     yield
 
 
@@ -88,7 +99,9 @@ def _day_is_used(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     yield from street.until(street.busy)
     sent = sum(len(street.stack.twilio.ledger.entries(text.phone)) for text in mine)
     if sent > (own.segments_per_day or 0):
-        street.bugs.append(f"{sent} texts of a sender that has a cap of {own.segments_per_day}")
+        street.bugs.append(
+            f"{sent} texts of a sender that has a cap of {own.segments_per_day}"
+        )
 
 
 def _paused(street: Street, own: OwnSender, mine: list[Text]) -> Life:
@@ -128,7 +141,9 @@ def _slow(street: Street, own: OwnSender, mine: list[Text]) -> Life:
 # -- businesses that move ----------------------------------------------------------------------------------------------
 
 
-def _moves(owner: str, moment: Literal["begin", "finish"], *, answers: bool) -> Neighbor:
+def _moves(
+    owner: str, moment: Literal["begin", "finish"], *, answers: bool
+) -> Neighbor:
     """Businesses with a text each move once: to another account, the environment's sender, or one of their own.
 
     Args:
@@ -138,13 +153,21 @@ def _moves(owner: str, moment: Literal["begin", "finish"], *, answers: bool) -> 
     def live(street: Street) -> None:
         for n in range(6):
             first = street.senders.open(owner, n, "first", foreign=bool(n % 2))
-            then = street.senders.open(owner, n, "then", foreign=n % 3 == 2) if n % 3 != 1 else None
+            then = (
+                street.senders.open(owner, n, "then", foreign=n % 3 == 2)
+                if n % 3 != 1
+                else None
+            )
             business_id = street.open(f"{owner} {n}", sender=first)
             text = street.text(owner, 1 + n * street.busy / 12, business_id=business_id)
             write(street.connection, [text])
             if not answers:
-                street.stack.twilio.fail(AcceptThenDrop() if n < 3 else DropUnaccepted(), to=text.phone)
-            street.meanwhile(text, moment, partial(street.senders.move, business_id, then))
+                street.stack.twilio.fail(
+                    AcceptThenDrop() if n < 3 else DropUnaccepted(), to=text.phone
+                )
+            street.meanwhile(
+                text, moment, partial(street.senders.move, business_id, then)
+            )
 
     return live
 
@@ -153,7 +176,9 @@ moves_in_flight: Final = _moves("moved in mid-flight", "begin", answers=True)
 """Just before a send begins: it goes out from the new sender."""
 moves_in_doubt: Final = _moves("moved in doubt", "finish", answers=False)
 """When a request has left and no answer came."""
-day_is_used: Final = _with_sender("a day's cap", _day_is_used, "(pending|held): .+", texts=12, segments_per_day=5)
+day_is_used: Final = _with_sender(
+    "a day's cap", _day_is_used, "(pending|held): .+", texts=12, segments_per_day=5
+)
 
 
 def senders() -> list[Neighbor]:

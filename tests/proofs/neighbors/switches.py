@@ -16,7 +16,15 @@ from tests.proofs.neighbors.report import run
 from tests.proofs.neighbors.senders import day_is_used, moves_in_doubt, moves_in_flight
 from tests.proofs.neighbors.tenants import well_behaved
 from tests.proofs.town.report import Report
-from tests.proofs.town.safeguards import ACCOUNT, BEGIN, SENDER, Patch, Safeguard, Switch, trigger
+from tests.proofs.town.safeguards import (
+    ACCOUNT,
+    BEGIN,
+    SENDER,
+    Patch,
+    Safeguard,
+    Switch,
+    trigger,
+)
 from tests.proofs.town.street import Neighbor
 
 _put_off = SupabaseQueue.put_off
@@ -31,13 +39,21 @@ def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[
 
 def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What could not begin was kept."""
-    kept = isinstance(decision, GiveBack) or (isinstance(decision, Defer) and not decision.for_window)
+    kept = isinstance(decision, GiveBack) or (
+        isinstance(decision, Defer) and not decision.for_window
+    )
     return kept or _put_off(self, claim, decision)
 
 
 def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What a person can mend failed."""
-    return _put_off(self, claim, Fail(decision.why, decision.why_code) if isinstance(decision, Hold) else decision)
+    return _put_off(
+        self,
+        claim,
+        Fail(decision.why, decision.why_code)
+        if isinstance(decision, Hold)
+        else decision,
+    )
 
 
 def _whosever_they_are(self: Failures[object], groups: int | None = None) -> bool:
@@ -54,20 +70,40 @@ def _patch(*patches: Patch) -> Safeguard:
 
 
 def _switch(
-    without: Safeguard, sees: str, *neighbors: Neighbor, good: int = 4, minutes: int = 20, stale: int = 1
+    without: Safeguard,
+    sees: str,
+    *neighbors: Neighbor,
+    good: int = 4,
+    minutes: int = 20,
+    stale: int = 1,
 ) -> Switch:
     """So many well-behaved texts beside whom it takes to see its absence."""
 
     def short(stack: Stack) -> Report:
-        return run(stack, [well_behaved(good), *neighbors], seed="1", minutes=minutes, stale=stale)
+        return run(
+            stack,
+            [well_behaved(good), *neighbors],
+            seed="1",
+            minutes=minutes,
+            stale=stale,
+        )
 
     return Switch(without=without, sees=sees, run=short)
 
 
 SWITCHES: Final = {
-    "suspects": _switch(Safeguard(sql=trigger("new.recover_count := 0;")), "late", troubles.poison, good=20),
+    "suspects": _switch(
+        Safeguard(sql=trigger("new.recover_count := 0;")),
+        "late",
+        troubles.poison,
+        good=20,
+    ),
     "suspects in doubt": _switch(
-        Safeguard(sql=trigger("if new.in_doubt_since is not null then new.recover_count := 0; end if;")),
+        Safeguard(
+            sql=trigger(
+                "if new.in_doubt_since is not null then new.recover_count := 0; end if;"
+            )
+        ),
         "late",
         troubles.poison_in_doubt,
         good=80,
@@ -87,9 +123,17 @@ SWITCHES: Final = {
         good=6,
         minutes=30,
     ),
-    "row by row": _switch(_patch((queue, "read_rows", _all_or_nothing)), "late", tenants.odd_values, good=12),
+    "row by row": _switch(
+        _patch((queue, "read_rows", _all_or_nothing)),
+        "late",
+        tenants.odd_values,
+        good=12,
+    ),
     "giving back": _switch(
-        _patch((SupabaseQueue, "put_off", _keep), (FlowControl, "database_failed", lambda *_: None)),
+        _patch(
+            (SupabaseQueue, "put_off", _keep),
+            (FlowControl, "database_failed", lambda *_: None),
+        ),
         "late",
         troubles.revoked_grant(2),
         good=12,
@@ -97,18 +141,31 @@ SWITCHES: Final = {
         stale=8,
     ),
     "claims row by row": _switch(
-        _edit("smsretry.take", (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop")),
+        _edit(
+            "smsretry.take",
+            (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop"),
+        ),
         "late",
         troubles.refusing_trigger,
         good=40,
     ),
     "changed numbers": _switch(
-        _edit(BEGIN, (r"v_customer\.phone is distinct from v_phone", "false"), (r"<> decided_by", "is null")),
+        _edit(
+            BEGIN,
+            (r"v_customer\.phone is distinct from v_phone", "false"),
+            (r"<> decided_by", "is null"),
+        ),
         "astray",
         troubles.mid_flight,
     ),
     "deleted in mid-flight": _switch(
-        _edit(BEGIN, (r"v_customer\.id is null or v_told\.channel is distinct from 'sms'", "false")),
+        _edit(
+            BEGIN,
+            (
+                r"v_customer\.id is null or v_told\.channel is distinct from 'sms'",
+                "false",
+            ),
+        ),
         "untrue end",
         troubles.mid_flight,
     ),
@@ -136,16 +193,30 @@ SWITCHES: Final = {
         "lost",
         troubles.sends_by_itself,
     ),
-    "holding": _switch(_patch((SupabaseQueue, "put_off", _fail)), "untrue end", tenants.broken_settings, minutes=40),
+    "holding": _switch(
+        _patch((SupabaseQueue, "put_off", _fail)),
+        "untrue end",
+        tenants.broken_settings,
+        minutes=40,
+    ),
     "turns go on": _switch(
-        _edit("smsretry.texts_in_turn", (r"< 4 \* v_step as are_all", "is not null as are_all")),
+        _edit(
+            "smsretry.texts_in_turn",
+            (r"< 4 \* v_step as are_all", "is not null as are_all"),
+        ),
         "late",
         tenants.backlog(20),
         good=10,
         minutes=10,
     ),
     "turns of all": _switch(
-        _edit("smsretry.in_turn", (r"order by w\.turn, w\.served nulls first, w\.business_id", "order by w.id")),
+        _edit(
+            "smsretry.in_turn",
+            (
+                r"order by w\.turn, w\.served nulls first, w\.business_id",
+                "order by w.id",
+            ),
+        ),
         "late",
         tenants.scheduled_flood(290),
         minutes=16,
@@ -153,7 +224,10 @@ SWITCHES: Final = {
     "the business's sender": _switch(SENDER, "wrong sender", moves_in_flight),
     "the sender's account": _switch(ACCOUNT, "doubled", moves_in_doubt, minutes=40),
     "a day's cap": _switch(
-        _edit("smsretry.take_turn", (r"then v_used \+ segments else 0 end", "then 0 else 0 end")),
+        _edit(
+            "smsretry.take_turn",
+            (r"then v_used \+ segments else 0 end", "then 0 else 0 end"),
+        ),
         "bugs",
         day_is_used,
         minutes=16,

@@ -10,7 +10,13 @@ from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
 
 _YESTERDAY: Final = -60 * 24
 """Minutes: due a day before everybody else's, so that they come first wherever the oldest does."""
-_OPEN_ENDS: Final = ("(pending|processing): ", "in doubt: ", "held: ", "completed", "cancelled: Expired")
+_OPEN_ENDS: Final = (
+    "(pending|processing): ",
+    "in doubt: ",
+    "held: ",
+    "completed",
+    "cancelled: Expired",
+)
 _MEGABYTE: Final = 1_000_000
 
 
@@ -18,10 +24,17 @@ def well_behaved(texts: int) -> Neighbor:
     """Five ordinary businesses with ordinary texts. Nothing of all this is their business. Two have own senders."""
 
     def live(street: Street) -> None:
-        senders = {1: street.senders.open("a service"), 3: street.senders.open("a number", foreign=True)}
+        senders = {
+            1: street.senders.open("a service"),
+            3: street.senders.open("a number", foreign=True),
+        }
         shops = [street.open(f"shop {n}", sender=senders.get(n)) for n in range(5)]
         mine = [
-            street.text(WELL_BEHAVED, dice(street.seed, "due", n) * street.busy, business_id=shops[n % 5])
+            street.text(
+                WELL_BEHAVED,
+                dice(street.seed, "due", n) * street.busy,
+                business_id=shops[n % 5],
+            )
             for n in range(texts)
         ]
         write(street.connection, mine)
@@ -45,7 +58,9 @@ def backlog(each: int) -> Neighbor:
         shops = [street.open(f"backlog {n}") for n in range(60)]
         old = {"queued": {"scheduled_for": datetime(2000, 1, 1, tzinfo=UTC)}}
         texts = [
-            street.text("backlog", -30, business_id=shops[n % 60], **(old if n % 3 == 0 else {}))
+            street.text(
+                "backlog", -30, business_id=shops[n % 60], **(old if n % 3 == 0 else {})
+            )
             for n in range(60 * each)
         ]
         write(street.connection, texts)
@@ -62,11 +77,16 @@ def scheduled_flood(texts: int) -> Neighbor:
     def live(street: Street) -> Life:
         own, theirs = street.open("planned"), street.open("flood of scheduled sends")
         planned = [street.text(WELL_BEHAVED, 1 + n, business_id=own) for n in range(3)]
-        planned += [street.text("flood of scheduled sends", -10, business_id=theirs) for _ in range(texts)]
+        planned += [
+            street.text("flood of scheduled sends", -10, business_id=theirs)
+            for _ in range(texts)
+        ]
         plan(street.connection, planned)
         while True:
             yield
-            made = street.connection.execute("select scheduled_id, retry_id from queue_scheduled_sms(20, interval '0')")
+            made = street.connection.execute(
+                "select scheduled_id, retry_id from queue_scheduled_sms(20, interval '0')"
+            )
             rows = {row["scheduled_id"]: row["retry_id"] for row in made}
             for text in planned:
                 text.retry_id = rows.get(text.send_log_id, text.retry_id)
@@ -75,7 +95,13 @@ def scheduled_flood(texts: int) -> Neighbor:
     return live
 
 
-def refused(owner: str, shops: int, every: int, country: str = "+1212", zone: str = "America/New_York") -> Neighbor:
+def refused(
+    owner: str,
+    shops: int,
+    every: int,
+    country: str = "+1212",
+    zone: str = "America/New_York",
+) -> Neighbor:
     """Shops that text people whom their account's sender cannot reach: Twilio's 21606, and new ones all day.
 
     Args:
@@ -96,7 +122,9 @@ def refused(owner: str, shops: int, every: int, country: str = "+1212", zone: st
             for n in which
         ]
         for text in made:
-            street.stack.twilio.fail(JsonError(21606, http_status=400), to=text.phone, times=None)
+            street.stack.twilio.fail(
+                JsonError(21606, http_status=400), to=text.phone, times=None
+            )
         return made
 
     def live(street: Street) -> Life:
@@ -104,7 +132,9 @@ def refused(owner: str, shops: int, every: int, country: str = "+1212", zone: st
             street.open(f"{owner} {n}")
         write(street.connection, texts(street, -1, range(max(shops, 12))))
         while (n := (yield from street.tick())) < street.busy:
-            write(street.connection, texts(street, n, range(n * every, (n + 1) * every)))
+            write(
+                street.connection, texts(street, n, range(n * every, (n + 1) * every))
+            )
 
     return live
 
@@ -113,7 +143,9 @@ def comes_to_nothing(owner: str, fault: SendFault, texts: int) -> Neighbor:
     """One business's texts get a firewall's page, an error of the server's, no answer, or are to wait, all day."""
 
     def live(street: Street) -> None:
-        for text in street.move_in(owner, [_YESTERDAY + n / 60 for n in range(texts)], may_end=_OPEN_ENDS):
+        for text in street.move_in(
+            owner, [_YESTERDAY + n / 60 for n in range(texts)], may_end=_OPEN_ENDS
+        ):
             street.stack.twilio.fail(fault, to=text.phone, times=None)
 
     return live
@@ -127,7 +159,9 @@ def poor(good: int, each: int = 300) -> list[Neighbor]:
         comes_to_nothing("a broken server", HtmlError(http_status=500), each),
         comes_to_nothing("dropped answers", AcceptThenDrop(), each),
         comes_to_nothing(
-            "throttled recipients", JsonError(99429, http_status=429, retry_after=timedelta(hours=1)), each
+            "throttled recipients",
+            JsonError(99429, http_status=429, retry_after=timedelta(hours=1)),
+            each,
         ),
         refused("a chain", 60, 10, "+44793", "Europe/London"),
     ]
@@ -137,19 +171,31 @@ def broken_settings(street: Street) -> Life:
     """A business breaks its hours and mends them; and a state is stopped for a while."""
     dues = [1 + n * street.busy / 8 for n in range(6)]
     street.move_in("broken settings", dues)
-    louisiana = {"business_id": street.business("stopped state"), "zone": "America/Chicago"}
-    there = [street.text("stopped state", due, phone=f"+1504555{n:04}", **louisiana) for n, due in enumerate(dues[:4])]
+    louisiana = {
+        "business_id": street.business("stopped state"),
+        "zone": "America/Chicago",
+    }
+    there = [
+        street.text("stopped state", due, phone=f"+1504555{n:04}", **louisiana)
+        for n, due in enumerate(dues[:4])
+    ]
     street.open("stopped state", zone="America/Chicago")
     write(street.connection, there)
     hours = "update businesses set sms_hours = %s where id = %s"
     yield from street.until(1)
     # The bounds on hours pass what closes before it opens.
-    street.connection.execute(hours, ["18:00-09:00", street.business("broken settings")])
+    street.connection.execute(
+        hours, ["18:00-09:00", street.business("broken settings")]
+    )
     street.connection.execute("select set_sms_stop('state', 'LA', 'Hurricane')")
     yield from street.until(street.busy - 1)
-    held = street.connection.execute("select id from sms_retry_queue where held_since is not null and why <> ''")
+    held = street.connection.execute(
+        "select id from sms_retry_queue where held_since is not null and why <> ''"
+    )
     street.counts["held before the mending"] += len(held.fetchall())
-    street.connection.execute(hours, ["09:00-18:00", street.business("broken settings")])
+    street.connection.execute(
+        hours, ["09:00-18:00", street.business("broken settings")]
+    )
     street.connection.execute("select set_sms_stop('state', 'LA', null)")
 
 
@@ -163,8 +209,26 @@ _BODIES: Final = (
     ("😀" * 801, "failed: Twilio 21617"),
     ("{{name}} \\u0000 %s {0} $$", "completed"),
 )
-_NUMBERS: Final = ("", " ", "+", "５５５", "call me", "9" * _MEGABYTE, "+12125550123;ext=1", "+1212555012\n", None)
-_ZONES: Final = ("", "Mars/Olympus", "../../etc/passwd", "z" * _MEGABYTE, "UTC+25", "America/New_York\n", "-05:00")
+_NUMBERS: Final = (
+    "",
+    " ",
+    "+",
+    "５５５",
+    "call me",
+    "9" * _MEGABYTE,
+    "+12125550123;ext=1",
+    "+1212555012\n",
+    None,
+)
+_ZONES: Final = (
+    "",
+    "Mars/Olympus",
+    "../../etc/passwd",
+    "z" * _MEGABYTE,
+    "UTC+25",
+    "America/New_York\n",
+    "-05:00",
+)
 _ROWS: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ({"last_error": "e" * 2000}, "completed"),
     ({"attempt_count": 10, "max_attempts": 10}, "failed: Gave up after 10 attempts"),
@@ -179,7 +243,9 @@ def odd_values(street: Street) -> Life:
     """Writes whatever a tenant may write, and some that no worker can read."""
 
     def text(end: str, **more: Any) -> Text:
-        return street.text("odd values", len(street.texts) * 7 % street.busy, may_end=(end,), **more)
+        return street.text(
+            "odd values", len(street.texts) * 7 % street.busy, may_end=(end,), **more
+        )
 
     no_number = "(failed|held): .*(number|E.164)"
     texts = [
@@ -191,17 +257,26 @@ def odd_values(street: Street) -> Life:
     street.open("odd values", zone="Nowhere/At_All")
     write(street.connection, texts)
     unread = [
-        text("failed: Columns of its row, its customer or its business cannot be read: scheduled_for") for _ in range(2)
+        text(
+            "failed: Columns of its row, its customer or its business cannot be read: scheduled_for"
+        )
+        for _ in range(2)
     ]
     write_people(street.connection, unread)
     found = street.connection.execute(
-        "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s", [_BOUNDS]
+        "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s",
+        [_BOUNDS],
     ).fetchone()
     assert found is not None
-    street.connection.execute(f"alter table sms_retry_queue drop constraint {_BOUNDS}".encode())  # somebody does that
+    street.connection.execute(
+        f"alter table sms_retry_queue drop constraint {_BOUNDS}".encode()
+    )  # somebody does that
     try:
         for one, instant, minute in zip(
-            unread, ("-infinity", "0044-03-15 12:00+00 BC"), (1, street.busy // 2), strict=True
+            unread,
+            ("-infinity", "0044-03-15 12:00+00 BC"),
+            (1, street.busy // 2),
+            strict=True,
         ):
             yield from street.until(minute)
             one.queued["scheduled_for"] = instant

@@ -12,11 +12,17 @@ from tests.proofs.neighbors.tenants import poor
 pytestmark = pytest.mark.long
 
 
-def test_well_behaved_businesses_notice_nothing_of_their_neighbors(stack: Stack) -> None:
+def test_well_behaved_businesses_notice_nothing_of_their_neighbors(
+    stack: Stack,
+) -> None:
     """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
     report = run(stack, everybody(20), minutes=60, seed="1", stale=2)
     assert report.clean, report.tell()
-    for what in ("changes in mid-flight", "workers killed by a row", "held before the mending"):
+    for what in (
+        "changes in mid-flight",
+        "workers killed by a row",
+        "held before the mending",
+    ):
         assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
 
 
@@ -33,7 +39,9 @@ def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_
 
 
 @pytest.mark.parametrize("safeguard", SWITCHES)
-def test_without_a_safeguard_the_judge_sees_what_it_keeps(stack: Stack, safeguard: str) -> None:
+def test_without_a_safeguard_the_judge_sees_what_it_keeps(
+    stack: Stack, safeguard: str
+) -> None:
     """A proof that cannot fail proves nothing."""
     switch = SWITCHES[safeguard]
     report = switch.report(stack)

@@ -88,32 +88,49 @@ def closed_dates(state: str) -> frozenset[date]:
     """The holidays of a state from 1999 to 2039, with the ones of its telemarketing law."""
     years = range(1999, 2040)
     days = set(holidays.country_holidays("US", subdiv=state, years=years))
-    every = [date(year, 1, 1) + timedelta(days=day) for year in years for day in range(366)]
+    every = [
+        date(year, 1, 1) + timedelta(days=day) for year in years for day in range(366)
+    ]
     return frozenset(days | {day for day in every if _closed_by_law(state, day)})
 
 
 def _closed_by_law(state: str, day: date) -> bool:
     """Whether a state's law closes a day on which its offices may be open. The weeks begin on Monday, day 0."""
-    dated, weekday, easter_sunday = (day.month, day.day), day.weekday(), _easter_sunday(day.year)
+    dated, weekday, easter_sunday = (
+        (day.month, day.day),
+        day.weekday(),
+        _easter_sunday(day.year),
+    )
     friday_after_thanksgiving = day.month == 11 and weekday == 4 and 23 <= day.day <= 29
     election_day = day.month == 11 and weekday == 1 and 2 <= day.day <= 8
     good_friday = easter_sunday - day == timedelta(days=2)
     match state:
         case "AL":
-            return friday_after_thanksgiving or easter_sunday - day == timedelta(days=47)
+            return friday_after_thanksgiving or easter_sunday - day == timedelta(
+                days=47
+            )
         case "LA":
             columbus_day = day.month == 10 and weekday == 0 and 8 <= day.day <= 14
-            return friday_after_thanksgiving or columbus_day or dated in {(1, 8), (8, 30), (11, 1), (12, 26)}
+            return (
+                friday_after_thanksgiving
+                or columbus_day
+                or dated in {(1, 8), (8, 30), (11, 1), (12, 26)}
+            )
         case "PA":
             return good_friday or election_day or dated == (6, 14)
         case "RI":
             fixed = {(1, 1), (5, 4), (6, 19), (7, 4), (11, 11), (12, 25)}
-            before = {(each.month, each.day) for each in (day - timedelta(days=1), day - timedelta(days=2))}
+            before = {
+                (each.month, each.day)
+                for each in (day - timedelta(days=1), day - timedelta(days=2))
+            }
             observed = weekday == 0 and bool(before & fixed)
             return observed or dated == (5, 4) or (election_day and day.year % 2 == 0)
         case "UT":
             # The Monday of the week of 19 June, but the next one when the 19th is a Saturday or Sunday.
-            return good_friday or (day.month == 6 and weekday == 0 and 15 <= day.day <= 21)
+            return good_friday or (
+                day.month == 6 and weekday == 0 and 15 <= day.day <= 21
+            )
         case _:
             return False
 
@@ -121,7 +138,9 @@ def _closed_by_law(state: str, day: date) -> bool:
 @cache
 def _easter_sunday(year: int) -> date:
     """Two days after the Good Friday of Louisiana's calendar."""
-    (good_friday,) = holidays.country_holidays("US", subdiv="LA", years=[year]).get_named("Good Friday")
+    (good_friday,) = holidays.country_holidays(
+        "US", subdiv="LA", years=[year]
+    ).get_named("Good Friday")
     return good_friday + timedelta(days=2)
 
 
@@ -131,7 +150,10 @@ def week_of(state: str) -> bytes:
     weekday, saturday, sunday, _ = STATES[state]
     days = [weekday] * 5 + [saturday, sunday]
     return b"".join(
-        bytes(hours is not None and hours[0] * 60 <= m < hours[1] * 60 for m in range(DAY)) for hours in days
+        bytes(
+            hours is not None and hours[0] * 60 <= m < hours[1] * 60 for m in range(DAY)
+        )
+        for hours in days
     )
 
 
@@ -147,7 +169,9 @@ class Wall:
     def read(cls, zone: str, start: datetime, minutes: int) -> "Wall":
         """Read the clock `minutes` times."""
         rules = zone_rules(zone)
-        shown = [(start + minute * MINUTE).astimezone(rules) for minute in range(minutes)]
+        shown = [
+            (start + minute * MINUTE).astimezone(rules) for minute in range(minutes)
+        ]
         ordinals = [local.toordinal() for local in shown]
         of_week = [
             (ordinal + 6) % 7 * DAY + local.hour * 60 + local.minute
@@ -173,7 +197,9 @@ class Wall:
 
 def both(one: bytes, other: bytes) -> bytes:
     """Open where both are."""
-    return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(len(one), "big")
+    return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(
+        len(one), "big"
+    )
 
 
 def questions(minutes: bytes, upto: int, step: int) -> Iterator[tuple[int, bool, int]]:
@@ -184,7 +210,11 @@ def questions(minutes: bytes, upto: int, step: int) -> Iterator[tuple[int, bool,
         change = minutes.find(b"\0" if is_open else b"\1", position)
         assert change > position, "the stretch ends before the next change"
         for minute in sorted(
-            {position, min(change - 1, upto - 1), *range(-(-position // step) * step, min(change, upto), step)}
+            {
+                position,
+                min(change - 1, upto - 1),
+                *range(-(-position // step) * step, min(change, upto), step),
+            }
         ):
             yield minute, is_open, change
         position = change
@@ -200,12 +230,18 @@ def transitions(zone: str, years: Sequence[int]) -> list[datetime]:
         if before != after:
             while high - low > MINUTE:
                 middle = low + (high - low) // MINUTE // 2 * MINUTE
-                low, high = (middle, high) if middle.astimezone(rules).utcoffset() == before else (low, middle)
+                low, high = (
+                    (middle, high)
+                    if middle.astimezone(rules).utcoffset() == before
+                    else (low, middle)
+                )
             found.append(high)
     return [moment for moment in found if moment.year in years]
 
 
-def open_in_all(zones: Iterable[str], states: Iterable[str], start: datetime, minutes: int) -> bytes:
+def open_in_all(
+    zones: Iterable[str], states: Iterable[str], start: datetime, minutes: int
+) -> bytes:
     """One byte a minute: 1 where every state permits a text on every zone's clock."""
     result = b"\1" * minutes
     states = list(states)

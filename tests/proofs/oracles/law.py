@@ -14,7 +14,16 @@ from typing import Final
 
 import holidays
 
-from tests.proofs.oracles.clocks import DAY, MINUTE, STATES, ZONE_STATES, Hours, Wall, both, closed_dates
+from tests.proofs.oracles.clocks import (
+    DAY,
+    MINUTE,
+    STATES,
+    ZONE_STATES,
+    Hours,
+    Wall,
+    both,
+    closed_dates,
+)
 
 Week = tuple[Hours, Hours, Hours]
 """Monday to Friday, Saturday, Sunday, in hours; None: never."""
@@ -37,7 +46,16 @@ NEW_YORK, CHICAGO, DENVER, LOS_ANGELES = (
     f"America/{name}" for name in ("New_York", "Chicago", "Denver", "Los_Angeles")
 )
 _EVERYWHERE: Final = frozenset(
-    {NEW_YORK, CHICAGO, DENVER, LOS_ANGELES, "America/Phoenix", "America/Anchorage", "America/Adak", "Pacific/Honolulu"}
+    {
+        NEW_YORK,
+        CHICAGO,
+        DENVER,
+        LOS_ANGELES,
+        "America/Phoenix",
+        "America/Anchorage",
+        "America/Adak",
+        "Pacific/Honolulu",
+    }
 )
 ALIASES: Final[dict[str, frozenset[str]]] = {
     "est": frozenset({NEW_YORK}),
@@ -66,7 +84,10 @@ ABROAD: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "+491511234": ("DE", frozenset({"Europe/Berlin"})),
     "+35386123": ("IE", frozenset({"Europe/Dublin"})),
     "+6421123": ("NZ", frozenset({"Pacific/Auckland", "Pacific/Chatham"})),
-    "+628121234": ("abroad", frozenset({"Asia/Jakarta", "Asia/Makassar", "Asia/Jayapura"})),
+    "+628121234": (
+        "abroad",
+        frozenset({"Asia/Jakarta", "Asia/Makassar", "Asia/Jayapura"}),
+    ),
     "+52551234": ("abroad", frozenset({"America/Mexico_City"})),
     "+87077311": ("abroad", frozenset()),  # a satellite phone
 }
@@ -90,7 +111,11 @@ _MORE: Final = {
     "837": ("US", "CA", LOS_ANGELES),
     "861": ("US", "IL", CHICAGO),
     "924": ("US", "MN", CHICAGO),
-    "709": ("CA", "", "America/Halifax+America/St_Johns"),  # Puerto Rico in the table is the library's error
+    "709": (
+        "CA",
+        "",
+        "America/Halifax+America/St_Johns",
+    ),  # Puerto Rico in the table is the library's error
     "671": ("US", "GU", "Pacific/Guam"),
     "876": ("abroad", "", "America/Jamaica"),
 }
@@ -102,7 +127,14 @@ def area_codes() -> dict[str, tuple[str, str, str]]:
     """Area code → country, states and zones."""
     text = files("smsretry.data").joinpath("npa_zones.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    known = {row["npa"]: (row["country"], row["state_or_province"], row["conservative_union"]) for row in rows}
+    known = {
+        row["npa"]: (
+            row["country"],
+            row["state_or_province"],
+            row["conservative_union"],
+        )
+        for row in rows
+    }
     return known | _MORE
 
 
@@ -131,19 +163,29 @@ def person(zone: str | None, phone: str | None, business_zone: str | None) -> Pe
         return _NOBODY
     zones, rules = _number(phone)
     if own := _places(zone):
-        return Person(own, rules | {ZONE_STATES[name] for name in own if name in ZONE_STATES})
+        return Person(
+            own, rules | {ZONE_STATES[name] for name in own if name in ZONE_STATES}
+        )
     nearby = _places(business_zone) if phone.startswith("+1") else frozenset()
     return Person(zones | nearby, rules) if zones else _NOBODY
 
 
 def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
     if not phone.startswith("+1"):
-        country, places = next(found for prefix, found in ABROAD.items() if phone.startswith(prefix))
+        country, places = next(
+            found for prefix, found in ABROAD.items() if phone.startswith(prefix)
+        )
         return places, frozenset({"federal", country})
     # An area code that nobody knows may be any state's.
-    country, states, zones = area_codes().get(phone[2:5], ("US", "/".join(STATES), "+".join(_EVERYWHERE)))
+    country, states, zones = area_codes().get(
+        phone[2:5], ("US", "/".join(STATES), "+".join(_EVERYWHERE))
+    )
     # California is no Canada.
-    binding = {country} & set(_COUNTRIES) if country != "US" else set(states.split("/")) & set(STATES)
+    binding = (
+        {country} & set(_COUNTRIES)
+        if country != "US"
+        else set(states.split("/")) & set(STATES)
+    )
     return frozenset(zones.split("+")), frozenset({"federal", *binding})
 
 
@@ -151,7 +193,11 @@ def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
 def _places(name: str | None) -> frozenset[str]:
     if name is None:
         return frozenset()
-    if "/" in name and not name.startswith("Etc/") and files("tzdata").joinpath("zoneinfo", *name.split("/")).is_file():
+    if (
+        "/" in name
+        and not name.startswith("Etc/")
+        and files("tzdata").joinpath("zoneinfo", *name.split("/")).is_file()
+    ):
         return frozenset({name})
     return ALIASES.get(name.strip().lower(), frozenset())
 
@@ -201,11 +247,18 @@ class Almanac:
 def _week(rule: str | Week) -> bytes:
     hours = _COUNTRIES.get(rule) or STATES[rule][:3] if isinstance(rule, str) else rule
     days = [hours[0]] * 5 + [hours[1], hours[2]]
-    return b"".join(bytes(day is not None and day[0] * 60 <= m < day[1] * 60 for m in range(DAY)) for day in days)
+    return b"".join(
+        bytes(day is not None and day[0] * 60 <= m < day[1] * 60 for m in range(DAY))
+        for day in days
+    )
 
 
 @cache
 def _closed(rule: str | Week) -> frozenset[date]:
     if rule == "FR":
         return frozenset(holidays.country_holidays("FR", years=range(2026, 2029)))
-    return closed_dates(rule) if isinstance(rule, str) and rule in STATES and STATES[rule][3] else frozenset()
+    return (
+        closed_dates(rule)
+        if isinstance(rule, str) and rule in STATES and STATES[rule][3]
+        else frozenset()
+    )

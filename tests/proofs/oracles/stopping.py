@@ -38,7 +38,9 @@ STOPS: Final = (*LAW, *PROVIDERS, *ODD)
 
 
 def _lines(name: str) -> tuple[str, ...]:
-    return tuple(files(__package__).joinpath(name).read_text(encoding="utf-8").splitlines())
+    return tuple(
+        files(__package__).joinpath(name).read_text(encoding="utf-8").splitlines()
+    )
 
 
 OPT_OUTS: Final = _lines("opt_outs.txt")

@@ -19,7 +19,12 @@ from typing import Final
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from smsretry.testing.stack import NOON
-from tests.proofs.schedule.alarm import SILENT, install_in_a_hurry, unexplained, unnoticed
+from tests.proofs.schedule.alarm import (
+    SILENT,
+    install_in_a_hurry,
+    unexplained,
+    unnoticed,
+)
 from tests.proofs.schedule.crew import SCHEDULED, Crew, crew
 from tests.proofs.town.book import read
 from tests.proofs.town.command import main
@@ -46,7 +51,10 @@ def _prove(stack: Stack, *, minutes: float, seed: str, every_seconds: float) -> 
         PrefectServer(Path(folder, "prefect"), stack.postgres) as server,
         receiving() as receiver,
     ):
-        api_url, environment = f"{server.url}/api", {**server.environment(), **stack.environment()}
+        api_url, environment = (
+            f"{server.url}/api",
+            {**server.environment(), **stack.environment()},
+        )
         with crew(api_url, environment, Path(folder), every_seconds) as runners:
             runners.start()
             runners.complete(_PATIENCE)
@@ -54,14 +62,24 @@ def _prove(stack: Stack, *, minutes: float, seed: str, every_seconds: float) -> 
             return _run(stack, runners, receiver, silence, minutes, Random(seed))
 
 
-def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, minutes: float, luck: Random) -> Report:
+def _run(
+    stack: Stack,
+    runners: Crew,
+    receiver: Receiver,
+    silence: timedelta,
+    minutes: float,
+    luck: Random,
+) -> Report:
     stack.set_clock(NOON)
     texts, began = _texts(stack, minutes, luck), datetime.now(UTC)
     done, found = Counter[str](), list[Finding]()
     while datetime.now(UTC) < began + timedelta(minutes=minutes):
         move = luck.choice(["start", "stop", "kill", "power", "run", "nobody"])
         done[move] += _moved(runners, move, luck)
-        found += [("a schedule stopped", f"{name} was paused after {move}") for name in runners.paused()]
+        found += [
+            ("a schedule stopped", f"{name} was paused after {move}")
+            for name in runners.paused()
+        ]
         try:
             runners.complete(_PATIENCE)
         except AssertionError as error:
@@ -69,15 +87,30 @@ def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, mi
         if (late := runners.waiting_long(_PATIENCE)) > 2:
             found.append(("a schedule stopped", f"after {move}: {late} late runs wait"))
         time.sleep(luck.uniform(0, 5))
-    time.sleep(20)  # the last alerts arrive, and what they are about has happened before them
-    completed, ended = {name: runners.completed_since(began, name) for name in SCHEDULED}, runners.ended_badly()
-    found += [("told without a reason", line) for line in unexplained(receiver, completed, ended, silence)]
-    found += [("not noticed", line) for line in unnoticed(receiver, completed, datetime.now(UTC), silence)]
+    time.sleep(
+        20
+    )  # the last alerts arrive, and what they are about has happened before them
+    completed, ended = (
+        {name: runners.completed_since(began, name) for name in SCHEDULED},
+        runners.ended_badly(),
+    )
+    found += [
+        ("told without a reason", line)
+        for line in unexplained(receiver, completed, ended, silence)
+    ]
+    found += [
+        ("not noticed", line)
+        for line in unnoticed(receiver, completed, datetime.now(UTC), silence)
+    ]
     _let_end(stack, runners)
     book = read(stack, texts)
     verdict = judged(book, texts, KINDS, lambda _, story: at_the_end(story))
     verdict.add(found)
-    lateness = [(m.at - text.due_at).total_seconds() for text in texts for m in book.of(text).messages[:1]]
+    lateness = [
+        (m.at - text.due_at).total_seconds()
+        for text in texts
+        for m in book.of(text).messages[:1]
+    ]
     cuts = quantiles(lateness, n=20) if len(lateness) > 1 else [0.0] * 19
     numbers: dict[str, object] = {
         "minutes": minutes,
@@ -95,9 +128,18 @@ def _run(stack: Stack, runners: Crew, receiver: Receiver, silence: timedelta, mi
 def _texts(stack: Stack, minutes: float, luck: Random) -> list[Text]:
     """They come due at random instants; every second one is a scheduled send at first."""
     count = round(minutes * _A_MINUTE)
-    dues = [stack.now() + timedelta(minutes=luck.uniform(0, minutes)) for _ in range(2 * count)]
+    dues = [
+        stack.now() + timedelta(minutes=luck.uniform(0, minutes))
+        for _ in range(2 * count)
+    ]
     texts = [
-        new_text("schedule", "queued" if n < count else "planned", n, due, phone=f"+1212555{n:04}")
+        new_text(
+            "schedule",
+            "queued" if n < count else "planned",
+            n,
+            due,
+            phone=f"+1212555{n:04}",
+        )
         for n, due in enumerate(dues)
     ]
     with stack.connect() as connection:
@@ -146,4 +188,6 @@ def _moved(runners: Crew, move: str, luck: Random) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("schedule", __doc__, _prove, {}, minutes=60.0, every_seconds=12.0))
+    raise SystemExit(
+        main("schedule", __doc__, _prove, {}, minutes=60.0, every_seconds=12.0)
+    )

@@ -26,7 +26,10 @@ ENDED: Final = "ended"
 
 def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:
     """All of them: `silence` instead of five minutes without a run, and three times that instead of 15."""
-    with temporary_settings({PREFECT_API_URL: api_url}), get_client(sync_client=True) as client:
+    with (
+        temporary_settings({PREFECT_API_URL: api_url}),
+        get_client(sync_client=True) as client,
+    ):
         install(client, block, [_hurried(entry, silence) for entry in defined()])
 
 
@@ -41,31 +44,48 @@ def _hurried(entry: dict[str, Any], silence: timedelta) -> dict[str, Any]:
     return {**entry, "trigger": {**entry["trigger"], "within": within}}
 
 
-def unexplained(receiver: Receiver, completed: Completed, crashed: int, silence: timedelta) -> Iterator[str]:
+def unexplained(
+    receiver: Receiver, completed: Completed, crashed: int, silence: timedelta
+) -> Iterator[str]:
     """Alerts without a reason: a run of the schedule completed shortly before, or more runs "ended" than did."""
     for name, words in SILENT.items():
         for alert in receiver.about(words):
-            lately = [done for done in completed[name] if alert.at - silence < done < alert.at - timedelta(seconds=1)]
+            lately = [
+                done
+                for done in completed[name]
+                if alert.at - silence < done < alert.at - timedelta(seconds=1)
+            ]
             if lately and not _after_a_silence(alert.at, completed[name], silence):
                 yield f"{alert.at:%X} {alert.subject}, and runs completed at {', '.join(f'{at:%X}' for at in lately)}"
     ended = [f"{alert.subject} ({alert.body})" for alert in receiver.about(ENDED)]
     if len(ended) > crashed:
         yield f"{len(ended)} alerts about runs that ended, and {crashed} did: {'; '.join(ended)}"
     known = (*SILENT.values(), ENDED)
-    yield from (one.subject for one in receiver.alerts if not any(words in one.subject for words in known))
-
-
-def _after_a_silence(at: datetime, completed: Sequence[datetime], silence: timedelta) -> bool:
-    """Prefect counts in windows of its own; an alert may come while the silence has just ended."""
-    return any(
-        later - earlier >= silence and later < at < later + LAG for earlier, later in pairwise(sorted(completed))
+    yield from (
+        one.subject
+        for one in receiver.alerts
+        if not any(words in one.subject for words in known)
     )
 
 
-def unnoticed(receiver: Receiver, completed: Completed, until: datetime, silence: timedelta) -> Iterator[str]:
+def _after_a_silence(
+    at: datetime, completed: Sequence[datetime], silence: timedelta
+) -> bool:
+    """Prefect counts in windows of its own; an alert may come while the silence has just ended."""
+    return any(
+        later - earlier >= silence and later < at < later + LAG
+        for earlier, later in pairwise(sorted(completed))
+    )
+
+
+def unnoticed(
+    receiver: Receiver, completed: Completed, until: datetime, silence: timedelta
+) -> Iterator[str]:
     """Silences of a schedule that nobody was told of."""
     for name, words in SILENT.items():
         for earlier, later in pairwise([*sorted(completed[name]), until]):
-            told = any(earlier < alert.at < later + LAG for alert in receiver.about(words))
+            told = any(
+                earlier < alert.at < later + LAG for alert in receiver.about(words)
+            )
             if later - earlier > silence + LAG and not told:
                 yield f"{name}, {earlier:%X} to {later:%X}"

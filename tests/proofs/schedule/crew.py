@@ -38,7 +38,12 @@ class Crew:
         with (self.logs / f"runner-{self.began}.log").open("wb") as log:
             self.alive.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.proofs.schedule.runner", str(self.every_seconds)],
+                    [
+                        sys.executable,
+                        "-m",
+                        "tests.proofs.schedule.runner",
+                        str(self.every_seconds),
+                    ],
                     cwd=ROOT,
                     env={**os.environ, **self.environment},
                     stdout=log,
@@ -69,7 +74,9 @@ class Crew:
         until = datetime.now(UTC) + within
         while datetime.now(UTC) < until:
             for runner in self.alive:
-                for process in filter(self._is_under_way, psutil.Process(runner.pid).children()):
+                for process in filter(
+                    self._is_under_way, psutil.Process(runner.pid).children()
+                ):
                     process.kill()
                     return True
             time.sleep(0.05)
@@ -98,50 +105,86 @@ class Crew:
         since, waiting = datetime.now(UTC), set(SCHEDULED)
         while waiting and datetime.now(UTC) < since + within:
             time.sleep(0.3)
-            waiting -= {name for name in waiting if self.alive and self.completed_since(since, name)}
+            waiting -= {
+                name
+                for name in waiting
+                if self.alive and self.completed_since(since, name)
+            }
         assert not waiting, (
             f"no run of {waiting} completed in {within} with {len(self.alive)} runners; {self._last_words()}"
         )
 
     def paused(self) -> list[str]:
         """The deployments that Prefect has paused."""
-        answers = [httpx.get(f"{self.api_url}/deployments/name/{name}/{name}", timeout=30) for name in SCHEDULED]
-        return [answer.json()["name"] for answer in answers if answer.raise_for_status().json()["paused"]]
+        answers = [
+            httpx.get(f"{self.api_url}/deployments/name/{name}/{name}", timeout=30)
+            for name in SCHEDULED
+        ]
+        return [
+            answer.json()["name"]
+            for answer in answers
+            if answer.raise_for_status().json()["paused"]
+        ]
 
     def completed_since(self, since: datetime, *names: str) -> list[datetime]:
         """When runs of these deployments, or of all, completed."""
-        ended = {"state": {"type": {"any_": ["COMPLETED"]}}, "end_time": {"after_": since.isoformat()}}
-        found = self._runs({"flow_runs": ended, "deployments": {"name": {"any_": names or SCHEDULED}}})
+        ended = {
+            "state": {"type": {"any_": ["COMPLETED"]}},
+            "end_time": {"after_": since.isoformat()},
+        }
+        found = self._runs(
+            {"flow_runs": ended, "deployments": {"name": {"any_": names or SCHEDULED}}}
+        )
         return [datetime.fromisoformat(run["end_time"]) for run in found]
 
     def ended_badly(self) -> int:
         """How many runs crashed or failed."""
-        return len(self._runs({"flow_runs": {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}}}))
+        return len(
+            self._runs(
+                {"flow_runs": {"state": {"type": {"any_": ["CRASHED", "FAILED"]}}}}
+            )
+        )
 
     def waiting_long(self, longer: timedelta) -> int:
         """Runs that have been due for longer than that."""
         due = (datetime.now(UTC) - longer).isoformat()
-        late = {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": due}}
+        late = {
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "next_scheduled_start_time": {"before_": due},
+        }
         return len(self._runs({"flow_runs": late}))
 
     def _runs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         """All such runs, page by page."""
         found: list[dict[str, Any]] = []
         while True:
-            body = {**wanted, "sort": "END_TIME_DESC", "limit": _PAGE, "offset": len(found)}
-            page = httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30).raise_for_status().json()
+            body = {
+                **wanted,
+                "sort": "END_TIME_DESC",
+                "limit": _PAGE,
+                "offset": len(found),
+            }
+            page = (
+                httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30)
+                .raise_for_status()
+                .json()
+            )
             found += page
             if len(page) < _PAGE:
                 return found
 
     def _last_words(self) -> str:
         """The end of the newest runner's log."""
-        logs = sorted(self.logs.glob("runner-*.log"), key=lambda log: log.stat().st_mtime)
+        logs = sorted(
+            self.logs.glob("runner-*.log"), key=lambda log: log.stat().st_mtime
+        )
         return logs[-1].read_text(errors="replace")[-2000:] if logs else ""
 
 
 @contextmanager
-def crew(api_url: str, environment: dict[str, str], logs: Path, every_seconds: float) -> Iterator[Crew]:
+def crew(
+    api_url: str, environment: dict[str, str], logs: Path, every_seconds: float
+) -> Iterator[Crew]:
     """A crew that leaves nobody behind."""
     found = Crew(api_url, environment, logs, every_seconds)
     try:

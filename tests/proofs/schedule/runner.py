@@ -12,10 +12,14 @@ from tests.proofs.schedule.crew import SCHEDULED
 
 def main(seconds: float) -> None:
     """Serve those that run every minute every so many seconds; the rest as `smsretry serve` does it."""
-    scheduled = [deployment for deployment in deployments() if deployment.name in SCHEDULED]
+    scheduled = [
+        deployment for deployment in deployments() if deployment.name in SCHEDULED
+    ]
     schedule = IntervalSchedule(interval=timedelta(seconds=seconds))
     for deployment in scheduled:
-        deployment.schedules = [DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)]
+        deployment.schedules = [
+            DeploymentScheduleCreate(schedule=schedule, slug="in-a-hurry", active=True)
+        ]
     serve_all(scheduled)
 
 

@@ -45,7 +45,14 @@ class Message:
 
     def failure_before(self, moment: datetime) -> Told | None:
         """What the provider had called it lost with, by then."""
-        return next((told for told in self.told if told.status in FAILURES and told.at <= moment), None)
+        return next(
+            (
+                told
+                for told in self.told
+                if told.status in FAILURES and told.at <= moment
+            ),
+            None,
+        )
 
     @property
     def arrived_at(self) -> datetime | None:
@@ -82,7 +89,11 @@ class Story:
 
     def begun_at(self, message: Message) -> datetime:
         """When the request for a message was begun."""
-        begun = [attempt["begun_at"] for attempt in self.attempts if attempt["begun_at"] <= message.at]
+        begun = [
+            attempt["begun_at"]
+            for attempt in self.attempts
+            if attempt["begun_at"] <= message.at
+        ]
         return max(begun, default=message.at)
 
 
@@ -103,7 +114,11 @@ class Book:
         return self.stories[text.retry_id]
 
 
-def read(stack: Stack, texts: Sequence[Text], told: Mapping[str, Sequence[Told]] | None = None) -> Book:
+def read(
+    stack: Stack,
+    texts: Sequence[Text],
+    told: Mapping[str, Sequence[Told]] | None = None,
+) -> Book:
     """Read both sides.
 
     Args:
@@ -112,11 +127,23 @@ def read(stack: Stack, texts: Sequence[Text], told: Mapping[str, Sequence[Told]]
     entries = defaultdict[str, list[Message]](list)
     for entry in stack.twilio.ledger.entries():
         message = message_of(entry)
-        entries[entry.body].append(message if told is None else replace(message, told=tuple(told.get(entry.sid, ()))))
-    texts_of = {entry: text.retry_id for text in texts for entry in (text.body, text.other_words) if entry}
+        entries[entry.body].append(
+            message
+            if told is None
+            else replace(message, told=tuple(told.get(entry.sid, ())))
+        )
+    texts_of = {
+        entry: text.retry_id
+        for text in texts
+        for entry in (text.body, text.other_words)
+        if entry
+    }
     not_ours = set[str]().union(*(text.others for text in texts))
     owners = {
-        m.sid: texts_of.get(body) for body, messages in entries.items() for m in messages if m.sid not in not_ours
+        m.sid: texts_of.get(body)
+        for body, messages in entries.items()
+        for m in messages
+        if m.sid not in not_ours
     }
     with stack.connect() as connection:
         rows = _by(connection, _ROWS, "send_log_id")
@@ -127,7 +154,10 @@ def read(stack: Stack, texts: Sequence[Text], told: Mapping[str, Sequence[Told]]
             "send_log_id",
         )
         logs, customers, sends = (
-            {row["id"]: row for row in connection.execute(f"select * from {table}".encode())}
+            {
+                row["id"]: row
+                for row in connection.execute(f"select * from {table}".encode())
+            }
             for table in ("send_logs", "customers", "scheduled_sends")
         )
     stories = {
@@ -142,26 +172,40 @@ def read(stack: Stack, texts: Sequence[Text], told: Mapping[str, Sequence[Told]]
                 for m in entries.get(words or "", ())
                 if m.sid not in not_ours
             ],
-            may_be_stopped=text.may_be_stopped or text.stopped_at is not None or text.consent != "opted_in",
+            may_be_stopped=text.may_be_stopped
+            or text.stopped_at is not None
+            or text.consent != "opted_in",
             decided=frozenset(text.decided),
         )
         for text in texts
     }
-    for sent in (attempt["twilio_sid"] for of_text in attempts.values() for attempt in of_text):
+    for sent in (
+        attempt["twilio_sid"] for of_text in attempts.values() for attempt in of_text
+    ):
         owners.setdefault(sent, None)
     stories = {
         retry_id: replace(story, others=frozenset(_others(story, owners, retry_id)))
         for retry_id, story in stories.items()
     }
     known = {text.send_log_id for text in texts}
-    strays = [f"{sid}: nobody planned it" for sid, owner in owners.items() if owner is None and sid in _sids(entries)]
-    strays += [f"{log}: begun, and nobody planned it" for log in attempts.keys() - known]
+    strays = [
+        f"{sid}: nobody planned it"
+        for sid, owner in owners.items()
+        if owner is None and sid in _sids(entries)
+    ]
+    strays += [
+        f"{log}: begun, and nobody planned it" for log in attempts.keys() - known
+    ]
     return Book(stories, customers, sends, strays)
 
 
 def message_of(entry: Entry) -> Message:
     """A message, as the ledger has it, and what became of it there."""
-    told = (Told(entry.updated_at or entry.accepted_at, entry.status, entry.error_code),) if entry.status else ()
+    told = (
+        (Told(entry.updated_at or entry.accepted_at, entry.status, entry.error_code),)
+        if entry.status
+        else ()
+    )
     return Message(
         sid=entry.sid,
         at=entry.accepted_at,
@@ -172,16 +216,24 @@ def message_of(entry: Entry) -> Message:
     )
 
 
-def _others(story: Story, owners: Mapping[str, UUID | None], retry_id: UUID) -> Iterable[str]:
+def _others(
+    story: Story, owners: Mapping[str, UUID | None], retry_id: UUID
+) -> Iterable[str]:
     """Of the SIDs that its attempts name, those that are no message of its own."""
-    return (a["twilio_sid"] for a in story.attempts if a["twilio_sid"] and owners.get(a["twilio_sid"]) != retry_id)
+    return (
+        a["twilio_sid"]
+        for a in story.attempts
+        if a["twilio_sid"] and owners.get(a["twilio_sid"]) != retry_id
+    )
 
 
 def _sids(entries: Mapping[str, Sequence[Message]]) -> set[str]:
     return {message.sid for messages in entries.values() for message in messages}
 
 
-def _by(connection: Connection, query: str, column: str) -> defaultdict[UUID, list[Row]]:
+def _by(
+    connection: Connection, query: str, column: str
+) -> defaultdict[UUID, list[Row]]:
     found = defaultdict[UUID, list[Row]](list)
     for row in connection.execute(query.encode()):
         found[row[column]].append(row)

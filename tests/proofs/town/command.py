@@ -12,7 +12,11 @@ from tests.support.stacks import running_stack
 
 
 def main(
-    proof: str, about: str | None, run: Callable[..., Report], switches: Mapping[str, Switch], **options: object
+    proof: str,
+    about: str | None,
+    run: Callable[..., Report],
+    switches: Mapping[str, Switch],
+    **options: object,
 ) -> int:
     """Run a proof on a stack of its own. 0: it kept every promise; with `--without`, what is missing was noticed.
 
@@ -23,11 +27,19 @@ def main(
     given_by = parser(about, seed="1", **options)
     given_by.prog = f"python -m tests.proofs.{proof}"
     if switches:
-        given_by.add_argument("--without", choices=switches, help="a short run without it; 0 when it is noticed")
+        given_by.add_argument(
+            "--without",
+            choices=switches,
+            help="a short run without it; 0 when it is noticed",
+        )
     given = vars(given_by.parse_args())
     without = given.pop("without", None)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, as after Ctrl-C
-    logging.disable(logging.CRITICAL)  # connections that break are news to their pools, and not to us
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # clean up, as after Ctrl-C
+    logging.disable(
+        logging.CRITICAL
+    )  # connections that break are news to their pools, and not to us
     with running_stack() as stack:
         report = switches[without].report(stack) if without else run(stack, **given)
     sys.stdout.write(report.tell())

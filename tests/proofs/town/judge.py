@@ -25,7 +25,9 @@ UNDER_WAY: Final = timedelta(seconds=15)
 Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
 
 
-def judged(book: Book, texts: Sequence[Text], kinds: Sequence[str], *more: Judge) -> Verdict:
+def judged(
+    book: Book, texts: Sequence[Text], kinds: Sequence[str], *more: Judge
+) -> Verdict:
     """What was found of these kinds: of each text, and of messages that are no text's.
 
     Args:
@@ -35,7 +37,11 @@ def judged(book: Book, texts: Sequence[Text], kinds: Sequence[str], *more: Judge
     verdict.add(("bugs", line) for line in book.strays)
     for text in texts:
         story = book.of(text)
-        for findings in (truths(story), allowed(text, story), *(ask(text, story) for ask in more)):
+        for findings in (
+            truths(story),
+            allowed(text, story),
+            *(ask(text, story) for ask in more),
+        ):
             verdict.add(findings, name=text.name)
     return verdict
 
@@ -46,14 +52,28 @@ def truths(story: Story) -> Iterator[Finding]:
         yield from judge_messages(story.messages)
     is_live = any(row["status"] in LIVE for row in story.rows)
     said = story.log["status"] if story.log else "failed"
-    if not story.rows and said not in (*SENT, "failed") and not story.decided & {"deleted", "cancelled"}:
+    if (
+        not story.rows
+        and said not in (*SENT, "failed")
+        and not story.decided & {"deleted", "cancelled"}
+    ):
         yield "lost", f"gone, and its send log says {said}"
     for row in story.rows:
-        mine = [attempt for attempt in story.attempts if attempt["retry_id"] == row["id"]]
+        mine = [
+            attempt for attempt in story.attempts if attempt["retry_id"] == row["id"]
+        ]
         yield from _end(row, mine, story)
         yield from _counts(row, story.attempts)
-        if row["status"] == "completed" and not is_live and story.log and story.log["status"] not in SENT:
-            yield "misreported", f"completed, and its send log says {story.log['status']}"
+        if (
+            row["status"] == "completed"
+            and not is_live
+            and story.log
+            and story.log["status"] not in SENT
+        ):
+            yield (
+                "misreported",
+                f"completed, and its send log says {story.log['status']}",
+            )
     for attempt in story.attempts:
         if attempt["twilio_sid"] in story.others:
             yield "unsettled", "another text's message is taken for its own"
@@ -62,12 +82,20 @@ def truths(story: Story) -> Iterator[Finding]:
 def judge_messages(messages: Sequence[Message]) -> Iterator[Finding]:
     """One message for a text, and another one only when each before it was lost for a reason that passes."""
     for n, message in enumerate(messages[1:], start=1):
-        failures = list(filter(None, (one.failure_before(message.at) for one in messages[:n])))
+        failures = list(
+            filter(None, (one.failure_before(message.at) for one in messages[:n]))
+        )
         if not failures:
             yield "doubled", f"accepted {messages[0].at} and {message.at}"
         elif len(failures) < n:
-            yield "retried twice", f"{n} messages before {message.at}, {len(failures)} of them lost"
-        if any(one.arrived_at is not None and one.arrived_at + UNDER_WAY < message.at for one in messages[:n]):
+            yield (
+                "retried twice",
+                f"{n} messages before {message.at}, {len(failures)} of them lost",
+            )
+        if any(
+            one.arrived_at is not None and one.arrived_at + UNDER_WAY < message.at
+            for one in messages[:n]
+        ):
             yield "arrived twice", f"another one was accepted {message.at}"
         if any(failure.code not in PASSING_LOSSES for failure in failures):
             yield "retried for good", f"after {failures}"
@@ -82,7 +110,11 @@ def _end(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Finding]:
         yield "lost", "completed, and nothing was sent"
     if why_code == "already_sent" and not sent and "sent" not in story.decided:
         yield "untrue end", f"{row['status']} as already sent, and nothing was"
-    if row["status"] == "cancelled" and why_code == "opted_out" and not story.may_be_stopped:
+    if (
+        row["status"] == "cancelled"
+        and why_code == "opted_out"
+        and not story.may_be_stopped
+    ):
         yield "untrue end", "cancelled as opted out, and nobody had said a word"
     if row["status"] == "failed":
         yield from _failure(row, attempts, story)
@@ -90,24 +122,41 @@ def _end(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Finding]:
 
 def _failure(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Finding]:
     last = attempts[-1] if attempts else None
-    if last and last["outcome"] == "rejected" and row["error_code"] == last["error_code"]:
+    if (
+        last
+        and last["outcome"] == "rejected"
+        and row["error_code"] == last["error_code"]
+    ):
         attempts_left = row["attempt_count"] < row["max_attempts"]
         if attempts_left and last["error_code"] in PASSING_REFUSALS:
-            yield "untrue end", f"failed after {row['attempt_count']} of {row['max_attempts']}, and that passes"
-    says_sent = story.log is None or story.log["status"] in SENT  # it failed in doubt, and word came later
+            yield (
+                "untrue end",
+                f"failed after {row['attempt_count']} of {row['max_attempts']}, and that passes",
+            )
+    says_sent = (
+        story.log is None or story.log["status"] in SENT
+    )  # it failed in doubt, and word came later
     if not says_sent and not story.decided & {"sent", "not sent", "cancelled"}:
         known = {attempt["twilio_sid"] for attempt in attempts}
         lost = any(attempt["delivery_status"] in FAILURES for attempt in attempts)
-        if not lost and any(m.sid in known and m.last_word[0] not in FAILURES for m in story.messages):
+        if not lost and any(
+            m.sid in known and m.last_word[0] not in FAILURES for m in story.messages
+        ):
             yield "misreported", "failed, and its message is on its way"
 
 
 def _counts(row: Row, attempts: Sequence[Row]) -> Iterator[Finding]:
     """A send is under way until it has an outcome, a doubt is about a send, and none has more than it may."""
-    its_own = next((attempt for attempt in attempts if attempt["id"] == row["attempt_id"]), None)
+    its_own = next(
+        (attempt for attempt in attempts if attempt["id"] == row["attempt_id"]), None
+    )
     if row["begun_at"] and (its_own is None or its_own["outcome"] is not None):
         yield "unsettled", "a send is under way, and has an outcome"
-    unsure = row["begun_at"] is None and its_own is not None and its_own["outcome"] != "accepted"
+    unsure = (
+        row["begun_at"] is None
+        and its_own is not None
+        and its_own["outcome"] != "accepted"
+    )
     if row["in_doubt_since"] and row["status"] in LIVE and not unsure:
         yield "unsettled", "in doubt, and not about a send without an outcome"
     if row["attempt_count"] > row["max_attempts"]:
@@ -131,13 +180,21 @@ def at_the_end(story: Story, *, with_reports: bool = False) -> Iterator[Finding]
             if not row["last_error"]:
                 yield "lost", f"{row['status']} without a reason"
             if story.messages and not (with_reports and _may_be_given_up(story)):
-                yield "misreported", f"{row['status']}, though accepted: {row['last_error']}"
+                yield (
+                    "misreported",
+                    f"{row['status']}, though accepted: {row['last_error']}",
+                )
     if len(story.rows) > 1:
         yield "extra rows", f"{len(story.rows)} rows"
     known = {message.sid for message in story.messages}
     for attempt in story.attempts:
-        if attempt["outcome"] is None or (attempt["outcome"] == "accepted" and attempt["twilio_sid"] not in known):
-            yield "unsettled", f"an attempt ended as {attempt['outcome']}, message {attempt['twilio_sid']}"
+        if attempt["outcome"] is None or (
+            attempt["outcome"] == "accepted" and attempt["twilio_sid"] not in known
+        ):
+            yield (
+                "unsettled",
+                f"an attempt ended as {attempt['outcome']}, message {attempt['twilio_sid']}",
+            )
 
 
 def _may_be_given_up(story: Story) -> bool:
@@ -153,5 +210,10 @@ def allowed(text: Text, story: Story) -> Iterator[Finding]:
             yield "astray", f"accepted {message.at} to another number"
         if not text.is_open(message.at):
             yield "out of hours", f"accepted {message.at}"
-        if text.consent != "opted_in" or (text.stopped_at is not None and story.begun_at(message) > text.stopped_at):
-            yield "after an opt-out", f"stopped {text.stopped_at}, begun {story.begun_at(message)}"
+        if text.consent != "opted_in" or (
+            text.stopped_at is not None and story.begun_at(message) > text.stopped_at
+        ):
+            yield (
+                "after an opt-out",
+                f"stopped {text.stopped_at}, begun {story.begun_at(message)}",
+            )

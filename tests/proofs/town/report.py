@@ -19,7 +19,9 @@ class Verdict:
         """Keep those of the kinds that are asked."""
         for kind, line in findings:
             if kind in self.kinds:
-                self.found.setdefault(kind, []).append(f"{name}: {line}" if name else line)
+                self.found.setdefault(kind, []).append(
+                    f"{name}: {line}" if name else line
+                )
 
     @property
     def clean(self) -> bool:
@@ -47,7 +49,11 @@ class Report:
     @property
     def found(self) -> list[str]:
         """All of it, as `kind: line`."""
-        return [f"{kind}: {line}" for kind, lines in self.verdict.found.items() for line in lines]
+        return [
+            f"{kind}: {line}"
+            for kind, lines in self.verdict.found.items()
+            for line in lines
+        ]
 
     def __str__(self) -> str:
         rule = "─" * 60
@@ -58,7 +64,11 @@ class Report:
 
     def details(self) -> str:
         """Some of what was found, in words."""
-        return "\n".join(f"{kind}: {line[:400]}" for kind, lines in self.verdict.found.items() for line in lines[:5])
+        return "\n".join(
+            f"{kind}: {line[:400]}"
+            for kind, lines in self.verdict.found.items()
+            for line in lines[:5]
+        )
 
     def tell(self) -> str:
         """The table, and what was found."""

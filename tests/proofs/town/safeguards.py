@@ -12,7 +12,15 @@ from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry import doubt
-from smsretry.retry.delivery import FAILURES, FINAL, AfterDelivery, OpenDelivery, Report, Silence, after_delivery
+from smsretry.retry.delivery import (
+    FAILURES,
+    FINAL,
+    AfterDelivery,
+    OpenDelivery,
+    Report,
+    Silence,
+    after_delivery,
+)
 from smsretry.retry.evidence import Found
 from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
@@ -86,7 +94,9 @@ def without(stack: Stack, safeguard: Safeguard | None) -> Iterator[None]:
         finally:
             for one in patches:
                 one.stop()
-            with stack.connect() as anew:  # the other one may not have lived to see this
+            with (
+                stack.connect() as anew
+            ):  # the other one may not have lived to see this
                 anew.execute(_NO_TRIGGER)
                 if original:
                     anew.execute(original.encode())
@@ -94,7 +104,9 @@ def without(stack: Stack, safeguard: Safeguard | None) -> Iterator[None]:
 
 def _text_of(stack: Stack, function: str) -> str:
     with stack.connect() as connection:
-        row = connection.execute("select pg_get_functiondef(%s::regproc) as sql", [function]).fetchone()
+        row = connection.execute(
+            "select pg_get_functiondef(%s::regproc) as sql", [function]
+        ).fetchone()
     assert row is not None
     return str(row["sql"])
 
@@ -102,18 +114,26 @@ def _text_of(stack: Stack, function: str) -> str:
 def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
     for pattern, instead in edits:
         function, count = re.subn(pattern, instead, function)
-        assert count == 1, f"{pattern} is not in the function: the switch takes nothing away"
+        assert count == 1, (
+            f"{pattern} is not in the function: the switch takes nothing away"
+        )
     return function
 
 
 _look_up, _what_became_of = TwilioSender.look_up, TwilioSender.what_became_of
 
 
-def _in_the_environments(self: TwilioSender, phone: str, *, sender: SenderId, **when: datetime) -> Look | None:
-    return _look_up(self, phone, sender=SenderId(self.default.account, sender.sent_by), **when)
+def _in_the_environments(
+    self: TwilioSender, phone: str, *, sender: SenderId, **when: datetime
+) -> Look | None:
+    return _look_up(
+        self, phone, sender=SenderId(self.default.account, sender.sent_by), **when
+    )
 
 
-def _asked_in_the_environments(self: TwilioSender, sid: str, *, account: str | None) -> Report:
+def _asked_in_the_environments(
+    self: TwilioSender, sid: str, *, account: str | None
+) -> Report:
     return _what_became_of(self, sid, account=None)
 
 
@@ -123,9 +143,13 @@ def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Rep
     return twilio_report("undelivered", 30008) if may_arrive else report
 
 
-def _whatever_the_code(message: OpenDelivery, report: Report, **more: Any) -> AfterDelivery:
+def _whatever_the_code(
+    message: OpenDelivery, report: Report, **more: Any
+) -> AfterDelivery:
     if report.refusal:
-        report = replace(report, refusal=replace(report.refusal, kind="refused_for_now"))
+        report = replace(
+            report, refusal=replace(report.refusal, kind="refused_for_now")
+        )
     return after_delivery(message, report, **more)
 
 
@@ -152,17 +176,26 @@ FENCE: Final = Safeguard(
         $$""",
 )
 """The claim number in every write: a worker sees the row as if nobody else had begun it since."""
-EVIDENCE: Final = Safeguard(patches=((doubt, "find", lambda _look, _sent: Found((), ())),))
+EVIDENCE: Final = Safeguard(
+    patches=((doubt, "find", lambda _look, _sent: Found((), ())),)
+)
 """The look for evidence in the provider's list."""
-QUARANTINE: Final = Safeguard(patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0))))
+QUARANTINE: Final = Safeguard(
+    patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0)))
+)
 """Three looks over a quarter of an hour."""
 RANKS: Final = Safeguard(
-    replaces="smsretry.record_delivery", edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),)
+    replaces="smsretry.record_delivery",
+    edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
 )
 """Which of two reports of a message is the later one."""
-ASKING: Final = Safeguard(patches=((pipeline, "before_sending_again", lambda _claim, _said: None),))
+ASKING: Final = Safeguard(
+    patches=((pipeline, "before_sending_again", lambda _claim, _said: None),)
+)
 """The question about a lost message before the next one leaves."""
-PATIENCE: Final = Safeguard(patches=((TwilioSender, "what_became_of", _taken_for_lost), *ASKING.patches))
+PATIENCE: Final = Safeguard(
+    patches=((TwilioSender, "what_became_of", _taken_for_lost), *ASKING.patches)
+)
 """The wait for what may still arrive. Whoever asks before the next one notices that, too."""
 CODES: Final = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
 """Which failures pass."""

@@ -63,13 +63,19 @@ class Senders:
         owner = name if account is None else (account,)
         sid, token = (hexadecimal(prefix, self._seed, *owner) for prefix in ("AC", ""))
         is_number = foreign if number is None else number
-        sent_by = number_of(self._seed, *name) if is_number else hexadecimal("MG", self._seed, *name)
+        sent_by = (
+            number_of(self._seed, *name)
+            if is_number
+            else hexadecimal("MG", self._seed, *name)
+        )
         if known := self._stack.twilio.accounts.find(sid):
             services = {} if is_number else {sent_by: {number_of(sent_by)}}
             known.services.update(services)
             known.numbers.update({sent_by} if is_number else services[sent_by])
         else:
-            open_account(self._stack, sid, token, subaccount=not foreign, senders=[sent_by])
+            open_account(
+                self._stack, sid, token, subaccount=not foreign, senders=[sent_by]
+            )
             self.tokens[sid] = token
             if foreign:
                 self.known[sid] = token
@@ -83,11 +89,15 @@ class Senders:
 
     def credentials(self) -> str:
         """As TWILIO_ACCOUNTS has them."""
-        return json.dumps({account: {"auth_token": token} for account, token in self.known.items()})
+        return json.dumps(
+            {account: {"auth_token": token} for account, token in self.known.items()}
+        )
 
     def settings(self, settings: Settings) -> Settings:
         """The settings of a runner that has these credentials, too."""
-        return settings.model_copy(update={"twilio_accounts": SecretStr(self.credentials())})
+        return settings.model_copy(
+            update={"twilio_accounts": SecretStr(self.credentials())}
+        )
 
     def move(self, business_id: UUID, sender: OwnSender | None) -> None:
         """Have it send for a business from now on; None: the environment's. A sender that nobody uses any more goes."""
@@ -99,19 +109,30 @@ class Senders:
                 elif before and before[-1].to != self.environment:
                     connection.execute(_REMOVE, [business_id])
                 ended = self._stack.now()
-                self.counts["removed"] += bool(before and not connection.execute(_IS_KNOWN, before[-1].to).fetchone())
+                self.counts["removed"] += bool(
+                    before
+                    and not connection.execute(_IS_KNOWN, before[-1].to).fetchone()
+                )
         except psycopg.OperationalError:
             pass  # PostgreSQL is down just now
-        self._moves[business_id].append(_Move(began, ended, sender.address if sender else self.environment))
+        self._moves[business_id].append(
+            _Move(began, ended, sender.address if sender else self.environment)
+        )
         self.counts["own" if sender else "environment's"] += 1
 
     def note(self, business_id: UUID, address: Address) -> None:
         """It has this sender, which somebody else has written."""
-        self._moves[business_id].append(_Move(self._stack.now(), self._stack.now(), address))
+        self._moves[business_id].append(
+            _Move(self._stack.now(), self._stack.now(), address)
+        )
 
     def settle(self) -> None:
         """Moves of which nobody knows whether they were written are looked up, now that nothing moves."""
-        unsure = [business_id for business_id, moves in self._moves.items() if moves[-1].ended is None]
+        unsure = [
+            business_id
+            for business_id, moves in self._moves.items()
+            if moves[-1].ended is None
+        ]
         with self._stack.connect() as connection:
             for business_id in unsure:
                 row = connection.execute(
@@ -119,7 +140,10 @@ class Senders:
                        join smsretry.senders s on s.id = b.sender_id where b.business_id = %s""",
                     [business_id],
                 ).fetchone()
-                self.note(business_id, (row["account"], row["sent_by"]) if row else self.environment)
+                self.note(
+                    business_id,
+                    (row["account"], row["sent_by"]) if row else self.environment,
+                )
 
     def at(self, business_id: UUID, since: datetime, until: datetime) -> set[Address]:
         """What it may have been sent from at some moment between these two."""
@@ -135,8 +159,17 @@ class Senders:
     def wrong(self, text: Text, story: Story) -> Iterator[Finding]:
         """Messages that left from a sender that was not the business's when their send began."""
         for message in story.messages:
-            mine = [a for a in story.attempts if a["twilio_sid"] == message.sid] or story.attempts
-            spans = [(attempt["begun_at"], message.at) for attempt in mine] or [(text.due_at, message.at)]
-            allowed = set[Address]().union(*(self.at(text.business_id, *span) for span in spans))
+            mine = [
+                a for a in story.attempts if a["twilio_sid"] == message.sid
+            ] or story.attempts
+            spans = [(attempt["begun_at"], message.at) for attempt in mine] or [
+                (text.due_at, message.at)
+            ]
+            allowed = set[Address]().union(
+                *(self.at(text.business_id, *span) for span in spans)
+            )
             if message.address not in allowed:
-                yield "wrong sender", f"accepted {message.at} from {message.address}, and not from {allowed}"
+                yield (
+                    "wrong sender",
+                    f"accepted {message.at} from {message.address}, and not from {allowed}",
+                )

@@ -21,7 +21,14 @@ from smsretry.settings import Settings
 from smsretry.testing.stack import NOON
 from tests.proofs.town.luck import new_id
 from tests.proofs.town.senders import Senders
-from tests.proofs.town.texts import NEW_YORK, Connection, Text, new_text, open_business, write
+from tests.proofs.town.texts import (
+    NEW_YORK,
+    Connection,
+    Text,
+    new_text,
+    open_business,
+    write,
+)
 from tests.support.senders import OwnSender
 
 MINUTE: Final = timedelta(minutes=1)
@@ -57,7 +64,13 @@ class Street:
         profile: Profile = DEFAULT,
     ) -> None:
         stack.set_clock(start)
-        self.stack, self.seed, self.minutes, self.stale, self.start = stack, seed, minutes, stale, start
+        self.stack, self.seed, self.minutes, self.stale, self.start = (
+            stack,
+            seed,
+            minutes,
+            stale,
+            start,
+        )
         self.connection: Final[Connection] = stack.connect()
         self.senders: Final = Senders(stack, seed)
         self.texts: Final[list[Text]] = []
@@ -103,7 +116,9 @@ class Street:
         yield
         return self.minute
 
-    def meanwhile(self, text: Text, moment: Literal["begin", "finish"], act: Callable[[], object]) -> None:
+    def meanwhile(
+        self, text: Text, moment: Literal["begin", "finish"], act: Callable[[], object]
+    ) -> None:
         """Do this when a worker that holds the text is about to begin its send, or to write what became of it."""
         self._meanwhile[text.retry_id, moment] = act
 
@@ -115,18 +130,33 @@ class Street:
         """A text of a neighbor, due at that minute."""
         number = len(self.texts)
         known = {"phone": f"+1212555{number % 10_000:04}", "may_end": ("completed",)}
-        text = new_text(self.seed, owner, number, self.start + due * MINUTE, **known | more)
+        text = new_text(
+            self.seed, owner, number, self.start + due * MINUTE, **known | more
+        )
         self.texts.append(text)
         return text
 
-    def move_in(self, owner: str, dues: Iterable[float], *, sender: OwnSender | None = None, **more: Any) -> list[Text]:
+    def move_in(
+        self,
+        owner: str,
+        dues: Iterable[float],
+        *,
+        sender: OwnSender | None = None,
+        **more: Any,
+    ) -> list[Text]:
         """Open a neighbor's business with texts that are due at these minutes; they may have more in common."""
         texts = [self.text(owner, due, **more) for due in dues]
         self.open(owner, sender=sender)
         write(self.connection, texts)
         return texts
 
-    def open(self, owner: str, *, zone: str | None = NEW_YORK, sender: OwnSender | None = None) -> UUID:
+    def open(
+        self,
+        owner: str,
+        *,
+        zone: str | None = NEW_YORK,
+        sender: OwnSender | None = None,
+    ) -> UUID:
         """Open a neighbor's business."""
         business_id = self.business(owner)
         open_business(self.connection, business_id, zone)
@@ -139,7 +169,11 @@ class Street:
         started = time.monotonic()
         with self.connection, ExitStack() as stack:
             queue = stack.enter_context(_Queue(self.settings, self))
-            lives = [stack.enter_context(closing(life)) for one in self._neighbors if (life := one(self))]
+            lives = [
+                stack.enter_context(closing(life))
+                for one in self._neighbors
+                if (life := one(self))
+            ]
             for life in lives:
                 next(life, None)
             while (at := self.next_at()) and (
@@ -165,7 +199,9 @@ class Street:
         """One run of the worker, from claim to report."""
         self.counts["runs"] += 1
         try:
-            items, summary = run_once(_Run(services, self), limit=self._limit, stale_minutes=self.stale)
+            items, summary = run_once(
+                _Run(services, self), limit=self._limit, stale_minutes=self.stale
+            )
         except WorkerDied as death:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
@@ -189,14 +225,19 @@ class Street:
     def _excuse_the_claimed(self) -> None:
         """Whoever was claimed in this minute waits until its lease ends, and nobody can help that."""
         rows = self.connection.execute(
-            "select id, claimed_at from sms_retry_queue where status = 'processing' and claimed_at >= %s", [self.now]
+            "select id, claimed_at from sms_retry_queue where status = 'processing' and claimed_at >= %s",
+            [self.now],
         )
         for row in rows.fetchall():
             self._losses[row["id"]] += 1
-            alone = max(self._losses[row["id"]] - 2, 0)  # it is under suspicion by then, and tried ever less often
+            alone = max(
+                self._losses[row["id"]] - 2, 0
+            )  # it is under suspicion by then, and tried ever less often
             until = row["claimed_at"] + (self.stale + alone) * MINUTE
             before = self.excused.get(row["id"], until)
-            if before > until:  # in doubt: a look for it was lost, and comes once more after its lease
+            if (
+                before > until
+            ):  # in doubt: a look for it was lost, and comes once more after its lease
                 until = before + (self.stale + 2) * MINUTE
             self.excused[row["id"]] = until
 
@@ -242,7 +283,9 @@ class _Queue(SupabaseQueue):
             return super()._once(function, values)
         except QueueSlow as error:
             if not isinstance(error, QueueCancelled):  # that is an answer
-                self._street.unanswered.append(f"in minute {self._street.minute}: {error}")
+                self._street.unanswered.append(
+                    f"in minute {self._street.minute}: {error}"
+                )
             raise
 
     def begin(self, claim: Claim, *asked: Any, **more: Any) -> Begun:

@@ -73,9 +73,16 @@ def new_text(seed: str, owner: str, number: int, due_at: datetime, **more: Any) 
     )
 
 
-def open_business(connection: Connection, business_id: UUID, zone: str | None = NEW_YORK, **more: Any) -> None:
+def open_business(
+    connection: Connection, business_id: UUID, zone: str | None = NEW_YORK, **more: Any
+) -> None:
     """Write a business; its owner has its id."""
-    _insert(connection, "businesses", {"id": business_id, "user_id": business_id, "name": "A", "timezone": zone} | more)
+    _insert(
+        connection,
+        "businesses",
+        {"id": business_id, "user_id": business_id, "name": "A", "timezone": zone}
+        | more,
+    )
 
 
 def write(connection: Connection, texts: Iterable[Text]) -> None:
@@ -98,7 +105,11 @@ def plan(connection: Connection, texts: Iterable[Text]) -> None:
     with _at_once(connection):
         for text in texts:
             _write_people(connection, text, log=False)
-            ids = {"id": text.send_log_id, "business_id": text.business_id, "customer_id": text.customer_id}
+            ids = {
+                "id": text.send_log_id,
+                "business_id": text.business_id,
+                "customer_id": text.customer_id,
+            }
             when = {"scheduled_for": text.due_at, "not_after": text.expires_at}
             _insert(connection, "scheduled_sends", ids | {"body": text.body} | when)
 
@@ -134,15 +145,27 @@ def _at_once(connection: Connection) -> ExitStack:
 
 
 def _write_people(connection: Connection, text: Text, *, log: bool) -> None:
-    who = {"id": text.customer_id, "business_id": text.business_id, "phone": text.phone, "timezone": text.zone}
+    who = {
+        "id": text.customer_id,
+        "business_id": text.business_id,
+        "phone": text.phone,
+        "timezone": text.zone,
+    }
     said = {"sms_consent_status": text.consent, "sms_consent_at": text.consented_at}
     _insert(connection, "customers", who | said)
     if log:
-        ids = {"id": text.send_log_id, "business_id": text.business_id, "customer_id": text.customer_id}
+        ids = {
+            "id": text.send_log_id,
+            "business_id": text.business_id,
+            "customer_id": text.customer_id,
+        }
         _insert(connection, "send_logs", ids | {"channel": "sms", "subject": text.body})
 
 
 def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
     once = "" if table == "sms_retry_queue" else " on conflict do nothing"
     names, places = ", ".join(row), ", ".join(["%s"] * len(row))
-    connection.execute(f"insert into {table} ({names}) values ({places}){once}".encode(), [*row.values()])
+    connection.execute(
+        f"insert into {table} ({names}) values ({places}){once}".encode(),
+        [*row.values()],
+    )
