@@ -85,7 +85,7 @@ WhyCode: TypeAlias = Literal[
     "hours_unreadable",
     "state_stopped",
     "mark_mismatch",
-    "customer_locked",
+    "locked",
     "database_trouble",
     "data_changed",
     "sending_stopped",
@@ -120,11 +120,11 @@ row_refused: a trigger or a rule of the application's refuses the row. No longer
 `opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
 said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as E.164.
 no_opening: no permitted hour within days. mark_mismatch: the worker texts everybody and the database is no production
-here, or the other way round. data_changed: what the decision was made from has changed. sending_stopped: sending or its
-sender has stopped. others_first: others of its business or sender are under way. business_trouble: its business's texts
-come to nothing, others' go out.
-sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day, or the
-carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never left.
+here, or the other way round. locked: by another transaction. data_changed: what the decision was made from has
+changed. sending_stopped: sending or its sender has stopped. others_first: others of its business or sender are under
+way. business_trouble: its business's texts come to nothing, others' go out. sender_rate: the sender is too slow.
+sender_paused: a person paused it. day_spent: it has used its day, or the carrier's. no_credentials: the runner has
+none for its account. The provider: unreachable: the request never left.
 refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still arrive. In
 doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence, list_unavailable,
 ambiguous: what a look for evidence came to.

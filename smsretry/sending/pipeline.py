@@ -38,7 +38,7 @@ from smsretry.sending.ports import RetryQueue, Sender
 from smsretry.sending.reconciling import reconcile
 
 _BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
-_LOCKED: Final = "Another transaction holds the customer locked"
+_LOCKED: Final = "Another transaction holds its customer, its send log or what is known of consent locked"
 _TOO_LATE: Final = (
     "It took {:.0f} s to learn that it may go, and by then another worker may have it: the database was slow, or this "
     "process was stopped meanwhile"
@@ -171,7 +171,7 @@ class _Item:
                 lead=lead,
             )
         except QueueBusy:
-            return before.troubled(self.claim, _LOCKED, "customer_locked")
+            return before.troubled(self.claim, _LOCKED, "locked")
         except QueueError as error:
             self.flow_control.database_failed(self.claim, str(error))
             return before.troubled(
@@ -219,7 +219,7 @@ class _Item:
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
             case "held":
-                return Hold(begun.why or "", begun.why_code).result(claim, due_at=until)
+                return self._put_off(Hold(begun.why or "", begun.why_code))
             case "lost" if (
                 begun.why
             ):  # in doubt about an earlier send, and looked for at once

@@ -102,7 +102,7 @@ class RetryQueue(Protocol):
             lead: seconds until the answer is here, as a rule: its turn with its sender comes no sooner.
 
         Raises:
-            QueueBusy: another transaction holds the customer locked.
+            QueueBusy: another transaction holds locked what its send needs.
         """
 
     def finish(

@@ -151,7 +151,7 @@ def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_wi
     ("trouble", "why_code", "stops"),
     [
         (QueueUnreachable("away"), "database_trouble", "away"),
-        (QueueBusy("locked"), "customer_locked", None),
+        (QueueBusy("locked"), "locked", None),
     ],
 )
 def test_a_text_that_may_not_be_asked_about_waits_behind_the_others(
@@ -213,7 +213,7 @@ def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_
 
 ANSWERS: list[tuple[Literal["ended", "held", "lost"], Fate, datetime | None]] = [
     ("ended", "Cancelled", None),
-    ("held", "Held", OPENING),
+    ("held", "Held", NOON + timedelta(minutes=15)),  # whatever begin says
     (
         "lost",
         "InDoubt",

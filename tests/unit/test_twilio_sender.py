@@ -137,9 +137,8 @@ class Page:
     next_page_url = None
 
     def __init__(self, **message: object) -> None:
-        self._left = iter(
-            [SimpleNamespace(sid=SID, to=PHONE, date_created=NOON, **message)]
-        )
+        defaults = {"sid": SID, "to": PHONE, "date_created": NOON}
+        self._left = iter([SimpleNamespace(**(defaults | message))])
 
     def __next__(self) -> object:
         return next(self._left)
@@ -179,3 +178,22 @@ def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is
         assert (found.ours, found.ambiguous) == (expected if is_ours else ((), ())), (
             shown
         )
+
+
+def test_a_text_that_went_out_by_rcs_is_one_to_its_number() -> None:
+    """A messaging service may choose the channel. Another channel's address is another's."""
+    http: Any = SimpleNamespace(answer=lambda: None)
+    for address, to in (
+        (f"rcs:{PHONE}", PHONE),
+        (f"whatsapp:{PHONE}", f"whatsapp:{PHONE}"),
+        ("+1212555XXXX", None),
+    ):
+        listed = Page(
+            to=address,
+            body=BODY,
+            direction="outbound-api",
+            from_="rcs:maple_street",
+            messaging_service_sid=SENDER,
+        )
+        look = read_list(listed, http, PHONE, sent_by=SENDER, since=NOON, at=NOON)
+        assert [sighting.to for sighting in look.sightings] == [to]

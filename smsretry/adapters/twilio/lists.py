@@ -19,8 +19,9 @@ _PAST_THE_START: Final = timedelta(hours=1)
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 _OURS: Final = "outbound-api"
 """The direction of messages that were sent through the API, as ours are."""
-_WHOLE_ADDRESS: Final = re.compile(r"\+[0-9]+|[a-z]+:.*")
-"""A whole number, or an address of another channel. What is neither is masked or missing: it may be any number."""
+_ADDRESS: Final = re.compile(r"(?:rcs:|sms:)?(\+[0-9]+)|([a-z]+:.*)")
+"""A whole number, which a messaging service may reach by RCS, or an address of another channel. What is neither is
+masked or missing: it may be any number."""
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
 """Or one that does not tell its date, direction or sender."""
@@ -102,9 +103,10 @@ def _may_be_from(message: Any, sent_by: str | None) -> bool:
 def _sighting(message: Any) -> Sighting:
     """A listed message. A trial account's has words before its body; a redacted one has none."""
     body = message.body if isinstance(message.body, str) else ""
+    address = _ADDRESS.fullmatch(str(message.to))
     return Sighting(
         sid=message.sid,
-        to=message.to if _WHOLE_ADDRESS.fullmatch(str(message.to)) else None,
+        to=(address[1] or address[2]) if address else None,
         body=body.removeprefix(_TRIAL_PREFIX),
         created_at=message.date_created,
     )

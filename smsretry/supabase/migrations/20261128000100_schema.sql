@@ -91,7 +91,7 @@ alter domain smsretry.why_code add constraint known check (value in (
     'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
     'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application',
     'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
-    'state_stopped', 'mark_mismatch', 'customer_locked', 'database_trouble', 'data_changed', 'sending_stopped',
+    'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed', 'sending_stopped',
     'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials',
     'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now',
     'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
@@ -1396,6 +1396,8 @@ begin
         when (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null
             then 'attempt_count and max_attempts must be numbers, 0 or more'
         when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+        when queue_sms_retry.reason not in ('quiet_hours', 'twilio_error', 'rate_limit')
+            then 'reason must be quiet_hours, twilio_error or rate_limit, or be left out'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';
@@ -1820,7 +1822,7 @@ $$;
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker and the mark of the database disagree; it waits until reached_at
+--     | held     the worker and the mark of the database disagree: the worker holds it
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
 -- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
@@ -1853,11 +1855,11 @@ begin
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- The answer to the same call was lost on its way, or another worker has the row.
-        select case when q.status = 'cancelled' then 'ended' when q.held_since is not null then 'held' else 'lost' end,
+        select case q.status when 'cancelled' then 'ended' else 'lost' end,
                coalesce(q.why, q.last_error), q.scheduled_for, q.why_code into answer, why, reached_at, why_code
         from public.sms_retry_queue q
         where v_row.id is null and q.id = retry_id and q.claim_no = begin_sms_attempt.claim_no
-          and (q.status = 'cancelled' or q.status = 'pending' and (q.attempt_id = attempt_id or q.why_code = 'mark_mismatch'));
+          and (q.status = 'cancelled' or q.status = 'pending' and q.attempt_id = attempt_id);
         answer := coalesce(answer, case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end);
         decided_at := smsretry.clock();
         return next;
@@ -1921,12 +1923,6 @@ begin
 
     if answer = 'ended' then
         perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
-    elsif answer = 'held' then
-        reached_at := decided_at + interval '15 minutes';
-        v_row.why := why;
-        v_row.why_code := why_code;
-        v_row.held_since := coalesce(v_row.held_since, decided_at);
-        perform smsretry.save_row(v_row, decided_at, due => reached_at);
     elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
             id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
@@ -4873,7 +4869,7 @@ begin
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code in (
             'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+            'locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end
@@ -4901,7 +4897,7 @@ $$;
 -- ======== schemas/desk/mark_sms_database.sql ========
 -- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
 -- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
--- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes (begin_sms_attempt).
+-- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes.
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin

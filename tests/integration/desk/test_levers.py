@@ -137,7 +137,7 @@ CASES: Final = [
         "others_first", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
         "refused_for_now", "delivery_open")),
     *(Case(code, LOOK, waits(code, held=held), says="mend what it says") for code, held in (
-        ("mark_mismatch", True), ("customer_locked", False), ("database_trouble", False), ("data_changed", False),
+        ("mark_mismatch", True), ("locked", False), ("database_trouble", False), ("data_changed", False),
         ("sender_paused", True), ("sending_stopped", False), ("business_trouble", False), ("no_credentials", True),
         ("unreachable", False), ("account_refused", False))),
     *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (

@@ -114,7 +114,7 @@ def test_what_another_transaction_holds_locked_delays_only_its_own_text(
     assert fates == {locked: "Deferred", free: "Sent"}
     assert (shop.row(locked)["attempt_count"], shop.row(locked)["why_code"]) == (
         0,
-        "customer_locked",
+        "locked",
     )
     assert shop.row(locked)["expires_at"] is not None
     shop.later(minutes=1)

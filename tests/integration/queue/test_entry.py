@@ -152,6 +152,10 @@ def test_what_cannot_be_queued_is_refused_with_what_to_do(shop: Shop) -> None:
             "message_class must be marketing or transactional",
             {"send_log_id": log, "message_class": "urgent"},
         ),
+        (
+            "reason must be quiet_hours, twilio_error or rate_limit",
+            {"send_log_id": log, "reason": "because"},
+        ),
     ]
     for said, asked in refused:
         with pytest.raises(InputError, match=said):

@@ -31,7 +31,7 @@ begin
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code in (
             'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'customer_locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+            'locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end

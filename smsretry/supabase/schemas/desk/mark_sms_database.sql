@@ -1,6 +1,6 @@
 -- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
 -- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
--- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes (begin_sms_attempt).
+-- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes.
 create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 begin

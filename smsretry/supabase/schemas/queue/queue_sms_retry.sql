@@ -39,6 +39,8 @@ begin
         when (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null
             then 'attempt_count and max_attempts must be numbers, 0 or more'
         when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+        when queue_sms_retry.reason not in ('quiet_hours', 'twilio_error', 'rate_limit')
+            then 'reason must be quiet_hours, twilio_error or rate_limit, or be left out'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';

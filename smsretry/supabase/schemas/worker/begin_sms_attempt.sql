@@ -6,7 +6,7 @@
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker and the mark of the database disagree; it waits until reached_at
+--     | held     the worker and the mark of the database disagree: the worker holds it
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
 -- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
@@ -39,11 +39,11 @@ begin
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
         -- The answer to the same call was lost on its way, or another worker has the row.
-        select case when q.status = 'cancelled' then 'ended' when q.held_since is not null then 'held' else 'lost' end,
+        select case q.status when 'cancelled' then 'ended' else 'lost' end,
                coalesce(q.why, q.last_error), q.scheduled_for, q.why_code into answer, why, reached_at, why_code
         from public.sms_retry_queue q
         where v_row.id is null and q.id = retry_id and q.claim_no = begin_sms_attempt.claim_no
-          and (q.status = 'cancelled' or q.status = 'pending' and (q.attempt_id = attempt_id or q.why_code = 'mark_mismatch'));
+          and (q.status = 'cancelled' or q.status = 'pending' and q.attempt_id = attempt_id);
         answer := coalesce(answer, case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end);
         decided_at := smsretry.clock();
         return next;
@@ -107,12 +107,6 @@ begin
 
     if answer = 'ended' then
         perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
-    elsif answer = 'held' then
-        reached_at := decided_at + interval '15 minutes';
-        v_row.why := why;
-        v_row.why_code := why_code;
-        v_row.held_since := coalesce(v_row.held_since, decided_at);
-        perform smsretry.save_row(v_row, decided_at, due => reached_at);
     elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
             id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
