@@ -65,6 +65,10 @@ class Run:
         """Those that its texts go out from, by id."""
         self._slow = set[UUID]()
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
+        self._without = set[str]()
+        """Senders and businesses of which the last claim took nothing."""
+        self._taken = set[UUID]()
+        """Due texts that it has claimed. One that had to leave its place to others may be claimed again."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
         self.asked_to_stop: signal.Signals | None = None
@@ -117,9 +121,9 @@ class Run:
         """What may be claimed now, without the businesses whose row takes all the time of a claim."""
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
-            without = () if suspect else self.flow_control.without
+            self._without = set() if suspect else self.flow_control.without
             batch = queue.claim_texts(
-                size, without=without, slow=self._slow, suspect=suspect
+                size, without=self._without, slow=self._slow, suspect=suspect
             )
             if (
                 batch.slow is None
@@ -143,35 +147,33 @@ class Run:
 
         Args:
             limit: the most due rows that the run takes.
-            seconds: the run's time, counted from its start. 0: it takes what is due and waits for nothing.
+            seconds: the run's time, counted from its start. 0: it takes what is due and waits for nothing else.
         """
-        claims, left, seen = list(first), limit, set[UUID]()
+        claims = list(first)
         ends = self._started + seconds
         self._until = ends if seconds else self._started + LONGEST_SECONDS
-        idle_from = monotonic()
+        idle_from = -inf
         while True:
-            new = {
-                each.id for each in claims
-            } - seen  # what was given back may come again
-            seen |= new
+            due = {text.id for text in claims if text.in_doubt_since is None}
+            is_new = len(due) < len(claims) or not due <= self._taken
+            self._taken |= due
             if claims:
                 yield claims
-            left -= sum(each.in_doubt_since is None for each in claims)
-            if not left or not self.flow_control.wait_for_room(
+            left = limit - len(self._taken)
+            if left <= 0 or not self.flow_control.wait_for_room(
                 self.concurrency, self._until
             ):
                 return
-            if new:
+            if is_new:
                 idle_from = monotonic()
-            elif (pause := self._pause(ends, idle_from if seen else -inf)) is None:
-                return
-            else:
+            elif pause := self._pause(ends, idle_from):
                 self.flow_control.wait(pause)
+            elif not self.flow_control.wait_for_others(self._without, self._until):
+                return
             try:
                 claims = self.claim(left)
-            except (
-                QueueError
-            ) as error:  # the rows in flight are finished, and the next run asks again
+            except QueueError as error:
+                # The rows in flight are finished, and the next run asks again.
                 self._ended_because = str(error)
                 return
 
@@ -216,7 +218,7 @@ class Run:
             self._services.profile,
         )
         try:
-            return process_sms_retry_item(
+            result = process_sms_retry_item(
                 claim,
                 queue=queue,
                 sender=sender,
@@ -224,6 +226,9 @@ class Run:
                 profile=profile,
                 run_id=self.id,
             )
+            if result.why_code == "others_first":
+                self._taken.discard(claim.id)
+            return result
         finally:
             self.flow_control.done(claim)
 

@@ -68,17 +68,18 @@ def add_texts(
     count: int,
     *,
     message_class: str = "marketing",
+    first: int = 1,
 ) -> None:
-    """So many texts are due, each to a customer of its own."""
+    """So many texts are due, each to a customer of its own, whose numbers count from the first."""
     connection.execute(
         """with c as (insert into customers (business_id, phone, timezone, sms_consent_status)
                       select %(b)s, '+1212' || (5550000 + n), 'America/New_York', 'opted_in'
-                      from generate_series(1, %(n)s) n returning id),
+                      from generate_series(%(f)s, %(f)s + %(n)s - 1) n returning id),
                 l as (insert into send_logs (business_id, customer_id, channel, subject)
                       select %(b)s, c.id, 'sms', 'Hello' from c returning id, customer_id)
            insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, message_class)
            select %(b)s, l.id, l.customer_id, smsretry.clock() - interval '1 minute', %(k)s from l""",
-        {"b": business, "n": count, "k": message_class},
+        {"b": business, "n": count, "k": message_class, "f": first},
     )
 
 

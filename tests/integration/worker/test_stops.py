@@ -1,11 +1,14 @@
 """What has stopped, from run to run: one table, and one text that tries it."""
 
 from collections import Counter
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
+from smsretry.sending import flow_control
+from smsretry.sending.flow_control import IN_A_ROW
 from smsretry.vocabulary import StopKind
 from tests.integration.worker.senders import (
     account,
@@ -30,14 +33,16 @@ def stops(shop: Shop) -> list[str]:
 def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(
     shop: Shop,
 ) -> None:
-    """A few texts are in doubt, and the others stay as they are; each run tries one. Nothing is sent twice."""
+    """Three texts of each business are in doubt, and the others stay as they are; each run tries one. Nothing is sent
+    twice.
+    """
     for number, other in enumerate(shops(shop.connection, 3)):
         sent_by = give_sender(shop.connection, number, [other])
         open_account(shop.stack, account(number), senders=[sent_by])
         add_texts(shop.connection, other, 5)
     add_texts(shop.connection, shop.id, 5)
     shop.stack.twilio.fail(DropUnaccepted(), times=None)
-    assert 0 < Counter(shop.run())["InDoubt"] <= 10
+    assert 0 < Counter(shop.run())["InDoubt"] <= 4 * IN_A_ROW
     assert "everybody" in stops(shop)
     assert Counter(shop.run())["InDoubt"] <= 1
     shop.stack.twilio.heal()
@@ -62,6 +67,47 @@ def test_a_refused_account_stops_its_sender_and_no_other(shop: Shop) -> None:
         shop.run()
     assert stops(shop) == []
     assert {shop.row(row)["status"] for row in rows} == {"completed"}
+
+
+def test_a_run_goes_on_while_its_sends_are_under_way(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text that leaves its place to others, because each answer takes long, is claimed again in the same run."""
+    monkeypatch.setattr(flow_control, "PATIENCE_SECONDS", 0.1)
+    shop.stack.twilio.seconds_each = 0.6
+    add_texts(shop.connection, shop.id, 40)
+    fates = Counter(shop.run())
+    assert fates["Sent"] == 40
+    assert fates["GivenBack"], "nobody waited for long"
+
+
+def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
+    """Each waits by itself, for who mends what its own refusal says."""
+    refused = [f"+1212555{n:04}" for n in range(10)]
+    for phone in refused:
+        shop.due_text(phone=phone, due=timedelta(hours=-1))
+        shop.stack.twilio.fail(JsonError(21408, http_status=400), to=phone, times=None)
+    for n in range(5):
+        shop.due_text(phone=f"+1212555{n + 100:04}")
+    assert Counter(shop.run()) == {"Held": 10, "Sent": 5}
+    assert stops(shop) == []
+
+
+def test_a_sender_that_is_down_costs_the_other_one_no_text(shop: Shop) -> None:
+    """It stops when several of its businesses have failed, and its sends count no more."""
+    down = shops(shop.connection, 6)
+    open_account(
+        shop.stack, account(1), senders=[give_sender(shop.connection, 1, down)]
+    )
+    for number, other in enumerate(down):
+        for n in range(3):
+            phone = f"+1212555{number * 10 + n:04}"
+            add_texts(shop.connection, other, 1, first=number * 10 + n)
+            shop.stack.twilio.fail(DropUnaccepted(), to=phone, times=None)
+    add_texts(shop.connection, shop.id, 30, first=1000)
+    assert Counter(shop.run())["Sent"] == 30
+    assert "sender" in stops(shop)
+    assert "everybody" not in stops(shop)
 
 
 STOPS: list[StopKind] = ["everybody", "sender", "business"]

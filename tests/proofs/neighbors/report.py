@@ -8,14 +8,16 @@ from typing import Any, Final
 
 from smsretry.local.stack import Stack
 from tests.proofs.neighbors import troubles
-from tests.proofs.neighbors.senders import senders
+from tests.proofs.neighbors.senders import senders, senders_down
 from tests.proofs.neighbors.tenants import (
     backlog,
     broken_settings,
     flood,
     odd_values,
     refused,
+    refused_beside_good,
     scheduled_flood,
+    slow_answers,
     well_behaved,
 )
 from tests.proofs.town.book import Story, read
@@ -40,6 +42,7 @@ def everybody(texts: int) -> list[Neighbor]:
         troubles.mid_flight, troubles.sends_by_itself, troubles.idle_transaction,
         troubles.revoked_grant(minutes=4), troubles.killer(), troubles.poison, troubles.poison_in_doubt,
         troubles.refusing_trigger, backlog(1 + texts // 100), scheduled_flood(60 + texts // 2), *senders(),
+        slow_answers(20, seconds=4.0), refused_beside_good(texts // 20), senders_down(6, shops=12),
     ]  # fmt: skip
 
 

@@ -138,6 +138,30 @@ def _slow(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     yield
 
 
+def senders_down(count: int, shops: int) -> Neighbor:
+    """Each minute another sender goes down for good. Its businesses are new, so they have their turns first."""
+
+    def live(street: Street) -> Life:
+        while (n := (yield from street.tick())) < min(count, street.busy):
+            owner = f"sender {n} that is down"
+            own = street.senders.open(owner)
+            texts = [
+                street.text(
+                    "senders that are down",
+                    n,
+                    business_id=street.open(f"{owner}, shop {shop}", sender=own),
+                    phone=f"+1718555{n * shops + shop:04}",
+                    may_end=("pending: ", "in doubt: ", "held: ", "cancelled: Expired"),
+                )
+                for shop in range(shops)
+            ]
+            for text in texts:
+                street.stack.twilio.fail(DropUnaccepted(), to=text.phone, times=None)
+            write(street.connection, texts)
+
+    return live
+
+
 # -- businesses that move ----------------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,17 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
 from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, PutOff
 from smsretry.retry.models import Claim
-from smsretry.sending.flow_control import IN_A_ROW, Failures, FlowControl
+from smsretry.retry.outcome import InDoubt, Outcome, Rejected
+from smsretry.sending import flow_control
+from smsretry.sending.flow_control import IN_A_ROW, FlowControl
 from tests.proofs.neighbors import tenants, troubles
 from tests.proofs.neighbors.report import run
-from tests.proofs.neighbors.senders import day_is_used, moves_in_doubt, moves_in_flight
+from tests.proofs.neighbors.senders import (
+    day_is_used,
+    moves_in_doubt,
+    moves_in_flight,
+    senders_down,
+)
 from tests.proofs.neighbors.tenants import well_behaved
 from tests.proofs.town.report import Report
 from tests.proofs.town.safeguards import (
@@ -27,7 +34,7 @@ from tests.proofs.town.safeguards import (
 )
 from tests.proofs.town.street import Neighbor
 
-_put_off = SupabaseQueue.put_off
+_put_off, _observe = SupabaseQueue.put_off, FlowControl.observe
 
 
 def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[Claim]:
@@ -56,9 +63,19 @@ def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     )
 
 
-def _whosever_they_are(self: Failures[object], groups: int | None = None) -> bool:
+def _whosever_they_are(self: flow_control._Streak, several: int) -> bool:
     """Three failures in a row were everybody's trouble."""
-    return self.in_a_row >= IN_A_ROW
+    return self.length >= IN_A_ROW
+
+
+_WHOSE: Final = (flow_control._Streak, "is_of", _whosever_they_are)
+
+
+def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
+    """A refusal that may concern its destination alone was a failure."""
+    if isinstance(outcome, Rejected) and not outcome.refusal.certain:
+        outcome = InDoubt(outcome.refusal.text)
+    return _observe(self, claim, outcome)
 
 
 def _edit(function: str, *edits: tuple[str, str], **more: Any) -> Safeguard:
@@ -173,11 +190,26 @@ SWITCHES: Final = {
         _edit(
             "smsretry.rooms",
             (r"(s\.id::text = any \(x\.senders\)) then 1", r"\1 then 0"),
-            patches=((Failures, "are_of_all", _whosever_they_are),),
+            patches=(_WHOSE,),
         ),
         "late",
         tenants.comes_to_nothing("a firewall's page", HtmlError(http_status=403), 60),
         good=12,
+        minutes=8,
+    ),
+    "several senders fail": _switch(
+        _patch(_WHOSE), "late", senders_down(6, shops=12), good=12, minutes=8
+    ),
+    "a run goes on": _switch(
+        _patch((FlowControl, "wait_for_others", lambda *_: False)),
+        "late",
+        tenants.slow_answers(20, seconds=4.0),
+        minutes=6,
+    ),
+    "an answer is no failure": _switch(
+        _patch((FlowControl, "observe", _as_failure)),
+        "late",
+        tenants.refused_beside_good(4),
         minutes=8,
     ),
     "the log's SID": _switch(

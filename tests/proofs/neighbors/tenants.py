@@ -3,7 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    AcceptThenWait,
+    HtmlError,
+    JsonError,
+    SendFault,
+)
 from tests.proofs.town.luck import dice
 from tests.proofs.town.street import WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
@@ -147,6 +153,48 @@ def comes_to_nothing(owner: str, fault: SendFault, texts: int) -> Neighbor:
             owner, [_YESTERDAY + n / 60 for n in range(texts)], may_end=_OPEN_ENDS
         ):
             street.stack.twilio.fail(fault, to=text.phone, times=None)
+
+    return live
+
+
+def slow_answers(texts: int, seconds: float) -> Neighbor:
+    """A well-behaved business's texts are due at once, and each is answered later than a text waits for its place."""
+
+    def live(street: Street) -> None:
+        own = street.open("slow answers")
+        mine = [
+            street.text(WELL_BEHAVED, 1, business_id=own, phone=f"+1646555{n:04}")
+            for n in range(texts)
+        ]
+        write(street.connection, mine)
+        for text in mine:
+            late = AcceptThenWait(timedelta(seconds=seconds))
+            street.stack.twilio.fail(late, to=text.phone, times=None)
+
+    return live
+
+
+def refused_beside_good(good: int) -> Neighbor:
+    """A well-behaved business has a dozen older texts to a country that its account has no permission for: 21408."""
+
+    def live(street: Street) -> None:
+        own = street.open("refused beside good")
+        refused = [
+            street.text(
+                "refused beside good",
+                _YESTERDAY,
+                business_id=own,
+                phone=f"+1917555{n:04}",
+                may_end=("held: Twilio 21408", "pending: "),
+            )
+            for n in range(12)
+        ]
+        for text in refused:
+            street.stack.twilio.fail(
+                JsonError(21408, http_status=400), to=text.phone, times=None
+            )
+        mine = [street.text(WELL_BEHAVED, n, business_id=own) for n in range(good)]
+        write(street.connection, refused + mine)
 
     return live
 
