@@ -23,13 +23,17 @@ from tests.proofs.town.report import Report, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch
 from tests.proofs.town.texts import NEW_YORK
 
-KINDS: Final = (
-    "lost", "doubled", "stuck", "out of hours", "after an opt-out", "too many attempts", "misreported", "untrue end",
-    "unsettled", "extra rows", "woke and wrote", "wrong sender", "bugs",
-)  # fmt: skip
-OF_DELIVERIES: Final = (
-    "retried twice", "arrived twice", "retried for good", "retried too often", "wrong in the end", "wrongly marked",
-)  # fmt: skip
+
+def verdict() -> Verdict:
+    """Nothing is excused."""
+    return Verdict(
+        (
+            "lost", "doubled", "stuck", "out of hours", "after an opt-out", "astray", "too many attempts",
+            "misreported", "untrue end", "unsettled", "extra rows", "woke and wrote", "wrong sender", "bugs",
+            "without text", "retried twice", "arrived twice", "retried for good", "retried too often",
+            "wrong in the end", "wrongly marked",
+        )
+    )  # fmt: skip
 
 
 def everything(
@@ -224,30 +228,28 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
 
 
 def _judged(run: Harness, book: Book) -> Verdict:
-    kinds, carrier = [*KINDS], run.carrier
+    carrier = run.carrier
     judges: list[Judge] = [
         lambda _, story: at_the_end(story, with_reports=carrier is not None),
         run.senders.wrong,
     ]
     if run.scheduled:
-        kinds += ["without text"]
         judges += [
             lambda text, story: has_no_text(book.sends.get(text.send_log_id), story)
         ]
     if carrier:
-        kinds += OF_DELIVERIES
         judges += [
             lambda text, story: judge_deliveries(
                 story, book.customers[text.customer_id]
             )
         ]
-    verdict = judged(book, run.texts, kinds, *judges)
-    verdict.add(("woke and wrote", line) for line in run.wrote)
-    verdict.add(
+    found = judged(book, run.texts, verdict(), *judges)
+    found.add(("woke and wrote", line) for line in run.wrote)
+    found.add(
         ("bugs", line)
         for line in (*run.crew.bugs, *(carrier.refused if carrier else ()))
     )
-    return verdict
+    return found
 
 
 def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, object]:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from smsretry.data import retry_minutes
 from tests.proofs.fortnight.people import Owed, Town
 from tests.proofs.oracles.clocks import MINUTE
 from tests.proofs.oracles.law import CAP
@@ -23,7 +22,7 @@ PATIENCE: Final = timedelta(minutes=2)
 """How long a text may take that could go out: the worker comes by every minute."""
 SPREAD: Final = timedelta(minutes=10)
 """Over how long the texts that wait for the same opening are drawn out."""
-PAUSES: Final = tuple(timedelta(minutes=minutes) for minutes in retry_minutes())
+PAUSES: Final = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
 """After a failure, by the sends that count so far."""
 QUARANTINE: Final = timedelta(minutes=21)
 """Until a text in doubt is sent again: it was looked for three times."""

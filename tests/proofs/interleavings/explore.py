@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import psycopg
+
+from smsretry.errors import SmsRetryError
 from smsretry.local.stack import Stack
-from tests.proofs.interleavings.invariants import KINDS, broken
+from tests.proofs.interleavings.invariants import broken, untrue, verdict
 from tests.proofs.interleavings.people import (
     application,
     beginnings,
@@ -26,13 +29,13 @@ from tests.proofs.interleavings.surroundings import (
     time_passes,
 )
 from tests.proofs.interleavings.workers import workers
-from tests.proofs.interleavings.world import World, frozen
-from tests.proofs.town.report import Report, Verdict
+from tests.proofs.interleavings.world import Refused, World, frozen
+from tests.proofs.town.report import Finding, Report
 from tests.support.builders import NOON
 
-AT_WORK: Final[Sequence[Actor]] = (workers, time_passes, recovery)
 EVERYBODY: Final[Sequence[Actor]] = (
-    *AT_WORK, carrier, poll, application, customers, planner, processor, inbound, operator, pruning,
+    workers, time_passes, recovery, carrier, poll, application, customers, planner, processor, inbound, operator,
+    pruning,
 )  # fmt: skip
 _LONGEST: Final = 150
 """Steps for each text, after which it is stuck: looks for the whole night in which the other waits are fewer."""
@@ -44,9 +47,9 @@ class Ends:
     def __init__(self) -> None:
         self._known = set[int]()
 
-    def stuck(self, world: World, state: State) -> list[str] | None:
-        """The steps of a fair run that does not end, or None."""
-        taken, met = list[str](), list[int]()
+    def wrong(self, world: World, state: State) -> list[Finding]:
+        """What breaks if everybody goes on from here as they should, or that it never ends."""
+        steps, passed = list[str](), list[int]()
         texts = {
             row["send_log_id"] for row in world.rows(state.content, "sms_retry_queue")
         }
@@ -54,17 +57,20 @@ class Ends:
             key = hash(state.key(world))
             if key in self._known:
                 break
-            met.append(key)
+            passed.append(key)
             world.set_back(state.content, state.now)
             step = _fair(world, state)
             if step is None:
                 break
-            taken.append(step.name)
-            state = replace(_after(world, state, step), broken=())
+            steps.append(step.name)
+            state = _after(world, state, step)
+            if findings := [*state.broken, *untrue(world, state)]:
+                way = f" (in the end, after {', '.join(steps[-6:])})"
+                return [(kind, line + way) for kind, line in findings]
         else:
-            return taken
-        self._known.update(met)
-        return None
+            return [("stuck", f"nothing ends it: {', '.join(steps[-6:])}")]
+        self._known.update(passed)
+        return []
 
 
 def _fair(world: World, state: State) -> Step | None:
@@ -122,17 +128,16 @@ def explore(
     stack: Stack,
     *,
     depth: int,
-    stages: Sequence[Sequence[str]] = ((),),
-    actors: Sequence[Actor] = EVERYBODY,
+    stages: Sequence[Sequence[str]],
     stop_at_first: bool = False,
 ) -> Report:
-    """Explore from one due text, or from each of several stages of its life. What is found ends with its steps.
+    """Explore from each of these stages of a text's life. What is found ends with its steps.
 
     Args:
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
     """
-    steps, deepest, verdict, began = 0, 0, Verdict(KINDS), time.monotonic()
+    steps, deepest, kept, began = 0, 0, verdict(), time.monotonic()
     with frozen(stack, NOON) as world:
         ends = Ends()
         first = Found(beginning(world, NOON))
@@ -146,16 +151,17 @@ def explore(
             deepest = found.depth
             if found.depth == depth:
                 continue
-            for further in _next(world, found, actors):
+            for further in _next(world, found, EVERYBODY):
                 steps += 1
-                key = hash(further.state.key(world))
-                if key in seen:
-                    continue
-                seen.add(key)
-                wrong = list(broken(world, further.state))
-                if stuck := ends.stuck(world, further.state):
-                    wrong.append(("stuck", f"nothing ends it: {', '.join(stuck[-6:])}"))
-                verdict.add(
+                wrong = list(further.state.broken)  # whether its state is known or not
+                if not wrong:
+                    key = hash(further.state.key(world))
+                    if key in seen:
+                        continue
+                    seen.add(key)
+                    wrong = list(broken(world, further.state))
+                    wrong = wrong or ends.wrong(world, further.state)
+                kept.add(
                     (kind, "\n    ".join([line, *further.sequence]))
                     for kind, line in wrong
                 )
@@ -171,7 +177,7 @@ def explore(
         "depth": deepest,
         "seconds": round(time.monotonic() - began),
     }
-    return Report(numbers, verdict)
+    return Report(numbers, kept)
 
 
 def _reached(
@@ -185,10 +191,8 @@ def _reached(
         assert len(found) == 1, (
             f"{len(found)} steps are called {name!r} after {earlier}"
         )
-        assert not (wrong := list(broken(world, found[0].state))), (
-            wrong,
-            found[0].sequence,
-        )
+        wrong = [*found[0].state.broken, *broken(world, found[0].state)]
+        assert not wrong, (wrong, found[0].sequence)
         met[names] = found[0]
     return met[names]
 
@@ -196,7 +200,7 @@ def _reached(
 def _next(
     world: World, found: Found, actors: Sequence[Actor], *, only: str | None = None
 ) -> Iterator[Found]:
-    state = replace(found.state, broken=())
+    state = found.state
     world.set_back(state.content, state.now)
     steps: list[Step] = [
         step
@@ -211,7 +215,12 @@ def _next(
 
 def _after(world: World, state: State, step: Step) -> State:
     """The state after a step. Where time passes, nothing is written."""
-    after = step.take(world, state)
+    state = replace(state, broken=())
+    try:
+        after = step.take(world, state)
+    except (Refused, SmsRetryError, psycopg.Error) as error:
+        # Whoever may be refused expects it.
+        after = replace(state, broken=(("bugs", f"{step.name}: {error!r}"),))
     return replace(
         after, content=world.read() if after.now == state.now else state.content
     )

@@ -12,13 +12,10 @@ from tests.proofs.interleavings.state import State
 from tests.proofs.interleavings.world import World
 from tests.proofs.town.book import Story
 from tests.proofs.town.judge import LIVE, truths
-from tests.proofs.town.report import Finding
+from tests.proofs.town.report import Finding, Verdict
 
-KINDS: Final = (
-    "lost", "doubled", "misreported", "untrue end", "unsettled", "too many attempts", "stuck", "retried twice",
-    "arrived twice", "sent wrongly", "delivery forgotten", "told wrongly", "bugs",
-)  # fmt: skip
-"""Not what is retried for good or too often: a person or the application may have a text sent again."""
+_GIVEN_UP: Final = {"not sent", "cancelled", "deleted"}
+"""What lets the message of a text in doubt be taken for that of another text in the same words."""
 _STATES: Final[dict[str, str]] = {
     "completed": "sent",
     "failed": "failed",
@@ -26,13 +23,27 @@ _STATES: Final[dict[str, str]] = {
 }
 
 
+def verdict() -> Verdict:
+    """Nothing is excused."""
+    return Verdict(
+        (
+            "lost", "doubled", "misreported", "untrue end", "unsettled", "too many attempts", "stuck", "retried twice",
+            "retried too often", "arrived twice", "sent wrongly", "delivery forgotten", "told wrongly", "bugs",
+        )
+    )  # fmt: skip
+
+
 def broken(world: World, state: State) -> Iterator[Finding]:
-    """What does not hold."""
-    yield from state.broken
+    """What does not hold, whatever step led here."""
+    yield from untrue(world, state)
+    yield from (("told wrongly", line) for line in _told_wrongly(world, state))
+
+
+def untrue(world: World, state: State) -> Iterator[Finding]:
+    """What the town's judge says of each text, and what was forgotten."""
     for story in _stories(world, state):
         yield from truths(story)
     yield from _forgotten_deliveries(world, state)
-    yield from (("told wrongly", line) for line in _told_wrongly(world, state))
 
 
 def _stories(world: World, state: State) -> Iterator[Story]:
@@ -48,6 +59,10 @@ def _stories(world: World, state: State) -> Iterator[Story]:
     for log_id in sorted(ids):
         mine = [row for row in rows if row["send_log_id"] == log_id]
         retries = {row["id"] for row in mine}
+        log = next((log for log in logs if log["id"] == log_id), None)
+        others = [m for m in state.twilio.messages if str(m.log) != log_id]
+        words = log["subject"] if log else None
+        given_up = state.decided & _GIVEN_UP and words in {m.body for m in others}
         yield Story(
             name=log_id,
             rows=mine,
@@ -55,19 +70,15 @@ def _stories(world: World, state: State) -> Iterator[Story]:
                 (a for a in attempts if a["retry_id"] in retries),
                 key=lambda attempt: attempt["begun_at"],
             ),
-            log=next((log for log in logs if log["id"] == log_id), None),
+            log=log,
             messages=[
                 message.judged()
                 for message in state.twilio.messages
                 if str(message.log) == log_id
             ],
-            others=frozenset(
-                message.sid
-                for message in state.twilio.messages
-                if str(message.log) != log_id
-            ),
+            others=frozenset(() if given_up else (message.sid for message in others)),
             may_be_stopped=state.said != "yes",
-            decided=state.decided,
+            decided=state.decided | ({"sent"} if given_up else set()),
         )
 
 

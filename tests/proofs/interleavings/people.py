@@ -38,6 +38,9 @@ _CANCEL = """
 update sms_retry_queue set status = 'cancelled' where send_log_id = %s and status in ('pending', 'processing')
 """
 _CONSENT = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
+_OLD_CONSENT = """
+update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() - interval '1 day' where id = %s
+"""
 _SENT = """
 update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text) where id = %s
 """
@@ -103,7 +106,7 @@ def application(world: World, state: State) -> Iterator[Step]:
 
 
 def customers(world: World, state: State) -> Iterator[Step]:
-    """The application writes down consent, changes the number, and deletes the customer."""
+    """The application writes down consent, imports it again, changes the number, and deletes the customer."""
     if not world.rows(state.content, "customers"):
         return
     back = "unclear" if state.said == "stop" else state.said
@@ -117,6 +120,10 @@ def customers(world: World, state: State) -> Iterator[Step]:
         (_CONSENT, ("opted_in", CUSTOMER)),
         said=back,
     )
+    if state.said == "stop":
+        yield _writes(
+            "the application imports an old opt-in", (_OLD_CONSENT, (CUSTOMER,))
+        )
     number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
     yield _writes("the application changes the number", number)
     yield _writes(
@@ -296,13 +303,32 @@ def beginnings(_: World, __: State) -> Iterator[Step]:
         "another text begins alike",
         lambda world, state: _another(world, state, f"{BODY} We are open."),
     )
+    yield Step("its customer opts out while no trigger is at work", _unheard_stop)
     yield Step("it is planned", _planned)
-    yield Step("it is of use for an hour", _short_lived)
+    yield _writes(
+        "it is of use for an hour",
+        (
+            "update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'",
+            (),
+        ),
+    )
+    yield _writes(
+        "it may be sent three times",
+        ("update sms_retry_queue set max_attempts = 3", ()),
+    )
 
 
 def _another(world: World, state: State, body: str) -> State:
     write_text(world, OTHER_LOG, OTHER_ROW, body, state.now)
     return state
+
+
+def _unheard_stop(world: World, state: State) -> State:
+    """As before smsretry was installed: the customer's row alone says so."""
+    with world.connection.transaction():
+        world.write("set local session_replication_role = replica")
+        world.write(_CONSENT, "opted_out", CUSTOMER)
+    return replace(state, said="stop")
 
 
 def _planned(world: World, state: State) -> State:
@@ -318,10 +344,3 @@ def _planned(world: World, state: State) -> State:
     }
     world.call("schedule_sms", plan)
     return state
-
-
-def _short_lived(world: World, state: State) -> State:
-    world.write(
-        "update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'"
-    )
-    return replace(state)

@@ -1,6 +1,5 @@
 """Each safeguard taken away: the exploration must find what that breaks, and by the shortest sequence of steps."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from smsretry.local.stack import Stack
@@ -8,10 +7,10 @@ from smsretry.retry import before, doubt
 from smsretry.retry.after import after_send
 from smsretry.retry.decision import Cancel, Complete, Fail, Retry
 from smsretry.sending import pipeline
-from tests.proofs.interleavings.explore import AT_WORK, explore
-from tests.proofs.interleavings.people import customers, inbound
+from tests.proofs.interleavings.explore import explore
 from tests.proofs.interleavings.stages import (
     ALIKE,
+    ARRIVED,
     BEGUN,
     CLAIM,
     FAILED_IN_DOUBT,
@@ -20,11 +19,9 @@ from tests.proofs.interleavings.stages import (
     OTHER_SENT,
     PROCESSOR,
     PUT_BACK,
+    STAGES,
     look,
 )
-from tests.proofs.interleavings.state import Actor
-from tests.proofs.interleavings.surroundings import carrier
-from tests.proofs.interleavings.workers import workers
 from tests.proofs.town.report import Report
 from tests.proofs.town.safeguards import ASKING, BEGIN, RANKS, Safeguard, Switch
 
@@ -51,16 +48,12 @@ def _was_sent(*known: Any) -> Any:
 def _switch(
     without: Safeguard,
     sees: str | tuple[str, ...],
-    depth: int,
     stage: tuple[str, ...] = (),
-    actors: Sequence[Actor] = AT_WORK,
 ) -> Switch:
-    """Where its absence is looked for, and how many steps further."""
+    """The stage at which its absence is found by the next step."""
 
     def short(stack: Stack) -> Report:
-        return explore(
-            stack, depth=depth, stages=[stage], actors=actors, stop_at_first=True
-        )
+        return explore(stack, depth=1, stages=[stage], stop_at_first=True)
 
     return Switch(without=without, sees=sees, run=short)
 
@@ -71,6 +64,8 @@ def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
 
 _DOUBLED: Final = ("doubled", "arrived twice")
 _TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
+_LOOKED: Final = STAGES["looked after, and lost"]
+_STOP: Final = "the customer texts STOP"
 _PROCESSOR_SENT: Final = (
     PROCESSOR,
     "the application's processor sends: accepted",
@@ -89,17 +84,13 @@ SWITCHES: Final = {
                 "or v_row.begun_at is not null and v_row.attempt_id = attempt_id then",
             ),
         ),
-        "bugs: begin is refused",  # by the rule that a claim has one attempt
-        5,
+        "bugs: worker 2 begin: Refused",  # by the rule that a claim has one attempt
         (*CLAIM, "a lease goes by", "recover", "claim due"),
-        (workers,),
     ),
     "a worker that slept does not send": _switch(
         Safeguard(patches=((pipeline, "SEND_WITHIN_SECONDS", 1e9),)),
         _DOUBLED,
-        5,
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
-        (workers,),
     ),
     "begin reads consent": _switch(
         _edit(
@@ -107,14 +98,32 @@ SWITCHES: Final = {
             (r"v_customer\.sms_consent_status::text, v_key\)", "'opted_in', null)"),
         ),
         "sent wrongly: after the customer had said stop",
-        3,
         CLAIM,
-        (*AT_WORK, customers, inbound),
+    ),
+    "begin reads what was kept of the number": _switch(
+        _edit(
+            BEGIN, (r"(v_customer\.sms_consent_status::text), v_key\)", r"\1, null)")
+        ),
+        "sent wrongly: after the customer had said stop",
+        (*CLAIM, _STOP, "the application imports an old opt-in"),
+    ),
+    "begin reads the customer's row": _switch(
+        _edit(
+            BEGIN, (r"v_customer\.sms_consent_status::text, v_key", "'opted_in', v_key")
+        ),
+        "sent wrongly: after the customer had said stop",
+        (*CLAIM, "its customer opts out while no trigger is at work"),
+    ),
+    "a STOP is kept before it is answered": _switch(
+        _edit(
+            "public.record_inbound_sms", (r"if v_said = 'STOP' then", "if false then")
+        ),
+        "sent wrongly: after the customer had said stop",
+        CLAIM,
     ),
     "begin reads the clock": _switch(
         _edit(BEGIN, (r"decided_at >= send_before", "false")),
         "sent wrongly: outside the window",
-        2,
         CLAIM,
     ),
     "begin knows its text's end": _switch(  # so does the decision that names the last moment for it
@@ -124,24 +133,26 @@ SWITCHES: Final = {
             (r"v_row\.expires_at <= decided_at", "false"),
         ),
         "sent wrongly: past its text's end",
-        2,
         ("it is of use for an hour", *CLAIM),
     ),
     "the provider is asked about a lost message before the next one leaves": _switch(
         ASKING,
         _DOUBLED,
-        4,
         (*PUT_BACK, "message 1 is delivered after all", "29 min go by", "1 min go by"),
     ),
     "a report that comes late changes nothing": _switch(
-        RANKS, "delivery forgotten: by its attempt", 3, LOST, (carrier,)
+        RANKS,
+        "delivery forgotten: by its attempt",
+        (
+            *LOST,
+            "message 1 is delivered after all",
+            "Twilio reports message 1: delivered",
+        ),
     ),
     "a late delivery ends the wait for the next message": _switch(
         _edit("smsretry.record_delivery", (r"elsif v_arrived and", "elsif false and")),
-        "delivery forgotten: by its send log",
-        3,
+        ("delivery forgotten: by its send log", "arrived twice"),
         PUT_BACK,
-        (carrier,),
     ),
     "the claim of the application's own processor counts as a send": _switch(
         _edit(
@@ -149,7 +160,6 @@ SWITCHES: Final = {
             (r"if v_row\.claimed_by_application and", "if false and"),
         ),
         _DOUBLED,
-        5,
         _PROCESSOR_SENT,
     ),
     "a text that failed in doubt is in doubt when it is queued anew": _switch(
@@ -158,8 +168,60 @@ SWITCHES: Final = {
             (r"if v_doubt\.attempt_id is not null then", "if false then"),
         ),
         _DOUBLED,
-        4,
         (*FAILED_IN_DOUBT, "the application queues the text anew"),
+    ),
+    "finish knows its claim, or its attempt": _switch(  # each would do alone
+        _edit(
+            "public.finish_sms_attempt",
+            (
+                r"smsretry\.fenced\(retry_id, claim_no\)",
+                "(select q from public.sms_retry_queue q where q.id = retry_id)",
+            ),
+            (r" and v_row\.attempt_id = attempt_id, false", ", false"),
+        ),
+        _DOUBLED,
+        (
+            *(*BEGUN, "worker 1 sends: refused for now", "a lease goes by", "recover"),
+            *(*_TWO_LOOKS, *look(4, "15"), *CLAIM, "worker 5 begin"),
+        ),
+    ),
+    "a late word leaves the log of the message that counts": _switch(
+        _edit(
+            "smsretry.accept_attempt",
+            (r"and smsretry\.found_sid\(l\.provider_message_id\) is null", ""),
+        ),
+        "delivery forgotten: by its send log",
+        (
+            *(*ARRIVED, "a person says that it did not go out", *CLAIM),
+            *("worker 2 begin", "worker 2 sends: accepted", "worker 2 finish"),
+            *("message 2 is delivered", "Twilio reports message 2: delivered"),
+        ),
+    ),
+    "a look after a message knows that another one came after it": _switch(
+        _edit(
+            "public.finish_sms_delivery",
+            (r"\(v_attempt\.delivery_looks = looks\) is not true", "false"),
+        ),
+        "retried too often",
+        (
+            *("it may be sent three times", *_LOOKED, "15 min go by"),
+            *("a delivery is looked after",),
+            *("look 2 after a message asks Twilio", "look 2 after a message writes"),
+            *("29 min go by", "1 min go by", *CLAIM, "worker 2 asks about a message"),
+            *("worker 2 begin", "worker 2 sends: accepted", "worker 2 finish"),
+            *("message 2 is lost", "Twilio reports message 2: lost"),
+        ),
+    ),
+    "a lost message leads to another one only if nothing else may": _switch(
+        _edit(
+            "public.finish_sms_delivery",
+            (
+                r"if \(case when v_fails",
+                "if false and (case when v_fails",
+            ),
+        ),
+        ("bugs: look 1", *_DOUBLED),
+        (*_LOOKED, "the application inserts the next try"),
     ),
     "a look waits for the answer to another send to the number": _switch(
         _edit(
@@ -167,7 +229,6 @@ SWITCHES: Final = {
             (r"\(twilio_sid is not null or ambiguous is not null\) and", "false and"),
         ),
         "unsettled: another text's message",
-        2,
         (ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
     ),
     "recovery keeps the row": _switch(
@@ -179,15 +240,12 @@ SWITCHES: Final = {
             ),
         ),
         "lost: gone",
-        1,
         (*CLAIM, "a lease goes by"),
     ),
     "what is refused for now is tried again": _switch(
         Safeguard(patches=((pipeline, "after_send", _is_the_end),)),
         "untrue end: failed after 1 of 2",
-        3,
         BEGUN,
-        (workers,),
     ),
     "looks that find nothing say nothing": _switch(
         Safeguard(patches=((doubt, "_without_evidence", _was_sent),)),
@@ -195,7 +253,6 @@ SWITCHES: Final = {
             "lost: completed, and nothing was sent",
             "untrue end: completed as already sent",
         ),
-        4,
         (*NEVER_ARRIVED, *_TWO_LOOKS),
     ),
     "nobody opts out without a word": _switch(
@@ -209,6 +266,5 @@ SWITCHES: Final = {
             )
         ),
         "untrue end: cancelled as opted out",
-        2,
     ),
 }

@@ -21,18 +21,24 @@ from tests.proofs.neighbors.tenants import (
     well_behaved,
 )
 from tests.proofs.town.book import Story, read
-from tests.proofs.town.judge import judged
-from tests.proofs.town.report import Finding, Report
+from tests.proofs.town.judge import at_the_end, judged
+from tests.proofs.town.report import Finding, Report, Verdict
 from tests.proofs.town.street import MINUTE, WELL_BEHAVED, Neighbor, Street
 from tests.proofs.town.texts import Text
 
-KINDS: Final = (
-    "lost", "doubled", "failed", "late", "misreported", "untrue end", "unsettled", "after an opt-out", "astray",
-    "wrong sender", "unanswered", "bugs",
-)  # fmt: skip
-"""Failed and late: of the well-behaved. Late: by more than one run. Untrue end: also one that a neighbor would not
-believe. Unanswered: calls on which the worker gave up."""
 A_RUN: Final = MINUTE
+
+
+def verdict() -> Verdict:
+    """Failed and late: of the well-behaved. Late: by more than one run. Untrue end: also one that a neighbor would not
+    believe. Unanswered: calls on which the worker gave up.
+    """
+    return Verdict(
+        (
+            "lost", "doubled", "failed", "late", "misreported", "untrue end", "unsettled", "stuck", "extra rows",
+            "too many attempts", "out of hours", "after an opt-out", "astray", "wrong sender", "unanswered", "bugs",
+        )
+    )  # fmt: skip
 
 
 def everybody(texts: int) -> list[Neighbor]:
@@ -59,10 +65,13 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
             yield from _of_good(text, story, end, street)
         elif not any(re.match(pattern, end) for pattern in text.may_end):
             yield "untrue end", f"{end}, and it may be {text.may_end}"
+        for kind, line in at_the_end(story):
+            if kind != "stuck" or text.owner == WELL_BEHAVED:  # others by may_end
+                yield kind, line
 
-    verdict = judged(book, street.texts, KINDS, street.senders.wrong, ends_rightly)
-    verdict.add(("bugs", line) for line in street.bugs)
-    verdict.add(("unanswered", line) for line in street.unanswered)
+    kept = judged(book, street.texts, verdict(), street.senders.wrong, ends_rightly)
+    kept.add(("bugs", line) for line in street.bugs)
+    kept.add(("unanswered", line) for line in street.unanswered)
     good = [text for text in street.texts if text.owner == WELL_BEHAVED]
     numbers: dict[str, object] = {
         "well-behaved texts": len(good),
@@ -82,7 +91,7 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
         + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         for owner, states in ends.items()
     ]
-    return Report(numbers, verdict, lines)
+    return Report(numbers, kept, lines)
 
 
 def _end(story: Story) -> str:

@@ -5,6 +5,7 @@ It shares no rule with the code under test: states are read with plain SQL, and 
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from itertools import chain
 from typing import Final, TypeAlias
 
 from tests.proofs.town.book import FAILURES, Book, Message, Row, Story
@@ -26,23 +27,20 @@ Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
 
 
 def judged(
-    book: Book, texts: Sequence[Text], kinds: Sequence[str], *more: Judge
+    book: Book, texts: Sequence[Text], verdict: Verdict, *more: Judge
 ) -> Verdict:
-    """What was found of these kinds: of each text, and of messages that are no text's.
+    """The verdict with what was found of each text, and of messages that are no text's.
 
     Args:
         more: what a proof asks besides of each text.
     """
-    verdict = Verdict(kinds)
     verdict.add(("bugs", line) for line in book.strays)
     for text in texts:
         story = book.of(text)
-        for findings in (
-            truths(story),
-            allowed(text, story),
-            *(ask(text, story) for ask in more),
-        ):
-            verdict.add(findings, name=text.name)
+        found = chain(
+            truths(story), allowed(text, story), *(ask(text, story) for ask in more)
+        )
+        verdict.add((f for f in found if f[0] not in text.excused), name=text.name)
     return verdict
 
 

@@ -1,9 +1,46 @@
 """What a proof came to: what was done, what was found, and one table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-Finding = tuple[str, str]
+Kind = Literal[
+    "a schedule stopped",
+    "after an opt-out",
+    "arrived twice",
+    "astray",
+    "bugs",
+    "delivery forgotten",
+    "doubled",
+    "due at a closed hour",
+    "extra rows",
+    "failed",
+    "late",
+    "lost",
+    "misreported",
+    "not noticed",
+    "out of hours",
+    "over the daily cap",
+    "retried for good",
+    "retried too often",
+    "retried twice",
+    "sent wrongly",
+    "stuck",
+    "told without a reason",
+    "told wrongly",
+    "too many attempts",
+    "unanswered",
+    "unexplained",
+    "unsettled",
+    "untrue end",
+    "valid past its closing",
+    "without text",
+    "woke and wrote",
+    "wrong in the end",
+    "wrong sender",
+    "wrongly marked",
+]
+Finding = tuple[Kind, str]
 """What kind it is, and a line about it."""
 
 
@@ -11,14 +48,16 @@ Finding = tuple[str, str]
 class Verdict:
     """Everything that was found. Nothing should be."""
 
-    kinds: Sequence[str]
-    """What was asked, in the order in which it is shown."""
-    found: dict[str, list[str]] = field(default_factory=dict)
+    kinds: Sequence[Kind]
+    """What is shown although it was not found, in this order."""
+    excused: Mapping[Kind, str] = field(default_factory=dict)
+    """Kinds that are no finding in this proof, each with the reason. Every other one is kept."""
+    found: dict[Kind, list[str]] = field(default_factory=dict)
 
     def add(self, findings: Iterable[Finding], *, name: str = "") -> None:
-        """Keep those of the kinds that are asked."""
+        """Keep each that is not excused."""
         for kind, line in findings:
-            if kind in self.kinds:
+            if kind not in self.excused:
                 self.found.setdefault(kind, []).append(
                     f"{name}: {line}" if name else line
                 )
@@ -28,7 +67,7 @@ class Verdict:
         """Whether nothing was found."""
         return not self.found
 
-    def __getitem__(self, kind: str) -> int:
+    def __getitem__(self, kind: Kind) -> int:
         return len(self.found.get(kind, ()))
 
 
@@ -58,14 +97,15 @@ class Report:
     def __str__(self) -> str:
         rule = "─" * 60
         done = [f"{name:<44}{value!s:>16}" for name, value in self.numbers.items()]
-        found = [f"{kind:<44}{self.verdict[kind]:>16}" for kind in self.verdict.kinds]
+        kinds = dict.fromkeys((*self.verdict.kinds, *self.verdict.found))
+        found = [f"{kind:<44}{self.verdict[kind]:>16}" for kind in kinds]
         between = [*self.lines, rule] if self.lines else []
         return "\n".join([rule, *done, rule, *between, *found, rule])
 
     def details(self) -> str:
         """Some of what was found, in words."""
         return "\n".join(
-            f"{kind}: {line[:400]}"
+            f"{kind}: {line[:2000]}"
             for kind, lines in self.verdict.found.items()
             for line in lines[:5]
         )

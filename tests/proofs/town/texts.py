@@ -11,6 +11,7 @@ import psycopg
 
 from smsretry.local.stack import Stack
 from tests.proofs.town.luck import new_id
+from tests.proofs.town.report import Kind
 
 NEW_YORK: Final = "America/New_York"
 Connection = psycopg.Connection[dict[str, Any]]
@@ -49,6 +50,9 @@ class Text:
     """What its body was changed to before its send: it may go out with either."""
     decided: set[str] = field(default_factory=set)
     """What a person or the application did to it that excuses an end: see `judge.Story`."""
+
+    excused: dict[Kind, str] = field(default_factory=dict)
+    """What is no finding about it, each with the reason."""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,88 @@
+"""A judge keeps whatever it finds, and takes no rule from what it judges."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, get_args
+
+import pytest
+
+from tests.proofs.faults import scenarios
+from tests.proofs.fortnight import report as fortnight
+from tests.proofs.interleavings import invariants
+from tests.proofs.neighbors import report as neighbors
+from tests.proofs.schedule import __main__ as schedule
+from tests.proofs.town.book import Book, Story
+from tests.proofs.town.judge import judged
+from tests.proofs.town.report import Kind, Report, Verdict
+from tests.proofs.town.texts import new_text
+from tests.support.builders import NOON
+
+_PROOFS: Final = Path(__file__).parent
+_JUDGES: Final = (
+    "oracles/*.py", "town/book.py", "town/judge.py", "town/luck.py", "town/report.py", "town/texts.py",
+    "faults/carrier.py", "faults/deliveries.py", "fortnight/checks.py", "fortnight/people.py",
+    "interleavings/invariants.py", "neighbors/report.py", "schedule/alarm.py",
+)  # fmt: skip
+_MAY_KNOW: Final = {
+    "smsretry.local.stack": "to read the database",
+    "smsretry.local.twilio.ledger": "to read the provider's own book",
+    "smsretry.local.twilio.faults": "to say what the provider answers",
+    "smsretry.data": "the area codes, which unit/test_tables_and_libraries.py compares with phonenumbers",
+    "smsretry.adapters.desk": "to ask for the story that is judged",
+    "smsretry.adapters.twilio.errors": "the same: the desk is connected with the provider's words",
+    "smsretry.desk.actions.requests": "the same",
+    "smsretry.retry.profile": "the same",
+    "flows.automations": "to install the alerts that are judged",
+}
+"""Modules of ours that judges name, each with what for."""
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        pytest.param(proof.verdict, id=proof.__name__)
+        for proof in (scenarios, fortnight, invariants, neighbors, schedule)
+    ],
+)
+def test_a_proof_drops_no_finding_but_what_it_excuses_with_a_reason(
+    verdict: Callable[[], Verdict],
+) -> None:
+    """Each kind is handed to it, and shown."""
+    text = new_text("judges", "somebody", 0, NOON, phone=None)
+    story = Story(name=text.name, rows=[], attempts=[], log=None, messages=[])
+    book = Book({text.retry_id: story}, customers={}, sends={}, strays=[])
+    for kind in get_args(Kind):
+        kept = judged(
+            book, [text], verdict(), lambda *_, kind=kind: iter([(kind, "seen")])
+        )
+        report = Report({}, kept)
+        if kind in kept.excused:
+            assert report.clean
+            assert " " in kept.excused[kind]
+        else:
+            assert report.found == [f"{kind}: {text.name}: seen"]
+            assert kind in str(report)
+
+
+def test_the_judges_share_no_rule_with_what_they_judge() -> None:
+    """Modules of ours that they import, or read as files, are listed with what for. None is listed in vain."""
+    judges = [path for pattern in _JUDGES for path in _PROOFS.glob(pattern)]
+    assert len(judges) > len(_JUDGES)
+    assert {name for judge in judges for name in _ours(judge)} == {*_MAY_KNOW}
+
+
+def _ours(judge: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(judge.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module)):
+                modules = [module]
+            case ast.Call(args=[ast.Constant(value=str(file)), *_]):
+                modules = [file]
+            case _:
+                modules = []
+        yield from (
+            name for name in modules if name.split(".")[0] in ("smsretry", "flows")
+        )
