@@ -72,6 +72,7 @@ def _shown(answer: Answer, key: str) -> State[Any]:
 
 
 sms_status = _flow_of("status")
+sms_unread = _flow_of("unread")
 sms_explain = _flow_of("explain")
 sms_texts = _flow_of("texts")
 sms_preview = _flow_of("preview", Preview())

@@ -71,6 +71,7 @@ WhyCode: TypeAlias = Literal[
     "id_taken",
     "row_refused",
     "opted_out",
+    "words_unread",
     "already_sent",
     "expired",
     "not_listed",
@@ -119,6 +120,7 @@ The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled se
 row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
 `opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
 said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as E.164.
+words_unread: the customer wrote what may mean stop, and nobody has read it.
 no_opening: no permitted hour within days. mark_mismatch: the worker texts everybody and the database is no production
 here, or the other way round. locked: by another transaction. data_changed: what the decision was made from has
 changed. sending_stopped: sending or its sender has stopped. others_first: others of its business or sender are under

@@ -14,6 +14,7 @@ from smsretry.desk.actions.requests import (
     ListTexts,
     Preview,
     Prune,
+    ReadWords,
     Resolve,
     WhichText,
 )
@@ -24,6 +25,7 @@ from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import Forecast, forecast
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.senders import Senders
+from smsretry.desk.questions.unread import Unread
 from smsretry.errors import InputError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
@@ -61,6 +63,8 @@ class Desk:
                 return Listed(texts=listed, more=len(listed) >= form.limit)
             case AskStatus():
                 return self.status()
+            case ReadWords():
+                return Unread(words=tuple(self.operators.unread()))
             case Preview():
                 return self.preview(form)
             case WhichSenders():

@@ -27,6 +27,7 @@ CHECKS = {
     "preview_sms_retries",
     "sms_status",
     "sms_senders",
+    "unread_sms_words",
     "ask_sms_desk",
     "check_sms_retries",
 }
@@ -155,6 +156,7 @@ class Scene:
             "ask_sms_desk": {"question": "explain_sms", "asked": {"id": str(self.due)}},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
+            "unread_sms_words": {},
             "check_sms_retries": {"max_minutes": 60},
             "list_sms": {"which": {"states": ["due"]}, "row_limit": 10},
             "change_sms_texts": {

@@ -87,7 +87,7 @@ def check(lever: Lever) -> None:
 @cache
 def _check(name: str, command_line: str, filled_in: str) -> None:
     forms = DOORS[name.removeprefix("sms-")]
-    ask = json.loads(filled_in)["ask"]
+    ask = json.loads(filled_in).get("ask", {})
     word, values = (
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
     )

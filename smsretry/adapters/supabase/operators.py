@@ -14,6 +14,7 @@ from smsretry.desk.actions.requests import (
     ListTexts,
     MarkDatabase,
     Preview,
+    ReadWords,
     RecordConsent,
     WhichText,
 )
@@ -22,6 +23,7 @@ from smsretry.desk.questions.answers import Change, Done
 from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
 from smsretry.desk.questions.records import TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
+from smsretry.desk.questions.unread import UnreadWords
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
@@ -57,6 +59,10 @@ class SupabaseOperators(SupabaseCalls):
                 self.rows(StatusLine, self.once(AskStatus.FUNCTION, {}, QUESTION))
             )
         )
+
+    def unread(self) -> list[UnreadWords]:
+        """What nobody has read yet."""
+        return self.rows(UnreadWords, self.once(ReadWords.FUNCTION, {}, QUESTION))
 
     def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""

@@ -26,6 +26,13 @@ class AskStatus(Form):
     FUNCTION, ASKS = "sms_status", True
 
 
+class ReadWords(Form):
+    """List what customers wrote that may mean stop, until somebody has said what it means; the oldest first."""
+
+    COMMAND, EXAMPLES = "unread", ("unread",)
+    FUNCTION, ASKS = "unread_sms_words", True
+
+
 class WhichText(Form):
     """What happened to a text, why, what comes next, and what you can do; or to all texts of a customer.
 
@@ -190,7 +197,7 @@ class RecordConsent(Signed):
     )
     consent: Literal["opted_in", "opted_out", "unchanged"] = Field(
         title="They said",
-        description="opted_in: yes to texts. opted_out: stop. unchanged: their text that may mean stop means neither.",
+        description="opted_in: yes to texts. opted_out: stop. unchanged: what they wrote means neither.",
     )
     source: Words = Field(
         title="How",

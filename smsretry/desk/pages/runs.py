@@ -125,6 +125,8 @@ def _news(
                 "backlog",
                 {"minutes": int(status.overdue_seconds // 60), "texts": line.texts},
             )
+        elif line.name == "words":
+            yield Event("queue", "words-unread", {"people": line.texts})
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
     loud = [
         one

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from smsretry.desk.actions.requests import (
     Cancel,
     LookAgain,
+    ReadWords,
     RecordConsent,
     Requeue,
     Resolve,
@@ -90,6 +92,8 @@ def ending(
             "lift the stop of its state, once that is over: it goes within 15 minutes"
         )
         return Lever.of(StopState, {"state": LEFT, "lift": True}, lift)
+    if why == "words_unread":
+        return Lever.of(ReadWords, {}, "read what they wrote, and say what it means")
     return (
         Lever.of(LookAgain, texts, "have it looked at again now", _MEND)
         if texts
@@ -107,18 +111,8 @@ def levers(
         code: what the provider's code means, if its trouble has one.
     """
     row, can = {"retry_ids": [str(text.retry_id)]}, text.can
-    if text.stop_sid:  # a message of theirs that may mean stop changes nothing until somebody has read it
-        read = f"read {text.stop_sid} in the provider's log"
-        yield _record(
-            text, "opted_out", "text", "record that they said stop, if it says so", read
-        )
-        yield _record(
-            text,
-            "unchanged",
-            "text",
-            "record that it changes nothing, if it does not mean stop",
-            read,
-        )
+    if text.stop_sid:
+        yield after_reading(text.customer_id, text.stop_sid)
     if (
         text.state in ("scheduled", "due", "waiting", "held")
         or text.why_code == "list_unavailable"
@@ -174,21 +168,22 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
         yield Lever(
             words="ask them to text START to the sender: until then the provider itself blocks their number"
         )
-    source = "text" if text.needs_start else "telephone"
-    yield _record(
-        text,
-        "opted_in",
-        source,
+    yield Lever.of(
+        RecordConsent,
+        {
+            "customer_id": str(text.customer_id),
+            "consent": "opted_in",
+            "source": "text" if text.needs_start else "telephone",
+        },
         "record that they said yes to texts, if they did and it was not heard here",
     )
 
 
-def _record(
-    text: TextRecord, consent: str, source: str, words: str, first: str | None = None
-) -> Lever:
-    values = {
-        "customer_id": str(text.customer_id),
-        "consent": consent,
-        "source": source,
-    }
-    return Lever.of(RecordConsent, values, words, first)
+def after_reading(customer_id: UUID | None, sid: str) -> Lever:
+    """What a person does about a message that may mean stop."""
+    return Lever.of(
+        RecordConsent,
+        {"customer_id": str(customer_id), "consent": "opted_out", "source": "text"},
+        "record that they said stop; if they did not, choose unchanged instead",
+        f"read {sid} in the provider's log",
+    )

@@ -43,7 +43,8 @@ def predict(
         )
         return kind, at, decision.why
     if text.refused:
-        return "end", at, text.refused
+        kind = "held" if text.refused_code == "words_unread" else "end"
+        return kind, at, text.refused
     if text.stopped:  # only one text of each run is tried
         return "wait longer", at, text.stopped
     return (

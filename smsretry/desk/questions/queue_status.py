@@ -8,7 +8,12 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.requests import ListTexts, StopState, WhichText
+from smsretry.desk.actions.requests import (
+    ListTexts,
+    ReadWords,
+    StopState,
+    WhichText,
+)
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import OF_SENDERS, ending
 from smsretry.desk.questions.told import LEFT, Heading, Hours, Lever, Table, Told, Words
@@ -33,6 +38,7 @@ _START: Final = _DOCTOR.model_copy(
         "first": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
     }
 )
+_READ: Final = Lever.of(ReadWords, {}, "read it, and say what it means")
 _LATE: Final = {
     "run": ("no run has finished", _START),
     "due": ("overdue", _DOCTOR),
@@ -40,6 +46,7 @@ _LATE: Final = {
         "planned, late and not queued: those that are less than 48 h late go, the others end",
         _START,
     ),
+    "words": ("wrote what may mean stop, unread for three days or more", _READ),
 }
 """What is late, and what to do."""
 _STOPPED: Final = {
@@ -102,6 +109,8 @@ class StatusLine(Value):
     def count(self) -> Words:
         """How many there are. A link leads to them."""
         shown = "" if self.texts is None else str(self.texts)
+        if self.name == "words":
+            return Lever.see(ReadWords, {}, shown)
         return Lever.see(ListTexts, self.which, shown) if self.states else shown
 
     @property
@@ -238,17 +247,9 @@ class QueueStatus(Answer):
             of = "its sender" if line.business else "the sender of the environment"
             yield Need(what=f"{of} {line.told}", lever=line.ending, line=line)
         yield from self._held()
-        for line in self.part("inbound"):
-            read = Lever(
-                words=f"read {line.ref} in the provider's log, then record what it says",
-                command="smsretry consent - --said … --source text",
-                form="sms-consent",
-            )
-            yield Need(
-                what="wrote what may mean stop, and nobody has read it",
-                lever=read,
-                line=line,
-            )
+        for line in self.part("unread"):
+            what = "wrote what may mean stop, and marketing texts to them wait"
+            yield Need(what=what, lever=_READ, line=line)
 
     def _held(self) -> Iterator[Need]:
         """Each reason of each business, unless its sender has been told; then those that are not listed."""
@@ -259,6 +260,7 @@ class QueueStatus(Answer):
             if key
         }
         told |= {"account_refused" for line in self.part("stopped") if line.ref}
+        told |= {"words_unread" for _ in self.part("unread")}
         unlisted, held = (
             self.counts("held")["all"],
             [line for line in self.part("held") if line.name != "all"],
@@ -360,7 +362,8 @@ class QueueStatus(Answer):
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
         whose = f"{need.line.business}: " if need.line.business else ""
-        texts = (", texts ", need.line.count) if need.line.texts else ()
+        noun = "people" if need.line.name == "words" else "texts"
+        texts = (f", {noun} ", need.line.count) if need.line.texts else ()
         return whose, need.what, *texts, self._since(need.line)
 
     def _row(self, line: StatusLine) -> tuple[str, Words, str]:

@@ -117,6 +117,7 @@ class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
+    refused_code: KnownCode = Field(None, description="The same in a word.")
     stopped: str | None = Field(
         None,
         description="Why sending, or its sender, is stopped: one text of each run tries.",

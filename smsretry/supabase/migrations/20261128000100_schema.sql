@@ -89,13 +89,13 @@ $$;
 alter domain smsretry.why_code drop constraint if exists known;
 alter domain smsretry.why_code add constraint known check (value in (
     'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
-    'id_taken', 'row_refused', 'opted_out', 'already_sent', 'expired', 'not_listed', 'operator', 'application',
-    'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
-    'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed', 'sending_stopped',
-    'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent', 'no_credentials',
-    'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused', 'refused_for_now',
-    'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died', 'restored',
-    'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+    'id_taken', 'row_refused', 'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator',
+    'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
+    'hours_unreadable', 'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed',
+    'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent',
+    'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused',
+    'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died',
+    'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
 -- ======== schemas/tables/businesses.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
@@ -238,11 +238,13 @@ alter table if exists smsretry.inbound_texts
     add column if not exists twilio_sid text primary key,
     add column if not exists heard_at timestamptz not null,
     add column if not exists said text not null,
-    add column if not exists number_key bytea not null,
-    add column if not exists seen_at timestamptz,
-    add column if not exists senders text[];
+    add column if not exists senders text[],
+    add column if not exists phone text,
+    add column if not exists businesses uuid[] not null default '{}',
+    add column if not exists answered uuid[] not null default '{}';
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check (said in ('STOP', 'START', 'YES', 'unsure'))$r$);
+select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check (phone is null or said = 'unsure')$r$);
 
 -- ======== schemas/tables/inbound_texts.sql ========
 -- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One that only may mean stop waits here
@@ -251,12 +253,14 @@ create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
-    number_key bytea not null, -- who said it, at no business in particular
-    seen_at timestamptz, -- an unsure one no longer waits: a person recorded what it means, or a STOP or START followed
     senders text[], -- of ours that heard it: smsretry.heard_by
-    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure'))
+    phone text, -- who wrote what may mean stop, as long as nobody has said what it means
+    businesses uuid[] not null default '{}', -- at which it was heard
+    answered uuid[] not null default '{}', -- at which a person has said what it means
+    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
+    constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
 );
-create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where said = 'unsure' and seen_at is null;
+create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
 
 -- ======== what an existing smsretry.mark lacks ========
 alter table if exists smsretry.mark
@@ -1822,7 +1826,7 @@ $$;
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker and the mark of the database disagree: the worker holds it
+--     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
 -- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
@@ -1877,17 +1881,20 @@ begin
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
-    from smsretry.refusal(v_told.log_says_sent, v_customer.sms_consent_status::text, v_key) r;
+    from smsretry.refusal(
+        v_told.log_says_sent, v_customer.sms_consent_status::text, v_row.business_id, v_customer.phone, v_row.message_class) r;
     if v_customer.id is null or v_told.channel is distinct from 'sms' then
         answer := 'changed'; -- deleted: the next decision says so
         why := null;
         why_code := null;
-    elsif why_code is not null then
+    elsif why_code <> 'words_unread' then
         answer := 'ended';
     elsif v_row.expires_at <= decided_at then
         answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
+    elsif why_code is not null then
+        answer := 'held';
     elsif decided_at >= send_before then
         answer := 'closed';
     elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then
@@ -2947,6 +2954,51 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/answer_words.sql ========
+-- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders: only what one of these heard, or
+-- nobody knows who. Texts that were held for them are due now. Returns how many words that were.
+create or replace function smsretry.answer_words(
+    phone text, business_id uuid default null, senders text[] default null
+)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_words integer;
+begin
+    update smsretry.inbound_texts t
+    set answered = t.answered || case when answer_words.business_id is null then t.businesses
+                                      else array[answer_words.business_id] end
+    where t.phone = answer_words.phone
+      and (t.senders && answer_words.senders) is not false;
+    get diagnostics v_words = row_count;
+    if v_words = 0 then
+        return 0;
+    end if;
+    update smsretry.inbound_texts t
+    set phone = null
+    where t.phone = answer_words.phone
+      and t.businesses <@ t.answered;
+    begin
+        update public.sms_retry_queue q
+        set scheduled_for = v_now,
+            updated_at = v_now
+        where q.id = any (array(
+            select w.id
+            from public.customers c
+            join public.sms_retry_queue w on w.customer_id = c.id
+            where c.phone = answer_words.phone
+              and (c.business_id <> answer_words.business_id) is not true
+              and w.work in ('texts', 'suspect')
+              and w.why_code = 'words_unread'
+              and w.scheduled_for > v_now
+            for update of w skip locked));
+    exception when query_canceled or others then
+        raise warning 'Texts that were held for unread words wait for their next look: %', sqlstate;
+    end;
+    return v_words;
+end
+$$;
+
 -- ======== schemas/consent/businesses_of.sql ========
 -- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
 -- STOP may be imported again tomorrow.
@@ -3178,6 +3230,20 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/is_unread.sql ========
+-- Whether a business has to wait until somebody has said what a text means: where it was heard, and wherever its number becomes
+-- known later that shares a sender which heard it, as with a STOP.
+create or replace function smsretry.is_unread(heard smsretry.inbound_texts, business_id uuid)
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return heard.phone is not null
+        and is_unread.business_id <> all (heard.answered)
+        and (is_unread.business_id = any (heard.businesses)
+             or heard.senders is null
+             or smsretry.sends_through(is_unread.business_id, heard.senders));
+end
+$$;
+
 -- ======== schemas/consent/keep_consent.sql ========
 -- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
 -- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
@@ -3313,8 +3379,8 @@ $$;
 -- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent, and waits for a person (smsretry.inbound_texts), unless the number has opted out
--- wherever it is known, or is known nowhere. A STOP or START that follows answers it, too.
+-- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
+-- person, or a STOP or START that follows, has said what it means (smsretry.is_unread).
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
@@ -3340,7 +3406,6 @@ declare
         when v_means = 'unsure' then 'unsure'
     end;
     v_heard_at timestamptz := smsretry.clock();
-    v_key bytea;
     v_known uuid[];
     v_anew boolean;
     v_by record;
@@ -3357,9 +3422,8 @@ begin
         return;
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
-    v_key := smsretry.number_key(null, v_phone);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
-    values (twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
+    values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
     v_anew := found;
     if not v_anew then
         select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
@@ -3383,12 +3447,20 @@ begin
         select s.* into customers, unmarked
         from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
-    if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
-            select from unnest(v_known) b (id) where b.id is not null and not exists (
-                select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone))) then
-        update smsretry.inbound_texts t set seen_at = v_heard_at
-        where t.number_key = v_key and t.said = 'unsure' and t.seen_at is null
-          and (v_by.senders is null or t.senders is null or t.senders && v_by.senders);
+    if answer = 'unsure' then
+        v_known := array(
+            select b.id
+            from unnest(v_known) b (id)
+            where b.id is not null
+              and not exists (
+                  select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone)));
+        update smsretry.inbound_texts t
+        set phone = v_phone,
+            businesses = v_known
+        where t.twilio_sid = record_inbound_sms.twilio_sid
+          and v_known <> '{}'; -- nobody's to read
+    elsif answer in ('opted_out', 'opted_in') then
+        perform smsretry.answer_words(v_phone, senders => v_by.senders);
     end if;
     return next;
 end
@@ -3398,7 +3470,7 @@ $$;
 -- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
 -- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
 -- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
--- the number's texts that may mean stop (smsretry.inbound_texts); unchanged: does nothing else, because they mean neither.
+-- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
@@ -3413,6 +3485,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := phone;
     v_business uuid := business_id;
+    v_words integer;
     v_at uuid[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true or num_nonnulls(phone, customer_id) <> 1
@@ -3453,9 +3526,8 @@ begin
         where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
         get diagnostics customers = row_count;
     end if;
-    update smsretry.inbound_texts t set seen_at = v_now
-    where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
-    if consent <> 'opted_out' and not found and customers = 0 then
+    v_words := smsretry.answer_words(v_phone, v_business);
+    if consent <> 'opted_out' and v_words = 0 and customers = 0 then
         raise exception '%', case consent when 'opted_in' then 'No customer has this number'
                                           else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
@@ -3471,9 +3543,10 @@ $$;
 
 -- ======== schemas/consent/refusal.sql ========
 -- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
--- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
+-- predictions. words_unread is mended by whoever reads them: the text waits. The others end it.
+--   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
-    sent boolean, consent text, number_key bytea, out why text, out why_code text
+    sent boolean, consent text, business_id uuid, phone text, message_class text, out why text, out why_code text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -3482,10 +3555,20 @@ begin
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        when exists (select from smsretry.standing_opt_outs o where o.number_key = refusal.number_key)
+        when exists (
+                select from smsretry.standing_opt_outs o
+                where o.number_key = smsretry.number_key(refusal.business_id, refusal.phone))
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
-    why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
+    if why is not null then
+        why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
+    elsif refusal.message_class = 'marketing' and exists (
+            select from smsretry.inbound_texts t
+            where t.phone = refusal.phone
+              and smsretry.is_unread(t, refusal.business_id)) then
+        why := 'The customer wrote what may mean stop, and nobody has read it';
+        why_code := 'words_unread';
+    end if;
 end
 $$;
 
@@ -3579,6 +3662,24 @@ begin
     end loop;
 end
 $$;
+
+-- ======== schemas/consent/unread_words.sql ========
+-- What may mean stop and nobody has read, for each customer who may have written it and has not opted out since.
+create or replace view smsretry.unread_words with (security_invoker = true) as
+select t.twilio_sid,
+       t.heard_at,
+       t.phone,
+       c.id as customer_id,
+       c.business_id
+from smsretry.inbound_texts t
+cross join lateral (
+    select o.id, o.business_id
+    from public.customers o
+    where o.phone = t.phone
+      and o.sms_consent_status::text is distinct from 'opted_out'
+    offset 0) c -- by the number's index, whatever the statistics are
+where t.phone is not null
+  and smsretry.is_unread(t, c.business_id);
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
@@ -4543,7 +4644,7 @@ $$;
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
---   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes
+--   then with the last before it · stop_sid: of the number's first text that may mean stop and is unread · sender: what it goes
 --   out from; sender_name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
@@ -4563,8 +4664,8 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
        (select i.twilio_sid from smsretry.inbound_texts i
-        where i.number_key = smsretry.number_key(null, c.phone) and i.said = 'unsure' and i.seen_at is null
-        order by i.heard_at desc limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+        where i.phone = c.phone and smsretry.is_unread(i, t.business_id)
+        order by i.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,
@@ -4628,8 +4729,8 @@ left join public.send_logs l on l.id = t.send_log_id
 left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id) and p.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders or
--- sms_status, with their parameters in asked. No answer holds a whole number or a body.
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or
+-- unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
 -- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
 -- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
@@ -4655,8 +4756,10 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
+        when 'unread_sms_words' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words(coalesce(a.row_limit, 500)) r);
         else
-            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders or sms_status'
+            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or unread_sms_words'
                 using errcode = 'SR422', hint = 'Orders need the service key.';
     end case;
     return coalesce(v_answer, '[]');
@@ -4923,7 +5026,7 @@ $$;
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
 -- (after the due time and id of the last row). Each with what its begin would find now:
---   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null
 )
@@ -4936,6 +5039,7 @@ declare
         select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
+    v_refusal record;
 begin
     v_ids := array(
         select w.id from (
@@ -4971,9 +5075,12 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
+        select r.* into v_refusal
+        from smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, v_claim.business_id, v_claim.phone, v_claim.message_class) r;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'refused', (select r.why from smsretry.refusal(v_claim.log_says_sent, v_claim.sms_consent_status,
-                                                           smsretry.number_key(v_claim.business_id, v_claim.phone)) r),
+            'refused', v_refusal.why,
+            'refused_code', v_refusal.why_code,
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x
@@ -5013,7 +5120,7 @@ begin
     get diagnostics runs = row_count;
     delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
         select o.twilio_sid from smsretry.inbound_texts o
-        where (o.said = 'STOP' or o.seen_at is not null) and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        where o.said in ('STOP', 'unsure') and o.phone is null and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
     -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
     delete from smsretry.consents c where c.id = any (array(
@@ -5044,7 +5151,7 @@ $$;
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
---   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
+--   ended (last day; failed or cancelled, by reason) · unread (numbers in smsretry.unread_words)
 --   stopped (smsretry.stopped; name: sending, for everybody; environment: of businesses without a sender of their own; or a US
 --   state, to which no marketing text goes)
 --   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
@@ -5066,7 +5173,7 @@ begin
         select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now) as line
         union all
         select jsonb_build_object('part', 'late', 'name', l.name, 'texts', l.texts, 'oldest', l.oldest,
-                                  'states', case when l.texts is not null then array[l.name] end)
+                                  'states', case when l.name in ('due', 'scheduled') then array[l.name] end)
         from smsretry.late_since(v_now - smsretry.late_after()) l
         union all
         select * from smsretry.status_of_waiting(v_now)
@@ -5079,9 +5186,8 @@ begin
          where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
         union all
-        (select jsonb_build_object('part', 'inbound', 'name', 'unsure', 'texts', count(distinct t.number_key), 'oldest', min(t.heard_at),
-                                   'ref', (array_agg(t.twilio_sid order by t.heard_at))[1])
-         from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
+        (select jsonb_build_object('part', 'unread', 'name', 'words', 'texts', count(distinct w.phone), 'oldest', min(w.heard_at))
+         from smsretry.unread_words w having count(*) > 0)
         union all
         (select jsonb_build_object(
             'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
@@ -5292,6 +5398,34 @@ begin
 end
 $$;
 
+-- ======== schemas/desk/unread_sms_words.sql ========
+-- For a person: who wrote what may mean stop, and nobody has said yet what it means, at which business; the oldest first. Its words
+-- are at the provider, by their SID; record_sms_consent records what they mean. held: texts that wait for it.
+create or replace function public.unread_sms_words(row_limit integer default 500)
+returns table (
+    twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text, held bigint
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    return query
+    select w.twilio_sid,
+           w.heard_at,
+           w.customer_id,
+           smsretry.masked(w.phone),
+           w.business_id,
+           left(b.name, 200),
+           (select count(*)
+            from public.sms_retry_queue q
+            where q.customer_id = w.customer_id
+              and q.work is not null
+              and q.why_code = 'words_unread')
+    from smsretry.unread_words w
+    left join public.businesses b on b.id = w.business_id
+    order by w.heard_at, w.twilio_sid, w.customer_id
+    limit unread_sms_words.row_limit;
+end
+$$;
+
 -- ======== schemas/desk/without_number.sql ========
 -- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
 -- The last seven digits of a number are others, so that it is from the same place; a body is as long, in one of the two alphabets.
@@ -5321,7 +5455,8 @@ $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, sending or a sender is stopped (smsretry.stopped), or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, words unread for three days, sending or a sender stopped (smsretry.stopped), or no run finished within max_minutes (null:
+-- smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -5339,6 +5474,7 @@ begin
     select concat_ws(' · ', string_agg(case l.name
         when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
         when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
+        when 'words' then l.texts || ' people wrote what may mean stop, and nobody has read it for three days'
         else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',
                       'no run has finished in 7 days') end, ' · ' order by l.name), v_stopped) into v_wrong
     from smsretry.late_since(v_since) l;
@@ -5431,7 +5567,8 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
 $$;
 
 -- ======== schemas/checks/late_since.sql ========
--- What is late since then, for who watches: run (oldest: when the last one finished), due, and scheduled sends that are not queued.
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued, and
+-- words that nobody has read for three days: 47 CFR 64.1200(a)(10) gives ten business days.
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5444,7 +5581,14 @@ begin
     where q.work = 'texts' and q.scheduled_for <= late_since.since having count(*) > 0
     union all
     select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0;
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0
+    union all
+    select 'words',
+           count(distinct w.phone),
+           min(w.heard_at)
+    from smsretry.unread_words w
+    where w.heard_at <= smsretry.clock() - interval '3 days'
+    having count(*) > 0;
 end
 $$;
 

@@ -18,7 +18,7 @@ SID: Final = "SM" + "f" * 32
 
 def unread(operators: SupabaseOperators) -> int:
     """How many wrote something that somebody has to read."""
-    return len(operators.status().part("inbound"))
+    return operators.status().counts("unread")["words"]
 
 
 def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(
@@ -220,7 +220,6 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     for _ in range(2):
         status = operators.status()
         assert any("wrote what may mean stop" in need.what for need in status.needs())
-        assert any(SID in line for line in status.lines())
         assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [SID]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7))
@@ -256,8 +255,7 @@ def test_whatever_is_said_plainly_answers_it(
         hear(
             shop, body="remove me please, all of you", phone="+12125550124"
         )  # nobody's: there is nothing to read
-        [line] = operators.status().part("inbound")
-        assert line.texts == 1, word
+        assert unread(operators) == 1, word
         shop.later(minutes=1)
         if word == "START" or word == "STOP":
             hear(shop, body=word)

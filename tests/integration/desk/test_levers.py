@@ -124,6 +124,7 @@ CASES: Final = [
     Case("opted_out", CONSENT, OPTED_OUT),
     Case("opted_out", None, wrote("stop", "'STOP'"), says="text START"),
     Case("quiet_hours", CONSENT, wrote("I no longer wish to receive these"), says="provider's log", text=AUCKLAND),
+    Case("words_unread", CONSENT, wrote("I no longer wish to receive these"), says="provider's log"),
     Case("already_sent", None, f"{_LOG} status = 'sent'", says="says that it was sent"),
     Case("superseded", EXPLAIN, f"{ended('failed', 'superseded')};{TRIED_ANEW}"),
     Case("quiet_hours", ANEW, "", f"{_CUSTOMER} timezone = null", "customers.timezone", AUCKLAND),

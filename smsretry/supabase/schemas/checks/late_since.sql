@@ -1,4 +1,5 @@
--- What is late since then, for who watches: run (oldest: when the last one finished), due, and scheduled sends that are not queued.
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued, and
+-- words that nobody has read for three days: 47 CFR 64.1200(a)(10) gives ten business days.
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -11,6 +12,13 @@ begin
     where q.work = 'texts' and q.scheduled_for <= late_since.since having count(*) > 0
     union all
     select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0;
+    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0
+    union all
+    select 'words',
+           count(distinct w.phone),
+           min(w.heard_at)
+    from smsretry.unread_words w
+    where w.heard_at <= smsretry.clock() - interval '3 days'
+    having count(*) > 0;
 end
 $$;

@@ -4,8 +4,8 @@
 -- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent, and waits for a person (smsretry.inbound_texts), unless the number has opted out
--- wherever it is known, or is known nowhere. A STOP or START that follows answers it, too.
+-- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
+-- person, or a STOP or START that follows, has said what it means (smsretry.is_unread).
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
@@ -31,7 +31,6 @@ declare
         when v_means = 'unsure' then 'unsure'
     end;
     v_heard_at timestamptz := smsretry.clock();
-    v_key bytea;
     v_known uuid[];
     v_anew boolean;
     v_by record;
@@ -48,9 +47,8 @@ begin
         return;
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
-    v_key := smsretry.number_key(null, v_phone);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, number_key, senders)
-    values (twilio_sid, v_heard_at, v_said, v_key, v_by.senders) on conflict do nothing;
+    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
+    values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
     v_anew := found;
     if not v_anew then
         select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
@@ -74,12 +72,20 @@ begin
         select s.* into customers, unmarked
         from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
     end if;
-    if answer in ('opted_out', 'opted_in') or answer = 'unsure' and not exists (
-            select from unnest(v_known) b (id) where b.id is not null and not exists (
-                select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone))) then
-        update smsretry.inbound_texts t set seen_at = v_heard_at
-        where t.number_key = v_key and t.said = 'unsure' and t.seen_at is null
-          and (v_by.senders is null or t.senders is null or t.senders && v_by.senders);
+    if answer = 'unsure' then
+        v_known := array(
+            select b.id
+            from unnest(v_known) b (id)
+            where b.id is not null
+              and not exists (
+                  select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone)));
+        update smsretry.inbound_texts t
+        set phone = v_phone,
+            businesses = v_known
+        where t.twilio_sid = record_inbound_sms.twilio_sid
+          and v_known <> '{}'; -- nobody's to read
+    elsif answer in ('opted_out', 'opted_in') then
+        perform smsretry.answer_words(v_phone, senders => v_by.senders);
     end if;
     return next;
 end

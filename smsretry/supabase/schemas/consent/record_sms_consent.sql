@@ -1,7 +1,7 @@
 -- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
 -- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
 -- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
--- the number's texts that may mean stop (smsretry.inbound_texts); unchanged: does nothing else, because they mean neither.
+-- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 create or replace function public.record_sms_consent(
@@ -16,6 +16,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_phone text := phone;
     v_business uuid := business_id;
+    v_words integer;
     v_at uuid[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true or num_nonnulls(phone, customer_id) <> 1
@@ -56,9 +57,8 @@ begin
         where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
         get diagnostics customers = row_count;
     end if;
-    update smsretry.inbound_texts t set seen_at = v_now
-    where t.number_key = smsretry.number_key(null, v_phone) and t.said = 'unsure' and t.seen_at is null;
-    if consent <> 'opted_out' and not found and customers = 0 then
+    v_words := smsretry.answer_words(v_phone, v_business);
+    if consent <> 'opted_out' and v_words = 0 and customers = 0 then
         raise exception '%', case consent when 'opted_in' then 'No customer has this number'
                                           else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';

@@ -1,7 +1,8 @@
 -- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
--- predictions. sent: smsretry.is_sent · consent, number_key: the customer's. plpgsql keeps its plan.
+-- predictions. words_unread is mended by whoever reads them: the text waits. The others end it.
+--   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
-    sent boolean, consent text, number_key bytea, out why text, out why_code text
+    sent boolean, consent text, business_id uuid, phone text, message_class text, out why text, out why_code text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -10,9 +11,19 @@ begin
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
             then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        when exists (select from smsretry.standing_opt_outs o where o.number_key = refusal.number_key)
+        when exists (
+                select from smsretry.standing_opt_outs o
+                where o.number_key = smsretry.number_key(refusal.business_id, refusal.phone))
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
-    why_code := case when why is null then null when refusal.sent then 'already_sent' else 'opted_out' end;
+    if why is not null then
+        why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
+    elsif refusal.message_class = 'marketing' and exists (
+            select from smsretry.inbound_texts t
+            where t.phone = refusal.phone
+              and smsretry.is_unread(t, refusal.business_id)) then
+        why := 'The customer wrote what may mean stop, and nobody has read it';
+        why_code := 'words_unread';
+    end if;
 end
 $$;

@@ -1,5 +1,5 @@
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders or
--- sms_status, with their parameters in asked. No answer holds a whole number or a body.
+-- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or
+-- unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
 -- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
 -- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
@@ -25,8 +25,10 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
+        when 'unread_sms_words' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words(coalesce(a.row_limit, 500)) r);
         else
-            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders or sms_status'
+            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or unread_sms_words'
                 using errcode = 'SR422', hint = 'Orders need the service key.';
     end case;
     return coalesce(v_answer, '[]');

@@ -1,6 +1,6 @@
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
 -- (after the due time and id of the last row). Each with what its begin would find now:
---   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null
 )
@@ -13,6 +13,7 @@ declare
         select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
+    v_refusal record;
 begin
     v_ids := array(
         select w.id from (
@@ -48,9 +49,12 @@ begin
     loop
         v_claim.claimed_at := smsretry.clock();
         v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
+        select r.* into v_refusal
+        from smsretry.refusal(
+            v_claim.log_says_sent, v_claim.sms_consent_status, v_claim.business_id, v_claim.phone, v_claim.message_class) r;
         return next to_jsonb(v_claim) || jsonb_build_object(
-            'refused', (select r.why from smsretry.refusal(v_claim.log_says_sent, v_claim.sms_consent_status,
-                                                           smsretry.number_key(v_claim.business_id, v_claim.phone)) r),
+            'refused', v_refusal.why,
+            'refused_code', v_refusal.why_code,
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
                 select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
                 from smsretry.stops x

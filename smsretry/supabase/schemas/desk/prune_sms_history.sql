@@ -27,7 +27,7 @@ begin
     get diagnostics runs = row_count;
     delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
         select o.twilio_sid from smsretry.inbound_texts o
-        where (o.said = 'STOP' or o.seen_at is not null) and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
+        where o.said in ('STOP', 'unsure') and o.phone is null and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
         order by o.heard_at limit 10 * prune_sms_history.batch));
     -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
     delete from smsretry.consents c where c.id = any (array(

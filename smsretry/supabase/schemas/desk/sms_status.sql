@@ -1,7 +1,7 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
 --   clock (oldest: the database's clock) · late (name: smsretry.late_since)
 --   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
---   ended (last day; failed or cancelled, by reason) · inbound (people whose text may mean stop, unread; ref: the oldest one's SID)
+--   ended (last day; failed or cancelled, by reason) · unread (numbers in smsretry.unread_words)
 --   stopped (smsretry.stopped; name: sending, for everybody; environment: of businesses without a sender of their own; or a US
 --   state, to which no marketing text goes)
 --   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
@@ -23,7 +23,7 @@ begin
         select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now) as line
         union all
         select jsonb_build_object('part', 'late', 'name', l.name, 'texts', l.texts, 'oldest', l.oldest,
-                                  'states', case when l.texts is not null then array[l.name] end)
+                                  'states', case when l.name in ('due', 'scheduled') then array[l.name] end)
         from smsretry.late_since(v_now - smsretry.late_after()) l
         union all
         select * from smsretry.status_of_waiting(v_now)
@@ -36,9 +36,8 @@ begin
          where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
          group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
         union all
-        (select jsonb_build_object('part', 'inbound', 'name', 'unsure', 'texts', count(distinct t.number_key), 'oldest', min(t.heard_at),
-                                   'ref', (array_agg(t.twilio_sid order by t.heard_at))[1])
-         from smsretry.inbound_texts t where t.said = 'unsure' and t.seen_at is null having count(*) > 0)
+        (select jsonb_build_object('part', 'unread', 'name', 'words', 'texts', count(distinct w.phone), 'oldest', min(w.heard_at))
+         from smsretry.unread_words w having count(*) > 0)
         union all
         (select jsonb_build_object(
             'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,

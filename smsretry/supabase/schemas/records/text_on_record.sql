@@ -3,7 +3,7 @@
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
---   then with the last before it · stop_sid: of the number's last text that may mean stop, if nobody has read it · sender: what it goes
+--   then with the last before it · stop_sid: of the number's first text that may mean stop and is unread · sender: what it goes
 --   out from; sender_name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
@@ -23,8 +23,8 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
        (select i.twilio_sid from smsretry.inbound_texts i
-        where i.number_key = smsretry.number_key(null, c.phone) and i.said = 'unsure' and i.seen_at is null
-        order by i.heard_at desc limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+        where i.phone = c.phone and smsretry.is_unread(i, t.business_id)
+        order by i.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,

@@ -4,9 +4,11 @@ create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
-    number_key bytea not null, -- who said it, at no business in particular
-    seen_at timestamptz, -- an unsure one no longer waits: a person recorded what it means, or a STOP or START followed
     senders text[], -- of ours that heard it: smsretry.heard_by
-    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure'))
+    phone text, -- who wrote what may mean stop, as long as nobody has said what it means
+    businesses uuid[] not null default '{}', -- at which it was heard
+    answered uuid[] not null default '{}', -- at which a person has said what it means
+    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
+    constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
 );
-create index if not exists inbound_texts_unseen on smsretry.inbound_texts (number_key) where said = 'unsure' and seen_at is null;
+create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;

@@ -6,7 +6,7 @@
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker and the mark of the database disagree: the worker holds it
+--     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
 -- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
@@ -61,17 +61,20 @@ begin
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
     select r.why, r.why_code into why, why_code
-    from smsretry.refusal(v_told.log_says_sent, v_customer.sms_consent_status::text, v_key) r;
+    from smsretry.refusal(
+        v_told.log_says_sent, v_customer.sms_consent_status::text, v_row.business_id, v_customer.phone, v_row.message_class) r;
     if v_customer.id is null or v_told.channel is distinct from 'sms' then
         answer := 'changed'; -- deleted: the next decision says so
         why := null;
         why_code := null;
-    elsif why_code is not null then
+    elsif why_code <> 'words_unread' then
         answer := 'ended';
     elsif v_row.expires_at <= decided_at then
         answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
+    elsif why_code is not null then
+        answer := 'held';
     elsif decided_at >= send_before then
         answer := 'closed';
     elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then

@@ -1,0 +1,43 @@
+-- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders: only what one of these heard, or
+-- nobody knows who. Texts that were held for them are due now. Returns how many words that were.
+create or replace function smsretry.answer_words(
+    phone text, business_id uuid default null, senders text[] default null
+)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_words integer;
+begin
+    update smsretry.inbound_texts t
+    set answered = t.answered || case when answer_words.business_id is null then t.businesses
+                                      else array[answer_words.business_id] end
+    where t.phone = answer_words.phone
+      and (t.senders && answer_words.senders) is not false;
+    get diagnostics v_words = row_count;
+    if v_words = 0 then
+        return 0;
+    end if;
+    update smsretry.inbound_texts t
+    set phone = null
+    where t.phone = answer_words.phone
+      and t.businesses <@ t.answered;
+    begin
+        update public.sms_retry_queue q
+        set scheduled_for = v_now,
+            updated_at = v_now
+        where q.id = any (array(
+            select w.id
+            from public.customers c
+            join public.sms_retry_queue w on w.customer_id = c.id
+            where c.phone = answer_words.phone
+              and (c.business_id <> answer_words.business_id) is not true
+              and w.work in ('texts', 'suspect')
+              and w.why_code = 'words_unread'
+              and w.scheduled_for > v_now
+            for update of w skip locked));
+    exception when query_canceled or others then
+        raise warning 'Texts that were held for unread words wait for their next look: %', sqlstate;
+    end;
+    return v_words;
+end
+$$;

@@ -1,0 +1,219 @@
+"""What may mean stop and nobody has read: marketing texts wait for whoever reads it."""
+
+from datetime import timedelta
+from typing import Final, Literal
+from uuid import UUID
+
+import pytest
+
+from smsretry.adapters.desk import Desk
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.desk.actions.requests import Preview, ReadWords, RecordConsent
+from smsretry.desk.questions.unread import Unread
+from tests.integration.hearing import answer, consents_of, hear, sends_from
+from tests.support.builders import PHONE
+from tests.support.shop import Shop
+
+Said = Literal["opted_out", "opted_in", "unchanged"]
+REVOKED: Final = (
+    "I revoke my consent",
+    "do not contact me ever again",
+    "I no longer wish to receive these",
+    "please, no further messages from you",
+)
+DENTIST, BARBER = "+12125550101", "+12125550102"
+TRANSACTIONAL: Final = (
+    "update sms_retry_queue set message_class = 'transactional' where id = %s"
+)
+WAITS: Final = ("pending", "words_unread")
+
+
+def list_words(desk: Desk) -> Unread:
+    """The list as a person asks for it."""
+    unread = desk.answer(ReadWords())
+    assert isinstance(unread, Unread)
+    return unread
+
+
+def record(desk: Desk, said: Said, customer_id: UUID) -> None:
+    """A person has read it, and records what it means."""
+    desk.answer(
+        RecordConsent(
+            customer_id=str(customer_id),
+            consent=said,
+            source="text",
+            who="Ann",
+            because="I read it",
+        )
+    )
+
+
+@pytest.mark.parametrize("words", REVOKED)
+def test_no_marketing_text_goes_to_someone_whose_no_is_unread(
+    shop: Shop, words: str
+) -> None:
+    """One a day for 21 days; they end by expiry, and transactional ones go out."""
+    shop.customer()
+    assert hear(shop, body=words)[0] == "unsure"
+    for _ in range(21):
+        shop.due_text()
+        shop.sql(TRANSACTIONAL, shop.due_text())
+        shop.run()
+        shop.later(days=1)
+    assert len(shop.messages) == 21
+    codes = shop.sql(
+        """select distinct status, why_code
+           from sms_retry_queue
+           where message_class = 'marketing' and created_at < smsretry.clock() - interval '4 days'"""
+    )
+    assert [tuple(row.values()) for row in codes] == [("cancelled", "expired")]
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("unchanged", ("completed", None)),
+        ("opted_in", ("completed", None)),
+        ("opted_out", ("cancelled", "opted_out")),
+        ("START", ("completed", None)),
+        ("STOP", ("cancelled", "opted_out")),
+    ],
+)
+def test_whoever_says_what_the_words_mean_ends_the_wait_at_once(
+    shop: Shop, desk: Desk, said: Said, end: tuple[str, str | None]
+) -> None:
+    """A person by the list's lever, or the customer by a plain word. The next run sends or has nothing left to send."""
+    text = shop.due_text()
+    hear(shop, body=REVOKED[0])
+    assert shop.run() == ["Held"]
+    assert shop.end_of(text) == WAITS
+    [words] = list_words(desk).words
+    assert (words.business_id, words.held) == (shop.id, 1)
+    if said in ("START", "STOP"):
+        hear(shop, body=said)
+    else:
+        record(desk, said, words.customer_id)
+    shop.run()
+    assert shop.end_of(text) == end
+    assert list_words(desk).words == ()
+
+
+def test_a_text_that_came_after_the_answer_is_read_again(
+    shop: Shop, desk: Desk
+) -> None:
+    """What was said of the first words says nothing of the next."""
+    text = shop.due_text(due=timedelta(minutes=5))
+    customer = shop.row(text)["customer_id"]
+    hear(shop, body=REVOKED[0])
+    record(desk, "unchanged", customer)
+    hear(shop, body=REVOKED[1])
+    shop.later(minutes=6)
+    assert shop.run() == ["Held"]
+
+
+def test_each_business_that_heard_the_words_answers_for_itself(
+    shop: Shop, desk: Desk
+) -> None:
+    """They share the sender. One that gets the number later shares it, too."""
+    other = shop.neighbor()
+    texts = [shop.due_text(), other.due_text()]
+    hear(shop, body=REVOKED[0])
+    third = shop.neighbor()
+    texts.append(third.due_text())
+    assert shop.run() == ["Held"] * 3
+    first, *_ = [
+        words for words in list_words(desk).words if words.business_id == shop.id
+    ]
+    record(desk, "unchanged", first.customer_id)
+    assert shop.run() == ["Sent"]
+    assert [shop.end_of(text) for text in texts] == [("completed", None), WAITS, WAITS]
+    assert {words.business_id for words in list_words(desk).words} == {
+        other.id,
+        third.id,
+    }
+
+
+def test_the_words_hold_texts_only_where_a_stop_would_have_counted(
+    shop: Shop, desk: Desk
+) -> None:
+    """What was written to one business's sender is nothing to another's."""
+    other = shop.neighbor()
+    for business, sender in ((shop, DENTIST), (other, BARBER)):
+        business.customer()
+        sends_from(business, "AC" + "1" * 32, sender)
+    answer(shop, None, REVOKED[0], to=DENTIST)
+    assert [words.business_id for words in list_words(desk).words] == [shop.id]
+
+
+def test_a_customer_who_is_imported_anew_is_held_and_listed(
+    shop: Shop, desk: Desk
+) -> None:
+    """The words are the number's, not the row's."""
+    shop.customer()
+    hear(shop, body=REVOKED[0])
+    shop.sql("delete from customers")
+    assert list_words(desk).words == ()
+    text = shop.due_text()
+    assert shop.run() == ["Held"]
+    [words] = list_words(desk).words
+    assert words.customer_id == shop.row(text)["customer_id"]
+
+
+def test_the_list_names_the_oldest_first_and_shows_no_number(
+    shop: Shop, desk: Desk, operators: SupabaseOperators
+) -> None:
+    """Whose it is, since when, the message's SID, and a command that records the safe answer as it stands."""
+    sids = ["SM" + letter * 32 for letter in "cba"]
+    for nth, sid in enumerate(sids):
+        phone = f"+1212555012{nth}"
+        shop.customer(phone=phone)
+        answer(shop, body=REVOKED[0], sid=sid, phone=phone)
+        shop.later(hours=1)
+    unread = list_words(desk)
+    assert [words.twilio_sid for words in unread.words] == sids
+    page = "\n".join(unread.lines())
+    assert "+1212" not in page
+    for words in unread.words:
+        assert f"consent {words.customer_id} --said opted_out" in page
+    assert operators.status().counts("unread")["words"] == 3
+
+
+def test_what_is_unread_for_three_days_is_an_alarm(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
+    """The monitor fails, and the status says so."""
+    shop.customer()
+    shop.run()
+    hear(shop, body=REVOKED[0])
+
+    def check() -> str:
+        return str(shop.value("select check_sms_retries(max_minutes => 10000)"))
+
+    shop.later(days=2, hours=23)
+    assert check().startswith("ok")
+    shop.later(hours=2)
+    with pytest.raises(Exception, match="1 people wrote what may mean stop"):
+        check()
+    assert [line.name for line in operators.status().part("late")] == ["run", "words"]
+
+
+def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:
+    """As held, and not as ended."""
+    shop.due_text()
+    hear(shop, body=REVOKED[0])
+    forecast = desk.answer(Preview(hours=1))
+    assert forecast.told()["counts"] == {"held": 1}
+
+
+def test_the_number_is_kept_only_until_somebody_has_read_it(
+    shop: Shop, desk: Desk
+) -> None:
+    """Afterwards the message is remembered by its SID alone."""
+    customer = shop.customer()
+    hear(shop, body=REVOKED[0])
+    hear(shop, body=REVOKED[0], phone="+12125550124")  # known nowhere
+    kept = "select phone from smsretry.inbound_texts where phone is not null"
+    assert [row["phone"] for row in shop.sql(kept)] == [PHONE]
+    record(desk, "unchanged", customer)
+    assert shop.sql(kept) == []
+    assert consents_of(shop) == [("opted_in", None)]
