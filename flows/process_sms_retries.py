@@ -25,6 +25,7 @@ from smsretry.settings import Settings, load, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import form
+from .support.history import BEGUN, last_begun
 from .support.schedule import OF_SCHEDULE, concluded
 from .support.show import queue_status, this_run
 from .support.task_runs import TaskRuns
@@ -33,10 +34,14 @@ DRAIN_SECONDS: Final = 70
 """How long a run goes on claiming. It overlaps the next minute's run, which starts late where a machine is busy."""
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def recover(run: Run, stale_minutes: int) -> list[Recovered]:
-    """Take back the rows whose worker has been silent for `stale_minutes`."""
-    return run.recover(stale_minutes)
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name=BEGUN)
+def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
+    """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
+
+    Args:
+        address: of the database.
+    """
+    return run.recover(stale_minutes, last_begun(address))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -66,7 +71,7 @@ def process_sms_retries(
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
         with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
-            recover(run, stale_minutes)
+            recover(run, stale_minutes, settings.address)
             before = queue_status(at_desk)
             texts = TaskRuns(
                 run,

@@ -10,6 +10,16 @@ from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import ScheduledResult
 
 
+class EarlierRun(Value):
+    """A run whose start the database once accepted, as whoever makes the runs remembers it."""
+
+    id: UUID
+    due_at: Instant
+    """When it was to begin."""
+    finished: bool
+    """Whether the database accepted its end, too."""
+
+
 class InterruptedRun(Value):
     """An earlier run that never finished, and what its sends came to. It is reported once."""
 
@@ -18,8 +28,16 @@ class InterruptedRun(Value):
     accepted: int
     in_doubt: int
     refused: int
+    restored_since: Instant | None = None
+    """The database has forgotten this run: it was restored, and has forgotten everything since then."""
 
     def __str__(self) -> str:
+        if self.restored_since:
+            return (
+                f"The database was restored from a backup of about {on_clock(self.restored_since)}, and has forgotten "
+                f"run {self.id}. Each older text is looked for before it may be sent: see 'Restore from a backup' in "
+                "flows/PLAYBOOKS.md for the rest"
+            )
         numbers = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
         return (
             f"run {self.id} of {on_clock(self.started_at)} was interrupted: {numbers}"

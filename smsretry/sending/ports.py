@@ -8,6 +8,7 @@ from uuid import UUID
 
 from smsretry.retry.answers import (
     Begun,
+    EarlierRun,
     Finished,
     InterruptedRun,
     Queued,
@@ -44,10 +45,15 @@ class RetryQueue(Protocol):
 
     # One run
 
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, earlier: EarlierRun | None = None
+    ) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
         The sender of its environment is known from then on.
+
+        Args:
+            earlier: the last run that the database accepted. If it is forgotten, it is returned, too.
         """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:

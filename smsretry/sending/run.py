@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from smsretry.errors import QueueCancelled, QueueError
 from smsretry.privacy import masked_sender
-from smsretry.retry.answers import InterruptedRun, Recovered
+from smsretry.retry.answers import EarlierRun, InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, Claim, ItemResult
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.sending.flow_control import FlowControl
@@ -56,7 +56,7 @@ class Run:
         send would have a permission that grows old, and in a pause of its sender's it would keep others waiting.
         """
         self.interrupted: list[InterruptedRun] = []
-        """Earlier runs that fell silent and were not reported before."""
+        """Earlier runs that fell silent, or that the database has forgotten, and were not reported before."""
         self.recovered: list[Recovered] = []
         self.claim_size = CLAIM_SIZE
         """Due rows that one claim takes at most."""
@@ -98,9 +98,17 @@ class Run:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def recover(self, stale_minutes: int) -> list[Recovered]:
-        """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`."""
-        self.interrupted = self._services.queue.start_run(self.id, stale_minutes)
+    def recover(
+        self, stale_minutes: int, earlier: EarlierRun | None = None
+    ) -> list[Recovered]:
+        """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
+
+        Args:
+            earlier: the last run that the database accepted, by which it is seen whether it was restored.
+        """
+        self.interrupted = self._services.queue.start_run(
+            self.id, stale_minutes, earlier
+        )
         self.recovered = self._services.queue.recover(stale_minutes)
         return self.recovered
 
@@ -261,6 +269,9 @@ class Run:
             stopped=stopped,
             database_broken=control.database_trouble is not None,
             texts_only=self._services.sender.audience.told,
+            restored=next(
+                (str(run) for run in self.interrupted if run.restored_since), None
+            ),
         )
         self._services.queue.finish_run(
             self.id, str(summary), needs_somebody=summary.needs_somebody

@@ -76,6 +76,8 @@ class RunSummary(Value):
     stopped: tuple[Stopped, ...] = ()
     database_broken: bool = False
     """The database could not be asked whether a text may go; the claims went back to the queue."""
+    restored: str | None = None
+    """That the database was found to be restored from a backup, and what follows."""
     texts_only: str | None = None
     """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
 
@@ -117,7 +119,7 @@ class RunSummary(Value):
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether a row's processing went wrong, or sending stopped for a reason that a person must mend.
+        """Whether the database was restored, a row's processing went wrong, or sending stopped for all.
 
         One business's stopped sender is told, and leaves the run green: it may take that business weeks to mend it, and
         by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
@@ -127,7 +129,12 @@ class RunSummary(Value):
             not self.sent
             and sum(each.businesses for each in self.stopped) >= _SEVERAL_BUSINESSES
         )
-        return bool(self.errors) or self.database_broken or for_all or several
+        return (
+            bool(self.errors or self.restored)
+            or self.database_broken
+            or for_all
+            or several
+        )
 
     @property
     def stopped_senders(self) -> list[Stopped]:
@@ -143,10 +150,9 @@ class RunSummary(Value):
             f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
         )
         numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
+        restored = f"{self.restored}. " if self.restored else ""
         only = f"This installation {self.texts_only}. " if self.texts_only else ""
-        return (
-            f"{only}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
-        )
+        return f"{only}{restored}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
 
     @property
     def _senders(self) -> str:

@@ -163,7 +163,7 @@ class Scene:
                 "what": "cancel", "which": {"retry_ids": [str(self.due)], "states": ["due"]}, "dry_run": False,
                 "who": "Ann", "because": "No longer wanted", "row_limit": 10,
             },
-            "doubt_sms_retries": {
+            "after_sms_restore": {
                 "since": self.at(minutes=-1), "dry_run": False, "who": "Ann", "because": "Restored",
             },
             "prune_sms_history": {"keep_days": 90, "batch": 100},

@@ -27,7 +27,7 @@ from smsretry.desk.questions.unread import UnreadWords
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
-_CHANGES: Final = ("change_sms_texts", "doubt_sms_retries")
+_CHANGES: Final = ("change_sms_texts", "after_sms_restore")
 """What answers how many texts it changed, and which."""
 
 

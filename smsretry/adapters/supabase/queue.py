@@ -23,6 +23,7 @@ from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import (
     Begun,
+    EarlierRun,
     Finished,
     InterruptedRun,
     Queued,
@@ -83,13 +84,18 @@ class SupabaseQueue(SupabaseGroups):
             "sender": self._default.sent_by,
         }
 
-    def start_run(self, run_id: UUID, stale_minutes: int) -> list[InterruptedRun]:
+    def start_run(
+        self, run_id: UUID, stale_minutes: int, earlier: EarlierRun | None = None
+    ) -> list[InterruptedRun]:
         whom = {"send_to": self._audience.send_to, "address": self.address}
         values = (
             {"run_id": run_id, "stale_minutes": stale_minutes}
             | whom
             | self._environment
         )
+        if earlier:
+            remembered = earlier.model_dump(mode="json")
+            values |= {"earlier_run": remembered.pop("id"), **remembered}
         return self.rows(InterruptedRun, self.once("start_sms_run", values))
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:

@@ -145,14 +145,14 @@ class LookAgain(ChangeTexts):
 
 
 class AfterRestore(Order):
-    """After a restore, before any run: what may have gone out since the backup is looked for before it is sent.
+    """After a restore that no run can notice: what may have gone out since the backup is looked for first.
 
     That holds for every text from before the restore, scheduled sends too, whenever its time comes.
     """
 
     COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
     FUNCTION, DOES = (
-        "doubt_sms_retries",
+        "after_sms_restore",
         ("look for", "recorded the restore, and will look for"),
     )
     backup_of: Moment = Field(

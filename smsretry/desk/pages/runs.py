@@ -69,7 +69,7 @@ def of_texts(
 
     Args:
         processed: the texts that it took.
-        interrupted: earlier ones that died.
+        interrupted: earlier ones that died, or that the database has forgotten.
         status: the queue as it is now.
         explain: explains the texts of a row. Asked for as the page is written.
     """
@@ -87,6 +87,7 @@ def of_texts(
         shown or (IDLE if idle else "nothing to send"),
         run.stopped_because,
         staging,
+        "the database was restored" if run.restored else "",
         stopped,
     )
     page = _page(run, processed, interrupted, explain)

@@ -40,6 +40,12 @@ _START: Final = _DOCTOR.model_copy(
 )
 _READ: Final = Lever.of(ReadWords, {}, "read it, and say what it means")
 _LATE: Final = {
+    "restored": (
+        "the database was restored from a backup: older texts are looked for before they are sent",
+        _DOCTOR.model_copy(
+            update={"first": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
+        ),
+    ),
     "run": ("no run has finished", _START),
     "due": ("overdue", _DOCTOR),
     "scheduled": (

@@ -298,19 +298,21 @@ alter table if exists smsretry.restores
     add column if not exists since timestamptz primary key,
     add column if not exists restored_at timestamptz not null,
     add column if not exists who text not null,
-    add column if not exists because text not null;
+    add column if not exists because text not null,
+    add column if not exists run_id uuid unique;
 select pg_temp.add_rule('smsretry.restores', 'restores_pkey', $r$primary key (since)$r$);
 select pg_temp.add_rule('smsretry.restores', 'restores_order', $r$check (since <= restored_at)$r$);
 select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
--- leaves: smsretry.forgotten. Written by doubt_sms_retries.
+-- leaves: smsretry.forgotten. Written by record_restore.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
-    restored_at timestamptz not null, -- when somebody told of it, before anything ran: what was begun from then on is on record
+    restored_at timestamptz not null, -- when that was noticed: what was begun from then on is on record
     who text not null,
     because text not null,
+    run_id uuid unique, -- the run that the database had forgotten; null: a person said so
     constraint restores_order check (since <= restored_at),
     constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
 );
@@ -1452,7 +1454,7 @@ $$;
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
 -- the row and read it under that lock. What the text is, and the application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and doubt_sms_retries.
+-- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and record_restore.
 --   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled), and its send log is told
 --   because, why_code, code: why it ends; of a completed row, because is what it had said before
 --   sid: the message that it completes with. Null: its send log says already that it was sent
@@ -1905,6 +1907,7 @@ begin
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
+        perform smsretry.notice_restore(run_id, decided_at) where run_id is not null; -- it may have been restored under the run
         select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
         if found then
             answer := 'lost';
@@ -2387,6 +2390,64 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/notice_restore.sql ========
+-- Notice that the database went back in time: it had accepted this run, and does not know it, or knows of no end although the
+-- run had finished. Records the restore, once, and returns since when the database has forgotten; null: nothing new.
+-- due_at: when the run was to begin. A database that knows no earlier run is another one, or has pruned this one.
+create or replace function smsretry.notice_restore(run_id uuid, due_at timestamptz, finished boolean default false)
+returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_until constant timestamptz := least(due_at, smsretry.clock());
+    v_since timestamptz;
+begin
+    if exists (
+        select from smsretry.runs r
+        where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
+    then
+        return null;
+    end if;
+    -- The latest moment that is on record from before that run. The backup is no older.
+    select least(max(greatest(r.started_at, r.finished_at)), v_until) into v_since
+    from smsretry.runs r
+    where r.started_at < v_until
+    having count(*) > 0;
+    if v_since is not null
+        and smsretry.record_restore(v_since, 'smsretry', 'Run ' || notice_restore.run_id || ' is forgotten', notice_restore.run_id)
+    then
+        return v_since;
+    end if;
+    return null;
+end
+$$;
+
+-- ======== schemas/worker/record_restore.sql ========
+-- Record that the database was restored from a backup, taken at since; false: it is on record. What went out after that looks
+-- unsent. So each older text is looked for at the provider before its next message leaves (begin_sms_attempt asks
+-- smsretry.forgotten), and claims have numbers that no worker from before the restore holds (smsretry.take).
+create or replace function smsretry.record_restore(
+    since timestamptz, who text, because text, run_id uuid default null
+)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+begin
+    insert into smsretry.restores (since, restored_at, run_id, who, because)
+    values (record_restore.since, v_now, record_restore.run_id, record_restore.who, record_restore.because)
+    on conflict do nothing;
+    if not found then
+        return false;
+    end if;
+    update public.sms_retry_queue q -- its message may be one of the time that is forgotten
+    set in_doubt_since = v_now,
+        reconcile_count = 0,
+        held_since = null,
+        scheduled_for = v_now,
+        updated_at = v_now
+    where q.status = 'pending' and q.in_doubt_since is not null;
+    return true;
+end
+$$;
+
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
 --   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
@@ -2523,16 +2584,26 @@ $$;
 -- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
 -- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
 -- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+-- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers it (smsretry.notice_restore).
+-- If that shows that the database was restored, the run is returned with restored_since.
 create or replace function public.start_sms_run(
     run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
-    account text default null, sender text default null
+    account text default null, sender text default null,
+    earlier_run uuid default null, due_at timestamptz default null, finished boolean default false
 )
-returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint, restored_since timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
+    -- Nobody gets a second text from a worker that does not text everybody, and its database is often a fresh copy.
+    if start_sms_run.earlier_run is not null and coalesce(start_sms_run.send_to, 'all') = 'all' then
+        return query
+        select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+        from smsretry.notice_restore(start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.finished) n (since)
+        where n.since is not null;
+    end if;
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
     insert into smsretry.senders (account, sent_by, told_at)
@@ -2552,7 +2623,8 @@ begin
     select s.id, s.started_at,
            count(*) filter (where a.outcome = 'accepted'),
            count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
-           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+           count(*) filter (where a.outcome in ('rejected', 'not_sent')),
+           null::timestamptz
     from silent s
     left join public.sms_send_attempts a
         on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
@@ -2651,31 +2723,22 @@ begin
 end
 $$;
 
--- ======== schemas/doubt/doubt_sms_retries.sql ========
--- For a person, after restoring a backup and before anything runs: what went out after the backup was taken (since) looks unsent.
--- Records the restore. From then on each older text is looked for at the provider before its next message leaves (one rule, asked
--- when a send is to begin: smsretry.forgotten), and claims have numbers that no worker from before the restore holds. May be repeated.
+-- ======== schemas/doubt/after_sms_restore.sql ========
+-- For a person who restored a backup that no run can notice (smsretry.notice_restore), before anything runs: records it.
 -- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
--- change_sms_texts.
-create or replace function public.doubt_sms_retries(
+-- change_sms_texts. May be repeated.
+create or replace function public.after_sms_restore(
     since timestamptz, dry_run boolean default true, who text default null, because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
-declare
-    v_now constant timestamptz := smsretry.clock();
 begin
-    if (doubt_sms_retries.since <= v_now and dry_run is not null) is not true then
+    if (after_sms_restore.since <= smsretry.clock() and dry_run is not null) is not true then
         raise exception 'since is when the backup was taken, and not to come' using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_who_and_why(doubt_sms_retries.who, doubt_sms_retries.because);
-        insert into smsretry.restores (since, restored_at, who, because)
-        values (doubt_sms_retries.since, v_now, doubt_sms_retries.who, doubt_sms_retries.because)
-        on conflict do nothing;
-        update public.sms_retry_queue q -- its message may be one of the time that is forgotten
-        set in_doubt_since = v_now, reconcile_count = 0, held_since = null, scheduled_for = v_now, updated_at = v_now
-        where q.status = 'pending' and q.in_doubt_since < doubt_sms_retries.since;
+        perform smsretry.check_who_and_why(after_sms_restore.who, after_sms_restore.because);
+        perform smsretry.record_restore(after_sms_restore.since, after_sms_restore.who, after_sms_restore.because);
     end if;
     select count(*), count(*), '{}', '[]' into matched, changed, skipped, sample
     from public.sms_retry_queue q where q.status in ('pending', 'processing');
@@ -5457,6 +5520,7 @@ $$;
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
 -- not, words unread for three days, sending or a sender stopped (smsretry.stopped), or no run finished within max_minutes (null:
 -- smsretry.late_after).
+-- not, sending or a sender is stopped (smsretry.stopped), the database was restored (smsretry.late_since), or no run has finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -5473,6 +5537,7 @@ begin
     from smsretry.stopped x where x.kind in ('everybody', 'sender');
     select concat_ws(' · ', string_agg(case l.name
         when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
+        when 'restored' then 'the database was restored from a backup of ' || to_char(l.oldest at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
         when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
         when 'words' then l.texts || ' people wrote what may mean stop, and nobody has read it for three days'
         else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',
@@ -5569,6 +5634,8 @@ $$;
 -- ======== schemas/checks/late_since.sql ========
 -- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued, and
 -- words that nobody has read for three days: 47 CFR 64.1200(a)(10) gives ten business days.
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, and scheduled sends that are not queued;
+-- and for an hour that the database was found to be restored from a backup (oldest: of when).
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5589,6 +5656,8 @@ begin
     from smsretry.unread_words w
     where w.heard_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0;
+    select 'restored', null, min(r.since) from smsretry.restores r
+    where r.run_id is not null and r.restored_at > late_since.since - interval '1 hour' having count(*) > 0;
 end
 $$;
 

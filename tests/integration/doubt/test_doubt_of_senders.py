@@ -25,7 +25,7 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
     row = shop.due_text(due=timedelta(minutes=-10))
     if trouble == "restored":
         shop.sql(
-            "select * from doubt_sms_retries(%s, false, 'Ann', 'Restored')",
+            "select * from after_sms_restore(%s, false, 'Ann', 'Restored')",
             shop.now() - timedelta(minutes=5),
         )
     else:

@@ -1,11 +1,13 @@
 """A database that was restored from a backup: what went out after the backup is looked for, and not sent again."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from smsretry import schedule_sms
@@ -13,12 +15,13 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import AfterRestore, Requeue
 from smsretry.errors import InputError
 from smsretry.local.twilio.faults import DropUnaccepted
+from smsretry.retry.answers import EarlierRun
 from smsretry.retry.decision import Complete, Fail
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.proofs.town.safeguards import Safeguard, without
-from tests.support.builders import AT_ONCE, BODY, NOON, begin, finish
+from tests.support.builders import AT_ONCE, BODY, NOON, begin, finish, run_over
 from tests.support.orders import ordered
 from tests.support.restoring import back_up, restore
 from tests.support.shop import Shop
@@ -51,6 +54,8 @@ class World:
     claims: dict[str, Claim] = field(default_factory=dict)
     attempt: UUID = field(default_factory=uuid4)
     moved: UUID = field(default_factory=uuid4)
+    last: EarlierRun | None = None
+    """The last run before the restore, as Prefect's history has it."""
 
     def live_until_the_backup(self) -> None:
         """A text in each state."""
@@ -108,6 +113,7 @@ class World:
         self.order()
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
+        self.last = last_run(shop)
         shop.later(minutes=10)
         restore(shop.stack, self.backup)
 
@@ -137,6 +143,11 @@ class World:
             AfterRestore.model_validate({"backup_of": self.since} | SIGNED | more),
         ).changed
 
+    def notice(self) -> bool:
+        """Whether a run that remembers the last one says that the database was restored."""
+        noticed = self.shop.queue.start_run(uuid4(), 10, self.last)
+        return any(run.restored_since for run in noticed)
+
     def texts(self) -> dict[str, int]:
         """How many texts each got."""
         names = {number: name for name, number in NUMBERS.items()}
@@ -144,6 +155,15 @@ class World:
 
     def _text(self, name: str, due: timedelta = timedelta(0)) -> None:
         self.rows[name] = self.shop.due_text(phone=NUMBERS[name], due=due)
+
+
+def last_run(shop: Shop) -> EarlierRun:
+    """The run that began last."""
+    [row] = shop.sql(
+        """select id, started_at as due_at, finished_at is not null as finished
+           from smsretry.runs order by started_at desc limit 1"""
+    )
+    return EarlierRun.model_validate(row)
 
 
 @pytest.fixture
@@ -155,11 +175,9 @@ def world(shop: Shop, operators: SupabaseOperators, tmp_path: Path) -> World:
     return world
 
 
-def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
-    world: World,
-) -> None:
-    """Each got one text, whichever way it came about. What is not due yet is as it was."""
-    shop, tomorrow = world.shop, world.shop.row(world.rows["tomorrow"])
+def test_a_person_may_say_when_the_backup_was_taken(world: World) -> None:
+    """It is tried first, and recorded once. A time to come is refused."""
+    shop = world.shop
     assert world.tell(dry_run=True, who=None, because=None) == 6
     assert shop.sql("select from smsretry.restores") == []
     with pytest.raises(
@@ -167,7 +185,20 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
     ):
         world.tell(backup_of=shop.now() + timedelta(hours=1))
     assert [world.tell(), world.tell()] == [6, 6]
-    assert shop.value("select count(*) from smsretry.restores") == 1
+    assert shop.value("select since from smsretry.restores") == world.since
+
+
+@pytest.mark.parametrize("who", ["a run", "a person", "both"])
+def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
+    world: World, who: str
+) -> None:
+    """Each got one text, whichever way it came about. What is not due yet is as it was."""
+    shop, tomorrow = world.shop, world.shop.row(world.rows["tomorrow"])
+    if who != "a run":
+        world.tell()
+    if who != "a person":
+        assert [world.notice(), world.notice()] == [True, False]
+        assert shop.value("select min(since) from smsretry.restores") <= world.since
     world.live(minutes=3)
     world.order()
     world.live(minutes=40)
@@ -285,3 +316,147 @@ def test_a_customer_without_a_number_is_not_looked_for(shop: Shop) -> None:
     told_of_a_restore(shop)
     assert shop.run(AT_ONCE) == ["Failed"]
     assert shop.row(row)["why_code"] == "no_phone"
+
+
+# Who notices it
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A database with a past of an hour, as of some moment, and the run that came to its end then."""
+
+    shop: Shop
+    file: Path
+    last: EarlierRun
+
+    def restored_since(
+        self, earlier: EarlierRun | None, **changes: object
+    ) -> datetime | None:
+        """What a run is told that remembers this earlier one, with some of it changed."""
+        if earlier:
+            earlier = earlier.model_copy(update=changes)
+        told = self.shop.queue.start_run(uuid4(), 10, earlier)
+        return next((run.restored_since for run in told if run.restored_since), None)
+
+    def lived_on(self) -> EarlierRun:
+        """A run that the backup does not know."""
+        self.shop.later(minutes=1)
+        self.shop.run()
+        return last_run(self.shop)
+
+
+@pytest.fixture
+def backup(shop: Shop, tmp_path: Path) -> Backup:
+    """It was just taken."""
+    for _ in range(3):
+        shop.run()
+        shop.later(minutes=20)
+    shop.run()
+    back_up(shop.stack, tmp_path / "backup.sql")
+    return Backup(shop, tmp_path / "backup.sql", last_run(shop))
+
+
+def test_a_run_that_the_database_has_forgotten_shows_a_restore_each_time_and_once(
+    backup: Backup,
+) -> None:
+    """Also one that was killed, and where the clock of Prefect's server is an hour off. Since then: never after the
+    backup.
+    """
+    shop = backup.shop
+    [ended] = shop.sql("select max(finished_at) as at from smsretry.runs")
+    for finished, hours in ((True, 0), (False, 0), (True, 1), (True, -1)):
+        forgotten = backup.lived_on()
+        restore(shop.stack, backup.file)
+        remembered = {
+            "finished": finished,
+            "due_at": forgotten.due_at + timedelta(hours=hours),
+        }
+        since = backup.restored_since(forgotten, **remembered)
+        assert since is not None
+        assert since <= ended["at"]
+        assert since == ended["at"] or hours < 0
+        assert backup.restored_since(forgotten, **remembered) is None
+
+
+def test_a_restore_to_a_moment_of_the_last_run_is_noticed_by_its_end(
+    backup: Backup,
+) -> None:
+    """The database knows the run, and not that it finished. Of a killed run nobody says that it did."""
+    shop = backup.shop
+    shop.sql(
+        "update smsretry.runs set finished_at = null, told = null where id = %s",
+        backup.last.id,
+    )
+    assert backup.restored_since(backup.last, finished=False) is None
+    assert backup.restored_since(backup.last) is not None
+
+
+def test_nothing_ordinary_is_taken_for_a_restore(backup: Backup) -> None:
+    """A new Prefect server, the run before or one under way, a run that was pruned, a new database, and staging."""
+    shop, last = backup.shop, backup.last
+    assert backup.restored_since(None) is None
+    assert backup.restored_since(last) is None
+    under_way = uuid4()
+    shop.queue.start_run(under_way, 10)
+    assert backup.restored_since(last, id=under_way, finished=False) is None
+    assert (
+        backup.restored_since(last, id=uuid4(), due_at=NOON - timedelta(days=1)) is None
+    )
+    staging = "select restored_since from start_sms_run(%s, 10, 'nobody', earlier_run => %s, due_at => %s)"
+    assert shop.sql(staging, uuid4(), uuid4(), last.due_at) == []
+    shop.sql("truncate smsretry.runs")
+    assert backup.restored_since(last) is None
+    assert shop.sql("select from smsretry.restores") == []
+
+
+def test_a_run_that_was_under_way_at_the_restore_sends_nothing_twice(
+    backup: Backup,
+) -> None:
+    """The database does not know the run, whatever it had sent."""
+    shop = backup.shop
+    row = shop.due_text()
+    back_up(shop.stack, backup.file)
+    run = run_over(shop.queue, shop.sender)
+    run.recover(10)
+    assert [run.process(claim).fate for claim in run.claim()] == ["Sent"]
+    restore(shop.stack, backup.file)
+    assert [run.process(claim).fate for claim in run.claim()] == ["InDoubt"]
+    assert shop.end_of(row) == ("pending", "restored")
+    for _ in range(30):
+        shop.later(minutes=1)
+        shop.run()
+    assert shop.end_of(row)[0] == "completed"
+    assert len(shop.messages) == 1
+
+
+def test_two_runs_that_notice_a_restore_at_once_record_it_once(backup: Backup) -> None:
+    """The second waits for the first."""
+    forgotten = backup.lived_on()
+    restore(backup.shop.stack, backup.file)
+    with ThreadPoolExecutor(5) as pool:
+        told = list(pool.map(backup.restored_since, [forgotten] * 5))
+    assert len([since for since in told if since]) == 1
+    assert backup.shop.value("select count(*) from smsretry.restores") == 1
+
+
+def test_people_are_told_for_an_hour_that_the_database_was_restored(
+    backup: Backup,
+) -> None:
+    """By the run, which is red, on the queue's page, and by the monitor."""
+    shop = backup.shop
+    forgotten = backup.lived_on()
+    restore(shop.stack, backup.file)
+    run = run_over(shop.queue, shop.sender)
+    run.recover(10, forgotten)
+    assert run.report([]).needs_somebody
+    asked = "select check_sms_retries()"
+    with pytest.raises(psycopg.Error, match="was restored from a backup"):
+        shop.value(asked)
+    on_page = (
+        "select count(*) from sms_status() where (part, name) = ('late', 'restored')"
+    )
+    assert shop.value(on_page) == 1
+    shop.later(minutes=70)
+    shop.run()
+    assert shop.value(on_page) == 0
+    assert shop.value(asked).startswith("ok")

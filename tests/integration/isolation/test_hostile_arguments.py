@@ -81,7 +81,7 @@ NEEDED: Final = {
     "begin_sms_attempt": "retry_id claim_no send_before attempt_id cap_since",
     "finish_sms_attempt": "retry_id claim_no attempt_id outcome next_status retry_in",
     "defer_sms_retry": "retry_id claim_no",
-    "doubt_sms_retries": "since",
+    "after_sms_restore": "since",
     "resolve_sms_doubt": "retry_id",
     "end_sms_retry": "retry_id claim_no final_status error",
     "recover_stuck_sms_retries": "stale_minutes",

@@ -1,6 +1,6 @@
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, words unread for three days, sending or a sender stopped (smsretry.stopped), or no run finished within max_minutes (null:
--- smsretry.late_after).
+-- not, words unread for three days, sending or a sender stopped (smsretry.stopped), the database was restored (smsretry.late_since),
+-- or no run finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -17,6 +17,7 @@ begin
     from smsretry.stopped x where x.kind in ('everybody', 'sender');
     select concat_ws(' · ', string_agg(case l.name
         when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
+        when 'restored' then 'the database was restored from a backup of ' || to_char(l.oldest at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
         when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
         when 'words' then l.texts || ' people wrote what may mean stop, and nobody has read it for three days'
         else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',

@@ -1,5 +1,6 @@
--- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued, and
--- words that nobody has read for three days: 47 CFR 64.1200(a)(10) gives ten business days.
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued,
+-- words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten business days); and for an hour that the database was
+-- found to be restored from a backup (oldest: of when).
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -19,6 +20,9 @@ begin
            min(w.heard_at)
     from smsretry.unread_words w
     where w.heard_at <= smsretry.clock() - interval '3 days'
-    having count(*) > 0;
+    having count(*) > 0
+    union all
+    select 'restored', null, min(r.since) from smsretry.restores r
+    where r.run_id is not null and r.restored_at > late_since.since - interval '1 hour' having count(*) > 0;
 end
 $$;

@@ -1,16 +1,26 @@
 -- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
 -- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
 -- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+-- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers it (smsretry.notice_restore).
+-- If that shows that the database was restored, the run is returned with restored_since.
 create or replace function public.start_sms_run(
     run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
-    account text default null, sender text default null
+    account text default null, sender text default null,
+    earlier_run uuid default null, due_at timestamptz default null, finished boolean default false
 )
-returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint)
+returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint, restored_since timestamptz)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
+    -- Nobody gets a second text from a worker that does not text everybody, and its database is often a fresh copy.
+    if start_sms_run.earlier_run is not null and coalesce(start_sms_run.send_to, 'all') = 'all' then
+        return query
+        select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+        from smsretry.notice_restore(start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.finished) n (since)
+        where n.since is not null;
+    end if;
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
     insert into smsretry.senders (account, sent_by, told_at)
@@ -30,7 +40,8 @@ begin
     select s.id, s.started_at,
            count(*) filter (where a.outcome = 'accepted'),
            count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
-           count(*) filter (where a.outcome in ('rejected', 'not_sent'))
+           count(*) filter (where a.outcome in ('rejected', 'not_sent')),
+           null::timestamptz
     from silent s
     left join public.sms_send_attempts a
         on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
