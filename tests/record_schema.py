@@ -33,6 +33,7 @@ from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.vocabulary import WhyCode
 
 RECORDED: Final = ("adapters", "migrations", "checksums.tsv")
+REMOVAL: Final = ("supabase", "remove.sql")
 _SCHEMA: Final = ("20261128000100", "schema")
 """Version and name of the migration that makes the whole schema."""
 _ADOPTION: Final = "20261128000200"
@@ -88,6 +89,32 @@ def recorded(postgres: EmbeddedPostgres) -> Checksums:
 def lines(checksums: Checksums) -> str:
     """The list as it is shipped, an object a line."""
     return "".join(f"{one}\t{md5}\n" for one, md5 in sorted(checksums.items()))
+
+
+def removal(text: str, objects: Checksums) -> str:
+    """The text of the file that removes smsretry, with the list of what smsretry made in `public`."""
+    schema = whole(schema_files())
+    listed = []
+    for name in sorted(objects):
+        kind, _, part = name.partition(" ")
+        part, _, table = part.partition(" on ")
+        if not (table or part).startswith("public."):
+            continue
+        if kind == "function":
+            listed.append(f"drop function if exists {part};")
+        elif kind == "index":
+            listed.append(f"insert into listed_index values ('{part}', '{table}');")
+        elif f"constraint {part} check" in schema:
+            listed.append(f"alter table {table} drop constraint if exists {part};")
+    shipped = ", ".join(f"('{m.version}', '{m.name}')" for m in migrations())
+    history = (
+        "delete from supabase_migrations.schema_migrations\n"
+        f"where (version, name) in ({shipped});"
+    )
+    head, _, rest = text.partition("record_schema`.\n")
+    tail = rest.partition("-- The end of the list.")[2]
+    lines = "\n".join([*listed, history])
+    return f"{head}record_schema`.\n{lines}\n-- The end of the list.{tail}"
 
 
 def path(*parts: str) -> Path:
@@ -151,7 +178,11 @@ def main(name: str | None = None) -> None:
         home = Path(directory)
         home.chmod(0o755)  # PostgreSQL runs as somebody else where this is root
         with EmbeddedPostgres(home / "postgres") as postgres:
-            path(*RECORDED).write_text(lines(recorded(postgres)), encoding="utf-8")
+            checksums = recorded(postgres)
+        path(*RECORDED).write_text(lines(checksums), encoding="utf-8")
+        file = path(*REMOVAL)
+        text = removal(file.read_text(encoding="utf-8"), checksums)
+        file.write_text(text, encoding="utf-8")
         postgres.remove()
 
 

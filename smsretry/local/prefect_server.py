@@ -129,7 +129,7 @@ class PrefectServer:
             pause(0.2)
         self._process.stop()
         raise LocalStackError(
-            f"The Prefect server did not start on port {self.port}. Its log is {self.log}."
+            f"The Prefect server did not start on port {self.port}. Its log ends:\n{self._process.log_tail()}"
         )
 
     def answers(self) -> bool:

@@ -35,6 +35,8 @@ class Batch:
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
     slow: UUID | None = None
     """The business whose row took all the time of a claim of one, so that nothing was claimed."""
+    refused: str | None = None
+    """What the database said, if it raised for each row that is due."""
 
 
 class RetryQueue(Protocol):

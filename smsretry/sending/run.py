@@ -36,6 +36,7 @@ SLOW_SECONDS: Final = 30.0
 """How long a claim is made again and again without businesses whose rows take all its time."""
 LONGEST_SECONDS: Final = 600.0
 """How long a run that waits for nothing goes on claiming while it finds something due."""
+_UNCLAIMED: Final = "No text that is due could be claimed. The database says: {}"
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
 is due in a moment, even when its time is over: its sender's next turn, as a rule."""
@@ -74,6 +75,8 @@ class Run:
         self.asked_to_stop: signal.Signals | None = None
         """By which signal."""
         self._ended_because: str | None = None
+        self._refused: str | None = None
+        """What the database said when it refused each row of a claim."""
 
     @contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
@@ -144,6 +147,8 @@ class Run:
     def _claimed(self, batch: Batch) -> list[Claim]:
         self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts}
         self.flow_control.claimed(batch)
+        if batch.refused:
+            self._refused = _UNCLAIMED.format(batch.refused)
         return list(batch.texts)
 
     def drain(
@@ -259,15 +264,17 @@ class Run:
         """End the run, and add it up."""
         control, stopped = self.flow_control, list(self._stopped())
         for_all = next((each.why for each in stopped if each.concerns_all), None)
+        unclaimed = None if results else self._refused
         summary = RunSummary.of(
             recovered=self.recovered,
             results=results,
             duration_seconds=round(monotonic() - self._started, 3),
             stopped_because=control.run_stopped_because
             or for_all
-            or self._ended_because,
+            or self._ended_because
+            or unclaimed,
             stopped=stopped,
-            database_broken=control.database_trouble is not None,
+            database_broken=bool(control.database_trouble or unclaimed),
             texts_only=self._services.sender.audience.told,
             restored=next(
                 (str(run) for run in self.interrupted if run.restored_since), None

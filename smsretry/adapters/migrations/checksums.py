@@ -22,6 +22,8 @@ _FOREIGN: Final = re.compile(r"foreign function (public\.(\w+)\(.*)")
 _PART: Final = re.compile(
     r"(?P<kind>constraint|index|trigger|policy) (?P<name>.+) on (?P<table>[\w.]+)"
 )
+_REVOKE: Final = "revoke all on {} from public, anon, authenticated"
+"""In the line that renames a function: its callers are gone, and Supabase lets everybody call it."""
 _TOLD: Final = 12
 """More lines are summed up: the database is another version's."""
 _PRINTED: Final = """
@@ -105,7 +107,12 @@ def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
         foreign, part = _FOREIGN.fullmatch(one), _PART.fullmatch(one)
         is_another = adopts and recorded().get(one, md5) != md5
         if foreign and f"function public.{foreign[2]}" in ours:
-            yield _clash(f"function {foreign[1]}", f"routine {foreign[1]}", foreign[2])
+            arguments = foreign[1].partition("(")[2]
+            where, what = _clash(
+                f"function {foreign[1]}", f"routine {foreign[1]}", foreign[2]
+            )
+            renamed = f"routine public.{_renamed(foreign[2])}({arguments}"
+            yield where, f"{what}; {_REVOKE.format(renamed)}"
         elif is_another and one.startswith("column"):
             table, _, name = one.removeprefix("column ").rpartition(".")
             yield _clash(one, f"table {table}", name, part=f"column {name} ")
@@ -126,12 +133,11 @@ def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
 
 
 def _clash(where: str, altered: str, name: str, *, part: str = "") -> tuple[str, str]:
-    new = (
-        sql.Identifier(f"{name.strip(chr(34))} (own)").as_string()
-        if name.startswith('"')
-        else f"app_{name}"
-    )
-    return (
-        where,
-        f"has a name of smsretry's, and is another: alter {altered} rename {part}to {new}",
-    )
+    change = f"alter {altered} rename {part}to {_renamed(name)}"
+    return where, f"has a name of smsretry's, and is another: {change}"
+
+
+def _renamed(name: str) -> str:
+    if name.startswith('"'):
+        return sql.Identifier(f"{name.strip(chr(34))} (own)").as_string()
+    return f"app_{name}"

@@ -50,7 +50,10 @@ COLUMNS: Final[Mapping[str, dict[str, str]]] = {
         timestamp_with_time_zone="created_at updated_at",
     ),
     "scheduled_sends": _columns(
-        uuid="id business_id", timestamp_with_time_zone="scheduled_for", text="status"
+        uuid="id business_id customer_id send_log_id created_by",
+        read="body",
+        text="status message_class",
+        timestamp_with_time_zone="scheduled_for not_after created_at updated_at",
     ),
     "sms_retry_queue": _columns(
         uuid="id business_id send_log_id customer_id",
@@ -60,6 +63,8 @@ COLUMNS: Final[Mapping[str, dict[str, str]]] = {
     ),
 }
 """The columns that smsretry needs, and their types."""
+_REQUIRED: Final = {"scheduled_sends": {"id", "business_id", "scheduled_for", "status"}}
+"""Where a migration adds the other columns of a table, these must be there."""
 _FILLED: Final = {
     "business_id": "delete from public.sms_retry_queue",
     "attempt_count": "update public.sms_retry_queue set attempt_count = 0",
@@ -100,9 +105,10 @@ _TEXTS: Final = re.compile(
 )
 _HAS: Final = """
 select c.relname::text as table, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
-       a.attnotnull as filled,
+       a.attnotnull as filled, a.attgenerated <> '' as generated,
        array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = a.atttypid) as labels,
-       exists (select from pg_catalog.pg_attrdef d where d.adrelid = c.oid and d.adnum = a.attnum) as has_default
+       (select pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
+        where d.adrelid = c.oid and d.adnum = a.attnum) as value
 from pg_catalog.pg_class c
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname = any (%s)
@@ -110,7 +116,8 @@ order by 1, 2
 """
 _CHECKS: Final = """
 select c.relname::text as table, a.attname::text as column, k.conname::text as name,
-       format_type(a.atttypid, a.atttypmod) as type, pg_get_expr(k.conbin, k.conrelid) as rule
+       format_type(a.atttypid, a.atttypmod) as type, pg_get_expr(k.conbin, k.conrelid) as rule,
+       case when k.convalidated then '' else ' not valid' end as unproved
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_class c on c.oid = k.conrelid and c.relnamespace = 'public'::regnamespace
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and k.conkey = array[a.attnum]
@@ -204,10 +211,9 @@ def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         has: list[Any] = cursor.execute(_HAS, [list(COLUMNS)]).fetchall()
     for table in sorted({column.table for column in has}):
-        for name in sorted(
-            COLUMNS[table].keys()
-            - {column.name for column in has if column.table == table}
-        ):
+        there = {column.name for column in has if column.table == table}
+        required = _REQUIRED.get(table, COLUMNS[table].keys())
+        for name in sorted(required - there):
             yield Misfit(
                 f"{table}.{name}",
                 f"is missing: alter table public.{table} add column {name} {_plain(table, name)}",
@@ -249,11 +255,16 @@ def _fits(column: Any) -> bool:
 def _retyped(column: Any) -> str:
     """Its type, and the statement that changes it. What is in that statement's way PostgreSQL names when it is run."""
     plain, alter = _plain(column.table, column.name), f"alter column {column.name}"
-    # A default is cast to a text alone; the application's own migrations have it.
-    drop = f"{alter} drop default, " if column.has_default and plain != "text" else ""
+    change = f"{alter} type {plain}"
+    if not column.generated:
+        change += f" using {column.name}::{plain}"
+        if column.value and plain != "text":  # to a text PostgreSQL casts it by itself
+            value = f"{alter} set default ({column.value})::{plain}"
+            change = f"{alter} drop default, {change}, {value}"
     kind = "an enum" if column.labels else column.type
-    change = f"alter table public.{column.table} {drop}{alter} type {plain} using {column.name}::{plain}"
-    return f"is {kind}, and must be {plain}: {change}"
+    if kind.startswith("character varying("):
+        kind += ", too short for some of what smsretry writes"
+    return f"is {kind}, and must be {plain}: alter table public.{column.table} {change}"
 
 
 def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
@@ -276,7 +287,7 @@ def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
             continue
         if refused:
             values = ", ".join(f"'{value}'" for value in refused)
-            rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({values}))"
+            rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({values})){check.unproved}"
             if check.column == "sms_consent_source":
                 refused, rule = [*refused, "whatever people give as a source"], ""
             change = (

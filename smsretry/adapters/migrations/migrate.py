@@ -5,7 +5,7 @@ too: either may apply what the other has not. One transaction applies everything
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -15,7 +15,6 @@ from psycopg import sql
 
 from smsretry.adapters.migrations.checksums import dropping, read_checksums
 from smsretry.adapters.migrations.connecting import Connection, connect
-from smsretry.adapters.migrations.earlier import refuse_earlier_state
 from smsretry.adapters.migrations.fitting import refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.schemas import schema_files, whole
@@ -35,7 +34,7 @@ _RECORD: Final = """
 insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
 on conflict (version) do update set name = excluded.name, statements = excluded.statements
 """
-_RECORDED: Final = "select m.version, to_jsonb(m) -> 'statements' from supabase_migrations.schema_migrations m"
+_RECORDED: Final = "select version from supabase_migrations.schema_migrations"
 _UNPROVED: Final = """
 select k.conrelid::regclass::text, k.conname::text, pg_get_constraintdef(k.oid)
 from pg_catalog.pg_constraint k
@@ -144,11 +143,6 @@ def _apply(
             wait_a_few_seconds(connection)
             applied = _applied(connection)
             where = at("Checking what exists")
-            refuse_earlier_state(
-                connection,
-                applied,
-                {migration.version: migration.text for migration in shipped},
-            )
             missing = [
                 migration for migration in shipped if migration.version not in applied
             ]
@@ -168,28 +162,36 @@ def _apply(
                 _run(connection, "".join(dropping(read_checksums(connection))) + anew)
             warnings += _prove_rules(connection)
             where = at("The rehearsal after the migration")
-            warnings += _rehearse(connection)
+            _rehearse(connection)
             if dry_run:
                 raise psycopg.Rollback
         return missing, warnings
     except _LOCKED:
         raise
     except psycopg.Error as error:
-        hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
-        reason = f"{error.diag.message_primary or type(error).__name__}.{hint}"
-    raise MigrationError(f"{where} failed: {reason} Nothing was changed.")
+        reason = _words(error)
+    raise MigrationError(f"{where} failed: {reason}. Nothing was changed.")
 
 
-def _applied(connection: Connection) -> Mapping[str, str]:
-    """The versions in the history, each with its text as it was recorded. Empty if there is no history yet."""
+def _words(error: psycopg.Error) -> str:
+    """What PostgreSQL says. The detail of a broken constraint quotes the row, and is left out."""
+    said = error.diag
+    quotes = isinstance(error, psycopg.errors.IntegrityError)
+    parts = (
+        said.message_primary or type(error).__name__,
+        None if quotes else said.message_detail,
+        said.message_hint,
+    )
+    return ". ".join(part.rstrip(".") for part in parts if part)
+
+
+def _applied(connection: Connection) -> set[str]:
+    """The versions in the history. Empty if there is none yet."""
     if connection.execute(
         "select to_regclass('supabase_migrations.schema_migrations')"
     ).fetchone() == (None,):
-        return {}
-    return {
-        version: "".join(statements or ())
-        for version, statements in connection.execute(_RECORDED)
-    }
+        return set()
+    return {version for (version,) in connection.execute(_RECORDED)}
 
 
 def _run(connection: Connection, text: str) -> None:
@@ -224,21 +226,27 @@ def _prove_rules(connection: Connection) -> list[str]:
     return warnings
 
 
-def _rehearse(connection: Connection) -> list[str]:
-    """Rehearse a text on what was migrated. Warnings are returned: they are no reason to refuse the migration."""
+def _rehearse(connection: Connection) -> None:
+    """Rehearse a text on what was migrated.
+
+    Raises:
+        MigrationError: it could not be sent, or nobody knows.
+    """
     if connection.execute(
         "select to_regproc('public.try_sms_retry_queue')"
     ).fetchone() == (None,):
-        return []
-    warnings = []
-    for subject, ok, advice in connection.execute(
-        "select subject, ok, advice from public.try_sms_retry_queue()"
-    ):
-        if not ok:
-            raise MigrationError(
-                f"With this migration no text could be sent: a rehearsal {advice}. Look for a constraint, a trigger or "
-                "a policy of the application's that refuses it. Nothing was changed."
-            )
-        if advice:
-            warnings.append(f"{subject} {advice}")
-    return warnings
+        return
+    [(ok, advice), _] = connection.execute(
+        "select ok, advice from public.try_sms_retry_queue()"
+    ).fetchall()
+    if not ok:
+        raise MigrationError(
+            f"With this migration no text could be sent: a rehearsal {advice}. Look for a constraint, a trigger or "
+            "a policy of the application's that refuses it. Nothing was changed."
+        )
+    if advice:
+        raise MigrationError(
+            f"Nobody knows whether a text could be sent with this migration: a rehearsal {advice}. If there is none to "
+            "try with, insert a business, a customer and a send log of channel sms that is not sent. Then run "
+            "`smsretry migrate` again. Nothing was changed."
+        )

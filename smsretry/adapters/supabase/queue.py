@@ -65,6 +65,7 @@ class _Claimed(BaseModel):
     longest_body: int
     next_in: float | None
     slow: UUID | None = None
+    refused: str | None = None
 
 
 class SupabaseQueue(SupabaseGroups):
@@ -292,7 +293,10 @@ class SupabaseQueue(SupabaseGroups):
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
         others = [self._put_aside(unreadable) for unreadable in rows.unreadable]
-        return Batch(rows.read, claimed.stops, claimed.next_in, claimed.slow), others
+        batch = Batch(
+            rows.read, claimed.stops, claimed.next_in, claimed.slow, claimed.refused
+        )
+        return batch, others
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
         row, fence = unreadable.row["id"], _fence(unreadable.row)

@@ -142,7 +142,7 @@ class EmbeddedPostgres:
             pause(0.02)
         self.stop()
         raise LocalStackError(
-            f"PostgreSQL in {self.data_dir} did not start; the end of {self.log}:\n{self._process.log_tail()}"
+            f"PostgreSQL in {self.data_dir} did not start. Its log ends:\n{self._process.log_tail()}"
         )
 
     def ended(self) -> bool:

@@ -97,6 +97,21 @@ alter domain smsretry.why_code add constraint known check (value in (
     'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died',
     'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
+-- ======== schemas/policy/work.sql ========
+-- Who looks for a row of the queue when it is due: the column of that name says what it means.
+create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when work.status = 'processing' then 'under_way'
+        when work.status <> 'pending' then null
+        when work.recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
+        when work.in_doubt_since is not null then 'doubtful'
+        else 'texts'
+    end;
+end
+$$;
+
 -- ======== schemas/tables/businesses.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
 do $$
@@ -600,7 +615,7 @@ alter table if exists public.sms_retry_queue
     add column if not exists expires_at timestamptz,
     add column if not exists why_code smsretry.why_code,
     add column if not exists first_due_at timestamptz,
-    add column if not exists work text generated always as (case when status = 'processing' then 'under_way' when status <> 'pending' then null when recover_count >= 2 then 'suspect' when in_doubt_since is not null then 'doubtful' else 'texts' end) stored;
+    add column if not exists work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored;
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
@@ -649,12 +664,7 @@ create table if not exists public.sms_retry_queue (
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
     why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
     first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
-    work text generated always as (case
-        when status = 'processing' then 'under_way'
-        when status <> 'pending' then null
-        when recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
-        when in_doubt_since is not null then 'doubtful'
-        else 'texts' end) stored,
+    work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored, -- at first, as is said below
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -682,6 +692,8 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
+-- Rows that were here have it now, and no trigger of the application's was called. Later smsretry.set_work sets it.
+alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
 -- One live row a text. Its ended rows are found here, too.
@@ -759,8 +771,7 @@ alter table if exists public.sms_send_attempts
     add column if not exists business_id uuid,
     add column if not exists sent_account text,
     add column if not exists segments integer,
-    add column if not exists delivery_excused boolean not null default false,
-    add column if not exists lost boolean generated always as (coalesce(delivery_status in ('undelivered', 'failed', 'canceled'), false)) stored;
+    add column if not exists delivery_excused boolean not null default false;
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
@@ -805,7 +816,6 @@ create table if not exists public.sms_send_attempts (
     sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
     segments integer, -- what it takes of its sender's rate and day
     delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
-    lost boolean generated always as (coalesce(delivery_status in ('undelivered', 'failed', 'canceled'), false)) stored, -- it may still be delivered
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.
@@ -944,6 +954,13 @@ begin
     end if;
     return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
 end
+$$;
+
+-- ======== schemas/helpers/is_lost.sql ========
+-- Whether the provider called a message lost. It may still be delivered.
+create or replace function smsretry.is_lost(delivery_status text)
+returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(is_lost.delivery_status in ('undelivered', 'failed', 'canceled'), false)
 $$;
 
 -- ======== schemas/helpers/is_message_id.sql ========
@@ -1294,7 +1311,7 @@ left join lateral (
                   > '00000000-0000-0000-0000-000000000000'))
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
-      and m.lost and not m.delivery_excused) u on true;
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
 
 -- ======== schemas/queue/decide_anew.sql ========
 -- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
@@ -1333,6 +1350,13 @@ declare
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
+        -- The application's table may have no default, or have lost it.
+        new.id := coalesce(new.id, gen_random_uuid());
+        new.status := coalesce(new.status, 'pending');
+        new.attempt_count := coalesce(new.attempt_count, 0);
+        new.max_attempts := coalesce(new.max_attempts, 3);
+        new.created_at := coalesce(new.created_at, v_now);
+        new.updated_at := coalesce(new.updated_at, v_now);
         if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
             new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
         end if;
@@ -1509,6 +1533,18 @@ begin
         where l.id = retry.send_log_id and l.business_id = retry.business_id
           and not smsretry.is_sent(l.provider_message_id, l.status::text);
     end if;
+end
+$$;
+
+-- ======== schemas/queue/set_work.sql ========
+-- Sort a row of the queue by its kind of work, whoever writes it. No generated column does this: a publication may not
+-- carry one, and PostgreSQL 18 then refuses every update of a table whose replica identity is full.
+-- security definer, because a tenant may not call smsretry.work.
+create or replace function smsretry.set_work()
+returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    new.work := smsretry.work(new.status, new.recover_count, new.in_doubt_since);
+    return new;
 end
 $$;
 
@@ -2025,7 +2061,12 @@ begin
         end if;
     end loop;
     -- Those that are left have not moved.
-    v_taken := smsretry.take(array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true);
+    v_taken := (
+        select t.taken
+        from smsretry.take(
+            array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true
+        ) t
+    );
     perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
     for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
         if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
@@ -2087,7 +2128,7 @@ declare
         for update);
     v_taken uuid[];
 begin
-    v_taken := smsretry.take(v_rows, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t); -- by itself: what follows reads the rows as they are then
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
@@ -2099,7 +2140,7 @@ $$;
 --   account, sender: of the worker's environment, which sends for every business without a sender of its own
 --   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
 -- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
     limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
@@ -2116,6 +2157,7 @@ declare
     v_found record;
     v_rows tid[];
     v_taken uuid[] := '{}';
+    v_refused text;
     v_next timestamptz;
 begin
     if suspect then
@@ -2124,7 +2166,7 @@ begin
             where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(v_rows, v_now);
+            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -2138,7 +2180,7 @@ begin
         v_rows := v_doubtful.rows || v_found.rows;
         v_next := least(v_found.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
-            v_taken := smsretry.take(v_rows, v_now);
+            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
             if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
                 v_found.served := v_found.served || array(
                     select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
@@ -2147,8 +2189,10 @@ begin
         end if;
         perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     end if;
-    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || case when v_taken is null then jsonb_build_object(
-        'slow', (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows))) else '{}' end;
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || jsonb_build_object(
+        'refused', v_refused,
+        'slow', case when v_taken is null then (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)) end
+    );
 end
 $$;
 
@@ -2633,47 +2677,62 @@ end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found due and locked, and return the ids of those that it could. They are named by ctid: a row
--- that its transaction has locked moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that a
--- trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone: what refuses is raised. Null: the one row
--- took all the time of the call, which its caller ends.
-create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
+-- Claim these rows, which the caller has found due and locked.
+--   taken: the ids of those that it could claim · refused: what the database said, if it raised for each of them
+--   both null: the one row took all the time of the call, which its caller ends
+-- They are named by ctid: a row that its transaction has locked moves by its own writes alone. If they cannot be taken
+-- together, each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins
+-- no sends. alone: what refuses is raised.
+create or replace function smsretry.take(
+    rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
+    out taken uuid[], out refused text
+)
+returns record language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
     v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
     v_now_taken uuid[];
-    v_taken uuid[] := '{}';
+    v_detail text;
 begin
+    taken := '{}';
     for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
         begin
-            with taken as (
+            with claimed as (
                 update public.sms_retry_queue q
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
                 where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
                 returning q.id)
-            select array_agg(t.id) into v_now_taken from taken t;
+            select array_agg(t.id) into v_now_taken from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
-            v_taken := v_taken || v_now_taken;
+            taken := taken || v_now_taken;
+            refused := null;
             exit when v_try = 0;
         exception
             when query_canceled then
                 if alone or cardinality(take.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
-                return null;
+                taken := null;
+                refused := null;
+                return;
             when others then
                 if alone then
                     raise;
                 end if;
+                get stacked diagnostics v_detail = pg_exception_detail;
+                refused := case
+                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
+                    else sqlerrm || ': ' || v_detail
+                end;
                 raise warning 'A row could not be claimed: %', sqlstate;
         end;
     end loop;
-    return v_taken;
+    refused := case when taken = '{}' then left(smsretry.numberless(refused), 300) end;
 end
 $$;
 
@@ -4101,7 +4160,7 @@ begin
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
     cross join lateral (
-        select count(*) filter (where a.id = t.id or a.lost and not a.delivery_excused) as failures,
+        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
                count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
         from public.sms_send_attempts a -- an array, so that an index finds them without statistics
         where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n
@@ -4162,11 +4221,11 @@ begin
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
     -- failure since.
     if (case when v_fails then
-            not v_attempt.lost or v_row.status <> 'completed'
+            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
             or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
             or exists (select from public.sms_retry_queue q
                        where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else v_attempt.lost and decision in ('look_again', 'unknown')
+        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
             and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
         return 'changed';
     end if;
@@ -4212,7 +4271,7 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                 select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
           and a.id is distinct from may_have_arrived.but_for
           and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-               or a.outcome = 'accepted' and not a.lost))
+               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
 $$;
 
 -- ======== schemas/delivery/record_delivery.sql ========
@@ -4617,7 +4676,7 @@ create or replace function smsretry.is_undelivered(send_log_id uuid, provider_me
 returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select 1 from public.sms_send_attempts a
                    where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
-                     and a.lost)
+                     and smsretry.is_lost(a.delivery_status))
        and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
 $$;
 
@@ -5350,7 +5409,7 @@ begin
     return query
     with accepted as materialized (
         select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
-                    when a.lost then 'undelivered' else 'open' end as fate,
+                    when smsretry.is_lost(a.delivery_status) then 'undelivered' else 'open' end as fate,
                date_trunc('hour', a.begun_at, 'UTC') as hour,
                a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a
@@ -5575,7 +5634,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
                concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
                          case when r.ours then concat_ws(' ', a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) end),
                (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                from roles o cross join unnest('{select,insert,update,references}'::text[]) p (name)
+                from roles o cross join unnest('{select,insert,update}'::text[]) p (name)
                 where r.guarded and has_column_privilege(o.id, r.id, a.attnum, p.name))
         from relations r
         join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
@@ -5597,11 +5656,11 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         from pg_constraint k where k.contypid <> 0 and k.connamespace = to_regnamespace('smsretry') group by k.contypid
         union all
         select case c.relkind when 'v' then 'view ' else 'table ' end || r.named,
-               concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+               concat(c.relkind, c.relpersistence, c.relrowsecurity, case when r.ours then c.relforcerowsecurity end,
                       case c.relkind when 'v' then concat(c.reloptions, pg_get_viewdef(r.id)) end,
                       (select string_agg(concat(o.definition, o.rights), ',' order by o.name) from columns o where o.id = r.id and r.ours),
                       (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                       from roles o cross join unnest('{delete,truncate,trigger}'::text[]) p (name)
+                       from roles o cross join unnest('{delete,truncate}'::text[]) p (name)
                        where r.guarded and has_table_privilege(o.id, r.id, p.name)))
         from relations r join pg_class c on c.oid = r.id
         union all
@@ -5613,7 +5672,8 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
         from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
         union all
-        select 'index ' || c.relname || ' on ' || r.named, concat(pg_get_indexdef(i.indexrelid), i.indisvalid and i.indisready and i.indislive)
+        -- Of a partitioned table it says ON ONLY.
+        select 'index ' || c.relname || ' on ' || r.named, concat(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), i.indisvalid and i.indisready and i.indislive)
         from relations r join pg_index i on i.indrelid = r.id join pg_class c on c.oid = i.indexrelid
         where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
         union all
@@ -5720,6 +5780,12 @@ begin
         perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
+        v_step := 'an insert of the application''s';
+        insert into public.sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+        select l.business_id, l.id, l.customer_id, smsretry.clock()
+        from public.send_logs l
+        where l.id = v_row.send_log_id;
+        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id and q.status = 'pending';
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
@@ -5785,6 +5851,11 @@ drop trigger if exists smsretry_put_back on public.sms_retry_queue;
 create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
+
+-- The last one by its name, because triggers fire in that order, and others may change the status.
+drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;
+create trigger zz_smsretry_set_work
+    before insert or update on public.sms_retry_queue for each row execute function smsretry.set_work();
 
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed

@@ -14,6 +14,7 @@ from smsretry import send_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.errors import QueueError, SmsRetryError
 from smsretry.local.twilio.faults import AcceptThenDrop
+from smsretry.sending.run import run_once
 from tests.support.builders import PHONE, results_of, run_over
 from tests.support.claims import claim_doubtful
 from tests.support.orders import record_consent
@@ -306,3 +307,31 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
     ]
     assert {row["recover_count"] for row in after} == {0}
     assert len(shop.claims()) == len(rows)
+
+
+# What the database refuses
+
+
+def test_a_run_that_could_claim_no_due_text_is_red_with_the_databases_words_and_one_that_could_is_green(
+    shop: Shop,
+) -> None:
+    """The detail of the error is among them, and no number."""
+    refused = shop.due_text(phone="+12125550101")
+    shop.sql(
+        f"""create function public.refuse() returns trigger language plpgsql as $$ begin
+                raise 'No updates' using detail = 'Not of +1 212 555 0101 today'; end $$;
+            create trigger refuse before update on sms_retry_queue for each row
+                when (old.id = '{refused}') execute function public.refuse()"""
+    )
+    results, summary = run_once(run_over(shop.queue, shop.sender))
+    assert (results, summary.needs_somebody) == ([], True)
+    assert "No updates: Not of … today" in str(summary)
+
+    shop.due_text(phone="+12125550102")
+    results, summary = run_once(run_over(shop.queue, shop.sender))
+    assert ([each.fate for each in results], summary.needs_somebody) == (
+        ["Sent"],
+        False,
+    )
+    shop.sql("drop function public.refuse() cascade")
+    assert shop.run() == ["Sent"]

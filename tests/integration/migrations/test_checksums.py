@@ -4,15 +4,16 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.integration.catalog import Database, complaints
 from tests.integration.conftest import whole_schema
-from tests.record_schema import RECORDED, lines, path
+from tests.record_schema import RECORDED, REMOVAL, lines, path, removal
 from tests.record_schema import recorded as record_anew
 
 
 def test_the_list_is_as_it_is_recorded(running_stack: Stack) -> None:
     """Run: python -m tests.record_schema"""
-    assert path(*RECORDED).read_text(encoding="utf-8") == lines(
-        record_anew(running_stack.postgres)
-    )
+    checksums = record_anew(running_stack.postgres)
+    assert path(*RECORDED).read_text(encoding="utf-8") == lines(checksums)
+    removing = path(*REMOVAL).read_text(encoding="utf-8")
+    assert removing == removal(removing, checksums)
 
 
 _READ_AGAIN = """
@@ -73,7 +74,8 @@ def test_what_is_as_it_was_or_the_application_s_own_is_not_judged(
     [(subject, advice)] = complaints(migrated.connection).items()
     assert subject == "function public.sms_status(integer)"
     assert advice.endswith(
-        "is another: alter routine public.sms_status(integer) rename to app_sms_status"
+        "alter routine public.sms_status(integer) rename to app_sms_status; "
+        "revoke all on routine public.app_sms_status(integer) from public, anon, authenticated"
     )
 
 

@@ -21,7 +21,7 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
                concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
                          case when r.ours then concat_ws(' ', a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) end),
                (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                from roles o cross join unnest('{select,insert,update,references}'::text[]) p (name)
+                from roles o cross join unnest('{select,insert,update}'::text[]) p (name)
                 where r.guarded and has_column_privilege(o.id, r.id, a.attnum, p.name))
         from relations r
         join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
@@ -43,11 +43,11 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         from pg_constraint k where k.contypid <> 0 and k.connamespace = to_regnamespace('smsretry') group by k.contypid
         union all
         select case c.relkind when 'v' then 'view ' else 'table ' end || r.named,
-               concat(c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+               concat(c.relkind, c.relpersistence, c.relrowsecurity, case when r.ours then c.relforcerowsecurity end,
                       case c.relkind when 'v' then concat(c.reloptions, pg_get_viewdef(r.id)) end,
                       (select string_agg(concat(o.definition, o.rights), ',' order by o.name) from columns o where o.id = r.id and r.ours),
                       (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                       from roles o cross join unnest('{delete,truncate,trigger}'::text[]) p (name)
+                       from roles o cross join unnest('{delete,truncate}'::text[]) p (name)
                        where r.guarded and has_table_privilege(o.id, r.id, p.name)))
         from relations r join pg_class c on c.oid = r.id
         union all
@@ -59,7 +59,8 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
         select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
         from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
         union all
-        select 'index ' || c.relname || ' on ' || r.named, concat(pg_get_indexdef(i.indexrelid), i.indisvalid and i.indisready and i.indislive)
+        -- Of a partitioned table it says ON ONLY.
+        select 'index ' || c.relname || ' on ' || r.named, concat(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), i.indisvalid and i.indisready and i.indislive)
         from relations r join pg_index i on i.indrelid = r.id join pg_class c on c.oid = i.indexrelid
         where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
         union all

@@ -23,6 +23,12 @@ begin
         perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
+        v_step := 'an insert of the application''s';
+        insert into public.sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
+        select l.business_id, l.id, l.customer_id, smsretry.clock()
+        from public.send_logs l
+        where l.id = v_row.send_log_id;
+        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id and q.status = 'pending';
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';

@@ -56,7 +56,7 @@ begin
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
     cross join lateral (
-        select count(*) filter (where a.id = t.id or a.lost and not a.delivery_excused) as failures,
+        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
                count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
         from public.sms_send_attempts a -- an array, so that an index finds them without statistics
         where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n

@@ -50,11 +50,11 @@ begin
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
     -- failure since.
     if (case when v_fails then
-            not v_attempt.lost or v_row.status <> 'completed'
+            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
             or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
             or exists (select from public.sms_retry_queue q
                        where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else v_attempt.lost and decision in ('look_again', 'unknown')
+        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
             and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
         return 'changed';
     end if;

@@ -9,5 +9,5 @@ returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
                 select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
           and a.id is distinct from may_have_arrived.but_for
           and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-               or a.outcome = 'accepted' and not a.lost))
+               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
 $$;

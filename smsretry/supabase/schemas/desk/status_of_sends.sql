@@ -8,7 +8,7 @@ begin
     return query
     with accepted as materialized (
         select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
-                    when a.lost then 'undelivered' else 'open' end as fate,
+                    when smsretry.is_lost(a.delivery_status) then 'undelivered' else 'open' end as fate,
                date_trunc('hour', a.begun_at, 'UTC') as hour,
                a.delivery_code, a.delivery_at, a.business_id
         from public.sms_send_attempts a

@@ -34,12 +34,7 @@ create table if not exists public.sms_retry_queue (
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
     why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
     first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
-    work text generated always as (case
-        when status = 'processing' then 'under_way'
-        when status <> 'pending' then null
-        when recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
-        when in_doubt_since is not null then 'doubtful'
-        else 'texts' end) stored,
+    work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored, -- at first, as is said below
 
     constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
     constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
@@ -67,6 +62,8 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
+-- Rows that were here have it now, and no trigger of the application's was called. Later smsretry.set_work sets it.
+alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
 -- One live row a text. Its ended rows are found here, too.

@@ -29,7 +29,6 @@ create table if not exists public.sms_send_attempts (
     sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
     segments integer, -- what it takes of its sender's rate and day
     delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
-    lost boolean generated always as (coalesce(delivery_status in ('undelivered', 'failed', 'canceled'), false)) stored, -- it may still be delivered
     constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
     constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
     -- An outcome and its time are set together.

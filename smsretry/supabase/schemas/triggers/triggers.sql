@@ -9,6 +9,11 @@ create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
+-- The last one by its name, because triggers fire in that order, and others may change the status.
+drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;
+create trigger zz_smsretry_set_work
+    before insert or update on public.sms_retry_queue for each row execute function smsretry.set_work();
+
 drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends;
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();

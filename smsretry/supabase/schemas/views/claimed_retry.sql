@@ -49,4 +49,4 @@ left join lateral (
                   > '00000000-0000-0000-0000-000000000000'))
       -- An array, so that an index finds them without statistics.
       and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
-      and m.lost and not m.delivery_excused) u on true;
+      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;

@@ -23,7 +23,12 @@ begin
         end if;
     end loop;
     -- Those that are left have not moved.
-    v_taken := smsretry.take(array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true);
+    v_taken := (
+        select t.taken
+        from smsretry.take(
+            array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true
+        ) t
+    );
     perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
     for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
         if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status

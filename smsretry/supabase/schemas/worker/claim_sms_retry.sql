@@ -13,7 +13,7 @@ declare
         for update);
     v_taken uuid[];
 begin
-    v_taken := smsretry.take(v_rows, v_now, alone => true); -- by itself: what follows reads the rows as they are then
+    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t); -- by itself: what follows reads the rows as they are then
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;

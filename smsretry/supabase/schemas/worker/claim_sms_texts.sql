@@ -4,7 +4,7 @@
 --   account, sender: of the worker's environment, which sends for every business without a sender of its own
 --   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
 -- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
     limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
@@ -21,6 +21,7 @@ declare
     v_found record;
     v_rows tid[];
     v_taken uuid[] := '{}';
+    v_refused text;
     v_next timestamptz;
 begin
     if suspect then
@@ -29,7 +30,7 @@ begin
             where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
             order by q.recover_count, q.scheduled_for limit 50 for update skip locked
         loop
-            v_taken := smsretry.take(v_rows, v_now);
+            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -43,7 +44,7 @@ begin
         v_rows := v_doubtful.rows || v_found.rows;
         v_next := least(v_found.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
-            v_taken := smsretry.take(v_rows, v_now);
+            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
             if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
                 v_found.served := v_found.served || array(
                     select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
@@ -52,7 +53,9 @@ begin
         end if;
         perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
     end if;
-    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || case when v_taken is null then jsonb_build_object(
-        'slow', (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows))) else '{}' end;
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || jsonb_build_object(
+        'refused', v_refused,
+        'slow', case when v_taken is null then (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)) end
+    );
 end
 $$;

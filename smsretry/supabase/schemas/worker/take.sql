@@ -1,43 +1,58 @@
--- Claim these rows, which the caller has found due and locked, and return the ids of those that it could. They are named by ctid: a row
--- that its transaction has locked moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that a
--- trigger or a rule refuses stays as it is. by_application: its claimer begins no sends. alone: what refuses is raised. Null: the one row
--- took all the time of the call, which its caller ends.
-create or replace function smsretry.take(rows tid[], at timestamptz, by_application boolean default false, alone boolean default false)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp
+-- Claim these rows, which the caller has found due and locked.
+--   taken: the ids of those that it could claim · refused: what the database said, if it raised for each of them
+--   both null: the one row took all the time of the call, which its caller ends
+-- They are named by ctid: a row that its transaction has locked moves by its own writes alone. If they cannot be taken
+-- together, each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins
+-- no sends. alone: what refuses is raised.
+create or replace function smsretry.take(
+    rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
+    out taken uuid[], out refused text
+)
+returns record language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' -- for what a trigger waits for
 set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
     v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
     v_now_taken uuid[];
-    v_taken uuid[] := '{}';
+    v_detail text;
 begin
+    taken := '{}';
     for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
         begin
-            with taken as (
+            with claimed as (
                 update public.sms_retry_queue q
                 set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
                 where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
                 returning q.id)
-            select array_agg(t.id) into v_now_taken from taken t;
+            select array_agg(t.id) into v_now_taken from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
-            v_taken := v_taken || v_now_taken;
+            taken := taken || v_now_taken;
+            refused := null;
             exit when v_try = 0;
         exception
             when query_canceled then
                 if alone or cardinality(take.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
-                return null;
+                taken := null;
+                refused := null;
+                return;
             when others then
                 if alone then
                     raise;
                 end if;
+                get stacked diagnostics v_detail = pg_exception_detail;
+                refused := case
+                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
+                    else sqlerrm || ': ' || v_detail
+                end;
                 raise warning 'A row could not be claimed: %', sqlstate;
         end;
     end loop;
-    return v_taken;
+    refused := case when taken = '{}' then left(smsretry.numberless(refused), 300) end;
 end
 $$;

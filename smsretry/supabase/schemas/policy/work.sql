@@ -1,0 +1,13 @@
+-- Who looks for a row of the queue when it is due: the column of that name says what it means.
+create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
+returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when work.status = 'processing' then 'under_way'
+        when work.status <> 'pending' then null
+        when work.recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
+        when work.in_doubt_since is not null then 'doubtful'
+        else 'texts'
+    end;
+end
+$$;
