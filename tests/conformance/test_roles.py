@@ -73,6 +73,9 @@ def test_grants_and_row_level_security_hold_for_a_user_and_not_for_service_role(
     postgrest.call("note", {"id": 1, "word": "one"})
     assert postgrest.refusal("for_service", key=postgrest.anon) == (401, "42501")
     assert postgrest.refusal("for_service", **user) == (403, "42501")
+    for method, status in (("GET", 403), ("HEAD", 200)):  # which does not call it
+        answer = postgrest.call("read_for_service", method=method, content="", **user)
+        assert answer.status_code == status
     assert postgrest.refusal("note", {"id": 2, "word": "two"}, **user) == (403, "42501")
     assert postgrest.call("notes_all", **user).json() == []
     assert (
