@@ -35,6 +35,8 @@ drop policy "add own retries" on public.sms_retry_queue;
 drop policy "change own retries" on public.sms_retry_queue;
 alter routine public.claim_due_sms_retries(integer) rename to app_claim_due_sms_retries;
 alter routine public.recover_stuck_sms_retries(integer) rename to app_recover_stuck_sms_retries;
+revoke all on routine public.app_claim_due_sms_retries(integer) from public, anon, authenticated;
+revoke all on routine public.app_recover_stuck_sms_retries(integer) from public, anon, authenticated;
 """
 """What `migrate` says to run."""
 _FRESH: Final = "migrations_fresh"

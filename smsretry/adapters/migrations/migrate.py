@@ -247,6 +247,6 @@ def _rehearse(connection: Connection) -> None:
     if advice:
         raise MigrationError(
             f"Nobody knows whether a text could be sent with this migration: a rehearsal {advice}. If there is none to "
-            "try with, insert a business, a customer and a send log of channel sms that is not sent. Then run "
-            "`smsretry migrate` again. Nothing was changed."
+            "try with, insert a business, a customer and a send log of channel sms. Then run `smsretry migrate` "
+            "again. Nothing was changed."
         )

@@ -102,25 +102,28 @@ def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database) -> None:
 def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(
     original: Database,
 ) -> None:
-    """The application's own rules may refuse a customer; without any text it says that it could not be tried."""
+    """The application's own rules may refuse a customer. Without a text nothing is migrated; a sent one will do."""
     original.run("alter table customers add column full_name text not null")
-    migrate(original.url)
-    found = _rehearse(original)
-    assert found["ok"]
-    assert found["advice"].startswith(
-        'would not go out now, or could not be tried: making a sample text (23502): null value in column "full_name"'
-    )
+    with pytest.raises(
+        MigrationError,
+        match=r'null value in column "full_name".*insert a business.*Nothing was changed\.$',
+    ):
+        migrate(original.url)
 
     original.run(
         """insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple Street');
            insert into customers (business_id, phone, full_name, sms_consent_status)
            select id, '+12125550123', 'Ann', 'opted_out' from businesses;
-           insert into send_logs (business_id, customer_id, channel, subject)
-           select business_id, id, 'sms', 'Hi Ann' from customers"""
+           insert into send_logs (business_id, customer_id, channel, subject, status, provider_message_id)
+           select business_id, id, 'sms', 'Hi Ann', 'sent', '{"twilio_sid": "SM1"}' from customers;
+           alter table send_logs add column template text default 'hello';
+           update send_logs set template = 'x'; alter table send_logs alter template drop default,
+               alter template set not null"""
     )
+    migrate(original.url)
     before = original.rows(ROWS)
     assert _rehearse(original) == {
-        "subject": found["subject"],
+        "subject": "rehearsal of a text",
         "ok": True,
         "advice": None,
     }
@@ -140,7 +143,7 @@ def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what
     with pytest.raises(MigrationError) as raised:
         migrate(original.url)
     assert (
-        'queue_sms_retry (42P01): relation "texts_seen" does not exist in public.note. '
+        'an insert of the application\'s (42P01): relation "texts_seen" does not exist in public.note. '
         in str(raised.value)
     )
     original.run("alter function note() set search_path = public")

@@ -95,6 +95,8 @@ create table public.scheduled_sends (
 create index scheduled_sends_by_member on public.scheduled_sends (member, created_at);
 create function public.app_sms_total() returns bigint language sql stable set search_path = pg_catalog, pg_temp
     as $$ select count(*) from public.sms_retry_queue $$;
+create function public.recover_stuck_sms_retries(stale_minutes integer) returns setof public.sms_retry_queue
+    language sql security definer as $$ update public.sms_retry_queue set status = 'pending' returning * $$;
 
 create trigger note after insert or update or delete on public.customers for each row execute function audit.note();
 create trigger note after insert or update or delete on public.send_logs for each row execute function audit.note();

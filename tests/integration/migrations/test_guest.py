@@ -68,7 +68,7 @@ def make_it_fit(database: Database, url: str) -> None:
         migrate(url)
     _, *lines, _ = str(raised.value).splitlines()
     for line in lines:
-        assert " rename " not in line
+        assert " rename " not in line or "routine" in line
         database.run(line[line.index(": alter ") + 2 :])
 
 
@@ -98,6 +98,8 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
     before = kept(gym)
     make_it_fit(gym, migrator)
     assert kept(gym) == before
+    renamed = "select has_function_privilege('anon', oid, 'execute') as may from pg_proc where proname = %s"
+    assert gym.one(renamed, "app_recover_stuck_sms_retries") == {"may": False}
     write(business)
     fitted = schema_of(gym.url)
     warned: list[str] = []
