@@ -98,7 +98,7 @@ alter domain smsretry.why_code add constraint known check (value in (
     'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
--- Who looks for a row of the queue when it is due: the column of that name says what it means.
+-- See the comment on sms_retry_queue.work.
 create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -692,7 +692,7 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
--- Rows that were here have it now, and no trigger of the application's was called. Later smsretry.set_work sets it.
+-- Rows that were here have it now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
@@ -1537,9 +1537,8 @@ end
 $$;
 
 -- ======== schemas/queue/set_work.sql ========
--- Sort a row of the queue by its kind of work, whoever writes it. No generated column does this: a publication may not
--- carry one, and PostgreSQL 18 then refuses every update of a table whose replica identity is full.
--- security definer, because a tenant may not call smsretry.work.
+-- A generated column would do, but PostgreSQL 18 publishes none, and then refuses each update of a table whose replica
+-- identity is full. security definer, because a tenant may not call smsretry.work.
 create or replace function smsretry.set_work()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -2677,12 +2676,10 @@ end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found due and locked.
---   taken: the ids of those that it could claim · refused: what the database said, if it raised for each of them
---   both null: the one row took all the time of the call, which its caller ends
--- They are named by ctid: a row that its transaction has locked moves by its own writes alone. If they cannot be taken
--- together, each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins
--- no sends. alone: what refuses is raised.
+-- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that its transaction has locked
+-- moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that is refused stays as it is.
+-- by_application: its claimer begins no sends. alone: what refuses is raised.
+--   taken: their ids; null: the one row took all the time of the call · refused: the database's words, if it raised for each
 create or replace function smsretry.take(
     rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
     out taken uuid[], out refused text
@@ -2717,7 +2714,6 @@ begin
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 taken := null;
-                refused := null;
                 return;
             when others then
                 if alone then
@@ -5809,7 +5805,7 @@ begin
         select l.business_id, l.id, l.customer_id, smsretry.clock()
         from public.send_logs l
         where l.id = v_row.send_log_id;
-        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
@@ -5876,7 +5872,7 @@ create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
--- The last one by its name, because triggers fire in that order, and others may change the status.
+-- Triggers fire in the order of their names, and others may change the status.
 drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;
 create trigger zz_smsretry_set_work
     before insert or update on public.sms_retry_queue for each row execute function smsretry.set_work();

@@ -28,7 +28,7 @@ begin
         select l.business_id, l.id, l.customer_id, smsretry.clock()
         from public.send_logs l
         where l.id = v_row.send_log_id;
-        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id and q.status = 'pending';
+        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';

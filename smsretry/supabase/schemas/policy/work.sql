@@ -1,4 +1,4 @@
--- Who looks for a row of the queue when it is due: the column of that name says what it means.
+-- See the comment on sms_retry_queue.work.
 create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin

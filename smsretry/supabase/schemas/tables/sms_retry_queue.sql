@@ -62,7 +62,7 @@ create table if not exists public.sms_retry_queue (
 with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
       autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
--- Rows that were here have it now, and no trigger of the application's was called. Later smsretry.set_work sets it.
+-- Rows that were here have it now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 

@@ -9,7 +9,7 @@ create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
--- The last one by its name, because triggers fire in that order, and others may change the status.
+-- Triggers fire in the order of their names, and others may change the status.
 drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;
 create trigger zz_smsretry_set_work
     before insert or update on public.sms_retry_queue for each row execute function smsretry.set_work();

@@ -1,9 +1,7 @@
--- Claim these rows, which the caller has found due and locked.
---   taken: the ids of those that it could claim · refused: what the database said, if it raised for each of them
---   both null: the one row took all the time of the call, which its caller ends
--- They are named by ctid: a row that its transaction has locked moves by its own writes alone. If they cannot be taken
--- together, each is tried by itself: one that a trigger or a rule refuses stays as it is. by_application: its claimer begins
--- no sends. alone: what refuses is raised.
+-- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that its transaction has locked
+-- moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that is refused stays as it is.
+-- by_application: its claimer begins no sends. alone: what refuses is raised.
+--   taken: their ids; null: the one row took all the time of the call · refused: the database's words, if it raised for each
 create or replace function smsretry.take(
     rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
     out taken uuid[], out refused text
@@ -38,7 +36,6 @@ begin
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 taken := null;
-                refused := null;
                 return;
             when others then
                 if alone then
