@@ -43,6 +43,7 @@ alter table public.sms_send_attempts drop constraint if exists sms_send_attempts
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_settled_by;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_sid;
 drop function if exists public.add_sms_sender(uuid,text,text,text,double precision,integer,text,text,boolean,boolean);
+drop function if exists public.after_sms_restore(timestamp with time zone,boolean,text,text);
 drop function if exists public.ask_sms_desk(text,jsonb);
 drop function if exists public.begin_sms_attempt(uuid,bigint,uuid,timestamp with time zone,text,boolean,integer,timestamp with time zone,text,interval,timestamp with time zone,uuid,text,text,integer,double precision,text,boolean,text);
 drop function if exists public.change_sms_sender(text,double precision,integer,boolean,text,text);
@@ -53,7 +54,6 @@ drop function if exists public.claim_sms_deliveries(integer,interval,text[]);
 drop function if exists public.claim_sms_retry(uuid,text,text);
 drop function if exists public.claim_sms_texts(integer,text,text,uuid[],boolean,uuid[]);
 drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
-drop function if exists public.doubt_sms_retries(timestamp with time zone,boolean,text,text);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
 drop function if exists public.examine_sms_retries();
 drop function if exists public.explain_sms(uuid,text,integer);
@@ -81,8 +81,9 @@ drop function if exists public.settle_sms_attempt(uuid,text,text,text,integer,te
 drop function if exists public.slow_sms_sender(text,text,double precision);
 drop function if exists public.sms_senders(uuid,integer,boolean,uuid);
 drop function if exists public.sms_status();
-drop function if exists public.start_sms_run(uuid,integer,text,text,text,text);
+drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,uuid,timestamp with time zone,boolean);
 drop function if exists public.try_sms_retry_queue(text,text);
+drop function if exists public.unread_sms_words(integer);
 insert into listed_index values ('customers_phone', 'public.customers');
 insert into listed_index values ('scheduled_sends_customer', 'public.scheduled_sends');
 insert into listed_index values ('scheduled_sends_due', 'public.scheduled_sends');

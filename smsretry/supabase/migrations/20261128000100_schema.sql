@@ -5573,9 +5573,8 @@ $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
 -- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, words unread for three days, sending or a sender stopped (smsretry.stopped), or no run finished within max_minutes (null:
--- smsretry.late_after).
--- not, sending or a sender is stopped (smsretry.stopped), the database was restored (smsretry.late_since), or no run has finished within max_minutes (null: smsretry.late_after).
+-- not, words unread for three days, sending or a sender stopped (smsretry.stopped), the database was restored (smsretry.late_since),
+-- or no run finished within max_minutes (null: smsretry.late_after).
 -- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
 -- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(max_minutes integer default null)
@@ -5688,10 +5687,9 @@ set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set qu
 $$;
 
 -- ======== schemas/checks/late_since.sql ========
--- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued, and
--- words that nobody has read for three days: 47 CFR 64.1200(a)(10) gives ten business days.
--- What is late since then, for who watches: run (oldest: when the last one finished), due, and scheduled sends that are not queued;
--- and for an hour that the database was found to be restored from a backup (oldest: of when).
+-- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued,
+-- words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten business days); and for an hour that the database was
+-- found to be restored from a backup (oldest: of when).
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5711,7 +5709,8 @@ begin
            min(w.heard_at)
     from smsretry.unread_words w
     where w.heard_at <= smsretry.clock() - interval '3 days'
-    having count(*) > 0;
+    having count(*) > 0
+    union all
     select 'restored', null, min(r.since) from smsretry.restores r
     where r.run_id is not null and r.restored_at > late_since.since - interval '1 hour' having count(*) > 0;
 end
