@@ -1,7 +1,11 @@
-"""Phone numbers: is one well formed, is it spelled as it is stored, and can a person be texted at it?
+"""Phone numbers: is one spelled as it is stored, and can a person be texted at it?
 
 One number has one spelling: the E.164 that libphonenumber writes. By another one the provider's list does not find a
-text, the opt-out that its owner texts is another number's, and a cap counts them apart.
+text, the opt-out that its owner texts is another number's, and a cap counts them apart. A wrong spelling can be
+corrected; a wrong kind of number cannot.
+
+Nothing here asks whether a number is *assigned*. The library's list lags behind the numbering plan (area codes 436, 621
+and 679 are in service and unknown to it), and the provider knows better. Nothing here quotes a number.
 """
 
 import re
@@ -19,39 +23,33 @@ _REFUSED: Final = {
     PhoneNumberType.TOLL_FREE: "toll-free",
     PhoneNumberType.PREMIUM_RATE: "premium-rate",
     PhoneNumberType.SHARED_COST: "shared-cost",
+    PhoneNumberType.PERSONAL_NUMBER: "personal (follow-me)",
+    PhoneNumberType.PAGER: "a pager",
 }
-
-
-def phone_problem(phone: str) -> str | None:
-    """Why a number may not be stored as it is written, or None. Never quotes the number.
-
-    This does not ask whether a number is *assigned*. The library's list lags behind the numbering plan (area codes
-    436, 621 and 679 are in service and unknown to it), and the provider knows better.
-    """
-    return _malformed(phone) if _spelled(phone) is None else spelling_problem(phone)
+_FEWEST_DIGITS: Final = 7
+"""No number of E.164 has fewer, with its country code."""
 
 
 def spelling_problem(phone: str) -> str | None:
-    """How to write a number that is spelled otherwise than libphonenumber writes it. Never quotes the number.
-
-    None: it is spelled right, or it is no number in any spelling.
-    """
-    spelled = e164(phone)
+    """How to write a number that is not spelled as libphonenumber writes it. None: it is spelled right."""
+    spelled = _spelled(phone)
     if spelled == phone:
         return None
-    code = f"+{phonenumbers.parse(spelled).country_code}"
-    digits = spelled.removeprefix(code)
+    meant = spelled or _meant(phone)
+    if meant is None:
+        return _malformed(phone)
+    code = f"+{phonenumbers.parse(meant).country_code}"
+    digits = meant.removeprefix(code)
     kept = re.fullmatch(rf"\{code}([0-9]+){digits}", re.sub(r"[^+0-9]", "", phone))
-    without = (
-        f"without the {kept[1]} that is dialed within the country"
-        if kept
-        else "and nothing else"
-    )
-    return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {without}"
+    if kept:
+        how = f"without the {kept[1]} that is dialed before it"
+    else:
+        how = "and nothing else" if spelled else "if it is from there"
+    return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {how}"
 
 
 def e164(phone: str) -> str:
-    """A number as libphonenumber writes it. What is no number stays as it is.
+    """A number as libphonenumber writes it. What is no number with its country code stays as it is.
 
     Italy's numbers have a 0 after the country code, and Britain's have none: the library knows.
     """
@@ -65,18 +63,17 @@ def area_code(phone: str) -> str | None:
 
 
 def recipient_problem(phone: str) -> str | None:
-    """Why nobody can be texted at this number (malformed, toll-free, premium-rate), or None. Never quotes it.
+    """Why nobody can be texted at this number, however it is spelled (toll-free, premium-rate), or None.
 
-    A code that can be no area code (N11, 555) is such a reason. One that is in no table is not: see `phone_problem`.
-    Nor is its spelling, which somebody can mend.
+    A code that can be no area code (N11, 555) is such a reason. One that is in no table is not.
     """
     spelled = _spelled(phone)
     if spelled is None:
-        return _malformed(phone)
+        digits = re.sub(r"\D", "", phone)
+        few = f"Phone number is none: it has fewer than {_FEWEST_DIGITS} digits"
+        return few if len(digits) < _FEWEST_DIGITS else None
     if npa := area_code(spelled):
         kind = _NANP_REFUSED.get(npa)
-    elif spelled.startswith("+1"):
-        return "Phone number is malformed: area codes and exchanges of +1 begin with 2 to 9"
     else:
         kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(spelled)))
     return (
@@ -87,27 +84,52 @@ def recipient_problem(phone: str) -> str | None:
 
 
 def _malformed(phone: str) -> str:
-    """What is wrong with what is no number in any spelling."""
+    """What is wrong with a number that can be read in no spelling."""
     if not _E164.fullmatch(phone):
-        return "Phone number is not E.164 (a plus sign, the country code and the number, no spaces)"
+        return "Phone number is not E.164: write a plus sign, the country code and the number, no spaces"
+    if re.fullmatch(r"\+1[0-9]{10}", phone):
+        return "Phone number is malformed: area codes and exchanges of +1 begin with 2 to 9"
     if _parsed(phone) is None:
         return "Phone number has no known country code"
     return "Phone number has the wrong length for its country"
 
 
-def _spelled(phone: str) -> str | None:
-    """The number as libphonenumber writes it. None: it reads none, or one whose length is impossible."""
+def _meant(phone: str) -> str | None:
+    """What a number may mean that lacks its plus sign or country code, or has Mexico's old mobile prefix."""
+    plain = re.sub(r"[^+0-9]", "", phone)
+    abroad = re.sub(r"^(00)?(?=[1-9])", "+", plain)
+    mobile = re.sub(r"^\+521(?=[0-9]{10}$)", "+52", abroad)  # dialed until 2019
+    readings = filter(None, (_spelled(phone, "US"), _spelled(mobile)))
+    # Ten digits are a number of many countries.
+    return next(
+        (
+            spelled
+            for spelled in readings
+            if len(plain) > 10
+            or phonenumbers.is_valid_number(phonenumbers.parse(spelled))
+        ),
+        None,
+    )
+
+
+def _spelled(phone: str, region: str | None = None) -> str | None:
+    """The number as libphonenumber writes it. None: it reads none, or one whose length is impossible.
+
+    Args:
+        region: where a number is from that has no country code. None: such a one is not read.
+    """
     if _NANP.fullmatch(phone):
         return phone
-    number = _parsed(phone)
+    number = _parsed(phone, region)
     if number is None or not phonenumbers.is_possible_number(number):
         return None
     spelled = phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    return spelled if _E164.fullmatch(spelled) else None
+    pattern = _NANP if spelled.startswith("+1") else _E164
+    return spelled if pattern.fullmatch(spelled) else None
 
 
-def _parsed(phone: str) -> PhoneNumber | None:
+def _parsed(phone: str, region: str | None = None) -> PhoneNumber | None:
     try:
-        return phonenumbers.parse(phone)
+        return phonenumbers.parse(phone, region)
     except phonenumbers.NumberParseException:
         return None

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
 
-from smsretry.phone import phone_problem
+from smsretry.phone import spelling_problem
 from smsretry.retry.profile import EVERYBODY, Audience
 
 SEND_TO: Final = "SMSRETRY_SEND_TO"
@@ -41,7 +41,7 @@ def _in_one_piece(value: SecretStr) -> SecretStr:
 
 
 def _e164(value: str) -> str:
-    if problem := phone_problem(value):
+    if problem := spelling_problem(value):
         raise ValueError(problem)
     return value
 
@@ -74,7 +74,7 @@ def _whom_to_text(given: object) -> object:
     if entries in (["all"], ["nobody"]):
         return EVERYBODY if entries == ["all"] else Audience()
     for place, entry in enumerate(entries, 1):
-        if problem := phone_problem(entry):
+        if problem := spelling_problem(entry):
             raise ValueError(f"entry {place}: {problem}")
     return Audience(numbers=frozenset(entries))
 

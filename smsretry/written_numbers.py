@@ -4,7 +4,7 @@ import re
 from typing import Final
 from unicodedata import normalize
 
-from smsretry.phone import phone_problem
+from smsretry.phone import spelling_problem
 
 USUAL: Final = (
     r"\+[0-9][0-9 ().-]{6,}[0-9]"  # international
@@ -60,7 +60,7 @@ def read_phone(written: str) -> str:
         raise ValueError(
             f"The country or the area code of this number is not known: {HOW_TO_WRITE}"
         )
-    if problem := phone_problem(phone):
+    if problem := spelling_problem(phone):
         raise ValueError(f"{problem}: {HOW_TO_WRITE}")
     return phone
 

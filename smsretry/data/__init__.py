@@ -12,7 +12,7 @@ from importlib.resources import files
 from itertools import product
 from typing import Final
 
-from pendulum import Timezone
+from pendulum import FixedTimezone, Timezone
 
 TZDATA: Final = ("2026f", date(2026, 10, 28))
 """The time zone data that this release was made with, and the day of its publication (of the files in its wheel)."""
@@ -80,30 +80,29 @@ def retry_minutes() -> tuple[int, ...]:
 
 
 @cache
-def place_names() -> frozenset[str]:
-    """IANA names of places people live in: `Area/City`, without `Etc/…` and the bare abbreviations.
-
-    `UTC`, `EST` or `Etc/GMT+5` name an offset, not where somebody is, and `EST` has no summer time.
-    """
+def zone_names() -> frozenset[str]:
+    """The names of IANA's zones. `Factory` stands for a clock that nobody has set."""
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
-    return frozenset(
-        name for name in names if "/" in name and not name.startswith("Etc/")
-    )
+    return frozenset(names) - {"Factory"}
 
 
 @cache
-def place(name: str) -> Timezone:
-    """The clock of one of `place_names()`, from the pinned `tzdata` package and never from the system.
+def clock(name: str) -> Timezone | FixedTimezone:
+    """The clock of one of `zone_names()`, or of an offset such as `UTC-08:00`.
 
-    `Timezone(name)` prefers the system's data, which is stale on many images: python-pendulum/pendulum#700.
+    From the pinned `tzdata` package and never from the system: `Timezone(name)` prefers the system's data, which is
+    stale on many images: python-pendulum/pendulum#700.
     """
+    if offset := re.fullmatch(r"UTC([+-])(\d\d):(\d\d)", name):
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return FixedTimezone(int(f"{offset[1]}{minutes * 60}"), name)
     *folders, file = name.split("/")
     with files("tzdata").joinpath("zoneinfo", *folders, file).open("rb") as source:
         return Timezone.from_file(source, key=name)
 
 
 def zone_countries(name: str) -> frozenset[str]:
-    """ISO codes of the countries that one of `place_names()` lies in. A few old names lie in none."""
+    """ISO codes of the countries that a zone lies in. An offset lies in none, nor do a few old names."""
     return _zone_countries().get(name, frozenset())
 
 

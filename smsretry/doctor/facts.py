@@ -6,7 +6,7 @@ from typing import Final
 
 import tzdata
 
-from smsretry.data import DATA_VERSION, TZDATA, place, place_names, tables_age
+from smsretry.data import DATA_VERSION, TZDATA, clock, tables_age, zone_names
 from smsretry.retry.models import Finding
 
 MAX_AGE: Final = timedelta(days=90)
@@ -19,8 +19,8 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[F
     """Is every zone there, and how old are the rules and the tables?"""
     subject, (made_with, published) = f"time zone data (IANA {version}, pinned)", TZDATA
     try:
-        for name in place_names():
-            place(name)
+        for name in zone_names():
+            clock(name)
     except Exception as error:  # noqa: BLE001 - of a package that is not as it was installed
         advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
         yield Finding(subject=subject, ok=False, advice=advice)

@@ -11,17 +11,20 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 import pendulum
 from pendulum import DateTime
 
 from smsretry.quiet_hours.hours import Week
-from smsretry.quiet_hours.location import Found, Location, locate
+from smsretry.quiet_hours.location import Location, Place, locate
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
 from smsretry.quiet_hours.rules import EVERY_STATE
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
-from smsretry.vocabulary import MessageClass, RuleSet
+from smsretry.vocabulary import MessageClass, RuleSet, WhyCode
+
+_WIDEN: Final = "Correct customers.timezone, null unless they said it, or widen businesses.sms_hours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,17 @@ class QuietHoursCheck:
     rule: str
     """The hours, their rules and the zones they were read in, for people and for the record."""
     held: str | None = None
-    """Why there is no opening (no zone, none within eight days, a stopped state, the number's spelling); what to do."""
+    """Why there is no opening until somebody does something, and what to do."""
     refused: str | None = None
     """Why no text can ever be sent to this number."""
-    zones: tuple[Found, ...] = ()
-    states: tuple[Found, ...] = ()
+    why_code: WhyCode | None = None
+    """The reason of `held` or `refused`."""
+    zones: tuple[Place, ...] = ()
+    states: tuple[Place, ...] = ()
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
     notes: tuple[str, ...] = ()
-    """Zone names that were not used as stored, and how they were read."""
+    """How stored zones were read that are no IANA names, and which one does not count."""
 
     @property
     def next_closes_at(self) -> DateTime | None:
@@ -71,14 +76,12 @@ def check_quiet_hours(
     """Whether a text may go out at `at`, and if not, when.
 
     Args:
-        timezone: the recipient's zone as stored: the IANA name of a place (`America/Chicago`), or None. Under
-            `us_states`, Windows names and US abbreviations are read as the places they stand for. Anything else counts
-            as unknown.
+        timezone: the recipient's zone as stored: an IANA name (`America/Chicago`), a Windows name, a US abbreviation,
+            an offset, or None. It adds a clock to the number's. What is not understood holds the text.
         at: the instant, time zone aware.
-        phone: the recipient's number, E.164. Its area code says which states' rules apply and, when `timezone` does
-            not, where the recipient is.
-        fallback: the zone of the business: one more place where the recipient may be, when their own is unknown and
-            the number's calling code is used there.
+        phone: the recipient's number, E.164. It says where the recipient may be, and which states' rules apply.
+        fallback: the zone of the business: one more place where the recipient may be, if the number's calling code is
+            used there.
         rules: `federal`, 08:00–21:00 everywhere; or `us_states`, the states' and other countries' rules too.
         message_class: the states' and other countries' rules bind `marketing` texts, not `transactional` ones.
         own_window: the business's own hours. They narrow the window and never widen it.
@@ -93,10 +96,10 @@ def check_quiet_hours(
         raise ValueError(
             "at must be time zone aware: a naive time does not say on whose clock it was read"
         )
-    found = locate(timezone, phone=phone, fallback=fallback, names=rules == "us_states")
+    location = locate(timezone, phone=phone, fallback=fallback)
     hours = window_of(
-        found.country,
-        tuple([state.name for state in found.states]),
+        location.country,
+        tuple([state.name for state in location.states]),
         rules=rules,
         message_class=message_class,
         own=own_window,
@@ -107,20 +110,26 @@ def check_quiet_hours(
         can_send=False,
         next_send_at=None,
         closes_at=None,
-        zones=found.zones,
-        states=found.states,
+        zones=location.zones,
+        states=location.states,
         window=hours,
-        notes=found.notes,
+        notes=location.notes,
     )
-    if reason := found.refused or found.held:
-        return closed(rule=reason, refused=found.refused, held=found.held)
-    rule = f"{hours.text} in {found.where}"
+    if reason := location.refused or location.held:
+        return closed(
+            rule=reason,
+            refused=location.refused,
+            held=location.held,
+            why_code=location.why_code,
+        )
+    rule = f"{hours.text} in {location.where}"
     if hours.stopped:
-        return closed(rule=rule, held=_stopped(found, hours.stopped))
-    can_send, change = next_change(instant(at), _names(found.zones), hours)
+        held = _stopped(location, hours.stopped)
+        return closed(rule=rule, held=held, why_code="state_stopped")
+    can_send, change = next_change(instant(at), _names(location.zones), hours)
     if change is None:
-        held = f"No permitted hour within {HORIZON_DAYS} days: {rule}. Set the customer's timezone, or widen the window"
-        return closed(rule=rule, held=held)
+        held = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
+        return closed(rule=rule, held=held, why_code="no_opening")
     return (
         closed(rule=rule, can_send=True, closes_at=change)
         if can_send
@@ -152,13 +161,12 @@ def spread(
     return opening + timedelta(seconds=max(room, 0) * share)
 
 
-def _stopped(found: Location, state: str) -> str:
-    unknown = next(
-        (each.origin for each in found.states if each.name == EVERY_STATE), None
-    )
+def _stopped(location: Location, state: str) -> str:
+    origins = {place.name: place.origin for place in location.states}
+    unknown = origins.get(EVERY_STATE)
     perhaps = f", and the number may be from there ({unknown})" if unknown else ""
     return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
 
 
-def _names(zones: tuple[Found, ...]) -> tuple[str, ...]:
+def _names(zones: tuple[Place, ...]) -> tuple[str, ...]:
     return tuple([zone.name for zone in zones])

@@ -50,7 +50,7 @@ def _answer(check: QuietHoursCheck) -> str:
 
 def _both(check: QuietHoursCheck, moment: datetime) -> str:
     """A moment on the recipient's clocks, equal readings once, and in UTC."""
-    locals_ = [on_clock(moment, data.place(zone.name)) for zone in check.zones]
+    locals_ = [on_clock(moment, data.clock(zone.name)) for zone in check.zones]
     return "; ".join(
         [*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"]
     )

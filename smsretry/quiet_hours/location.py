@@ -1,10 +1,13 @@
-"""Where the recipient may be: a set of zones, and the US states whose rules apply.
+"""Where the recipient may be: a set of clocks, and the US states whose rules apply.
 
-The customer's own zone comes first and stands alone. Without it the number's zones count. The business's zone joins
-them when it lies in a country with the number's calling code, and stands alone only when there is no number. A set is
-never empty without a reason that a person can act on.
+A customer is in every place that the number may be from, in the stored zone, and where the business is, if that may be
+in a country with the number's calling code. Nobody knows who wrote a stored zone (an application's column has a
+default), so each of these adds its clocks and replaces no other's: it narrows the hours, whatever it says. One that is
+stored and not understood holds the text.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
@@ -14,14 +17,17 @@ from pendulum.tz.data.windows import windows_timezones
 from smsretry import data
 from smsretry.phone import area_code, recipient_problem, spelling_problem
 from smsretry.quiet_hours.numbers import US_ZONES, Number, abroad, of_area_code
+from smsretry.vocabulary import WhyCode
 
 _CUSTOMER: Final = "the customer's zone"
 _BUSINESS: Final = "the business's zone"
+_OFFSET: Final = r"(?:utc|gmt)? ?([+-])(0?[0-9]|1[0-4])(?::?([0-5][0-9]))?"
+_UNREADABLE: Final = "{} is not understood: correct it to an IANA name such as America/Chicago, or to null"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A zone or a state, and how it was found."""
+class Place:
+    """A zone or a state, and why the recipient may be there."""
 
     name: str
     origin: str
@@ -29,31 +35,29 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What is known about where somebody is.
+    """Where somebody may be.
 
-    The set of zones is empty when the number is refused, or when the text must be held until somebody sets a zone.
+    The set of zones is empty when the number is refused, or when the text must be held until somebody corrects a value.
     """
 
-    zones: tuple[Found, ...]
-    states: tuple[Found, ...] = ()
+    zones: tuple[Place, ...] = ()
+    states: tuple[Place, ...] = ()
     country: str | None = None
     """ISO code of the number's country; None without a number. US territories count as US."""
     where: str = ""
     """The zones and their origin in a few words."""
     notes: tuple[str, ...] = ()
-    """Zone names that were not used as stored, and how they were read."""
+    """How stored zones were read that are no IANA names, and which one does not count."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     held: str | None = None
-    """Why no zone is known, or that the number is spelled otherwise; and what to do."""
+    """What must be corrected, and to what. Quotes nothing that is stored: anything may be in a wrong column."""
+    why_code: WhyCode | None = None
+    """The reason of `refused` or `held`."""
 
 
 def locate(
-    timezone: str | None,
-    *,
-    phone: str | None = None,
-    fallback: str | None = None,
-    names: bool = True,
+    timezone: str | None, *, phone: str | None = None, fallback: str | None = None
 ) -> Location:
     """The zones somebody may be in, and the states whose rules apply to them.
 
@@ -61,113 +65,92 @@ def locate(
         timezone: the customer's zone as stored.
         phone: the customer's number, E.164.
         fallback: the business's zone.
-        names: whether Windows names and abbreviations (`EST`, `US Eastern`) are read as the place they stand for.
-            Otherwise only IANA names of places count.
     """
     if phone is None:
-        return _combine(timezone, None, fallback, names)
+        return _combine(timezone, None, fallback)
     if problem := recipient_problem(phone):
-        return Location((), refused=problem)
+        return Location(refused=problem, why_code="number_invalid")
     if problem := spelling_problem(phone):
-        return Location((), held=problem)
+        return Location(held=problem, why_code="number_spelling")
     npa = area_code(phone)
-    return _combine(
-        timezone, of_area_code(npa) if npa else abroad(phone), fallback, names
-    )
+    return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback)
+
+
+def clocks_of(zone: str | None) -> tuple[str, ...] | None:
+    """The clocks that a stored zone stands for. None: it is not understood. An empty one stands for none.
+
+    Case and outer blanks do not count. `MST` stands for two clocks, Denver's and Phoenix's.
+    """
+    word = (zone or "").strip().casefold()
+    if not word:
+        return ()
+    if offset := re.fullmatch(_OFFSET, word):
+        return (f"UTC{offset[1]}{int(offset[2]):02}:{offset[3] or '00'}",)
+    return _clocks().get(word)
 
 
 @lru_cache(maxsize=8192)
 def _combine(
-    timezone: str | None, number: Number | None, fallback: str | None, names: bool
+    timezone: str | None, number: Number | None, fallback: str | None
 ) -> Location:
-    own, notes = _places(timezone, _CUSTOMER, names)
-    business, more_notes = _places(fallback, _BUSINESS, names)
-    if number:
-        business, elsewhere = _near(number, business)
-        more_notes += elsewhere
-    notes += more_notes
-    country = number.country if number else None
-    states = [Found(state, number.origin) for state in number.states] if number else []
-    if own:
-        states += [
-            Found(state, _CUSTOMER)
-            for zone in own
-            for state in _zone_states().get(zone, ())
-        ]
-        found, where = (
-            [Found(zone, _CUSTOMER) for zone in own],
-            f"{_listed(own)}, {_CUSTOMER}",
+    own, business = clocks_of(timezone), clocks_of(fallback)
+    if own is None or business is None:
+        column = "customers.timezone" if own is None else "businesses.timezone"
+        return Location(held=_UNREADABLE.format(column), why_code="hours_unreadable")
+    if number and not number.zones:
+        held = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
+        return Location(held=held, why_code="no_time_zone")
+    notes = _read_as(_CUSTOMER, timezone, own) + _read_as(_BUSINESS, fallback, business)
+    if number and (far := [zone for zone in business if not number.may_be_from(zone)]):
+        business = tuple(zone for zone in business if zone not in far)
+        notes += (
+            f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",
         )
-        if number and number.is_unknown:
-            where += f" ({number.origin})"
-    elif number and not number.zones:
-        held = f"No time zone is known for {number.origin}: set the customer's timezone to where they are"
-        return Location((), tuple(states), country, notes=notes, held=held)
-    elif number:
-        found, where = _of_number(number, business)
-    elif business:
-        found = [Found(zone, _BUSINESS) for zone in business]
-        where = f"{_listed(business)}, {_BUSINESS} (the customer's is unknown)"
-    else:
-        found = [Found(zone, "every US zone") for zone in US_ZONES]
-        where = "every US zone (the customer's and the business's are unknown)"
-    return Location(tuple(found), tuple(_once(states)), country, where, notes)
-
-
-def _near(
-    number: Number, business: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The business's zones where the number's owner may be, and a note on the others.
-
-    A country abroad and the business may be so far apart that no hour is ever permitted in both.
-    """
-    near = tuple(zone for zone in business if number.may_be_from(zone))
-    far = tuple(zone for zone in business if zone not in near)
-    return near, (
-        f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",
-    ) if far else ()
-
-
-def _of_number(number: Number, business: tuple[str, ...]) -> tuple[list[Found], str]:
-    """The number's zones and the business's, and both in a few words."""
-    found = [Found(zone, number.origin) for zone in number.zones]
-    joining = [Found(zone, _BUSINESS) for zone in business if zone not in number.zones]
-    where = (
-        f"every US zone ({number.origin})"
-        if number.is_unknown
-        else f"{_listed(number.zones)}, {number.origin}"
+    origins = [(_CUSTOMER, own), (_BUSINESS, business)]
+    if number:
+        origins.insert(0, (number.origin, number.zones))
+    elif not own and not business:
+        origins = [("no zone is stored", US_ZONES)]
+    zones, where = dict[str, str](), list[str]()
+    for origin, clocks in origins:
+        if more := [clock for clock in clocks if clock not in zones]:
+            zones |= dict.fromkeys(more, origin)
+            where.append(f"{_listed(more)}, {origin}")
+    states = dict.fromkeys(number.states, number.origin) if number else {}
+    for zone in own:
+        named = _zone_states().get(zone, ())
+        states = states | dict.fromkeys(named, _CUSTOMER) | states
+    return Location(
+        _places(zones),
+        _places(states),
+        number.country if number else None,
+        ", and ".join(where),
+        notes,
     )
+
+
+def _read_as(
+    whose: str, stored: str | None, clocks: tuple[str, ...]
+) -> tuple[str, ...]:
+    """A note on a stored zone that is no IANA name."""
     return (
-        found + joining,
-        f"{where}, and {_listed(business)}, {_BUSINESS}" if joining else where,
-    )
-
-
-def _places(
-    name: str | None, whose: str, names: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The places that a stored zone name stands for, and a note when it is not the name of a place."""
-    if name is None or not name.strip():
-        return (), ()
-    if name in data.place_names():
-        return (name,), ()
-    if names and (zones := _aliases().get(name.strip().casefold())):
-        return zones, (f"{whose} {name[:40]!r} is read as {_listed(zones)}",)
-    return (), (
-        f"{whose} {name[:40]!r} names no place: use an IANA name such as America/Chicago",
+        ()
+        if stored in clocks or not clocks
+        else (f"{whose} is read as {_listed(clocks)}",)
     )
 
 
 @cache
-def _aliases() -> dict[str, tuple[str, ...]]:
-    windows = {
-        name.casefold(): (zone,)
-        for name, zone in windows_timezones.items()
-        if zone in data.place_names()
-    }
-    return windows | {
-        row["alias"].casefold(): tuple(row["zones"].split("+"))
+def _clocks() -> dict[str, tuple[str, ...]]:
+    """Each name of a zone, in lower case: IANA's, Windows' and what people write, which wins."""
+    names = {name: (name,) for name in data.zone_names()}
+    windows = {name: (zone,) for name, zone in windows_timezones.items()}
+    aliases = {
+        row["alias"]: tuple(row["zones"].split("+"))
         for row in data.table("zone_aliases")
+    }
+    return {
+        name.casefold(): zones for name, zones in (windows | names | aliases).items()
     }
 
 
@@ -179,10 +162,9 @@ def _zone_states() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _listed(zones: tuple[str, ...]) -> str:
-    return " and ".join(zones)
+def _listed(zones: Sequence[str]) -> str:
+    return "every US zone" if set(zones) == set(US_ZONES) else " and ".join(zones)
 
 
-def _once(states: list[Found]) -> list[Found]:
-    """Each state once, with the origin by which it was found first."""
-    return list({state.name: state for state in reversed(states)}.values())[::-1]
+def _places(origins: dict[str, str]) -> tuple[Place, ...]:
+    return tuple([Place(name, origin) for name, origin in origins.items()])

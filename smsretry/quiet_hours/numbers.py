@@ -13,6 +13,7 @@ from phonenumbers.timezone import (
     time_zones_for_geographical_number,
     time_zones_for_number,
 )
+from phonenumbers.tzdata import TIMEZONE_DATA
 
 from smsretry import data
 from smsretry.quiet_hours.rules import EVERY_STATE
@@ -48,15 +49,11 @@ class Number:
     origin: str
     """How it was found, such as `area code 212`. Holds no more of the number."""
 
-    @property
-    def is_unknown(self) -> bool:
-        """Whether the area code is in no table."""
-        return EVERY_STATE in self.states
-
     def may_be_from(self, zone: str) -> bool:
-        """Whether a zone lies in a country that has this number's calling code."""
-        countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(self.calling_code, ())
-        return not data.zone_countries(zone).isdisjoint(countries)
+        """Whether a zone may lie in a country that has this number's calling code. An offset may lie in any."""
+        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(self.calling_code, ())
+        countries = data.zone_countries(zone)
+        return not countries or not countries.isdisjoint(regions)
 
 
 @cache
@@ -72,7 +69,7 @@ def of_area_code(npa: str) -> Number:
         country_code=1, national_number=int(f"{npa}5552345")
     )
     zones = time_zones_for_geographical_number(number)
-    if len(zones) > _MOST_ZONES or not set(zones) <= data.place_names():
+    if len(zones) > _MOST_ZONES or not set(zones) <= data.zone_names():
         return Number(
             "US", 1, US_ZONES, (EVERY_STATE,), f"area code {npa} is in no table"
         )
@@ -95,13 +92,13 @@ def abroad(phone: str) -> Number:
         number
     ) or phonenumbers.region_code_for_country_code(code)
     ours = (_number_zones().get(phone[:length]) for length in range(len(phone), 1, -1))
-    zones = next((zones for zones in ours if zones), None) or time_zones_for_number(
-        number
-    )
+    # A number that the library does not know, of a new range perhaps, may be anywhere in its country.
+    looks = (*ours, time_zones_for_number(number), TIMEZONE_DATA.get(str(code)))
+    places = data.zone_names()
     return Number(
         country,
         code,
-        tuple(zone for zone in zones if zone in data.place_names()),
+        next((zones for zones in looks if zones and places.issuperset(zones)), ()),
         (),
         f"a +{code} number",
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 import pendulum
-from pendulum import UTC, Date, DateTime, Timezone
+from pendulum import UTC, Date, DateTime, FixedTimezone, Timezone
 
 from smsretry import data
 from smsretry.quiet_hours.hours import DAY_MINUTES
@@ -49,7 +49,7 @@ def _changes(
     day: Date, zones: tuple[str, ...], hours: Window
 ) -> tuple[tuple[DateTime, bool], ...]:
     """Whether the window is open as a day of UTC begins, and from each instant on that day at which it may change."""
-    clocks = [data.place(zone) for zone in zones]
+    clocks = [data.clock(zone) for zone in zones]
     moment = pendulum.datetime(day.year, day.month, day.day)
     end = moment.add(days=1)
     looks = [_look(moment, clock, hours) for clock in clocks]
@@ -64,7 +64,9 @@ def _changes(
     return tuple(found)
 
 
-def _look(at: DateTime, clock: Timezone, hours: Window) -> tuple[bool, DateTime]:
+def _look(
+    at: DateTime, clock: Timezone | FixedTimezone, hours: Window
+) -> tuple[bool, DateTime]:
     """Open or closed on one clock, and until when that is certain: until its day ends, at the longest."""
     local = at.in_timezone(clock)
     minute = local.hour * 60 + local.minute
@@ -79,7 +81,9 @@ def _look(at: DateTime, clock: Timezone, hours: Window) -> tuple[bool, DateTime]
     return is_open, until.in_timezone(UTC)
 
 
-def _change_of_clocks(before: DateTime, after: DateTime, clock: Timezone) -> DateTime:
+def _change_of_clocks(
+    before: DateTime, after: DateTime, clock: Timezone | FixedTimezone
+) -> DateTime:
     """The instant between two others at which a clock's offset changes. A whole second, and the only change there."""
     start = before.start_of("second")
     offset = start.in_timezone(clock).offset

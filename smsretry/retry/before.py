@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from smsretry.phone import recipient_problem, spelling_problem
+from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.rules import US_STATES
@@ -40,8 +40,6 @@ def before_send(
         return Cancel(
             f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired"
         )
-    if misspelled := spelling_problem(claim.phone or ""):
-        return Hold(misspelled, "number_spelling")
     if paused := claim.sender.paused_because:
         return Hold(_PAUSED.format(paused), "sender_paused")
     try:
@@ -49,8 +47,8 @@ def before_send(
     except ValueError as error:
         why = f"The business's sms_hours cannot be read: {error}"
         return Hold(why, "hours_unreadable")
-    if check.held:
-        return _hold(check, check.held)
+    if check.held and check.why_code:
+        return Hold(check.held, check.why_code)
     why = f"Quiet hours: {check.rule}"
     if check.closes_at is None:
         return wait(claim, at, why, "quiet_hours", profile=profile)
@@ -97,8 +95,8 @@ def wait(
 ) -> Defer | Hold | Cancel:
     """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
     check = _check(claim, since, profile)
-    if check.held:
-        return _hold(check, check.held)
+    if check.held and check.why_code:
+        return Hold(check.held, check.why_code)
     opening = check.next_send_at or since
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
         return Cancel(f"Expires before it may go out. {why}", "expired")
@@ -138,17 +136,6 @@ def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
         if rule and rule.daily_cap
         else None
     )
-
-
-def _hold(check: QuietHoursCheck, why: str) -> Hold:
-    code: WhyCode = (
-        "no_time_zone"
-        if not check.zones
-        else "state_stopped"
-        if check.window.stopped
-        else "no_opening"
-    )
-    return Hold(why, code)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:

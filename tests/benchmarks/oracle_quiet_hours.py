@@ -21,8 +21,7 @@ from tests.proofs.oracles.clocks import (
     MINUTE,
     STATES,
     ZONE_STATES,
-    Wall,
-    both,
+    open_in_all,
     questions,
     transitions,
 )
@@ -34,7 +33,7 @@ TAIL = 7 * DAY
 def distinct_zones() -> list[str]:
     """One name of each set of rules, a state's own name kept apart."""
     names: dict[str, str] = {}
-    for name in sorted(data.place_names()):
+    for name in sorted(data.zone_names()):
         rules = files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
         names.setdefault(
             hashlib.sha256(rules).hexdigest() + ZONE_STATES.get(name, ""), name
@@ -60,12 +59,11 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
     upto = int(2 * AROUND / MINUTE)
     for moment in moments:
         start = moment - AROUND
-        wall = Wall.read(zone, start, upto + TAIL)
         for state in distinct_states():
-            minutes = wall.open_minutes(state)
-            if extra:
-                minutes = both(minutes, wall.open_minutes(extra))
-            phone = f"+1{AREA_CODES[state]}5550123"
+            npa, city = AREA_CODES[state]
+            zones, states = {zone, f"America/{city}"}, {state, extra or state}
+            minutes = open_in_all(zones, states, start, upto + TAIL)
+            phone = f"+1{npa}5550123"
             for minute, is_open, change in questions(minutes, upto, step):
                 check = check_quiet_hours(zone, at=start + minute * MINUTE, phone=phone)
                 expected = start + change * MINUTE

@@ -143,7 +143,7 @@ def _exists(name: str, document: Document) -> bool:
         return _is_module(name) or name in _said_elsewhere()
     if (
         not re.fullmatch(r"[\w.*-][\w./*-]*", name)
-        or name in data.place_names()
+        or name in data.zone_names()
         or name in ELSEWHERE
     ):
         return True  # no path of the repository

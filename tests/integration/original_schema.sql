@@ -14,7 +14,7 @@ create table public.customers (
     business_id uuid not null references public.businesses (id) on delete cascade,
     phone text,
     phone_status text,
-    timezone text,
+    timezone text default 'America/New_York',
     sms_consent_status text not null default 'unknown',
     sms_consent_at timestamptz,
     sms_consent_source text,

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsretry import data
 from smsretry.quiet_hours.check import check_quiet_hours
-from smsretry.quiet_hours.numbers import US_ZONES
 
 NEW_YORK = "America/New_York"
 
@@ -32,33 +35,111 @@ def test_texts_go_out_from_eight_until_just_before_nine_in_the_evening() -> None
         )
 
 
-NO_PLACES = (None, "", " ", "EST", "EDT", "MST", "EST5EDT", "UTC", "GMT", "Z", "+05:00", "GMT+5", "Etc/GMT+5",
-             "Etc/UTC", "Etc/Unknown", "local", "localtime", "Factory", "posixrules", "../x", "/etc/localtime",
-             "America", "America/", "America/NewYork", "America/New_York ", "America/New_York\n", "america/new_york",
-             "America/New\0York", "Eastern Standard Time", "right/UTC", "x" * 300, "America/" + "x" * 300)  # fmt: skip
 MORNING = utc("2027-01-12T13:30")
-"""08:30 in New York, 07:30 in Chicago, 03:30 in Honolulu."""
+"""08:30 in New York, 07:30 in Chicago, 05:30 in Los Angeles, 03:30 in Honolulu."""
+EARLY = utc("2027-01-12T10:15")
+"""05:15 in New York."""
+STORED: dict[str, str] = {
+    # what stands in the column, and the clock that it adds to the number's
+    "America/Los_Angeles ": "America/Los_Angeles",
+    "america/los_angeles": "America/Los_Angeles",
+    "\tAMERICA/LOS_ANGELES\n": "America/Los_Angeles",
+    "Pacific Time (US & Canada)": "America/Los_Angeles",
+    "Pacific Standard Time": "America/Los_Angeles",
+    "PST8PDT": "America/Los_Angeles",
+    "UTC-8": "UTC-08:00",
+    "gmt-08:00": "UTC-08:00",
+    "-0800": "UTC-08:00",
+    "Etc/GMT+8": "Etc/GMT+8",
+    "UTC": "UTC",
+    "z": "Etc/UTC",
+    "+01:00": "UTC+01:00",
+    "+05:45": "UTC+05:45",
+    "Japan": "Japan",
+}
+UNREADABLE = (
+    *("Z+", "local", "localtime", "Factory", "posixrules", "../x", "/etc/localtime", "America", "America/"),
+    *("America/NewYork", "America/New York", "America/New\0York", "right/UTC", "x" * 300, "UTC+25", "+01:75", "GMT+"),
+    *("EST/EDT", "New York", "null", "-5.5", "+12125550123", "Etc/Unknown"),
+)  # fmt: skip
 
 
-def test_a_zone_that_names_no_place_falls_back_to_the_business_and_is_never_a_license() -> (
+def test_a_stored_zone_adds_its_clock_to_the_numbers_and_replaces_none() -> None:
+    """Without case and outer blanks; an offset is a clock like any other. All were texted at 05:15 in New York."""
+    for stored, clock in STORED.items():
+        check = check_quiet_hours(stored, at=EARLY, phone="+12125550123")
+        assert [zone.name for zone in check.zones] == [NEW_YORK, clock], stored
+        assert check.next_send_at is not None
+        for shown in (NEW_YORK, clock):
+            local = check.next_send_at.in_timezone(data.clock(shown))
+            assert 8 <= local.hour < 21, stored
+
+
+def test_a_stored_zone_that_is_not_understood_holds_the_text_also_the_businesss() -> (
     None
 ):
-    """The business's zone then decides alone. Without that it must be day in every US zone; Honolulu opens last."""
-    for zone in NO_PLACES:
-        check = check_quiet_hours(
-            zone, at=MORNING, fallback="America/Chicago", rules="federal"
-        )
-        assert (check.next_send_at, [one.name for one in check.zones]) == (
-            utc("2027-01-12T14:00"),
-            ["America/Chicago"],
-        )
-        check = check_quiet_hours(zone, at=MORNING, fallback=zone, rules="federal")
-        assert (check.next_send_at, len(check.zones)) == (
-            utc("2027-01-12T18:00"),
-            len(US_ZONES),
-        )
-    own = check_quiet_hours("Pacific/Honolulu", at=MORNING, fallback=NEW_YORK)
-    assert (own.next_send_at, [zone.name for zone in own.zones]) == (
-        utc("2027-01-12T18:00"),
-        ["Pacific/Honolulu"],
-    )
+    """It says what to correct and quotes nothing: anything may be in a wrong column. An empty one says nothing."""
+    for zone in UNREADABLE:
+        for stored, business, column in (
+            (zone, None, "customers.timezone"),
+            (NEW_YORK, zone, "businesses.timezone"),
+        ):
+            check = check_quiet_hours(
+                stored, at=MORNING, phone="+12125550123", fallback=business
+            )
+            assert (check.can_send, check.why_code) == (False, "hours_unreadable")
+            assert column in (check.held or "")
+            assert "5550123" not in (check.held or "")
+    for nothing in (None, "", " \t"):
+        assert check_quiet_hours(nothing, at=MORNING, phone="+12125550123").can_send
+
+
+def test_the_applications_default_zone_is_no_license_to_text_at_night() -> None:
+    """Where nobody asked the customer the column says New York: at 08:30 there, at 23:30 in London, 02:30 in Sydney."""
+    for phone, at, place in (
+        ("+18085550123", MORNING, "Pacific/Honolulu"),
+        ("+19075550123", MORNING, "America/Anchorage"),
+        ("+13105550123", MORNING, "America/Los_Angeles"),
+        ("+13035550123", MORNING, "America/Denver"),
+        ("+13125550123", MORNING, "America/Chicago"),
+        ("+447700900123", utc("2027-01-12T23:30"), "Europe/London"),
+        ("+61491570156", utc("2027-01-12T15:30"), "Australia/Sydney"),
+    ):
+        check = check_quiet_hours(NEW_YORK, at=at, phone=phone, fallback=NEW_YORK)
+        assert not check.can_send, phone
+        assert {NEW_YORK, place} <= {zone.name for zone in check.zones}
+
+
+@settings(max_examples=100)
+@given(
+    stored=st.sampled_from([*sorted(data.zone_names()), *STORED, *UNREADABLE, ""]),
+    phone=st.sampled_from(
+        [*(f"+1{npa}5550123" for npa in (212, 305, 328, 502, 808, 876, 907)), "+447700900123", "+881612345678"]
+    ),
+    fallback=st.sampled_from([None, NEW_YORK, "America/Denver", "UTC"]),
+    at=st.datetimes(
+        min_value=datetime(2027, 1, 1),  # noqa: DTZ001 - in UTC, below
+        max_value=datetime(2028, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
+    ),
+)  # fmt: skip
+def test_whatever_zone_is_stored_no_text_goes_out_that_would_wait_without_it(
+    stored: str, phone: str, fallback: str | None, at: datetime
+) -> None:
+    """It narrows the hours and never widens them, for any number, business and instant."""
+    with_zone = check_quiet_hours(stored, at=at, phone=phone, fallback=fallback)
+    without = check_quiet_hours(None, at=at, phone=phone, fallback=fallback)
+    assert without.can_send or not with_zone.can_send
+
+
+def test_without_a_number_the_stored_zones_count_and_without_them_every_us_zone() -> (
+    None
+):
+    """Honolulu opens last."""
+    for zone, fallback, opens in (
+        (None, "America/Chicago", "2027-01-12T14:00"),
+        ("Pacific/Honolulu", NEW_YORK, "2027-01-12T18:00"),
+        (None, None, "2027-01-12T18:00"),
+    ):
+        check = check_quiet_hours(zone, at=MORNING, fallback=fallback)
+        assert check.next_send_at == utc(opens)

@@ -86,7 +86,7 @@ def _numbers_abroad(left_out: tuple[str, ...]) -> Iterator[str]:
         ):
             continue
         places, where = (
-            data.place_names(),
+            data.zone_names(),
             f"mobile numbers of {region} (+{mobile.country_code})",
         )
         given = {
@@ -111,7 +111,7 @@ def _clock(zone: str) -> tuple[timedelta | None, ...]:
         date.fromisoformat(data.DATA_VERSION), time(12), tzinfo=UTC
     )
     return tuple(
-        (start + timedelta(weeks=week)).astimezone(data.place(zone)).utcoffset()
+        (start + timedelta(weeks=week)).astimezone(data.clock(zone)).utcoffset()
         for week in range(WEEKS)
     )
 

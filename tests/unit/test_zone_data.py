@@ -16,11 +16,11 @@ from smsretry.doctor.facts import MAX_TABLES_AGE, fact_findings
 QUESTION = """
 import json, zoneinfo
 from datetime import UTC, datetime
-from smsretry.data import place
+from smsretry.data import clock
 from smsretry.quiet_hours.check import check_quiet_hours
 at = datetime(2027, 1, 12, 17, tzinfo=UTC)
-check = check_quiet_hours("America/New_York", at=at.astimezone(place("America/New_York")), phone="+12125550123")
-local = check.closes_at.in_timezone(place("America/New_York"))
+check = check_quiet_hours("America/New_York", at=at.astimezone(clock("America/New_York")), phone="+12125550123")
+local = check.closes_at.in_timezone(clock("America/New_York"))
 system = at.astimezone(zoneinfo.ZoneInfo("America/New_York"))
 print(json.dumps([check.can_send, check.closes_at.isoformat(), local.hour, local.add(hours=12).hour, system.hour]))
 """

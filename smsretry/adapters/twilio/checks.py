@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from smsretry.adapters.answering import why
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.answers import outcome_of_answer
-from smsretry.phone import phone_problem, spelling_problem
+from smsretry.phone import spelling_problem
 from smsretry.privacy import masked_sender
 from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.outcome import Rejected
@@ -214,9 +214,7 @@ def sender_problem(account: str, sent_by: str) -> str | None:
     """What is wrong with a sender that a person typed, so far as it can be seen. Quotes neither."""
     if not ACCOUNT_SID.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
-    if SERVICE_SID.fullmatch(sent_by) or (
-        sent_by.startswith("+") and not phone_problem(sent_by)
-    ):
+    if SERVICE_SID.fullmatch(sent_by):
         return None
     none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
-    return spelling_problem(sent_by) or none
+    return spelling_problem(sent_by) if sent_by.startswith("+") else none

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
 from typing import Final
 
-from smsretry.data import place, place_names
+from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.history import history, late
 from smsretry.desk.questions.levers import CodeMeaning, levers
@@ -12,6 +12,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
 from smsretry.desk.questions.told import Heading, Lever, Told
 from smsretry.instants import on_clock, span
+from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.delivery import FINAL
 from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.models import Value
@@ -166,5 +167,5 @@ def explain(
 
 
 def zone_of(*names: str | None) -> tzinfo:
-    """The first of these names that is a place's zone; else UTC. Only for display: hours are decided elsewhere."""
-    return next((place(name) for name in names if name and name in place_names()), UTC)
+    """The first clock that these names stand for; else UTC. Only for display: hours are decided elsewhere."""
+    return next((clock(zone) for name in names for zone in clocks_of(name) or ()), UTC)

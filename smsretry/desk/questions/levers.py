@@ -85,7 +85,8 @@ def ending(
         first, words, change = OF_SENDERS[why]
         return Lever.of(ChangeSender, {"sender": sender, **change}, words, first)
     if why in _ANEW:
-        what = "if customers.phone, customers.timezone or businesses.sms_hours is wrong, correct it in the application"
+        columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
+        what = f"if {columns} is wrong, correct it in the application"
         return Lever(words=f"{what} ({places}): it is looked at anew at once")
     if why == "state_stopped":
         lift = (

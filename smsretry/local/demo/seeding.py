@@ -71,7 +71,7 @@ def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
         held = {claim.id: claim for claim in queue.claim_texts(2).texts}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(
-            closes, closes, rule="08:00–21:00 in America/New_York, the customer's zone"
+            closes, closes, rule="08:00–21:00 in America/New_York, area code 212"
         )
         queue.begin(held[begun], uuid4(), decision)
     stack.move_clock(_LEASE)

@@ -58,7 +58,7 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
             [attempt] = shop.attempts_of(row)
             assert (
                 attempt["quiet_hours_rule"]
-                == "08:00–21:00 in America/New_York, the customer's zone"
+                == "08:00–21:00 in America/New_York, area code 305"
             )
         else:
             assert (told["status"], told["reason"], told["attempt_count"]) == (

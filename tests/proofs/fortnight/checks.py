@@ -248,7 +248,13 @@ def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
         row["last_error"] or row["why"] or "",
     )
     match row["why_code"]:
-        case "no_phone" | "number_invalid" | "no_time_zone":
+        case (
+            "no_phone"
+            | "number_invalid"
+            | "number_spelling"
+            | "no_time_zone"
+            | "hours_unreadable"
+        ):
             return bool(why) and 1 not in minutes
         case "no_opening":
             return bool(why) and 1 not in minutes[town.almanac.minute(at) :]

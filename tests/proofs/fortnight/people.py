@@ -125,17 +125,13 @@ _FAR: Final = (
     "Europe/Paris", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Chatham", "Pacific/Kiritimati",
     "America/St_Johns", "America/Winnipeg", "America/Havana", "Africa/Cairo", "America/Sao_Paulo", "Antarctica/Troll",
 )  # fmt: skip
-_UNKNOWN: Final = (None,)
-_NO_ZONES: Final = (
-    "Mars/Olympus",
-    "UTC",
-    "Etc/GMT+5",
-    "America/NewYork",
-    "GMT+5",
-    "",
-    " ",
-    "local",
-)
+_DEFAULT: Final = (NEW_YORK,)
+"""What the application's column says where nobody said anything."""
+_ODD: Final = (
+    None, "", " ", "UTC", "Etc/GMT+5", "GMT+5", "UTC-8", "+01:00", "america/los_angeles", "America/Chicago ",
+    "Mars/Olympus", "America/NewYork", "local", "PDT/PST", "+25:00",
+)  # fmt: skip
+"""Clocks like any other, and what nobody understands."""
 _SPLIT: Final = (
     "850",
     "208",
@@ -170,7 +166,10 @@ _NOBODYS: Final = (
     "+1500555",
     "+1212155",
     "+44800111",
+    "+44701234",
     "(212) 55",
+    "212555",
+    "+521551234",
     None,
 )
 
@@ -288,7 +287,8 @@ def _zone(luck: _Luck, kind: Kind) -> str | None:
     if kind == "eager":
         return luck.of((None, None, NEW_YORK, "America/Boise", "EST"), "zone")
     names = luck.of(
-        (_UNKNOWN,) * 4 + (_US,) * 4 + (_FAR, tuple(ALIASES), _NO_ZONES), "zones"
+        ((None,),) * 3 + (_DEFAULT,) * 3 + (_US,) * 3 + (_FAR, tuple(ALIASES), _ODD),
+        "zones",
     )
     name = luck.of(names, "zone")
     return name.upper() if name in ALIASES and len(name) < 4 else name

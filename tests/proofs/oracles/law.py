@@ -1,10 +1,11 @@
 """Who may be texted when: typed in from the sources, the clocks on the wall read with zoneinfo alone.
 
-Nothing here is the code under test. Of the package's tables only the area codes are read.
+Nothing here is the code under test, and none of the package's tables is read. Area codes come from
+`phonenumbers` itself (its prefixes of time zones and its names of states), corrected by hand.
 """
 
-import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,6 +14,8 @@ from importlib.resources import files
 from typing import Final
 
 import holidays
+from phonenumbers import PhoneNumber, geocoder, region_code_for_number
+from phonenumbers.tzdata import TIMEZONE_DATA
 
 from tests.proofs.oracles.clocks import (
     DAY,
@@ -32,7 +35,7 @@ _8_20: Final[Week] = ((8, 20), (8, 20), (8, 20))
 _8_21: Final[Week] = ((8, 21), (8, 21), (8, 21))
 _9_20: Final[Week] = ((9, 20), (9, 20), (9, 20))
 _COUNTRIES: Final[dict[str, Week]] = {
-    "CA": ((9, 21), (10, 18), (10, 18)),
+    "CA-": ((9, 21), (10, 18), (10, 18)),  # CA is California
     "FR": ((8, 21), (10, 19), None),
     "GB": _8_20,
     "IN": ((10, 21), (10, 21), (10, 21)),
@@ -67,6 +70,7 @@ ALIASES: Final[dict[str, frozenset[str]]] = {
     "pst": frozenset({LOS_ANGELES}),
     "pacific standard time": frozenset({LOS_ANGELES}),
     "hst": frozenset({"Pacific/Honolulu"}),
+    "pacific time (us & canada)": frozenset({LOS_ANGELES}),
     "romance standard time": frozenset({"Europe/Paris"}),
     "india standard time": frozenset({"Asia/Kolkata"}),
     "aus eastern standard time": frozenset({"Australia/Sydney"}),
@@ -93,49 +97,102 @@ ABROAD: Final[dict[str, tuple[str, frozenset[str]]]] = {
 }
 """Mobile numbers but for their last four digits: country and zones."""
 _REFUSED: Final = re.compile(
-    r"\+1(8(00|22|33|44|55|66|77|8.)|900|976|500|555|600|7[01]0|.11|.9.|[01]|...[01])|\+44(800|90)|[^+]"
+    r"\+1(8(00|22|33|44|55|66|77|8.)|900|976|500|555|600|7[01]0|.11|.9.)|\+44(800|90|70)"
 )
-"""Toll-free, premium, personal, malformed, or no area code."""
-_MORE: Final = {
-    "201": ("US", "NJ", NEW_YORK),
-    "357": ("US", "CA", LOS_ANGELES),
-    "436": ("US", "OH", NEW_YORK),
-    "457": ("US", "LA", CHICAGO),
-    "465": ("US", "NY", NEW_YORK),
-    "471": ("US", "MS", CHICAGO),
-    "483": ("US", "AL", CHICAGO),
-    "621": ("US", "TX", CHICAGO),
-    "624": ("US", "NY", NEW_YORK),
-    "679": ("US", "MI", NEW_YORK),
-    "729": ("US", "TN", f"{CHICAGO}+{NEW_YORK}"),
-    "837": ("US", "CA", LOS_ANGELES),
-    "861": ("US", "IL", CHICAGO),
-    "924": ("US", "MN", CHICAGO),
-    "709": (
-        "CA",
-        "",
-        "America/Halifax+America/St_Johns",
-    ),  # Puerto Rico in the table is the library's error
-    "671": ("US", "GU", "Pacific/Guam"),
-    "876": ("abroad", "", "America/Jamaica"),
+"""Toll-free, premium, personal, or no area code."""
+_SPELLED: Final = re.compile(r"\+1[2-9]..[2-9]\d{6}|\+(?!1)\d{8,13}")
+_STATE_NAMES: Final = """
+Alabama AL, Alaska AK, Arizona AZ, Arkansas AR, California CA, Colorado CO, Connecticut CT, Delaware DE, Florida FL,
+Georgia GA, Hawaii HI, Idaho ID, Illinois IL, Indiana IN, Iowa IA, Kansas KS, Kentucky KY, Louisiana LA, Maine ME,
+Maryland MD, Massachusetts MA, Michigan MI, Minnesota MN, Mississippi MS, Missouri MO, Montana MT, Nebraska NE,
+Nevada NV, New Hampshire NH, New Jersey NJ, New Mexico NM, New York NY, North Carolina NC, North Dakota ND, Ohio OH,
+Oklahoma OK, Oregon OR, Pennsylvania PA, Rhode Island RI, South Carolina SC, South Dakota SD, Tennessee TN, Texas TX,
+Utah UT, Vermont VT, Virginia VA, Washington State WA, Washington D.C. DC, West Virginia WV, Wisconsin WI, Wyoming WY
+"""
+_CODES_OF_STATES: Final = {
+    name.strip()[:-3]: name[-2:] for name in _STATE_NAMES.strip().split(",")
 }
-"""In service and unknown to the library, wrong there, or none of the table's countries."""
+"""By the names that `phonenumbers` gives them."""
+_OVERLAYS: Final = {
+    "364": "270",
+    "367": "418",
+    "448": "850",
+    "458": "541",
+    "581": "418",
+    "930": "812",
+    "986": "208",
+    **dict.fromkeys(("236", "257", "672", "778"), "250"),
+}
+"""A code that shares the area of an older one, of which the library knows more."""
+_EDMONTON: Final = "America/Edmonton"
+_MORE: Final[dict[str, tuple[str, frozenset[str]]]] = {
+    **dict.fromkeys(("357", "837"), ("CA", frozenset({LOS_ANGELES}))),
+    "436": ("OH", frozenset({NEW_YORK})),
+    "457": ("LA", frozenset({CHICAGO})),
+    **dict.fromkeys(("465", "624"), ("NY", frozenset({NEW_YORK}))),
+    "471": ("MS", frozenset({CHICAGO})),
+    "483": ("AL", frozenset({CHICAGO})),
+    "621": ("TX", frozenset({CHICAGO})),
+    "679": ("MI", frozenset({NEW_YORK})),
+    "729": ("TN", frozenset({CHICAGO, NEW_YORK})),
+    "861": ("IL", frozenset({CHICAGO})),
+    "924": ("MN", frozenset({CHICAGO})),
+    "689": ("FL", frozenset({NEW_YORK})),
+    "208": ("ID", frozenset({"America/Boise", DENVER, LOS_ANGELES})),
+}
+"""In service and unknown to the library, or wrong there: state and zones."""
+_CANADIAN: Final[dict[str, frozenset[str]]] = {
+    **dict.fromkeys(
+        ("306", "474", "639"), frozenset({"America/Regina", _EDMONTON})
+    ),  # Lloydminster
+    **dict.fromkeys(
+        ("709", "879"), frozenset({"America/St_Johns", "America/Halifax"})
+    ),  # Labrador
+    "867": frozenset(
+        {
+            _EDMONTON,
+            *(
+                f"America/{city}"
+                for city in (
+                    "Fort_Nelson",
+                    "Toronto",
+                    "Vancouver",
+                    "Whitehorse",
+                    "Winnipeg",
+                )
+            ),
+        }
+    ),
+}
 
 
 @cache
-def area_codes() -> dict[str, tuple[str, str, str]]:
-    """Area code → country, states and zones."""
-    text = files("smsretry.data").joinpath("npa_zones.tsv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
-    known = {
-        row["npa"]: (
-            row["country"],
-            row["state_or_province"],
-            row["conservative_union"],
-        )
-        for row in rows
-    }
-    return known | _MORE
+def area_codes() -> dict[str, tuple[str, frozenset[str]]]:
+    """Area code → the state or country whose hours bind, and zones."""
+    zones = defaultdict[str, set[str]](set)
+    for prefix, names in TIMEZONE_DATA.items():
+        if prefix.startswith("1") and len(prefix) > 3:
+            zones[prefix[1:4]].update(names)
+    for code, older in _OVERLAYS.items():
+        zones[code] |= zones[older]
+    library = {code: (_place(code), frozenset(names)) for code, names in zones.items()}
+    canadian = {code: ("CA-", names) for code, names in _CANADIAN.items()}
+    return library | canadian | _MORE
+
+
+def _place(code: str) -> str:
+    """A state or territory of the US, `CA-` for Canada, or `abroad`."""
+    number = PhoneNumber(country_code=1, national_number=int(f"{code}5552345"))
+    match region_code_for_number(number):
+        case "US":
+            words = geocoder.description_for_number(number, "en")
+            return _CODES_OF_STATES.get(words, words[-2:])
+        case "AS" | "GU" | "MP" | "PR" | "VI" as territory:
+            return territory
+        case "CA":
+            return "CA-"
+        case _:
+            return "abroad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,19 +212,20 @@ _NOBODY: Final = Person(frozenset(), frozenset())
 
 
 def person(zone: str | None, phone: str | None, business_zone: str | None) -> Person:
-    """Their own zone alone; or else the number's zones and the business's. The number's state binds in any case.
+    """Everybody is in each place that number, stored zone and business may mean. All states bind that they name.
 
     Every business in town is in North America: too far from a number abroad to share its day.
     """
-    if phone is None or _REFUSED.match(phone):
+    own, nearby = _places(zone), _places(business_zone)
+    if not phone or _REFUSED.match(phone) or not _SPELLED.fullmatch(phone):
         return _NOBODY
     zones, rules = _number(phone)
-    if own := _places(zone):
-        return Person(
-            own, rules | {ZONE_STATES[name] for name in own if name in ZONE_STATES}
-        )
-    nearby = _places(business_zone) if phone.startswith("+1") else frozenset()
-    return Person(zones | nearby, rules) if zones else _NOBODY
+    if own is None or nearby is None or not zones:
+        return _NOBODY
+    states = {ZONE_STATES[name] for name in own if name in ZONE_STATES}
+    if phone.startswith("+1"):
+        zones |= nearby
+    return Person(zones | own, rules | states)
 
 
 def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -176,30 +234,25 @@ def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
             found for prefix, found in ABROAD.items() if phone.startswith(prefix)
         )
         return places, frozenset({"federal", country})
-    # An area code that nobody knows may be any state's.
-    country, states, zones = area_codes().get(
-        phone[2:5], ("US", "/".join(STATES), "+".join(_EVERYWHERE))
-    )
-    # California is no Canada.
-    binding = (
-        {country} & set(_COUNTRIES)
-        if country != "US"
-        else set(states.split("/")) & set(STATES)
-    )
-    return frozenset(zones.split("+")), frozenset({"federal", *binding})
+    if (code := phone[2:5]) not in area_codes():
+        return _EVERYWHERE, frozenset(STATES)  # it may be any state's
+    place, zones = area_codes()[code]
+    return zones, frozenset({"federal", place} & {*STATES, *_COUNTRIES})
 
 
 @cache
-def _places(name: str | None) -> frozenset[str]:
-    if name is None:
+def _places(name: str | None) -> frozenset[str] | None:
+    """The zones that a stored name means: none of an empty one. None: nobody knows."""
+    word = (name or "").strip().lower()
+    if not word:
         return frozenset()
-    if (
-        "/" in name
-        and not name.startswith("Etc/")
-        and files("tzdata").joinpath("zoneinfo", *name.split("/")).is_file()
-    ):
-        return frozenset({name})
-    return ALIASES.get(name.strip().lower(), frozenset())
+    if word in ALIASES:
+        return ALIASES[word]
+    if hours := re.fullmatch(r"(?:utc|gmt)?([+-])0?(\d|1[0-4])(?::?00)?", word):
+        sign = {"+": "-", "-": "+"}[hours[1]]  # as IANA counts
+        return frozenset({f"Etc/GMT{sign}{hours[2]}"})
+    names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
+    return next((frozenset({known}) for known in names if known.lower() == word), None)
 
 
 class Almanac:
