@@ -1,6 +1,7 @@
 """May another send begin? Four rules, which the threads of a run share.
 
-1. Until somebody was answered, 10 sends of the run are under way at most, and 3 of a business until it was.
+1. Until somebody was answered, 10 sends of the run are under way at most, and 3 of a business until it was. What has
+   failed, but has not stopped, keeps its place.
 2. After 3 failures in a row a business stops. A sender stops when 4 of its businesses (all, if it has fewer) fail and
    none goes out, or when its account is refused for certain. Everybody stops when 4 senders fail and nothing goes out.
 3. What has stopped is tried with one text at a time, and counts no more. An answer lifts it.
@@ -97,8 +98,10 @@ class _Circuit:
     failures: _Streak = field(default_factory=_Streak)
     unasked: _Streak = field(default_factory=_Streak)
     """Likewise of calls to the database about its texts."""
-    under_way: set[UUID] = field(default_factory=set)
-    """Its texts whose sends were let in and have not ended."""
+    under_way: set[Hashable] = field(default_factory=set)
+    """Its texts whose sends were let in and have not ended. What has failed keeps its place until something is
+    answered: a text that of its business, a business that of everybody, if its sender has not stopped.
+    """
     businesses: set["_Circuit"] = field(default_factory=set)
     """A sender's, whose texts the run has claimed."""
     why: str | None = None
@@ -343,17 +346,21 @@ class FlowControl:
 
     def _failed(self, claim: Claim, why: str) -> None:
         """Count a failure, but of no more than what had stopped before: that proves nothing of what it is part of."""
-        business, sender, _ = needs = self._needs(claim)
+        business, sender, everybody = needs = self._needs(claim)
         tried = self._tried_by(claim)
-        parts = (claim.id, 1), (business, len(sender.businesses)), (sender, SEVERAL)
-        is_news = True
-        for circuit, (part, several) in zip(needs, parts, strict=True):
-            if is_news:
-                circuit.failures.add(part)
-            is_news = is_news and circuit not in tried
+        business.failures.add(claim.id)
+        business.under_way.add(claim.id)
+        if business not in tried:
+            sender.failures.add(business)
+            if sender not in tried:
+                everybody.failures.add(sender)
+                everybody.under_way.add(business)
+        of_several = 1, len(sender.businesses), SEVERAL
+        for circuit, several in zip(needs, of_several, strict=True):
             if circuit in tried or circuit.failures.is_of(several):
                 self._stop(circuit, circuit.stopped.format(why))
-        business.at_once -= 1  # until it is answered, those that failed count
+        if sender.why:
+            everybody.under_way -= sender.businesses
 
     def _slow_down(
         self, business: _Circuit, sender: _Circuit, retry_after: timedelta | None

@@ -172,19 +172,17 @@ class Run:
             self._taken |= due
             if claims:
                 yield claims
-            left = limit - len(self._taken)
-            if left <= 0 or not self.flow_control.wait_for_room(
-                self.concurrency, self._until
-            ):
+            if not self.flow_control.wait_for_room(self.concurrency, self._until):
                 return
-            if is_new:
+            may_claim = len(self._taken) < limit
+            if may_claim and is_new:
                 idle_from = monotonic()
-            elif pause := self._pause(ends, idle_from):
+            elif may_claim and (pause := self._pause(ends, idle_from)):
                 self.flow_control.wait(pause)
             elif not self.flow_control.wait_for_others(self._without, self._until):
                 return
             try:
-                claims = self.claim(left)
+                claims = self.claim(max(limit - len(self._taken), 0))
             except QueueError as error:
                 # The rows in flight are finished, and the next run asks again.
                 self._ended_because = str(error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from smsretry.local.stack import Stack
 from tests.proofs.neighbors import troubles
-from tests.proofs.neighbors.senders import senders, senders_down
+from tests.proofs.neighbors.senders import senders
 from tests.proofs.neighbors.tenants import (
     backlog,
     broken_settings,
@@ -17,6 +17,7 @@ from tests.proofs.neighbors.tenants import (
     refused,
     refused_beside_good,
     scheduled_flood,
+    senders_down,
     slow_answers,
     well_behaved,
 )

@@ -90,9 +90,7 @@ def _refused_at_once(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     """Twilio refuses each request of its number with 30034, all day."""
     for text in mine:
         text.may_end = ("(held|pending): .*30034",)
-        street.stack.twilio.fail(
-            JsonError(30034, http_status=400), to=text.phone, times=None
-        )
+    street.meets(JsonError(30034, http_status=400), mine)
     yield
 
 
@@ -138,30 +136,6 @@ def _silent(street: Street, own: OwnSender, mine: list[Text]) -> Life:
 def _slow(street: Street, own: OwnSender, mine: list[Text]) -> Life:
     """More texts than a sender of one segment a second can send."""
     yield
-
-
-def senders_down(count: int, shops: int) -> Neighbor:
-    """Each minute another sender goes down for good. Its businesses are new, so they have their turns first."""
-
-    def live(street: Street) -> Life:
-        while (n := (yield from street.tick())) < min(count, street.busy):
-            owner = f"sender {n} that is down"
-            own = street.senders.open(owner)
-            texts = [
-                street.text(
-                    "senders that are down",
-                    n,
-                    business_id=street.open(f"{owner}, shop {shop}", sender=own),
-                    phone=f"+1718555{n * shops + shop:04}",
-                    may_end=("pending: ", "in doubt: ", "held: ", "cancelled: Expired"),
-                )
-                for shop in range(shops)
-            ]
-            for text in texts:
-                street.stack.twilio.fail(DropUnaccepted(), to=text.phone, times=None)
-            write(street.connection, texts)
-
-    return live
 
 
 # -- businesses that move ----------------------------------------------------------------------------------------------

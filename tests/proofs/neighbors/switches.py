@@ -15,12 +15,7 @@ from smsretry.sending import flow_control
 from smsretry.sending.flow_control import IN_A_ROW, FlowControl
 from tests.proofs.neighbors import tenants, troubles
 from tests.proofs.neighbors.report import run
-from tests.proofs.neighbors.senders import (
-    day_is_used,
-    moves_in_doubt,
-    moves_in_flight,
-    senders_down,
-)
+from tests.proofs.neighbors.senders import day_is_used, moves_in_doubt, moves_in_flight
 from tests.proofs.neighbors.tenants import well_behaved
 from tests.proofs.town.report import Report
 from tests.proofs.town.safeguards import (
@@ -198,7 +193,7 @@ SWITCHES: Final = {
         minutes=8,
     ),
     "several senders fail": _switch(
-        _patch(_WHOSE), "late", senders_down(6, shops=12), good=12, minutes=8
+        _patch(_WHOSE), "late", tenants.senders_down(6, shops=12), good=12, minutes=8
     ),
     "a run goes on": _switch(
         _patch((FlowControl, "wait_for_others", lambda *_: False)),

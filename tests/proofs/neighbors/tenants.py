@@ -6,6 +6,7 @@ from typing import Any, Final
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     AcceptThenWait,
+    DropUnaccepted,
     HtmlError,
     JsonError,
     SendFault,
@@ -127,10 +128,7 @@ def refused(
             )
             for n in which
         ]
-        for text in made:
-            street.stack.twilio.fail(
-                JsonError(21606, http_status=400), to=text.phone, times=None
-            )
+        street.meets(JsonError(21606, http_status=400), made)
         return made
 
     def live(street: Street) -> Life:
@@ -149,10 +147,8 @@ def comes_to_nothing(owner: str, fault: SendFault, texts: int) -> Neighbor:
     """One business's texts get a firewall's page, an error of the server's, no answer, or are to wait, all day."""
 
     def live(street: Street) -> None:
-        for text in street.move_in(
-            owner, [_YESTERDAY + n / 60 for n in range(texts)], may_end=_OPEN_ENDS
-        ):
-            street.stack.twilio.fail(fault, to=text.phone, times=None)
+        dues = [_YESTERDAY + n / 60 for n in range(texts)]
+        street.meets(fault, street.move_in(owner, dues, may_end=_OPEN_ENDS))
 
     return live
 
@@ -161,15 +157,8 @@ def slow_answers(texts: int, seconds: float) -> Neighbor:
     """A well-behaved business's texts are due at once, and each is answered later than a text waits for its place."""
 
     def live(street: Street) -> None:
-        own = street.open("slow answers")
-        mine = [
-            street.text(WELL_BEHAVED, 1, business_id=own, phone=f"+1646555{n:04}")
-            for n in range(texts)
-        ]
-        write(street.connection, mine)
-        for text in mine:
-            late = AcceptThenWait(timedelta(seconds=seconds))
-            street.stack.twilio.fail(late, to=text.phone, times=None)
+        late = AcceptThenWait(timedelta(seconds=seconds))
+        street.meets(late, street.move_in(WELL_BEHAVED, [1] * texts))
 
     return live
 
@@ -178,23 +167,33 @@ def refused_beside_good(good: int) -> Neighbor:
     """A well-behaved business has a dozen older texts to a country that its account has no permission for: 21408."""
 
     def live(street: Street) -> None:
-        own = street.open("refused beside good")
-        refused = [
-            street.text(
-                "refused beside good",
-                _YESTERDAY,
-                business_id=own,
-                phone=f"+1917555{n:04}",
-                may_end=("held: Twilio 21408", "pending: "),
-            )
-            for n in range(12)
-        ]
-        for text in refused:
-            street.stack.twilio.fail(
-                JsonError(21408, http_status=400), to=text.phone, times=None
-            )
+        owner, ends = "refused beside good", ("held: Twilio 21408", "pending: ")
+        refused = street.move_in(owner, [_YESTERDAY] * 12, may_end=ends)
+        street.meets(JsonError(21408, http_status=400), refused)
+        own = street.business(owner)
         mine = [street.text(WELL_BEHAVED, n, business_id=own) for n in range(good)]
-        write(street.connection, refused + mine)
+        write(street.connection, mine)
+
+    return live
+
+
+def senders_down(count: int, shops: int) -> Neighbor:
+    """Each minute another sender goes down for good. Its businesses are new, so they have their turns first."""
+
+    def live(street: Street) -> Life:
+        while (n := (yield from street.tick())) < min(count, street.busy):
+            owner, own = "senders that are down", street.senders.open("down", n)
+            texts = [
+                street.text(
+                    owner,
+                    n,
+                    business_id=street.open(f"{owner} {n} {shop}", sender=own),
+                    may_end=_OPEN_ENDS,
+                )
+                for shop in range(shops)
+            ]
+            street.meets(DropUnaccepted(), texts)
+            write(street.connection, texts)
 
     return live
 

@@ -12,6 +12,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueCancelled, QueueError, QueueSlow, QueueUnreachable
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import SendFault
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
@@ -135,6 +136,11 @@ class Street:
         )
         self.texts.append(text)
         return text
+
+    def meets(self, fault: SendFault, texts: Iterable[Text]) -> None:
+        """Have each request for these texts come to this."""
+        for text in texts:
+            self.stack.twilio.fail(fault, to=text.phone, times=None)
 
     def move_in(
         self,
