@@ -37,8 +37,10 @@ def test_the_run_after_a_restore_notices_it_and_texts_nobody_twice(
     noticed = finished(flow)
     assert noticed["state"]["type"] == "FAILED"
     assert "The database was restored from a backup" in noticed["state"]["message"]
-    for _ in range(4):
-        stack.move_clock(timedelta(minutes=6))
-        assert finished(flow)["state"]["type"] == "COMPLETED"
-    assert [business.row(row)["status"] for row in rows] == ["completed"] * 2
+    assert business.row(rows[1])["why_code"] == "restored"
+    assert finished(flow)["state"]["type"] == "COMPLETED"
+    business.connection.execute(
+        "update smsretry.runs set finished_at = null, told = null"
+    )
+    assert finished(flow)["state"]["type"] == "FAILED", "the end of a run is forgotten"
     assert len(stack.twilio.ledger.entries()) == 2

@@ -19,7 +19,9 @@ from smsretry.retry.answers import EarlierRun
 from smsretry.retry.decision import Complete, Fail
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
+from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import Services
 from tests.proofs.town.safeguards import Safeguard, without
 from tests.support.builders import AT_ONCE, BODY, NOON, begin, finish, run_over
 from tests.support.orders import ordered
@@ -211,6 +213,39 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
     assert shop.row(world.rows["tomorrow"]) == tomorrow
     said = "select detail ->> 'because' from smsretry.events where about = %s and code = 'in_doubt'"
     assert "restored from a backup" in shop.value(said, world.rows["waiting"])
+
+
+def test_what_a_carrier_lost_is_sent_again_once_on_both_sides_of_the_backup(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """The second message of what was lost is forgotten, and found. What arrived, or was sent before, stays."""
+    numbers = [NUMBERS[name] for name in ("late", "waiting", "tomorrow")]
+    rows = [shop.due_text(phone=number) for number in numbers]
+    services = Services(shop.queue, shop.sender, AT_ONCE)
+
+    def live(minutes: int) -> None:
+        for _ in range(0, minutes, 5):
+            shop.later(minutes=5)
+            sync_deliveries(services, limit=100)
+            shop.run(AT_ONCE)
+
+    def texts() -> list[int]:
+        counted = Counter(message.to for message in shop.messages)
+        return [counted[number] for number in numbers]
+
+    shop.run(AT_ONCE)
+    back_up(shop.stack, tmp_path / "backup.sql")
+    lost, arrived, _ = (shop.attempts_of(row)[-1]["twilio_sid"] for row in rows)
+    shop.stack.twilio.report(lost, "undelivered", 30008)
+    shop.stack.twilio.report(arrived, "delivered")
+    live(minutes=60)
+    assert texts() == [2, 1, 1]
+    last = last_run(shop)
+    restore(shop.stack, tmp_path / "backup.sql")
+    shop.queue.start_run(uuid4(), 10, last)
+    live(minutes=120)
+    assert texts() == [2, 1, 1]
+    assert [shop.row(row)["status"] for row in rows] == ["completed"] * 3
 
 
 @pytest.mark.long
