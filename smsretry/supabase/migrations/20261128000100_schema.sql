@@ -2702,6 +2702,7 @@ begin
                     claimed_by_application = take.by_application,
                     attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
                 where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
+                  and q.status = 'pending' -- whatever a later trigger left in work
                 returning q.id)
             select array_agg(t.id) into v_now_taken from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
