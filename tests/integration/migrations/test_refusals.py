@@ -74,7 +74,7 @@ REFUSED: Final = {
     "names of ours, and policies by which tenants do more": (
         """create function queue_sms_retry(uuid) returns text language sql as $$ select 'mine' $$;
            create procedure change_sms_sender(text) language sql as $$ select 1 $$;
-           alter table sms_retry_queue add column why jsonb,
+           alter table sms_retry_queue add column why jsonb, add column work text,
                add constraint sms_retry_queue_attempts check (attempt_count < 100);
            create index sms_retry_queue_customer on sms_retry_queue (customer_id, status);
            alter policy "see own retries" on sms_retry_queue rename to "Owners read their retries";
@@ -84,6 +84,7 @@ REFUSED: Final = {
            create policy narrow on sms_retry_queue as restrictive to authenticated using (true)""",
         [
             "column public.sms_retry_queue.why has a name of smsretry's, and is another: ",
+            "column public.sms_retry_queue.work has a name of smsretry's, and is another: ",
             "constraint sms_retry_queue_attempts on public.sms_retry_queue has a name of smsretry's, and is another: ",
             "function public.change_sms_sender(text) has a name of smsretry's, and is another: ",
             "function public.queue_sms_retry(uuid) has a name of smsretry's, and is another: ",
