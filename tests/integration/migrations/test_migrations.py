@@ -21,7 +21,6 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.adapters.migrations.schemas import schema_files, whole
-from smsretry.local.stack import Stack
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, complaints
@@ -215,29 +214,6 @@ def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_nex
     assert [
         row["id"] for row in original.rows("select id from claim_due_sms_retries(10)")
     ] == [old["completed"]]
-
-
-def test_an_owner_who_is_no_superuser_can_migrate(
-    running_stack: Stack, empty: Database
-) -> None:
-    """On Supabase `postgres` is not a superuser."""
-    empty.run(
-        """do $$ begin
-               if not exists (select from pg_roles where rolname = 'plain_owner') then
-                   create role plain_owner login createdb createrole bypassrls;
-               end if;
-           end $$;
-           alter default privileges for role plain_owner in schema public
-               grant all on tables to anon, authenticated, service_role;
-           alter default privileges for role plain_owner in schema public
-               grant all on functions to anon, authenticated, service_role;
-           grant usage on schema auth to plain_owner"""
-    )
-    running_stack.postgres.allow_login("plain_owner")
-    name = empty.connection.info.dbname
-    empty.run(f'alter database "{name}" owner to plain_owner')
-    migrate(running_stack.postgres.url(name, user="plain_owner"))
-    assert complaints(empty.connection) == {}
 
 
 # Rows that were there before

@@ -27,21 +27,16 @@ select business_id, id, customer_id, now() + n * interval '1 hour' from l, gener
 
 REFUSED: Final = {
     "columns": (
-        """create type consent as enum ('opted_in', 'opted_out', 'unknown'); create domain e164 as text;
-           alter table customers drop constraint customers_consent_known, alter sms_consent_status drop default;
-           alter table customers alter sms_consent_status type consent using sms_consent_status::consent,
-               alter phone type e164, drop column sms_consent_at, drop column phone_status;
-           alter table send_logs alter error_message type varchar(40), alter provider_message_id type json;
-           alter table sms_retry_queue alter created_at type timestamp, alter attempt_count drop not null,
+        """create domain e164 as text;
+           alter table customers alter phone type e164, drop column sms_consent_at, drop column phone_status;
+           alter table send_logs alter error_message type varchar(40);
+           alter table sms_retry_queue alter attempt_count drop not null,
                alter scheduled_for drop not null, alter max_attempts drop not null, alter business_id drop not null""",
         [
-            "customers.sms_consent_status is an enum, and must be text: alter table public.customers alter column ",
             "customers.phone is public.e164, and must be text: ",
             "customers.phone_status is missing: alter table public.customers add column phone_status text",
             "customers.sms_consent_at is missing: ",
             "send_logs.error_message is character varying(40), too short for some of what smsretry writes, and ",
-            "send_logs.provider_message_id is json, and must be jsonb: ",
-            "sms_retry_queue.created_at is timestamp without time zone, and must be timestamp with time zone: ",
             "sms_retry_queue.attempt_count must not be null: ",
             "sms_retry_queue.business_id must not be null: delete from ",
             "sms_retry_queue.scheduled_for must not be null: ",
