@@ -24,6 +24,9 @@ from .show import OURS, display_only, show, show_queue, this_run
 
 QUEUE: Final = {"prefect.resource.id": "sms.queue"}
 """What an event is about that is about no single text."""
+COMPLETED: Final = "sms.queue.completed.{}"
+"""With the flow's name."""
+RUN_FAILED: Final = "sms.queue.run-failed"
 GRACE_SECONDS: Final = 60
 """How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
 _OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"
@@ -51,7 +54,7 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     would see a run's end 15 minutes late.
     """
     if state.is_completed():
-        emit_event(f"sms.queue.completed.{flow.name}", resource=QUEUE)
+        emit_event(COMPLETED.format(flow.name), resource=QUEUE)
     elif not _ASKED_TO_END.search(
         state.message or ""
     ):  # else it has given its claims back
@@ -65,9 +68,7 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
             "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
             "prefect.resource.role": "flow-run",
         }
-        emit_event(
-            "sms.queue.run-failed", resource=QUEUE, related=[about], payload=payload
-        )
+        emit_event(RUN_FAILED, resource=QUEUE, related=[about], payload=payload)
 
 
 OF_SCHEDULE: Final[dict[str, Any]] = {

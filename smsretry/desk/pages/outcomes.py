@@ -33,6 +33,18 @@ _BADGES: Final[dict[Fate, tuple[str, Color]]] = {
 _TAG_LENGTH: Final = 160
 
 
+OfQueue: TypeAlias = Literal[
+    "backlog",
+    "dead-letters",
+    "held",
+    "sender-blamed",
+    "sender-stopped",
+    "sending-stopped",
+    "words-unread",
+]
+"""What a run announces of the whole queue. Automations wait for some of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """What is announced: ids and reasons, nothing personal. Automations and links name it."""

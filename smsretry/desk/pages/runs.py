@@ -9,7 +9,7 @@ from uuid import UUID
 
 from smsretry.desk.actions.requests import WhichText
 from smsretry.desk.pages.markdown import IDLE
-from smsretry.desk.pages.outcomes import Color, Event, ProcessedText
+from smsretry.desk.pages.outcomes import Color, Event, OfQueue, ProcessedText
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.told import Heading, Lever, Told
@@ -114,20 +114,15 @@ def _news(
 ) -> Iterator[Event]:
     for stopped in run.stopped:
         if stopped.is_news and stopped.concerns_all:
-            yield Event("queue", "sending-stopped", {"why": stopped.why})
+            yield _of_queue("sending-stopped", why=stopped.why)
         elif stopped.is_news:
-            yield Event(
-                "queue", "sender-stopped", {"sender": stopped.what, "why": stopped.why}
-            )
+            yield _of_queue("sender-stopped", sender=stopped.what, why=stopped.why)
     for line in status.part("late") if status else ():
         if line.name == "due" and status:
-            yield Event(
-                "queue",
-                "backlog",
-                {"minutes": int(status.overdue_seconds // 60), "texts": line.texts},
-            )
+            minutes = int(status.overdue_seconds // 60)
+            yield _of_queue("backlog", minutes=minutes, texts=line.texts)
         elif line.name == "words":
-            yield Event("queue", "words-unread", {"people": line.texts})
+            yield _of_queue("words-unread", people=line.texts)
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
     loud = [
         one
@@ -148,14 +143,15 @@ def _news(
     )
 
 
-def _alert(what: str, whys: Sequence[str]) -> Iterator[Event]:
+def _alert(what: OfQueue, whys: Sequence[str]) -> Iterator[Event]:
     """How many texts there are, and why most of them are."""
     if whys:
-        yield Event(
-            "queue",
-            what,
-            {"texts": len(whys), "why": Counter(whys).most_common(1)[0][0]},
-        )
+        why = Counter(whys).most_common(1)[0][0]
+        yield _of_queue(what, texts=len(whys), why=why)
+
+
+def _of_queue(what: OfQueue, **payload: object) -> Event:
+    return Event("queue", what, payload)
 
 
 def _page(
