@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from getpass import getuser
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any, Final
@@ -18,6 +19,7 @@ from smsretry.local.stack import Stack
 from smsretry.settings import Settings
 from smsretry.testing.database import EMPTY as EMPTY
 from smsretry.testing.stack import SmsStack
+from tests.support.killed_runs import remove_killed_runs
 from tests.support.scheduling import ByFile
 
 # The same examples every time, and none is judged by how long it takes.
@@ -32,7 +34,11 @@ _ENOUGH: Final = 6 * 2**30
 
 
 def pytest_configure() -> None:
-    """Databases stand in memory where there is enough: their files took a tenth of the time."""
+    """Databases stand in memory where there is enough: their files took a tenth of the time.
+
+    What a run left there that was killed would stay: some 50 MB for each of its processes.
+    """
+    remove_killed_runs(_MEMORY / f"pytest-of-{getuser()}")
     if (
         _MEMORY.is_dir()
         and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: it keeps its data through crashes, and to itself."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres import server as embedded
 from smsretry.local.postgres.server import EmbeddedPostgres
+from tests.support.killed_runs import remove_killed_runs
 from tests.support.processes import ends
 
 
@@ -122,3 +124,21 @@ def test_under_root_a_hidden_directory_keeps_its_data_and_its_permissions(
             pass
     finally:
         server.remove()
+
+
+def test_what_a_killed_run_left_behind_goes_when_its_servers_are_gone(
+    tmp_path: Path,
+) -> None:
+    """A run whose process lives is left alone, and so is one whose server does: that may be another container's."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    runs = {}
+    for name, pid in (("killed", ended.pid), ("alive", os.getpid())):
+        runs[name] = tmp_path / f"pytest-{name}"
+        runs[name].mkdir()
+        (runs[name] / ".lock").write_text(str(pid))
+    with EmbeddedPostgres(runs["killed"] / "postgres"):
+        remove_killed_runs(tmp_path)
+        assert runs["killed"].exists()
+    remove_killed_runs(tmp_path)
+    assert [name for name, run in runs.items() if run.exists()] == ["alive"]

@@ -8,14 +8,13 @@ from smsretry.adapters.desk import Desk
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import WhichText
 from smsretry.retry.profile import DEFAULT
-from tests.proofs.interleavings.state import State
+from tests.proofs.interleavings.state import BODY, LOG, OTHER_LOG, State
 from tests.proofs.interleavings.world import World
 from tests.proofs.town.book import Story
 from tests.proofs.town.judge import LIVE, truths
 from tests.proofs.town.report import Finding, Verdict
 
 _GIVEN_UP: Final = {"not sent", "cancelled", "deleted"}
-"""What lets the message of a text in doubt be taken for that of another text in the same words."""
 _STATES: Final[dict[str, str]] = {
     "completed": "sent",
     "failed": "failed",
@@ -41,9 +40,28 @@ def broken(world: World, state: State) -> Iterator[Finding]:
 
 def untrue(world: World, state: State) -> Iterator[Finding]:
     """What the town's judge says of each text, and what was forgotten."""
+    alike = _alike(world, state)
     for story in _stories(world, state):
-        yield from truths(story)
+        if story.name not in alike:
+            yield from truths(story)
+    if len(state.twilio.messages) > 2 and alike and "cancelled" in state.decided:
+        yield "doubled", "of two texts of the same words"
     yield from _forgotten_deliveries(world, state)
+
+
+def _alike(world: World, state: State) -> set[str]:
+    """Two texts of the same words, where the application sent one itself, or somebody gave up one that is in doubt.
+
+    Its message is taken for the other's. That is the honest limit.
+    """
+    words = [
+        log["subject"]
+        for log in world.rows(state.content, "send_logs")
+        if log["id"] == str(OTHER_LOG)
+    ]
+    by_itself = any(m.attempt_id is None for m in state.twilio.messages)
+    is_open = by_itself or state.decided & _GIVEN_UP
+    return {str(LOG), str(OTHER_LOG)} if is_open and words == [BODY] else set()
 
 
 def _stories(world: World, state: State) -> Iterator[Story]:
@@ -59,10 +77,6 @@ def _stories(world: World, state: State) -> Iterator[Story]:
     for log_id in sorted(ids):
         mine = [row for row in rows if row["send_log_id"] == log_id]
         retries = {row["id"] for row in mine}
-        log = next((log for log in logs if log["id"] == log_id), None)
-        others = [m for m in state.twilio.messages if str(m.log) != log_id]
-        words = log["subject"] if log else None
-        given_up = state.decided & _GIVEN_UP and words in {m.body for m in others}
         yield Story(
             name=log_id,
             rows=mine,
@@ -70,15 +84,19 @@ def _stories(world: World, state: State) -> Iterator[Story]:
                 (a for a in attempts if a["retry_id"] in retries),
                 key=lambda attempt: attempt["begun_at"],
             ),
-            log=log,
+            log=next((log for log in logs if log["id"] == log_id), None),
             messages=[
                 message.judged()
                 for message in state.twilio.messages
                 if str(message.log) == log_id
             ],
-            others=frozenset(() if given_up else (message.sid for message in others)),
+            others=frozenset(
+                message.sid
+                for message in state.twilio.messages
+                if str(message.log) != log_id
+            ),
             may_be_stopped=state.said != "yes",
-            decided=state.decided | ({"sent"} if given_up else set()),
+            decided=state.decided,
         )
 
 
