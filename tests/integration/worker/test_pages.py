@@ -4,7 +4,7 @@ A thousand finished texts of 20 businesses were there when the statistics were m
 texts that are due, 20,000 for a later day, 2,000 in doubt, 2,000 open deliveries and 2,000 scheduled sends. A call may
 touch hardly more pages than when the statistics are fresh, also on a connection that made its plans when there were
 three of each; what waits for a later day costs nothing; and a thousand senders cost no more than one. A million rows:
-`python -m tests.benchmarks.sizes --at-once`.
+`python -m tests.benchmarks.sizes --at-once`. The first test is for every day: it counts rows of a few thousand.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,6 @@ from psycopg.rows import dict_row
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.support.autovacuum import without_autovacuum
-
-pytestmark = pytest.mark.long
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -117,6 +115,13 @@ CALLS: Final = {
     ),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
+_ROWS_READ: Final = """
+select sum(pg_stat_get_xact_tuples_fetched(oid)
+           + case relkind when 'r' then pg_stat_get_xact_tuples_returned(oid) else 0 end)::integer as rows
+from pg_class
+where relkind in ('r', 'i') and relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
+"""
+"""By this transaction. What an index finds counts with the index."""
 PLANS: Final = pytest.mark.parametrize(
     "plan", ["force_custom_plan", "force_generic_plan"]
 )
@@ -130,9 +135,51 @@ COUNTS: Final = {
 
 
 def _connect(running_stack: Stack, name: str) -> Connection:
-    url = running_stack.postgres.url(name)
+    return _connected(running_stack.postgres.url(name))
+
+
+def _connected(url: str) -> Connection:
     return psycopg.connect(
         url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor
+    )
+
+
+@PLANS
+def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, plan: str) -> None:
+    """Whatever the planner knows. A run's look after deliveries and a preview are asked for many texts."""
+    with _connected(stack.database_url) as connection:
+        connection.execute(_BUSINESSES.encode(), {"businesses": 20})
+        few = dict.fromkeys(("due", "doubtful", "claimed", "begun", "looked"), 50)
+        _add(connection, {"later": 1500, "finished": 1500, "open": 50, **few})
+        for statistics in ("none", "fresh"):
+            if statistics == "fresh":
+                connection.execute("analyze")
+            for name in CALLS.keys() - {"deliveries", "preview"}:
+                rows = _rows_read(connection, CALLS[name], plan)
+                assert rows < 1500, f"{name}: {rows} rows, statistics: {statistics}"
+
+
+def _rows_read(connection: Connection, call: str, plan: str) -> int:
+    with connection.transaction(force_rollback=True):
+        _keep_to(connection, plan)
+        before, _, after = (
+            connection.execute(statement.encode()).fetchone()
+            for statement in (_ROWS_READ, _statement(call), _ROWS_READ)
+        )
+        assert before
+        assert after
+        return int(after["rows"] - before["rows"])
+
+
+def _keep_to(connection: Connection, plan: str) -> None:
+    connection.execute(
+        sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan))
+    )
+
+
+def _statement(call: str) -> str:
+    return (
+        f"{call} returning 1" if call.startswith("insert") else f"select * from {call}"
     )
 
 
@@ -202,15 +249,13 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
                 "delete from pg_statistic where starelid in (select oid from pg_class where relname = any(%s))",
                 [list(TABLES)],
             )
-        connection.execute(
-            sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan))
-        )
+        _keep_to(connection, plan)
         return _touched(connection, call, before=1)
 
 
 def _touched(connection: Connection, call: str, *, before: int) -> int:
     """The pages that a worker's call touches, after so many like it: what is read once is not counted."""
-    statement = call if call.startswith("insert") else f"select * from {call}"
+    statement = _statement(call)
     with connection.transaction(force_rollback=True):
         connection.execute("set local role service_role")
         for _ in range(before):
@@ -257,6 +302,7 @@ def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
             }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CALLS | COUNTS)
 def test_a_connection_that_knew_small_tables_reads_no_large_ones_whole(
     remembered: dict[str, tuple[int, int]], name: str
@@ -268,6 +314,7 @@ def test_a_connection_that_knew_small_tables_reads_no_large_ones_whole(
     )
 
 
+@pytest.mark.long
 @PLANS
 @pytest.mark.parametrize("name", CALLS)
 def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statistics_are_made(
@@ -291,6 +338,7 @@ BOUNDS: Final = {
 """The most pages. What counts all that waits reads each text, and its place in an index."""
 
 
+@pytest.mark.long
 @PLANS
 @pytest.mark.parametrize("name", BOUNDS)
 def test_what_waits_for_a_later_hour_costs_a_run_nothing(
@@ -325,6 +373,7 @@ def many_businesses(running_stack: Stack) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.mark.long
 @PLANS
 def test_a_thousand_senders_make_no_call_dearer(
     many_businesses: Connection, plan: str
@@ -337,9 +386,7 @@ def test_a_thousand_senders_make_no_call_dearer(
             connection.execute(
                 _SENDERS.encode(), {"senders": senders, "rate": rate, "busy": busy}
             )
-            connection.execute(
-                sql.SQL("set local plan_cache_mode = {}").format(sql.Identifier(plan))
-            )
+            _keep_to(connection, plan)
             with connection.transaction(force_rollback=True):
                 claimed = connection.execute(
                     "select jsonb_array_length(claim_sms_texts(50) -> 'texts') as texts"
