@@ -9,9 +9,12 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import Stack
 from smsretry.retry import before
 from smsretry.retry.models import ItemResult
+from smsretry.retry.models import Text as Message
+from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import DEFAULT, Profile
 from tests.proofs.fortnight.checks import (
     STOPPED,
@@ -275,6 +278,15 @@ def _is_refused_or_held(story: Story) -> bool:
     )
 
 
+_send = TwilioSender.send
+
+
+def _to_a_stranger(self: TwilioSender, text: Message) -> Outcome:
+    """A third of the texts go to another number."""
+    other = {"to": "+12125559999"} if text.attempt_id.int % 3 == 0 else {}
+    return _send(self, text.model_copy(update=other))
+
+
 def _switch(sees: str, without: Safeguard, profile: Profile = DEFAULT) -> Switch:
     """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
 
@@ -305,6 +317,9 @@ SWITCHES: Final = {
     "the guard at closing": _switch(
         "valid past its closing",
         Safeguard(patches=((before, "CLOSING_GUARD", timedelta(minutes=-30)),)),
+    ),
+    "the customer's number": _switch(
+        "astray", Safeguard(patches=((TwilioSender, "send", _to_a_stranger),))
     ),
     "opt-outs": _switch(
         "after an opt-out",
