@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import UUID, uuid4
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from tests.proofs.town.texts import new_text, open_business, write
 from tests.support.stacks import running_stack
 
 DAY = datetime(2027, 1, 12, 17, tzinfo=UTC)
@@ -76,6 +78,21 @@ class Rig:
                 "analyze"
             )  # as of an evening: a day's texts come all at once, and nothing is known of them
             connection.execute(_FILL, {"texts": texts, "businesses": businesses})
+
+    def queue(self, owner: str, *phones: str, due_at: datetime) -> UUID:
+        """A text to each of these numbers, of a business of that name, whose id this returns."""
+        texts = [
+            new_text("benchmark", owner, number, due_at, phone=phone)
+            for number, phone in enumerate(phones)
+        ]
+        texts = [
+            replace(text, customer_id=uuid4(), send_log_id=uuid4(), retry_id=uuid4())
+            for text in texts
+        ]
+        with self.stack.connect() as connection:
+            open_business(connection, texts[0].business_id)
+            write(connection, texts)
+        return texts[0].business_id
 
     def run(self, command: Sequence[str], **environment: str) -> Done:
         """Run one worker's process to its end."""

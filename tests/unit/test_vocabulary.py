@@ -93,6 +93,9 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
         assert color in get_args(Color)
         names.append(came_to(fate).event.name)
         assert any(shown in row for row in rows)
+        assert (
+            f"`.{names[-1].rpartition('.')[2]}`" in readme or f"`{names[-1]}`" in readme
+        )
         for why in (None, *get_args(WhyCode)):
             assert (
                 len(
@@ -104,3 +107,4 @@ def test_each_fate_is_counted_named_announced_and_explained() -> None:
                 == 1
             )
     assert len({*names}) == len(get_args(Fate))
+    assert "sms.text.retry-scheduled" in names
