@@ -919,6 +919,13 @@ create table if not exists smsretry.turns (
 )
 with (fillfactor = 70); -- rows are rewritten all day
 
+-- ======== schemas/helpers/any_word.sql ========
+-- A regular expression for any word of a list, where a blank parts words and _ is a blank.
+create or replace function smsretry.any_word(words text)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select '\m(' || translate(any_word.words, ' _', '| ') || ')\M'
+$$;
+
 -- ======== schemas/helpers/clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
 do $do$
@@ -1013,8 +1020,8 @@ $$;
 
 -- ======== schemas/helpers/means_stop.sql ========
 -- Whether an incoming text says stop. Consent is revoked "in any reasonable manner" (47 CFR 64.1200(a)(10)).
---   keyword: nothing but words that say so, in whatever case, accents and punctuation. It opts out
---   unsure: something in it sounds like leaving or complaining, or it asks or laughs beside a keyword. It opts nobody out
+--   keyword: nothing but words that say so and courtesies, in whatever case, accents and punctuation. It opts out
+--   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A person says what it means
 --   null: neither, or a phone's reaction, which quotes us
 -- Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i) are among k_says and k_alone. Only the first 1,600 characters
 -- count (Twilio's API reference, Body). No locale or collation decides, so that each database hears the same.
@@ -1027,81 +1034,81 @@ declare
     k_laughs constant text := '[?¿？😀-😍😘😜😝😊🤣🤪🥰❤♥]';
     k_unseen constant text := -- invisible characters, which part nothing
         '[\u00ad\u034f\u061c\u115f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]';
-    -- From here on, regular expressions for small letters without accents, with a space between words. Apostrophes part words.
-    k_says constant text := -- with courtesies around it and objects after it
-        'stop( now)?|st0p|stp|sotp|stpo|stop ?all|un ?su[bs]?s?c?ribe|unsub|opt ?out|opt me out|cease|desist'
-        '|(stop|quit) (send|text|txt|messag|contact|bother|spamm|harass)ing|no more (texts|messages|reminders)'
-        '|(do not|don ?t) (text|txt|message|contact) (me|us)|take me off (your|the|this) list'
-        '|(remove|delete) (me|(my|this) number)( from (your|the|this) list)?|no mas (mensajes|textos)'
-        '|(dar|dame|denme|darme) de baja|no me (escriban?|manden?|envien?)( mas)?( mensajes)?|arret[et]?|arrete[rz]'
-        '|(me )?desabonne[rz]( moi)?|plus de (sms|messages)|ne m (envoyez|ecrivez) plus( de (sms|messages))?';
-    k_alone constant text := -- with nothing else
-        'end|quit|cancel|revoke|remove|td|alto|baja|basta|para|pare|paren|parar|detener|no mas|desinscrire';
+    -- From here on regular expressions for small letters without accents. In a list a blank parts words, and _ is a blank.
     k_courtesy constant text :=
-        'please|pls|plz|kindly|thanks|thank you|thx|ok|hi|hello|i (want|would like) to|por favor|gracias|ya|svp|s il vous plait'
-        '|merci';
-    k_object constant text := 'me|us|it|all|already|again|any ?more|the|these|this|my|texts?|messages?|sms|reminders|number';
-    -- What may mean it, where T is a text or texting, and a point parts sentences.
+        'please pls plz kindly thanks thank_?you thank_u thx ty tysm por_favor favor gracias svp s_il_vous_plait s_v_p merci'
+        ' bitte danke dank_je obrigad[oa] grazie';
+    k_greeting constant text := 'ok hi hello hey ya i_want_to i_would_like_to';
+    k_says constant text := -- with a greeting before it and objects after it
+        'stop stop_now stop_?all un_?subscribe unsub opt_?out opt_me_out cease desist'
+        ' (stop|quit)_(send|text|txt|messag|contact|bother|spamm|harass)ing no_more_(texts|messages|reminders)'
+        ' do_not_(text|txt|message|contact)_(me|us) take_me_off_(your|the|this)_list'
+        ' (remove|delete)_(me|(my|this)_number)(_from_(your|the|this)_list)? no_mas_(mensajes|textos)'
+        ' (dar|dame|denme|darme)_de_baja no_me_(escriban?|manden?|envien?)(_mas)?(_mensajes)? arret[et]? arrete[rz]'
+        ' (me_)?desabonne[rz](_moi)? plus_de_(sms|messages) ne_m_(envoyez|ecrivez)_plus(_de_(sms|messages))?';
+    k_alone constant text := -- with nothing else
+        'end quit cancel revoke remove td alto baja basta para pare paren parar detener no_mas desinscrire';
+    k_object constant text :=
+        'me us it all already again any_?more the these this my texts? messages? sms reminders number';
+    -- What may mean it, where T is a text or texting, C a courtesy, N a negation, and a point parts sentences.
     k_texts constant text :=
-        'te?xt\w*|txt\w*|sms|mess(age|agi)\w*|msgs?|notif\w*|remind\w*|alerts?|communic\w*|promo\w*|ads?|market\w*|contact\w*'
-        '|send\w*|mensaj\w*|recordat\w*|publici\w*|avisos?|envi\w*|mand(e|en|ar|arme|ando)|escrib\w*|envo\w*|ecri\w*|pubs?'
-        '|rappel\w*';
-    k_not_this constant text := -- what shall not stop or does not, stops on a way, a text that did not come, a patient's consent
-        '(?<!\m(you|u|they|these|those|T) )(do not|don ?t|(did|has|does|wo|could) ?n ?t|did not|never|can ?t)'
-        '( (mean|want|ask|say|said|to|be))* (stop\w*|unsub\w*|opt out|cancel\w*|remov\w*|delet\w*|quit|(take|get) (me|us|it) off)'
-        '|non ?stop|(bus|last|next|first|one|which|what|metro|train) stop|(stop|quit)\w* (working|smoking|eating|taking|using)'
-        '|stop(ped|ping)? (by|in|over|at|for|signs?|to (get|pick|see))\M(?! (once|good))'
-        '|(did|have|never)( ?(not|n ?t))? (get|got|rec\w+|saw|seen?)( \w+){0,2} T|no (me llego|recibi)( \w+){0,2} T'
-        '|pas recu( \w+){0,2} T|no( me| lo| quiero)* (quit|borr|cancel|dej\w+ de|d\w+ de baja)\w*'
-        '|ne?( me)? (arret|annul|retir|desabonn)\w*( moi)? pas|consent forms?';
-    k_stem constant text :=
-        -- stopping, leaving and consent
-        'st[ao]h?p\w*|\w+stop|stp\w?|st0p|sotp|st op|s top|\w*subs?c?ri\w*|uns\w*ri\w*|un ?sub\w*|opt(ed|ing)?( \w+){0,3} ou[ty]'
-        '|optout|quit|ceas\w+|desist|halt|terminat\w*|discontin\w*|suspend\w*|deactivat\w*|un ?enrol\w*|un ?list|deregist\w*'
-        '|purge|pause|revo[ck]\w*|rescind\w*|withdr\w*|consent\w*|permi(ssion|so)|\w*auth?ori\w*'
-        '|(want|like|off)( \w+){0,3} (off|out|lists?)'
-        '|(cancel\w*|end|annul\w*|anul\w*|turn\w*|shut|disable|block|skip)( \w+){0,3}'
-        ' (T|all|these|those|this|it|esto|sus\w*|abonn\w*)'
-        '|(r[ew]mo?v\w*|remvoe|delet\w*|eras\w*|take|took|taken|get|forget|drop|scratch|mute)( \w+){0,2}'
-        ' (me|us|this|lists?|name|num\w*|info\w*|data)'
-        '|out of( \w+)? list|exclude me|(be|number) removed|remove my'
-        '|(my|this|that|his|her|mi|este|mon|ce|son|wrong)( cell| phone)? nu\w+|wrong (person|guy|phone)'
+        'te?xt\w* txt\w* sms mess(age|agi)\w* msgs? notif\w* remind\w* alerts? communic\w* promo\w* ads? advert\w* market\w*'
+        ' contact\w* send\w* mensa\w* nachricht\w* recordat\w* publici\w* avisos? envi\w* mand(e|en|ar|arme|ando) escrib\w*'
+        ' envo\w* ecri\w* pubs? rappel\w* werbung schreib\w*';
+    k_not constant text := 'no not never rather without nunca ni sin sem nao ne pas plus aucun jamais kein\w* nicht';
+    k_not_this constant text := -- what shall not stop or does not, stops on a way, a text that did not come
+        '(?<!\m(you|u|they|these|those|T)(_\w+)?_)(not|never)(_(mean|want|ask|say|said|to|be))*'
+        '_(stop\w*|unsub\w*|opt_out|cancel\w*|remov\w*|delet\w*|quit|(take|get)_(me|us|it)_off)'
+        ' (bus|last|next|first|one|more|a|which|what|metro|train|non)_?stop(_first)? consent_forms? did(_\w+){1,2}_stop'
+        ' (stop|quit)(ping)?_(work|smok|eat|tak|us|worry)ing stop(ping)?_(by|in|over|at(?!_once)|for(?!_good)|signs?|to_(get|pick|see))'
+        ' (not|never)_(get|got|rec\w+|saw|seen?)(_\w+){0,2}_T no_(me_llego|recibi)(_\w+){0,2}_T pas_recu(_\w+){0,2}_T'
+        ' no(_me|_lo|_quiero)*_(quit|borr|cancel|dej\w+_de|d\w+_de_baja)\w*(_de_la_lista)?'
+        ' ne?(_me)?_(arret|annul|retir|desabonn)\w*(_moi)?_pas(_de_la_liste)?';
+    k_begins constant text := -- whatever follows
+        'unsub unsus un_sub subscri suscri ceas desist terminat discontin suspend deactivat un_?(enrol|list) deregist scrub revo[ck] rescind withdr consent'
+        ' permis unauth spam harass bother annoy scam fcc ftc tcpa illegal unwanted unsolicited intrusive complaint lawyer attorney suing fuck refrain uninterested deceas land_?line'
+        ' borr elimin cancelen quitar quiten quit[ea]me saqu remuev desactiv desus bloque denunci fastidi molest perturb equivoc descadastr deten acoso autori'
+        ' suppri effac enlev retir lach tromp harcel derang signal bloqu degag refus oppos insist desab desin resili cesse'
+        ' arretez arreter arrete_d arrete_l abmeld falsch losch abbestell aufhor austrag';
+    k_phrases constant text :=
+        -- stopping and leaving
+        'stop stop(ping|per|\d\w*) \w+stop stahp halt purge pause quit optout opt(ed|ing)?(_\w+){0,3}_ou[ty]'
+        ' (want|like|take|took|taken|get|let|off)(_(me|us|my|name|number|this|to|be|taken|it|of|your|the))*_(off|out|lists?)'
+        ' (cancel(l?ing|a|ar|en|o)?|(?<!the_)end|annul\w*|anul\w*|turn\w*|shut|disable|block|skip)(_\w+){0,3}'
+        '_(T|all|these|those|this|it|everything|account|member\w*|service|esto|sus\w*|inscri\w*|abonn\w*)'
+        ' (remov\w*|delet\w*|eras\w*|forget|drop|scratch|mute|lose|block)(_\w+){0,2}'
+        '_(me|us|this|lists?|name|num\w*|info\w*|data|T) (da|la|der)_list[ae] (be|number)_removed remove_my do_not_call dnc'
+        ' (gave|give|got|get|have|owner)(_\w+){0,3}_(my|this)_num\w* (his|her|mi|este|mon|ce|meine|wrong)(_phone)?_nu\w+ work_(number|phone) wrong_(person|guy|girl|phone|no)'
         -- not wanted
-        '|(don ?t|dnt|no|not|never|rather|plus|pas|ne|nunca|ni|sin|aucun|jamais)( \w+){0,5}'
-        ' (T|bother|bug|disturb|molest\w*|rec[ie][bv]\w*)'
-        '|(do not|don ?t|never|did ?n ?t)( \w+){0,2} (want|need|wish|sign\w*|ask\w*|agree\w*|gave|give|know)( \w+){0,3}'
-        ' (this|these|up|them|you|it)'
-        '|(do not|don ?t) ask|no more|no longer|not?( \w+){0,2} interest\w*|uninterested|rather not'
-        '|never (been|agreed|asked|heard|again)|prefer( \w+)? not|refrain\w*|too (many|much|often)|(you|i|they|u) keeps? \w+'
-        '|(enough|done|fed up)( \w+){0,3} T|enough (already|is|now|please|with)|why( \w+){1,3} (T|getting)|(tired|sick) of'
+        ' N(_\w+){0,5}_(T|bug|disturb|solicit\w*|rec[ie][bv]\w*) no_?more want_no will(_das)?_(nicht|kein\w*)'
+        ' N(_\w+){0,2}_(wan(t|na)\w*|wish|hear\w*_from|llame\w*|interes\w*|quiero|deseo|que[rn]\w*|mochte) (no|non|nein|nao)(_\.)?_C not_(ask|reply|review) changed_(hands|owners)'
+        ' N(_\w+){0,3}_(need|sign\w*|ask\w*|agree\w*|gave|giv\w*|know|care)(_\w+){0,3}_(this|these|up|them|you|your|it)'
+        ' never_(been|agreed|asked|heard|again|used) N_opt(ed)?_in not_again done_with count_me_out zero_interest not_need(ed)?$ too_(many|much|often) (you|i|they|u)_keeps?_\w+ no_idea_who not_ever'
+        ' (enough|done|fed_up|hate)(_\w+){0,3}_T enough_(already|is|now|C|with) (why|still)(_\w+){0,3}_(T|getting) (tired|sick)_of'
         -- complaining
-        '|spam\w*|harass\w*|bother\w*|annoy\w*|scam\w*|fcc|tcpa|lawyer|attorney|sue|suing|legal action|do not call|dnc'
-        '|(report|block)\w* (you|me|this|as|and)|(re|are) blocked|leave (me|us)|go away|get lost|(piss|buzz|e?ff?) off|fuck\w*'
-        '|shut up|screw you|knock it off|cut it out|go to hell|a rest|means no|said no'
+        ' (to|will)_sue (report|block)\w*_(you|me|this|as|and|to) are_blocked leave(_\w+){1,3}_(alone|be) go_away get_lost'
+        ' (piss|buzz|bug|bugger|back|screw|e?ff?)_off shut_up screw_you go_to_hell stfu (last|final)_warning knock_it_off cut_it_out a_rest means_no said_no'
         -- somebody else
-        '|(not|\w+n ?t)( \w+){0,2} (number|phone|person|for me|customer|client)|this (is not|isn ?t)|some ?one else|belongs? to'
-        '|another company|passed away|deceased|died|land ?line|no ?(one|body)( \w+){0,3} name\w*|(no longer|\w+n ?t) live'
-        '|there( is|s) no \w+ at|no account|work phone'
-        -- Spanish and French
-        '|basta|baja|alto (a|ya|por|con)|par(a|e|en|enle) (de|ya|con)|ya (estuvo|no|me canse|parenle)|dej\w+( de| en paz)'
-        '|deten\w+|ces(a|e|en)|no mas|nunca|equivoc\w*'
-        '|(borr|elimin|quit|sac|saqu|remuev|desactiv|desus|bloque|denunci|fastidi)\w+|me (salgo|opongo)|sus\w*ripcion'
-        '|no (quiero|deseo|necesito|conozco|me (interes|suscri)\w*|estoy|pedi|soy|vive)|acoso|hart[ao]s?|reportar|mis datos'
-        '|marco mal|numero (errado|mal|incorrecto)|no es el numero|arret\w*|cess\w+|desab\w*|desin\w*|resili\w*'
-        '|(ne?|en) (\w+ ){1,2}plus|plus (de|rien|jamais)'
-        '|(suppri|effac|enlev|retir|lach|tromp|harcel|derang|signal|bloqu|degag|refus|oppos|insist)\w+|pas interes\w*'
-        '|interes\w* pas|suis pas|tranquille|(la|en) paix|marre|suffit|ras le bol|assez|plainte|va te faire|fini les'
-        '|(mauvais|faux|erreur de) \w+|pas (mon|votre) \w+|pas le bon|faites erreur|connais pas'
-        '|(pas|rien|jamais) (demande|inscri\w*|donne)';
+        ' (not|longer)(_\w+){0,2}_(number|phone|person|for_me|customer|client|patient|live|belongs?) this_is_not some_?one_else another_company'
+        ' passed_away rather_not died is_dead no_?(one|body)(_\w+){0,3}_name\w* there(_is|s)_no_\w+_(at|here) no_account'
+        -- Spanish, French and German
+        ' basta baja nunca alto_(a|ya) par(a|e|en|em|enle)_(de|ya|con|los) ya_(estuvo|no|me_canse|parenle) dej\w+(_de|_en_paz) ces(a|e|en)'
+        ' par(ar|en|e)_T me_(salgo|opongo) no_(necesito|conozco|pedi|soy|vive) hart[ao]s? reportar'
+        ' marco_mal numero_(errado|mal|incorrecto) no_es_el_numero horen_sie_auf in_ruhe'
+        ' (ne?|en)_(\w+_){1,2}plus tranquil\w* plus_rien nicht_mehr (la|en)_paix marre suffit ras_le_bol assez plainte va_te_faire fini_les'
+        ' (mauvais|faux|erreur_de)_\w+ faites_erreur connais_pas (pas|rien|jamais)_(demande|inscri\w*|donne)';
     k_whole constant text := -- and nothing else
-        '(that ?s )?enough|removed?|off|exit|mute|block(ed)?|delete|cancel|unfriend|unfollow|never|hell no|no quiero|salir|fuera'
-        '|cancelar|terminar|remover|bloqueado|fini?|annule[rz]|erreur|stopp|ende|abmelden|sair|ferma|annulla|afmelden|koniec'
-        '|dung lai|tigil|berhenti|sispann';
+        'enough that_?s_enough removed off exit mute (block|report)(ed)? delete unfriend unfollow never hell_no no_quiero salir fuera'
+        ' cancelar terminar remover bloqueado fini? annule[rz] erreur ende kundigen sair chega parem ferma annulla'
+        ' afmelden koniec dung_lai tigil berhenti sispann';
     k_elsewhere constant text := 'стоп|СТОП|Стоп|отпи|توقف|إلغاء|הסר|עצור|बंद|หยุด|ยกเลิก|停|退订|退訂|取消|ストップ'
         '|やめて|중지|그만|거부';
+    k_near constant text := 'stop unsubscribe cancel quit revoke optout remove'; -- and these are not:
+    k_ordinary constant text := 'top shop step slop quiet quite suit unit quiz qui remote cancer';
     v_body text := left(means_stop.body, 1600);
     v_words text;
-    v_alone text;
+    v_bare text;
+    v_near text;
 begin
     if lower(v_body collate "C") ~ k_reaction then
         return null;
@@ -1112,16 +1119,35 @@ begin
     v_words := lower(regexp_replace(v_words collate "C", '[\u0300-\u036f\u20d0-\u20ff]', '', 'g') collate "C");
     v_words := regexp_replace(v_words, '([a-z])\1{2,}', '\1', 'g'); -- "stoppp"
     v_words := regexp_replace(v_words, '\ms[ .-]+t[ .-]+o[ .-]+p\M', 'stop', 'g');
-    v_alone := btrim(regexp_replace(v_words, '[^a-z0-9]+', ' ', 'g')) || ' ';
+    v_words := regexp_replace(v_words, '(?<=[a-z])0|0(?=[a-z])', 'o', 'g'); -- "st0p"
+    v_words := regexp_replace(
+        v_words, '\m(do?|did|does|is|was|are|wo|ca|have|has|would|could)n[^a-z0-9.,!?]?t\M', '\1 not', 'g');
+    v_bare := btrim(regexp_replace(v_words, '[^a-z0-9]+', ' ', 'g')) || ' ';
+    v_bare := regexp_replace(v_bare, smsretry.any_word(k_courtesy) || ' ', '', 'g');
     if v_body !~ k_laughs and (
-        v_alone ~ format('^((%s|%s) )+$', k_says, k_alone)
-        or v_alone ~ format('^((%s) )*(%s) ((%s|%s|%s) )*$', k_courtesy, k_says, k_says, k_courtesy, k_object)) then
+        v_bare ~ format('^((%s|%s) )+$', smsretry.any_word(k_says), smsretry.any_word(k_alone))
+        or v_bare ~ format('^(%s )*%s ((%s|%s) )*$', smsretry.any_word(k_greeting), smsretry.any_word(k_says),
+                           smsretry.any_word(k_says), smsretry.any_word(k_object))) then
         return 'keyword';
     end if;
-    v_words := btrim(regexp_replace(regexp_replace(v_words, '[^a-z0-9.,!?;:]+', ' ', 'g'), ' *[.,!?;:]+ *', ' . ', 'g'));
-    v_words := regexp_replace(v_words, format('\m(%s)\M', k_texts), 'T', 'g');
-    v_words := regexp_replace(v_words, format('\m(%s)\M', k_not_this), '-', 'g');
-    if v_words ~ format('\m(%s)\M', k_stem) or v_alone ~ format('^((%s) )*(%s) ((%s) )*$', k_courtesy, k_whole, k_courtesy)
+    v_words := btrim(regexp_replace(regexp_replace(v_words, '[^a-z0-9.,!?;:]+', ' ', 'g'), ' *[.,!?;:]+ *', ' . ', 'g'), ' .');
+    v_words := regexp_replace(v_words, smsretry.any_word(k_texts), 'T', 'g');
+    v_words := regexp_replace(v_words, smsretry.any_word(k_not_this), '-', 'g');
+    v_words := regexp_replace(v_words, smsretry.any_word(k_courtesy), 'C', 'g');
+    -- One letter is missing, too many or another one, or two have changed places.
+    select string_agg(
+        left(w, i - 1) || '[a-z]?' || substr(w, i + 1)
+            || '|' || left(w, i) || '[a-z]' || substr(w, i + 1)
+            || '|' || left(w, i - 1) || substr(w, i + 1, 1) || substr(w, i, 1) || substr(w, i + 2),
+        '|') into v_near
+    from string_to_table(k_near, ' ') w
+    cross join generate_series(1, length(w)) i;
+    if v_words ~ replace(smsretry.any_word(k_phrases), 'N', smsretry.any_word(k_not))
+        or v_words ~ format('\m(%s)', translate(k_begins, ' _', '| '))
+        or v_bare ~ format('^(%s )+%s $', smsretry.any_word(k_greeting), smsretry.any_word(k_alone))
+        or v_bare ~ format('^%s $', smsretry.any_word(k_whole))
+        or replace(v_bare, ' ', '') ~ format('^(?!%s$)(%s)(me|us|it|this)?$', smsretry.any_word(k_ordinary), v_near)
+        or v_words ~ format('^(%s)( (me|us|this|these|the|my|all))* T', v_near)
         or v_body ~ k_elsewhere then
         return 'unsure';
     end if;

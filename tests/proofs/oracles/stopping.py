@@ -29,7 +29,7 @@ ODD: Final = (
     "\u2003STOP\u2003", "stop\ufeff", "\u202astop\u202c", "stop\u00ad", "s\u00adt\u00ado\u00adp", "stop\ufe0f",
     "stop👍🏽", "stop\u2026", "stop...", "STOP!!!!!!", "stoppp", "STOOOOP", "stop stop stop", "Stop! Stop! STOP!",
     "stop, cancel", "end/stop", "stop\tall", "opt_out", "opt\u2011out", "opt\u2013out", "opt  out", "Opt-Out.",
-    "un-subscribe", "un subscribe", "Ｏｐｔ　ｏｕｔ", "ŞTOP", "stöp", "sťop", "stp", "STPO", "unsuscribe", "ſtop",
+    "un-subscribe", "un subscribe", "Ｏｐｔ　ｏｕｔ", "ŞTOP", "stöp", "sťop", "ſtop",
 )  # fmt: skip
 """A word alone, as phones and people write it."""
 
@@ -44,6 +44,6 @@ def _lines(name: str) -> tuple[str, ...]:
 
 
 OPT_OUTS: Final = _lines("opt_outs.txt")
-"""What people write who want no more texts, in English, Spanish and French."""
+"""What people write who want no more texts, in English, Spanish, French, German and Portuguese."""
 OTHERS: Final = _lines("other_texts.txt")
 """What else they answer, much of it with a word of stop: what shall not stop, or what stops or is removed elsewhere."""
