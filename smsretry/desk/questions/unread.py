@@ -19,8 +19,6 @@ class UnreadWords(Value):
     number: str
     business_id: UUID
     business: str | None
-    held: int
-    """How many texts wait for it."""
 
 
 class Unread(Answer):
@@ -35,5 +33,5 @@ class Unread(Answer):
         )
         for words in self.words:
             business = words.business or "a business without a name"
-            yield f"{words.number} of {business}, since {on_clock(words.heard_at)}, texts held {words.held}"
+            yield f"{words.number} of {business}, since {on_clock(words.heard_at)}"
             yield "    ", after_reading(words.customer_id, words.twilio_sid)

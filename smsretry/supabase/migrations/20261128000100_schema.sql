@@ -255,8 +255,7 @@ alter table if exists smsretry.inbound_texts
     add column if not exists said text not null,
     add column if not exists senders text[],
     add column if not exists phone text,
-    add column if not exists businesses uuid[] not null default '{}',
-    add column if not exists answered uuid[] not null default '{}';
+    add column if not exists businesses uuid[];
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check (said in ('STOP', 'START', 'YES', 'unsure'))$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check (phone is null or said = 'unsure')$r$);
@@ -270,8 +269,7 @@ create table if not exists smsretry.inbound_texts (
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
     senders text[], -- of ours that heard it: smsretry.heard_by
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
-    businesses uuid[] not null default '{}', -- at which it was heard
-    answered uuid[] not null default '{}', -- at which a person has said what it means
+    businesses uuid[], -- that heard it and have not said what it means
     constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
     constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
 );
@@ -1061,9 +1059,7 @@ declare
         '_(stop\w*|unsub\w*|opt_out|cancel\w*|remov\w*|delet\w*|quit|(take|get)_(me|us|it)_off)'
         ' (bus|last|next|first|one|more|a|which|what|metro|train|non)_?stop(_first)? consent_forms? did(_\w+){1,2}_stop'
         ' (stop|quit)(ping)?_(work|smok|eat|tak|us|worry)ing stop(ping)?_(by|in|over|at(?!_once)|for(?!_good)|signs?|to_(get|pick|see))'
-        ' (not|never)_(get|got|rec\w+|saw|seen?)(_\w+){0,2}_T no_(me_llego|recibi)(_\w+){0,2}_T pas_recu(_\w+){0,2}_T'
-        ' no(_me|_lo|_quiero)*_(quit|borr|cancel|dej\w+_de|d\w+_de_baja)\w*(_de_la_lista)?'
-        ' ne?(_me)?_(arret|annul|retir|desabonn)\w*(_moi)?_pas(_de_la_liste)?';
+        ' (not|never)_(get|got|rec\w+|saw|seen?)(_\w+){0,2}_T no_(me_llego|recibi)(_\w+){0,2}_T pas_recu(_\w+){0,2}_T';
     k_begins constant text := -- whatever follows
         'unsub unsus un_sub subscri suscri ceas desist terminat discontin suspend deactivat un_?(enrol|list) deregist scrub revo[ck] rescind withdr consent'
         ' permis unauth spam harass bother annoy scam fcc ftc tcpa illegal unwanted unsolicited intrusive complaint lawyer attorney suing fuck refrain uninterested deceas land_?line'
@@ -3111,18 +3107,21 @@ declare
     v_words integer;
 begin
     update smsretry.inbound_texts t
-    set answered = t.answered || case when answer_words.business_id is null then t.businesses
-                                      else array[answer_words.business_id] end
-    where t.phone = answer_words.phone
-      and (t.senders && answer_words.senders) is not false;
+    set businesses = u.businesses,
+        phone = case when u.businesses <> '{}' then t.phone end,
+        senders = '{}' -- it counts nowhere else any more
+    from (
+        select i.twilio_sid,
+               array(
+                   select b
+                   from unnest(i.businesses || array(
+                       select w.business_id from smsretry.unread_words w where w.twilio_sid = i.twilio_sid)) b
+                   where b <> answer_words.business_id) as businesses
+        from smsretry.inbound_texts i
+        where i.phone = answer_words.phone
+          and (i.senders && answer_words.senders) is not false) u
+    where t.twilio_sid = u.twilio_sid;
     get diagnostics v_words = row_count;
-    if v_words = 0 then
-        return 0;
-    end if;
-    update smsretry.inbound_texts t
-    set phone = null
-    where t.phone = answer_words.phone
-      and t.businesses <@ t.answered;
     begin
         update public.sms_retry_queue q
         set scheduled_for = v_now,
@@ -3375,20 +3374,6 @@ begin
 end
 $$;
 
--- ======== schemas/consent/is_unread.sql ========
--- Whether a business has to wait until somebody has said what a text means: where it was heard, and wherever its number becomes
--- known later that shares a sender which heard it, as with a STOP.
-create or replace function smsretry.is_unread(heard smsretry.inbound_texts, business_id uuid)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return heard.phone is not null
-        and is_unread.business_id <> all (heard.answered)
-        and (is_unread.business_id = any (heard.businesses)
-             or heard.senders is null
-             or smsretry.sends_through(is_unread.business_id, heard.senders));
-end
-$$;
-
 -- ======== schemas/consent/keep_consent.sql ========
 -- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
 -- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
@@ -3525,7 +3510,7 @@ $$;
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
--- person, or a STOP or START that follows, has said what it means (smsretry.is_unread).
+-- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
@@ -3708,9 +3693,9 @@ begin
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
     elsif refusal.message_class = 'marketing' and exists (
-            select from smsretry.inbound_texts t
-            where t.phone = refusal.phone
-              and smsretry.is_unread(t, refusal.business_id)) then
+            select from smsretry.unread_words w
+            where w.phone = refusal.phone
+              and w.business_id = refusal.business_id) then
         why := 'The customer wrote what may mean stop, and nobody has read it';
         why_code := 'words_unread';
     end if;
@@ -3809,7 +3794,8 @@ end
 $$;
 
 -- ======== schemas/consent/unread_words.sql ========
--- What may mean stop and nobody has read, for each customer who may have written it and has not opted out since.
+-- What may mean stop, for each customer who may have written it and whose business has not said yet what it means. Like a STOP it
+-- counts where it was heard, and until somebody has read it also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select t.twilio_sid,
        t.heard_at,
@@ -3824,7 +3810,9 @@ cross join lateral (
       and o.sms_consent_status::text is distinct from 'opted_out'
     offset 0) c -- by the number's index, whatever the statistics are
 where t.phone is not null
-  and smsretry.is_unread(t, c.business_id);
+  and (c.business_id = any (t.businesses)
+       or t.senders is null
+       or smsretry.sends_through(c.business_id, t.senders));
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
@@ -4808,9 +4796,9 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       (select i.twilio_sid from smsretry.inbound_texts i
-        where i.phone = c.phone and smsretry.is_unread(i, t.business_id)
-        order by i.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       (select w.twilio_sid from smsretry.unread_words w
+        where w.phone = c.phone and w.customer_id = c.id
+        order by w.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,
@@ -4902,7 +4890,7 @@ begin
         when 'sms_status' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
         when 'unread_sms_words' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words(coalesce(a.row_limit, 500)) r);
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words() r);
         else
             raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or unread_sms_words'
                 using errcode = 'SR422', hint = 'Orders need the service key.';
@@ -5544,12 +5532,10 @@ end
 $$;
 
 -- ======== schemas/desk/unread_sms_words.sql ========
--- For a person: who wrote what may mean stop, and nobody has said yet what it means, at which business; the oldest first. Its words
--- are at the provider, by their SID; record_sms_consent records what they mean. held: texts that wait for it.
-create or replace function public.unread_sms_words(row_limit integer default 500)
-returns table (
-    twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text, held bigint
-)
+-- For a person: who wrote what may mean stop, at which business nobody has said yet what it means; the oldest first. Its words are
+-- at the provider, by their SID; record_sms_consent records what they mean.
+create or replace function public.unread_sms_words()
+returns table (twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
     return query
@@ -5558,16 +5544,11 @@ begin
            w.customer_id,
            smsretry.masked(w.phone),
            w.business_id,
-           left(b.name, 200),
-           (select count(*)
-            from public.sms_retry_queue q
-            where q.customer_id = w.customer_id
-              and q.work is not null
-              and q.why_code = 'words_unread')
+           left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.heard_at, w.twilio_sid, w.customer_id
-    limit unread_sms_words.row_limit;
+    limit 500;
 end
 $$;
 

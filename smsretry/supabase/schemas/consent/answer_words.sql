@@ -9,18 +9,21 @@ declare
     v_words integer;
 begin
     update smsretry.inbound_texts t
-    set answered = t.answered || case when answer_words.business_id is null then t.businesses
-                                      else array[answer_words.business_id] end
-    where t.phone = answer_words.phone
-      and (t.senders && answer_words.senders) is not false;
+    set businesses = u.businesses,
+        phone = case when u.businesses <> '{}' then t.phone end,
+        senders = '{}' -- it counts nowhere else any more
+    from (
+        select i.twilio_sid,
+               array(
+                   select b
+                   from unnest(i.businesses || array(
+                       select w.business_id from smsretry.unread_words w where w.twilio_sid = i.twilio_sid)) b
+                   where b <> answer_words.business_id) as businesses
+        from smsretry.inbound_texts i
+        where i.phone = answer_words.phone
+          and (i.senders && answer_words.senders) is not false) u
+    where t.twilio_sid = u.twilio_sid;
     get diagnostics v_words = row_count;
-    if v_words = 0 then
-        return 0;
-    end if;
-    update smsretry.inbound_texts t
-    set phone = null
-    where t.phone = answer_words.phone
-      and t.businesses <@ t.answered;
     begin
         update public.sms_retry_queue q
         set scheduled_for = v_now,

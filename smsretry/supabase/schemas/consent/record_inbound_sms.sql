@@ -5,7 +5,7 @@
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
--- person, or a STOP or START that follows, has said what it means (smsretry.is_unread).
+-- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
 -- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited

@@ -19,9 +19,9 @@ begin
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
     elsif refusal.message_class = 'marketing' and exists (
-            select from smsretry.inbound_texts t
-            where t.phone = refusal.phone
-              and smsretry.is_unread(t, refusal.business_id)) then
+            select from smsretry.unread_words w
+            where w.phone = refusal.phone
+              and w.business_id = refusal.business_id) then
         why := 'The customer wrote what may mean stop, and nobody has read it';
         why_code := 'words_unread';
     end if;

@@ -1,4 +1,5 @@
--- What may mean stop and nobody has read, for each customer who may have written it and has not opted out since.
+-- What may mean stop, for each customer who may have written it and whose business has not said yet what it means. Like a STOP it
+-- counts where it was heard, and until somebody has read it also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select t.twilio_sid,
        t.heard_at,
@@ -13,4 +14,6 @@ cross join lateral (
       and o.sms_consent_status::text is distinct from 'opted_out'
     offset 0) c -- by the number's index, whatever the statistics are
 where t.phone is not null
-  and smsretry.is_unread(t, c.business_id);
+  and (c.business_id = any (t.businesses)
+       or t.senders is null
+       or smsretry.sends_through(c.business_id, t.senders));

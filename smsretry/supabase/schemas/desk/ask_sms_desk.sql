@@ -26,7 +26,7 @@ begin
         when 'sms_status' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
         when 'unread_sms_words' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words(coalesce(a.row_limit, 500)) r);
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words() r);
         else
             raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or unread_sms_words'
                 using errcode = 'SR422', hint = 'Orders need the service key.';

@@ -1,9 +1,7 @@
--- For a person: who wrote what may mean stop, and nobody has said yet what it means, at which business; the oldest first. Its words
--- are at the provider, by their SID; record_sms_consent records what they mean. held: texts that wait for it.
-create or replace function public.unread_sms_words(row_limit integer default 500)
-returns table (
-    twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text, held bigint
-)
+-- For a person: who wrote what may mean stop, at which business nobody has said yet what it means; the oldest first. Its words are
+-- at the provider, by their SID; record_sms_consent records what they mean.
+create or replace function public.unread_sms_words()
+returns table (twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
     return query
@@ -12,15 +10,10 @@ begin
            w.customer_id,
            smsretry.masked(w.phone),
            w.business_id,
-           left(b.name, 200),
-           (select count(*)
-            from public.sms_retry_queue q
-            where q.customer_id = w.customer_id
-              and q.work is not null
-              and q.why_code = 'words_unread')
+           left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.heard_at, w.twilio_sid, w.customer_id
-    limit unread_sms_words.row_limit;
+    limit 500;
 end
 $$;

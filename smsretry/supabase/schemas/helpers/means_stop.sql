@@ -40,9 +40,7 @@ declare
         '_(stop\w*|unsub\w*|opt_out|cancel\w*|remov\w*|delet\w*|quit|(take|get)_(me|us|it)_off)'
         ' (bus|last|next|first|one|more|a|which|what|metro|train|non)_?stop(_first)? consent_forms? did(_\w+){1,2}_stop'
         ' (stop|quit)(ping)?_(work|smok|eat|tak|us|worry)ing stop(ping)?_(by|in|over|at(?!_once)|for(?!_good)|signs?|to_(get|pick|see))'
-        ' (not|never)_(get|got|rec\w+|saw|seen?)(_\w+){0,2}_T no_(me_llego|recibi)(_\w+){0,2}_T pas_recu(_\w+){0,2}_T'
-        ' no(_me|_lo|_quiero)*_(quit|borr|cancel|dej\w+_de|d\w+_de_baja)\w*(_de_la_lista)?'
-        ' ne?(_me)?_(arret|annul|retir|desabonn)\w*(_moi)?_pas(_de_la_liste)?';
+        ' (not|never)_(get|got|rec\w+|saw|seen?)(_\w+){0,2}_T no_(me_llego|recibi)(_\w+){0,2}_T pas_recu(_\w+){0,2}_T';
     k_begins constant text := -- whatever follows
         'unsub unsus un_sub subscri suscri ceas desist terminat discontin suspend deactivat un_?(enrol|list) deregist scrub revo[ck] rescind withdr consent'
         ' permis unauth spam harass bother annoy scam fcc ftc tcpa illegal unwanted unsolicited intrusive complaint lawyer attorney suing fuck refrain uninterested deceas land_?line'

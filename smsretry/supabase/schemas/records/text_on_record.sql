@@ -22,9 +22,9 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
        (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
        coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       (select i.twilio_sid from smsretry.inbound_texts i
-        where i.phone = c.phone and smsretry.is_unread(i, t.business_id)
-        order by i.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+       (select w.twilio_sid from smsretry.unread_words w
+        where w.phone = c.phone and w.customer_id = c.id
+        order by w.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
        left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
        left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
        (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,

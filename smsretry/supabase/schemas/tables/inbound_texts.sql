@@ -6,8 +6,7 @@ create table if not exists smsretry.inbound_texts (
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
     senders text[], -- of ours that heard it: smsretry.heard_by
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
-    businesses uuid[] not null default '{}', -- at which it was heard
-    answered uuid[] not null default '{}', -- at which a person has said what it means
+    businesses uuid[], -- that heard it and have not said what it means
     constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
     constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
 );
