@@ -258,7 +258,7 @@ def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
             return bool(why) and 1 not in minutes
         case "no_opening":
             return bool(why) and 1 not in minutes[town.almanac.minute(at) :]
-        case "opted_out":
+        case "opted_out" | "words_unread":
             return (
                 bool(why)
                 and text.stopped_at is not None

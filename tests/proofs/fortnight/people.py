@@ -22,9 +22,9 @@ from tests.proofs.oracles.law import (
 from tests.proofs.town.luck import dice, new_id, pick
 from tests.proofs.town.texts import Text
 
-Route = Literal["table", "function", "function, everywhere", "twilio"]
-"""How an opt-out comes: an update by the application, `record_sms_consent` for one business or for all, or as Twilio's
-21610 to a send."""
+Route = Literal["table", "function", "function, everywhere", "twilio", "words"]
+"""How an opt-out comes: an update by the application, `record_sms_consent` for one business or for all, as Twilio's
+21610 to a send, or in words that nobody reads: no marketing text follows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,7 @@ _ROUTES: Final[tuple[Route, ...]] = (
     "function",
     "function, everywhere",
     "twilio",
+    "words",
 )
 
 _US: Final = (

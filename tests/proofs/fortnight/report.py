@@ -37,6 +37,7 @@ from tests.proofs.town.street import Life, Street
 from tests.proofs.town.texts import Text, open_business, write
 from tests.support.orders import record_consent
 
+UNREAD: Final = "I revoke my consent to these"
 AUTUMN: Final = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and
 Veterans Day and Armistice Day on the 11th."""
@@ -144,6 +145,12 @@ class _Folk:
                         "update customers set sms_consent_status = 'opted_out' where id = %s",
                         [customer.id],
                     )
+            elif opt_out.route == "words":
+                with stack.connect() as connection:
+                    connection.execute(
+                        "select from record_inbound_sms(%s, %s, body => %s)",
+                        [customer.phone, f"SM{customer.id.hex}", UNREAD],
+                    )
             else:
                 where = {"business_id": at_one if opt_out.route == "function" else None}
                 record_consent(
@@ -154,15 +161,25 @@ class _Folk:
                     **where,
                 )
             everywhere = (
-                opt_out.route == "function, everywhere" and customer.phone is not None
+                opt_out.route in ("function, everywhere", "words")
+                and customer.phone is not None
             )
             _note_stop(
-                self._town, customer, None if everywhere else at_one, stack.now()
+                self._town,
+                customer,
+                None if everywhere else at_one,
+                stack.now(),
+                unread=opt_out.route == "words" and customer.phone is not None,
             )
 
 
 def _note_stop(
-    town: Town, who: Customer, business_id: UUID | None, at: datetime
+    town: Town,
+    who: Customer,
+    business_id: UUID | None,
+    at: datetime,
+    *,
+    unread: bool = False,
 ) -> None:
     """On whichever row it is recorded, an opt-out is of the number, at one business or at all."""
     for text in town.texts:
@@ -171,7 +188,8 @@ def _note_stop(
             and text.phone == who.phone
             and business_id in (None, text.business_id)
         )
-        if same or text.customer_id == who.id:
+        stops = same or text.customer_id == who.id
+        if stops and not (unread and text.transactional):
             text.stopped_at = min(at, text.stopped_at or at)
 
 
@@ -327,6 +345,13 @@ SWITCHES: Final = {
             sql=trigger(
                 "new.sms_consent_status := old.sms_consent_status;", "customers"
             )
+        ),
+    ),
+    "the wait for whoever reads": _switch(
+        "after an opt-out",
+        Safeguard(
+            replaces="smsretry.refusal",
+            edits=((r"refusal\.message_class = 'marketing'", "false"),),
         ),
     ),
     "reasons": _switch(
