@@ -83,7 +83,7 @@ drop function if exists public.sms_senders(uuid,integer,boolean,uuid);
 drop function if exists public.sms_status();
 drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,uuid,timestamp with time zone,boolean);
 drop function if exists public.try_sms_retry_queue(text,text);
-drop function if exists public.unread_sms_words(integer);
+drop function if exists public.unread_sms_words();
 insert into listed_index values ('customers_phone', 'public.customers');
 insert into listed_index values ('scheduled_sends_customer', 'public.scheduled_sends');
 insert into listed_index values ('scheduled_sends_due', 'public.scheduled_sends');
