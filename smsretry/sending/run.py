@@ -156,7 +156,8 @@ class Run:
     ) -> Iterator[list[Claim]]:
         """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
 
-        The caller processes them meanwhile by `process`, which frees the workers.
+        The caller processes them meanwhile by `process`, which frees the workers. What had to leave its place to sends
+        under way is claimed again once they are answered.
 
         Args:
             limit: the most due rows that the run takes.
