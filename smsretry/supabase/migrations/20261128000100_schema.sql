@@ -1372,13 +1372,7 @@ declare
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
-        -- The application's table may have no default, or have lost it.
-        new.id := coalesce(new.id, gen_random_uuid());
-        new.status := coalesce(new.status, 'pending');
-        new.attempt_count := coalesce(new.attempt_count, 0);
-        new.max_attempts := coalesce(new.max_attempts, 3);
-        new.created_at := coalesce(new.created_at, v_now);
-        new.updated_at := coalesce(new.updated_at, v_now);
+        new.updated_at := coalesce(new.updated_at, v_now); -- as created_at: the application's table may have no default
         if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
             new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
         end if;
@@ -5808,8 +5802,9 @@ begin
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
         v_step := 'an insert of the application''s';
-        insert into public.sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-        select l.business_id, l.id, l.customer_id, smsretry.clock()
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for, last_error, reason)
+        select l.business_id, l.id, l.customer_id, 'pending', 0, 3, smsretry.clock(), 'Rehearsal', 'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
         update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;

@@ -24,8 +24,9 @@ begin
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
         v_step := 'an insert of the application''s';
-        insert into public.sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-        select l.business_id, l.id, l.customer_id, smsretry.clock()
+        insert into public.sms_retry_queue (
+            business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for, last_error, reason)
+        select l.business_id, l.id, l.customer_id, 'pending', 0, 3, smsretry.clock(), 'Rehearsal', 'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
         update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;

@@ -9,13 +9,7 @@ declare
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
-        -- The application's table may have no default, or have lost it.
-        new.id := coalesce(new.id, gen_random_uuid());
-        new.status := coalesce(new.status, 'pending');
-        new.attempt_count := coalesce(new.attempt_count, 0);
-        new.max_attempts := coalesce(new.max_attempts, 3);
-        new.created_at := coalesce(new.created_at, v_now);
-        new.updated_at := coalesce(new.updated_at, v_now);
+        new.updated_at := coalesce(new.updated_at, v_now); -- as created_at: the application's table may have no default
         if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
             new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
         end if;
