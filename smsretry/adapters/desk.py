@@ -1,11 +1,12 @@
 """The desk, where people ask and act: Prefect's forms, the command line and SQL give the same answers."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import Final
+from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.form import Form
@@ -20,10 +21,17 @@ from smsretry.desk.actions.requests import (
 )
 from smsretry.desk.actions.senders import AddSender, WhichSenders
 from smsretry.desk.questions.answers import Answer, Done, Listed
-from smsretry.desk.questions.explanation import Explanation, Found, explain
+from smsretry.desk.questions.explanation import WAITING, Explanation, Found, explain
 from smsretry.desk.questions.levers import CodeMeaning
-from smsretry.desk.questions.preview import Forecast, forecast
+from smsretry.desk.questions.preview import (
+    HORIZON,
+    Forecast,
+    Prediction,
+    forecast,
+    predict,
+)
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.senders import Senders
 from smsretry.desk.questions.unread import Unread
 from smsretry.errors import InputError
@@ -92,7 +100,33 @@ class Desk:
         """Explain a text, or all texts of a customer, newest first."""
         texts = self.operators.texts(form)
         status = self.status() if any(text.state == "due" for text in texts) else None
-        return [explain(text, status, meaning=self.meaning) for text in texts]
+        predictions = self._predictions(texts)
+        return [
+            explain(
+                text,
+                status,
+                predictions.get(text.retry_id),
+                meaning=self.meaning,
+            )
+            for text in texts
+        ]
+
+    def _predictions(self, texts: Sequence[TextRecord]) -> dict[UUID, Prediction]:
+        """What becomes of those of these texts that wait."""
+        ids = [text.retry_id for text in texts if text.state in WAITING]
+        if not ids:
+            return {}
+        now = texts[0].asked_at
+        return {
+            text.id: predict(
+                text,
+                now=now,
+                until=now + HORIZON,
+                profile=self.profile,
+                audience=self.audience,
+            )
+            for text in self.operators.waiting_ones(ids)
+        }
 
     def status(self) -> QueueStatus:
         """The state of the queue."""

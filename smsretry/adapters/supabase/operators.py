@@ -1,6 +1,6 @@
 """What people ask the database and order, and what the import and the doctor do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -52,6 +52,13 @@ class SupabaseOperators(SupabaseCalls):
             if last is None:
                 return
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
+
+    def waiting_ones(self, ids: Sequence[UUID]) -> Sequence[WaitingText]:
+        """Those of these texts that wait, but for those that cannot be read."""
+        question = {"until": None, "ids": list(map(str, ids))}
+        return self.readable(
+            WaitingText, self.once(Preview.FUNCTION, question, QUESTION)
+        ).read
 
     def status(self) -> QueueStatus:
         return QueueStatus(

@@ -1,14 +1,15 @@
 """What happened to a text and why, what comes next and what a person can do."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.history import history, late
 from smsretry.desk.questions.levers import CodeMeaning, levers
-from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.preview import Prediction
+from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
 from smsretry.desk.questions.told import Heading, Lever, Told
 from smsretry.instants import on_clock, span
@@ -16,22 +17,27 @@ from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.delivery import FINAL
 from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.models import Value
+from smsretry.retry.profile import STALE_MINUTES
 
+WAITING: Final = frozenset[RecordState]({"scheduled", "due", "waiting", "held"})
+"""The states of a text of which it can be predicted what becomes of it."""
 _OVER: Final = "nothing happens by itself"
+_LOOKED_AT: Final = "it is looked at again at {at}, and "
 STATES: Final[dict[RecordState, tuple[str, str]]] = {
     "scheduled": (
         "Scheduled, it is queued shortly before its time",
         "a run of process-scheduled-sends queues it, from shortly before {at} on",
     ),
-    "due": ("Due, the next run takes it", "it is taken by one of the next runs"),
+    "due": ("Due", "it is taken by one of the next runs"),
     "waiting": ("Waiting", "it is tried at {at}"),
     "held": (
         "Held until somebody fixes it",
-        "it is looked at again at {at}, and goes on by itself once that is fixed",
+        f"{_LOOKED_AT}goes on by itself once that is fixed",
     ),
     "under_way": (
         "Under way, a worker has it at this moment",
-        "its worker says what became of it, or it is taken back after 10 minutes of silence",
+        "its worker says what became of it, or it is taken back after "
+        f"{STALE_MINUTES} minutes of silence",
     ),
     "in_doubt": (
         "It may or may not have gone out",
@@ -69,6 +75,8 @@ class Explanation(Value):
     """What was done and decided, oldest first."""
     next: str
     """What happens without a person."""
+    prediction: Prediction | None
+    """The same for programs, of a text that waits."""
     levers: tuple[Lever, ...]
     """What a person can do about it, the best first."""
 
@@ -114,6 +122,7 @@ class Found(Answer):
 def explain(
     text: TextRecord,
     status: QueueStatus | None,
+    prediction: Prediction | None = None,
     *,
     meaning: Callable[[int], CodeMeaning],
 ) -> Explanation:
@@ -121,27 +130,56 @@ def explain(
 
     Args:
         status: what due texts may be waiting for; needed for one that is due.
+        prediction: what becomes of it, if it waits.
         meaning: what a provider's code means.
     """
     zone, now = zone_of(text.timezone, text.business_timezone), text.asked_at
-    due = status if text.state == "due" else None
-    obstacle = due.obstacle(text.sender_name) if due else None
-    state, follows = STATES[text.state]
+    is_kept = prediction is None or (prediction.at <= now and prediction.fate != "end")
+    obstacle = None
+    if status and text.state == "due" and is_kept:
+        obstacle = status.obstacle(text.sender_name)
     overdue = (
-        late(text, now)
-        if text.state in ("scheduled", "due", "waiting", "held", "in_doubt")
-        else ""
+        late(text, now) if text.state in WAITING or text.state == "in_doubt" else ""
     )
+    state = _state(text, obstacle, is_late=bool(overdue))
     waits = f", {overdue} after it was first due" if overdue else ""
+    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
+    code = meaning(text.code) if text.code and text.state != "sent" else None
+    return Explanation(
+        text=text,
+        headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
+        happened=tuple(history(text, zone)),
+        next=_next(text, obstacle, prediction, zone),
+        prediction=prediction,
+        levers=tuple(levers(text, obstacle.lever if obstacle else None, code)),
+    )
+
+
+def _state(text: TextRecord, obstacle: Need | None, *, is_late: bool) -> str:
+    """Its state, for people."""
     if obstacle:
-        state, follows = (
-            f"Due, but {obstacle.what}",
-            "it waits until that is over, or for its turn",
-        )
-    elif waits and text.state == "scheduled":
-        state = "Late, it is not queued yet"
+        return f"Due, but {obstacle.what}"
+    if text.state == "scheduled" and is_late:
+        return "Late, it is not queued yet"
     if text.kind == "send log" and text.state == "sent":
-        state = "The application sent it itself, or the record of its row is pruned"
+        return "The application sent it itself, or the record of its row is pruned"
+    return STATES[text.state][0]
+
+
+def _next(
+    text: TextRecord,
+    obstacle: Need | None,
+    prediction: Prediction | None,
+    zone: tzinfo,
+) -> str:
+    """What happens without a person."""
+    if obstacle:
+        return "it waits until that is over, or for its turn"
+    if prediction and (text.state != "held" or prediction.fate == "end"):
+        return _predicted(prediction, text.asked_at, zone)
+    follows = STATES[text.state][1]
+    if text.why_code == "sender_paused" and text.state == "held":
+        follows = f"{_LOOKED_AT}waits until somebody resumes its sender"
     if text.state == "in_doubt" and "look-again" in text.can:
         follows = "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
     if text.state in ("failed", "cancelled") and not text.can:
@@ -151,19 +189,33 @@ def explain(
         step.send and step.what in FINAL for step in text.steps
     ):
         follows = "nothing more; it was delivered"
-    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
-    code = meaning(text.code) if text.code and text.state != "sent" else None
-    return Explanation(
-        text=text,
-        headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
-        happened=tuple(history(text, zone)),
-        next=follows.format(
-            at=on_clock(text.next_at, zone)
-            if text.next_at
-            else "a time that it does not have"
-        ),
-        levers=tuple(levers(text, obstacle.lever if obstacle else None, code)),
+    at = (
+        on_clock(text.next_at, zone) if text.next_at else "a time that it does not have"
     )
+    return follows.format(at=at)
+
+
+def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
+    """When it goes out; or what keeps it, and until when."""
+    is_soon = prediction.at <= now
+    when = (
+        "with one of the next runs"
+        if is_soon
+        else f"at {on_clock(prediction.at, zone)}"
+    )
+    why = f": {prediction.why}" if prediction.why else ""
+    match prediction.fate:
+        case "go out":
+            return f"it goes out {when}{f'. Until then{why}' if why and not is_soon else ''}"
+        case "wait longer":
+            over = (
+                on_clock(prediction.until, zone) if prediction.until else "that is over"
+            )
+            return f"it waits until {over}{why}"
+        case "held":
+            return f"it is held {when}{why}"
+        case "end":
+            return f"it ends {when}, and is not sent{why}"
 
 
 def zone_of(*names: str | None) -> tzinfo:

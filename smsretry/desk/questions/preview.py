@@ -6,6 +6,7 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
@@ -14,9 +15,30 @@ from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.told import Hours, Told
 from smsretry.instants import on_clock
 from smsretry.retry.before import before_send
-from smsretry.retry.decision import Defer, Send
+from smsretry.retry.decision import Decision, Defer, Send
+from smsretry.retry.models import Value
 from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
 from smsretry.retry.segments import segments
+from smsretry.vocabulary import WhyCode
+
+HORIZON: Final = timedelta(days=7)
+"""How far ahead anybody looks."""
+
+
+Fate: TypeAlias = Literal["go out", "wait longer", "held", "end"]
+
+
+class Prediction(Value):
+    """What the next runs will make of a text, if nobody says or mends anything meanwhile."""
+
+    fate: Fate
+    at: datetime
+    """When that will be."""
+    why: str = ""
+    """Why it does not go out; of one that goes out, what it waits for until then."""
+    why_code: WhyCode | None = None
+    until: datetime | None = None
+    """Until when one that waits longer does so. None: nobody knows."""
 
 
 def predict(
@@ -26,30 +48,39 @@ def predict(
     until: datetime,
     profile: Profile,
     audience: Audience,
-) -> tuple[str, datetime, str]:
-    """What its claims will have come to by then: that it goes out, waits longer, is held or ends; when, and why not."""
-    at = max(now, text.scheduled_for)
+) -> Prediction:
+    """What its claims will have come to by then."""
+    at, why = max(now, text.scheduled_for), text.why or ""
     decision = before_send(text, at=at, profile=profile)
     while isinstance(decision, Defer) and at < decision.until < until:
-        at = decision.until
+        at, why = decision.until, decision.why
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
-        kind = (
-            "held"
-            if decision.held
-            else "wait longer"
-            if decision.leaves == "pending"
-            else "end"
+        return Prediction(
+            fate=_fate(decision),
+            at=at,
+            why=decision.why,
+            why_code=decision.why_code,
+            until=decision.due_at(at),
         )
-        return kind, at, decision.why
     if text.refused:
-        kind = "held" if text.refused_code == "words_unread" else "end"
-        return kind, at, text.refused
+        fate: Fate = "held" if text.refused_code == "words_unread" else "end"
+        return Prediction(
+            fate=fate, at=at, why=text.refused, why_code=text.refused_code
+        )
     if text.stopped:  # only one text of each run is tried
-        return "wait longer", at, text.stopped
-    return (
-        ("go out", at, "") if audience.includes(text.phone) else ("end", at, NOT_LISTED)
-    )
+        return Prediction(
+            fate="wait longer", at=at, why=text.stopped, why_code="sending_stopped"
+        )
+    if not audience.includes(text.phone):
+        return Prediction(fate="end", at=at, why=NOT_LISTED, why_code="not_listed")
+    return Prediction(fate="go out", at=at, why=why)
+
+
+def _fate(decision: Decision) -> Fate:
+    if decision.held:
+        return "held"
+    return "wait longer" if decision.leaves == "pending" else "end"
 
 
 class Forecast(Answer):
@@ -107,20 +138,20 @@ def forecast(
     counts, why, by_hour = Counter[str](), Counter[str](), Counter[int]()
     by_sender = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
-        kind, at, why_not = predict(
+        prediction = predict(
             text,
             now=now,
             until=now + timedelta(hours=hours),
             profile=profile,
             audience=audience,
         )
-        counts[kind] += 1
-        if kind == "go out":
-            hour = int((at - now).total_seconds() // 3600)
+        counts[prediction.fate] += 1
+        if prediction.fate == "go out":
+            hour = int((prediction.at - now).total_seconds() // 3600)
             by_hour[hour] += 1
             by_sender[text.sender.id][hour] += segments(text.body or "")
         else:
-            why[why_not] += 1
+            why[prediction.why] += 1
     return Forecast(
         made_at=now,
         hours=tuple(by_hour[n] for n in range(hours)),

@@ -324,7 +324,7 @@ def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new
     )
     story = story_of(desk, row)
     assert story.headline.startswith(
-        "Due, the next run takes it: It was held: It waits for something. Looked at again by Ann: A customer called"
+        "Due: It was held: It waits for something. Looked at again by Ann: A customer called"
     )
     assert "looked again, by Ann: A customer called" in "\n".join(story.happened)
 

@@ -1,4 +1,4 @@
-"""What a preview predicts of a text, against what the next runs do with it: each state of a text, on the real stack."""
+"""What a preview and a story predict of a text, against what the next runs do with it, on the real stack."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import Preview
+from smsretry.desk.actions.requests import Preview, WhichText
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import AT_ONCE
@@ -110,6 +110,16 @@ STATES: Final[dict[str, State]] = {
         _NO_ZONE, {"timezone": "Middle/Earth", "phone": "+18005550123"}
     ),
     "closed for days": State("update businesses set sms_hours = 'Mon 10:00-11:00'"),
+    "in Sydney at night": State(
+        text={"phone": "+61412345678", "timezone": "Australia/Sydney"}
+    ),
+    "toll-free": State(text={"phone": "+18005550123"}),
+    "due after the closing": State(text={"due": timedelta(hours=9, minutes=30)}),
+    "of a business that is stopped": State(
+        """select set_sms_stop('business', id::text, 'The provider fails them')
+           from businesses""",
+        stopped=True,
+    ),
     "scheduled": State(planned=True),
     "scheduled, opted out": State(_OPTED_OUT, planned=True),
     "scheduled past not_after": State(
@@ -157,10 +167,17 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
     row = STATES[name].make(shop)
     now, hours = shop.now(), FEW_HOURS if name in WAITS else HOURS
     ahead = desk.preview(Preview(hours=hours))
+    [story] = desk.explain(WhichText(id=row))
     fate, why = came_to(shop, row, now + timedelta(hours=hours))
     assert (list(ahead.counts) or ["wait longer"]) == [fate], why
+    assert story.prediction
+    assert why in story.headline + story.next or fate in ("go out", "wait longer")
+    if fate != "wait longer":
+        assert story.prediction.fate == fate
     if fate == "go out":
         went_out = (shop.messages[-1].accepted_at - now) / timedelta(hours=1)
+        error = shop.messages[-1].accepted_at - story.prediction.at
+        assert abs(error.total_seconds()) < 300
         predicted = next(hour for hour, texts in enumerate(ahead.hours) if texts)
         assert predicted - 0.1 <= went_out <= predicted + 1.1
     if fate in ("end", "held"):

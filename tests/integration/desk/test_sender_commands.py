@@ -200,7 +200,7 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
     raise_it = "You can: raise its sender's rate, if the provider takes more (smsretry senders change"
     assert f"{raise_it} {own}" in told
     command("senders", "change", own, "--rate", 1, *BECAUSE)
-    assert command("explain", row).stdout.startswith("Due, the next run takes it")
+    assert command("explain", row).stdout.startswith("Due (since")
     Business(business.connection, business.now).open().due_text()
     business.connection.execute(
         """insert into smsretry.stops (kind, subject, since, why)

@@ -12,7 +12,7 @@ declare
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid);
+        after_id uuid, ids uuid[]);
     case ask_sms_desk.question
         when 'explain_sms' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(a.id, a.phone, coalesce(a.row_limit, 20)) r);
@@ -20,7 +20,7 @@ begin
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
             v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.row_limit) r);
+                a.until, a.after_due, a.after_id, a.row_limit, a.ids) r);
         when 'sms_senders' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then

@@ -1,8 +1,9 @@
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
--- (after the due time and id of the last row). Each with what its begin would find now:
+-- (after the due time and id of the last row); or only those with these ids. Each with what its begin would find now:
 --   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
-    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null
+    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
+    ids uuid[] default null
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -15,7 +16,7 @@ declare
     v_claim smsretry.claimed_retry;
     v_refusal record;
 begin
-    v_ids := array(
+    v_ids := coalesce(ids, array(
         select w.id from (
             (select q.id, q.scheduled_for from public.sms_retry_queue q
              where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.scheduled_for <= until
@@ -28,9 +29,12 @@ begin
              order by s.scheduled_for, s.id limit v_limit)
         ) w
         order by w.scheduled_for, w.id
-        limit v_limit);
+        limit v_limit));
     for v_claim in
-        select r.* from smsretry.claimed_retry r where r.id = any (v_ids)
+        select r.* from smsretry.claimed_retry r
+        where r.id = any (v_ids)
+          and r.status = 'pending'
+          and r.in_doubt_since is null
         union all -- a scheduled send as its claim will be once it is queued
         select f.* from public.scheduled_sends s
         left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
@@ -56,9 +60,17 @@ begin
             'refused', v_refusal.why,
             'refused_code', v_refusal.why_code,
             'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
-                select case x.kind when 'everybody' then 'Sending is stopped: ' else 'Its sender is stopped: ' end || x.why
+                select case x.kind
+                           when 'everybody' then 'Sending is stopped: '
+                           when 'sender' then 'Its sender is stopped: '
+                           else 'Texts of its business come to nothing, and are tried one by one: '
+                       end || x.why
                 from smsretry.stops x
-                where x.kind = 'everybody' or x.kind = 'sender' and x.subject = v_claim.sender ->> 'id' order by x.kind limit 1)),
+                where x.kind = 'everybody'
+                   or x.kind = 'sender' and x.subject = v_claim.sender ->> 'id'
+                   or x.kind = 'business' and x.subject = v_claim.business_id::text
+                order by array_position('{everybody,sender,business}', x.kind)
+                limit 1)),
             'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
     end loop;
 end
