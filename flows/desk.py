@@ -79,7 +79,7 @@ sms_preview = _flow_of("preview", Preview())
 sms_senders = _flow_of("senders", {"list": {}})
 sms_consent = _flow_of("consent")
 sms_stop = _flow_of("stop")
-sms_prune = _flow_of("prune", Prune())
+sms_prune = _flow_of("prune", Prune(dry_run=False))
 
 
 @flow(name="sms-doctor", **_DESK_FLOW)

@@ -101,6 +101,7 @@ WhyCode: TypeAlias = Literal[
     "unreachable",
     "rate_limited",
     "account_refused",
+    "destination_refused",
     "refused_for_now",
     "refused",
     "attempts_used_up",
@@ -126,7 +127,8 @@ here, or the other way round. locked: by another transaction. data_changed: what
 changed. sending_stopped: sending or its sender has stopped. others_first: others of its business or sender are under
 way. business_trouble: its business's texts come to nothing, others' go out. sender_rate: the sender is too slow.
 sender_paused: a person paused it. day_spent: it has used its day, or the carrier's. no_credentials: the runner has
-none for its account. The provider: unreachable: the request never left.
+none for its account. The provider: unreachable: the request never left. destination_refused: its account may not text
+this number, or perhaps nobody.
 refused_for_now, refused: it may go out later, or never. delivery_open: an earlier message of it may still arrive. In
 doubt: worker_died: after a send began, or several times before. restored: from a backup. no_evidence, list_unavailable,
 ambiguous: what a look for evidence came to.

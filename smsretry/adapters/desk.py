@@ -1,5 +1,6 @@
 """The desk, where people ask and act: Prefect's forms, the command line and SQL give the same answers."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.form import UUID_PATTERN, Form
 from smsretry.desk.actions.requests import (
     AskStatus,
     ListTexts,
@@ -63,6 +64,7 @@ class Desk:
         Raises:
             InputError: it cannot be, for a reason that its message says.
         """
+        form = self._with_business(form)
         match form:
             case WhichText():
                 return Found(texts=tuple(self.explain(form)))
@@ -92,9 +94,24 @@ class Desk:
                 problem := self.id_problem(sid)
             ):
                 raise InputError(problem)
-            case Prune():
+            case Prune(dry_run=False):
                 return self._prune(form)
         return self.operators.carry_out(form)
+
+    def _with_business(self, form: Form) -> Form:
+        """The form with the id of the business that it names."""
+        name = getattr(form, "business_id", None)
+        if name is None or re.fullmatch(f"{UUID_PATTERN}|all", str(name)):
+            return form
+        businesses = self.operators.businesses(name)
+        if len(businesses) == 1:
+            return form.model_copy(update={"business_id": businesses[0].business_id})
+        choices = ", ".join(f"{one.business} ({one.business_id})" for one in businesses)
+        raise InputError(
+            f"Several businesses are called so: {choices}. Name one by its id"
+            if choices
+            else "No business is called so. Look in the application's table businesses"
+        )
 
     def explain(self, form: WhichText) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first."""

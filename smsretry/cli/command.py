@@ -40,7 +40,7 @@ class _Commands(TyperGroup):
             sys.stdout.flush()
         except BrokenPipeError:  # the reader has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
+            code = 0
         sys.exit(code)
 
     def _run(self, *args: Any, **kwargs: Any) -> int:

@@ -24,7 +24,7 @@ from smsretry.desk.actions.form import (
 from smsretry.desk.questions.answers import Answer
 
 _METAVARS: Final[dict[Any, str]] = {
-    **dict.fromkeys(["since", "backup_of"], "WHEN"),
+    **dict.fromkeys(["since", "until", "backup_of"], "WHEN"),
     **dict.fromkeys(["went_out_as", "account"], "SID"),
     int: "N",
     float: "N",
@@ -130,7 +130,11 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
             info: Any = typer.Argument(metavar=shown, help=words)
         else:
             info = typer.Option(
-                f"--{called(name)}", metavar=metavar, help=words, show_default=False
+                f"--{called(name)}",
+                metavar=metavar,
+                help=words,
+                show_default=False,
+                autocompletion=_completion(field),
             )
         default = (
             inspect.Parameter.empty
@@ -179,6 +183,18 @@ def _type_of(field: FieldInfo) -> Any:
     if get_origin(kind) is list:
         return list[str]
     return kind if kind in (bool, int, float) or get_origin(kind) is Literal else str
+
+
+def _completion(field: FieldInfo) -> Callable[[str], list[str]] | None:
+    """What a shell asks for the rest of a word, if the field is a list of certain words."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    items = [get_args(kind)[0] for kind in kinds if get_origin(kind) is list]
+    words = [word for item in items for word in get_args(item) if isinstance(word, str)]
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete if words else None
 
 
 def _metavar(kind: Any, name: str) -> str | None:

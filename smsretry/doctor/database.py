@@ -75,21 +75,21 @@ def _audience(settings: ReadingSettings) -> Iterator[Finding]:
 def _state(status: QueueStatus) -> Iterator[Finding]:
     """What needs somebody, as the queue's page has it. The provider is asked about the senders."""
     yield Finding(subject=f"state of the queue: {status.numbers}", ok=True)
-    keeping = (
-        {"stopped"} if status.silent_seconds is None else {"stopped", "late"}
-    )  # before the first run all is late
+    # Before the first run all is late.
+    keeping = {"stop"} if status.silent_seconds is None else {"stop", "late"}
     for need in status.needs():
-        if (line := need.line).part != "sender":
-            subject, lever = "".join(map(str, status.say(need))), need.lever
+        if need.of != "sender":
+            lever = need.lever
             advice = (
                 str(lever)
                 if lever.form != "sms-doctor"
                 else lever.first or "see what is bad here"
             )
-            keeps_all = line.part in keeping and line.name != "scheduled"
-            yield Finding(subject=subject, ok=not keeps_all, advice=advice)
-    for line in status.stopped_states:
-        advice = (
-            f"stopped: {line.told}; `smsretry stop {line.name} --lift` lets them go"
-        )
-        yield Finding(subject=f"texts to {line.name}", ok=True, advice=advice)
+            yield Finding(
+                subject="".join(map(str, status.say(need))),
+                ok=need.of not in keeping,
+                advice=advice,
+            )
+    for stop in status.stopped_states:
+        advice = f"stopped: {stop.why}; `smsretry stop {stop.what} --lift` lets them go"
+        yield Finding(subject=f"texts to {stop.what}", ok=True, advice=advice)

@@ -54,6 +54,8 @@ def _after_refusal(
                 why, why_code, code, refusal.kind == "opted_out", refusal.phone_status
             )
         case "account_refused":
+            if not refusal.certain:
+                return Hold(refusal.advice, "destination_refused", code)
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
             return Retry(why, why_code, code, due_in=HELD_LOOK)

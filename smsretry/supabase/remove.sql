@@ -56,7 +56,7 @@ drop function if exists public.claim_sms_texts(integer,text,text,uuid[],boolean,
 drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
 drop function if exists public.examine_sms_retries();
-drop function if exists public.explain_sms(uuid,text,integer);
+drop function if exists public.explain_sms(uuid,text,integer,text,text);
 drop function if exists public.finish_sms_attempt(uuid,bigint,uuid,text,text,text,integer,text,interval,text,boolean,boolean,text);
 drop function if exists public.finish_sms_delivery(uuid,integer,text,text,integer,interval,interval,text,text,boolean,boolean);
 drop function if exists public.finish_sms_run(uuid,text,boolean);
@@ -65,8 +65,8 @@ drop function if exists public.import_sms_opt_outs(jsonb,uuid,boolean,boolean,te
 drop function if exists public.list_sms(jsonb,integer);
 drop function if exists public.mark_sms_database(text,text,text,text);
 drop function if exists public.mark_sms_number(uuid,boolean,text,integer);
-drop function if exists public.preview_sms_retries(timestamp with time zone,timestamp with time zone,uuid,integer);
-drop function if exists public.prune_sms_history(integer,integer);
+drop function if exists public.preview_sms_retries(timestamp with time zone,timestamp with time zone,uuid,integer,uuid[]);
+drop function if exists public.prune_sms_history(integer,integer,boolean);
 drop function if exists public.queue_scheduled_sms(integer,interval,interval,uuid[]);
 drop function if exists public.queue_sms_retry(uuid,text,integer,timestamp with time zone,text,interval,integer,interval,text);
 drop function if exists public.reconcile_sms_retry(uuid,bigint,text,text,text,interval,text,text[],interval,text);
@@ -79,6 +79,7 @@ drop function if exists public.schedule_sms(uuid,uuid,text,timestamp with time z
 drop function if exists public.set_sms_stop(text,text,text);
 drop function if exists public.settle_sms_attempt(uuid,text,text,text,integer,text);
 drop function if exists public.slow_sms_sender(text,text,double precision);
+drop function if exists public.sms_businesses(text);
 drop function if exists public.sms_senders(uuid,integer,boolean,uuid);
 drop function if exists public.sms_status();
 drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,uuid,timestamp with time zone,boolean);

@@ -121,10 +121,10 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_
         decision = after_send(claim_with(attempt_count=2), outcome)
         assert isinstance(decision, Hold)
         assert decision.why.startswith(f"{outcome.refusal.text}. ")
-        assert (decision.why_code, decision.code) == (
-            "account_refused",
-            outcome.refusal.code,
-        )
+        concerns_all = outcome.refusal.certain
+        assert (decision.why_code == "account_refused") == concerns_all
+        assert (decision.why_code == "destination_refused") != concerns_all
+        assert decision.code == outcome.refusal.code
         assert decision.due_in == 15 * MINUTE
 
 

@@ -12,7 +12,7 @@ from flows.sync_delivery_status import sync_delivery_status
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.desk.pages.outcomes import OfQueue
 from smsretry.desk.pages.runs import Report, of_deliveries, of_scheduled, of_texts
-from smsretry.desk.questions.queue_status import StatusLine
+from smsretry.desk.questions.queue_status import Late
 from smsretry.local.demo.run import ROOT
 from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.scheduled import Queueing
@@ -28,7 +28,10 @@ _BLAMED: Final = twilio_report("undelivered", 30007)
 
 def announced() -> set[str]:
     """The events of runs in which everything happens that is announced."""
-    late = [StatusLine(part="late", name=name, texts=4) for name in ("due", "words")]
+    late = [
+        Late(name="due", texts=4, oldest=None),
+        Late(name="words", texts=4, oldest=None),
+    ]
     sender = {
         "what": "MG1",
         "why": "It is suspended",

@@ -6,7 +6,7 @@ from typing import Any
 
 from smsretry.adapters.telemetry.export import wanted
 from smsretry.desk.pages.gauges import gauges
-from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
+from smsretry.desk.questions.queue_status import QueueStatus, SenderTrouble, Stop
 from tests.e2e.documents import documents
 from tests.support.builders import NOON
 
@@ -47,15 +47,12 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     told = told_of()
     assert {value for points in told.values() for _, value in points} == {0}
     assert told["smsretry.run.age"] == []
-    assert told_of(a_line("stopped", "sending"), a_line("stopped", "LA"))[
-        "smsretry.stopped"
-    ] == [({}, 1)]
-    told = told_of(
-        *(
-            a_line("sender", "…0199", texts, why_code="sender_paused")
-            for texts in (3, 4)
-        )
-    )
+    stops = [
+        Stop(what=what, since=NOON, why="A storm", sender=None)
+        for what in ("sending", "LA")
+    ]
+    assert told_of(stops=stops)["smsretry.stopped"] == [({}, 1)]
+    told = told_of(senders=[paused("…0199", texts) for texts in (3, 4)])
     assert told["smsretry.sender.texts"] == [
         ({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)
     ]
@@ -67,9 +64,7 @@ def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_tha
     """As Prometheus spells them."""
     [rules] = [one.text for one in documents() if "- alert: " in one.text]
     told = set[str]()
-    for one in gauges(
-        QueueStatus(parts=(a_line("clock", ""), a_line("sender", "MG1", 1)))
-    ):
+    for one in gauges(QueueStatus(at=NOON, senders=(paused("MG1", 1),))):
         name = one.name.replace(".", "_") + "_seconds" * (one.unit == "s")
         told |= {
             name,
@@ -82,13 +77,21 @@ def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_tha
     assert set() < set(re.findall(r"expr: (?:absent\()?(\w+(?:{.*?})?)", rules)) <= told
 
 
-def told_of(*lines: StatusLine) -> dict[str, Sequence[Any]]:
+def told_of(**parts: Any) -> dict[str, Sequence[Any]]:
     """The points of each gauge."""
-    now = QueueStatus(parts=(a_line("clock", ""), *lines))
-    return {gauge.name: gauge.points for gauge in gauges(now)}
+    return {gauge.name: gauge.points for gauge in gauges(QueueStatus(at=NOON, **parts))}
 
 
-def a_line(part: Any, name: str, texts: int | None = None, **more: Any) -> StatusLine:
-    """One of `sms_status`."""
-    given = {"business_id": None, "oldest": NOON, "next_at": None, "told": None, **more}
-    return StatusLine(part=part, name=name, texts=texts, **given)
+def paused(name: str, texts: int) -> SenderTrouble:
+    """A sender that a person paused."""
+    return SenderTrouble(
+        name=name,
+        sender=name,
+        business_id=None,
+        business=None,
+        texts=texts,
+        since=None,
+        ends_at=None,
+        why_code="sender_paused",
+        trouble="is paused",
+    )

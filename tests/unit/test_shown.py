@@ -7,7 +7,7 @@ from uuid import UUID
 from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, Report, of_texts
-from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
+from smsretry.desk.questions.queue_status import Late, QueueStatus, StateCount
 from smsretry.desk.questions.told import Table
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
@@ -185,23 +185,23 @@ def test_a_run_announces_what_is_new() -> None:
 def test_a_backlog_is_what_the_database_calls_late() -> None:
     """By the oldest due text."""
     assert list(report(status=status()).events) == []
-    [backlog] = report(
-        status=status(StatusLine(part="late", name="due", texts=4))
-    ).events
+    [backlog] = report(status=status(Late(name="due", texts=4, oldest=None))).events
     assert (backlog.name, backlog.payload) == (
         "sms.queue.backlog",
         {"minutes": 25, "texts": 4},
     )
 
 
-def status(*lines: StatusLine) -> QueueStatus:
+def status(*late: Late) -> QueueStatus:
     """A queue whose oldest due text is 25 minutes late."""
-    due = StatusLine(
-        part="queue", name="due", texts=5, oldest=NOON - timedelta(minutes=25)
+    due = StateCount(
+        state="due",
+        why_code=None,
+        texts=5,
+        oldest=NOON - timedelta(minutes=25),
+        next_at=None,
     )
-    return QueueStatus(
-        parts=(StatusLine(part="clock", name="", oldest=NOON), due, *lines)
-    )
+    return QueueStatus(at=NOON, states=(due,), late=late)
 
 
 def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody() -> (

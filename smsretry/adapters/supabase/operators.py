@@ -20,8 +20,8 @@ from smsretry.desk.actions.requests import (
 )
 from smsretry.desk.actions.senders import WhichSenders
 from smsretry.desk.questions.answers import Change, Done
-from smsretry.desk.questions.queue_status import QueueStatus, StatusLine
-from smsretry.desk.questions.records import TextRecord, WaitingText
+from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.records import NamedBusiness, TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.unread import UnreadWords
 from smsretry.retry.models import Finding
@@ -60,18 +60,20 @@ class SupabaseOperators(SupabaseCalls):
             WaitingText, self.once(Preview.FUNCTION, question, QUESTION)
         ).read
 
-    def status(self) -> QueueStatus:
-        return QueueStatus(
-            parts=tuple(
-                self.rows(StatusLine, self.once(AskStatus.FUNCTION, {}, QUESTION))
-            )
+    def businesses(self, name: str) -> list[NamedBusiness]:
+        """The businesses of this name, or like it."""
+        return self.rows(
+            NamedBusiness, self.once("sms_businesses", {"name": name}, QUESTION)
         )
 
     def unread(self) -> list[UnreadWords]:
         """What nobody has read yet."""
         return self.rows(UnreadWords, self.once(ReadWords.FUNCTION, {}, QUESTION))
 
-    def senders(self, business_id: UUID | None = None) -> list[SenderRecord]:
+    def status(self) -> QueueStatus:
+        return self.one(QueueStatus, self.once(AskStatus.FUNCTION, {}, QUESTION))
+
+    def senders(self, business_id: UUID | str | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""
         found = list[SenderRecord]()
         while True:

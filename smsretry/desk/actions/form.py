@@ -6,7 +6,7 @@ number may be given at a terminal alone.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
@@ -62,14 +62,22 @@ class Shape:
     """
 
     def __init__(
-        self, wanted: str, pattern: str, *, or_number: bool = False, **more: str
+        self,
+        wanted: str,
+        pattern: str,
+        *,
+        or_number: bool = False,
+        or_name: bool = False,
+        **more: str,
     ) -> None:
-        """`or_number`: at a terminal a phone number may take its place, and is read as E.164."""
-        self._wanted, self._pattern, self.or_number = (
-            f"must be {wanted}",
-            pattern,
-            or_number,
-        )
+        """Describe it.
+
+        Args:
+            or_number: at a terminal a phone number may take its place, and is read as E.164.
+            or_name: at a terminal a name may.
+        """
+        self._wanted, self._pattern = f"must be {wanted}", pattern
+        self.or_number, self.or_name = or_number, or_name
         wrong = {"type": "string", "not": {"pattern": pattern}}
         # The UI hands on what is in allOf, and nothing else that it does not draw.
         self._schema = {
@@ -97,6 +105,8 @@ class Shape:
     def _check(self, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or re.fullmatch(self._pattern, value):
             return value
+        if self.or_name and info.context == TERMINAL:
+            return value
         if (
             self.or_number
             and info.context == TERMINAL
@@ -116,17 +126,30 @@ def _numberless(words: str) -> str:
     return words
 
 
-_UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+LAST_DIGITS: Final = 4
+"""How many digits of a number people are shown."""
+UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _DATE: Final = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
 _AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _A_NAME: Final = "an id, as the provider shows it, and no number"
 _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
-Id = Annotated[UUID, Shape(_AN_ID, _UUID)]
+Id = Annotated[UUID, Shape(_AN_ID, UUID_PATTERN)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
 _PERSON: Final = "person"
 """Marks what names a person, by id or by number."""
-IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, _UUID, or_number=True), _PERSON]
+AnyId = Annotated[
+    UUID | str,
+    Shape(
+        f"{_AN_ID}, a message's SID, or a number's last four digits",
+        rf"{UUID_PATTERN}|{MESSAGE_ID}|^\d{{4}}$",
+        or_number=True,
+    ),
+]
+"""What a text is found by; at a terminal a phone number, too."""
+BusinessId = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_name=True)]
+"""The id of a business; at a terminal its name, which the desk looks up."""
+IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_number=True), _PERSON]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
@@ -136,13 +159,15 @@ Moment = Annotated[
     ),
 ]
 """An instant. A date is its start, and without a zone it is in UTC."""
-IdOrAll = Annotated[str, Shape(f"{_AN_ID}, or all", f"{_UUID}|^all$")]
+IdOrAll = Annotated[str, Shape(f"{_AN_ID}, or all", f"{UUID_PATTERN}|^all$")]
 """An id, or all that there are."""
 ProviderId = Annotated[str, Shape(_A_NAME, MESSAGE_ID)]
 """A provider's id of an account. The adapter knows its exact shape."""
 MessageId = Annotated[str, Shape(f"{_A_NAME}, or nothing", f"{MESSAGE_ID}|^nothing$")]
 """A provider's id of a message, or that there is none."""
-SenderName = Annotated[str, Shape(_A_NAME, f"{_UUID}|{MESSAGE_ID}", or_number=True)]
+SenderName = Annotated[
+    str, Shape(_A_NAME, f"{UUID_PATTERN}|{MESSAGE_ID}", or_number=True)
+]
 """A sender, by its id or the provider's; at a terminal, by its number, too."""
 UsState = Annotated[
     str,
@@ -244,25 +269,38 @@ class Signed(Form):
     because: Words = Field(description="Why. It is kept.")
 
 
+def one_of_these(names: Iterable[str]) -> str:
+    """Fields of which one is wanted, as they are called where a form is filled in."""
+    *others, last = (f"{{{name}}}" for name in names)
+    return f"{', '.join(others)} or {last}"
+
+
 def in_words(
     error: ValidationError, name: Callable[[str], str], *, colon: str = ": "
 ) -> list[str]:
     """Each thing that does not fit. No value is quoted: it may be a customer's number.
 
+    What a form says of several of its fields has their names in braces.
+
     Args:
         name: what a field is called where it was filled in.
         colon: what stands between a field and what is wrong with it.
     """
-    told = list[str]()
+    problems = list[str]()
     for problem in error.errors(include_input=False, include_url=False):
-        words = (
-            problem["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        words = _OF_PROBLEMS.get(problem["type"]) or re.sub(
+            "(Input|String) should", "must", problem["msg"]
         )
-        words = {
-            "missing": "must be given",
-            "extra_forbidden": "is no field of this form",
-        }.get(problem["type"], words)
-        told.append(
-            f"{name(str(problem['loc'][0]))}{colon}{words}" if problem["loc"] else words
-        )
-    return told
+        words = words.removeprefix("Value error, ")
+        if problem["loc"]:
+            words = f"{name(str(problem['loc'][0]))}{colon}{words}"
+        problems.append(re.sub(r"\{(\w+)\}", lambda field: name(field[1]), words))
+    return problems
+
+
+_OF_PROBLEMS: Final = {
+    "missing": "must be given",
+    "extra_forbidden": "is no field of this form",
+    "string_too_short": "must not be empty",
+}
+"""What pydantic's kinds of problems are called, where its own words are not a person's."""

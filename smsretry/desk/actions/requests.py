@@ -1,11 +1,16 @@
 """What a person may ask and order about texts, customers and the database."""
 
-from typing import Annotated, ClassVar, Literal, Self
+import re
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from smsretry.desk.actions.form import (
+    LAST_DIGITS,
     POSITIONAL,
+    UUID_PATTERN,
+    AnyId,
+    BusinessId,
     Form,
     Id,
     IdOrAll,
@@ -15,6 +20,7 @@ from smsretry.desk.actions.form import (
     Signed,
     UsState,
     Words,
+    one_of_these,
 )
 from smsretry.vocabulary import Mark, TextState, WhyCode
 
@@ -41,10 +47,21 @@ class WhichText(Form):
 
     COMMAND, EXAMPLES = "explain", ("explain $ID", "explain - < number.txt")
     FUNCTION, ASKS = "explain_sms", True
-    id: Annotated[IdOrNumber, POSITIONAL] = Field(
-        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer.",
+    id: Annotated[AnyId, POSITIONAL] = Field(
+        description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer. Or the SID of a "
+        "message, or the last four digits of a number.",
         repr=False,
     )
+
+    def values(self) -> dict[str, object]:
+        """By what it is found, which its shape says."""
+        found_by = str(self.id)
+        if found_by.startswith("+"):
+            return {"phone": found_by}
+        if len(found_by) == LAST_DIGITS:
+            return {"last_digits": found_by}
+        is_id = re.fullmatch(UUID_PATTERN, found_by)
+        return {"id" if is_id else "sid": found_by}
 
 
 class Preview(Form):
@@ -58,8 +75,22 @@ class Preview(Form):
 class WhichTexts(Form):
     """Which texts: those that match every field that is given. At least one must be."""
 
+    NARROWS: ClassVar = frozenset(
+        {
+            "retry_ids",
+            "business_id",
+            "customer_id",
+            "code",
+            "why_code",
+            "states",
+            "since",
+            "until",
+        }
+    )
+    """Fields that say which texts are meant, one of which must be given."""
+
     retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
-    business_id: Id | None = Field(None, description="Id of the business.")
+    business_id: BusinessId | None = Field(None, description="Id of the business.")
     customer_id: Id | None = Field(None, description="Id of the customer.")
     code: int | None = Field(
         None, description="The provider's error code, as 30003.", ge=1, le=99999
@@ -71,9 +102,17 @@ class WhichTexts(Form):
         None, description="Only those in these states."
     )
     since: Moment | None = Field(None, description="Last changed then or later.")
+    until: Moment | None = Field(None, description="Last changed then or earlier.")
     limit: int = Field(
         1000, description="How many at most, the newest first.", ge=1, le=10_000
     )
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        names = [name for name in WhichTexts.model_fields if name in self.NARROWS]
+        if all(getattr(self, name) is None for name in names):
+            raise ValueError(f"say which texts: by {one_of_these(names)}")
+        return self
 
     def values(self) -> dict[str, object]:
         """The filter is one argument, so that a field more is nothing but that."""
@@ -94,20 +133,33 @@ class ListTexts(WhichTexts):
     )
 
 
+DRY_RUN: Final[bool] = Field(
+    True, title="Only try", description="Change nothing; say what would be changed."
+)
+
+
 class Order(Form):
     """A change that is only tried at first. Nothing is changed unless somebody says who and why."""
 
-    dry_run: bool = Field(
-        True, title="Only try", description="Change nothing; say what would be changed."
-    )
+    dry_run: bool = DRY_RUN
     who: Words | None = Field(None, description="Your name. It is kept.")
     because: Words | None = Field(None, description="Why. It is kept.")
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Self:
+        missing = next(
+            (name for name in ("who", "because") if not getattr(self, name)), None
+        )
+        if missing and not self.dry_run:
+            raise ValueError(f"{{{missing}}} must be given: it is kept with each text")
+        return self
 
 
 class ChangeTexts(WhichTexts, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"
+    NARROWS = WhichTexts.NARROWS - {"states"}
     WHAT: ClassVar[str]
     """What its function calls it."""
 
@@ -205,6 +257,15 @@ class RecordConsent(Signed):
     )
     because: Words = Field(description="What they said, and when. It is kept.")
 
+    @model_validator(mode="after")
+    def _says_yes_to_one_business(self) -> Self:
+        is_number = str(self.customer_id).startswith("+")
+        if self.consent == "opted_in" and is_number:
+            raise ValueError(
+                "a yes is given to one business: {customer_id} must be the customer's id there"
+            )
+        return self
+
 
 class ImportOptOuts(Order):
     """Import opt-outs from another system, also of numbers that no customer has yet.
@@ -256,18 +317,19 @@ class StopState(Form):
     @model_validator(mode="after")
     def _stops_or_lifts(self) -> Self:
         if self.lift == bool(self.because):
-            raise ValueError("say because, which stops it, or lift")
+            raise ValueError("give {because} to stop it, or {lift} to lift the stop")
         return self
 
 
 class Prune(Form):
     """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
 
-    COMMAND, EXAMPLES = "prune", ("prune --keep-days 180",)
-    FUNCTION, DOES = "prune_sms_history", ("", "deleted")
+    COMMAND, EXAMPLES = "prune", ("prune", "prune --keep-days 180 --yes")
+    FUNCTION, DOES = "prune_sms_history", ("delete", "deleted")
     keep_days: int = Field(
         90, description="Days of finished texts to keep.", ge=7, le=3650
     )
+    dry_run: bool = DRY_RUN
 
 
 class MarkDatabase(Signed):

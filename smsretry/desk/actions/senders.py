@@ -4,17 +4,18 @@ A sender that is a number is named by its id in Prefect, which keeps parameters 
 take the number, too.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smsretry.desk.actions.form import (
     POSITIONAL,
+    BusinessId,
     Form,
-    Id,
     ProviderId,
     SenderName,
     Signed,
+    one_of_these,
 )
 from smsretry.vocabulary import MessageClass
 
@@ -24,7 +25,7 @@ class WhichSenders(Form):
 
     COMMAND, EXAMPLES = "senders list", ("senders list",)
     FUNCTION, ASKS = "sms_senders", True
-    business_id: Id | None = Field(
+    business_id: BusinessId | None = Field(
         None, description="Only those that send for this business."
     )
 
@@ -41,7 +42,7 @@ class AddSender(Signed):
         title="Messaging service",
         description="Its id. A sender that is a number is added by command or SQL.",
     )
-    business_id: Id = Field(description="Id of the business.")
+    business_id: BusinessId = Field(description="Id of the business.")
     account: ProviderId = Field(
         description="The provider's account that owns the sender."
     )
@@ -96,6 +97,13 @@ class ChangeSender(Signed):
         le=2_147_483_647,
     )
 
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        names = ("segments_per_second", "segments_per_day", "paused")
+        if all(getattr(self, name) is None for name in names):
+            raise ValueError(f"say what changes: {one_of_these(names)}")
+        return self
+
 
 class RemoveSender(Signed):
     """Let a business's texts go out from the sender of the environment again."""
@@ -105,7 +113,7 @@ class RemoveSender(Signed):
         ("senders remove --business $BUSINESS --because 'It shares ours'",),
     )
     FUNCTION, DOES = "remove_sms_sender", ("", "removed")
-    business_id: Id = Field(description="Id of the business.")
+    business_id: BusinessId = Field(description="Id of the business.")
     message_class: MessageClass | None = Field(
         None, description="The sender for this class; empty: the one for all texts."
     )

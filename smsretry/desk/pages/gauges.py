@@ -1,52 +1,14 @@
 """The state of the queue as OpenTelemetry's gauges. They hold no sentence and no id, and of names only a sender's."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, get_args
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar, get_args
 
 from smsretry.desk.questions.queue_status import FATES, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
-_PLANNED, _ENDED = ("waiting", "held", "late"), ("failed", "cancelled")
+_Case = TypeVar("_Case", bound=Hashable)
 _SENDS: Final = (*get_args(OutcomeName), "under_way")
-_COUNTED: Final = (
-    (
-        "queue",
-        "smsretry.queue.depth",
-        "Texts in the queue",
-        "smsretry.state",
-        QueueStatus.STATES,
-    ),
-    (
-        "scheduled",
-        "smsretry.scheduled.sends",
-        "Scheduled sends that are no texts yet",
-        "smsretry.state",
-        _PLANNED,
-    ),
-    (
-        "sent",
-        "smsretry.recent.sends",
-        "Sends begun in the last hour",
-        "smsretry.outcome",
-        _SENDS,
-    ),
-    (
-        "hour",
-        "smsretry.day.deliveries",
-        "Texts accepted in the last day",
-        "smsretry.delivery",
-        FATES,
-    ),
-    (
-        "ended",
-        "smsretry.day.ended",
-        "The last day's texts that failed or were cancelled",
-        "smsretry.fate",
-        _ENDED,
-    ),
-)
-"""Parts of `sms_status`: the gauge of each, what it counts, and in which cases. One without texts is 0."""
 
 
 class Gauge(NamedTuple):
@@ -62,16 +24,37 @@ class Gauge(NamedTuple):
 
 def gauges(now: QueueStatus) -> Iterator[Gauge]:
     """The numbers that a chart or an alert can use."""
-    for part, name, description, by, cases in _COUNTED:
-        texts = now.counts(part)
-        yield Gauge(
-            name, "{text}", description, [({by: case}, texts[case]) for case in cases]
-        )
-    waiting = Counter[
-        tuple[str, str]
-    ]()  # numbers with the same last digits are one case
-    for line in now.part("sender"):
-        waiting[line.name, line.why_code or "unforeseen"] += line.texts or 0
+    yield _counted(
+        "queue.depth",
+        "Texts that have not ended",
+        "state",
+        QueueStatus.STATES,
+        now.queue,
+    )
+    yield _counted(
+        "recent.sends",
+        "Sends begun in the last hour",
+        "outcome",
+        _SENDS,
+        _sums((send.outcome, send.sends) for send in now.sends),
+    )
+    yield _counted(
+        "day.deliveries",
+        "Texts accepted in the last day",
+        "delivery",
+        FATES,
+        _sums((hour.fate, hour.texts) for hour in now.hours),
+    )
+    yield _counted(
+        "day.ended",
+        "The last day's texts that failed or were cancelled",
+        "fate",
+        ("failed", "cancelled"),
+        _sums((reason.state, reason.texts) for reason in now.ended),
+    )
+    waiting = _sums(  # numbers with the same last digits are one case
+        ((own.name, own.why_code or "unforeseen"), own.texts) for own in now.senders
+    )
     of_senders = [
         ({"smsretry.sender": name, "smsretry.why": why}, texts)
         for (name, why), texts in waiting.items()
@@ -82,7 +65,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         "Texts that wait for a sender that needs somebody",
         of_senders,
     )
-    stops = len(now.part("stopped")) - len(now.stopped_states)
+    stops = len(now.stops) - len(now.stopped_states)
     yield Gauge(
         "smsretry.stopped",
         "{stop}",
@@ -102,3 +85,23 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         "Since a run last finished",
         [] if silent is None else [({}, silent)],
     )
+
+
+def _sums(counts: Iterable[tuple[_Case, int]]) -> Counter[_Case]:
+    """The texts of each case."""
+    sums = Counter[_Case]()
+    for case, texts in counts:
+        sums[case] += texts
+    return sums
+
+
+def _counted(
+    name: str,
+    description: str,
+    by: str,
+    cases: Sequence[str],
+    counts: Mapping[str, int],
+) -> Gauge:
+    """Texts by case. A case without texts is 0."""
+    points = [({f"smsretry.{by}": case}, counts.get(case, 0)) for case in cases]
+    return Gauge(f"smsretry.{name}", "{text}", description, points)

@@ -117,12 +117,12 @@ def _news(
             yield _of_queue("sending-stopped", why=stopped.why)
         elif stopped.is_news:
             yield _of_queue("sender-stopped", sender=stopped.what, why=stopped.why)
-    for line in status.part("late") if status else ():
-        if line.name == "due" and status:
+    for late in status.late if status else ():
+        if late.name == "due" and status:
             minutes = int(status.overdue_seconds // 60)
-            yield _of_queue("backlog", minutes=minutes, texts=line.texts)
-        elif line.name == "words":
-            yield _of_queue("words-unread", people=line.texts)
+            yield _of_queue("backlog", minutes=minutes, texts=late.texts)
+        elif late.name == "words":
+            yield _of_queue("words-unread", people=late.texts)
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
     loud = [
         one

@@ -1,29 +1,24 @@
-"""The state of the queue: the lines of `sms_status`, by what a person asks about, and what needs somebody."""
+"""The state of the queue, as `sms_status` tells it, and what needs somebody."""
 
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.requests import (
-    ListTexts,
-    ReadWords,
-    StopState,
-    WhichText,
-)
+from smsretry.desk.actions.requests import ListTexts, ReadWords, StopState, WhichText
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import OF_SENDERS, ending
 from smsretry.desk.questions.told import LEFT, Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import TextState
+from smsretry.vocabulary import Mark, SendTo, TextState
 
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
-_STAGING: Final = {
+_STAGING: Final[dict[SendTo | None, str]] = {
     "listed": "STAGING: only who is listed is texted",
     "nobody": "STAGING: nobody is texted",
 }
@@ -59,176 +54,237 @@ _STOPPED: Final = {
     "sending": "sending is stopped",
     "environment": "the sender of the environment is stopped",
 }
-_TABLES: Final = {
-    "queue": "In the queue",
-    "scheduled": "Planned, and not queued yet",
-    "sent": "Sends in the last hour",
-    "undelivered": "Undelivered in the last day, by code",
-    "ended": "Ended in the last day",
-    "run": "Runs",
-}
-"""The parts that are shown as tables, and how each is called."""
 _HOURS: Final = (
     "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
     "never reported (grey), {open} are not reported yet (blue)."
 )
 
 
-class StatusLine(Value):
-    """A row of `sms_status`."""
+class Late(Value):
+    """What is later than it may be."""
 
-    part: str
+    name: Literal["restored", "run", "due", "scheduled", "words"]
+    texts: int | None
+    oldest: Instant | None
+
+
+class StateCount(Value):
+    """The texts in one state, for one reason."""
+
+    state: TextState
+    why_code: KnownCode
+    texts: int
+    oldest: Instant | None
+    """The earliest due time."""
+    next_at: Instant | None
+    """The next due time to come."""
+
+
+class ReasonCount(Value):
+    """The texts that were held or have ended for one reason."""
+
+    state: TextState
+    why_code: KnownCode
+    why: str | None
+    texts: int
+
+
+class HeldCount(ReasonCount):
+    """The texts of a business that are held for one reason."""
+
+    business_id: UUID
+    business: str | None
+    since: Instant
+    retry_id: UUID
+    """One of them."""
+
+
+class SendCount(Value):
+    """The sends that came to one outcome."""
+
+    outcome: str
+    sends: int
+
+
+class HourCount(Value):
+    """The accepted texts of an hour that have one fate."""
+
+    hour: Instant
+    fate: str
+    texts: int
+
+
+class UndeliveredCount(Value):
+    """The texts of a business that did not arrive, for one of the provider's codes."""
+
+    code: int | None
+    business: str | None
+    texts: int
+
+
+class Stop(Value):
+    """What is stopped: sending, the environment's sender, or marketing texts to a US state."""
+
+    what: str
+    since: Instant
+    why: str | None
+    sender: str | None
+    """What names the sender in a command."""
+
+
+class SenderTrouble(Value):
+    """A sender that needs somebody."""
+
     name: str
-    business_id: UUID | None = None
-    business: str | None = Field(
-        None, description="Whose it is; of a sender, a few of those whose it is."
-    )
-    texts: int | None = None
-    oldest: Instant | None = None
-    next_at: Instant | None = None
-    told: str | None = None
-    why_code: KnownCode = Field(
-        None, description="Why texts are held or ended, for programs."
-    )
-    ref: str | None = Field(None, description="What a command or a link names it by.")
-    states: tuple[TextState, ...] | None = Field(
-        None, description="In which `ListTexts` finds its texts."
-    )
+    sender: str
+    """What names it in a command."""
+    business_id: UUID | None
+    """Whose it is, if it is a single business's."""
+    business: str | None
+    texts: int
+    since: Instant | None
+    ends_at: Instant | None
+    why_code: KnownCode
+    trouble: str
 
-    @property
-    def which(self) -> dict[str, Any]:
-        """The fields of `ListTexts` that find its texts."""
-        why = None if self.part == "sender" else self.why_code
-        business = self.business_id and str(self.business_id)
-        which = {
-            "states": list(self.states or ()),
-            "business_id": business,
-            "why_code": why,
-        }
-        return (
-            {name: value for name, value in which.items() if value}
-            if self.states
-            else {}
-        )
 
-    @property
-    def count(self) -> Words:
-        """How many there are. A link leads to them."""
-        shown = "" if self.texts is None else str(self.texts)
-        if self.name == "words":
-            return Lever.see(ReadWords, {}, shown)
-        return Lever.see(ListTexts, self.which, shown) if self.states else shown
+class UnreadWords(Value):
+    """People who wrote what may mean stop, and whom nobody has read."""
 
-    @property
-    def ending(self) -> Lever:
-        """What ends the trouble that it tells of."""
-        places = f"customer {LEFT}, business {self.business_id}"
-        return ending(self.why_code, self.which, self.ref, places) or _DOCTOR
+    people: int
+    since: Instant
+
+
+class DatabaseMark(Value):
+    """What the database is marked as."""
+
+    kind: Mark
+    since: Instant
+    address: str | None
+
+
+class RunRecord(Value):
+    """One of the last runs."""
+
+    id: UUID
+    started_at: Instant
+    finished_at: Instant | None
+    summary: str
 
 
 class Need(Value):
     """What needs somebody, and what they can do."""
 
+    of: Literal["stop", "late", "planned", "sender", "held", "unread"]
     what: str
     lever: Lever
-    line: StatusLine = Field(description="Whose it is, how many texts, and since when.")
+    business: str | None = None
+    count: Words = ""
+    """How many texts; a link leads to exactly those."""
+    since: Instant | None = None
+    sender: str | None = Field(
+        None, description="What names the sender in a command whose trouble it is."
+    )
+
+
+def listed(texts: int, **which: object) -> Lever:
+    """How many texts there are. It leads to them, as `ListTexts` finds them."""
+    values = {name: value for name, value in which.items() if value is not None}
+    return Lever.see(ListTexts, values, str(texts))
 
 
 class QueueStatus(Answer):
     """The state of the queue at one moment."""
 
-    STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt")
-    """The states of a text in the queue, in the order in which they are shown."""
+    STATES: ClassVar = ("due", "waiting", "held", "under_way", "in_doubt", "scheduled")
+    """The states of a text that has not ended, in the order in which they are shown."""
 
-    parts: tuple[StatusLine, ...]
-
-    @property
-    def at(self) -> datetime:
-        """When that was, on the database's clock."""
-        return next(line.oldest for line in self.part("clock") if line.oldest)
-
-    def part(self, name: str) -> tuple[StatusLine, ...]:
-        """The rows of a part."""
-        return tuple(line for line in self.parts if line.part == name)
-
-    def counts(self, name: str) -> Counter[str]:
-        """How many texts each name of a part has."""
-        counted = Counter[str]()
-        for line in self.part(name):
-            counted[line.name] += line.texts or 0
-        return counted
+    at: Instant
+    """That moment, on the database's clock."""
+    late: tuple[Late, ...] = ()
+    states: tuple[StateCount, ...] = ()
+    held: tuple[HeldCount, ...] = ()
+    ended: tuple[ReasonCount, ...] = ()
+    sends: tuple[SendCount, ...] = ()
+    hours: tuple[HourCount, ...] = ()
+    undelivered: tuple[UndeliveredCount, ...] = ()
+    senders: tuple[SenderTrouble, ...] = ()
+    unread: UnreadWords | None = None
+    stops: tuple[Stop, ...] = ()
+    mark: DatabaseMark | None = None
+    send_to: SendTo | None = None
+    runs: tuple[RunRecord, ...] = ()
 
     @property
     def queue(self) -> dict[str, int]:
         """Texts in each state, as `TextState`."""
-        return dict(self.counts("queue"))
+        texts = Counter[str]()
+        for count in self.states:
+            texts[count.state] += count.texts
+        return dict(texts)
 
     @property
     def overdue_seconds(self) -> float:
         """How late the oldest due text is; 0 if none is due."""
-        due = next(
-            (line.oldest for line in self.part("queue") if line.name == "due"), None
-        )
-        return max((self.at - due).total_seconds(), 0) if due else 0
+        due = [one.oldest for one in self.states if one.state == "due" and one.oldest]
+        return max((self.at - min(due)).total_seconds(), 0) if due else 0
 
     @property
     def silent_seconds(self) -> float | None:
         """How long ago a run last finished; None if none has lately."""
-        ends = [line.next_at for line in self.part("run") if line.next_at]
+        ends = [run.finished_at for run in self.runs if run.finished_at]
         return max((self.at - max(ends)).total_seconds(), 0) if ends else None
 
     @property
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped. A stop of one US state holds only texts to it."""
         stops = (
-            line.told or "no reason was kept"
-            for line in self.part("stopped")
-            if line.name == "sending"
+            stop.why or "no reason was kept"
+            for stop in self.stops
+            if stop.what == "sending"
         )
         return next(stops, None)
 
     @property
-    def stopped_states(self) -> tuple[StatusLine, ...]:
+    def stopped_states(self) -> tuple[Stop, ...]:
         """US states to which a person lets no marketing text go."""
-        return tuple(line for line in self.part("stopped") if line.name not in _STOPPED)
+        return tuple(stop for stop in self.stops if stop.what not in _STOPPED)
 
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        by_runner = next(
-            (
-                _STAGING[line.name]
-                for line in self.part("runner")
-                if line.name in _STAGING
-            ),
-            None,
-        )
-        marked = any(line.name == "staging" for line in self.part("mark"))
-        return by_runner or ("STAGING: the database is marked so" if marked else None)
+        is_marked = self.mark is not None and self.mark.kind == "staging"
+        marked = "STAGING: the database is marked so" if is_marked else None
+        return _STAGING.get(self.send_to, marked)
 
     @property
     def numbers(self) -> str:
         """Texts in each state."""
-        states = (
-            f"{name.replace('_', ' ')} {self.queue[name]}"
-            for name in self.STATES
-            if name in self.queue
-        )
-        return " · ".join(states) or "empty"
+        queue = self.queue
+        shown = [
+            f"{state.replace('_', ' ')} {queue[state]}"
+            for state in self.STATES
+            if state in queue
+        ]
+        return " · ".join(shown) or "empty"
 
     @property
     def name(self) -> str:
         """What is wrong, and the numbers."""
+        needs = len(list(self.needs()))
         late = (
             f"oldest due for {span(self.overdue_seconds)}"
             if self.overdue_seconds
             else ""
         )
-        need = f"need somebody {len(list(self.needs()))}" if self.fails else ""
-        stopped = "STOPPED" if self.stopped_because else ""
-        return " · ".join(
-            filter(None, (self.staging, stopped, need, self.numbers, late))
+        parts = (
+            self.staging,
+            "STOPPED" if self.stopped_because else "",
+            f"need somebody {needs}" if needs else "",
+            self.numbers,
+            late,
         )
+        return " · ".join(filter(None, parts))
 
     # What needs somebody
 
@@ -238,161 +294,214 @@ class QueueStatus(Answer):
 
     def needs(self) -> Iterator[Need]:
         """What is stopped, late or held; whose sender needs somebody; which texts nobody has read. The worst first."""
-        for line in self.part("stopped"):
-            if line.name in _STOPPED:
-                again = ending("sending_stopped", None, line.ref)
+        for stop in self.stops:
+            if stop.what in _STOPPED:
                 yield Need(
-                    what=f"{_STOPPED[line.name]}: {line.told}",
-                    lever=again or _MEND,
-                    line=line,
+                    of="stop",
+                    what=f"{_STOPPED[stop.what]}: {stop.why}",
+                    lever=ending("sending_stopped", None, stop.sender) or _MEND,
+                    since=stop.since,
+                    sender=stop.sender,
                 )
-        for line in self.part("late"):
-            what, lever = _LATE[line.name]
-            yield Need(what=what, lever=lever, line=line)
-        for line in self.part("sender"):
-            of = "its sender" if line.business else "the sender of the environment"
-            yield Need(what=f"{of} {line.told}", lever=line.ending, line=line)
+        for late in self.late:
+            what, lever = _LATE[late.name]
+            yield Need(
+                of="planned" if late.name == "scheduled" else "late",
+                what=what,
+                lever=lever,
+                count=str(late.texts or ""),
+                since=late.oldest,
+            )
+        for own in self.senders:
+            of = "its sender" if own.business else "the sender of the environment"
+            yield Need(
+                of="sender",
+                what=f"{of} {own.trouble}",
+                lever=ending(own.why_code, None, own.sender) or _DOCTOR,
+                business=own.business,
+                count=str(own.texts or ""),
+                since=own.since,
+                sender=own.sender,
+            )
         yield from self._held()
-        for line in self.part("unread"):
-            what = "wrote what may mean stop, and marketing texts to them wait"
-            yield Need(what=what, lever=_READ, line=line)
+        if self.unread:
+            yield Need(
+                of="unread",
+                what="wrote what may mean stop, and marketing texts to them wait",
+                lever=_READ,
+                count=Lever.see(ReadWords, {}, str(self.unread.people)),
+                since=self.unread.since,
+            )
 
     def _held(self) -> Iterator[Need]:
-        """Each reason of each business, unless its sender has been told; then those that are not listed."""
-        told = {
-            key
-            for line in self.part("sender")
-            for key in (line.why_code, line.business_id)
-            if key
-        }
-        told |= {"account_refused" for line in self.part("stopped") if line.ref}
-        told |= {"words_unread" for _ in self.part("unread")}
-        unlisted, held = (
-            self.counts("held")["all"],
-            [line for line in self.part("held") if line.name != "all"],
-        )
-        for line in held:
-            unlisted -= line.texts or 0
-            if line.why_code in told or (
-                line.business_id in told and line.why_code in OF_SENDERS
-            ):
-                continue
-            # A person alone may know what became of one in doubt.
-            settle = line.ref and Lever.of(
-                WhichText,
-                {"id": line.ref},
-                "see one of them, and say what became of it",
-            )
-            yield Need(
-                what=f"held: {line.told}", lever=settle or line.ending, line=line
-            )
+        """Each reason of each business, unless it is its sender's; then those that are not listed."""
+        unlisted = self.queue.get("held", 0)
+        for held in self.held:
+            unlisted -= held.texts if held.state == "held" else 0
+            if not self._is_senders(held):
+                yield _need_of(held)
         if unlisted > 0:
-            others = StatusLine(
-                part="held", name="held", texts=unlisted, states=("held",)
-            )
-            see = Lever.of(
-                ListTexts, {"states": ["held"], "limit": 500}, "see them all"
-            )
+            every = {"states": ["held"], "limit": 500}
             yield Need(
+                of="held",
                 what="held for other reasons, or of other businesses",
-                lever=see,
-                line=others,
+                lever=Lever.of(ListTexts, every, "see them all"),
+                count=str(unlisted),
             )
-        for line in self.part("scheduled"):
-            if line.name == "held" and line.ref:
-                see = Lever.of(WhichText, {"id": line.ref}, "see why one of them is")
-                yield Need(what="planned, and held", lever=see, line=line)
+
+    def _is_senders(self, held: HeldCount) -> bool:
+        """Whether it is named as the trouble of a sender, or of the environment's."""
+        whys = {own.why_code for own in self.senders}
+        whys |= {"account_refused" for stop in self.stops if stop.sender}
+        whys |= {"words_unread"} if self.unread else set()
+        businesses = {own.business_id for own in self.senders}
+        return held.why_code in whys or (
+            held.business_id in businesses and held.why_code in OF_SENDERS
+        )
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        found = (
-            one
-            for one in self.needs()
-            if one.line.name == "sending" or (sender and one.line.ref == sender)
+        everybody = _STOPPED["sending"]
+        obstacles = (
+            need
+            for need in self.needs()
+            if need.what.startswith(everybody) or (sender and need.sender == sender)
         )
-        return next(found, None)
+        return next(obstacles, None)
 
     # All of it
 
     def told(self) -> dict[str, Any]:
-        needs = [need.model_dump(mode="json") for need in self.needs()]
-        numbers = {
-            "at": self.at,
+        return super().told() | {
             "queue": self.queue,
             "overdue_seconds": self.overdue_seconds,
+            "needs": [need.model_dump(mode="json") for need in self.needs()],
         }
-        return super().told() | numbers | {"needs": needs}
 
     def tell(self) -> Iterator[Told]:
         """What needs a person comes first; then what is due, waits and was sent."""
         yield self.name
-        for line in self.part("mark"):
-            at = f" at {line.told}" if line.told else ""
-            yield f"the database is marked as {line.name}{at}{self._since(line)}"
+        if self.mark:
+            at = f" at {self.mark.address}" if self.mark.address else ""
+            since = self._for(self.mark.since)
+            yield f"the database is marked as {self.mark.kind}{at}{since}"
         needs = list(self.needs())
         yield from [Heading("NEEDS SOMEBODY")] if needs else []
         for need in needs:
             yield self.say(need)
             yield "    ", need.lever
         yield from [Heading("Stopped by a person")] if self.stopped_states else []
-        for line in self.stopped_states:
-            yield f"stopped {line.name}: {line.told}{self._since(line)}"
-            yield (
-                "    ",
-                Lever.of(
-                    StopState,
-                    {"state": line.name, "lift": True},
-                    "lift it, once that is over",
-                ),
-            )
-        for part, title in _TABLES.items():
-            yield Table(title, [self._row(line) for line in self.part(part)])
-            yield from self._hours() if part == "sent" else ()
+        for stop in self.stopped_states:
+            yield f"stopped {stop.what}: {stop.why}{self._for(stop.since)}"
+            lift = {"state": stop.what, "lift": True}
+            yield "    ", Lever.of(StopState, lift, "lift it, once that is over")
+        yield Table("Not sent yet", list(self._states()))
+        sends = [
+            (send.outcome.replace("_", " "), str(send.sends), "") for send in self.sends
+        ]
+        yield Table("Sends in the last hour", sends)
+        yield from self._day()
+        undelivered = [
+            (str(lost.code or "without a code"), str(lost.texts), lost.business or "")
+            for lost in self.undelivered
+        ]
+        yield Table("Undelivered in the last day, by code", undelivered)
+        yield Table("Ended in the last day", list(self._ended()))
+        runs = [
+            (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
+            for run in self.runs
+        ]
+        yield Table("Runs", runs)
         yield f"As of {on_clock(self.at)} on the database's clock."
 
-    def _hours(self) -> Iterator[Hours]:
-        """The last day, if a text was accepted in it."""
-        if fates := self.counts("hour"):
-            last = self.at.replace(minute=0, second=0, microsecond=0)
-            hours = {
-                last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)
-            }
-            for line in self.part("hour"):
-                if line.oldest in hours:
-                    hours[line.oldest][line.name] = line.texts or 0
-            parts = [
-                (hour, [texts[fate] for fate in FATES]) for hour, texts in hours.items()
-            ]
-            yield Hours(_HOURS.format_map(fates), parts)
+    def _states(self) -> Iterator[tuple[str, Words, str]]:
+        """Each state; and why those wait that do."""
+        for state in self.STATES:
+            counts = [count for count in self.states if count.state == state]
+            if counts:
+                total = sum(count.texts for count in counts)
+                link = listed(total, states=[state])
+                yield state.replace("_", " "), link, self._until(counts)
+            for count in counts:
+                if count.why_code and state == "waiting":
+                    link = listed(count.texts, states=[state], why_code=count.why_code)
+                    why = f"waiting: {count.why_code.replace('_', ' ')}"
+                    yield why, link, self._until([count])
+
+    def _until(self, counts: list[StateCount]) -> str:
+        """In how long the next of them is due."""
+        moments = [count.next_at for count in counts if count.next_at]
+        if not moments:
+            return ""
+        return f"in {span((min(moments) - self.at).total_seconds())}"
+
+    def _ended(self) -> Iterator[tuple[str, Words, str]]:
+        """Each reason, with those that ended for it in the last day; and in all, where some gave none."""
+        day = {
+            "since": (self.at - timedelta(days=1)).isoformat(),
+            "until": self.at.isoformat(),
+        }
+        for state in ("failed", "cancelled"):
+            reasons = [reason for reason in self.ended if reason.state == state]
+            if any(reason.why_code is None for reason in reasons):
+                total = sum(reason.texts for reason in reasons)
+                yield state, listed(total, states=[state], **day), "in all"
+            for reason in reasons:
+                code = reason.why_code
+                which = {"states": [state], "why_code": code, **day}
+                count = listed(reason.texts, **which) if code else str(reason.texts)
+                why = [reason.why, f"[{code}]" if code else None]
+                yield state, count, " · ".join(filter(None, why))
+
+    def _day(self) -> Iterator[Hours]:
+        """The last day by hour, if a text was accepted in it."""
+        if not self.hours:
+            return
+        last = self.at.replace(minute=0, second=0, microsecond=0)
+        fates = Counter[str]()
+        day = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
+        for count in self.hours:
+            fates[count.fate] += count.texts
+            if count.hour in day:
+                day[count.hour][count.fate] += count.texts
+        parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in day.items()]
+        yield Hours(_HOURS.format_map(fates), parts)
 
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
-        whose = f"{need.line.business}: " if need.line.business else ""
-        noun = "people" if need.line.name == "words" else "texts"
-        texts = (f", {noun} ", need.line.count) if need.line.texts else ()
-        return whose, need.what, *texts, self._since(need.line)
+        whose = f"{need.business}: " if need.business else ""
+        noun = "people" if need.lever == _READ else "texts"
+        texts = (f", {noun} ", need.count) if need.count else ()
+        return whose, need.what, *texts, self._for(need.since)
 
-    def _row(self, line: StatusLine) -> tuple[str, Words, str]:
-        """A line in a table: what, how many, and whatever else is known of it."""
-        queued = line.part == "queue"
-        why = f"[{line.why_code}]" if line.why_code and not queued else None
-        more = [
-            line.business,
-            line.told.replace("_", " ") if line.told and queued else line.told,
-            why,
-        ]
-        if line.next_at and line.next_at > self.at:
-            more.append(f"in {span((line.next_at - self.at).total_seconds())}")
-        name = line.name.replace("_", " ")
-        if line.part == "run" and line.oldest:
-            name = f"run {line.name}"
-            more.insert(0, on_clock(line.oldest))
-        return name, line.count, " · ".join(filter(None, more))
-
-    def _since(self, line: StatusLine) -> str:
+    def _for(self, since: datetime | None) -> str:
         """For how long it has been so, in parentheses."""
-        return (
-            f" (for {span((self.at - line.oldest).total_seconds())})"
-            if line.oldest
-            else ""
+        return f" (for {span((self.at - since).total_seconds())})" if since else ""
+
+
+def _need_of(held: HeldCount) -> Need:
+    """What is held, and what ends it. A person alone may know what became of one in doubt."""
+    count: Words = str(held.texts)
+    if held.state == "in_doubt":
+        one_of_them = {"id": str(held.retry_id)}
+        lever = Lever.of(
+            WhichText, one_of_them, "see one of them, and say what became of it"
         )
+    else:
+        which = {
+            "states": ["held"],
+            "business_id": str(held.business_id),
+            "why_code": held.why_code,
+        }
+        if held.why_code:
+            count = listed(held.texts, **which)
+        places = f"customer {LEFT}, business {held.business_id}"
+        lever = ending(held.why_code, which, None, places) or _DOCTOR
+    return Need(
+        of="held",
+        what=f"held: {held.why}",
+        lever=lever,
+        business=held.business,
+        count=count,
+        since=held.since,
+    )

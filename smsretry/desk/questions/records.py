@@ -113,6 +113,13 @@ class TextRecord(Value):
                 yield field.title.format(value)
 
 
+class NamedBusiness(Value):
+    """A row of `sms_businesses`."""
+
+    business_id: UUID
+    business: str | None
+
+
 class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
 

@@ -94,8 +94,8 @@ alter domain smsretry.why_code add constraint known check (value in (
     'hours_unreadable', 'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed',
     'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent',
     'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused',
-    'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died',
-    'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+    'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open',
+    'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
 -- See the comment on sms_retry_queue.work.
@@ -702,7 +702,7 @@ create index if not exists sms_retry_queue_customer on public.sms_retry_queue (c
 -- They change only with the status, and so cost no HOT update.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
-    include (business_id, message_class, reason, attempt_count, held_since) where work is not null;
+    include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
 -- The claim walks these business by business when more is due than it can take.
 create index if not exists sms_retry_queue_turns
     on public.sms_retry_queue (business_id, message_class, scheduled_for, id) where work = 'texts';
@@ -986,6 +986,22 @@ begin
 end
 $$;
 
+-- ======== schemas/helpers/live_state.sql ========
+-- The state of a text that has not ended, from columns that one index has:
+--   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt
+create or replace function smsretry.live_state(
+    work text, in_doubt_since timestamptz, held_since timestamptz, scheduled_for timestamptz, at timestamptz
+)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when in_doubt_since is not null then 'in_doubt'
+        when work = 'under_way' then 'under_way'
+        when held_since is not null then 'held'
+        when scheduled_for <= at then 'due'
+        else 'waiting'
+    end
+$$;
+
 -- ======== schemas/helpers/mark_mismatch.sql ========
 -- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
 -- Only production's own workers, at the address of the mark, text everybody. plpgsql keeps its plan.
@@ -1185,6 +1201,16 @@ returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp
     select case when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then on_calendar.at end
 $$;
 
+-- ======== schemas/helpers/planned_state.sql ========
+-- The state of a scheduled send that is no text yet: scheduled, held, failed or cancelled.
+create or replace function smsretry.planned_state(planned public.scheduled_sends)
+returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when planned.status = 'scheduled' and planned.held_since is not null then 'held'
+        else planned.status::text
+    end
+$$;
+
 -- ======== schemas/helpers/sender_of.sql ========
 -- The sender of a business's texts of this class: its own, or else that of the runners' environment, as one told it last. All
 -- null: no runner has told any yet.
@@ -1256,18 +1282,14 @@ select array_agg(s.subject order by s.subject) as states, string_agg(s.subject, 
 from smsretry.stops s where s.kind = 'state';
 
 -- ======== schemas/helpers/text_state.sql ========
--- A text's state in a word for people; the one definition.
---   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt | sent | failed | cancelled
+-- A text's state in a word for people; the one definition, with smsretry.live_state and smsretry.planned_state.
 create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
 returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
+        when retry.work is not null then smsretry.live_state(
+            retry.work, retry.in_doubt_since, retry.held_since, retry.scheduled_for, text_state.at)
         when retry.status = 'completed' then 'sent'
-        when retry.status in ('failed', 'cancelled') then retry.status
-        when retry.in_doubt_since is not null then 'in_doubt'
-        when retry.status = 'processing' then 'under_way'
-        when retry.held_since is not null then 'held'
-        when retry.scheduled_for <= text_state.at then 'due'
-        else 'waiting'
+        else retry.status -- failed or cancelled
     end
 $$;
 
@@ -4428,10 +4450,10 @@ begin
     v_ids := array(select s.id from smsretry.senders s where s.sent_by = named or s.id::text = lower(named) limit 2);
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
     if v_sender.id is null then
-        raise exception 'There is no such sender: sms_senders lists them'
+        raise exception 'There is no such sender: look at the list of senders'
             using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
     elsif cardinality(v_ids) > 1 then
-        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
+        raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it' using errcode = 'SR422';
     end if;
     update smsretry.senders s
     set segments_per_second = nullif(coalesce(segments_per_second, s.segments_per_second), 0),
@@ -4484,7 +4506,7 @@ begin
     returning s.* into v_sender;
     if v_sender.id is null then
         raise exception 'This business has no sender of its own for % texts', v_class
-            using errcode = 'SR422', hint = 'sms_senders lists them.';
+            using errcode = 'SR422', hint = 'The list of senders has those that there are.';
     end if;
     return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
 end
@@ -4835,7 +4857,7 @@ from (
     union all
     select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
            case s.message_class when 'transactional' then 'transactional' else 'marketing' end, s.status,
-           case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
+           smsretry.planned_state(s),
            coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
            case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
            null::timestamptz, 0, 3, s.created_at, s.updated_at
@@ -4856,8 +4878,8 @@ left join public.send_logs l on l.id = t.send_log_id
 left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id) and p.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as one JSON array: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or
--- unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
+-- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms, preview_sms_retries, sms_senders,
+-- sms_businesses, sms_status or unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
 -- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
 -- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
@@ -4870,10 +4892,13 @@ declare
 begin
     select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, ids uuid[]);
+        after_id uuid, ids uuid[], sid text, last_digits text, name text);
     case ask_sms_desk.question
         when 'explain_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(a.id, a.phone, coalesce(a.row_limit, 20)) r);
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
+                a.id, a.phone, coalesce(a.row_limit, 20), a.sid, a.last_digits) r);
+        when 'sms_businesses' then
+            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_businesses(a.name) r);
         when 'list_sms' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
         when 'preview_sms_retries' then
@@ -4882,11 +4907,11 @@ begin
         when 'sms_senders' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
         when 'sms_status' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_status() r);
+            v_answer := public.sms_status();
         when 'unread_sms_words' then
             v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words() r);
         else
-            raise exception 'question must be explain_sms, list_sms, preview_sms_retries, sms_senders, sms_status or unread_sms_words'
+            raise exception 'this is no question that may be asked'
                 using errcode = 'SR422', hint = 'Orders need the service key.';
     end case;
     return coalesce(v_answer, '[]');
@@ -4964,7 +4989,7 @@ begin
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
     v_state := case when v_row.id is not null then smsretry.text_state(v_row, at) else (
-        select case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end
+        select smsretry.planned_state(s)
         from public.scheduled_sends s where s.id = id) end;
     skip := coalesce(
         case when v_row.id is not null then smsretry.left_alone(what, v_row, v_log, at)
@@ -5038,22 +5063,36 @@ $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of a row, a scheduled send,
--- a send log, an attempt or a customer) or by a number. Where the queue has none: what the application sent itself.
+-- a send log, an attempt or a customer), a number, its last digits, or the SID of a message. Where the queue has none: what the
+-- application sent itself.
 -- Columns: smsretry.text_on_record.
-create or replace function public.explain_sms(id uuid default null, phone text default null, row_limit integer default 20)
+create or replace function public.explain_sms(
+    id uuid default null, phone text default null, row_limit integer default 20, sid text default null,
+    last_digits text default null
+)
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
-    v_ids constant uuid[] := array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id);
+    v_ids constant uuid[] := array(
+        select id
+        union all
+        select a.retry_id from public.sms_send_attempts a where a.id = id
+        union all
+        select a.retry_id from public.sms_send_attempts a where a.twilio_sid = sid);
     v_own boolean;
 begin
-    if num_nonnulls(id, phone) <> 1 or (row_limit between 1 and 200) is not true then
-        raise exception 'Say which text, in one way: id or phone; row_limit is 1 to 200' using errcode = 'SR422';
+    if num_nonnulls(id, phone, sid, last_digits) <> 1
+        or last_digits !~ '^[0-9]{4}$'
+        or (row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: id, phone, sid or last_digits (four); row_limit is 1 to 200'
+            using errcode = 'SR422';
     end if;
-    v_people := case when id is not null then array[id]
-                     else array(select c.id from public.customers c where c.phone = phone) end;
+    v_people := case
+        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
+        when last_digits is not null then array(select c.id from public.customers c where right(c.phone, 4) = last_digits)
+        else array[id] end;
     foreach v_own in array array[false, true] loop
         return query
         select t.* from smsretry.text_on_record t
@@ -5152,10 +5191,8 @@ $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
--- (after the due time and id of the last row). Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 -- (after the due time and id of the last row); or only those with these ids. Each with what its begin would find now:
---   refused: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
     ids uuid[] default null
@@ -5233,10 +5270,12 @@ $$;
 
 -- ======== schemas/desk/prune_sms_history.sql ========
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
--- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- deletes nothing. dry_run: only count all texts and runs of that age. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them.
 -- security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+create or replace function public.prune_sms_history(
+    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+)
 returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5248,6 +5287,12 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    if dry_run then
+        texts := (select count(*) from public.sms_retry_queue t where t.work is null and t.updated_at < v_before);
+        runs := (select count(*) from smsretry.runs r where r.started_at < v_before);
+        return next;
+        return;
+    end if;
     v_ids := array(
         select t.id from public.sms_retry_queue t
         where t.work is null and t.updated_at < v_before
@@ -5288,80 +5333,181 @@ begin
 end
 $$;
 
+-- ======== schemas/desk/sms_businesses.sql ========
+-- For a person: the businesses of this name; if there is none, those in whose name it is. Ten at most.
+create or replace function public.sms_businesses(name text)
+returns table (business_id uuid, business text)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_variable
+declare
+    v_is_whole boolean;
+begin
+    foreach v_is_whole in array array[true, false] loop
+        return query
+        select b.id, left(b.name, 200)
+        from public.businesses b
+        where case when v_is_whole then lower(b.name) = lower(btrim(name))
+                   else strpos(lower(b.name), lower(btrim(name))) > 0 end
+        order by b.name, b.id
+        limit 10;
+        exit when found;
+    end loop;
+end
+$$;
+
 -- ======== schemas/desk/sms_status.sql ========
--- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, by part:
---   clock (oldest: the database's clock) · late (name: smsretry.late_since)
---   queue, scheduled, held (smsretry.status_of_waiting) · sent, hour, undelivered (smsretry.status_of_sends)
---   ended (last day; failed or cancelled, by reason) · unread (numbers in smsretry.unread_words)
---   stopped (smsretry.stopped; name: sending, for everybody; environment: of businesses without a sender of their own; or a US
---   state, to which no marketing text goes)
---   sender (smsretry.status_of_senders) · mark (name: staging or production; told: its address)
---   runner (name: whom the last run's worker texts, unless everybody) · run (the last five)
--- oldest and next_at: of a queue's line, the earliest due time and the next; of others, when it began. ref: what names it in a
--- command or a link. states: those in which list_sms finds its texts.
+-- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, as one object:
+--   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours, undelivered, senders: the
+--   functions status_of_…, which say what they count · unread: numbers in smsretry.unread_words
+--   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender of their own), or a US
+--   state, to which no marketing text goes
+--   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the last five
 create or replace function public.sms_status()
-returns table (
-    part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
-    why_code text, ref text, states text[]
-)
+returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_day_ago constant timestamptz := v_now - interval '1 day';
+begin
+    return jsonb_build_object(
+        'at', v_now,
+        'late', array(select to_jsonb(l) from smsretry.late_since(v_now - smsretry.late_after()) l),
+        'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
+        'held', array(
+            select to_jsonb(h) || jsonb_build_object('business', left(b.name, 200))
+            from smsretry.status_of_held(v_now) h
+            left join public.businesses b on b.id = h.business_id),
+        'ended', array(select to_jsonb(e) from smsretry.status_of_ended(v_day_ago) e),
+        'sends', array(select to_jsonb(s) from smsretry.status_of_sends(v_now - interval '1 hour') s),
+        'hours', array(select to_jsonb(h) from smsretry.status_of_hours(v_day_ago) h),
+        'undelivered', array(select to_jsonb(u) from smsretry.status_of_undelivered(v_day_ago) u),
+        'senders', array(select to_jsonb(s) from smsretry.status_of_senders(v_now) s),
+        'unread', (
+            select jsonb_build_object('people', count(distinct w.phone), 'since', min(w.heard_at))
+            from smsretry.unread_words w
+            having count(*) > 0),
+        'stops', array(
+            select jsonb_build_object(
+                'what', case
+                    when s.kind = 'state' then s.subject
+                    when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment'
+                    else 'sending' end,
+                'since', s.since,
+                'why', s.why,
+                'sender', case when e.sent_by like '+%' then e.id::text else e.sent_by end)
+            from smsretry.stopped s
+            left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+            where s.kind in ('everybody', 'state')
+               or e.told_at is not null
+            order by s.kind = 'state', s.subject, s.since),
+        'mark', (
+            select jsonb_build_object('kind', m.kind, 'since', m.marked_at, 'address', m.address)
+            from smsretry.mark m),
+        'send_to', (select r.send_to from smsretry.runs r order by r.started_at desc limit 1),
+        'runs', array(
+            select jsonb_build_object(
+                'id', r.id,
+                'started_at', r.started_at,
+                'finished_at', r.finished_at,
+                'summary', coalesce(
+                    r.told,
+                    case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end))
+            from smsretry.runs r
+            order by r.started_at desc
+            limit 5));
+end
+$$;
+
+-- ======== schemas/desk/status_of_ended.sql ========
+-- sms_status: what failed or was cancelled since then, by reason, the most texts first. why: of most of them
+create or replace function smsretry.status_of_ended(since timestamptz)
+returns table (state text, why_code text, why text, texts bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
 begin
     return query
-    select l.part, l.name, l.business_id, left(coalesce(l.business, b.name), 200), l.texts, l.oldest, l.next_at, l.told, l.why_code, l.ref, l.states
+    select e.status,
+           e.why_code::text,
+           smsretry.numberless(mode() within group (order by left(e.why, 200))),
+           count(*)
     from (
-        select jsonb_build_object('part', 'clock', 'name', '', 'oldest', v_now) as line
+        select q.status, q.why_code, q.last_error as why
+        from public.sms_retry_queue q
+        where q.work is null
+          and q.status <> 'completed'
+          and q.updated_at >= status_of_ended.since
         union all
-        select jsonb_build_object('part', 'late', 'name', l.name, 'texts', l.texts, 'oldest', l.oldest,
-                                  'states', case when l.name in ('due', 'scheduled') then array[l.name] end)
-        from smsretry.late_since(v_now - smsretry.late_after()) l
+        select s.status, s.why_code, s.why
+        from public.scheduled_sends s
+        where s.send_log_id is null
+          and s.status in ('failed', 'cancelled')
+          and s.updated_at >= status_of_ended.since) e
+    group by e.status, e.why_code
+    order by e.status desc, count(*) desc;
+end
+$$;
+
+-- ======== schemas/desk/status_of_held.sql ========
+-- sms_status: what is held, by state, business and reason, the most texts first.
+--   why: of most of them · retry_id: one of them
+create or replace function smsretry.status_of_held(at timestamptz)
+returns table (
+    state text, business_id uuid, why_code text, why text, texts bigint, since timestamptz, retry_id text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+begin
+    return query
+    select h.state,
+           h.business_id,
+           h.why_code,
+           mode() within group (order by h.why),
+           count(*),
+           min(h.since),
+           min(h.id::text)
+    from (
+        select smsretry.text_state(q, status_of_held.at) as state,
+               q.business_id,
+               q.why_code::text as why_code,
+               left(smsretry.numberless(left(q.why, 500)), 200) as why,
+               q.held_since as since,
+               q.id
+        from public.sms_retry_queue q
+        where q.id = any (array( -- from the index alone: a million rows may wait
+            select n.id from public.sms_retry_queue n
+            where n.work is not null
+              and n.held_since is not null))
         union all
-        select * from smsretry.status_of_waiting(v_now)
-        union all
-        select * from smsretry.status_of_sends(v_now)
-        union all
-        (select jsonb_build_object('part', 'ended', 'name', e.status, 'texts', count(*), 'oldest', min(e.updated_at),
-                                   'told', smsretry.numberless(left(e.last_error, 200)), 'why_code', e.why_code::text, 'states', array[e.status])
-         from public.sms_retry_queue e
-         where e.work is null and e.status <> 'completed' and e.updated_at > v_now - interval '1 day'
-         group by e.status, left(e.last_error, 200), e.why_code order by e.status desc, count(*) desc limit 50)
-        union all
-        (select jsonb_build_object('part', 'unread', 'name', 'words', 'texts', count(distinct w.phone), 'oldest', min(w.heard_at))
-         from smsretry.unread_words w having count(*) > 0)
-        union all
-        (select jsonb_build_object(
-            'part', 'stopped', 'oldest', s.since, 'told', s.why, 'ref', case when e.sent_by like '+%' then e.id::text else e.sent_by end,
-            'name', case when s.kind = 'state' then s.subject
-                         when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment' else 'sending' end)
-         from smsretry.stopped s left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
-         where s.kind in ('everybody', 'state') or e.told_at is not null
-         order by s.kind = 'state', s.subject, s.since)
-        union all
-        select jsonb_build_object('part', 'mark', 'name', m.kind, 'oldest', m.marked_at, 'told', m.address) from smsretry.mark m
-        union all
-        select jsonb_build_object('part', 'runner', 'name', r.send_to, 'oldest', r.started_at)
-        from (select * from smsretry.runs l order by l.started_at desc limit 1) r where r.send_to <> 'all'
-        union all
-        select * from smsretry.status_of_senders(v_now)
-        union all
-        (select jsonb_build_object('part', 'run', 'name', r.id, 'oldest', r.started_at, 'next_at', r.finished_at, 'told', coalesce(
-                    r.told, case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end))
-         from smsretry.runs r order by r.started_at desc limit 5)
-    ) parts
-    cross join lateral jsonb_to_record(parts.line) l (
-        part text, name text, business_id uuid, business text, texts bigint, oldest timestamptz, next_at timestamptz, told text,
-        why_code text, ref text, states text[])
-    left join public.businesses b on b.id = l.business_id;
+        select smsretry.planned_state(s),
+               s.business_id,
+               s.why_code::text,
+               left(smsretry.numberless(left(s.why, 500)), 200),
+               s.held_since,
+               s.id
+        from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and s.send_log_id is null
+          and s.held_since is not null) h
+    where h.state in ('held', 'in_doubt')
+    group by h.state, h.business_id, h.why_code
+    order by count(*) desc
+    limit 50;
 end
 $$;
 
 -- ======== schemas/desk/status_of_senders.sql ========
--- sms_status: a line sender for each own sender of businesses that keeps texts waiting, does not send, or is too slow for what is due;
--- texts: how many wait; business: whose, three of them at most; told: what it does, or is. That of the environment has a line if it
--- is too slow; its stop is a line of its own.
+-- sms_status: each own sender of businesses that keeps texts waiting, does not send, or is too slow for what is due; that of the
+-- environment if it is too slow: its stop is one of the stops.
+--   name: as people see it · sender: in a command, of a number its id · business: whose, three of them at most
+--   business_id: if it is a single one's · texts: how many wait · ends_at: when its day does · trouble: what it does, or is
 create or replace function smsretry.status_of_senders(at timestamptz)
-returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns table (
+    name text, sender text, business_id uuid, business text, texts bigint, since timestamptz, ends_at timestamptz,
+    why_code text, trouble text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
@@ -5388,120 +5534,177 @@ begin
               and exists (select from states t where t.segments_per_second is not null)), status_of_senders.at) w
         group by w.sender_id
     ),
-    told as (
-        select t.*, coalesce(w.texts, 0) as texts, w.due, w.oldest, w.why as waits,
-               case t.state when 'paused' then 'sender_paused' when 'stopped' then 'sending_stopped' when 'spent' then 'day_spent'
-                    else coalesce(w.why_code, case when w.due >= t.segments_per_second * extract(epoch from smsretry.late_after())
-                                                   then 'sender_rate' end) end as trouble
-        from states t left join waiting w on w.sender_id = t.id
+    troubled as (
+        select t.*,
+               coalesce(w.texts, 0) as texts,
+               w.due,
+               w.oldest,
+               w.why as waits,
+               case t.state
+                   when 'paused' then 'sender_paused'
+                   when 'stopped' then 'sending_stopped'
+                   when 'spent' then 'day_spent'
+                   else coalesce(
+                       w.why_code,
+                       case when w.due >= t.segments_per_second * extract(epoch from smsretry.late_after())
+                            then 'sender_rate' end)
+               end as trouble
+        from states t
+        left join waiting w on w.sender_id = t.id
     )
-    (select jsonb_build_object(
-        'part', 'sender', 'name', smsretry.shown_sender(t.sent_by), 'ref', case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        'business_id', u.only_id, 'business', u.names, 'states', case when u.only_id is not null then array['due', 'waiting', 'held'] end,
-        'texts', t.texts, 'oldest', coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
-        'next_at', case t.state when 'spent' then t.day_ends_at end, 'why_code', t.trouble,
-        'told', case t.trouble
-            when 'sender_paused' then 'is paused: ' || smsretry.numberless(t.paused_because)
-            when 'sending_stopped' then 'is stopped: ' || t.why
-            when 'day_spent' then 'has used its day'
-            when 'sender_rate' then 'sends ' || t.segments_per_second || ' a second, which is too slow for the ' || t.due || ' that are due'
-            else 'keeps texts waiting' || coalesce(': ' || t.waits, '') end)
-     from told t
-     cross join lateral (
-         select case when count(*) = 1 then min(n.id::text) end as only_id,
-                string_agg(left(n.name, 60), ', ' order by n.place) filter (where n.place <= 3) || case when count(*) > 3 then ' and others' else '' end as names
-         from (select b.id, b.name, row_number() over (order by b.name, b.id) as place from public.businesses b
-               where b.id in (select o.business_id from smsretry.business_senders o where o.sender_id = t.id)) n) u
-     where t.trouble is not null and (t.own or t.trouble = 'sender_rate') and (t.state <> 'spent' or t.texts > 0)
-     order by t.texts desc, t.id limit 50);
+    select smsretry.shown_sender(t.sent_by),
+           case when t.sent_by like '+%' then t.id::text else t.sent_by end,
+           u.only_id,
+           u.names,
+           t.texts,
+           coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
+           case t.state when 'spent' then t.day_ends_at end,
+           t.trouble,
+           case t.trouble
+               when 'sender_paused' then 'is paused: ' || smsretry.numberless(t.paused_because)
+               when 'sending_stopped' then 'is stopped: ' || t.why
+               when 'day_spent' then 'has used its day'
+               when 'sender_rate' then
+                   'sends ' || t.segments_per_second || ' a second, which is too slow for the ' || t.due || ' that are due'
+               else 'keeps texts waiting' || coalesce(': ' || t.waits, '')
+           end
+    from troubled t
+    cross join lateral (
+        select case when count(*) = 1 then min(n.id::text)::uuid end as only_id,
+               string_agg(left(n.name, 60), ', ' order by n.place) filter (where n.place <= 3)
+                   || case when count(*) > 3 then ' and others' else '' end as names
+        from (
+            select b.id, b.name, row_number() over (order by b.name, b.id) as place
+            from public.businesses b
+            where b.id in (select o.business_id from smsretry.business_senders o where o.sender_id = t.id)) n) u
+    where t.trouble is not null
+      and (t.own or t.trouble = 'sender_rate')
+      and (t.state <> 'spent' or t.texts > 0)
+    order by t.texts desc, t.id
+    limit 50;
 end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- sms_status: recent sends and their fate: sent (last hour, by outcome) · hour (last day by hour; name: delivered, undelivered,
--- unknown or open) · undelivered (last day; by the provider's code and business).
-create or replace function smsretry.status_of_sends(at timestamptz)
-returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all attempts for the day's.
+-- sms_status: sends begun since then, by outcome.
+create or replace function smsretry.status_of_sends(since timestamptz)
+returns table (outcome text, sends bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- Without statistics the planner would read all attempts.
 set enable_seqscan = off set jit = off as $$
 begin
     return query
-    with accepted as materialized (
-        select case when a.delivery_status in ('delivered', 'read') then 'delivered' when a.delivery_status = 'unknown' then 'unknown'
-                    when smsretry.is_lost(a.delivery_status) then 'undelivered' else 'open' end as fate,
-               date_trunc('hour', a.begun_at, 'UTC') as hour,
-               a.delivery_code, a.delivery_at, a.business_id
-        from public.sms_send_attempts a
-        where a.begun_at > status_of_sends.at - interval '1 day' and a.twilio_sid is not null and not a.delivery_excused
-    )
-    (select jsonb_build_object('part', 'sent', 'name', coalesce(a.outcome, 'under_way'), 'texts', count(*), 'oldest', min(a.begun_at))
-     from public.sms_send_attempts a where a.begun_at > status_of_sends.at - interval '1 hour' group by a.outcome order by a.outcome)
-    union all
-    select jsonb_build_object('part', 'hour', 'name', c.fate, 'oldest', c.hour, 'texts', count(*)) from accepted c group by c.hour, c.fate
-    union all
-    (select jsonb_build_object('part', 'undelivered', 'name', coalesce(l.delivery_code::text, 'without a code'),
-                               'business_id', l.business_id, 'texts', count(*), 'oldest', min(l.delivery_at), 'states', array['failed', 'sent'])
-     from accepted l where l.fate = 'undelivered'
-     group by l.delivery_code, l.business_id order by count(*) desc limit 50);
+    select coalesce(a.outcome, 'under_way'), count(*)
+    from public.sms_send_attempts a
+    where a.begun_at > status_of_sends.since
+    group by a.outcome
+    order by a.outcome;
 end
 $$;
 
--- ======== schemas/desk/status_of_waiting.sql ========
--- sms_status: what waits and what is under way:
---   queue (name: a state, as smsretry.text_state; told: what those that wait wait for) · scheduled (waiting, held or late; ref: one held)
---   held (a line for each reason and business, 50 at most; ref: the id of one in doubt; name all: how many in all)
-create or replace function smsretry.status_of_waiting(at timestamptz)
-returns setof jsonb language plpgsql stable set search_path = pg_catalog, pg_temp
--- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+-- sms_status: texts that were accepted since then, by hour and by what became of them: delivered, undelivered, unknown or open.
+create or replace function smsretry.status_of_hours(since timestamptz)
+returns table (hour timestamptz, fate text, texts bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 begin
     return query
-    with live as materialized (
-        select case when w.work = 'doubtful' then 'in_doubt' when w.held then 'held' when w.later then 'waiting' else 'due' end as state,
-               case when w.work <> 'doubtful' and w.later and not w.held then coalesce(w.reason, case when w.tried then 'twilio_error' end) end as category,
-               w.texts, w.oldest, case when w.later then w.oldest end as next_at
-        from ( -- From an index alone, the one that has this order: a million rows may wait.
-            select q.work, q.reason, q.attempt_count > 0 as tried, q.held_since is not null as held,
-                   q.scheduled_for > status_of_waiting.at as later, count(*) as texts, min(q.scheduled_for) as oldest
-            from (select n.work, n.reason, n.attempt_count, n.held_since, n.scheduled_for from public.sms_retry_queue n
-                  where n.work in ('texts', 'suspect', 'doubtful') order by n.work, n.scheduled_for, n.id) q
-            group by 1, 2, 3, 4, 5) w
+    select date_trunc('hour', a.begun_at, 'UTC'),
+           case
+               when a.delivery_status in ('delivered', 'read') then 'delivered'
+               when a.delivery_status = 'unknown' then 'unknown'
+               when smsretry.is_lost(a.delivery_status) then 'undelivered'
+               else 'open'
+           end,
+           count(*)
+    from public.sms_send_attempts a
+    where a.begun_at > status_of_hours.since
+      and a.twilio_sid is not null
+      and not a.delivery_excused
+    group by 1, 2;
+end
+$$;
+
+-- sms_status: those of them that did not arrive, by the provider's code and business, the most texts first.
+create or replace function smsretry.status_of_undelivered(since timestamptz)
+returns table (code integer, business text, texts bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+begin
+    return query
+    select u.code, left(b.name, 200), u.texts
+    from (
+        select a.delivery_code as code, a.business_id, count(*) as texts
+        from public.sms_send_attempts a
+        where a.begun_at > status_of_undelivered.since
+          and a.twilio_sid is not null
+          and not a.delivery_excused
+          and smsretry.is_lost(a.delivery_status)
+        group by a.delivery_code, a.business_id
+        order by count(*) desc
+        limit 50) u
+    left join public.businesses b on b.id = u.business_id
+    order by u.texts desc;
+end
+$$;
+
+-- ======== schemas/desk/status_of_states.sql ========
+-- sms_status: the texts that have not ended, by state and reason, as list_sms finds them.
+--   oldest: the earliest due time · next_at: the next one to come
+create or replace function smsretry.status_of_states(at timestamptz)
+returns table (state text, why_code text, texts bigint, oldest timestamptz, next_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+-- So that an index has all of it, whatever the statistics are.
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+#variable_conflict use_column
+begin
+    return query
+    with alike as materialized ( -- from an index alone, the one that has this order: a million rows may wait
+        select q.work,
+               q.why_code::text as why_code,
+               min(q.in_doubt_since) as in_doubt_since,
+               min(q.held_since) as held_since,
+               min(q.scheduled_for) as oldest,
+               count(*) as texts
+        from (
+            select n.work, n.why_code, n.in_doubt_since, n.held_since, n.scheduled_for
+            from public.sms_retry_queue n
+            where n.work is not null
+            order by n.work, n.scheduled_for, n.id) q
+        group by
+            q.work,
+            q.why_code,
+            q.in_doubt_since is null,
+            q.held_since is null,
+            q.scheduled_for > status_of_states.at
+    ),
+    parts as (
+        select smsretry.live_state(
+                   a.work, a.in_doubt_since, a.held_since, a.oldest, status_of_states.at) as state,
+               a.why_code,
+               a.texts,
+               a.oldest
+        from alike a
         union all
-        select case when q.in_doubt_since is not null then 'in_doubt' else 'under_way' end, null, count(*), min(q.scheduled_for),
-               min(q.scheduled_for) filter (where q.scheduled_for > status_of_waiting.at)
-        from public.sms_retry_queue q where q.work = 'under_way' group by 1
+        select smsretry.planned_state(s),
+               s.why_code::text,
+               1,
+               smsretry.on_calendar(s.scheduled_for) -- the application may have written infinity
+        from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and s.send_log_id is null
     )
-    (select jsonb_build_object('part', 'queue', 'name', l.state, 'told', l.category, 'why_code', l.category, 'states', array[l.state],
-                               'texts', sum(l.texts), 'oldest', min(l.oldest), 'next_at', min(l.next_at))
-     from live l group by l.state, l.category order by l.state, l.category)
-    union all
-    (select jsonb_build_object('part', 'scheduled', 'name', p.name, 'texts', count(*), 'oldest', min(p.due),
-                               'next_at', min(p.due) filter (where p.due > status_of_waiting.at), 'ref', min(p.id::text) filter (where p.name = 'held'),
-                               'states', array[case p.name when 'held' then 'held' else 'scheduled' end])
-     from (
-         select s.id, case when s.held_since is not null then 'held'
-                           when s.scheduled_for <= status_of_waiting.at then 'late' else 'waiting' end as name,
-                smsretry.on_calendar(s.scheduled_for) as due -- the application may have written infinity
-         from public.scheduled_sends s
-         where s.status = 'scheduled') p
-     group by p.name order by p.name)
-    union all
-    (select jsonb_build_object('part', 'held', 'name', 'all', 'texts', count(*))
-     from public.sms_retry_queue q where q.held_since is not null and q.work is not null having count(*) > 0)
-    union all
-    (select jsonb_build_object('part', 'held', 'name', 'held', 'business_id', q.business_id, 'texts', count(*), 'oldest', min(q.held_since),
-                               'next_at', min(q.scheduled_for), 'told', left(q.why, 200), 'why_code', q.why_code::text,
-                               'ref', min(q.id::text) filter (where q.in_doubt_since is not null),
-                               'states', array[case when q.in_doubt_since is null then 'held' else 'in_doubt' end])
-     from public.sms_retry_queue q
-     where q.held_since is not null and q.work is not null
-     group by left(q.why, 200), q.why_code, q.business_id, q.in_doubt_since is null order by count(*) desc limit 50);
+    select p.state,
+           p.why_code,
+           sum(p.texts)::bigint,
+           min(p.oldest),
+           min(p.oldest) filter (where p.oldest > status_of_states.at)
+    from parts p
+    group by p.state, p.why_code;
 end
 $$;
 
 -- ======== schemas/desk/texts_that_fit.sql ========
 -- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
--- customer_id, code, why_code, states and since (it last changed then or later); what it lacks filters nothing.
+-- customer_id, code, why_code, states, since and until (it last changed then or later, or earlier); what it lacks filters nothing.
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
@@ -5511,12 +5714,13 @@ declare
     v_statuses text[];
 begin
     if exists (select from jsonb_object_keys(which) k where k not in (
-            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since')) or which = '{}' then
-        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states or since'
+            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
+        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since or until'
             using errcode = 'SR422';
     end if;
     select * into w from jsonb_to_record(which) f (
-        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz);
+        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz,
+        until timestamptz);
     v_statuses := array(
         select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
                              when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
@@ -5534,6 +5738,7 @@ begin
       and (w.code is null or t.code = w.code)
       and (w.why_code is null or t.why_code = w.why_code)
       and (w.since is null or t.updated_at >= w.since)
+      and (w.until is null or t.updated_at <= w.until)
       and (w.states is null or t.state = any (w.states))
     order by t.updated_at desc, t.retry_id;
 end
@@ -5616,8 +5821,9 @@ begin
     if v_wrong <> '' then
         raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;
-    return 'ok, last run finished ' || (select to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-                                        from smsretry.runs r where r.started_at > v_now - interval '7 days') || ' UTC';
+    return 'ok, ' || coalesce(
+        (select 'last run finished ' || to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+         from smsretry.runs r where r.started_at > v_now - interval '7 days'), 'the first run is under way');
 end
 $$;
 
@@ -5712,10 +5918,13 @@ language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mod
 begin
     return query
     select 'run', null::bigint, max(r.finished_at) from smsretry.runs r where r.started_at > late_since.since - interval '7 days'
-    having max(r.finished_at) > late_since.since is not true
+    -- The first one of all may be under way still.
+    having coalesce(max(r.finished_at), min(r.started_at)) > late_since.since is not true
     union all
     select 'due', count(*), min(q.scheduled_for) from public.sms_retry_queue q
-    where q.work = 'texts' and q.scheduled_for <= late_since.since having count(*) > 0
+    where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.held_since is null
+      and q.scheduled_for <= late_since.since
+    having count(*) > 0
     union all
     select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0

@@ -18,7 +18,8 @@ SID: Final = "SM" + "f" * 32
 
 def unread(operators: SupabaseOperators) -> int:
     """How many wrote something that somebody has to read."""
-    return operators.status().counts("unread")["words"]
+    words = operators.status().unread
+    return words.people if words else 0
 
 
 def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(

@@ -493,26 +493,17 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     many(post, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
     many(post, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
 
-    lines = post.connection.execute("select * from sms_status()").fetchall()
     told = command("status").stdout
     with SupabaseOperators(post.stack.settings()) as operators:
-        page = markdown(operators.status().tell())
+        status = operators.status()
+    page = markdown(status.tell())
 
-    lost = {
-        (line["business"], line["name"], line["texts"])
-        for line in lines
-        if line["part"] == "undelivered"
+    assert {(one.business, one.code, one.texts) for one in status.undelivered} == {
+        ("Half", None, 10),
+        ("Most", None, 1),
+        ("Most too", None, 2),
     }
-    assert lost == {
-        ("Half", "without a code", 10),
-        ("Most", "without a code", 1),
-        ("Most too", "without a code", 2),
-    }
-    hours = sorted(
-        (line["oldest"].hour, line["name"], line["texts"])
-        for line in lines
-        if line["part"] == "hour"
-    )
+    hours = sorted((one.hour.hour, one.fate, one.texts) for one in status.hours)
     assert hours == [
         (13, "delivered", 27),
         (13, "undelivered", 3),

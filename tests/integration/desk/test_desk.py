@@ -48,8 +48,10 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         assert " ".join(words.split()).startswith(by_desk.headline.split(" (since")[0])
         for private in (PHONE, PHONE[2:], BODY):
             assert private not in found + words + by_desk.model_dump_json()
-    lines = shop.sql("select * from sms_status()")
-    counts = {line["name"]: line["texts"] for line in lines if line["part"] == "queue"}
+    counts = {
+        count["state"]: count["texts"]
+        for count in shop.value("select sms_status()")["states"]
+    }
     assert (
         json.loads(command("status", "--json").stdout)["queue"]
         == counts
@@ -258,8 +260,8 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     status = desk.status()
     assert status.queue == {"due": 1, "held": 1}
     assert int(status.overdue_seconds) == 1200
-    assert [line.name for line in status.part("stopped")] == ["sending", "LA"]
-    assert status.part("run")[0].name == str(last.id)
+    assert [stop.what for stop in status.stops] == ["sending", "LA"]
+    assert status.runs[0].id == last.id
     shown = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
     assert re.search(
@@ -359,7 +361,7 @@ def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_term
             written,
         )
         assert f": {said} (since " in desk.explain(WhichText(id=row))[0].headline
-        assert [line.told for line in desk.status().part("ended")] == [said]
+        assert [reason.why for reason in desk.status().ended] == [said]
         assert ordered(desk, Requeue(retry_ids=[row])).sample[0].why == said
     shop.sql(
         "update businesses set name = %s", "\x1b[2J[red]Maple[/red] :smile: \u202e[/]"

@@ -144,7 +144,7 @@ CASES: Final = [
     *(Case(code, LOOK, waits(code, held=held), says="mend what it says") for code, held in (
         ("mark_mismatch", True), ("locked", False), ("database_trouble", False), ("data_changed", False),
         ("sender_paused", True), ("sending_stopped", False), ("business_trouble", False), ("no_credentials", True),
-        ("unreachable", False), ("account_refused", False))),
+        ("unreachable", False), ("account_refused", False), ("destination_refused", True))),
     *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (
         ("refused", 21211, "check the number"), ("opted_out", 21610, "have texted START"),
         ("attempts_used_up", 30003, ""), ("undelivered", 30006, "check the number"),

@@ -15,8 +15,9 @@ from tests.support.collector import Collector, Samples, collecting
 KEY = "c0ffee-not-to-be-shown"
 KNOWN = {
     "queue.depth": """select count(*), smsretry.text_state(q, smsretry.clock()) from sms_retry_queue q
-                      where status in ('pending', 'processing') group by 2""",
-    "scheduled.sends": "select count(*), 'waiting' from scheduled_sends where status = 'scheduled'",
+                      where status in ('pending', 'processing') group by 2
+                      union all
+                      select count(*), status from scheduled_sends where status = 'scheduled' group by 2""",
     "recent.sends": "select count(*), outcome from sms_send_attempts where outcome is not null group by 2",
     "day.deliveries": """select count(*), coalesce(nullif(delivery_status, 'queued'), 'open') from sms_send_attempts
                          where twilio_sid is not null group by 2""",

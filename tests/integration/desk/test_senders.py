@@ -66,9 +66,13 @@ def listed(shop: Shop, **values: Any) -> list[dict[str, Any]]:
 
 
 def told(shop: Shop) -> list[tuple[Any, ...]]:
-    """Part, name, code and texts of what the status says of senders and stops."""
-    query = "select part, name, why_code, texts from sms_status() where part in ('stopped', 'sender')"
-    return [tuple(line.values()) for line in shop.sql(query)]
+    """What the status says of stops, and of senders: name, code and texts."""
+    status = shop.value("select sms_status()")
+    stops = [("stopped", stop["what"], None, None) for stop in status["stops"]]
+    return stops + [
+        ("sender", own["name"], own["why_code"], own["texts"])
+        for own in status["senders"]
+    ]
 
 
 @pytest.fixture

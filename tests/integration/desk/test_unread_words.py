@@ -175,7 +175,9 @@ def test_the_list_names_the_oldest_first_and_shows_no_number(
     assert "+1212" not in page
     for words in unread.words:
         assert f"consent {words.customer_id} --said opted_out" in page
-    assert operators.status().counts("unread")["words"] == 3
+    words_unread = operators.status().unread
+    assert words_unread
+    assert words_unread.people == 3
 
 
 def test_what_is_unread_for_three_days_is_an_alarm(
@@ -194,7 +196,7 @@ def test_what_is_unread_for_three_days_is_an_alarm(
     shop.later(hours=2)
     with pytest.raises(Exception, match="1 people wrote what may mean stop"):
         check()
-    assert [line.name for line in operators.status().part("late")] == ["run", "words"]
+    assert [late.name for late in operators.status().late] == ["run", "words"]
 
 
 def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:

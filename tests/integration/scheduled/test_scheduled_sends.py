@@ -393,11 +393,7 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
             assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
             assert row["why"].startswith(f"Its text cannot be made: {why}")
             assert process(shop) == []
-            assert {
-                line.name: line.texts
-                for line in operators.status().parts
-                if line.part == "scheduled"
-            } == {"held": 1}
+            assert operators.status().queue == {"held": 1}
             assert shop.sql("select 1 from send_logs where id = %s", scheduled) == []
             if mended == _CALM:  # it is looked at at once when its words are changed
                 update(shop, scheduled, body="Hi.")
@@ -620,7 +616,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     assert "Scheduled, it is queued shortly before its time" in told
     assert f"scheduled send {scheduled}" in told
     assert "Next: it goes out at Tue 12 Jan 13:00 EST" in told
-    assert "  waiting, texts 2, in 30 min" in command("status").output
+    assert "  scheduled, texts 2, in 30 min" in command("status").output
     assert "2 to go out in the next 24 h" in command("preview").output
     shop.later(hours=1)
     process(shop)

@@ -26,7 +26,8 @@ begin
     if v_wrong <> '' then
         raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;
-    return 'ok, last run finished ' || (select to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-                                        from smsretry.runs r where r.started_at > v_now - interval '7 days') || ' UTC';
+    return 'ok, ' || coalesce(
+        (select 'last run finished ' || to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+         from smsretry.runs r where r.started_at > v_now - interval '7 days'), 'the first run is under way');
 end
 $$;

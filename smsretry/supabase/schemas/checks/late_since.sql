@@ -7,10 +7,13 @@ language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mod
 begin
     return query
     select 'run', null::bigint, max(r.finished_at) from smsretry.runs r where r.started_at > late_since.since - interval '7 days'
-    having max(r.finished_at) > late_since.since is not true
+    -- The first one of all may be under way still.
+    having coalesce(max(r.finished_at), min(r.started_at)) > late_since.since is not true
     union all
     select 'due', count(*), min(q.scheduled_for) from public.sms_retry_queue q
-    where q.work = 'texts' and q.scheduled_for <= late_since.since having count(*) > 0
+    where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.held_since is null
+      and q.scheduled_for <= late_since.since
+    having count(*) > 0
     union all
     select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
     where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0

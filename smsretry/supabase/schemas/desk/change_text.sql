@@ -18,7 +18,7 @@ begin
     end if;
     select * into v_row from public.sms_retry_queue q where q.id = id for update;
     v_state := case when v_row.id is not null then smsretry.text_state(v_row, at) else (
-        select case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end
+        select smsretry.planned_state(s)
         from public.scheduled_sends s where s.id = id) end;
     skip := coalesce(
         case when v_row.id is not null then smsretry.left_alone(what, v_row, v_log, at)

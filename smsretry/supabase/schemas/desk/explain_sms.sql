@@ -1,20 +1,34 @@
 -- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of a row, a scheduled send,
--- a send log, an attempt or a customer) or by a number. Where the queue has none: what the application sent itself.
+-- a send log, an attempt or a customer), a number, its last digits, or the SID of a message. Where the queue has none: what the
+-- application sent itself.
 -- Columns: smsretry.text_on_record.
-create or replace function public.explain_sms(id uuid default null, phone text default null, row_limit integer default 20)
+create or replace function public.explain_sms(
+    id uuid default null, phone text default null, row_limit integer default 20, sid text default null,
+    last_digits text default null
+)
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
-    v_ids constant uuid[] := array(select id union all select a.retry_id from public.sms_send_attempts a where a.id = id);
+    v_ids constant uuid[] := array(
+        select id
+        union all
+        select a.retry_id from public.sms_send_attempts a where a.id = id
+        union all
+        select a.retry_id from public.sms_send_attempts a where a.twilio_sid = sid);
     v_own boolean;
 begin
-    if num_nonnulls(id, phone) <> 1 or (row_limit between 1 and 200) is not true then
-        raise exception 'Say which text, in one way: id or phone; row_limit is 1 to 200' using errcode = 'SR422';
+    if num_nonnulls(id, phone, sid, last_digits) <> 1
+        or last_digits !~ '^[0-9]{4}$'
+        or (row_limit between 1 and 200) is not true then
+        raise exception 'Say which text, in one way: id, phone, sid or last_digits (four); row_limit is 1 to 200'
+            using errcode = 'SR422';
     end if;
-    v_people := case when id is not null then array[id]
-                     else array(select c.id from public.customers c where c.phone = phone) end;
+    v_people := case
+        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
+        when last_digits is not null then array(select c.id from public.customers c where right(c.phone, 4) = last_digits)
+        else array[id] end;
     foreach v_own in array array[false, true] loop
         return query
         select t.* from smsretry.text_on_record t

@@ -1,8 +1,10 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
--- deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
+-- deletes nothing. dry_run: only count all texts and runs of that age. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
 -- at least and those of STARTs for good, because a repeated webhook is recognized by them.
 -- security definer: nobody else may delete history.
-create or replace function public.prune_sms_history(keep_days integer default 90, batch integer default 1000)
+create or replace function public.prune_sms_history(
+    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+)
 returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,6 +16,12 @@ begin
             hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
     v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    if dry_run then
+        texts := (select count(*) from public.sms_retry_queue t where t.work is null and t.updated_at < v_before);
+        runs := (select count(*) from smsretry.runs r where r.started_at < v_before);
+        return next;
+        return;
+    end if;
     v_ids := array(
         select t.id from public.sms_retry_queue t
         where t.work is null and t.updated_at < v_before

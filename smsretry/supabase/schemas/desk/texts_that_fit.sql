@@ -1,5 +1,5 @@
 -- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
--- customer_id, code, why_code, states and since (it last changed then or later); what it lacks filters nothing.
+-- customer_id, code, why_code, states, since and until (it last changed then or later, or earlier); what it lacks filters nothing.
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
@@ -9,12 +9,13 @@ declare
     v_statuses text[];
 begin
     if exists (select from jsonb_object_keys(which) k where k not in (
-            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since')) or which = '{}' then
-        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states or since'
+            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
+        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since or until'
             using errcode = 'SR422';
     end if;
     select * into w from jsonb_to_record(which) f (
-        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz);
+        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz,
+        until timestamptz);
     v_statuses := array(
         select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
                              when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
@@ -32,6 +33,7 @@ begin
       and (w.code is null or t.code = w.code)
       and (w.why_code is null or t.why_code = w.why_code)
       and (w.since is null or t.updated_at >= w.since)
+      and (w.until is null or t.updated_at <= w.until)
       and (w.states is null or t.state = any (w.states))
     order by t.updated_at desc, t.retry_id;
 end

@@ -15,5 +15,5 @@ alter domain smsretry.why_code add constraint known check (value in (
     'hours_unreadable', 'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed',
     'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent',
     'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused',
-    'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'in_doubt', 'worker_died',
-    'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+    'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open',
+    'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;

@@ -67,7 +67,7 @@ from (
     union all
     select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
            case s.message_class when 'transactional' then 'transactional' else 'marketing' end, s.status,
-           case when s.status = 'scheduled' and s.held_since is not null then 'held' else s.status end,
+           smsretry.planned_state(s),
            coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
            case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
            null::timestamptz, 0, 3, s.created_at, s.updated_at

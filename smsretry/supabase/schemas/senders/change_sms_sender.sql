@@ -22,10 +22,10 @@ begin
     v_ids := array(select s.id from smsretry.senders s where s.sent_by = named or s.id::text = lower(named) limit 2);
     select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
     if v_sender.id is null then
-        raise exception 'There is no such sender: sms_senders lists them'
+        raise exception 'There is no such sender: look at the list of senders'
             using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
     elsif cardinality(v_ids) > 1 then
-        raise exception 'Two accounts have this sender: name it by its id, as sms_senders lists it' using errcode = 'SR422';
+        raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it' using errcode = 'SR422';
     end if;
     update smsretry.senders s
     set segments_per_second = nullif(coalesce(segments_per_second, s.segments_per_second), 0),

@@ -17,7 +17,7 @@ begin
     returning s.* into v_sender;
     if v_sender.id is null then
         raise exception 'This business has no sender of its own for % texts', v_class
-            using errcode = 'SR422', hint = 'sms_senders lists them.';
+            using errcode = 'SR422', hint = 'The list of senders has those that there are.';
     end if;
     return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
 end

@@ -74,7 +74,7 @@ create index if not exists sms_retry_queue_customer on public.sms_retry_queue (c
 -- They change only with the status, and so cost no HOT update.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
-    include (business_id, message_class, reason, attempt_count, held_since) where work is not null;
+    include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
 -- The claim walks these business by business when more is due than it can take.
 create index if not exists sms_retry_queue_turns
     on public.sms_retry_queue (business_id, message_class, scheduled_for, id) where work = 'texts';

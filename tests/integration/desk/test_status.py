@@ -1,0 +1,190 @@
+"""The queue's page with texts in every state: a number leads to what it counts, and is what a plain query counts."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+
+from smsretry.adapters.desk import Desk
+from smsretry.desk.actions.requests import ListTexts, WhichText
+from smsretry.desk.questions.told import Lever, Table, Told
+from tests.support.builders import ACCOUNT, SENDER
+from tests.support.shop import Shop
+
+_NOW: Final = "smsretry.clock()"
+_HELD: Final = f"held_since = {_NOW}, why = 'No zone', why_code = 'no_time_zone'"
+_LATER: Final = f"scheduled_for = {_NOW} + interval '9 minutes'"
+_ENDED: Final = "last_error = 'Number ' || id, why_code = 'number_invalid'"
+CHANGES: Final = (
+    "why_code = null",
+    "recover_count = 2",
+    f"recover_count = 2, {_HELD}",
+    f"{_LATER}",
+    f"{_LATER}, reason = 'quiet_hours', why_code = 'quiet_hours'",
+    f"{_LATER}, reason = 'quiet_hours', why_code = 'daily_cap'",
+    f"{_LATER}, attempt_count = 1, why_code = 'refused_for_now'",
+    f"{_LATER}, {_HELD}",
+    _HELD,
+    _HELD.replace("No zone", "Another sentence"),
+    f"status = 'processing', claimed_at = {_NOW}",
+    f"status = 'failed', {_ENDED}, updated_at = {_NOW} - interval '5 hours'",
+    f"status = 'failed', {_ENDED}, updated_at = {_NOW}",
+    f"status = 'failed', {_ENDED}, updated_at = {_NOW} - interval '2 days'",
+    f"status = 'failed', updated_at = {_NOW}",
+    f"status = 'cancelled', why_code = 'operator', updated_at = {_NOW}",
+    "status = 'completed'",
+)
+"""What was done to a text each."""
+DOUBTS: Final = (
+    _LATER,
+    f"{_LATER}, recover_count = 2",
+    f"{_LATER}, held_since = {_NOW}, why = 'Who knows', why_code = 'no_evidence'",
+    f"{_LATER}, why_code = 'no_evidence'",
+    f"status = 'processing', claimed_at = {_NOW}",
+)
+"""What was done to a text in doubt each."""
+PLANNED: Final = (
+    "why = null",
+    _HELD,
+    f"status = 'cancelled', why_code = 'operator', updated_at = {_NOW}",
+    f"status = 'failed', why_code = 'number_invalid', updated_at = {_NOW}",
+)
+"""What was done to a scheduled send each."""
+
+
+def fill(shop: Shop) -> None:
+    """Texts of one business in each state, some for reasons that others have, too."""
+    for change in CHANGES:
+        row = shop.due_text()
+        shop.sql(f"update sms_retry_queue set {change} where id = %s", row)
+    for change in DOUBTS:
+        row = shop.due_text()
+        doubt = f"in_doubt_since = {_NOW}, attempt_id = gen_random_uuid()"
+        shop.sql(f"update sms_retry_queue set {doubt}, {change} where id = %s", row)
+    for change in PLANNED:
+        planned = shop.scheduled(due=timedelta(hours=1))
+        shop.sql(f"update scheduled_sends set {change} where id = %s", planned)
+
+
+@pytest.fixture
+def every_state(shop: Shop) -> Shop:
+    """Two businesses with texts in each state."""
+    fill(shop)
+    fill(shop.neighbor())
+    return shop
+
+
+def words_of(part: Told) -> Iterator[Any]:
+    """The words and levers of a part of a page."""
+    if isinstance(part, Table):
+        for row in part.rows:
+            yield from row
+    elif isinstance(part, tuple):
+        yield from part
+
+
+def test_each_number_of_the_page_leads_to_exactly_the_texts_that_it_counts(
+    every_state: Shop, desk: Desk
+) -> None:
+    """Also of a day, though a text of another day ended for the same reason; and of scheduled sends."""
+    numbers = 0
+    for part in desk.status().tell():
+        for link in words_of(part):
+            if isinstance(link, Lever) and link.words.isdigit():
+                texts = desk.answer(ListTexts(**link.ask["ask"]["list"])).told()
+                assert len(texts["texts"]) == int(link.words), link
+                numbers += 1
+    assert numbers >= 14
+
+
+def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -> None:
+    """By state, typed anew; a text that killed its workers is in one of them, too. A list finds the same."""
+    counted = every_state.sql(
+        f"""select case when in_doubt_since is not null then 'in_doubt'
+                        when status = 'processing' then 'under_way'
+                        when held_since is not null then 'held'
+                        when scheduled_for > {_NOW} then 'waiting' else 'due' end as state, count(*) as texts
+            from sms_retry_queue where status in ('pending', 'processing') group by 1
+            union all
+            select case when held_since is null then 'scheduled' else 'held' end, count(*)
+            from scheduled_sends where status = 'scheduled' group by 1"""
+    )
+    known = Counter[str]()
+    for line in counted:
+        known[line["state"]] += line["texts"]
+    status = desk.status()
+    assert status.queue == known
+    for state, texts in known.items():
+        found = desk.answer(ListTexts.model_validate({"states": [state]})).told()
+        assert len(found["texts"]) == texts, state
+    ended = Counter[tuple[str, Any]]()
+    for reason in status.ended:
+        ended[reason.state, reason.why_code] += reason.texts
+    assert ended == {
+        ("failed", "number_invalid"): 6,
+        ("failed", None): 2,
+        ("cancelled", "operator"): 4,
+    }
+
+
+def test_a_doubt_that_is_held_asks_for_a_person(every_state: Shop, desk: Desk) -> None:
+    """On the page and in its story. One that is not held needs nobody yet."""
+    needs = [need for need in desk.status().needs() if need.what == "held: Who knows"]
+    assert [(need.count, need.lever.form) for need in needs] == [
+        ("1", "sms-explain"),
+        ("1", "sms-explain"),
+    ]
+    [story] = desk.explain(WhichText.model_validate(needs[0].lever.ask["ask"]))
+    assert "it waits for a person to say what became of it" in story.next
+
+
+@pytest.mark.parametrize(
+    ("started", "finished", "late"),
+    [
+        ("1 minute", None, False),
+        ("11 minutes", None, True),
+        ("30 minutes", "5 minutes", False),
+        ("30 minutes", "11 minutes", True),
+    ],
+)
+def test_runs_are_late_if_none_ends_and_not_while_the_first_is_under_way(
+    shop: Shop, desk: Desk, started: str, finished: str | None, late: bool
+) -> None:
+    """Ten minutes after the end of the last, or after the first began. Those that began since change nothing."""
+    start = (
+        f"insert into smsretry.runs (id, started_at) select %s, {_NOW} - %s::interval"
+    )
+    first = uuid4()
+    shop.sql(start, first, started)
+    if finished:
+        shop.sql(
+            f"update smsretry.runs set finished_at = {_NOW} - %s::interval, told = 'idle'",
+            finished,
+        )
+        shop.sql(start, UUID(int=2), "1 minute")
+    assert ("run" in [one.name for one in desk.status().late]) == late
+    if not late:
+        assert str(shop.value("select check_sms_retries()")).startswith("ok, ")
+
+
+def test_a_cap_that_was_reached_yesterday_keeps_nobody_today(
+    shop: Shop, desk: Desk
+) -> None:
+    """Its day ends at midnight Pacific time."""
+    shop.sql(
+        "select add_sms_sender(%s, %s, %s, segments_per_day => 1, who => 'Ann', because => 'Ours')",
+        *[shop.id, ACCOUNT, SENDER],
+    )
+    shop.due_text()
+    day = f"smsretry.carriers_midnight({_NOW})"
+    for ends_at, whys in (
+        (day, ["day_spent"]),
+        (f"{day} - interval '1 day'", []),
+    ):
+        shop.sql(
+            f"update smsretry.senders set day_segments = 1, day_ends_at = {ends_at}"
+        )
+        assert [own.why_code for own in desk.status().senders] == whys
