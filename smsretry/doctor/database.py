@@ -9,6 +9,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.clocks import DATABASE
 from smsretry.errors import QueueError, SettingsError
+from smsretry.retry.customers import customer_findings
 from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, load
 
@@ -39,6 +40,9 @@ def database_findings(
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
             "functions, tables and the like": lambda: findings(checksums),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
+            "customers' numbers and zones": lambda: customer_findings(
+                database.customers()
+            ),
             "whom texts go to": lambda: _audience(settings),
             "state of the queue": state,
         }

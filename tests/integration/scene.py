@@ -21,6 +21,7 @@ Arguments = dict[str, Any]
 FUNCTIONS = api_functions()
 CHECKS = {
     "examine_sms_retries",
+    "sample_sms_customers",
     "try_sms_retry_queue",
     "explain_sms",
     "list_sms",
@@ -179,6 +180,7 @@ class Scene:
             },
             "remove_sms_sender": {"business_id": str(self.other), "message_class": None, **signed},
             "examine_sms_retries": {},
+            "sample_sms_customers": {},
             "try_sms_retry_queue": {"send_to": "nobody", "address": "db.example.com"},
         }  # fmt: skip
         return known[function]

@@ -19,6 +19,7 @@ from smsretry.adapters.migrations.fitting import refuse_what_does_not_fit
 from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
 from smsretry.adapters.migrations.schemas import schema_files, whole
 from smsretry.errors import MigrationError
+from smsretry.retry.customers import Customer, customer_findings
 
 _LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
@@ -163,6 +164,7 @@ def _apply(
             warnings += _prove_rules(connection)
             where = at("The rehearsal after the migration")
             _rehearse(connection)
+            warnings += _customers(connection)
             if dry_run:
                 raise psycopg.Rollback
         return missing, warnings
@@ -250,3 +252,14 @@ def _rehearse(connection: Connection) -> None:
             "try with, insert a business, a customer and a send log of channel sms. Then run `smsretry migrate` "
             "again. Nothing was changed."
         )
+
+
+def _customers(connection: Connection) -> list[str]:
+    """Warnings of customers whose number or zone makes texts wait. They are no reason to refuse the migration."""
+    if connection.execute(
+        "select to_regproc('public.sample_sms_customers')"
+    ).fetchone() == (None,):
+        return []
+    [sample] = connection.execute("select public.sample_sms_customers()").fetchall()
+    customers = [Customer.model_validate(row) for row in sample[0]]
+    return [str(finding) for finding in customer_findings(customers)]

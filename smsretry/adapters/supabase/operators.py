@@ -24,6 +24,7 @@ from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import NamedBusiness, TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.unread import UnreadWords
+from smsretry.retry.customers import Customer
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
@@ -121,6 +122,11 @@ class SupabaseOperators(SupabaseCalls):
         """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
         values = {"send_to": send_to, "address": self.address}
         return self.rows(Finding, self.once("try_sms_retry_queue", values, QUESTION))
+
+    def customers(self) -> list[Customer]:
+        """Some customers, of a large table as of a small one."""
+        reply = self.once("sample_sms_customers", {}, QUESTION)
+        return self.rows(Customer, reply)
 
 
 def _ending(form: Form) -> Ending:

@@ -77,7 +77,7 @@ DEAD_AFTER_BEGIN: Final = Special("Iris", "+12125550181")
 DELETED: Final = Special("Jack", "+12125550175")
 
 SHOWN: Final = (
-    "Ava", "Abe", "Liam", "Paul", "Rita", "Sven", "Ugo", "Hugo", "Iris", "Walt", "Zane", "Yuki", "Cyd", "Gwen",
+    "Ava", "Abe", "Mei", "Paul", "Rita", "Sven", "Ugo", "Hugo", "Iris", "Walt", "Zane", "Yuki", "Cyd", "Gwen",
     "Nora", "Lena",
 )  # fmt: skip
 """One customer for each kind of story, in the order in which the demo tells them."""

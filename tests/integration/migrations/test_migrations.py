@@ -155,6 +155,38 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     }
 
 
+def test_a_trial_counts_the_customers_whose_values_will_make_texts_wait(
+    original: Database,
+) -> None:
+    """Numbers as people write them, zones that nobody understands, and the default beside a number from elsewhere."""
+    original.run(
+        """insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple');
+           insert into customers (business_id, phone)
+           select id, unnest('{(212) 555-0123,+12125550123,+18085550123,+13105550123,n/a}'::text[]) from businesses;
+           insert into customers (business_id, phone, timezone)
+           select id, '+12125550124', unnest('{Eastern US,utc-8,null}'::text[]) from businesses"""
+    )
+    warned: list[str] = []
+    migrate(original.url, dry_run=True, warn=warned.append)
+    assert [warning.partition(" customers looked at ")[0::2] for warning in warned] == [
+        (
+            "1 numbers of 8",
+            "are not spelled as E.164: texts to them wait (number_spelling): "
+            "correct customers.phone; each text says how",
+        ),
+        (
+            "1 zones of 8",
+            "are not understood: texts to them wait (hours_unreadable): correct customers.timezone",
+        ),
+        (
+            "3 zones of 8",
+            "are not among those of their number: texts go out when it is day in both: "
+            "leave customers.timezone null, unless the customer said it",
+        ),
+    ]
+    assert "5550" not in "".join(warned)
+
+
 @pytest.mark.parametrize("installation", ["empty", "original"])
 def test_applying_everything_again_changes_nothing(
     installation: str, request: pytest.FixtureRequest

@@ -69,6 +69,24 @@ def test_a_number_in_a_wrong_spelling_waits_and_goes_out_once_when_it_is_correct
     assert sorted(message.to for message in shop.messages) == rights
 
 
+def test_of_a_large_table_some_customers_are_looked_at_without_their_last_digits(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
+    """By `smsretry doctor`, at the same price for a million."""
+    shop.sql(
+        """insert into customers (business_id, phone, timezone)
+           select %s, '(212) 555-' || lpad(n::text, 4, '0'), 'UTC-8' from generate_series(1, 5000) n""",
+        shop.id,
+    )
+    for order in ("analyze businesses", "analyze customers"):
+        shop.sql(order)
+        customers = operators.customers()
+        assert 500 < len(customers) <= 2000
+        assert {(one.phone, one.timezone) for one in customers} == {
+            ("(212) 555-0000", "UTC-8")
+        }
+
+
 def test_a_held_text_ends_when_it_is_of_no_more_use_and_says_what_it_waited_for(
     shop: Shop,
 ) -> None:

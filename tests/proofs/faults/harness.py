@@ -65,7 +65,7 @@ _MORTAL: Final = 0.4
 _BUSINESSES: Final = 20
 _ZONES: Final = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
-    "America/Anchorage", "America/Adak", "Pacific/Honolulu", None, "Mars/Olympus",
+    "America/Anchorage", "America/Adak", "Pacific/Honolulu", None, "America/Boise ",
 )  # fmt: skip
 """What stands in the customers' rows."""
 _BUSINESS_ZONES: Final = (*_ZONES[:9], "EST")
@@ -171,7 +171,8 @@ class Harness:
             self.carrier.expect(texts)
         with self.stack.connect() as connection:
             for n in range(0 if first else min(_BUSINESSES, count)):
-                open_business(connection, texts[n].business_id, _BUSINESS_ZONES[n % 10])
+                business_zone = None if zone else _BUSINESS_ZONES[n % 10]
+                open_business(connection, texts[n].business_id, business_zone)
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
         for n, text in enumerate(texts[:_BUSINESSES] if self.own and not first else ()):
@@ -184,14 +185,10 @@ class Harness:
         kind = "ordinary" if only_zone else pick(_KINDS, self.seed, "kind", n)
         zone = only_zone or pick(_ZONES, self.seed, "zone", n)
         area, line = list(_AREAS)[n // 10_000 % len(_AREAS)], f"{n % 10_000:04}"
-        clocks = (
-            {zone}
-            if zone and zone != "Mars/Olympus"
-            else {_AREAS[area], _BUSINESS_ZONES[n % _BUSINESSES % 10]}
-        )
+        business_zone = None if only_zone else _BUSINESS_ZONES[n % _BUSINESSES % 10]
         on = [
-            ZoneInfo("America/New_York" if clock == "EST" else clock)
-            for clock in clocks
+            ZoneInfo("America/New_York" if clock == "EST" else clock.strip())
+            for clock in (_AREAS[area], zone, business_zone)
             if clock
         ]
         return new_text(

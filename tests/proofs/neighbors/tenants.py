@@ -267,15 +267,8 @@ _NUMBERS: Final = (
     "+1212555012\n",
     None,
 )
-_ZONES: Final = (
-    "",
-    "Mars/Olympus",
-    "../../etc/passwd",
-    "z" * _MEGABYTE,
-    "UTC+25",
-    "America/New_York\n",
-    "-05:00",
-)
+_ZONES: Final = ("", "America/New_York\n", "-05:00", "EST")
+_NO_ZONES: Final = ("Mars/Olympus", "../../etc/passwd", "z" * _MEGABYTE, "UTC+25")
 _ROWS: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ({"last_error": "e" * 2000}, "completed"),
     ({"attempt_count": 10, "max_attempts": 10}, "failed: Gave up after 10 attempts"),
@@ -299,9 +292,10 @@ def odd_values(street: Street) -> Life:
         *(text(end, body=body) for body, end in _BODIES),
         *(text(no_number, phone=phone) for phone in _NUMBERS),
         *(text("completed", zone=zone) for zone in _ZONES),
+        *(text("held: customers.timezone", zone=zone) for zone in _NO_ZONES),
         *(text(end, queued=row) for row, end in _ROWS),
     ]
-    street.open("odd values", zone="Nowhere/At_All")
+    street.open("odd values")
     write(street.connection, texts)
     unread = [
         text(

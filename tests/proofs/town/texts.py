@@ -153,9 +153,8 @@ def _write_people(connection: Connection, text: Text, *, log: bool) -> None:
         "id": text.customer_id,
         "business_id": text.business_id,
         "phone": text.phone,
+        "timezone": text.zone,
     }
-    if text.zone != NEW_YORK:  # which is the column's default
-        who["timezone"] = text.zone
     said = {"sms_consent_status": text.consent, "sms_consent_at": text.consented_at}
     _insert(connection, "customers", who | said)
     if log:
