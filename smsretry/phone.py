@@ -40,7 +40,9 @@ def spelling_problem(phone: str) -> str | None:
         return _malformed(phone)
     code = f"+{phonenumbers.parse(meant).country_code}"
     digits = meant.removeprefix(code)
-    kept = re.fullmatch(rf"\{code}([0-9]+){digits}", re.sub(r"[^+0-9]", "", phone))
+    kept = re.fullmatch(
+        rf"\{code}([0-9]{{1,4}}){digits}", re.sub(r"[^+0-9]", "", phone)
+    )
     if kept:
         how = f"without the {kept[1]} that is dialed before it"
     else:

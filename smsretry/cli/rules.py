@@ -104,7 +104,6 @@ def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
         "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,
         "zones": {zone.name: zone.origin for zone in check.zones},
         "states": {state.name: state.origin for state in check.states},
-        "notes": check.notes,
         "rules": [
             {
                 "id": rule.rule_id,

@@ -51,8 +51,6 @@ class QuietHoursCheck:
     states: tuple[Place, ...] = ()
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
-    notes: tuple[str, ...] = ()
-    """How stored zones were read that are no IANA names, and which one does not count."""
 
     @property
     def next_closes_at(self) -> DateTime | None:
@@ -113,7 +111,6 @@ def check_quiet_hours(
         zones=location.zones,
         states=location.states,
         window=hours,
-        notes=location.notes,
     )
     if reason := location.refused or location.held:
         return closed(

@@ -21,8 +21,6 @@ def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
         yield f"zone   {zone.name}: {zone.origin}"
     for state in check.states:
         yield f"state  {state.name}: {state.origin}"
-    for note in check.notes:
-        yield f"note   {note}"
     for rule in check.window.rules:
         closed = (
             f", nothing on the holidays of {' and '.join(rule.calendars)}"

@@ -46,8 +46,6 @@ class Location:
     """ISO code of the number's country; None without a number. US territories count as US."""
     where: str = ""
     """The zones and their origin in a few words."""
-    notes: tuple[str, ...] = ()
-    """How stored zones were read that are no IANA names, and which one does not count."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     held: str | None = None
@@ -100,12 +98,9 @@ def _combine(
     if number and not number.zones:
         held = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
         return Location(held=held, why_code="no_time_zone")
-    notes = _read_as(_CUSTOMER, timezone, own) + _read_as(_BUSINESS, fallback, business)
-    if number and (far := [zone for zone in business if not number.may_be_from(zone)]):
-        business = tuple(zone for zone in business if zone not in far)
-        notes += (
-            f"{_BUSINESS} {_listed(far)} is not where a +{number.calling_code} number is from",
-        )
+    if number:
+        # A country abroad may be so far away that no hour is ever permitted in both.
+        business = tuple(zone for zone in business if number.may_be_from(zone))
     origins = [(_CUSTOMER, own), (_BUSINESS, business)]
     if number:
         origins.insert(0, (number.origin, number.zones))
@@ -125,18 +120,6 @@ def _combine(
         _places(states),
         number.country if number else None,
         ", and ".join(where),
-        notes,
-    )
-
-
-def _read_as(
-    whose: str, stored: str | None, clocks: tuple[str, ...]
-) -> tuple[str, ...]:
-    """A note on a stored zone that is no IANA name."""
-    return (
-        ()
-        if stored in clocks or not clocks
-        else (f"{whose} is read as {_listed(clocks)}",)
     )
 
 

@@ -25,6 +25,7 @@ from tests.proofs.oracles.clocks import (
     questions,
     transitions,
 )
+from tests.proofs.oracles.law import area_codes
 
 AROUND = timedelta(days=2)
 TAIL = 7 * DAY
@@ -60,8 +61,8 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
     for moment in moments:
         start = moment - AROUND
         for state in distinct_states():
-            npa, city = AREA_CODES[state]
-            zones, states = {zone, f"America/{city}"}, {state, extra or state}
+            npa = str(AREA_CODES[state])
+            zones, states = {zone, *area_codes()[npa][1]}, {state, extra or state}
             minutes = open_in_all(zones, states, start, upto + TAIL)
             phone = f"+1{npa}5550123"
             for minute, is_open, change in questions(minutes, upto, step):

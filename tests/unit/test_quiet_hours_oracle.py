@@ -24,6 +24,7 @@ from tests.proofs.oracles.clocks import (
     questions,
     transitions,
 )
+from tests.proofs.oracles.law import area_codes
 
 HARDEST = [
     "Africa/Cairo", "America/Adak", "America/Havana", "America/Los_Angeles", "America/New_York", "America/Scoresbysund",
@@ -51,8 +52,8 @@ def disagreements(
         start = moment - timedelta(days=2)
         zones, phone = [zone] if zone else US_ZONES, None
         if zone and state != "federal":  # somebody who keeps a number of that state
-            npa, city = AREA_CODES[state]
-            zones, phone = [zone, f"America/{city}"], f"+1{npa}5550123"
+            npa = str(AREA_CODES[state])
+            zones, phone = [zone, *area_codes()[npa][1]], f"+1{npa}5550123"
         minutes = open_in_all(zones, [state], start, 10 * DAY)
         for minute, is_open, change in questions(minutes, 4 * DAY, step):
             at, expected = start + minute * MINUTE, start + change * MINUTE

@@ -136,6 +136,11 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
     stack.set_clock(stack.now() + timedelta(hours=10))
     odd = (
         "+12125550123x",
+        "(212) 555-0123",
+        "+5215512345678",
+        "+1212555012",
+        "+447012345678",
+        "n/a",
         "+442079460958",
         "+4402079460958",
         "+44 20 7946 0958",

@@ -14,9 +14,10 @@ begin
             from jsonb_each(without_number.line) e)
         || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
-            'phone', case when v_plain ~ '^[+](1[0-9]{3}[2-9]|[2-9][0-9]{3})[0-9]{6,11}$'
+            'phone', case when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
+                          when v_plain ~ '[0-9]{7}$'
                               then left(v_plain, -7) || '2345678' || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
-                          when v_plain ~ '^[+]1[0-9]{10}$' then '+10000000000' when v_phone <> '' then '…' else v_phone end,
+                          when v_phone <> '' then '…' else v_phone end,
             'body', case when btrim(v_body, E' \t\n\r\f') = '' then v_body
                          else repeat(case when v_body ~ '[^[:ascii:]]' then 'ы' else 'x' end, length(v_body)) end,
             'sender', case when jsonb_typeof(v_sender) = 'object'
