@@ -67,7 +67,8 @@ def process_sms_retry_item(
         flow_control: the run's flow control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
-        run_id: the run that this is part of, stored with the attempt.
+        run_id: the run that this is part of, if it was begun by `start_run`. If the database does not know it (any
+            more), it is taken for one that was restored from a backup.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.

@@ -5,42 +5,56 @@ from pathlib import Path
 from typing import Any
 
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess
 from tests.support.restoring import back_up, restore
 from tests.support.waiting import until
 
 
-def finished(flow: FlowProcess) -> dict[str, Any]:
-    """A run, once the server has all of it: it records task runs a second behind."""
+def begun(flow: FlowProcess) -> None:
+    """The last run has begun, and the server has recorded that: it records task runs a second behind."""
+    body = {
+        "task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+        "flow_runs": {"id": {"any_": [flow.prefect.last_run()["id"]]}},
+    }
+    until(lambda: flow.prefect.post("task_runs/filter", body))
+
+
+def ended(flow: FlowProcess) -> dict[str, Any]:
+    """A whole run."""
     run, _ = flow.run()
-    tasks = {"state": {"type": {"any_": ["COMPLETED"]}}}
-    body = {"task_runs": tasks, "flow_runs": {"id": {"any_": [run["id"]]}}}
-    until(lambda: len(flow.prefect.post("task_runs/filter", body)) >= 2)
+    begun(flow)
     return run
 
 
 def test_the_run_after_a_restore_notices_it_and_texts_nobody_twice(
     stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
 ) -> None:
-    """It is red and says so; the next one is not. Nothing is said before, of a database that Prefect does not know."""
+    """By a run that was killed while it sent, and by the end of one. It is red and says so, and the next one is not."""
     noon = datetime.now(UTC).replace(hour=17) - timedelta(days=1)
-    stack.set_clock(noon)  # Prefect's clock must be ahead of the database's past
-    rows = [business.due_text(), business.due_text(due=timedelta(minutes=2))]
+    stack.set_clock(noon)  # Prefect's runs come after the database's past
+    business.due_text()
+    row = business.due_text(due=timedelta(minutes=2), phone="+12125550161")
     backup = tmp_path / "backup.sql"
-    assert finished(flow)["state"]["type"] == "COMPLETED"
+    assert ended(flow)["state"]["type"] == "COMPLETED"
     back_up(stack, backup)
     stack.move_clock(timedelta(minutes=3))
-    assert finished(flow)["name"] == "sent 1"
+    stack.twilio.fail(AcceptThenWait(timedelta(minutes=1)), to="+12125550161")
+    killed = flow.start()
+    until(lambda: len(stack.twilio.ledger.entries()) == 2)
+    begun(flow)
+    killed.kill()
+    killed.wait()
     restore(stack, backup)
     stack.move_clock(timedelta(minutes=30))
-    noticed = finished(flow)
+    noticed = ended(flow)
     assert noticed["state"]["type"] == "FAILED"
     assert "The database was restored from a backup" in noticed["state"]["message"]
-    assert business.row(rows[1])["why_code"] == "restored"
-    assert finished(flow)["state"]["type"] == "COMPLETED"
+    assert business.row(row)["why_code"] == "restored"
+    assert ended(flow)["state"]["type"] == "COMPLETED"
     business.connection.execute(
         "update smsretry.runs set finished_at = null, told = null"
     )
-    assert finished(flow)["state"]["type"] == "FAILED", "the end of a run is forgotten"
+    assert ended(flow)["state"]["type"] == "FAILED"
     assert len(stack.twilio.ledger.entries()) == 2

@@ -99,7 +99,7 @@ class Scene:
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
                 "first_send": False, "cap": 10, "cap_since": self.at(hours=-24),
                 "sent_by": SENDER, "decided_by": None, "life": "48 hours",
-                "run_id": str(UUID(int=7)), "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
+                "run_id": str(UUID(int=6)), "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
                 "send_to": "all", "listed": True, "address": "db.example.com",
             },
             "finish_sms_attempt": {
@@ -151,6 +151,7 @@ class Scene:
             },
             "start_sms_run": {
                 "run_id": str(UUID(int=7)), "stale_minutes": 10, "account": ACCOUNT, "sender": SENDER,
+                "earlier_run": str(UUID(int=6)), "due_at": self.at(), "finished": False,
             },
             "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
             "explain_sms": {"id": str(self.due), "row_limit": 5},

@@ -2487,17 +2487,17 @@ begin
     then
         return null;
     end if;
-    -- The latest moment that is on record from before that run. The backup is no older.
+    -- The latest moment on record from before that run: the backup was taken no earlier.
     select least(max(greatest(r.started_at, r.finished_at)), v_until) into v_since
     from smsretry.runs r
     where r.started_at < v_until
     having count(*) > 0;
-    if v_since is not null
-        and smsretry.record_restore(v_since, 'smsretry', 'Run ' || notice_restore.run_id || ' is forgotten', notice_restore.run_id)
+    if v_since is null
+        or not smsretry.record_restore(v_since, 'smsretry', 'It has forgotten a run', notice_restore.run_id)
     then
-        return v_since;
+        return null;
     end if;
-    return null;
+    return v_since;
 end
 $$;
 
