@@ -65,6 +65,8 @@ def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
 _DOUBLED: Final = ("doubled", "arrived twice")
 _TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
 _LOOKED: Final = STAGES["looked after, and lost"]
+_ROW: Final = r"v_customer\.sms_consent_status::text(?=, v_row)"
+_NUMBER: Final = r"v_row\.business_id, v_customer\.phone(?=, v_row\.message_class)"
 _STOP: Final = "the customer texts STOP"
 _PROCESSOR_SENT: Final = (
     PROCESSOR,
@@ -93,24 +95,17 @@ SWITCHES: Final = {
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
     ),
     "begin reads consent": _switch(
-        _edit(
-            BEGIN,
-            (r"v_customer\.sms_consent_status::text, v_key\)", "'opted_in', null)"),
-        ),
+        _edit(BEGIN, (_ROW, "'opted_in'"), (_NUMBER, "null, null")),
         "sent wrongly: after the customer had said stop",
         CLAIM,
     ),
     "begin reads what was kept of the number": _switch(
-        _edit(
-            BEGIN, (r"(v_customer\.sms_consent_status::text), v_key\)", r"\1, null)")
-        ),
+        _edit(BEGIN, (_NUMBER, "null, null")),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, _STOP, "the application imports an old opt-in"),
     ),
     "begin reads the customer's row": _switch(
-        _edit(
-            BEGIN, (r"v_customer\.sms_consent_status::text, v_key", "'opted_in', v_key")
-        ),
+        _edit(BEGIN, (_ROW, "'opted_in'")),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, "its customer opts out while no trigger is at work"),
     ),
