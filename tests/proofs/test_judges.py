@@ -28,7 +28,6 @@ _MAY_KNOW: Final = {
     "smsretry.local.stack": "to read the database",
     "smsretry.local.twilio.ledger": "to read the provider's own book",
     "smsretry.local.twilio.faults": "to say what the provider answers",
-    "smsretry.data": "the area codes, which unit/test_tables_and_libraries.py compares with phonenumbers",
     "smsretry.adapters.desk": "to ask for the story that is judged",
     "smsretry.adapters.twilio.errors": "the same: the desk is connected with the provider's words",
     "smsretry.desk.actions.requests": "the same",
