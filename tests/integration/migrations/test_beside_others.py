@@ -64,10 +64,14 @@ def test_a_migration_that_fails_at_its_last_file_or_is_killed_keeps_all_or_nothi
         schema_of(original.url),
         os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    broken = Migration("20270101000000", "broken", "select 1/0;")
+    broken = Migration(
+        "20270101000000",
+        "broken",
+        """do $$ begin raise 'Broken' using detail = 'By a test'; end $$""",
+    )
     with pytest.raises(
         MigrationError,
-        match=rf"{broken.file} failed: division by zero\. Nothing was changed\.",
+        match=rf"{broken.file} failed: Broken\. By a test\. Nothing was changed\.",
     ):
         migrate(original.url, shipped=[*migrations(), broken])
     assert schema_of(original.url) == before
