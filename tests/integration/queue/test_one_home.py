@@ -78,7 +78,7 @@ def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> Non
     for status in get_args(DeliveryStatus):
         [found] = shop.sql(
             """update sms_send_attempts set delivery_status = %s, delivery_at = smsretry.clock()
-               returning lost, sign(smsretry.delivery_rank(delivery_status)
+               returning smsretry.is_lost(delivery_status) as lost, sign(smsretry.delivery_rank(delivery_status)
                                     - smsretry.delivery_rank('undelivered')) as beyond_lost""",
             status,
         )
