@@ -41,7 +41,7 @@ class Imported(Done):
     @property
     def fails(self) -> bool:
         """The same file again does the rest, once that is mended."""
-        return bool(self.refused or self.unmarked)
+        return bool(self.refused)
 
     def tell(self) -> Iterator[Told]:
         yield from super().tell()

@@ -55,14 +55,13 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
 
 def refuse(business: Business, phone: str = PHONE) -> None:
     """The provider has refused a text to the number, because it stopped texts at its sender."""
-    for function, more in (
-        ("say_opted_out", ", 'twilio_21610', smsretry.clock()"),
-        ("follow_opt_out", ""),
-    ):
-        business.connection.execute(
-            f"select from smsretry.{function}(array[%s], %s{more})".encode(),
-            [business.id, phone],
-        )
+    business.connection.execute(
+        "select from smsretry.keep_opt_out(%s, %s, 'twilio_21610', smsretry.clock())",
+        [business.id, phone],
+    )
+    business.connection.execute(
+        "select from smsretry.mark_customers(array[%s], %s)", [business.id, phone]
+    )
 
 
 def consents(business: Business) -> list[tuple[Any, ...]]:

@@ -18,7 +18,7 @@ _NO_DOUBT: Final = (
 )
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
-    "them. Give the same order again later."
+    "them. The next runs mark them."
 )
 
 

@@ -164,8 +164,8 @@ alter table if exists smsretry.consents
     add column if not exists customer_id uuid,
     add column if not exists was text;
 select pg_temp.add_rule('smsretry.consents', 'consents_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check (said in ('opted_out', 'opted_in', 'seen'))$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check (said = 'opted_in' or dated is not null)$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check (said in ('opted_out', 'opted_in', 'seen', 'ended'))$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check (said in ('opted_in', 'ended') or dated is not null)$r$);
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
@@ -175,22 +175,25 @@ create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
     number_key bytea not null, -- smsretry.number_key
     business_id uuid, -- null: at each that gets a customer with the number later
-    said text not null, -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever row bears it later
+    -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever row bears it later
+    -- ended: an opt-out that a START takes back has ended the consent of a customer, which was
+    said text not null,
     source text, -- who heard it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
     dated timestamptz, -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was kept before it
     senders text[], -- that heard a STOP or START, as smsretry.heard_by has them; null: every sender
     customer_id uuid,
-    was text, -- of an opt-out: the consent of the customer before it, which a START gives back
-    constraint consents_said check (said in ('opted_out', 'opted_in', 'seen')),
+    was text,
+    constraint consents_said check (said in ('opted_out', 'opted_in', 'seen', 'ended')),
     -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing else.
-    constraint consents_dated check (said = 'opted_in' or dated is not null),
+    constraint consents_dated check (said in ('opted_in', 'ended') or dated is not null),
     constraint consents_source check (length(source) <= 200)
 );
 
--- Two, so that no number of STOPs makes the look for an opt-in dear.
+-- So that no number of STOPs makes the look for an opt-in dear, and no number of customers with one number either.
 create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
-create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said <> 'opted_out';
+create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said in ('opted_in', 'seen');
+create index if not exists consents_ended on smsretry.consents (customer_id, id) where said = 'ended';
 
 -- ======== schemas/tables/customers.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
@@ -917,6 +920,27 @@ create table if not exists smsretry.turns (
 )
 with (fillfactor = 70); -- rows are rewritten all day
 
+-- ======== what an existing smsretry.unmarked lacks ========
+alter table if exists smsretry.unmarked
+    add column if not exists id bigint generated always as identity primary key,
+    add column if not exists phone text not null,
+    add column if not exists businesses uuid[] not null,
+    add column if not exists since timestamptz not null,
+    add column if not exists due timestamptz not null;
+select pg_temp.add_rule('smsretry.unmarked', 'unmarked_pkey', $r$primary key (id)$r$);
+
+-- ======== schemas/tables/unmarked.sql ========
+-- Numbers whose customers do not all say yet what was said: smsretry.mark_customers.
+create table if not exists smsretry.unmarked (
+    id bigint generated always as identity primary key,
+    phone text not null,
+    businesses uuid[] not null,
+    since timestamptz not null, -- when it was tried first
+    due timestamptz not null -- when a run tries it again
+);
+
+create index if not exists unmarked_due on smsretry.unmarked (due);
+
 -- ======== schemas/helpers/any_word.sql ========
 -- A regular expression for any word of a list, where a blank parts words and _ is a blank.
 create or replace function smsretry.any_word(words text)
@@ -1258,7 +1282,7 @@ select o.id, o.number_key, o.business_id, o.source, o.at, o.dated, o.senders
 from smsretry.consents o
 where o.said = 'opted_out' and not exists (
     select from smsretry.consents i
-    where i.number_key = o.number_key and i.said <> 'opted_out' and i.id > o.id and i.said = 'opted_in'
+    where i.number_key = o.number_key and i.said = 'opted_in' and i.id > o.id
       and (i.dated is null or least(i.dated, i.at) > o.dated)
       and case when i.source in ('inbound_start', 'inbound_yes')
                then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
@@ -2394,15 +2418,35 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_run.sql ========
--- A run is done; told: its numbers. False: the run is unknown. May be repeated.
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two seconds, by smsretry.mark_customers,
+-- numbers in smsretry.unmarked are tried again.
 create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
 returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+declare
+    v_is_known boolean;
+    v_until timestamptz := clock_timestamp() + interval '2 seconds';
+    v_number record;
 begin
     update smsretry.runs r
     set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
         needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
     where r.id = finish_sms_run.run_id;
-    return found;
+    v_is_known := found;
+    for v_number in
+        delete from smsretry.unmarked u
+        where u.id = any (array(
+            select o.id
+            from smsretry.unmarked o
+            where o.due <= smsretry.clock()
+            order by o.due
+            limit 100
+            for update skip locked))
+        returning u.*
+    loop
+        select m.until into v_until
+        from smsretry.mark_customers(v_number.businesses, v_number.phone, v_number.since, v_until) m;
+    end loop;
+    return v_is_known;
 end
 $$;
 
@@ -3160,103 +3204,42 @@ end
 $$;
 
 -- ======== schemas/consent/businesses_of.sql ========
--- The businesses at which a number is known: those that have a customer with it or have texted it. A deleted customer who answers
--- STOP may be imported again tomorrow.
---   senders: only those that send through one of them now, or have texted the number from one. What went out from a sender that
---   nobody knows, or knows any more, may have gone out from any
---   now: what a business texted from earlier does not count
+-- The businesses that have a customer with this number and are concerned (smsretry.concerns). Others learn what was said when
+-- they get one (smsretry.keep_consent). now: for a START, also those that may have had one.
 create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
 returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return array(
-        select known.id
-        from (select b.id, smsretry.number_key(b.id, businesses_of.phone) as number_key from public.businesses b offset 0) known
-        where (exists (select from public.sms_send_attempts a where a.number_key = known.number_key)
-               or exists (select from public.customers c -- is true: by the number's index alone
-                          where c.phone = businesses_of.phone and (c.business_id = known.id) is true))
-          and (businesses_of.senders is null
-               or smsretry.sends_through(known.id, businesses_of.senders)
-               or not businesses_of.now and exists (
-                   select from public.sms_send_attempts a
-                   where a.number_key = known.number_key
-                     and (a.sent_by = any (businesses_of.senders)
-                          or not exists (select from smsretry.senders s where s.sent_by = a.sent_by))))
+        select b.id
+        from (select c.business_id as id
+              from public.customers c
+              where c.phone = businesses_of.phone
+              union
+              select a.id
+              from public.businesses a
+              where businesses_of.now
+              offset 0) b
+        where smsretry.concerns(
+            b.id, smsretry.number_key(b.id, businesses_of.phone), businesses_of.senders, businesses_of.now)
         order by 1);
 end
 $$;
 
--- ======== schemas/consent/earlier_opt_outs.sql ========
--- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
-insert into smsretry.consents (number_key, business_id, said, source, at, dated, customer_id)
-select k.number_key, c.business_id, 'opted_out', left(c.sms_consent_source::text, 200), smsretry.clock(),
-       coalesce(c.sms_consent_at, smsretry.clock()), c.id
-from public.customers c
-cross join lateral (select smsretry.number_key(c.business_id, c.phone) as number_key offset 0) k
-where c.sms_consent_status::text = 'opted_out' and c.phone is not null
-  and not exists (select from smsretry.consents o where o.number_key = k.number_key and o.said = 'opted_out');
-
--- ======== schemas/consent/follow_opt_out.sql ========
--- Let the customers who have a number at these businesses, and one by id, follow the opt-out that stands there, as best they can,
--- and cancel their waiting texts. What somebody holds locked, or a rule of the application's refuses, is left as it is, and no text
--- goes out to it all the same: so is a text in doubt or under way. Business by business, so that none costs another the opt-out.
--- A repeated opt-out keeps the first record, unless only the first could be lifted by a START.
---   customers: who have opted out now · cancelled: texts that waited · unmarked: who could not be marked
-create or replace function smsretry.follow_opt_out(
-    businesses uuid[], phone text, customer_id uuid default null, out customers integer, out cancelled integer, out unmarked integer
+-- ======== schemas/consent/concerns.sql ========
+-- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or, unless now, has sent one to the
+-- number. What went out from a sender that nobody knows, or knows any more, may have gone out from any.
+create or replace function smsretry.concerns(
+    business_id uuid, number_key bytea, senders text[], now boolean default false
 )
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
-declare
-    v_said record;
-    v_row public.sms_retry_queue;
-    v_theirs uuid[];
-    v_ended integer;
+returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    customers := 0;
-    cancelled := 0;
-    unmarked := 0;
-    for v_said in
-        select distinct on (k.business_id) k.business_id, o.dated, o.source
-        from (select b.id as business_id, smsretry.number_key(b.id, follow_opt_out.phone) as number_key
-              from unnest(follow_opt_out.businesses) b (id) offset 0) k
-        join smsretry.standing_opt_outs o on o.number_key = k.number_key
-        order by k.business_id, smsretry.start_takes_back(o.source), o.id
-    loop
-        v_theirs := array(
-            select c.id from public.customers c
-            where (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-              -- is true: not also by the index of business_id, where a business may have very many
-              and (c.business_id = v_said.business_id) is true);
-        begin
-            -- In this order two opt-outs of the same people do not deadlock.
-            perform from public.customers c where c.id = any (v_theirs) order by c.id for no key update;
-            update public.customers c
-            set sms_consent_status = 'opted_out', sms_consent_at = v_said.dated, sms_consent_source = v_said.source
-            where c.id = any (v_theirs) and (c.phone = follow_opt_out.phone or c.id = follow_opt_out.customer_id)
-              and (c.sms_consent_status::text is distinct from 'opted_out'
-                   or smsretry.start_takes_back(c.sms_consent_source::text) and not smsretry.start_takes_back(v_said.source));
-            customers := customers + cardinality(v_theirs);
-        exception when others then
-            raise warning 'Customers of business % could not be marked as opted out yet: %', v_said.business_id, sqlstate;
-            unmarked := unmarked + cardinality(v_theirs);
-        end;
-        begin
-            v_ended := 0;
-            for v_row in
-                select q.* from public.sms_retry_queue q
-                where q.customer_id = any (v_theirs)
-                  -- is true: by the customers alone; with old statistics an index of all that waits is walked
-                  and (q.status = 'pending' and q.in_doubt_since is null) is true
-                order by q.id for update skip locked
-            loop
-                perform smsretry.save_row(
-                    v_row, smsretry.clock(), ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out');
-                v_ended := v_ended + 1;
-            end loop;
-            cancelled := cancelled + v_ended;
-        exception when others then
-            raise warning 'Waiting texts of who opted out could not be cancelled yet: %', sqlstate;
-        end;
-    end loop;
+    return concerns.senders is null
+        or smsretry.sends_through(concerns.business_id, concerns.senders)
+        or not concerns.now and exists (
+            select from public.sms_send_attempts a
+            where a.number_key = concerns.number_key
+              and (a.sent_by = any (concerns.senders)
+                   or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)));
 end
 $$;
 
@@ -3268,7 +3251,9 @@ returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as
 begin
     return exists (
         select from smsretry.consents i
-        where i.number_key = has_borne.number_key and i.said <> 'opted_out' and (i.said = 'seen' or not has_borne.in_vain)
+        where i.number_key = has_borne.number_key
+          and i.said in ('opted_in', 'seen')
+          and (i.said = 'seen' or not has_borne.in_vain)
           and date_trunc('second', i.dated) in (date_trunc('second', has_borne.dated),
                                                 date_trunc('second', has_borne.dated) - interval '1 second'));
 end
@@ -3299,13 +3284,12 @@ end
 $$;
 
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
--- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
--- at most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no
--- customer: one that comes later is opted out, too. A later opt-in at a business stays there. Changes nothing unless
--- dry_run => false; then who and because are needed. The same call again changes nothing more.
--- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
--- notes: lines that are not recorded, and why: unreadable (also a date that has not come, or is on no calendar), or outlived (by
--- customer_id's opt-in)
+-- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at most 500 objects: phone (E.164), at
+-- (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no customer: one that comes later is opted out,
+-- too. A later opt-in at a business stays. Changes nothing unless dry_run => false, which needs who and because; nor if repeated.
+-- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
+-- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no calendar), or outlived (by customer_id's
+-- opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
     who text default null, because text default null
@@ -3323,6 +3307,7 @@ declare
     v_at uuid[];
     v_new uuid[];
     v_done record;
+    v_until timestamptz := clock_timestamp() + interval '2 seconds'; -- marks; the rest is a later run's
 begin
     if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array') is not true then
         raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
@@ -3352,8 +3337,8 @@ begin
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
                 continue;
             end if;
-            v_at := case when business_id is not null then array[business_id] -- or where it is known, and for who gets to know it
-                         else array(select distinct c.business_id from public.customers c where c.phone = v_line.phone) || null::uuid end;
+            v_at := case when business_id is not null then array[business_id]
+                         else smsretry.businesses_of(v_line.phone) || null::uuid end; -- null: for who gets to know it
             for v_kept in
                 select distinct on (c.business_id) c.business_id, c.id from public.customers c
                 where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
@@ -3366,16 +3351,16 @@ begin
                                                      'customer_id', v_kept.id, 'business_id', v_kept.business_id);
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
-            v_new := smsretry.say_opted_out( -- its source is a word, which explain_sms shows
-                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at);
+            v_new := array(
+                select b.id
+                from unnest(v_at) b (id)
+                where smsretry.keep_opt_out( -- its source is a word, which explain_sms shows
+                    b.id, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at));
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
-            v_new := array( -- where somebody is still to be marked
-                select distinct c.business_id from public.customers c
-                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
-                  and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out'));
-            select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
-            customers := customers + v_done.customers;
+            select m.* into v_done from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
+            v_until := v_done.until;
+            customers := customers + v_done.opted_out;
             cancelled := cancelled + v_done.cancelled;
             unmarked := unmarked + v_done.unmarked;
             perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
@@ -3392,96 +3377,277 @@ $$;
 
 -- ======== schemas/consent/keep_consent.sql ========
 -- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
--- written later and dated later: not a row that is imported later, is saved unchanged, or only receives the number. A date that has
--- not come lifts nothing, now or when it has (an application's clock may be fast by five minutes); nor does one that the number has
--- borne before. The change is told as an event, too.
--- security definer, because tenants may write customers and not consents. There is no exception block, which would cost each row of
--- a statement a transaction id: if a word cannot be kept, the application's write is refused, so that nobody takes it for kept.
+-- written and dated later: not a row that is imported later, is saved unchanged, or only receives the number.
+-- security definer, because tenants may not write consents. An exception block would cost each row of a statement a transaction id,
+-- so a word that cannot be kept refuses the write, and nobody takes it for kept.
 create or replace function smsretry.keep_consent()
 returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     -- Of an insert, old is null: all of it is new.
-    v_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
-    v_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds, and so write an earlier time. One that has not come is corrected.
-    v_later constant boolean := coalesce(
+    v_is_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
+    v_is_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
+    -- An application that saves whole rows may cut off microseconds. A time that has not come is corrected.
+    v_is_later constant boolean := coalesce(
         new.sms_consent_at > case when old.sms_consent_at <= v_now then old.sms_consent_at else '-infinity' end, false);
     v_dated timestamptz := new.sms_consent_at;
     v_key bytea;
 begin
     if tg_op = 'DELETE' then
-        if old.phone is not null and old.sms_consent_status::text = 'opted_out' and not exists ( -- written while triggers were off
-                select from smsretry.consents k
-                where k.number_key = smsretry.number_key(old.business_id, old.phone) and k.said = 'opted_out'
-                  and k.dated >= coalesce(old.sms_consent_at, '-infinity')) then
-            perform smsretry.say_opted_out(
-                array[old.business_id], old.phone, old.sms_consent_source::text, old.sms_consent_at);
+        v_key := smsretry.number_key(old.business_id, old.phone);
+        if old.sms_consent_status::text = 'opted_out' and old.phone is not null and not exists (
+                select from smsretry.consents o
+                where o.number_key = v_key
+                  and o.said = 'opted_out'
+                  and o.dated >= coalesce(old.sms_consent_at, '-infinity')) then -- written while triggers were off
+            perform smsretry.keep_opt_out(
+                old.business_id, old.phone, old.sms_consent_source::text, old.sms_consent_at);
         end if;
         return null;
     end if;
-    if tg_op = 'UPDATE' and v_changed then
-        v_dated := case when v_later then v_dated else v_now end; -- or it is dated before the consent that ends here
+
+    if tg_op = 'UPDATE' and v_is_changed then
+        v_dated := case when v_is_later then v_dated else v_now end; -- or it is dated before the consent that ends here
         insert into smsretry.events (at, about, code, detail)
         values (v_now, new.id, 'consent_changed', jsonb_build_object(
-            'was', left(old.sms_consent_status::text, 40), 'became', left(new.sms_consent_status::text, 40),
+            'was', left(old.sms_consent_status::text, 40),
+            'became', left(new.sms_consent_status::text, 40),
             'source', left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200)));
     end if;
     if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
         insert into smsretry.events (at, about, code, detail)
         values (v_now, new.id, 'number_changed', jsonb_build_object(
-            'was', smsretry.masked(old.phone::text), 'became', smsretry.masked(new.phone::text)));
-        if old.phone is not null and v_changed and new.sms_consent_status::text = 'opted_out' then -- and the number is taken from it
-            perform smsretry.say_opted_out(array[old.business_id], old.phone, new.sms_consent_source::text, v_dated);
+            'was', smsretry.masked(old.phone::text),
+            'became', smsretry.masked(new.phone::text)));
+        if v_is_changed and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
+            perform smsretry.keep_opt_out(old.business_id, old.phone, new.sms_consent_source::text, v_dated);
         end if;
     end if;
     if new.phone is null then
         return null;
     end if;
+
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_moved then -- what the number said before this business knew it
-        perform smsretry.say_opted_out(array[new.business_id], new.phone, o.source, o.dated, o.senders)
+    if v_is_moved then -- what the number said before this business knew it
+        perform smsretry.keep_opt_out(new.business_id, new.phone, o.source, o.dated, o.senders)
         from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(null, new.phone)
-          and (o.senders is null or smsretry.sends_through(new.business_id, o.senders))
-          and not exists (select from smsretry.consents k
-                          where k.number_key = v_key and k.said <> 'opted_out' and k.said = 'opted_in' and k.id > o.id)
+          and smsretry.concerns(new.business_id, v_key, o.senders)
+          and not exists (
+              select from smsretry.consents i
+              where i.number_key = v_key and i.said = 'opted_in' and i.id > o.id
+              offset 0)
         order by o.dated desc;
     end if;
     if new.sms_consent_status::text = 'opted_out' then
-        if v_changed or v_later or v_moved
+        if v_is_changed and smsretry.start_takes_back(new.sms_consent_source::text) then -- which gives it back
+            insert into smsretry.consents (number_key, business_id, said, at, customer_id, was)
+            values (v_key, new.business_id, 'ended', v_now, new.id, left(old.sms_consent_status::text, 40));
+        end if;
+        if v_is_changed or v_is_later or v_is_moved
             -- Another source alone opts nobody out again who has opted in since.
             or old.sms_consent_source is distinct from new.sms_consent_source
                and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key) then
-            perform smsretry.say_opted_out(
-                array[new.business_id], new.phone, new.sms_consent_source::text, v_dated, null,
-                new.id, case when v_changed then old.sms_consent_status::text end);
+            perform smsretry.keep_opt_out(new.business_id, new.phone, new.sms_consent_source::text, v_dated);
         end if;
-    elsif new.sms_consent_status::text = 'opted_in' and (v_changed or v_later)
-        and new.sms_consent_at <= v_now + interval '5 minutes' and not smsretry.has_borne(v_key, new.sms_consent_at)
-        and exists (select from smsretry.standing_opt_outs o
-                    where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now)) then
+    elsif new.sms_consent_status::text = 'opted_in' and (v_is_changed or v_is_later)
+        -- It lifts what stands if its date is later, has come, and is news. An application's clock may be fast.
+        and new.sms_consent_at <= v_now + interval '5 minutes'
+        and exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now))
+        and not smsretry.has_borne(v_key, new.sms_consent_at) then
         insert into smsretry.consents (number_key, business_id, said, source, at, dated)
-        values (v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at);
+        values (
+            v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at);
     end if;
+    -- A date that has not come, or only came along with the number, lifts nothing later either.
     insert into smsretry.consents (number_key, business_id, said, at, dated)
     select v_key, new.business_id, 'seen', v_now, d.dated
     from (select old.sms_consent_at, false where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
           union
-          select new.sms_consent_at, old.phone is not null and v_moved and not v_changed and not v_later
-          where new.sms_consent_status::text = 'opted_in') d (dated, of_another_number)
-    where (d.dated > v_now or d.dated is not null and d.of_another_number) and not smsretry.has_borne(v_key, d.dated);
+          select new.sms_consent_at, old.phone is not null and v_is_moved and not v_is_changed and not v_is_later
+          where new.sms_consent_status::text = 'opted_in') d (dated, is_of_another_number)
+    where (d.dated > v_now or d.dated is not null and d.is_of_another_number)
+      and not smsretry.has_borne(v_key, d.dated);
     return null;
 end
 $$;
 
+-- ======== schemas/consent/keep_opt_out.sql ========
+-- Keep that a number opted out at a business; null: at each that gets to know it. It waits for nobody. False: an opt-out stands there
+-- that is no earlier and no easier to take back.
+--   dated: null: now, and whatever stands is no earlier
+create or replace function smsretry.keep_opt_out(
+    business_id uuid, phone text, source text, dated timestamptz, senders text[] default null
+)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_key constant bytea := smsretry.number_key(keep_opt_out.business_id, keep_opt_out.phone);
+begin
+    if exists (
+        select from smsretry.standing_opt_outs o
+        where o.number_key = v_key
+          and o.dated >= coalesce(keep_opt_out.dated, '-infinity')
+          and (keep_opt_out.senders is null or o.senders <@ keep_opt_out.senders)
+          and (smsretry.start_takes_back(keep_opt_out.source) or not smsretry.start_takes_back(o.source))) then
+        return false;
+    end if;
+    insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+    values (
+        v_key, keep_opt_out.business_id, 'opted_out', left(keep_opt_out.source, 200), smsretry.clock(),
+        coalesce(keep_opt_out.dated, smsretry.clock()), keep_opt_out.senders);
+    return true;
+end
+$$;
+
+-- ======== schemas/consent/mark_customers.sql ========
+-- Let the customers who have a number at these businesses say what was said of it, and cancel the texts of who opted out. Words
+-- are kept before this, and each send asks for them: what is locked, refused by a rule of the application's, or cut off by a
+-- timeout is left to a later run (smsretry.unmarked). In no order, so that none always keeps others from theirs.
+--   since: when it was tried first · until: when no more is begun; -infinity: a timeout has come
+--   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may not say it yet
+create or replace function smsretry.mark_customers(
+    businesses uuid[], phone text, since timestamptz default smsretry.clock(),
+    inout until timestamptz default clock_timestamp() + interval '2 seconds',
+    out opted_out integer, out opted_in integer, out cancelled integer, out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_customer record;
+    v_mark record;
+    v_is_out boolean;
+    v_texts uuid[];
+begin
+    opted_out := 0;
+    opted_in := 0;
+    cancelled := 0;
+    unmarked := 0;
+    begin
+        select count(*) into unmarked
+        from public.customers c
+        where c.phone = mark_customers.phone
+          and (c.business_id = any (mark_customers.businesses)) is true; -- by the number's index alone
+        for v_customer in
+            select c.id, c.business_id, c.sms_consent_status::text as consent
+            from public.customers c
+            where c.phone = mark_customers.phone
+              and (c.business_id = any (mark_customers.businesses)) is true
+            order by random()
+            for no key update skip locked -- who holds one may be writing something else
+        loop
+            select m.* into v_mark from smsretry.mark_for(v_customer.id) m;
+            v_is_out := coalesce(v_mark.status, v_customer.consent) = 'opted_out';
+            v_texts := array(
+                select q.id
+                from public.sms_retry_queue q
+                where v_is_out
+                  and q.customer_id = v_customer.id
+                  -- is true: by the customer alone; with old statistics an index of all that waits is walked
+                  and (q.status = 'pending' and q.in_doubt_since is null) is true
+                for update skip locked);
+            if v_mark.status is not null or v_texts <> '{}' then
+                continue when clock_timestamp() > until;
+                begin
+                    perform smsretry.save_row(
+                        q, v_now, ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out')
+                    from public.sms_retry_queue q
+                    where q.id = any (v_texts);
+                    update public.customers c
+                    set sms_consent_status = v_mark.status,
+                        sms_consent_at = v_mark.at,
+                        sms_consent_source = v_mark.source
+                    where c.id = v_customer.id and v_mark.status is not null;
+                    set constraints all immediate; -- a deferred check would undo the word, too
+                exception
+                    when query_canceled then -- the time is over and is not counted again
+                        until := '-infinity';
+                        continue;
+                    when others then
+                        raise warning 'A customer of business % could not be marked yet: %', v_customer.business_id, sqlstate;
+                        continue;
+                end;
+                cancelled := cancelled + cardinality(v_texts);
+            end if;
+            unmarked := unmarked - 1;
+            opted_out := opted_out + v_is_out::integer;
+            opted_in := opted_in + (v_mark.status is not distinct from 'opted_in')::integer;
+        end loop;
+    exception when query_canceled or others then -- between two, or the table is not ours to write
+        raise warning 'Customers could not be marked yet: %', sqlstate;
+        until := '-infinity';
+        unmarked := greatest(unmarked + opted_out, 1);
+        opted_out := 0;
+        opted_in := 0;
+        cancelled := 0;
+    end;
+    if unmarked > 0 then
+        insert into smsretry.unmarked (phone, businesses, since, due)
+        values (
+            mark_customers.phone, mark_customers.businesses, mark_customers.since,
+            v_now + (v_now - mark_customers.since)); -- after as long as it has been tried
+    end if;
+end
+$$;
+
+-- ======== schemas/consent/mark_for.sql ========
+-- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand, the one that is hardest to take back
+-- is the record, then the first. If none does, the last word to us counts: an opt-in, or a START, which gives back the consent that
+-- a STOP ended (unknown: somebody must ask).
+create or replace function smsretry.mark_for(customer_id uuid, out status text, out at timestamptz, out source text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.customers;
+    v_key bytea;
+    v_last record;
+begin
+    select * into v_row from public.customers c where c.id = mark_for.customer_id;
+    v_key := smsretry.number_key(v_row.business_id, v_row.phone);
+    select 'opted_out', o.dated, o.source into status, at, source
+    from smsretry.standing_opt_outs o
+    where o.number_key = v_key
+    order by smsretry.start_takes_back(o.source), o.id
+    limit 1;
+    if found then
+        if v_row.sms_consent_status::text = 'opted_out'
+            and (smsretry.start_takes_back(source) or not smsretry.start_takes_back(v_row.sms_consent_source::text)) then
+            status := null;
+        end if;
+        return;
+    end if;
+    select i.source, i.at, i.dated into v_last
+    from smsretry.consents i
+    where i.number_key = v_key and i.said = 'opted_in'
+    order by i.id desc
+    limit 1;
+    if not found or v_last.dated is not null then
+        return; -- the application's own word
+    end if;
+    at := v_last.at;
+    source := v_last.source;
+    if v_last.source not in ('inbound_start', 'inbound_yes') then
+        if (v_row.sms_consent_status::text = 'opted_in' and v_row.sms_consent_at >= v_last.at) is not true then
+            status := 'opted_in';
+        end if;
+    elsif v_row.sms_consent_status::text = 'opted_out'
+        and smsretry.start_takes_back(v_row.sms_consent_source::text, v_last.source = 'inbound_yes') then
+        source := 'inbound_start';
+        status := coalesce(
+            (select w.was from smsretry.consents w
+             where w.customer_id = v_row.id and w.number_key = v_key and w.said = 'ended'
+             order by w.id desc
+             limit 1),
+            'unknown');
+    end if;
+end
+$$;
+
 -- ======== schemas/consent/mark_sms_number.sql ========
--- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the consent of everyone at the
--- business who has it; phone_status tells the application. Another business that shares the sender learns of the opt-out by its own
--- text, which the provider refuses, too. It is told before the outcome is. If that is lost, consent stops the next send; if this call
--- fails, no outcome is recorded, the text is looked for, and its next refusal says it again.
--- No fence: what the provider said is true, whoever has the row. May be repeated. False: it was
--- delivered after all, nobody has this attempt's number any more, or the application's rules refuse the mark. The provider will refuse the next text, too.
+-- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the number's consent at the
+-- business; phone_status tells the application. It is said before the outcome is, so that neither is lost: if this call fails, the
+-- text is looked for, and its next refusal says it again. No fence: it is true, whoever has the row. May be repeated.
+-- False: it was delivered after all, nobody has the number any more, or the application's rules refuse the phone_status.
 create or replace function public.mark_sms_number(
     attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
 )
@@ -3489,7 +3655,7 @@ returns boolean language plpgsql security invoker set search_path = pg_catalog, 
 declare
     v_sent record;
 begin
-    select q.business_id, q.customer_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
+    select q.business_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
                when smsretry.number_key(c.business_id, c.phone) = a.number_key then c.phone end) as phone into v_sent
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
@@ -3499,24 +3665,39 @@ begin
         return false;
     end if;
     if mark_sms_number.opted_out then
-        perform smsretry.say_opted_out(
-            array[v_sent.business_id], v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'), smsretry.clock())
+        perform smsretry.keep_opt_out(
+            v_sent.business_id, v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+            smsretry.clock())
         where not exists ( -- it is kept already, whatever was said after it
-            select from smsretry.consents o where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
-        perform smsretry.follow_opt_out(array[v_sent.business_id], v_sent.phone, v_sent.customer_id);
-    end if;
-    if mark_sms_number.phone_status is not null then
-        update public.customers c set phone_status = mark_sms_number.phone_status
-        where c.id in (select o.id from public.customers o
-                       where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
-                       for no key update skip locked);
+            select from smsretry.consents o
+            where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
+        perform smsretry.mark_customers(array[v_sent.business_id], v_sent.phone);
+    elsif mark_sms_number.phone_status is not null then
+        begin
+            update public.customers c set phone_status = mark_sms_number.phone_status
+            where c.id in (select o.id from public.customers o
+                           where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
+                           for no key update skip locked);
+            set constraints all immediate;
+        exception when query_canceled or others then -- its error would quote the number
+            raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
+            return false;
+        end;
     end if;
     return true;
-exception when others then -- a check or a trigger of the application's: its error would quote the number
-    raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
-    return false;
 end
 $$;
+
+-- ======== schemas/consent/opt_outs_before.sql ========
+-- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
+select count(smsretry.keep_opt_out(c.business_id, c.phone, c.sms_consent_source::text, c.sms_consent_at))
+from public.customers c
+where c.sms_consent_status::text = 'opted_out'
+  and c.phone is not null
+  and not exists (
+      select from smsretry.consents o
+      where o.number_key = smsretry.number_key(c.business_id, c.phone) and o.said = 'opted_out'
+      offset 0);
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
@@ -3527,10 +3708,9 @@ $$;
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
 -- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
--- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
---   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
+--   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
     messaging_service_sid text default null, account_sid text default null
@@ -3544,16 +3724,15 @@ declare
     v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
-    v_said text := case
+    v_said constant text := case
         when v_type in ('STOP', 'START') then v_type
         when v_means = 'keyword' then 'STOP'
         when v_type = '' and v_word in ('START', 'UNSTOP') then 'START'
         when v_type = '' and v_word = 'YES' then 'YES'
         when v_means = 'unsure' then 'unsure'
     end;
-    v_heard_at timestamptz := smsretry.clock();
+    v_heard_at constant timestamptz := smsretry.clock();
     v_known uuid[];
-    v_anew boolean;
     v_by record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
@@ -3570,28 +3749,31 @@ begin
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
     values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
-    v_anew := found;
-    if not v_anew then
-        select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
-        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    if not found then
+        answer := 'already_recorded';
+        return next;
+        return;
     end if;
-    answer := case when not v_anew then 'already_recorded' when v_said = 'unsure' then 'unsure'
-                   when v_said = 'STOP' then 'opted_out' when v_by.lifts then 'opted_in' else 'sender_unknown' end;
-    v_known := smsretry.businesses_of(
-        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES')) || null::uuid;
-    if v_said = 'STOP' then
-        if v_anew then
-            -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
-            perform smsretry.say_opted_out(
-                v_known, v_phone,
-                case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
-                     then 'inbound_stop' else 'inbound_words' end,
-                v_heard_at, v_by.senders);
-        end if;
-        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_known, v_phone) f;
-    elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
-        select s.* into customers, unmarked
-        from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+    v_known := smsretry.businesses_of(v_phone, v_by.senders, now => v_said in ('START', 'YES')) || null::uuid;
+    if v_said = 'unsure' then
+        answer := 'unsure';
+    elsif v_said = 'STOP' then
+        answer := 'opted_out';
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
+        perform smsretry.keep_opt_out(
+            b.id, v_phone,
+            case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
+                 then 'inbound_stop' else 'inbound_words' end,
+            v_heard_at, v_by.senders)
+        from unnest(v_known) b (id);
+        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        from smsretry.mark_customers(v_known, v_phone) m;
+    elsif not v_by.lifts then
+        answer := 'sender_unknown';
+    else
+        answer := 'opted_in';
+        v_known := smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders);
+        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(v_known, v_phone) m;
     end if;
     if answer = 'unsure' then
         v_known := array(
@@ -3618,7 +3800,7 @@ $$;
 -- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
 -- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
---   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
+--   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
     who text default null, because text default null
@@ -3660,20 +3842,20 @@ begin
     unmarked := 0;
     if consent = 'opted_out' and v_phone is not null then
         v_at := case when v_business is null then smsretry.businesses_of(v_phone) || null::uuid else array[v_business] end;
-        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
-        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
-    elsif consent <> 'unchanged' then
-        -- Before the customers' locks: a STOP that comes meanwhile follows it.
+        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now) from unnest(v_at) b (id);
+        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        from smsretry.mark_customers(v_at, v_phone) m;
+    elsif consent = 'opted_in' and v_phone is not null then
         insert into smsretry.consents (number_key, business_id, said, source, at)
-        select o.number_key, v_business, 'opted_in', left(source, 200), v_now
-        from smsretry.standing_opt_outs o
-        where consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        values (smsretry.number_key(v_business, v_phone), v_business, 'opted_in', left(source, 200), v_now);
+        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(array[v_business], v_phone) m;
+    elsif consent <> 'unchanged' then
         update public.customers c set sms_consent_status = consent, sms_consent_at = v_now, sms_consent_source = source
-        where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
-        get diagnostics customers = row_count;
+        where c.id = customer_id;
+        customers := 1;
     end if;
     v_words := smsretry.answer_words(v_phone, v_business);
-    if consent <> 'opted_out' and v_words = 0 and customers = 0 then
+    if consent <> 'opted_out' and v_words = 0 and customers + unmarked = 0 then
         raise exception '%', case consent when 'opted_in' then 'No customer has this number'
                                           else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
@@ -3718,94 +3900,48 @@ begin
 end
 $$;
 
--- ======== schemas/consent/say_opted_out.sql ========
--- Keep that a number opted out at these businesses: smsretry.consents. It waits for nobody, and holds from now on. Nothing is added
--- where an opt-out stands already that is no earlier and no easier to take back. Returns the businesses at which it is news.
---   dated: null: now, and whatever stands is no earlier
---   customer_id, was: of a customer whose row says it already, the consent before; of the others their rows tell it
-create or replace function smsretry.say_opted_out(
-    businesses uuid[], phone text, source text, dated timestamptz, senders text[] default null, customer_id uuid default null,
-    was text default null
-)
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_news uuid[];
-begin
-    with added as (
-        insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders, customer_id, was)
-        select k.number_key, k.business_id, 'opted_out', left(say_opted_out.source, 200), smsretry.clock(),
-               coalesce(say_opted_out.dated, smsretry.clock()), say_opted_out.senders, c.id, left(c.consent, 40)
-        from (select b.id as business_id, smsretry.number_key(b.id, say_opted_out.phone) as number_key
-              from unnest(say_opted_out.businesses) b (id) offset 0) k
-        left join lateral (
-            select o.id, o.sms_consent_status::text as consent from public.customers o
-            where o.phone = say_opted_out.phone and (o.business_id = k.business_id) is true
-              and o.sms_consent_status::text is distinct from 'opted_out'
-            union all
-            select say_opted_out.customer_id, say_opted_out.was where say_opted_out.customer_id is not null) c on true
-        where not exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = k.number_key and o.dated >= coalesce(say_opted_out.dated, '-infinity')
-              and (say_opted_out.senders is null or o.senders <@ say_opted_out.senders)
-              and (smsretry.start_takes_back(say_opted_out.source) or not smsretry.start_takes_back(o.source)))
-        returning consents.business_id)
-    select coalesce(array_agg(distinct a.business_id), '{}') into v_news from added a;
-    return v_news;
-end
-$$;
-
 -- ======== schemas/consent/start_again.sql ========
 -- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal, did (smsretry.standing_opt_outs),
--- also a STOP to a sender that the business has left. If nothing else stands there, the customers have the consent again that they
--- had; where none is known, somebody must ask. A customer's row that says another opt-out stands for it, too.
---   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one · anew false: it is kept already
---   customers: with consent again · unmarked: customers who could not be written; the same message again writes them
-create or replace function smsretry.start_again(
-    businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[], anew boolean,
-    out customers integer, out unmarked integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+-- also a STOP to a sender that the business has left. A customer's row that says another opt-out stands for it, too.
+--   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one
+-- Returns the businesses at which no opt-out stands then. What takes nothing back is not kept.
+create or replace function smsretry.start_again(businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[])
+returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_business uuid;
     v_key bytea;
-    v_theirs uuid[];
+    v_rows record;
+    v_clear uuid[] := '{}';
 begin
-    customers := 0;
-    unmarked := 0;
     foreach v_business in array start_again.businesses loop
         v_key := smsretry.number_key(v_business, start_again.phone);
-        v_theirs := array(
-            select c.id from public.customers c
-            where c.phone = start_again.phone and (c.business_id = v_business) is true and c.sms_consent_status::text = 'opted_out');
-        continue when exists (
-            select from public.customers c
-            where c.id = any (v_theirs) and not smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes));
-        if start_again.anew then
+        select count(*) > 0 as say_opted_out,
+               coalesce(bool_and(smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes)), true) as give_way
+        into v_rows
+        from public.customers c
+        where c.phone = start_again.phone
+          and (c.business_id = v_business) is true
+          and c.sms_consent_status::text = 'opted_out';
+        if v_rows.give_way
+            and (v_rows.say_opted_out or exists (select from smsretry.standing_opt_outs o where o.number_key = v_key)) then
             insert into smsretry.consents (number_key, business_id, said, source, at, senders)
-            select v_key, v_business, 'opted_in', case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
-                   smsretry.clock(), case when start_again.senders is not null then start_again.senders || array(
-                       select s.sender from smsretry.standing_opt_outs o cross join unnest(o.senders) s (sender)
-                       where o.number_key = v_key and v_business is not null
-                         and not smsretry.sends_through(v_business, o.senders)) end
-            where exists (select from smsretry.standing_opt_outs o where o.number_key = v_key); -- else it takes back nothing
+            values (
+                v_key, v_business, 'opted_in',
+                case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
+                start_again.at,
+                case when start_again.senders is not null then start_again.senders || array(
+                    select s.sender
+                    from smsretry.standing_opt_outs o
+                    cross join unnest(o.senders) s (sender)
+                    where o.number_key = v_key
+                      and v_business is not null
+                      and not smsretry.sends_through(v_business, o.senders)) end);
+            if not exists (select from smsretry.standing_opt_outs o where o.number_key = v_key) then
+                v_clear := v_clear || v_business;
+            end if;
         end if;
-        continue when exists (select from smsretry.standing_opt_outs o where o.number_key = v_key);
-        begin
-            with given_back as (
-                update public.customers c
-                set sms_consent_status = coalesce(
-                        (select w.was from smsretry.consents w
-                         where w.number_key = v_key and w.said = 'opted_out' and w.customer_id = c.id order by w.id desc limit 1),
-                        'unknown'),
-                    sms_consent_at = start_again.at, sms_consent_source = 'inbound_start'
-                where c.id = any (v_theirs) and c.phone = start_again.phone and c.sms_consent_status::text = 'opted_out'
-                returning c.sms_consent_status::text as consent)
-            select start_again.customers + count(*) filter (where g.consent = 'opted_in') into customers from given_back g;
-        exception when others then
-            raise warning 'The START of customers of business % could not be written yet: %', v_business, sqlstate;
-            unmarked := unmarked + cardinality(v_theirs);
-        end;
     end loop;
+    return v_clear;
 end
 $$;
 
@@ -5312,7 +5448,7 @@ begin
     delete from smsretry.consents c where c.id = any (array(
         select o.id from smsretry.consents i
         join smsretry.consents o on o.number_key = i.number_key and o.said = 'opted_out' and o.id < i.id
-        where i.said <> 'opted_out' and i.said = 'opted_in' and i.at < v_before
+        where i.said = 'opted_in' and i.at < v_before
           and not exists (select from smsretry.standing_opt_outs s where s.number_key = o.number_key and s.id = o.id)
         limit 10 * prune_sms_history.batch));
     delete from smsretry.consents c where c.id = any (array(
@@ -5320,7 +5456,7 @@ begin
         where i.said <> 'opted_out' and greatest(i.at, i.dated) < v_before and not exists (
             select from smsretry.consents o
             where o.number_key = i.number_key and o.said = 'opted_out'
-              and (i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
+              and (i.said = 'ended' or i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
         limit 10 * prune_sms_history.batch));
     delete from smsretry.events e where e.id = any (array(
         select o.id from smsretry.events o
@@ -6162,7 +6298,7 @@ revoke all on all tables in schema smsretry from public, anon, authenticated;
 grant select on all tables in schema smsretry to service_role;
 grant insert on smsretry.consents, smsretry.events, smsretry.restores to service_role;
 grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
-grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns, smsretry.unmarked to service_role;
 
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the

@@ -5,7 +5,9 @@ returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as
 begin
     return exists (
         select from smsretry.consents i
-        where i.number_key = has_borne.number_key and i.said <> 'opted_out' and (i.said = 'seen' or not has_borne.in_vain)
+        where i.number_key = has_borne.number_key
+          and i.said in ('opted_in', 'seen')
+          and (i.said = 'seen' or not has_borne.in_vain)
           and date_trunc('second', i.dated) in (date_trunc('second', has_borne.dated),
                                                 date_trunc('second', has_borne.dated) - interval '1 second'));
 end

@@ -1,10 +1,9 @@
--- For people: opt-outs from another system, at one business or at each, as a STOP to nobody in particular is. opt_outs is an array of
--- at most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no
--- customer: one that comes later is opted out, too. A later opt-in at a business stays there. Changes nothing unless
--- dry_run => false; then who and because are needed. The same call again changes nothing more.
--- recorded, known: numbers · customers, cancelled, unmarked: smsretry.follow_opt_out
--- notes: lines that are not recorded, and why: unreadable (also a date that has not come, or is on no calendar), or outlived (by
--- customer_id's opt-in)
+-- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at most 500 objects: phone (E.164), at
+-- (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no customer: one that comes later is opted out,
+-- too. A later opt-in at a business stays. Changes nothing unless dry_run => false, which needs who and because; nor if repeated.
+-- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
+-- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no calendar), or outlived (by customer_id's
+-- opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
     who text default null, because text default null
@@ -22,6 +21,7 @@ declare
     v_at uuid[];
     v_new uuid[];
     v_done record;
+    v_until timestamptz := clock_timestamp() + interval '2 seconds'; -- marks; the rest is a later run's
 begin
     if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array') is not true then
         raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
@@ -51,8 +51,8 @@ begin
                 notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
                 continue;
             end if;
-            v_at := case when business_id is not null then array[business_id] -- or where it is known, and for who gets to know it
-                         else array(select distinct c.business_id from public.customers c where c.phone = v_line.phone) || null::uuid end;
+            v_at := case when business_id is not null then array[business_id]
+                         else smsretry.businesses_of(v_line.phone) || null::uuid end; -- null: for who gets to know it
             for v_kept in
                 select distinct on (c.business_id) c.business_id, c.id from public.customers c
                 where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
@@ -65,16 +65,16 @@ begin
                                                      'customer_id', v_kept.id, 'business_id', v_kept.business_id);
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
-            v_new := smsretry.say_opted_out( -- its source is a word, which explain_sms shows
-                v_at, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at);
+            v_new := array(
+                select b.id
+                from unnest(v_at) b (id)
+                where smsretry.keep_opt_out( -- its source is a word, which explain_sms shows
+                    b.id, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at));
             recorded := recorded + (v_new <> '{}')::integer;
             known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
-            v_new := array( -- where somebody is still to be marked
-                select distinct c.business_id from public.customers c
-                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true
-                  and (c.business_id = any (v_new) or c.sms_consent_status::text is distinct from 'opted_out'));
-            select * into v_done from smsretry.follow_opt_out(v_new, v_line.phone);
-            customers := customers + v_done.customers;
+            select m.* into v_done from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
+            v_until := v_done.until;
+            customers := customers + v_done.opted_out;
             cancelled := cancelled + v_done.cancelled;
             unmarked := unmarked + v_done.unmarked;
             perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c

@@ -6,10 +6,9 @@
 -- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
 -- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
 -- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
--- Each message is recorded once. Repeated, it only writes what could not be written the first time, as of then.
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
---   unmarked: customers whose rows are locked; a STOP holds for them too, and the same message again marks them
+--   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_inbound_sms(
     phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
     messaging_service_sid text default null, account_sid text default null
@@ -23,16 +22,15 @@ declare
     v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
-    v_said text := case
+    v_said constant text := case
         when v_type in ('STOP', 'START') then v_type
         when v_means = 'keyword' then 'STOP'
         when v_type = '' and v_word in ('START', 'UNSTOP') then 'START'
         when v_type = '' and v_word = 'YES' then 'YES'
         when v_means = 'unsure' then 'unsure'
     end;
-    v_heard_at timestamptz := smsretry.clock();
+    v_heard_at constant timestamptz := smsretry.clock();
     v_known uuid[];
-    v_anew boolean;
     v_by record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
@@ -49,28 +47,31 @@ begin
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
     values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
-    v_anew := found;
-    if not v_anew then
-        select t.said, t.heard_at, t.senders into v_said, v_heard_at, v_by.senders
-        from smsretry.inbound_texts t where t.twilio_sid = record_inbound_sms.twilio_sid;
+    if not found then
+        answer := 'already_recorded';
+        return next;
+        return;
     end if;
-    answer := case when not v_anew then 'already_recorded' when v_said = 'unsure' then 'unsure'
-                   when v_said = 'STOP' then 'opted_out' when v_by.lifts then 'opted_in' else 'sender_unknown' end;
-    v_known := smsretry.businesses_of(
-        v_phone, case when v_anew or v_said <> 'STOP' then v_by.senders end, now => v_said in ('START', 'YES')) || null::uuid;
-    if v_said = 'STOP' then
-        if v_anew then
-            -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
-            perform smsretry.say_opted_out(
-                v_known, v_phone,
-                case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
-                     then 'inbound_stop' else 'inbound_words' end,
-                v_heard_at, v_by.senders);
-        end if;
-        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_known, v_phone) f;
-    elsif v_said in ('START', 'YES') and answer <> 'sender_unknown' then
-        select s.* into customers, unmarked
-        from smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders, v_anew) s;
+    v_known := smsretry.businesses_of(v_phone, v_by.senders, now => v_said in ('START', 'YES')) || null::uuid;
+    if v_said = 'unsure' then
+        answer := 'unsure';
+    elsif v_said = 'STOP' then
+        answer := 'opted_out';
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
+        perform smsretry.keep_opt_out(
+            b.id, v_phone,
+            case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
+                 then 'inbound_stop' else 'inbound_words' end,
+            v_heard_at, v_by.senders)
+        from unnest(v_known) b (id);
+        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        from smsretry.mark_customers(v_known, v_phone) m;
+    elsif not v_by.lifts then
+        answer := 'sender_unknown';
+    else
+        answer := 'opted_in';
+        v_known := smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders);
+        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(v_known, v_phone) m;
     end if;
     if answer = 'unsure' then
         v_known := array(

@@ -3,7 +3,7 @@
 -- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
 -- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
---   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
+--   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
     who text default null, because text default null
@@ -45,20 +45,20 @@ begin
     unmarked := 0;
     if consent = 'opted_out' and v_phone is not null then
         v_at := case when v_business is null then smsretry.businesses_of(v_phone) || null::uuid else array[v_business] end;
-        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
-        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
-    elsif consent <> 'unchanged' then
-        -- Before the customers' locks: a STOP that comes meanwhile follows it.
+        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now) from unnest(v_at) b (id);
+        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        from smsretry.mark_customers(v_at, v_phone) m;
+    elsif consent = 'opted_in' and v_phone is not null then
         insert into smsretry.consents (number_key, business_id, said, source, at)
-        select o.number_key, v_business, 'opted_in', left(source, 200), v_now
-        from smsretry.standing_opt_outs o
-        where consent = 'opted_in' and o.number_key = smsretry.number_key(v_business, v_phone) limit 1;
+        values (smsretry.number_key(v_business, v_phone), v_business, 'opted_in', left(source, 200), v_now);
+        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(array[v_business], v_phone) m;
+    elsif consent <> 'unchanged' then
         update public.customers c set sms_consent_status = consent, sms_consent_at = v_now, sms_consent_source = source
-        where (c.phone = v_phone or c.id = customer_id) and (c.business_id = v_business) is true; -- by the number's index alone
-        get diagnostics customers = row_count;
+        where c.id = customer_id;
+        customers := 1;
     end if;
     v_words := smsretry.answer_words(v_phone, v_business);
-    if consent <> 'opted_out' and v_words = 0 and customers = 0 then
+    if consent <> 'opted_out' and v_words = 0 and customers + unmarked = 0 then
         raise exception '%', case consent when 'opted_in' then 'No customer has this number'
                                           else 'No text of this number waits to be read' end
             using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';

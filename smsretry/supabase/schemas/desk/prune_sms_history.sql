@@ -41,7 +41,7 @@ begin
     delete from smsretry.consents c where c.id = any (array(
         select o.id from smsretry.consents i
         join smsretry.consents o on o.number_key = i.number_key and o.said = 'opted_out' and o.id < i.id
-        where i.said <> 'opted_out' and i.said = 'opted_in' and i.at < v_before
+        where i.said = 'opted_in' and i.at < v_before
           and not exists (select from smsretry.standing_opt_outs s where s.number_key = o.number_key and s.id = o.id)
         limit 10 * prune_sms_history.batch));
     delete from smsretry.consents c where c.id = any (array(
@@ -49,7 +49,7 @@ begin
         where i.said <> 'opted_out' and greatest(i.at, i.dated) < v_before and not exists (
             select from smsretry.consents o
             where o.number_key = i.number_key and o.said = 'opted_out'
-              and (i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
+              and (i.said = 'ended' or i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
         limit 10 * prune_sms_history.batch));
     delete from smsretry.events e where e.id = any (array(
         select o.id from smsretry.events o

@@ -5,7 +5,7 @@ select o.id, o.number_key, o.business_id, o.source, o.at, o.dated, o.senders
 from smsretry.consents o
 where o.said = 'opted_out' and not exists (
     select from smsretry.consents i
-    where i.number_key = o.number_key and i.said <> 'opted_out' and i.id > o.id and i.said = 'opted_in'
+    where i.number_key = o.number_key and i.said = 'opted_in' and i.id > o.id
       and (i.dated is null or least(i.dated, i.at) > o.dated)
       and case when i.source in ('inbound_start', 'inbound_yes')
                then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')

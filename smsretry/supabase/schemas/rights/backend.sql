@@ -6,7 +6,7 @@ revoke all on all tables in schema smsretry from public, anon, authenticated;
 grant select on all tables in schema smsretry to service_role;
 grant insert on smsretry.consents, smsretry.events, smsretry.restores to service_role;
 grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
-grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns, smsretry.unmarked to service_role;
 
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
