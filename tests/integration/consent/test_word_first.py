@@ -5,7 +5,7 @@ The API gives up a statement after a second here, and after eight at Supabase.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -18,7 +18,8 @@ from tests.support.shop import Shop
 
 SLOW: Final = "perform pg_sleep(3); return new"
 RAISES: Final = "raise exception 'not this one'"
-Say = Callable[[psycopg.Connection, Shop], None]
+Connection = psycopg.Connection[Any]
+Say = Callable[[Connection, Shop], None]
 
 
 @contextmanager
@@ -33,22 +34,22 @@ def trigger(shop: Shop, body: str) -> Iterator[None]:
 
 
 @contextmanager
-def api(shop: Shop, *, seconds: float = 1) -> Iterator[psycopg.Connection]:
+def api(shop: Shop, *, seconds: float = 1) -> Iterator[Connection]:
     """A connection that gives up a statement as the API's does."""
     with shop.stack.connect() as connection:
         connection.execute(f"set statement_timeout = '{seconds}s'".encode())
         yield connection
 
 
-def by_stop(api: psycopg.Connection, _: Shop) -> None:
+def by_stop(api: Connection, _: Shop) -> None:
     api.execute("select record_inbound_sms(%s, %s, 'STOP')", [PHONE, "SM" + "1" * 32])
 
 
-def by_order(api: psycopg.Connection, _: Shop) -> None:
+def by_order(api: Connection, _: Shop) -> None:
     api.execute("select record_sms_consent(%s, 'opted_out', 'letter')", [PHONE])
 
 
-def by_import(api: psycopg.Connection, _: Shop) -> None:
+def by_import(api: Connection, _: Shop) -> None:
     api.execute(
         """select import_sms_opt_outs(
                jsonb_build_array(jsonb_build_object('phone', %s::text, 'at', '2026-11-01T10:00:00Z')),
