@@ -2004,7 +2004,7 @@ begin
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        perform smsretry.notice_restore(run_id, decided_at) where run_id is not null; -- it may have been restored under the run
+        perform smsretry.notice_restore(run_id, decided_at, send_to); -- it may have been restored under the run
         select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
         if found then
             answer := 'lost';
@@ -2519,15 +2519,20 @@ $$;
 -- Notice that the database went back in time: it had accepted this run, and does not know it, or knows of no end although the
 -- run had finished. Records the restore, once, and returns since when the database has forgotten; null: nothing new.
 -- due_at: when the run was to begin. A database that knows no earlier run is another one, or has pruned this one.
-create or replace function smsretry.notice_restore(run_id uuid, due_at timestamptz, finished boolean default false)
+-- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and nothing is noticed.
+create or replace function smsretry.notice_restore(
+    run_id uuid, due_at timestamptz, send_to text, finished boolean default false
+)
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_until constant timestamptz := least(due_at, smsretry.clock());
     v_since timestamptz;
 begin
-    if exists (
-        select from smsretry.runs r
-        where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
+    if notice_restore.run_id is null
+        or send_to <> 'all'
+        or exists (
+            select from smsretry.runs r
+            where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
     then
         return null;
     end if;
@@ -2722,13 +2727,11 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
-    -- Nobody gets a second text from a worker that does not text everybody, and its database is often a fresh copy.
-    if start_sms_run.earlier_run is not null and coalesce(start_sms_run.send_to, 'all') = 'all' then
-        return query
-        select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
-        from smsretry.notice_restore(start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.finished) n (since)
-        where n.since is not null;
-    end if;
+    return query
+    select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+    from smsretry.notice_restore(
+        start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.send_to, start_sms_run.finished) n (since)
+    where n.since is not null;
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
     insert into smsretry.senders (account, sent_by, told_at)

@@ -85,7 +85,7 @@ begin
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        perform smsretry.notice_restore(run_id, decided_at) where run_id is not null; -- it may have been restored under the run
+        perform smsretry.notice_restore(run_id, decided_at, send_to); -- it may have been restored under the run
         select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
         if found then
             answer := 'lost';

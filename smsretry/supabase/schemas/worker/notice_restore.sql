@@ -1,15 +1,20 @@
 -- Notice that the database went back in time: it had accepted this run, and does not know it, or knows of no end although the
 -- run had finished. Records the restore, once, and returns since when the database has forgotten; null: nothing new.
 -- due_at: when the run was to begin. A database that knows no earlier run is another one, or has pruned this one.
-create or replace function smsretry.notice_restore(run_id uuid, due_at timestamptz, finished boolean default false)
+-- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and nothing is noticed.
+create or replace function smsretry.notice_restore(
+    run_id uuid, due_at timestamptz, send_to text, finished boolean default false
+)
 returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_until constant timestamptz := least(due_at, smsretry.clock());
     v_since timestamptz;
 begin
-    if exists (
-        select from smsretry.runs r
-        where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
+    if notice_restore.run_id is null
+        or send_to <> 'all'
+        or exists (
+            select from smsretry.runs r
+            where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
     then
         return null;
     end if;

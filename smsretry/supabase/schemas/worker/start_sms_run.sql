@@ -14,13 +14,11 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
-    -- Nobody gets a second text from a worker that does not text everybody, and its database is often a fresh copy.
-    if start_sms_run.earlier_run is not null and coalesce(start_sms_run.send_to, 'all') = 'all' then
-        return query
-        select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
-        from smsretry.notice_restore(start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.finished) n (since)
-        where n.since is not null;
-    end if;
+    return query
+    select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+    from smsretry.notice_restore(
+        start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.send_to, start_sms_run.finished) n (since)
+    where n.since is not null;
     insert into smsretry.runs (id, started_at, send_to, address)
     values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
     insert into smsretry.senders (account, sent_by, told_at)
