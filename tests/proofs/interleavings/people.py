@@ -125,10 +125,7 @@ def customers(world: World, state: State) -> Iterator[Step]:
             "the application imports an old opt-in", (_OLD_CONSENT, (CUSTOMER,))
         )
     number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
-    gone = {"renumbered"} if state.processor else set[str]()
-    yield _writes(
-        "the application changes the number", number, decided=state.decided | gone
-    )
+    yield _writes("the application changes the number", number)
     yield _writes(
         "the application deletes the customer",
         ("delete from customers where id = %s", (CUSTOMER,)),

@@ -85,8 +85,7 @@ class Story:
     may_be_stopped: bool = True
     """Whether somebody may have said stop."""
     decided: frozenset[str] = frozenset()
-    """What people or the application did to it: `sent` or `not sent` (a person said so), `cancelled`, `deleted`,
-    `renumbered` (its customer's number was changed while the application's own processor had it)."""
+    """What people or the application did to it: `sent` or `not sent` (a person said so), `cancelled`, `deleted`."""
 
     def begun_at(self, message: Message) -> datetime:
         """When the request for a message was begun."""

@@ -46,7 +46,7 @@ def judged(
 
 def truths(story: Story) -> Iterator[Finding]:
     """What is true at every moment, whatever has happened, and whatever comes."""
-    if not story.decided & {"not sent", "deleted", "renumbered"}:
+    if not story.decided & {"not sent", "deleted"}:
         yield from judge_messages(story.messages)
     is_live = any(row["status"] in LIVE for row in story.rows)
     said = story.log["status"] if story.log else "failed"

@@ -34,15 +34,19 @@ begin
         begin
             v_due := v_now + coalesce(look_in, interval '0');
             if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
-                -- A send that may have been made counts as begun then, with what the rows say now. Nobody can have texted a customer
-                -- without a number.
+                -- A send that may have been made counts as begun then, with what the rows say now, but for a number that has changed
+                -- since. Nobody can have texted a customer without one.
                 insert into public.sms_send_attempts (
                     id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source,
                     number_key, sent_to, sent_body, business_id)
                 select gen_random_uuid(), v_row.id, v_row.attempt_count + 1, v_row.claim_no, v_row.claimed_at,
                        left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
-                       smsretry.number_key(v_row.business_id, c.phone), left(c.phone, 40), left(l.subject, smsretry.longest_body() + 1),
-                       v_row.business_id
+                       smsretry.number_key(v_row.business_id, c.phone),
+                       case when not exists (
+                           select from smsretry.events e
+                           where e.about = c.id and e.code = 'number_changed' and e.at >= v_row.claimed_at)
+                           then left(c.phone, 40) end,
+                       left(l.subject, smsretry.longest_body() + 1), v_row.business_id
                 from (select) one
                 left join public.customers c on c.id = v_row.customer_id
                 left join public.send_logs l on l.id = v_row.send_log_id
