@@ -222,7 +222,7 @@ def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_g
         ("(305) 555-0123", 17, 0, "open"),
         ("+13055550123", 3, 2, "closed"),
         ("+18005550123", 17, 3, "refused"),
-        ("+1305555012", 17, 3, "refused"),
+        ("+1305555012", 17, 3, "held"),
     ):
         at = f"2027-01-12T{hour:02}:00"
         told = command("quiet-hours", phone, "--at", at, "--json", SUPABASE_URL=None)
