@@ -100,7 +100,7 @@ _REFUSED: Final = re.compile(
     r"\+1(8(00|22|33|44|55|66|77|8.)|900|976|500|555|600|7[01]0|.11|.9.)|\+44(800|90|70)"
 )
 """Toll-free, premium, personal, or no area code."""
-_SPELLED: Final = re.compile(r"\+1[2-9]..[2-9]\d{6}|\+(?!1)\d{8,13}")
+_SPELLED: Final = re.compile(r"\+1[2-9]..[2-9]\d{6}|\+(?!1|521\d{10}$)\d{8,13}")
 _STATE_NAMES: Final = """
 Alabama AL, Alaska AK, Arizona AZ, Arkansas AR, California CA, Colorado CO, Connecticut CT, Delaware DE, Florida FL,
 Georgia GA, Hawaii HI, Idaho ID, Illinois IL, Indiana IN, Iowa IA, Kansas KS, Kentucky KY, Louisiana LA, Maine ME,
@@ -237,7 +237,9 @@ def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
     if (code := phone[2:5]) not in area_codes():
         return _EVERYWHERE, frozenset(STATES)  # it may be any state's
     place, zones = area_codes()[code]
-    return zones, frozenset({"federal", place} & {*STATES, *_COUNTRIES})
+    return zones, frozenset(
+        {"federal", place} & {*STATES, "CA-", "abroad"}
+    )  # IN is Indiana
 
 
 @cache
