@@ -152,6 +152,7 @@ TROUBLES: Final[list[tuple[str, dict[str, Any], str, str]]] = [
     ("sender-blamed", {"texts": 9, "why": "Twilio 30007"}, "Texts: 9 did not arrive", ""),
     ("backlog", {"minutes": 12, "texts": 40},
      "Texts: 40 are overdue", "The oldest one has been due for 12 minutes."),
+    ("words-unread", {"people": 2}, "Texts: 2 people wrote what may mean stop", "Nobody has read it"),
 ]  # fmt: skip
 SILENCE: Final = [
     "Texts: no run has completed for five minutes",

@@ -3897,7 +3897,7 @@ begin
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
-    elsif refusal.message_class = 'marketing' and exists (
+    elsif refusal.message_class is distinct from 'transactional' and exists (
             select from smsretry.unread_words w
             where w.phone = refusal.phone
               and w.business_id = refusal.business_id) then
@@ -5954,13 +5954,18 @@ begin
     select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
            || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
     from smsretry.stopped x where x.kind in ('everybody', 'sender');
-    select concat_ws(' · ', string_agg(case l.name
-        when 'due' then l.texts || ' texts are overdue, the oldest by ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes'
-        when 'restored' then 'the database was restored from a backup of ' || to_char(l.oldest at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
-        when 'scheduled' then l.texts || ' scheduled sends are overdue and not queued'
-        when 'words' then l.texts || ' people wrote what may mean stop, and nobody has read it for three days'
-        else coalesce('no run has finished for ' || floor(extract(epoch from v_now - l.oldest) / 60) || ' minutes',
-                      'no run has finished in 7 days') end, ' · ' order by l.name), v_stopped) into v_wrong
+    select concat_ws(' · ', string_agg(concat_ws(
+        ' ',
+        l.texts,
+        case l.name
+            when 'due' then 'texts are overdue'
+            when 'restored' then 'the database was restored from a backup and knows nothing'
+            when 'scheduled' then 'scheduled sends are overdue and not queued'
+            when 'words' then 'people wrote what may mean stop, and nobody has read it'
+            else 'no run has finished'
+        end,
+        coalesce('since ' || to_char(l.oldest at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', 'in 7 days')),
+        ' · ' order by l.name), v_stopped) into v_wrong
     from smsretry.late_since(v_since) l;
     if v_wrong <> '' then
         raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';

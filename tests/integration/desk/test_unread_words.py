@@ -9,7 +9,9 @@ import pytest
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Preview, ReadWords, RecordConsent
+from smsretry.desk.pages.runs import of_texts
 from smsretry.desk.questions.unread import Unread
+from smsretry.sending.summary import RunSummary
 from tests.integration.hearing import answer, consents_of, hear, sends_from
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
@@ -183,7 +185,7 @@ def test_the_list_names_the_oldest_first_and_shows_no_number(
 def test_what_is_unread_for_three_days_is_an_alarm(
     shop: Shop, operators: SupabaseOperators
 ) -> None:
-    """The monitor fails, and the status says so."""
+    """The monitor fails, the status says so, and each run has an event for an automation."""
     shop.customer()
     shop.run()
     hear(shop, body=REVOKED[0])
@@ -196,7 +198,10 @@ def test_what_is_unread_for_three_days_is_an_alarm(
     shop.later(hours=2)
     with pytest.raises(Exception, match="1 people wrote what may mean stop"):
         check()
-    assert [late.name for late in operators.status().late] == ["run", "words"]
+    status = operators.status()
+    assert [late.name for late in status.late] == ["run", "words"]
+    [event] = of_texts(RunSummary.of(results=[]), [], status=status).events
+    assert (event.name, event.payload) == ("sms.queue.words-unread", {"people": 1})
 
 
 def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:

@@ -351,7 +351,9 @@ SWITCHES: Final = {
         "after an opt-out",
         Safeguard(
             replaces="smsretry.refusal",
-            edits=((r"refusal\.message_class = 'marketing'", "false"),),
+            edits=(
+                (r"refusal\.message_class is distinct from 'transactional'", "false"),
+            ),
         ),
     ),
     "reasons": _switch(

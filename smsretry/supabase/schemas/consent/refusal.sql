@@ -18,7 +18,7 @@ begin
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
-    elsif refusal.message_class = 'marketing' and exists (
+    elsif refusal.message_class is distinct from 'transactional' and exists (
             select from smsretry.unread_words w
             where w.phone = refusal.phone
               and w.business_id = refusal.business_id) then
