@@ -470,8 +470,9 @@ class QueueStatus(Answer):
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
         whose = f"{need.business}: " if need.business else ""
-        noun = "people" if need.lever == _READ else "texts"
-        texts = (f", {noun} ", need.count) if need.count else ()
+        if need.lever == _READ:
+            return need.count, f" people {need.what}", self._for(need.since)
+        texts = (", texts ", need.count) if need.count else ()
         return whose, need.what, *texts, self._for(need.since)
 
     def _for(self, since: datetime | None) -> str:

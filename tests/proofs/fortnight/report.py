@@ -305,12 +305,14 @@ def _to_a_stranger(self: TwilioSender, text: Message) -> Outcome:
     return _send(self, text.model_copy(update=other))
 
 
-def _switch(sees: str, without: Safeguard, profile: Profile = DEFAULT) -> Switch:
+def _switch(
+    sees: str, without: Safeguard, profile: Profile = DEFAULT, *, seed: str = "24"
+) -> Switch:
     """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
 
     def short(stack: Stack) -> Report:
         return fortnight(
-            stack, invent(40, days=2, start=AUTUMN, seed="24"), profile=profile
+            stack, invent(40, days=2, start=AUTUMN, seed=seed), profile=profile
         )
 
     return Switch(without=without, sees=sees, run=short)
@@ -355,6 +357,7 @@ SWITCHES: Final = {
                 (r"refusal\.message_class is distinct from 'transactional'", "false"),
             ),
         ),
+        seed="23",  # somebody says no in words while texts to them wait
     ),
     "reasons": _switch(
         "unexplained",
