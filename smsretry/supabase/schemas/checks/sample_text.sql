@@ -18,6 +18,7 @@ begin
     exception when others then
         select c.id into v_customer
         from public.customers c
+        where c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
         limit 1 for update skip locked;
         if not found then
             raise; -- why none can be made
@@ -33,6 +34,7 @@ begin
         from (select * from public.send_logs limit 1000) l
         join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
         where l.channel = 'sms'
+          and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
           and not exists (
               select from public.sms_retry_queue q
               where q.send_log_id = l.id and q.status in ('pending', 'processing'))
@@ -48,7 +50,7 @@ begin
         where l.id = v_log;
     end;
     update public.customers c
-    set phone = '+15005550006', timezone = 'America/New_York', sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
     where c.id = v_customer;
     return v_log;
 end
