@@ -3,6 +3,7 @@
 import getpass
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -130,11 +131,7 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
             info: Any = typer.Argument(metavar=shown, help=words)
         else:
             info = typer.Option(
-                f"--{called(name)}",
-                metavar=metavar,
-                help=words,
-                show_default=False,
-                autocompletion=_completion(field),
+                f"--{called(name)}", metavar=metavar, help=words, show_default=False
             )
         default = (
             inspect.Parameter.empty
@@ -181,20 +178,13 @@ def _type_of(field: FieldInfo) -> Any:
     ):  # X | None, and then what is said of X
         kind = get_args(kind)[0] if get_origin(kind) in wrapping else kind
     if get_origin(kind) is list:
-        return list[str]
+        item = get_args(kind)[0]
+        if get_origin(item) is not Literal:
+            return list[str]
+        enum: Any = StrEnum
+        words: Any = enum("Words", get_args(item))
+        return list[words]  # which a shell completes
     return kind if kind in (bool, int, float) or get_origin(kind) is Literal else str
-
-
-def _completion(field: FieldInfo) -> Callable[[str], list[str]] | None:
-    """What a shell asks for the rest of a word, if the field is a list of certain words."""
-    kinds = [field.annotation, *get_args(field.annotation)]
-    items = [get_args(kind)[0] for kind in kinds if get_origin(kind) is list]
-    words = [word for item in items for word in get_args(item) if isinstance(word, str)]
-
-    def complete(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return complete if words else None
 
 
 def _metavar(kind: Any, name: str) -> str | None:

@@ -29,6 +29,7 @@ CHECKS = {
     "sms_status",
     "sms_senders",
     "unread_sms_words",
+    "sms_businesses",
     "ask_sms_desk",
     "check_sms_retries",
 }
@@ -158,6 +159,7 @@ class Scene:
             "ask_sms_desk": {"question": "explain_sms", "asked": {"id": str(self.due)}},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
+            "sms_businesses": {"name": "Maple Street"},
             "unread_sms_words": {},
             "check_sms_retries": {"max_minutes": 60},
             "list_sms": {"which": {"states": ["due"]}, "row_limit": 10},

@@ -75,19 +75,8 @@ class Preview(Form):
 class WhichTexts(Form):
     """Which texts: those that match every field that is given. At least one must be."""
 
-    NARROWS: ClassVar = frozenset(
-        {
-            "retry_ids",
-            "business_id",
-            "customer_id",
-            "code",
-            "why_code",
-            "states",
-            "since",
-            "until",
-        }
-    )
-    """Fields that say which texts are meant, one of which must be given."""
+    LOOSE: ClassVar[tuple[str, ...]] = ("limit",)
+    """Fields that say not enough: one of the others must be given."""
 
     retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
     business_id: BusinessId | None = Field(None, description="Id of the business.")
@@ -109,7 +98,7 @@ class WhichTexts(Form):
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
-        names = [name for name in WhichTexts.model_fields if name in self.NARROWS]
+        names = [name for name in WhichTexts.model_fields if name not in self.LOOSE]
         if all(getattr(self, name) is None for name in names):
             raise ValueError(f"say which texts: by {one_of_these(names)}")
         return self
@@ -159,7 +148,7 @@ class ChangeTexts(WhichTexts, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"
-    NARROWS = WhichTexts.NARROWS - {"states"}
+    LOOSE = ("limit", "states")
     WHAT: ClassVar[str]
     """What its function calls it."""
 

@@ -1,13 +1,12 @@
 """The state of the queue as OpenTelemetry's gauges. They hold no sentence and no id, and of names only a sender's."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, get_args
 
 from smsretry.desk.questions.queue_status import FATES, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
-_Case = TypeVar("_Case", bound=Hashable)
 _SENDS: Final = (*get_args(OutcomeName), "under_way")
 
 
@@ -23,38 +22,31 @@ class Gauge(NamedTuple):
 
 
 def gauges(now: QueueStatus) -> Iterator[Gauge]:
-    """The numbers that a chart or an alert can use."""
-    yield _counted(
-        "queue.depth",
-        "Texts that have not ended",
-        "state",
-        QueueStatus.STATES,
-        now.queue,
-    )
-    yield _counted(
-        "recent.sends",
-        "Sends begun in the last hour",
-        "outcome",
-        _SENDS,
-        _sums((send.outcome, send.sends) for send in now.sends),
-    )
-    yield _counted(
-        "day.deliveries",
-        "Texts accepted in the last day",
-        "delivery",
-        FATES,
-        _sums((hour.fate, hour.texts) for hour in now.hours),
-    )
-    yield _counted(
-        "day.ended",
-        "The last day's texts that failed or were cancelled",
-        "fate",
-        ("failed", "cancelled"),
-        _sums((reason.state, reason.texts) for reason in now.ended),
-    )
-    waiting = _sums(  # numbers with the same last digits are one case
-        ((own.name, own.why_code or "unforeseen"), own.texts) for own in now.senders
-    )
+    """The numbers that a chart or an alert can use. A case without texts is 0."""
+    for name, description, by, cases, counts in (
+        ("queue.depth", "Texts that have not ended", "state", now.STATES, now.queue),
+        ("recent.sends", "Sends begun in the last hour", "outcome", _SENDS, now.sends),
+        (
+            "day.deliveries",
+            "Texts accepted in the last day",
+            "delivery",
+            FATES,
+            now.fates,
+        ),
+        (
+            "day.ended",
+            "The last day's texts that failed or were cancelled",
+            "fate",
+            ("failed", "cancelled"),
+            now.ends,
+        ),
+    ):
+        points = [({f"smsretry.{by}": case}, counts.get(case, 0)) for case in cases]
+        yield Gauge(f"smsretry.{name}", "{text}", description, points)
+    # Numbers with the same last digits are one case.
+    waiting = Counter[tuple[str, str]]()
+    for own in now.senders:
+        waiting[own.name, own.why_code or "unforeseen"] += own.texts
     of_senders = [
         ({"smsretry.sender": name, "smsretry.why": why}, texts)
         for (name, why), texts in waiting.items()
@@ -85,23 +77,3 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         "Since a run last finished",
         [] if silent is None else [({}, silent)],
     )
-
-
-def _sums(counts: Iterable[tuple[_Case, int]]) -> Counter[_Case]:
-    """The texts of each case."""
-    sums = Counter[_Case]()
-    for case, texts in counts:
-        sums[case] += texts
-    return sums
-
-
-def _counted(
-    name: str,
-    description: str,
-    by: str,
-    cases: Sequence[str],
-    counts: Mapping[str, int],
-) -> Gauge:
-    """Texts by case. A case without texts is 0."""
-    points = [({f"smsretry.{by}": case}, counts.get(case, 0)) for case in cases]
-    return Gauge(f"smsretry.{name}", "{text}", description, points)

@@ -16,6 +16,7 @@ from smsretry.retry.models import Finding, Value
 _NO_DOUBT: Final = (
     "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
 )
+_NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
     "them. The next runs mark them."
@@ -70,7 +71,7 @@ class Done(Answer):
         numbers = (
             f"{name} {value}"
             for name, value in self.came_to.items()
-            if name != "answer" and value is not None
+            if name not in ("answer", "needs_start") and value is not None
         )
         did = (
             _NO_DOUBT
@@ -80,6 +81,8 @@ class Done(Answer):
         yield (
             f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
         )
+        if self.came_to.get("needs_start"):
+            yield _NEEDS_START
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
 

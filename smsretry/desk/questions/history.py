@@ -42,6 +42,7 @@ _SAID: Final = {
     ("until",): "next at {until}",
     ("since",): "begun at {since}",
     ("times", "last_at"): "{times} times, the last at {last_at}",
+    ("row", "minutes"): "in row {row}, {minutes} min apart",
     ("who",): "by {who}",
     ("run_id",): "run {run_id}",
 }

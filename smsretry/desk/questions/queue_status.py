@@ -1,7 +1,7 @@
 """The state of the queue, as `sms_status` tells it, and what needs somebody."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
@@ -97,13 +97,6 @@ class HeldCount(ReasonCount):
     since: Instant
     retry_id: UUID
     """One of them."""
-
-
-class SendCount(Value):
-    """The sends that came to one outcome."""
-
-    outcome: str
-    sends: int
 
 
 class HourCount(Value):
@@ -205,7 +198,8 @@ class QueueStatus(Answer):
     states: tuple[StateCount, ...] = ()
     held: tuple[HeldCount, ...] = ()
     ended: tuple[ReasonCount, ...] = ()
-    sends: tuple[SendCount, ...] = ()
+    sends: dict[str, int] = Field({})
+    """Of the last hour, by outcome."""
     hours: tuple[HourCount, ...] = ()
     undelivered: tuple[UndeliveredCount, ...] = ()
     senders: tuple[SenderTrouble, ...] = ()
@@ -218,10 +212,17 @@ class QueueStatus(Answer):
     @property
     def queue(self) -> dict[str, int]:
         """Texts in each state, as `TextState`."""
-        texts = Counter[str]()
-        for count in self.states:
-            texts[count.state] += count.texts
-        return dict(texts)
+        return _sums((count.state, count.texts) for count in self.states)
+
+    @property
+    def fates(self) -> dict[str, int]:
+        """Texts accepted in the last day, by what became of them."""
+        return _sums((hour.fate, hour.texts) for hour in self.hours)
+
+    @property
+    def ends(self) -> dict[str, int]:
+        """Texts that failed or were cancelled in the last day."""
+        return _sums((reason.state, reason.texts) for reason in self.ended)
 
     @property
     def overdue_seconds(self) -> float:
@@ -397,7 +398,8 @@ class QueueStatus(Answer):
             yield "    ", Lever.of(StopState, lift, "lift it, once that is over")
         yield Table("Not sent yet", list(self._states()))
         sends = [
-            (send.outcome.replace("_", " "), str(send.sends), "") for send in self.sends
+            (outcome.replace("_", " "), str(count), "")
+            for outcome, count in self.sends.items()
         ]
         yield Table("Sends in the last hour", sends)
         yield from self._day()
@@ -419,21 +421,19 @@ class QueueStatus(Answer):
         for state in self.STATES:
             counts = [count for count in self.states if count.state == state]
             if counts:
-                total = sum(count.texts for count in counts)
-                link = listed(total, states=[state])
-                yield state.replace("_", " "), link, self._until(counts)
+                total = listed(self.queue[state], states=[state])
+                yield state.replace("_", " "), total, self._until(*counts)
             for count in counts:
                 if count.why_code and state == "waiting":
                     link = listed(count.texts, states=[state], why_code=count.why_code)
                     why = f"waiting: {count.why_code.replace('_', ' ')}"
-                    yield why, link, self._until([count])
+                    yield why, link, self._until(count)
 
-    def _until(self, counts: list[StateCount]) -> str:
+    def _until(self, *counts: StateCount) -> str:
         """In how long the next of them is due."""
         moments = [count.next_at for count in counts if count.next_at]
-        if not moments:
-            return ""
-        return f"in {span((min(moments) - self.at).total_seconds())}"
+        seconds = [(moment - self.at).total_seconds() for moment in moments]
+        return f"in {span(min(seconds))}" if seconds else ""
 
     def _ended(self) -> Iterator[tuple[str, Words, str]]:
         """Each reason, with those that ended for it in the last day; and in all, where some gave none."""
@@ -441,31 +441,27 @@ class QueueStatus(Answer):
             "since": (self.at - timedelta(days=1)).isoformat(),
             "until": self.at.isoformat(),
         }
-        for state in ("failed", "cancelled"):
-            reasons = [reason for reason in self.ended if reason.state == state]
-            if any(reason.why_code is None for reason in reasons):
-                total = sum(reason.texts for reason in reasons)
-                yield state, listed(total, states=[state], **day), "in all"
-            for reason in reasons:
-                code = reason.why_code
-                which = {"states": [state], "why_code": code, **day}
-                count = listed(reason.texts, **which) if code else str(reason.texts)
-                why = [reason.why, f"[{code}]" if code else None]
-                yield state, count, " · ".join(filter(None, why))
+        for state in sorted(
+            {reason.state for reason in self.ended if not reason.why_code}
+        ):
+            yield state, listed(self.ends[state], states=[state], **day), "in all"
+        for reason in self.ended:
+            count: Words = str(reason.texts)
+            code = f"[{reason.why_code}]" if reason.why_code else None
+            if code:
+                which = {"states": [reason.state], "why_code": reason.why_code}
+                count = listed(reason.texts, **which, **day)
+            yield reason.state, count, " · ".join(filter(None, (reason.why, code)))
 
     def _day(self) -> Iterator[Hours]:
         """The last day by hour, if a text was accepted in it."""
         if not self.hours:
             return
         last = self.at.replace(minute=0, second=0, microsecond=0)
-        fates = Counter[str]()
-        day = {last - timedelta(hours=ago): Counter[str]() for ago in range(23, -1, -1)}
-        for count in self.hours:
-            fates[count.fate] += count.texts
-            if count.hour in day:
-                day[count.hour][count.fate] += count.texts
-        parts = [(hour, [texts[fate] for fate in FATES]) for hour, texts in day.items()]
-        yield Hours(_HOURS.format_map(fates), parts)
+        texts = {(count.hour, count.fate): count.texts for count in self.hours}
+        day = [last - timedelta(hours=ago) for ago in range(23, -1, -1)]
+        parts = [(hour, [texts.get((hour, fate), 0) for fate in FATES]) for hour in day]
+        yield Hours(_HOURS.format_map(Counter(self.fates)), parts)
 
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
@@ -478,6 +474,14 @@ class QueueStatus(Answer):
     def _for(self, since: datetime | None) -> str:
         """For how long it has been so, in parentheses."""
         return f" (for {span((self.at - since).total_seconds())})" if since else ""
+
+
+def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The texts of each case."""
+    sums = Counter[str]()
+    for case, texts in counts:
+        sums[case] += texts
+    return dict(sums)
 
 
 def _need_of(held: HeldCount) -> Need:

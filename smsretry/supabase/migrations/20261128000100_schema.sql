@@ -3808,11 +3808,13 @@ $$;
 -- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; it holds for them too
+--   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
+--   needs_start: the provider blocks the number all the same, until it texts START
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
     who text default null, because text default null
 )
-returns table (customers integer, cancelled integer, unmarked integer)
+returns table (customers integer, cancelled integer, unmarked integer, needs_start boolean)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -3853,6 +3855,14 @@ begin
         select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
         from smsretry.mark_customers(v_at, v_phone) m;
     elsif consent = 'opted_in' and v_phone is not null then
+        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
+        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
+    elsif consent <> 'unchanged' then
+        needs_start := consent = 'opted_in' and exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = smsretry.number_key(v_business, v_phone)
+              and smsretry.start_takes_back(o.source, true));
+        -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
         values (smsretry.number_key(v_business, v_phone), v_business, 'opted_in', left(source, 200), v_now);
         select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(array[v_business], v_phone) m;
@@ -4980,6 +4990,19 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
                       'what', a.outcome, 'send', a.send, 'told_by', a.settled_by)),
                   (0, case when a.delivery_status is not null then a.delivery_at end, jsonb_build_object(
                       'what', a.delivery_status, 'send', a.send, 'told_by', 'callback', 'code', a.delivery_code))) x (place, at, told)
+              union all -- the same words went to the same number in another text, within a day of one of its sends
+              select 0, o.begun_at, jsonb_build_object(
+                  'what', 'same_words_went_out',
+                  'row', o.retry_id,
+                  'minutes', round(abs(extract(epoch from o.begun_at - a.begun_at)) / 60)::text)
+              from public.sms_send_attempts a
+              join public.sms_send_attempts o on o.sent_to = a.sent_to
+              where a.retry_id = t.retry_id
+                and a.twilio_sid is not null
+                and o.twilio_sid is not null
+                and o.retry_id <> a.retry_id
+                and o.sent_body = a.sent_body
+                and abs(extract(epoch from o.begun_at - a.begun_at)) < 86400
               union all
               select e.id, e.at, jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry')) || e.detail
               from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
@@ -5521,7 +5544,7 @@ begin
             from smsretry.status_of_held(v_now) h
             left join public.businesses b on b.id = h.business_id),
         'ended', array(select to_jsonb(e) from smsretry.status_of_ended(v_day_ago) e),
-        'sends', array(select to_jsonb(s) from smsretry.status_of_sends(v_now - interval '1 hour') s),
+        'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
         'hours', array(select to_jsonb(h) from smsretry.status_of_hours(v_day_ago) h),
         'undelivered', array(select to_jsonb(u) from smsretry.status_of_undelivered(v_day_ago) u),
         'senders', array(select to_jsonb(s) from smsretry.status_of_senders(v_now) s),
@@ -5731,17 +5754,18 @@ $$;
 -- ======== schemas/desk/status_of_sends.sql ========
 -- sms_status: sends begun since then, by outcome.
 create or replace function smsretry.status_of_sends(since timestamptz)
-returns table (outcome text, sends bigint)
+returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts.
 set enable_seqscan = off set jit = off as $$
 begin
-    return query
-    select coalesce(a.outcome, 'under_way'), count(*)
-    from public.sms_send_attempts a
-    where a.begun_at > status_of_sends.since
-    group by a.outcome
-    order by a.outcome;
+    return (
+        select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
+        from (
+            select coalesce(a.outcome, 'under_way') as outcome, count(*) as sends
+            from public.sms_send_attempts a
+            where a.begun_at > status_of_sends.since
+            group by a.outcome) o);
 end
 $$;
 

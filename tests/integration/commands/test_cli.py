@@ -206,10 +206,8 @@ def test_consent_is_recorded_by_a_number_that_no_history_keeps(
         "She wrote",
     )
     refused = command(*yes)
-    assert refused.exit_code == 1
-    assert refused.stderr.startswith(
-        "Error: A yes is given to one business: name its customer by customer_id"
-    )
+    assert refused.exit_code == 64
+    assert "CUSTOMER must be the customer's id there" in refused.stderr
     given = command("consent", business.row(row)["customer_id"], *yes[2:])
     assert "customers 1," in given.output
 

@@ -78,7 +78,8 @@ def test_a_command_says_whether_its_order_was_recorded(
     """And its exit code says that it was not done. Each command in two outages, which are others for each."""
     for n, order in enumerate([*ONE, *MANY, *QUESTIONS] * 2, start=1):
         answer, told = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
-        line = [*order.split(), *LEAST[order], *(YES if order in MANY else [])]
+        yes = {"prune": ["--yes"], **dict.fromkeys(MANY, YES)}.get(order, [])
+        line = [*order.split(), *LEAST[order], *yes]
         with _away(settings, answer) as away:
             result = command(*line, SUPABASE_URL=away.url, columns=1000)
         assert (result.exit_code, "next run" in result.output) == (1, False), order

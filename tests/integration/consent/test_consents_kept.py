@@ -107,7 +107,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     hear(shop, "START")
     shop.later(days=30)
     for left in (1, 0):
-        operators.carry_out(Prune(keep_days=7))
+        operators.carry_out(Prune(keep_days=7, dry_run=False))
         assert not is_out(shop)
         assert shop.value(KEPT) <= 2 * left
     shop.customer(phone=MIAMI)
@@ -116,7 +116,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     )
     hear(shop, "STOP")
     shop.later(days=3650)
-    operators.carry_out(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7, dry_run=False))
     assert is_out(shop)
     assert shop.value(f"{KEPT} where said = 'seen'") == 1
 

@@ -147,13 +147,13 @@ def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
     ):
         hear(shop, "STOP", sid=SID)
         shop.later(days=days)
-        operators.carry_out(Prune(keep_days=keep_days))
+        operators.carry_out(Prune(keep_days=keep_days, dry_run=False))
         assert hear(shop, "STOP", sid=SID)[0] == (
             "already_recorded" if kept else "opted_out"
         ), days
         shop.sql("delete from smsretry.inbound_texts where said = 'STOP'")
     shop.later(days=3650)
-    operators.carry_out(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7, dry_run=False))
     assert hear(shop, "START", sid=start)[0] == "already_recorded"
     assert consents(shop) == [("opted_out", "inbound_stop")]
 
@@ -223,7 +223,7 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
         assert any("wrote what may mean stop" in need.what for need in status.needs())
         assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [SID]
         shop.later(days=50)
-        operators.carry_out(Prune(keep_days=7))
+        operators.carry_out(Prune(keep_days=7, dry_run=False))
     hear(shop, body="stop it?", phone=other)
     for phone, left in ((PHONE, 1), (other, 0)):
         record_consent(
@@ -236,7 +236,7 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
             operators, PHONE, consent="unchanged", source="text", business_id=None
         )
     shop.later(days=100)
-    operators.carry_out(Prune(keep_days=7))
+    operators.carry_out(Prune(keep_days=7, dry_run=False))
     assert shop.sql("select from smsretry.inbound_texts") == []
     assert consents(shop) == [("opted_in", None)] * 2
 

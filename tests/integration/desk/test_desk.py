@@ -330,15 +330,16 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
            values (%s, %s, 1, 9, smsretry.clock())""",
         *[uuid4(), unknown],
     )
-    assert next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 0, runs 0."
+    prune = Prune(keep_days=7, dry_run=False)
+    assert next(desk.answer(prune).lines()) == "Deleted: texts 0, runs 0."
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
     with shop.stack.connect() as other, other.transaction():
         other.execute("select from sms_retry_queue where id = %s for update", [locked])
-        assert (
-            next(desk.answer(Prune(keep_days=7)).lines()) == "Deleted: texts 1, runs 1."
-        )
+        tried = next(desk.answer(Prune(keep_days=7)).lines())
+        assert tried == "Would delete: texts 3, runs 1."
+        assert next(desk.answer(prune).lines()) == "Deleted: texts 1, runs 1."
     kept = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in kept} == {unknown, live, locked}
 

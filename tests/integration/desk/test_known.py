@@ -12,6 +12,7 @@ from smsretry.desk.questions.explanation import NOTHING
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE, SID, fates_of, run_over
+from tests.support.shop import Shop
 
 
 def _send_log(
@@ -104,3 +105,37 @@ def test_what_nothing_has_is_said_to_be_nobody_s(
     assert refused.stderr.startswith(
         "Error: ID Phone number has the wrong length for its country: write it with its "
     )
+
+
+def test_a_text_is_found_by_what_people_have(shop: Shop, command: Command) -> None:
+    """A message's SID, the last four digits of a number, or an id; and the texts of a business by its name."""
+    row = shop.due_text(phone="+12125550199")
+    shop.due_text()
+    shop.run()
+    sid = shop.attempts_of(row)[0]["twilio_sid"]
+    for found_by in (sid, "0199", row, shop.row(row)["customer_id"]):
+        [story] = json.loads(command("explain", found_by, "--json").stdout)["texts"]
+        assert story["text"]["retry_id"] == str(row), found_by
+    assert command("explain", "SM" + "0" * 32).exit_code == 1
+    shop.neighbor().due_text()
+    shop.sql("update businesses set name = 'Oak Lane ' || id where id <> %s", shop.id)
+    shop.sql("update businesses set name = 'Oak' where id = %s", shop.id)
+    listed = command("texts", "--business", "oak", "--json").stdout
+    assert len(json.loads(listed)["texts"]) == 2
+    shop.sql("update businesses set name = 'Oak Lane ' || id")
+    for name, choice in (("oak", str(shop.id)), ("Elm", "No business is called so")):
+        refused = command("texts", "--business", name)
+        assert (refused.exit_code, choice in refused.stderr) == (1, True), name
+
+
+def test_a_list_ends_where_it_is_said_to(shop: Shop, command: Command) -> None:
+    """By when a text last changed."""
+    shop.due_text(phone=None)
+    shop.run()
+    for since, until, texts in (
+        ("2027-01-12T16:00", "2027-01-12T18:00", 1),
+        ("2027-01-12T15:00", "2027-01-12T16:00", 0),
+        ("2027-01-12T18:00", "2027-01-12T19:00", 0),
+    ):
+        listed = command("texts", "--since", since, "--until", until, "--json").stdout
+        assert len(json.loads(listed)["texts"]) == texts

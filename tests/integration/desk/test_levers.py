@@ -356,3 +356,16 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
         "opted_out",
         "opted_in",
     }
+
+
+def test_a_yes_over_a_stop_says_that_the_provider_blocks_the_number(
+    shop: Shop, command: Command
+) -> None:
+    """Until they text START. Without a STOP nothing is said of it."""
+    customer = shop.row(shop.due_text())["customer_id"]
+    yes = ("consent", customer, "--said", "opted_in", "--source", "form")
+    for blocked in (False, True):
+        if blocked:
+            shop.sql(wrote("stop", "'STOP'").format(phone=PHONE))
+        answer = command(*yes, "--because", "She said yes").stdout
+        assert ("until they text START" in answer) == blocked

@@ -88,10 +88,8 @@ def test_an_odd_scheduled_send_hides_no_other_text(
             odd
         )  # one to nobody is not the customer's
         ahead = desk.preview(Preview(hours=2))
-        assert (ahead.counts["go out"] >= 1, desk.status().queue) == (
-            True,
-            {"due": 1},
-        ), odd
+        assert ahead.counts["go out"] >= 1, odd
+        assert desk.status().queue["due"] == 1, odd
         assert ordered(desk, Cancel(retry_ids=[planned])).matched == 1
         business.connection.execute("delete from scheduled_sends")
 

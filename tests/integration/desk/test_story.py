@@ -271,7 +271,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         f"…{n:04}" for n in range(21, 121)
     ]
     shop.later(days=100)
-    operators.carry_out(Prune(keep_days=90))
+    operators.carry_out(Prune(keep_days=90, dry_run=False))
     assert shop.sql("select from smsretry.events") == []
 
 
@@ -290,3 +290,20 @@ def test_a_planned_text_is_late_from_its_planned_time(shop: Shop, told: Told) ->
     happened = told(shop.text_of(planned)["id"])
     assert ", 4 h after it was first due" in lines(happened, "send 1")[0]
     assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]
+
+
+def test_the_same_words_to_the_same_number_are_told_with_the_time_between(
+    shop: Shop, told: Told
+) -> None:
+    """In both stories. Other words, or to somebody else, are not."""
+    first = shop.due_text(body="See you at 5")
+    assert shop.run() == ["Sent"]
+    shop.later(minutes=7)
+    second = shop.due_text(body="See you at 5")
+    shop.due_text(body="See you at 6")
+    shop.due_text(body="See you at 5", phone="+12125550199")
+    assert shop.run() == ["Sent"] * 3
+    for row, other in ((first, second), (second, first)):
+        assert lines(told(row), "same words") == [
+            f"same words went out, in row {other}, 7 min apart"
+        ]

@@ -20,7 +20,7 @@ begin
             from smsretry.status_of_held(v_now) h
             left join public.businesses b on b.id = h.business_id),
         'ended', array(select to_jsonb(e) from smsretry.status_of_ended(v_day_ago) e),
-        'sends', array(select to_jsonb(s) from smsretry.status_of_sends(v_now - interval '1 hour') s),
+        'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
         'hours', array(select to_jsonb(h) from smsretry.status_of_hours(v_day_ago) h),
         'undelivered', array(select to_jsonb(u) from smsretry.status_of_undelivered(v_day_ago) u),
         'senders', array(select to_jsonb(s) from smsretry.status_of_senders(v_now) s),

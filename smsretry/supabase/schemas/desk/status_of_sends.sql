@@ -1,16 +1,17 @@
 -- sms_status: sends begun since then, by outcome.
 create or replace function smsretry.status_of_sends(since timestamptz)
-returns table (outcome text, sends bigint)
+returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- Without statistics the planner would read all attempts.
 set enable_seqscan = off set jit = off as $$
 begin
-    return query
-    select coalesce(a.outcome, 'under_way'), count(*)
-    from public.sms_send_attempts a
-    where a.begun_at > status_of_sends.since
-    group by a.outcome
-    order by a.outcome;
+    return (
+        select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
+        from (
+            select coalesce(a.outcome, 'under_way') as outcome, count(*) as sends
+            from public.sms_send_attempts a
+            where a.begun_at > status_of_sends.since
+            group by a.outcome) o);
 end
 $$;
 
