@@ -183,6 +183,8 @@ class Need(Value):
 def listed(texts: int, **which: object) -> Lever:
     """How many texts there are. It leads to them, as `ListTexts` finds them."""
     values = {name: value for name, value in which.items() if value is not None}
+    if texts > ListTexts.model_fields["limit"].default:
+        values["limit"] = 500
     return Lever.see(ListTexts, values, str(texts))
 
 

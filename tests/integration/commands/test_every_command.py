@@ -64,7 +64,15 @@ LEAST: Final[dict[str, list[str]]] = {
     "migrate": ["--db-url", "{database}"],
     **{
         name: []
-        for name in (*_ELSEWHERE, "status", "preview", "prune", "doctor", "process")
+        for name in (
+            *_ELSEWHERE,
+            "status",
+            "unread",
+            "preview",
+            "prune",
+            "doctor",
+            "process",
+        )
     },
     "senders list": [],
 }

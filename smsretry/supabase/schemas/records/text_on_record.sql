@@ -47,19 +47,22 @@ select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.custo
                       'what', a.outcome, 'send', a.send, 'told_by', a.settled_by)),
                   (0, case when a.delivery_status is not null then a.delivery_at end, jsonb_build_object(
                       'what', a.delivery_status, 'send', a.send, 'told_by', 'callback', 'code', a.delivery_code))) x (place, at, told)
-              union all -- the same words went to the same number in another text, within a day of one of its sends
+              union all -- the same words went to the same number within a day of one of its sends
               select 0, o.begun_at, jsonb_build_object(
                   'what', 'same_words_went_out',
                   'row', o.retry_id,
                   'minutes', round(abs(extract(epoch from o.begun_at - a.begun_at)) / 60)::text)
               from public.sms_send_attempts a
-              join public.sms_send_attempts o on o.sent_to = a.sent_to
+              join public.sms_send_attempts o
+                on o.number_key = a.number_key
+                and o.begun_at between a.begun_at - interval '1 day' and a.begun_at + interval '1 day'
+              join public.sms_retry_queue r on r.id = o.retry_id
+              join public.send_logs m on m.id = r.send_log_id
               where a.retry_id = t.retry_id
                 and a.twilio_sid is not null
                 and o.twilio_sid is not null
                 and o.retry_id <> a.retry_id
-                and o.sent_body = a.sent_body
-                and abs(extract(epoch from o.begun_at - a.begun_at)) < 86400
+                and m.subject = l.subject
               union all
               select e.id, e.at, jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry')) || e.detail
               from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
