@@ -3808,7 +3808,6 @@ $$;
 -- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; it holds for them too
---   unmarked: customers whose rows are locked; the opt-out holds for them too, and the same call again marks them
 --   needs_start: the provider blocks the number all the same, until it texts START
 create or replace function public.record_sms_consent(
     phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
@@ -3855,14 +3854,10 @@ begin
         select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
         from smsretry.mark_customers(v_at, v_phone) m;
     elsif consent = 'opted_in' and v_phone is not null then
-        perform smsretry.say_opted_out(v_at, v_phone, source, v_now);
-        select f.* into customers, cancelled, unmarked from smsretry.follow_opt_out(v_at, v_phone) f;
-    elsif consent <> 'unchanged' then
-        needs_start := consent = 'opted_in' and exists (
+        needs_start := exists (
             select from smsretry.standing_opt_outs o
             where o.number_key = smsretry.number_key(v_business, v_phone)
               and smsretry.start_takes_back(o.source, true));
-        -- Before the customers' locks: a STOP that comes meanwhile follows it.
         insert into smsretry.consents (number_key, business_id, said, source, at)
         values (smsretry.number_key(v_business, v_phone), v_business, 'opted_in', left(source, 200), v_now);
         select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(array[v_business], v_phone) m;
