@@ -6,7 +6,8 @@
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+set jit = off as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';
