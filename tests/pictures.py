@@ -10,11 +10,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from tests.e2e.browser import Browser
+from tests.support.records import Record
 
 _INTO: Final = Path(__file__).parents[1] / ".github"
 _PORT: Final = 4271
@@ -58,7 +59,7 @@ def main() -> None:
             served.wait(120)
 
 
-def _runs(ui: str) -> list[dict[str, Any]]:
+def _runs(ui: str) -> list[Record]:
     """Those that sent texts, once they have ended."""
     which = {"tags": {"all_": ["texts"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
     try:
@@ -71,7 +72,7 @@ def _runs(ui: str) -> list[dict[str, Any]]:
         return []
 
 
-def _asked(ui: str, what: str, **which: object) -> list[dict[str, Any]]:
+def _asked(ui: str, what: str, **which: object) -> list[Record]:
     return list(
         httpx.post(f"{ui}/api/{what}/filter", json=which).raise_for_status().json()
     )

@@ -1,13 +1,13 @@
 """Who calls: the token's role, its claims, and what that role may do."""
 
 import time
-from typing import Any
 
 import jwt
 import psycopg
 
 from smsretry.local.postgrest.keys import api_key
 from tests.conformance.conftest import USER, Endpoint
+from tests.support.records import Record
 
 
 def test_a_call_runs_in_the_tokens_role_with_its_claims(postgrest: Endpoint) -> None:
@@ -69,7 +69,7 @@ def test_grants_and_row_level_security_hold_for_a_user_and_not_for_service_role(
     postgrest: Endpoint,
 ) -> None:
     """42501: a missing grant, not a wrong key. Anyone may execute and select, and a table's rows are kept."""
-    user: dict[str, Any] = {"key": postgrest.anon, "token": postgrest.user}
+    user: Record = {"key": postgrest.anon, "token": postgrest.user}
     postgrest.call("note", {"id": 1, "word": "one"})
     assert postgrest.refusal("for_service", key=postgrest.anon) == (401, "42501")
     assert postgrest.refusal("for_service", **user) == (403, "42501")

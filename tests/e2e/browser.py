@@ -19,6 +19,7 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.records import Record
 from tests.support.waiting import until
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -118,7 +119,7 @@ class Browser:
         """The page as a PNG."""
         return base64.b64decode(self._say("Page.captureScreenshot")["data"])
 
-    def _say(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def _say(self, method: str, **parameters: Any) -> Record:
         number = next(self._ids)
         self._page.send(
             json.dumps({"id": number, "method": method, "params": parameters})

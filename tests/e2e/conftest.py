@@ -17,9 +17,10 @@ from smsretry.adapters.certificates import trusted
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from tests.support.records import Record
 from tests.support.waiting import until
 
-Ask = Callable[..., dict[str, Any]]
+Ask = Callable[..., Record]
 """Fills in a form, and waits for the answer: the flow run as the API has it."""
 
 
@@ -32,7 +33,7 @@ class Prefect:
         default_factory=partial(httpx.Client, verify=trusted(), timeout=30)
     )
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: Record) -> Any:
         """Ask the API."""
         return (
             self.http.post(f"{self.server.url}/api/{path}", json=body)
@@ -54,7 +55,7 @@ class Prefect:
         }
         return str(self.post("flow_runs/", body)["id"])
 
-    def order(self, form: str, parameters: dict[str, Any], **options: Any) -> str:
+    def order(self, form: str, parameters: Record, **options: Any) -> str:
         """Fill in a form; returns the flow run's id."""
         found = self.get(f"deployments/name/{form}/{form}")
         body = {"parameters": parameters, **options}
@@ -67,34 +68,34 @@ class Prefect:
                 f"{self.server.url}/api/deployments/{found['id']}"
             ).raise_for_status()
 
-    def end_of(self, flow_run_id: str) -> dict[str, Any]:
+    def end_of(self, flow_run_id: str) -> Record:
         """The flow run when it has ended."""
         ended = ("COMPLETED", "FAILED", "CRASHED")
         until(lambda: self.get(f"flow_runs/{flow_run_id}")["state"]["type"] in ended)
-        run: dict[str, Any] = self.get(f"flow_runs/{flow_run_id}")
+        run: Record = self.get(f"flow_runs/{flow_run_id}")
         return run
 
-    def last_run(self) -> dict[str, Any]:
+    def last_run(self) -> Record:
         """The flow run that was started last."""
         started = {
             "start_time": {"is_null_": False}
         }  # a scheduled run would sort by when it is to start
         body = {"flow_runs": started, "sort": "START_TIME_DESC", "limit": 1}
-        runs: list[dict[str, Any]] = self.post("flow_runs/filter", body)
+        runs: list[Record] = self.post("flow_runs/filter", body)
         return runs[0]
 
-    def events(self, resource: str) -> list[dict[str, Any]]:
+    def events(self, resource: str) -> list[Record]:
         """The event feed of one resource, oldest first, as `/events?resource=…` shows it."""
         about = {"id": [resource]}
-        found: list[dict[str, Any]] = []
+        found: list[Record] = []
         for which in ({"resource": about}, {"related": about}):
             body = {"filter": {**which, "order": "DESC"}, "limit": 50}
             found += self.post("events/filter", body)["events"]
         return sorted(found, key=lambda event: str(event["occurred"]))
 
-    def artifacts(self, key: str) -> list[dict[str, Any]]:
+    def artifacts(self, key: str) -> list[Record]:
         """The history of an artifact, newest first."""
-        found: list[dict[str, Any]] = self.post(
+        found: list[Record] = self.post(
             "artifacts/filter",
             {
                 "artifacts": {"key": {"any_": [key]}},
@@ -104,9 +105,9 @@ class Prefect:
         )
         return found
 
-    def logs(self, flow_run_id: str) -> list[dict[str, Any]]:
+    def logs(self, flow_run_id: str) -> list[Record]:
         """The log lines of a run, as its first page shows them."""
-        found: list[dict[str, Any]] = self.post(
+        found: list[Record] = self.post(
             "logs/filter",
             {
                 "logs": {"flow_run_id": {"any_": [flow_run_id]}},
@@ -116,9 +117,9 @@ class Prefect:
         )
         return found
 
-    def task_runs(self, flow_run_id: str) -> list[dict[str, Any]]:
+    def task_runs(self, flow_run_id: str) -> list[Record]:
         """Its task runs."""
-        found: list[dict[str, Any]] = self.post(
+        found: list[Record] = self.post(
             "task_runs/filter",
             {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 200},
         )
@@ -203,7 +204,7 @@ class FlowProcess:
             stderr=subprocess.DEVNULL,
         )
 
-    def run(self, **changes: str) -> tuple[dict[str, Any], str]:
+    def run(self, **changes: str) -> tuple[Record, str]:
         """Run once; the flow run as the API has it, and what the process printed."""
         printed = self.forks.run(self.module, self.environment(**changes))
         return self.prefect.last_run(), printed
@@ -232,7 +233,7 @@ def ask(forms: None, flow: FlowProcess) -> Ask:
     A refused run prints no traceback, not even at its very end.
     """
 
-    def ask(form: str, parameters: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def ask(form: str, parameters: Record, **options: Any) -> Record:
         ordered = flow.prefect.order(form, parameters, **options)
         printed = flow.forks.run(
             "prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered)

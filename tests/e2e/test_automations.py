@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import httpx
@@ -18,6 +18,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from tests.e2e.registry import SCHEDULED, Prefect, Registry
 from tests.support.receiver import Receiver, receiving
+from tests.support.records import Record
 from tests.support.waiting import until
 
 
@@ -57,9 +58,9 @@ def command(registry: Registry, *arguments: str) -> "subprocess.CompletedProcess
     )
 
 
-def installed(registry: Registry) -> list[dict[str, Any]]:
+def installed(registry: Registry) -> list[Record]:
     """The automations that the server has."""
-    found: list[dict[str, Any]] = registry.prefect.post("automations/filter", {})
+    found: list[Record] = registry.prefect.post("automations/filter", {})
     return sorted(found, key=lambda one: str(one["name"]))
 
 
@@ -71,7 +72,7 @@ def remove_all(registry: Registry) -> None:
         ).raise_for_status()
 
 
-def essence(automation: dict[str, Any]) -> dict[str, Any]:
+def essence(automation: Record) -> Record:
     """What may be sent back."""
     return {
         key: automation[key]
@@ -139,7 +140,7 @@ def hurry(registry: Registry) -> None:
         ).raise_for_status()
 
 
-TROUBLES: Final[list[tuple[str, dict[str, Any], str, str]]] = [
+TROUBLES: Final[list[tuple[str, Record, str, str]]] = [
     # what the flow emits, and the alert: its subject, and how its text begins
     ("run-failed", {"run": "teal-crane", "state": "Failed", "message": "Refused"},
      "Texts: run teal-crane ended Failed", "Refused\nRun: "),

@@ -1,7 +1,7 @@
 """The bookmarks of flows/README.md and the links of the desk's pages, opened in Prefect's UI."""
 
 import re
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +14,7 @@ from tests.e2e.browser import Browser
 from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.documents import Document
 from tests.e2e.test_flow import texts, wait_for_events
+from tests.support.records import Record
 
 _ROW: Final = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
 _FORM: Final = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=\S+?)\)")
@@ -23,7 +24,7 @@ _FEED: Final = re.compile(r"\(\.\./\.\.(/events\S+?)\)")
 @pytest.fixture
 def runs(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect, ask: Ask
-) -> dict[str, Any]:
+) -> Record:
     """A run of each kind, by its name; the row whose text is in doubt, and one that failed."""
     idle, _ = flow.run()
     with stack.connect() as connection:
@@ -34,7 +35,7 @@ def runs(
     row = business.due_text(phone="+12125550162")
     failed = business.due_text(phone="+12125550163")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
-    stack.twilio.fail(JsonError(21612, http_status=400), to="+12125550163")
+    stack.twilio.fail(JsonError(21612), to="+12125550163")
     busy, _ = flow.run()
     texts(prefect, busy["id"], 2)
     red, _ = flow.run(SUPABASE_URL="http://127.0.0.1:9")
@@ -50,7 +51,7 @@ def runs(
 
 @pytest.mark.long
 def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step_is_filled_in(
-    runs: dict[str, Any], business: Business, prefect: Prefect
+    runs: Record, business: Business, prefect: Prefect
 ) -> None:
     """Runs are known by their links; a story by its event; a form by the row that it is about, in both of the UIs."""
     row = business.row(runs["row"])

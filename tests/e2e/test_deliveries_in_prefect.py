@@ -8,6 +8,7 @@ import pytest
 from smsretry.local.stack import Stack
 from tests.conftest import PHONE, Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.records import columns
 from tests.support.waiting import until
 
 
@@ -67,4 +68,4 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     assert PHONE[:8] not in printed + str(artifact) + str(run)
 
     run, _ = sync.run()
-    assert (run["name"], run["tags"]) == ("idle", [])
+    assert columns(run, "name", "tags") == ("idle", [])

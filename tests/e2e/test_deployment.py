@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 import httpx
 import psutil
@@ -20,6 +19,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.documents import Document
 from tests.e2e.registry import SCHEDULED, FlowProcess, Forks, Prefect, Registry
+from tests.support.records import Record, columns
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.long
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.long
 PLANNED = "process-scheduled-sends"
 
 
-def deployment(prefect: Prefect) -> dict[str, Any]:
+def deployment(prefect: Prefect) -> Record:
     """The deployment as the API has it."""
-    found: dict[str, Any] = prefect.get(f"deployments/name/{SCHEDULED}/{SCHEDULED}")
+    found: Record = prefect.get(f"deployments/name/{SCHEDULED}/{SCHEDULED}")
     return found
 
 
@@ -100,7 +100,7 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
 ) -> None:
     """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
 
-    def essence() -> dict[str, Any]:
+    def essence() -> Record:
         found = deployment(flow.prefect)
         [schedule] = found["schedules"]
         keys = [
@@ -133,7 +133,7 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
             timeout=120,
         )
     assert essence() == by_serve
-    assert (by_serve["path"], by_serve["pull_steps"]) == (None, [])
+    assert columns(by_serve, "path", "pull_steps") == (None, [])
     # A run overlaps the next minute's, and is over before the one after that takes its place, ten seconds early.
     assert (
         60
@@ -141,7 +141,7 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
         < 110
     )
     assert by_serve["version"] == declared()[0].version
-    assert (by_serve["schedule"], by_serve["active"]) == (
+    assert columns(by_serve, "schedule", "active") == (
         {"cron": "* * * * *", "timezone": "UTC"},
         True,
     )
@@ -238,7 +238,7 @@ def test_the_flow_that_contributing_adds_is_deployed_and_passes_its_test(
         [sys.executable, "-c", show], cwd=tmp_path, env=flow.environment(), text=True
     )
     assert "take-back-texts" in served
-    names: dict[str, Any] = {}
+    names: Record = {}
     exec(compile(test.text, test.where, "exec"), names)
     names["ROOT"] = tmp_path
     [run] = [value for name, value in names.items() if name.startswith("test_")]

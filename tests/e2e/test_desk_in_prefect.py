@@ -4,7 +4,6 @@ is refused in words.
 
 import json
 import re
-from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.test_privacy_in_prefect import holding
+from tests.support.records import Record, columns
 from tests.support.waiting import until
 
 _AGAIN = re.compile(
@@ -29,7 +29,7 @@ _AGAIN = re.compile(
 def failed(stack: Stack, business: Business, flow: FlowProcess) -> UUID:
     """A text whose number Twilio refused."""
     row = business.due_text(phone="+12125550165")
-    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    stack.twilio.fail(JsonError(21211), to="+12125550165")
     flow.run()
     return row
 
@@ -42,7 +42,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     told = ask("sms-explain", {"ask": {"id": str(business.row(failed)["customer_id"])}})
     assert told["name"] == "…0165: failed"
     page = prefect.artifacts("sms-explain")[0]
-    assert (page["flow_run_id"], page["description"]) == (
+    assert columns(page, "flow_run_id", "description") == (
         told["id"],
         told["state"]["message"],
     )
@@ -74,7 +74,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     assert ask("sms-texts", {"ask": {"cancel": signed}})["name"] == "cancelled 1 of 1"
 
 
-REFUSED: list[tuple[str, dict[str, Any], str, bool]] = [
+REFUSED: list[tuple[str, Record, str, bool]] = [
     (
         "sms-texts",
         {
@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
     """
     for form, parameters, why, kept in REFUSED:
         run = ask(form, parameters, enforce_parameter_schema=False)
-        assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Refused")
+        assert columns(run["state"], "type", "name") == ("FAILED", "Refused")
         assert run["state"]["message"].startswith(why)
         assert run["name"].startswith(f"refused: {why}"[:60])
         assert run["parameters"] == (parameters if kept else {})
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
         assert holding(connection, "07700 900123") == []
 
 
-def errors_of(run: dict[str, Any], prefect: Prefect) -> list[str]:
+def errors_of(run: Record, prefect: Prefect) -> list[str]:
     """The error lines of its log, once it is there to its end."""
     until(
         lambda: any(
@@ -158,7 +158,7 @@ def test_the_server_refuses_what_does_not_fit_before_it_keeps_it(
         assert "does not match" not in refused.value.response.text
 
 
-FORMS: list[tuple[str, dict[str, Any]]] = [
+FORMS: list[tuple[str, Record]] = [
     ("sms-explain", {"id": "+12125550188"}),
     ("sms-texts", {"requeue": {"code": 21211, "because": "+1 (212) 555-0188 called"}}),
     (

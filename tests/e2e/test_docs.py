@@ -72,7 +72,7 @@ def test_every_file_module_and_link_that_a_document_names_exists() -> None:
 
 
 def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> None:
-    """Settings with the defaults that hold, commands, the rooms of the package, what the embedded server is told."""
+    """Settings with the defaults that hold, commands, what the embedded server is told."""
     told = [
         (name, row)
         for row in _rows(RUNNING, "\n## Settings\n")
@@ -103,15 +103,6 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
         one.name or (one.callback.__name__ if one.callback else "") for one in commands
     }
     assert named == there | {str(one.name) for one in app.registered_groups}
-
-    rooms = {
-        f"{path.name}/" if path.is_dir() else path.name
-        for path in (ROOT / "smsretry").glob("[!_]*")
-    }
-    table = PACKAGE.text.partition("\n## Where things are\n")[2]
-    assert [
-        room for room in rooms if room.endswith(("/", ".py")) and room not in table
-    ] == []
 
     table = RUNNING.text.partition("## The Prefect server\n")[2]
     assert (

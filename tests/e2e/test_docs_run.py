@@ -10,7 +10,7 @@ from inspect import signature
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -21,6 +21,7 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.commands import run_as_shown
 from tests.e2e.documents import PLAYBOOKS, SERVED, Block, Document, documents
+from tests.support.records import Record
 
 DATABASE: Final = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
 OF_THEIR_OWN: Final = {"demo", "up", "serve", "deploy", "automations"}
@@ -185,5 +186,5 @@ def test_systemd_finds_nothing_amiss_in_the_units_shown(
     ) == (0, [])
 
 
-def _execute(block: Block, names: dict[str, Any]) -> None:
+def _execute(block: Block, names: Record) -> None:
     exec(compile(block.text, block.where, "exec"), names)

@@ -3,7 +3,6 @@
 import signal
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,13 +12,14 @@ from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
+from tests.support.records import Record, columns
 from tests.support.waiting import until
 
 
-def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[dict[str, Any]]:
+def texts(prefect: Prefect, flow_run_id: str, expected: int) -> list[Record]:
     """The task runs of the texts, once the server has them all: it records them a second behind."""
 
-    def ended() -> list[dict[str, Any]]:
+    def ended() -> list[Record]:
         tasks = [
             task
             for task in prefect.task_runs(flow_run_id)
@@ -63,9 +63,9 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
             business.due_text(consent="opted_out", phone="+12125550163")
         ],
     }
-    stack.twilio.fail(JsonError(14107, http_status=400), to="+12125550161")
+    stack.twilio.fail(JsonError(14107), to="+12125550161")
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
-    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125550165")
+    stack.twilio.fail(JsonError(21211), to="+12125550165")
     pages = len(prefect.artifacts("sms-run"))
 
     run, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
@@ -77,9 +77,9 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     rows[badge, "PAUSED"] = [limited]
 
     ended = texts(prefect, run["id"], 9)
-    assert Counter(
-        (task["state"]["name"], task["state"]["type"]) for task in ended
-    ) == {badge: len(ids) for badge, ids in rows.items()}
+    assert Counter(columns(task["state"], "name", "type") for task in ended) == {
+        badge: len(ids) for badge, ids in rows.items()
+    }
     for row in (row for ids in rows.values() for row in ids):
         [found] = business.connection.execute(
             "select id, phone from customers where id = %s",
@@ -174,7 +174,7 @@ def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_
 ) -> None:
     """Its badge has the numbers, its color is that of the text that needs somebody; the page names that text."""
     rows = [business.due_text(phone=f"+1212555{1000 + n}") for n in range(40)]
-    stack.twilio.fail(JsonError(21211, http_status=400), to="+12125551003")
+    stack.twilio.fail(JsonError(21211), to="+12125551003")
     run, _ = flow.run(SMSRETRY_TASK_RUNS="30")
     assert run["name"] == "sent 39 · failed 1"
     slices = {
@@ -195,11 +195,11 @@ def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_
         assert related_to(told, "task-run")
     assert "Failed 21211, …1003" in prefect.artifacts("sms-run")[0]["data"]
     assert [
-        (one["type"], one["data"]) for one in prefect.artifacts("sms-progress")
+        columns(one, "type", "data") for one in prefect.artifacts("sms-progress")
     ] == [("progress", 100.0)]
 
 
-def related_to(event: dict[str, Any], role: str) -> str:
+def related_to(event: Record, role: str) -> str:
     """The related resource of this role; none if it has none."""
     found = (
         str(one["prefect.resource.id"])
@@ -209,9 +209,7 @@ def related_to(event: dict[str, Any], role: str) -> str:
     return next(found, "")
 
 
-def wait_for_events(
-    prefect: Prefect, resource: str, count: int
-) -> list[dict[str, Any]]:
+def wait_for_events(prefect: Prefect, resource: str, count: int) -> list[Record]:
     """Until the feed has so many: the server writes them a second behind."""
     until(lambda: len(prefect.events(resource)) >= count)
     return prefect.events(resource)

@@ -17,6 +17,7 @@ from smsretry.sending.ports import Services
 from tests.e2e.commands import run_as_shown
 from tests.e2e.documents import PLAYBOOKS
 from tests.support.builders import AT_ONCE, PHONE, fates_of, run_over
+from tests.support.records import columns
 from tests.support.restoring import back_up, restore
 from tests.support.senders import open_account
 from tests.support.shop import Shop
@@ -52,7 +53,7 @@ class Scene(Shop):
     def sender_of(self, row: UUID) -> tuple[str, str]:
         """The account and the sender from which a text went out."""
         [attempt] = self.attempts_of(row)
-        return attempt["sent_account"], attempt["sent_by"]
+        return columns(attempt, "sent_account", "sent_by")
 
     def placeholders(self) -> dict[str, str]:
         """What stands for them in the commands: the business, its first text, and what it may have of its own."""
@@ -76,7 +77,7 @@ Story = Generator[None, None, None]
 def a_customer_says_it_never_came(scene: Scene) -> Story:
     """Twilio refused the number once, which is then corrected."""
     scene.due_text(phone=PHONE)
-    scene.stack.twilio.fail(JsonError(21211, http_status=400))
+    scene.stack.twilio.fail(JsonError(21211))
     scene.live()
     yield
     assert scene.ends() == ["failed"]

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess
+from tests.support.records import Record
 from tests.support.restoring import back_up, restore
 from tests.support.waiting import until
 
@@ -21,7 +21,7 @@ def begun(flow: FlowProcess) -> None:
     until(lambda: flow.prefect.post("task_runs/filter", body))
 
 
-def ended(flow: FlowProcess) -> dict[str, Any]:
+def ended(flow: FlowProcess) -> Record:
     """A whole run."""
     run, _ = flow.run()
     begun(flow)

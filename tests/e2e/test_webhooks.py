@@ -51,6 +51,7 @@ from tests.e2e.webhook_hosts import (
 )
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, forget_settings, run
+from tests.support.records import columns
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning"
@@ -168,7 +169,7 @@ def test_a_report_settles_its_own_text_and_says_how_far_it_has_come_and_nothing_
     [neighbor] = stack.twilio.ledger.entries("+12125550177")
     assert webhook(stack.twilio.callback(neighbor.sid, "undelivered", 30008)) == 204
     [told] = business.attempts_of(neighbors)
-    assert (told["delivery_status"], told["delivery_code"]) == ("undelivered", 30008)
+    assert columns(told, "delivery_status", "delivery_code") == ("undelivered", 30008)
 
 
 def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(

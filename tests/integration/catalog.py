@@ -1,13 +1,10 @@
 """A database of a test's own, and what is said of its schema."""
 
-from typing import Any, NamedTuple
-
-import psycopg
+from typing import NamedTuple
 
 from smsretry.adapters.migrations.checksums import findings
 from smsretry.adapters.migrations.schemas import schema_files
-
-Connection = psycopg.Connection[dict[str, Any]]
+from tests.support.records import Connection, Record
 
 
 class Database(NamedTuple):
@@ -16,11 +13,11 @@ class Database(NamedTuple):
     url: str
     connection: Connection
 
-    def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+    def rows(self, query: str, *values: object) -> list[Record]:
         """The rows of a query."""
         return self.connection.execute(query.encode(), values).fetchall()
 
-    def one(self, query: str, *values: object) -> dict[str, Any]:
+    def one(self, query: str, *values: object) -> Record:
         """The one row of a query."""
         [row] = self.rows(query, *values)
         return row

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tests.conftest import Business
 from tests.support.builders import PHONE
+from tests.support.records import Record, columns
 
 _numbers = count(1)
 
@@ -20,7 +21,7 @@ def answer(
     to: str | None = None,
     service: str | None = None,
     account: str | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """What the application's webhook is answered. to, service and account: what Twilio says of our sender."""
     found = business.connection.execute(
         """select * from record_inbound_sms(%s, %s, %s, %s, to_number => %s, messaging_service_sid => %s,
@@ -39,9 +40,7 @@ def answer(
     return found
 
 
-def hear_in_full(
-    business: Business, *said: str | None, **named: str | None
-) -> dict[str, Any]:
+def hear_in_full(business: Business, *said: str | None, **named: str | None) -> Record:
     """What came of it."""
     return answer(business, *said, **named)  # type: ignore[arg-type]  # as answer takes them
 
@@ -50,7 +49,7 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
     """Its answer, the customers it concerns and the texts that waited; each of them could be marked."""
     found = hear_in_full(business, *said, **named)
     assert found["unmarked"] == 0
-    return found["answer"], found["customers"], found["cancelled"]
+    return columns(found, "answer", "customers", "cancelled")
 
 
 def refuse(business: Business, phone: str = PHONE) -> None:
@@ -92,7 +91,7 @@ def is_out(business: Business, phone: str = PHONE) -> bool:
     )
 
 
-def customer_of(business: Business, customer: UUID) -> dict[str, Any]:
+def customer_of(business: Business, customer: UUID) -> Record:
     """The customer's row."""
     found = business.connection.execute(
         "select * from customers where id = %s", [customer]

@@ -14,9 +14,10 @@ from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import api_functions
 from tests.support.builders import ACCOUNT, BODY, PHONE, SENDER
+from tests.support.records import Record
 
 Role = Literal["anon", "authenticated", "service_role", "smsretry_reader"]
-Arguments = dict[str, Any]
+Arguments = Record
 
 FUNCTIONS = api_functions()
 CHECKS = {

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-
-Connection = psycopg.Connection[dict[str, Any]]
+from tests.support.records import Connection
 
 STUCK: Final = "Stuck"
 """The body by which they are known."""

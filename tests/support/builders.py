@@ -24,6 +24,7 @@ from smsretry.sending.run import Run, run_once
 from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
+from tests.support.records import Record
 
 CLOSING: Final = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York, the same day."""
@@ -46,7 +47,7 @@ def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
 
 def claim_with(**changes: Any) -> Claim:
     """A claim that may be sent at noon in New York, with the given fields changed."""
-    row: dict[str, Any] = {
+    row: Record = {
         "id": UUID(int=1),
         "business_id": UUID(int=9),
         "send_log_id": UUID(int=7),

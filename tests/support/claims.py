@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import psycopg
-
 from smsretry.retry.models import Claim
 from smsretry.sending.ports import RetryQueue
+from tests.support.records import Connection
 
 
 def claim_due(queue: RetryQueue, limit: int = 50, **options: Any) -> list[Claim]:
@@ -17,7 +16,7 @@ def claim_due(queue: RetryQueue, limit: int = 50, **options: Any) -> list[Claim]
     ]
 
 
-def next_due(connection: psycopg.Connection[dict[str, Any]]) -> float | None:
+def next_due(connection: Connection) -> float | None:
     """Seconds until something is due that a run would claim. None: nothing will be."""
     found = connection.execute(
         """select greatest(extract(epoch from min(scheduled_for) - smsretry.clock()), 0)::float8 as seconds

@@ -10,6 +10,7 @@ import psycopg
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.accounts import Account
+from tests.support.records import Connection
 
 
 def open_account(
@@ -38,7 +39,7 @@ def open_account(
 
 
 def texts_from(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     business: UUID,
     account: str,
     sent_by: str,

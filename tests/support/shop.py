@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -22,6 +21,7 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
 from tests.support import builders
 from tests.support.claims import claim_due
+from tests.support.records import Connection, Record, columns
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Shop(Business):
 
     # The database
 
-    def sql(self, statement: str, *values: object) -> list[dict[str, Any]]:
+    def sql(self, statement: str, *values: object) -> list[Record]:
         """Somebody runs a statement; the rows of its answer."""
         answer = self.connection.execute(statement.encode(), values or None)
         return answer.fetchall() if answer.description is not None else []
@@ -109,7 +109,7 @@ class Shop(Business):
     def end_of(self, row_id: UUID) -> tuple[str, str | None]:
         """The status of a text, and why in a word."""
         row = self.row(row_id)
-        return row["status"], row["why_code"]
+        return columns(row, "status", "why_code")
 
     @contextmanager
     def changed(self, change: str, undo: str) -> Iterator[None]:
@@ -139,7 +139,7 @@ class Shop(Business):
 
 @contextmanager
 def acting_as(
-    connection: psycopg.Connection[dict[str, Any]], role: str, user: UUID | None = None
+    connection: Connection, role: str, user: UUID | None = None
 ) -> Iterator[None]:
     """Likewise, on this connection."""
     claims = {"role": role} | ({} if user is None else {"sub": str(user)})

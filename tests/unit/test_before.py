@@ -1,7 +1,6 @@
 """May a text go out now, and if not, how does it wait?"""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.before import LIFE, before_send, wait, with_expiry
@@ -16,6 +15,7 @@ from tests.support.builders import (
     assigned,
     claim_with,
 )
+from tests.support.records import Record
 
 NIGHT = CLOSING
 LAST_HOLD = NIGHT - timedelta(seconds=60)
@@ -44,7 +44,7 @@ EXPIRES = Cancel(
     f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired"
 )
 
-HOPELESS: list[tuple[dict[str, Any], WhyCode]] = [
+HOPELESS: list[tuple[Record, WhyCode]] = [
     # what is wrong with the row, and the reason it fails with; the first is told when there are several
     ({"send_log_found": False}, "no_send_log"),
     ({"channel": "email"}, "not_sms"),
@@ -64,7 +64,7 @@ HOPELESS: list[tuple[dict[str, Any], WhyCode]] = [
 def test_a_text_that_can_never_go_out_fails_with_the_reason() -> None:
     """At once, and not only when its quiet hours are over. The first of several reasons is told."""
     for number, (wrong, why_code) in enumerate(HOPELESS):
-        later: dict[str, Any] = {"expires_at": NIGHT}
+        later: Record = {"expires_at": NIGHT}
         for others, _ in reversed(HOPELESS[number:]):
             later |= others
         for changes in (wrong, later | wrong):
@@ -124,7 +124,7 @@ def test_a_business_may_narrow_the_window() -> None:
 
 def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None:
     """Florida's three, which `begin` counts. A receipt may be the fourth text of the day; New York has no cap."""
-    caps: list[tuple[dict[str, Any], Cap | None]] = [
+    caps: list[tuple[Record, Cap | None]] = [
         (
             {"phone": FLORIDA},
             Cap(
@@ -161,7 +161,7 @@ def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> N
 
 # What a person can mend
 
-MENDABLE: list[tuple[dict[str, Any], str, WhyCode]] = [
+MENDABLE: list[tuple[Record, str, WhyCode]] = [
     # what a person can mend, and what the text says that it waits for: what to do, and in a word
     # A satellite phone may be anywhere.
     (

@@ -8,10 +8,11 @@ import typer.main
 from typer.testing import CliRunner, Result
 
 from smsretry.cli.command import app
+from tests.support.records import Record
 
 _COMMANDS: Any = typer.main.get_command(app)
 NAMES = sorted(_COMMANDS.commands)
-EACH: dict[str, Any] = {
+EACH: Record = {
     f"{name} {part}".strip(): command
     for name in NAMES
     for part, command in getattr(

@@ -26,6 +26,7 @@ from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
 from tests.support.builders import NOON, SID, claim_with
+from tests.support.records import Record
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OTHER = "SM" + "f" * 32
@@ -33,7 +34,7 @@ OTHER = "SM" + "f" * 32
 
 def message(**changes: Any) -> OpenDelivery:
     """A message that was accepted ten minutes ago, the text's first."""
-    row: dict[str, Any] = {
+    row: Record = {
         "attempt_id": UUID(int=1), "looks": 1, "retry_id": UUID(int=2), "business_id": UUID(int=3),
         "customer_id": UUID(int=4), "send_log_id": UUID(int=5), "twilio_sid": SID,
         "accepted_at": NOON - 10 * MINUTE, "delivery_status": None, "delivery_code": None, "failures": 1,
@@ -85,7 +86,7 @@ NOT_KEPT, DENIED, UNANSWERED = (
     Report("unanswered"),
 )
 LONG_AGO = NOON - 3 * DAY
-TABLE: list[tuple[dict[str, Any], Report, object]] = [
+TABLE: list[tuple[Record, Report, object]] = [
     # what is known of the message, the report, what follows but for its words
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),

@@ -12,6 +12,7 @@ from smsretry.retry.profile import Profile
 from smsretry.vocabulary import InDoubtPolicy
 from tests.support.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
 from tests.support.builders import sighting as listed_as
+from tests.support.records import Record
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 BEGUN = NOON - 21 * MINUTE
@@ -27,7 +28,7 @@ MARKED = Complete("", sid=None, by="callback")
 
 def doubtful(**changes: Any) -> Claim:
     """A claim in doubt for twenty minutes, looked for twice, with the given fields changed."""
-    row: dict[str, Any] = {
+    row: Record = {
         "attempt_begun_at": BEGUN,
         "in_doubt_since": NOON - 20 * MINUTE,
         "reconcile_count": 2,
@@ -154,7 +155,7 @@ def test_a_message_of_another_attempt_is_no_evidence() -> None:
         assert conclusions_of(doubtful(reconcile_count=0), sightings) == conclusions
 
 
-SPECIAL: list[tuple[dict[str, Any], list[Sighting] | None, list[AfterLook]]] = [
+SPECIAL: list[tuple[Record, list[Sighting] | None, list[AfterLook]]] = [
     # what is known, what the list holds, what is concluded
     # A resend could double an ambiguous one, and to settle it could lose it, however long one has looked.
     (

@@ -19,6 +19,7 @@ from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.told import Lever
 from smsretry.vocabulary import TextState, WhyCode
 from tests.support.builders import NOON, SENDER, SID
+from tests.support.records import Record
 
 SIGNED: Final = {"who": "Ann", "because": "…"}
 CAN: Final[dict[TextState, list[tuple[str, ...]]]] = {
@@ -33,12 +34,12 @@ CAN: Final[dict[TextState, list[tuple[str, ...]]]] = {
     "cancelled": [(), ("requeue",), ("resolve",), ("explain",)],
 }
 """What the database permits, by state."""
-CONSENTS: Final[list[dict[str, Any]]] = [
+CONSENTS: Final[list[Record]] = [
     {"consent": "opted_in"},
     {"consent": "unknown"},
     {"consent": "opted_out", "consent_source": "inbound_stop"},
 ]
-OWN: Final[list[dict[str, Any]]] = [
+OWN: Final[list[Record]] = [
     {},
     {"sender": "…0006", "sender_name": SENDER},
     {"stop_sid": SID},
@@ -55,7 +56,7 @@ COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr
 
 def text(state: TextState, **changes: Any) -> TextRecord:
     """A text of somebody who has consented."""
-    known: dict[str, Any] = {
+    known: Record = {
         "retry_id": UUID(int=1),
         "business_id": UUID(int=2),
         "business": "Maple",

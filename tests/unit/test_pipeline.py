@@ -31,10 +31,11 @@ from tests.support.builders import (
     claim_with,
     refused,
 )
+from tests.support.records import Record
 from tests.unit.fakes import FakeQueue, FakeSender
 
 LAST_HOLD = CLOSING - timedelta(seconds=60)
-DOUBTED: dict[str, Any] = {
+DOUBTED: Record = {
     "in_doubt_since": NOON,
     "attempt_begun_at": NOON,
     "sent_to": PHONE,
@@ -112,7 +113,7 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
     assert (result.fate, queue.calls) == ("InDoubt", ["begin", "finish"])
     assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
     assert PHONE not in result.detail
-    others: list[dict[str, Any]] = [
+    others: list[Record] = [
         {},
         {"phone": "+12125550199", "body": "Something else"},
     ]

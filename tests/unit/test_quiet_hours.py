@@ -94,22 +94,6 @@ def test_a_stored_zone_that_is_not_understood_holds_the_text_also_the_businesss(
         assert check_quiet_hours(nothing, at=MORNING, phone="+12125550123").can_send
 
 
-def test_the_applications_default_zone_is_no_license_to_text_at_night() -> None:
-    """Where nobody asked the customer the column says New York: at 08:30 there, at 23:30 in London, 02:30 in Sydney."""
-    for phone, at, place in (
-        ("+18085550123", MORNING, "Pacific/Honolulu"),
-        ("+19075550123", MORNING, "America/Anchorage"),
-        ("+13105550123", MORNING, "America/Los_Angeles"),
-        ("+13035550123", MORNING, "America/Denver"),
-        ("+13125550123", MORNING, "America/Chicago"),
-        ("+447700900123", utc("2027-01-12T23:30"), "Europe/London"),
-        ("+61491570156", utc("2027-01-12T15:30"), "Australia/Sydney"),
-    ):
-        check = check_quiet_hours(NEW_YORK, at=at, phone=phone, fallback=NEW_YORK)
-        assert not check.can_send, phone
-        assert {NEW_YORK, place} <= {zone.name for zone in check.zones}
-
-
 @settings(max_examples=100)
 @given(
     stored=st.sampled_from([*sorted(data.zone_names()), *STORED, *UNREADABLE, ""]),

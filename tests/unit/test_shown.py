@@ -14,8 +14,9 @@ from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
 from smsretry.vocabulary import Fate, WhyCode
 from tests.support.builders import NOON, PHONE, claim_with
+from tests.support.records import Record
 
-CHICAGO: dict[str, Any] = {"timezone": "America/Chicago"}
+CHICAGO: Record = {"timezone": "America/Chicago"}
 
 
 def seen(

@@ -11,6 +11,7 @@ from smsretry.quiet_hours.hours import hours_text, parse_week
 from smsretry.quiet_hours.rules import COUNTRY_RULES, STATE_RULES, US_STATES
 from tests.proofs.oracles.clocks import DAY, MINUTE, STATES, closed_dates, open_in_all
 from tests.proofs.oracles.law import area_codes, person
+from tests.support.records import Record
 
 MIAMI, NOBODY_KNOWS = "+13055550123", "+13285550123"
 """The area code of the second is in no table."""
@@ -36,7 +37,7 @@ def ids(of: QuietHoursCheck) -> list[str]:
     return [rule.rule_id for rule in of.window.rules]
 
 
-RULES: list[tuple[dict[str, Any], str, list[str]]] = [
+RULES: list[tuple[Record, str, list[str]]] = [
     # who is texted what, the hours, by which rules
     ({}, "08:00–20:00", ["us-fl-501.616"]),
     ({"rules": "federal"}, "08:00–21:00", []),
@@ -113,7 +114,7 @@ def test_each_state_and_territory_can_be_stopped_until_somebody_lifts_the_stop()
 
 def test_a_word_that_nobody_knows_is_an_error_and_not_the_laxer_reading() -> None:
     """Whatever is known of the recipient: a misspelt `us_states` would let texts go at night."""
-    wrong: list[dict[str, Any]] = [
+    wrong: list[Record] = [
         {"rules": "typo"},
         {"rules": None},
         {"message_class": "Marketing"},

@@ -45,7 +45,7 @@ class JsonError:
 
     code: int
     _: KW_ONLY
-    http_status: int
+    http_status: int = 400
     message: str = _TOLD
     retry_after: timedelta | None = None
     """Sent as the `Retry-After` header, in whole seconds. Twilio documents none for this endpoint."""

@@ -16,6 +16,7 @@ from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE
+from tests.support.records import columns
 from tests.support.waiting import until
 
 SAID = (
@@ -56,10 +57,10 @@ def test_process_makes_one_run_and_tells_people_and_programs_what_became_of_each
 
     row = business.due_text()
     told = json.loads(command("process", "--json").stdout)
-    assert [(item["retry_id"], item["fate"]) for item in told["items"]] == [
+    assert [columns(item, "retry_id", "fate") for item in told["items"]] == [
         (str(row), "Sent")
     ]
-    assert (told["summary"]["claimed"], told["summary"]["sent"]) == (1, 1)
+    assert columns(told["summary"], "claimed", "sent") == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_consent_is_recorded_by_a_number_that_no_history_keeps(
     result = command(*SAID, stdin="(212) 555-0123\n")
     assert (result.exit_code, PHONE in result.output) == (0, False)
     assert "Recorded opted_out: customers 1, cancelled 1, unmarked 0." in result.output
-    assert (business.row(row)["status"], business.row(row)["last_error"]) == (
+    assert columns(business.row(row), "status", "last_error") == (
         "cancelled",
         "Customer opted out",
     )

@@ -17,7 +17,7 @@ from smsretry.local.stack import Stack
 from smsretry.sending import entry
 from smsretry.settings import Settings
 from tests.conftest import Business
-from tests.integration.commands.test_every_command import LEAST
+from tests.integration.commands.test_every_command import least as least
 from tests.integration.conftest import Command
 from tests.integration.isolation.test_bad_input import answering, changed
 from tests.support.builders import BODY, NOON, PHONE
@@ -73,13 +73,13 @@ def _away(
 
 
 def test_a_command_says_whether_its_order_was_recorded(
-    command: Command, settings: Settings
+    command: Command, settings: Settings, least: dict[str, list[str]]
 ) -> None:
     """And its exit code says that it was not done. Each command in two outages, which are others for each."""
     for n, order in enumerate([*ONE, *MANY, *QUESTIONS] * 2, start=1):
         answer, told = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
         yes = {"prune": ["--yes"], **dict.fromkeys(MANY, YES)}.get(order, [])
-        line = [*order.split(), *LEAST[order], *yes]
+        line = [*order.split(), *least[order], *yes]
         with _away(settings, answer) as away:
             result = command(*line, SUPABASE_URL=away.url, columns=1000)
         assert (result.exit_code, "next run" in result.output) == (1, False), order

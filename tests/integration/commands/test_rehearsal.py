@@ -1,7 +1,5 @@
 """`smsretry doctor` rehearses: queue, claim, begin and finish in the database, of which nothing stays."""
 
-from typing import Any
-
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
@@ -10,6 +8,7 @@ from smsretry.errors import MigrationError
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.integration.catalog import Database
+from tests.support.records import Record
 
 ROWS = """
 select 'businesses' as what, to_jsonb(t) as row from businesses t
@@ -22,7 +21,7 @@ order by 1, 2
 """
 
 
-def _rehearse(database: Database) -> dict[str, Any]:
+def _rehearse(database: Database) -> Record:
     return database.rows("select * from try_sms_retry_queue()")[0]
 
 

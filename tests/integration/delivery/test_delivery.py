@@ -18,6 +18,7 @@ from tests.integration.conftest import Command
 from tests.integration.delivery.conftest import Post
 from tests.integration.hearing import hear
 from tests.support.builders import AT_ONCE, SID
+from tests.support.records import columns
 
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 
@@ -38,7 +39,7 @@ def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
     assert attempt["delivery_status"] == "delivered"
     assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
     log = post.log_of(row)
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+    assert columns(log, "status", "provider_message_id", "error_message") == (
         "delivered",
         {"twilio_sid": sid},
         None,
@@ -54,7 +55,7 @@ def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
     assert post.settle(sid, "undelivered") == "recorded"
     assert post.settle(sid, "failed", 30008) == "recorded"
     [attempt] = post.attempts_of(row)
-    assert (attempt["delivery_status"], attempt["delivery_code"]) == (
+    assert columns(attempt, "delivery_status", "delivery_code") == (
         "undelivered",
         30008,
     )
@@ -63,7 +64,7 @@ def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
     assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
-    assert (post.log_of(row)["status"], post.log_of(row)["error_message"]) == (
+    assert columns(post.log_of(row), "status", "error_message") == (
         "delivered",
         None,
     )
@@ -79,9 +80,9 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
     [attempt], [entry] = post.attempts_of(row), post.messages
     post.stack.twilio.report(entry.sid, "undelivered", 30003)
     assert post.settle(entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
-    assert (post.row(row)["status"], post.row(row)["attempt_count"]) == ("completed", 1)
+    assert columns(post.row(row), "status", "attempt_count") == ("completed", 1)
     assert post.sync(after=timedelta(0)) == "retried 1"
-    assert (post.row(row)["status"], post.row(row)["attempt_count"]) == ("pending", 1)
+    assert columns(post.row(row), "status", "attempt_count") == ("pending", 1)
 
 
 def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
@@ -131,7 +132,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     post.stack.twilio.report(first, "undelivered", 30003)
     assert post.sync() == "retried 1"
     waits = post.row(row)
-    assert (waits["status"], waits["error_code"], waits["attempt_count"]) == (
+    assert columns(waits, "status", "error_code", "attempt_count") == (
         "pending",
         30003,
         1,
@@ -142,7 +143,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
         <= timedelta(minutes=30)
     )
     log = post.log_of(row)
-    assert (log["status"], log["provider_message_id"]) == ("pending", None)
+    assert columns(log, "status", "provider_message_id") == ("pending", None)
     assert (
         log["error_message"]
         == "Not delivered: Twilio 30003: Unreachable destination handset"
@@ -158,7 +159,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     post.sync(after=timedelta(days=4))
     assert post.sync(after=timedelta(days=1)) == "no delivery is open"
     log = post.log_of(row)
-    assert (log["status"], log["provider_message_id"]) == (
+    assert columns(log, "status", "provider_message_id") == (
         again,
         {"twilio_sid": second},
     )
@@ -190,12 +191,12 @@ def test_what_no_second_message_mends_is_given_up(
     )
     told = f"Not delivered: Twilio {code}: {name}"
     ended, log = post.row(row), post.log_of(row)
-    assert (ended["status"], ended["error_code"], ended["last_error"]) == (
+    assert columns(ended, "status", "error_code", "last_error") == (
         "failed",
         code,
         told,
     )
-    assert (log["status"], log["error_message"]) == ("undelivered", told)
+    assert columns(log, "status", "error_message") == ("undelivered", told)
     [customer] = post.connection.execute(
         "select phone_status, sms_consent_status from customers"
     ).fetchall()
@@ -543,7 +544,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(
         "undelivered",
     ]
     assert told() == "nothing more; it was delivered"
-    assert (post.log_of(row)["status"], post.log_of(row)["provider_message_id"]) == (
+    assert columns(post.log_of(row), "status", "provider_message_id") == (
         "delivered",
         {"twilio_sid": first},
     )

@@ -20,6 +20,7 @@ from smsretry.local.twilio.faults import (
 from tests.integration.delivery.conftest import Post
 from tests.support.builders import BODY
 from tests.support.orders import ordered
+from tests.support.records import columns
 
 
 def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
@@ -34,17 +35,17 @@ def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
     )
     assert len(post.messages) == 1
     ended, log, [attempt] = post.row(row), post.log_of(row), post.attempts_of(row)
-    assert (ended["status"], ended["attempt_count"], ended["why"]) == (
+    assert columns(ended, "status", "attempt_count", "why") == (
         "completed",
         1,
         None,
     )
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+    assert columns(log, "status", "provider_message_id", "error_message") == (
         "delivered",
         {"twilio_sid": sid},
         None,
     )
-    assert (attempt["delivery_status"], attempt["delivery_look_at"]) == (
+    assert columns(attempt, "delivery_status", "delivery_look_at") == (
         "delivered",
         None,
     )
@@ -79,7 +80,7 @@ def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
         == f"It was lost as {sid}, and may still arrive. The provider could not be asked"
     )
     waits = post.row(row)
-    assert (waits["status"], waits["attempt_count"], waits["why"]) == (
+    assert columns(waits, "status", "attempt_count", "why") == (
         "pending",
         1,
         result.detail,
@@ -220,7 +221,7 @@ def queued_anew(post: Post) -> tuple[UUID, UUID, str]:
     """A text whose message a carrier lost and whose next one Twilio refused; its rows, and the lost message."""
     row, sid = post.lost_text()
     post.later(minutes=31)
-    post.stack.twilio.fail(JsonError(21612, http_status=400))
+    post.stack.twilio.fail(JsonError(21612))
     assert post.run() == ["Failed"]
     queued = queue_sms_retry(post.row(row)["send_log_id"], None, queue=post.queue)
     assert queued.result == "queued"
@@ -242,8 +243,8 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
     )
     assert len(post.messages) == 1
     ended, log = post.row(new), post.log_of(new)
-    assert (ended["status"], ended["attempt_count"]) == ("completed", 0)
-    assert (log["status"], log["provider_message_id"], log["error_message"]) == (
+    assert columns(ended, "status", "attempt_count") == ("completed", 0)
+    assert columns(log, "status", "provider_message_id", "error_message") == (
         "delivered",
         {"twilio_sid": sid},
         None,

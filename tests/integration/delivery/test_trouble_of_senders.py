@@ -12,6 +12,7 @@ from smsretry.desk.pages.runs import of_deliveries
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import FetchError
 from tests.integration.delivery.conftest import Post
+from tests.support.records import columns
 from tests.support.senders import open_account, texts_from
 
 MIDNIGHT = datetime(2027, 1, 13, 8, 0, tzinfo=UTC)
@@ -37,7 +38,7 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
             True,
         )
         held, log = post.row(row), post.log_of(row)
-        assert (held["status"], held["attempt_count"], held["why_code"]) == (
+        assert columns(held, "status", "attempt_count", "why_code") == (
             "pending",
             0,
             "account_refused",
@@ -58,7 +59,7 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
     post.stack.twilio.report(post.messages[-1].sid, "delivered")
     assert post.looked_after().came_to == "delivered"
     ended = post.row(row)
-    assert (ended["status"], ended["attempt_count"], ended["held_since"]) == (
+    assert columns(ended, "status", "attempt_count", "held_since") == (
         "completed",
         1,
         None,
@@ -82,7 +83,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
         "sms.text.retried"
     ]
     waits = post.row(row)
-    assert (waits["status"], waits["attempt_count"], waits["why_code"]) == (
+    assert columns(waits, "status", "attempt_count", "why_code") == (
         "pending",
         0,
         "day_spent",

@@ -4,7 +4,6 @@ Over HTTP with the keys that Supabase issues, and in SQL as the roles that they 
 """
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -12,10 +11,8 @@ import pytest
 from psycopg import sql
 
 from tests.integration.scene import CHECKS, FUNCTIONS, QUEUE_TABLES, TABLES, Scene
+from tests.support.records import Connection, Record, columns
 from tests.support.shop import Shop, acting_as
-
-Connection = psycopg.Connection[dict[str, Any]]
-
 
 # The functions
 
@@ -102,14 +99,14 @@ def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(
            group by 1, 2""",
         tables,
     )
-    assert {(right["role"], right["table"]): right["may"] for right in rights} == {
+    assert {columns(right, "role", "table"): right["may"] for right in rights} == {
         **{("authenticated", table): "select" for table in tables},
         **{("service_role", table): "insert select update" for table in tables},
     }
     kept = [f"smsretry.{name}" for name in ("consents", "events", "restores", "secret")]
     may = "has_table_privilege('service_role', t, 'update, delete, truncate')"
     assert shop.sql(f"select t from unnest(%s::regclass[]) t where {may}", kept) == []
-    columns = shop.sql(
+    settable = shop.sql(
         """select a.attname as name, p.name as may, r.name as role
            from pg_attribute a,
                 unnest(array['insert', 'update']) p (name), unnest(array['anon', 'authenticated']) r (name)
@@ -118,10 +115,10 @@ def test_a_tenant_reads_and_inserts_and_nobody_deletes_what_was_sent(
         QUEUE_TABLES,
     )
     own = {"id", *_new_row(shop)}
-    assert {(column["role"], column["may"]) for column in columns} == {
+    assert {columns(right, "role", "may") for right in settable} == {
         ("authenticated", "insert")
     }
-    assert sorted(column["name"] for column in columns) == sorted(own)
+    assert sorted(right["name"] for right in settable) == sorted(own)
     assert not shop.value(
         "select has_schema_privilege('service_role', 'smsretry', 'create')"
     )
@@ -169,7 +166,7 @@ def test_a_tenant_reads_its_own_rows_and_no_other_s(scene: Scene, shop: Shop) ->
             assert _ids(connection, f"update {table} set id = id returning id") == set()
 
 
-def _insert(connection: Connection, values: Mapping[str, object]) -> dict[str, Any]:
+def _insert(connection: Connection, values: Mapping[str, object]) -> Record:
     statement = sql.SQL(
         "insert into sms_retry_queue ({}) values ({}) returning *"
     ).format(
@@ -181,7 +178,7 @@ def _insert(connection: Connection, values: Mapping[str, object]) -> dict[str, A
     return row
 
 
-def _new_row(business: Shop) -> dict[str, Any]:
+def _new_row(business: Shop) -> Record:
     customer = business.customer()
     return {
         "business_id": business.id, "send_log_id": business.send_log(customer), "customer_id": customer,
@@ -206,13 +203,13 @@ def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_
             "pending",
         )
     assert {name: row[name] for name in values} == values
-    assert (
-        row["claim_no"],
-        row["claimed_at"],
-        row["in_doubt_since"],
-        row["expires_at"],
-    ) == (0, None, None, None)
-    assert (row["held_since"], row["claimed_by_application"], row["message_class"]) == (
+    assert columns(row, "claim_no", "claimed_at", "in_doubt_since", "expires_at") == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert columns(row, "held_since", "claimed_by_application", "message_class") == (
         None,
         False,
         "marketing",

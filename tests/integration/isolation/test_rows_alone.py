@@ -4,7 +4,7 @@ there. What cannot be read ends or waits with that reason.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -18,6 +18,7 @@ from smsretry.sending.run import run_once
 from tests.support.builders import PHONE, results_of, run_over
 from tests.support.claims import claim_doubtful
 from tests.support.orders import record_consent
+from tests.support.records import Record, columns
 from tests.support.shop import Shop
 
 MEDDLE: Final = """
@@ -113,7 +114,7 @@ def test_what_another_transaction_holds_locked_delays_only_its_own_text(
         )
         fates = {row: result.fate for row, result in shop.results().items()}
     assert fates == {locked: "Deferred", free: "Sent"}
-    assert (shop.row(locked)["attempt_count"], shop.row(locked)["why_code"]) == (
+    assert columns(shop.row(locked), "attempt_count", "why_code") == (
         0,
         "locked",
     )
@@ -201,7 +202,7 @@ def unbounded(shop: Shop) -> Iterator[None]:
     )
 
 
-def readable(shop: Shop, row: UUID) -> dict[str, Any]:
+def readable(shop: Shop, row: UUID) -> Record:
     """Of a row, what psycopg can read, too."""
     [found] = shop.sql(
         "select status, last_error, why, held_since from sms_retry_queue where id = %s",

@@ -22,6 +22,7 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.faults import JsonError
 from smsretry.local.twilio.standin import TwilioStandin
+from tests.support.records import Record, columns
 
 TO, OTHER = "+12025550123", "+12025550124"
 BODY: Final = "Would you leave us a review?"
@@ -145,7 +146,7 @@ def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
     ).json()
     assert set(content) == MESSAGE_PROPERTIES
     assert re.fullmatch(r"SM[0-9a-f]{32}", content["sid"])
-    assert (content["status"], content["from"], content["num_segments"]) == (
+    assert columns(content, "status", "from", "num_segments") == (
         "queued",
         SENDER,
         "1",
@@ -173,7 +174,7 @@ def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
         None,
     )
     yesterday, number = world.now - timedelta(days=1), NUMBERS["dentist"]
-    by: list[dict[str, Any]] = [
+    by: list[Record] = [
         {"from_": number},
         {"date_sent": world.now},
         {"date_sent_after": yesterday},

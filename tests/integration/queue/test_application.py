@@ -7,6 +7,7 @@ import json
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.before import LIFE
 from tests.support.builders import BODY, PHONE, sent_by_hand
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 CLAIM = "select * from claim_due_sms_retries(limit_count => 50)"
@@ -25,7 +26,7 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
         shop.sql(f"delete from {table}")
         assert shop.process(claim).fate == "GivenBack"
         assert shop.run() == ["Failed"]
-        assert (shop.row(row)["status"], shop.row(row)["last_error"]) == ("failed", why)
+        assert columns(shop.row(row), "status", "last_error") == ("failed", why)
     assert not shop.messages
 
 
@@ -119,7 +120,7 @@ def test_its_claim_tells_that_the_number_opted_out(shop: Shop) -> None:
     shop.sql("update customers set sms_consent_status = 'opted_out'")
     row = shop.due_text()
     [claim] = shop.sql(CLAIM)
-    assert (claim["id"], claim["sms_consent_status"]) == (row, "opted_out")
+    assert columns(claim, "id", "sms_consent_status") == (row, "opted_out")
 
 
 def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -> None:

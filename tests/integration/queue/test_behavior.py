@@ -3,15 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import pytest
-
-from smsretry import next_retry_delay
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Outcome
-from smsretry.sending.run import run_once
-from tests.support.builders import BODY, NOON, PHONE, run, run_over
+from tests.support.builders import BODY, NOON, PHONE, run
+from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
@@ -24,9 +21,9 @@ def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
     assert shop.run() == ["Sent"]
     [message], [attempt], log = shop.messages, shop.attempts_of(row), shop.log_of(row)
     assert (message.to, message.body) == (PHONE, BODY)
-    assert (log["status"], log["error_message"]) == ("sent", None)
+    assert columns(log, "status", "error_message") == ("sent", None)
     assert log["provider_message_id"] == {"twilio_sid": message.sid}
-    assert (attempt["outcome"], attempt["twilio_sid"], attempt["settled_by"]) == (
+    assert columns(attempt, "outcome", "twilio_sid", "settled_by") == (
         "accepted",
         message.sid,
         "response",
@@ -35,29 +32,6 @@ def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
         "opted_in",
         "completed",
     )
-
-
-def test_a_text_that_fails_for_a_moment_is_tried_again_after_each_of_the_delays(
-    shop: Shop,
-) -> None:
-    """After three sends the row and its send log are failed with the last error."""
-    row = shop.due_text()
-    shop.stack.twilio.fail(JsonError(21702, http_status=400), times=None)
-    fates, waits = shop.run(), list[timedelta]()
-    while (waiting := shop.row(row))["status"] == "pending":
-        waits.append(waiting["scheduled_for"] - waiting["updated_at"])
-        shop.at(waiting["scheduled_for"])
-        fates += shop.run()
-    assert fates == ["RetryScheduled", "RetryScheduled", "Failed"]
-    assert waits == [next_retry_delay(retries) for retries in (1, 2)]
-    ended, log = shop.row(row), shop.log_of(row)
-    assert (ended["status"], ended["attempt_count"], ended["error_code"]) == (
-        "failed",
-        3,
-        21702,
-    )
-    assert (log["status"], log["error_message"]) == ("failed", ended["last_error"])
-    assert len(shop.attempts_of(row)) == 3
 
 
 def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
@@ -101,7 +75,7 @@ def test_at_night_a_text_waits_for_the_morning_and_loses_no_attempt(shop: Shop) 
     row = shop.due_text(timezone="Pacific/Honolulu")
     assert shop.run() == ["Deferred"]
     waiting = shop.row(row)
-    assert (waiting["status"], waiting["reason"], waiting["attempt_count"]) == (
+    assert columns(waiting, "status", "reason", "attempt_count") == (
         "pending",
         "quiet_hours",
         0,
@@ -161,24 +135,6 @@ def test_one_bad_row_never_stops_the_others(shop: Shop) -> None:
     assert "555" not in shop.row(bad)["last_error"]
 
 
-def test_an_error_nobody_foresaw_fails_its_row_with_its_message(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Here the reading of hours breaks, before anything is sent."""
-
-    def broken(*_: object) -> None:
-        raise KeyError(f"cannot read America/New_York for {PHONE}")
-
-    row = shop.due_text()
-    monkeypatch.setattr("smsretry.quiet_hours.check.next_change", broken)
-    [item], summary = run_once(run_over(shop.queue, shop.sender), limit=50)
-    assert item.fate == "Error"
-    assert item.detail.startswith(f"Row {row}: Unforeseen KeyError at ")
-    assert (summary.errors, shop.row(row)["status"]) == (1, "failed")
-    assert "KeyError" in shop.row(row)["last_error"]
-    assert PHONE not in shop.row(row)["last_error"] + item.detail
-
-
 def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
     """In row and send log. The reason never quotes the number."""
     theirs = shop.neighbor()
@@ -208,7 +164,7 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
         assert why in ended["last_error"]
         assert "555" not in ended["last_error"]
         if why != "Send log not found":  # another business's is not touched
-            assert (log["status"], log["error_message"]) == (
+            assert columns(log, "status", "error_message") == (
                 "failed",
                 ended["last_error"],
             )

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import chain
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,10 +12,11 @@ from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Claim
 from tests.support.builders import SID
 from tests.support.claims import claim_doubtful
+from tests.support.records import Record
 from tests.support.shop import Shop
 
 
-def outcomes(shop: Shop, claim: Claim, attempt: object) -> dict[str, Any]:
+def outcomes(shop: Shop, claim: Claim, attempt: object) -> Record:
     """What a worker may say of the text that it claimed, and what each call answers."""
     fence, later = [claim.id, claim.claim_no], shop.now() + timedelta(hours=1)
     finish = "select applied from finish_sms_attempt(%s, %s, %s, {})"
@@ -101,11 +101,11 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     ],
 )
 def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
-    shop: Shop, function: str, customer: dict[str, Any], fate: str
+    shop: Shop, function: str, customer: Record, fate: str
 ) -> None:
     """The adapter asks again, and the function knows that it was asked before."""
     row = shop.due_text(**customer)
-    shop.stack.twilio.fail(JsonError(30003, http_status=400), to=REFUSED)
+    shop.stack.twilio.fail(JsonError(30003), to=REFUSED)
     shop.stack.rpc_faults.drop_after_commit(function, times=1)
     assert shop.run() == [fate]
     assert (len(shop.messages), len(shop.attempts_of(row))) == (

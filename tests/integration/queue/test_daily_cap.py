@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
+from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
@@ -47,12 +48,12 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
     assert shop.run() == ["Deferred"]
     row, [sent] = shop.row(last), shop.attempts_of(first)
     assert row["scheduled_for"] == sent["finished_at"] + DAY
-    assert (row["status"], row["reason"], row["why_code"]) == (
+    assert columns(row, "status", "reason", "why_code") == (
         "pending",
         "quiet_hours",
         "daily_cap",
     )
-    assert (row["why"], row["attempt_count"], row["last_error"]) == (WHY, 0, None)
+    assert columns(row, "why", "attempt_count", "last_error") == (WHY, 0, None)
     assert shop.attempts_of(last) == []
     shop.at(row["scheduled_for"] - timedelta(minutes=1))
     assert shop.claims() == []
@@ -110,7 +111,7 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
 
     for what in ("a third in doubt", last):
         twilio.fail(AcceptThenDrop(), to=phones[what])
-    twilio.fail(JsonError(21211, http_status=400), to=phones["refused"])
+    twilio.fail(JsonError(21211), to=phones["refused"])
     text_to(shop, shop.customer(phone=phones["to another customer with the number"]))
     text_to(shop, shop.customer(phone="+13055550199"))
     text_to(neighbor, neighbor.customer(phone=phones["from another business"]))

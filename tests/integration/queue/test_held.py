@@ -5,6 +5,7 @@ from typing import Final
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from tests.support.orders import stop_state
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 
@@ -60,7 +61,7 @@ def test_a_number_in_a_wrong_spelling_waits_and_goes_out_once_when_it_is_correct
     assert shop.run() == ["Held"] * 24
     for row, phone in zip(rows, written, strict=True):
         held = shop.row(row)
-        assert (held["status"], held["why_code"]) == ("pending", "number_spelling")
+        assert columns(held, "status", "why_code") == ("pending", "number_spelling")
         assert phone.strip() not in held["why"]
         assert not re.search(r"[0-9]{5}", held["why"])
     for phone, right in zip(written, rights, strict=True):

@@ -9,6 +9,7 @@ import pytest
 
 from smsretry import queue_sms_retry, send_sms
 from smsretry.vocabulary import MessageClass
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 FLORIDA: Final = "+13055550123"
@@ -61,7 +62,7 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
                 == "08:00–21:00 in America/New_York, area code 305"
             )
         else:
-            assert (told["status"], told["reason"], told["attempt_count"]) == (
+            assert columns(told, "status", "reason", "attempt_count") == (
                 "pending",
                 "quiet_hours",
                 0,
@@ -124,7 +125,7 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
     assert shop.row(mine)["status"] == "completed"
     for row in held.values():
         waiting = shop.row(row)
-        assert (waiting["status"], waiting["attempt_count"], waiting["attempt_id"]) == (
+        assert columns(waiting, "status", "attempt_count", "attempt_id") == (
             "pending",
             0,
             None,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from tests.support.claims import claim_suspect
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 
@@ -16,7 +17,7 @@ def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes
     assert shop.recover() == []
     shop.later(minutes=1)
     assert shop.recover() == [row]
-    assert (shop.row(row)["status"], shop.row(row)["attempt_count"]) == ("pending", 0)
+    assert columns(shop.row(row), "status", "attempt_count") == ("pending", 0)
     claim = shop.claim()
     shop.later(minutes=9)
     shop.begin(claim)
@@ -71,9 +72,9 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
         shop.recover()
     kept = [shop.row(row) for row in rows]
     assert sum(row["recover_count"] for row in kept) == 10
-    assert [
-        (row["status"], row["attempt_count"], row["last_error"]) for row in kept
-    ] == [("pending", 0, None)] * 2
+    assert [columns(row, "status", "attempt_count", "last_error") for row in kept] == [
+        ("pending", 0, None)
+    ] * 2
     shop.later(minutes=16)
     assert shop.run() == ["Sent", "Sent"]
 

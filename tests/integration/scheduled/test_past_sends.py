@@ -1,13 +1,12 @@
 """An installation is adopted whose scheduled sends are past: none becomes a text unasked."""
 
-from typing import Any
-
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
 from tests.integration.catalog import Database
+from tests.support.records import Record
 
 PAST = ("200 days", "3 days", "47 hours", "1 minute")
 """By how much their time has passed. Two are of no more use."""
@@ -40,9 +39,7 @@ def adopted(original: Database) -> Database:
 
 def states(database: Database) -> dict[str, str]:
     """What became of each, by its time."""
-    rows: list[dict[str, Any]] = database.rows(
-        "select body, status from scheduled_sends"
-    )
+    rows: list[Record] = database.rows("select body, status from scheduled_sends")
     return {
         row["body"].removeprefix("See you tomorrow, "): row["status"] for row in rows
     }

@@ -19,6 +19,7 @@ from tests.integration.catalog import Database
 from tests.integration.conftest import Command
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
 from tests.support.builders import BODY
+from tests.support.records import Record, columns
 from tests.support.shop import Shop, acting_as
 from tests.support.waiting import until_locked_out
 
@@ -60,7 +61,7 @@ def test_a_scheduled_send_becomes_one_text_and_goes_out_at_its_time(shop: Shop) 
     shop.later(minutes=1)
     assert process(shop) == ["queued"]
     text = shop.text_of(planned.scheduled_id)
-    assert (text["scheduled_for"], text["message_class"], text["status"]) == (
+    assert columns(text, "scheduled_for", "message_class", "status") == (
         at,
         "transactional",
         "pending",
@@ -72,7 +73,7 @@ def test_a_scheduled_send_becomes_one_text_and_goes_out_at_its_time(shop: Shop) 
     assert shop.run() == []
     assert [entry.body for entry in shop.messages] == [BODY]
     row = shop.scheduled_send(planned.scheduled_id)
-    assert (row["status"], row["send_log_id"]) == ("queued", planned.scheduled_id)
+    assert columns(row, "status", "send_log_id") == ("queued", planned.scheduled_id)
     assert shop.log_of(text["id"])["status"] == "sent"
 
 
@@ -101,7 +102,7 @@ def test_a_text_that_is_planned_for_a_past_time_is_planned_for_now(shop: Shop) -
     assert process(shop) == ["queued"]
 
 
-WRONG: Final[list[tuple[dict[str, Any], str]]] = [
+WRONG: Final[list[tuple[Record, str]]] = [
     ({"body": " \n"}, "body is empty"),
     ({"body": "x" * 1601}, "body is longer than 1600 characters"),
     ({"customer_id": UUID(int=1)}, "There is no customer"),
@@ -459,13 +460,13 @@ def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(
     update(shop, moved, scheduled_for=at, not_after=use)
     update(shop, cancelled, status="cancelled", why="The appointment was moved")
     text = shop.text_of(moved)
-    assert (text["scheduled_for"], text["expires_at"], text["held_since"]) == (
+    assert columns(text, "scheduled_for", "expires_at", "held_since") == (
         at,
         use,
         None,
     )
     ended = shop.text_of(cancelled)
-    assert (ended["status"], ended["last_error"]) == (
+    assert columns(ended, "status", "last_error") == (
         "cancelled",
         "The appointment was moved",
     )
@@ -653,7 +654,7 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(
         ).output
     )
     row = shop.scheduled_send(scheduled)
-    assert (row["status"], row["why"]) == (
+    assert columns(row, "status", "why") == (
         "cancelled",
         "Cancelled by Ann: Closed for good",
     )
@@ -741,7 +742,7 @@ def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(
     migrate(original.url, again=True)
     assert original.rows("select * from queue_scheduled_sms()") == []
     row = original.one("select template, status, message_class from scheduled_sends")
-    assert (row["template"], row["status"], row["message_class"]) == (
+    assert columns(row, "template", "status", "message_class") == (
         "reminder",
         "pending",
         "marketing",

@@ -25,6 +25,7 @@ from smsretry.testing.database import apply_schema, empty, remember_rows
 from smsretry.testing.stack import SmsStack
 from smsretry.wiring import services
 from tests.integration.catalog import Database
+from tests.support.records import columns
 
 FIRST, SECOND = "+12125550161", "+12125550162"
 ERRORS = {
@@ -66,8 +67,8 @@ def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(
         ]
     assert [answer and answer.status_code for answer in answers] == [204, 204]
     status, stop = posts
-    assert (status["MessageSid"], status["MessageStatus"]) == (message.sid, "delivered")
-    assert (stop["From"], stop["Body"], stop["To"]) == (PHONE, "STOP", SENDER)
+    assert columns(status, "MessageSid", "MessageStatus") == (message.sid, "delivered")
+    assert columns(stop, "From", "Body", "To") == (PHONE, "STOP", SENDER)
     with pytest.raises(LocalStackError, match="start the application") as told:
         sms_stack.receive(PHONE, "STOP", webhook=f"{webhook}?to={PHONE}")
     assert PHONE not in str(told.value)
@@ -148,7 +149,7 @@ def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) ->
     options and faults of one test are not the next one's.
     """
     sms_stack.options["SMSRETRY_IN_DOUBT"] = "hold"
-    sms_stack.twilio.fail(JsonError(21211, http_status=400), times=None)
+    sms_stack.twilio.fail(JsonError(21211), times=None)
     assert sms_stack.settings().in_doubt == "hold"
     sms_stack.empty().business().due_text()
     assert (sms_stack.settings().in_doubt, sms_stack.run().fates) == (

@@ -28,6 +28,7 @@ from smsretry.retry.outcome import (
 )
 from smsretry.retry.profile import EVERYBODY, Audience
 from smsretry.vocabulary import DeliveryStatus
+from tests.support.records import Record
 
 SENDER: Final = "MAPLE-STREET"
 
@@ -36,7 +37,7 @@ SENDER: Final = "MAPLE-STREET"
 class Exchange:
     """What the provider has, and what it does with the next message."""
 
-    messages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    messages: dict[str, Record] = field(default_factory=dict)
     problem: Mapping[str, object] | None = None
     """What it refuses messages for."""
     drops_answers: bool = False

@@ -6,15 +6,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
-
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.retry.answers import Begun
 from smsretry.retry.models import Claim
 from tests.support.builders import send
 from tests.support.claims import claim_due
-
-Connection = psycopg.Connection[dict[str, Any]]
+from tests.support.records import Connection
 
 
 def service(number: int) -> str:

@@ -8,11 +8,12 @@ from psycopg.types.json import Jsonb
 from smsretry.retry.decision import GiveBack
 from smsretry.retry.models import Claim
 from tests.integration.isolation.test_slow_businesses import trigger
+from tests.support.records import Record
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
 
-def begin(claim: Claim, attempt: int = 1, **changes: object) -> dict[str, Any]:
+def begin(claim: Claim, attempt: int = 1, **changes: object) -> Record:
     """A worker's begin, as it travels."""
     values = {
         "retry_id": str(claim.id), "claim_no": claim.claim_no, "attempt_id": f"00000000-0000-0000-0000-{attempt:012}",
@@ -26,7 +27,7 @@ def begin(claim: Claim, attempt: int = 1, **changes: object) -> dict[str, Any]:
     }
 
 
-def defer(claim: Claim) -> dict[str, Any]:
+def defer(claim: Claim) -> Record:
     """Likewise what puts a text off."""
     values = {
         "retry_id": str(claim.id),
@@ -41,7 +42,7 @@ def defer(claim: Claim) -> dict[str, Any]:
     }
 
 
-def together(shop: Shop, *calls: dict[str, Any]) -> list[Any]:
+def together(shop: Shop, *calls: Record) -> list[Any]:
     """The answer of each call, or its error's code; None: there was no time for it."""
     told = {
         one["place"]: one

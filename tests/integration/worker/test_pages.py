@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import pytest
@@ -21,8 +21,7 @@ from psycopg.rows import dict_row
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.support.autovacuum import without_autovacuum
-
-Connection = psycopg.Connection[dict[str, Any]]
+from tests.support.records import Connection, columns
 
 TABLES: Final = (
     "businesses",
@@ -393,7 +392,7 @@ def test_a_thousand_senders_make_no_call_dearer(
                 assert claimed.fetchone() == {"texts": 1 if busy else 50}
             return _touched(connection, call, before=1)
 
-    for call in (CALLS["claim"], CALLS["begin"]):
+    for call in columns(CALLS, "claim", "begin"):
         one = touched(call, senders=1, rate=1000)
         assert touched(call, senders=1000, rate=1) <= 1.4 * one + 100
     assert touched(CALLS["claim"], senders=1000, rate=1, busy=5) <= 30_000

@@ -16,6 +16,7 @@ from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from smsretry.settings import Settings
 from tests.integration.worker.second_provider import SENDER, Exchange, Letterbox, serve
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 LATER = timedelta(minutes=5, seconds=1)
@@ -58,7 +59,7 @@ def test_a_text_goes_out_and_what_did_not_arrive_is_sent_again(
     [(reference, message)] = exchange.messages.items()
     [attempt] = letters.attempts_of(row)
     assert letters.log_of(row)["provider_message_id"] == {"twilio_sid": reference}
-    assert (attempt["outcome"], attempt["sent_by"], attempt["twilio_sid"]) == (
+    assert columns(attempt, "outcome", "sent_by", "twilio_sid") == (
         "accepted",
         SENDER,
         reference,
@@ -87,7 +88,7 @@ def test_a_refusal_ends_the_text_in_the_providers_words(
     row = letters.due_text()
     exchange.problem = {"number": 11}
     assert letters.run() == ["Failed"]
-    assert (letters.row(row)["last_error"], letters.row(row)["error_code"]) == (
+    assert columns(letters.row(row), "last_error", "error_code") == (
         "Letterbox 11: no such recipient",
         11,
     )

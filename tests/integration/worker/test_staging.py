@@ -33,6 +33,7 @@ from smsretry.vocabulary import Mark
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, resolution
 from tests.support.orders import ordered, resolve
+from tests.support.records import Record, columns
 from tests.support.senders import texts_from
 from tests.support.shop import Shop
 
@@ -57,7 +58,7 @@ def runner(shop: Shop, settings: Settings) -> Iterator[Runner]:
         yield make
 
 
-def listed(*numbers: str) -> dict[str, Any]:
+def listed(*numbers: str) -> Record:
     """Settings that text only these numbers."""
     return {"audience": Audience(numbers=frozenset(numbers))}
 
@@ -101,7 +102,7 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
         shop.due_text(phone=numbers["resolved as not sent"]) for numbers in both
     ]
     for numbers in both:
-        twilio.fail(JsonError(30006, http_status=400), to=numbers["requeued"])
+        twilio.fail(JsonError(30006), to=numbers["requeued"])
         twilio.fail(DropUnaccepted(), to=numbers["resolved as not sent"])
     assert sorted(shop.run()) == [
         "Failed",
@@ -137,7 +138,7 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
     shop: Shop,
     operators: SupabaseOperators,
     runner: Runner,
-    changes: dict[str, Any],
+    changes: Record,
     reached: tuple[str, ...],
 ) -> None:
     """To everybody is the safeguard taken away: there each way must text both, or this would prove nothing."""
@@ -154,9 +155,9 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
     assert sorted(text["phone"] for text in texts) == sorted(NUMBERS)
     for text in texts:
         if text["phone"] in reached:
-            assert (text["status"], text["log"]) == ("completed", "sent")
+            assert columns(text, "status", "log") == ("completed", "sent")
             continue
-        assert (text["status"], text["why_code"]) == ("cancelled", "not_listed")
+        assert columns(text, "status", "why_code") == ("cancelled", "not_listed")
         refused = NOT_LISTED.removeprefix("Not sent: ")
         assert (
             text["last_error"] == f"Not sent: it would have gone out now, but {refused}"
@@ -201,7 +202,7 @@ def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(
 ) -> None:
     """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
     sender = runner(**listed(FRIEND)).sender
-    text: dict[str, Any] = {
+    text: Record = {
         "attempt_id": uuid4(),
         "sender": sender.default,
         "body": BODY,
@@ -270,7 +271,7 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
     assert len(shop.messages) == (fate == "Sent")
     held = shop.row(row)
     if fate == "Held":
-        assert (held["status"], held["why_code"], held["attempt_count"]) == (
+        assert columns(held, "status", "why_code", "attempt_count") == (
             "pending",
             "mark_mismatch",
             0,

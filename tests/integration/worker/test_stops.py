@@ -86,7 +86,7 @@ def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
     refused = [f"+1212555{n:04}" for n in range(10)]
     for phone in refused:
         shop.due_text(phone=phone, due=timedelta(hours=-1))
-        shop.stack.twilio.fail(JsonError(21408, http_status=400), to=phone, times=None)
+        shop.stack.twilio.fail(JsonError(21408), to=phone, times=None)
     for n in range(5):
         shop.due_text(phone=f"+1212555{n + 100:04}")
     assert Counter(shop.run()) == {"Held": 10, "Sent": 5}

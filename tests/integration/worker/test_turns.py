@@ -6,19 +6,17 @@ as many that have waited longest are looked at.
 
 from collections import Counter
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry.testing.stack import SmsStack
 from tests.integration.worker.senders import add_texts, give_sender, shops
+from tests.support.records import Connection
 from tests.support.shop import Shop
-
-Connection = psycopg.Connection[dict[str, Any]]
 
 _WAITED: Final = "coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))"
 _TEXTS: Final = f"""

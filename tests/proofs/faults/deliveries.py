@@ -6,6 +6,7 @@ from typing import Any
 from tests.proofs.faults.carrier import OF_A_STOP, OF_THE_NUMBER
 from tests.proofs.town.book import ARRIVED, Message, Row, Story
 from tests.proofs.town.report import Finding
+from tests.support.records import columns
 
 
 def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
@@ -18,7 +19,7 @@ def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
         if attempt is None:
             yield "wrong in the end", "a message is unknown"
         elif (
-            kept := (attempt["delivery_status"], attempt["delivery_code"])
+            kept := columns(attempt, "delivery_status", "delivery_code")
         ) != message.last_word:
             yield "wrong in the end", f"{kept} of a message that is {message.last_word}"
         elif attempt["delivery_look_at"] is not None:
@@ -27,7 +28,7 @@ def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
                 f"it is looked after again {attempt['delivery_look_at']}",
             )
     if not _ends_rightly(story):
-        ends = [(row["status"], row["last_error"]) for row in story.rows]
+        ends = [columns(row, "status", "last_error") for row in story.rows]
         yield (
             "wrong in the end",
             f"{ends}, its log {dict(story.log or {}).get('status')}, {_words(story.messages)}",

@@ -44,6 +44,7 @@ from tests.proofs.town.safeguards import without
 from tests.proofs.town.senders import Senders
 from tests.proofs.town.texts import Text, new_text, open_business, opt_out, plan, write
 from tests.support.builders import NOON
+from tests.support.records import Record, columns
 from tests.support.senders import OwnSender
 
 READ_SECONDS: Final = 1.0
@@ -211,7 +212,7 @@ class Harness:
 
     # -- one round ---------------------------------------------------------------------------------------------------
 
-    def run_workers(self, *orders: dict[str, Any], crash: bool = False) -> None:
+    def run_workers(self, *orders: Record, crash: bool = False) -> None:
         """Start workers at once and wait for their ends; with `crash`, PostgreSQL does not live through it."""
         started = [self.start(**order) for order in orders]
         if crash:
@@ -305,7 +306,7 @@ class Harness:
         """Workers that stood still."""
         return sum(self.counts[way] for way in STALLS)
 
-    def _mortal_or_not(self, n: int) -> dict[str, Any]:
+    def _mortal_or_not(self, n: int) -> Record:
         """A worker that probably dies has few texts, so that few fall back with it; the others do the work."""
         if self.scheduled and dice(self.seed, "queueing?", self.rounds, n) < 0.15:
             return {
@@ -327,11 +328,11 @@ class Harness:
             return {"limit": 4, "kill_rate": _MORTAL, "kill_at": at}
         return {"limit": 50}
 
-    def _pollers(self) -> list[dict[str, Any]]:
+    def _pollers(self) -> list[Record]:
         """One or two that look after deliveries; some die of it. Now and then there is none for a while."""
         if not self.carrier or self.rounds // _UNWATCHED % 2:
             return []
-        orders: list[dict[str, Any]] = []
+        orders: list[Record] = []
         for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
             orders.append({"polling": True, "limit": 500})
             few = sum(self.crew.kills[point] for point in POLL_POINTS) < len(
@@ -448,7 +449,7 @@ class Harness:
             found = connection.execute(
                 "select id, delivery_looks as n from sms_send_attempts"
             )
-            return {(row["id"], row["n"]) for row in found}
+            return {columns(row, "id", "n") for row in found}
 
     def _state(self) -> Any:
         """Of everything a worker could have changed."""

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
@@ -22,6 +22,7 @@ from tests.proofs.town.judge import Judge, at_the_end, judged
 from tests.proofs.town.report import Report, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch
 from tests.proofs.town.texts import NEW_YORK
+from tests.support.records import Record
 
 
 def verdict() -> Verdict:
@@ -193,7 +194,7 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
         if row["status"] in ("failed", "cancelled")
     )
     done, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
-    numbers: dict[str, Any] = {
+    numbers: Record = {
         "texts": len(run.texts),
         "rounds": run.rounds,
         "worker runs": done.counts["runs"],

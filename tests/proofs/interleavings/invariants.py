@@ -1,7 +1,7 @@
 """What must hold in every state: what the town's judge says, and what only every moment can tell."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.desk import Desk
@@ -13,6 +13,7 @@ from tests.proofs.interleavings.world import World
 from tests.proofs.town.book import Story
 from tests.proofs.town.judge import LIVE, truths
 from tests.proofs.town.report import Finding, Verdict
+from tests.support.records import Record
 
 _GIVEN_UP: Final = {"not sent", "cancelled", "deleted"}
 _STATES: Final[dict[str, str]] = {
@@ -140,7 +141,7 @@ def _told_wrongly(world: World, state: State) -> Iterator[str]:
             yield "a story without what comes next"
 
 
-def _state_of(row: dict[str, Any]) -> str:
+def _state_of(row: Record) -> str:
     if row["status"] not in LIVE:
         return _STATES[row["status"]]
     if row["in_doubt_since"]:

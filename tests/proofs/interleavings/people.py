@@ -28,6 +28,7 @@ from tests.proofs.interleavings.state import (
 )
 from tests.proofs.interleavings.workers import claims_that_find
 from tests.proofs.interleavings.world import Refused, World
+from tests.support.records import Record
 
 _NEXT_TRY = """
 insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for, max_attempts)
@@ -284,7 +285,7 @@ def operator(world: World, state: State) -> Iterator[Step]:
 
 
 def _orders(
-    function: str, values: dict[str, Any], *decided: str
+    function: str, values: Record, *decided: str
 ) -> Callable[[World, State], State]:
     def take(world: World, state: State) -> State:
         world.call(function, values)

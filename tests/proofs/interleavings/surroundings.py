@@ -19,6 +19,7 @@ from tests.proofs.interleavings.state import (
 )
 from tests.proofs.interleavings.worker import Call, Poller
 from tests.proofs.interleavings.world import World
+from tests.support.records import columns
 
 LEASE: Final = timedelta(minutes=STALE_MINUTES, seconds=30)
 """A little more than one."""
@@ -79,7 +80,7 @@ def recovery(world: World, state: State) -> Iterator[Step]:
 
     for row in world.rows(state.content, "sms_retry_queue"):
         at = max(
-            filter(None, map(instant, (row["claimed_at"], row["begun_at"]))),
+            filter(None, map(instant, columns(row, "claimed_at", "begun_at"))),
             default=None,
         )
         if (

@@ -20,6 +20,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.local.postgrest.functions import find_function
 from smsretry.local.stack import Stack
 from tests.proofs.interleavings.provider import SENDER
+from tests.support.records import Record
 
 Content: TypeAlias = tuple[str, ...]
 """What each table holds, as JSON, in one order."""
@@ -117,7 +118,7 @@ class World:
             ).fetchone()
         return json.loads(row[0]) if row and row[0] else None
 
-    def rows(self, content: Content, name: str) -> list[dict[str, Any]]:
+    def rows(self, content: Content, name: str) -> list[Record]:
         """What a table holds."""
         return _parsed(content[self._tables.index(f"public.{name}")])
 
@@ -169,8 +170,8 @@ class World:
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(held: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(held)
+def _parsed(held: str) -> list[Record]:
+    rows: list[Record] = json.loads(held)
     return rows
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import defined, install
 from tests.support.receiver import Receiver
+from tests.support.records import Record
 
 Completed = Mapping[str, Sequence[datetime]]
 """When runs of each schedule completed."""
@@ -33,7 +34,7 @@ def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:
         install(client, block, [_hurried(entry, silence) for entry in defined()])
 
 
-def _hurried(entry: dict[str, Any], silence: timedelta) -> dict[str, Any]:
+def _hurried(entry: Record, silence: timedelta) -> Record:
     seconds = {
         "smsretry: no run completes": silence.total_seconds(),
         "smsretry: no scheduled sends are queued": silence.total_seconds(),

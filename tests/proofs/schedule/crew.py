@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import psutil
 
 from smsretry.local.demo.run import ROOT
+from tests.support.records import Record
 
 SCHEDULED: Final = ("process-sms-retries", "process-scheduled-sends")
 """The deployments that run every minute."""
@@ -154,9 +155,9 @@ class Crew:
         }
         return len(self._runs({"flow_runs": late}))
 
-    def _runs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    def _runs(self, wanted: Record) -> list[Record]:
         """All such runs, page by page."""
-        found: list[dict[str, Any]] = []
+        found: list[Record] = []
         while True:
             body = {
                 **wanted,

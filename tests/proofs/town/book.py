@@ -9,7 +9,8 @@ from uuid import UUID
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
-from tests.proofs.town.texts import Connection, Text
+from tests.proofs.town.texts import Text
+from tests.support.records import Connection
 
 Row = Mapping[str, Any]
 Address = tuple[str | None, str | None]

@@ -17,6 +17,7 @@ from smsretry.settings import Settings
 from tests.proofs.town.book import Address, Story
 from tests.proofs.town.report import Finding
 from tests.proofs.town.texts import Text
+from tests.support.records import columns
 from tests.support.senders import OwnSender, hexadecimal, number_of, open_account
 
 _REMOVE: Final = "select remove_sms_sender(%s, who => 'proof', because => 'Dice')"
@@ -142,7 +143,7 @@ class Senders:
                 ).fetchone()
                 self.note(
                     business_id,
-                    (row["account"], row["sent_by"]) if row else self.environment,
+                    columns(row, "account", "sent_by") if row else self.environment,
                 )
 
     def at(self, business_id: UUID, since: datetime, until: datetime) -> set[Address]:

@@ -24,12 +24,12 @@ from tests.proofs.town.luck import new_id
 from tests.proofs.town.senders import Senders
 from tests.proofs.town.texts import (
     NEW_YORK,
-    Connection,
     Text,
     new_text,
     open_business,
     write,
 )
+from tests.support.records import Connection
 from tests.support.senders import OwnSender
 
 MINUTE: Final = timedelta(minutes=1)

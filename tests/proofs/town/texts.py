@@ -7,14 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import psycopg
-
 from smsretry.local.stack import Stack
 from tests.proofs.town.luck import new_id
 from tests.proofs.town.report import Kind
+from tests.support.records import Connection, Record
 
 NEW_YORK: Final = "America/New_York"
-Connection = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +32,7 @@ class Text:
     consent: str = "opted_in"
     consented_at: datetime | None = None
     expires_at: datetime | None = None
-    queued: dict[str, Any] = field(default_factory=dict)
+    queued: Record = field(default_factory=dict)
     """Columns of its row in the queue, beyond what every row has."""
     is_open: Callable[[datetime], bool] = lambda _: True
     """Whether the law lets it go out at that instant."""
@@ -62,7 +60,7 @@ class Text:
 
 def new_text(seed: str, owner: str, number: int, due_at: datetime, **more: Any) -> Text:
     """A text whose ids the seed, the owner and its number decide. Its business is the owner's."""
-    known: dict[str, Any] = {
+    known: Record = {
         "business_id": new_id(seed, "business", owner),
         "customer_id": new_id(seed, "customer", owner, number),
         "body": f"Text {number:05} of {owner}, run {seed}",
@@ -120,7 +118,7 @@ def plan(connection: Connection, texts: Iterable[Text]) -> None:
 
 def enqueue(connection: Connection, text: Text) -> None:
     """Write the row in the queue alone."""
-    row: dict[str, Any] = {
+    row: Record = {
         "id": text.retry_id,
         "business_id": text.business_id,
         "send_log_id": text.send_log_id,
@@ -166,7 +164,7 @@ def _write_people(connection: Connection, text: Text, *, log: bool) -> None:
         _insert(connection, "send_logs", ids | {"channel": "sms", "subject": text.body})
 
 
-def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+def _insert(connection: Connection, table: str, row: Record) -> None:
     once = "" if table == "sms_retry_queue" else " on conflict do nothing"
     names, places = ", ".join(row), ", ".join(["%s"] * len(row))
     connection.execute(
