@@ -8,7 +8,6 @@ says how). What is compared takes turns, so that a noisy minute strikes all of i
 --milliseconds: what one send takes at Twilio.
 """
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,14 +121,6 @@ def main() -> None:
         title,
         ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"],
         rows,
-    )
-    print(
-        json.dumps(
-            {
-                name: [round(d.first_to_last, 2) for d in done]
-                for name, done in results.items()
-            }
-        )
     )
 
 

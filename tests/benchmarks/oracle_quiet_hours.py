@@ -9,26 +9,12 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import timedelta
 from functools import partial
 from importlib.resources import files
 
 from smsretry import data
-from smsretry.quiet_hours.check import check_quiet_hours
-from tests.proofs.oracles.clocks import (
-    AREA_CODES,
-    DAY,
-    MINUTE,
-    STATES,
-    ZONE_STATES,
-    open_in_all,
-    questions,
-    transitions,
-)
-from tests.proofs.oracles.law import area_codes
-
-AROUND = timedelta(days=2)
-TAIL = 7 * DAY
+from tests.proofs.oracles.clocks import STATES, ZONE_STATES, transitions
+from tests.unit.test_quiet_hours_oracle import compared
 
 
 def distinct_zones() -> list[str]:
@@ -54,29 +40,13 @@ def distinct_states() -> list[str]:
 
 def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
     """Changes of clocks, instants asked about, and the mismatches."""
-    asked, wrong = 0, list[str]()
     moments = transitions(zone, years)
-    extra = ZONE_STATES.get(zone)
-    upto = int(2 * AROUND / MINUTE)
-    for moment in moments:
-        start = moment - AROUND
-        for state in distinct_states():
-            npa = str(AREA_CODES[state])
-            zones, states = {zone, *area_codes()[npa][1]}, {state, extra or state}
-            minutes = open_in_all(zones, states, start, upto + TAIL)
-            phone = f"+1{npa}5550123"
-            for minute, is_open, change in questions(minutes, upto, step):
-                check = check_quiet_hours(zone, at=start + minute * MINUTE, phone=phone)
-                expected = start + change * MINUTE
-                asked += 1
-                if (
-                    check.can_send is not is_open
-                    or (check.closes_at if is_open else check.next_send_at) != expected
-                ):
-                    wrong.append(
-                        f"{zone} {state} at {start + minute * MINUTE}: {check}, but {is_open} until {expected}"
-                    )
-    return len(moments), asked, wrong
+    answers = [
+        answer
+        for state in distinct_states()
+        for answer in compared(zone, state, moments, step=step)
+    ]
+    return len(moments), len(answers), [answer for answer in answers if answer]
 
 
 def main() -> None:

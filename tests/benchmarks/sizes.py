@@ -2,8 +2,8 @@
 
 Two databases side by side, asked in turns: a small one, and one with a million finished rows, 200,000 that wait and
 10,000 due ones of 10,000 businesses; 50,000 of the finished ones were sent in the last day. Milliseconds of one call,
-whose transaction is rolled back, and the pages that it touches. `--at-once`: the statistics are of an empty table, and
-all rows came at once. Five million rows: `--finished 4000000 --waiting 800000 --due 200000`.
+whose transaction is rolled back, and the pages that it touches. Five million
+rows: `--finished 4000000 --waiting 800000 --due 200000`.
 """
 
 import time
@@ -17,7 +17,6 @@ import psycopg
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.benchmarks.table import show
-from tests.support.autovacuum import without_autovacuum
 from tests.support.options import parser
 from tests.support.stacks import running_stack
 
@@ -86,9 +85,7 @@ LARGE = {
 }
 
 
-def fill(
-    stack: Stack, name: str, sizes: dict[str, int], *, at_once: bool = False
-) -> _Connection:
+def fill(stack: Stack, name: str, sizes: dict[str, int]) -> _Connection:
     """A database of its own with so many rows."""
     stack.postgres.create_database(name)
     url = stack.postgres.url(name)
@@ -97,13 +94,9 @@ def fill(
         files("smsretry.local.postgres").joinpath("supabase_roles.sql").read_bytes()
     )
     migrate(url)
-    if at_once:
-        without_autovacuum(connection)
-        connection.execute("analyze")
     with psycopg.ClientCursor(connection) as cursor:
         cursor.execute(_FILL, sizes)
-    if not at_once:
-        connection.execute("vacuum analyze")
+    connection.execute("vacuum analyze")
     return connection
 
 
@@ -145,19 +138,18 @@ def compare(
 
 def main() -> None:
     """Fill, measure, and print tables."""
-    given = parser(__doc__, rounds=9, at_once=False, **LARGE).parse_args()
+    given = parser(__doc__, rounds=9, **LARGE).parse_args()
     sizes = {kind: getattr(given, kind) for kind in LARGE}
     with running_stack() as stack:
-        small = fill(stack, "small", SMALL, at_once=given.at_once)
-        large = fill(stack, "large", sizes, at_once=given.at_once)
+        small = fill(stack, "small", SMALL)
+        large = fill(stack, "large", sizes)
         rows = [
             (name, *compare([small, large], query, given.rounds))
             for name, query in CALLS.items()
         ]
         for connection in (small, large):
             connection.execute(_LATER)
-            if not given.at_once:
-                connection.execute("vacuum analyze sms_retry_queue")
+            connection.execute("vacuum analyze sms_retry_queue")
         rows.append(
             (
                 "claim, nothing due",

@@ -15,6 +15,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.business import Business
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
+from smsretry.local.twilio.standin import TwilioStandin
 from smsretry.retry.answers import Begun
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
@@ -79,6 +80,11 @@ class Shop(Business):
         return [row.id for row in self.queue.recover(10)]
 
     @property
+    def twilio(self) -> TwilioStandin:
+        """Their provider."""
+        return self.stack.twilio
+
+    @property
     def messages(self) -> tuple[Entry, ...]:
         """All that the provider accepted."""
         return self.stack.twilio.ledger.entries()
@@ -105,6 +111,14 @@ class Shop(Business):
         [row] = self.sql(query, *values)
         [value] = row.values()
         return value
+
+    def status_of(self, row_id: UUID) -> str:
+        """The status of a text."""
+        return str(self.row(row_id)["status"])
+
+    def statuses(self, row_id: UUID) -> tuple[str, str]:
+        """Likewise, and of its send log."""
+        return self.status_of(row_id), str(self.log_of(row_id)["status"])
 
     def end_of(self, row_id: UUID) -> tuple[str, str | None]:
         """The status of a text, and why in a word."""

@@ -12,6 +12,7 @@ from smsretry.retry.decision import Complete, Decision, Fail, Hold, LookAgain, R
 from smsretry.retry.outcome import (
     Accepted,
     InDoubt,
+    NotSent,
     Refusal,
     RefusalKind,
     Rejected,
@@ -48,13 +49,15 @@ def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
 
 
 def test_a_text_is_tried_as_often_as_its_row_says() -> None:
-    """Its first send does not count."""
+    """Its first send does not count, and a request that never left is none."""
     for most in (1, 2, 5):
         claims = [
             claim_with(attempt_count=sends, max_attempts=most) for sends in range(most)
         ]
         ends = [isinstance(after_send(claim, refused(30003)), Fail) for claim in claims]
         assert ends == [False] * (most - 1) + [True]
+    unsent = after_send(claim_with(attempt_count=2), NotSent("Not reached"))
+    assert unsent == Retry("Not reached", "unreachable", due_in=next_retry_delay(2))
     first = after_send(claim_with(max_attempts=1), refused(30003), first_send=True)
     assert isinstance(first, Retry)
 

@@ -75,10 +75,10 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
 ) -> None:
     """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
     row = post.due_text()
-    post.stack.twilio.fail(AcceptThenDrop())
+    post.twilio.fail(AcceptThenDrop())
     assert post.run() == ["InDoubt"]
     [attempt], [entry] = post.attempts_of(row), post.messages
-    post.stack.twilio.report(entry.sid, "undelivered", 30003)
+    post.twilio.report(entry.sid, "undelivered", 30003)
     assert post.settle(entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
     assert columns(post.row(row), "status", "attempt_count") == ("completed", 1)
     assert post.sync(after=timedelta(0)) == "retried 1"
@@ -93,7 +93,7 @@ def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
     post.begin(post.claim(), attempt)
     assert post.settle(SID, "undelivered", 30003, attempt) == "settled"
     assert post.sync(after=timedelta(0)) == "undelivered 1"
-    assert post.row(row)["status"] == "failed"
+    assert post.status_of(row) == "failed"
 
 
 def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_followed_by_another(
@@ -101,12 +101,12 @@ def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_fo
 ) -> None:
     """The send log says that the text went out as that one, of which nothing is known here."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30003)
+    post.report(row, "undelivered", 30003)
     post.sql(
         "update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID})
     )
     assert post.sync() == "still undelivered 1"
-    assert (post.row(row)["status"], post.log_of(row)["provider_message_id"]) == (
+    assert (post.status_of(row), post.log_of(row)["provider_message_id"]) == (
         "completed",
         {"twilio_sid": SID},
     )
@@ -129,7 +129,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     """After half an hour, as another message; the second failure is the last."""
     row = post.accepted()
     first = post.sid_of(row)
-    post.stack.twilio.report(first, "undelivered", 30003)
+    post.twilio.report(first, "undelivered", 30003)
     assert post.sync() == "retried 1"
     waits = post.row(row)
     assert columns(waits, "status", "error_code", "attempt_count") == (
@@ -154,7 +154,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     assert post.run() == ["Sent"]
     second = post.sid_of(row)
     assert len(post.messages) == 2
-    post.stack.twilio.report(second, again, None if again == "delivered" else 30008)
+    post.twilio.report(second, again, None if again == "delivered" else 30008)
     assert post.sync().startswith(f"{again} 1")
     post.sync(after=timedelta(days=4))
     assert post.sync(after=timedelta(days=1)) == "no delivery is open"
@@ -163,9 +163,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
         again,
         {"twilio_sid": second},
     )
-    assert post.row(row)["status"] == (
-        "completed" if again == "delivered" else "failed"
-    )
+    assert post.status_of(row) == ("completed" if again == "delivered" else "failed")
 
 
 GIVEN_UP = [
@@ -182,7 +180,7 @@ def test_what_no_second_message_mends_is_given_up(
 ) -> None:
     """With a code's plain meaning; a code of the number marks it, and one of the sender blames the sender."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "undelivered", code)
+    post.report(row, "undelivered", code)
     [followed] = post.look().followed
     assert (followed.came_to, followed.code, followed.blames_sender) == (
         "undelivered",
@@ -209,12 +207,12 @@ def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
 ) -> None:
     """No callback says so, and yet the last word is right."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), lost, code)
+    post.report(row, lost, code)
     assert post.sync() == "undelivered 1"
     assert post.sync(after=timedelta(minutes=61)) == "still undelivered 1"
-    post.stack.twilio.report(post.sid_of(row), "delivered")
+    post.report(row, "delivered")
     assert post.sync(after=timedelta(minutes=16)) == "delivered 1"
-    assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+    assert post.statuses(row) == (
         "completed",
         "delivered",
     )
@@ -223,7 +221,7 @@ def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
 def test_a_carriers_stop_opts_the_number_out(post: Post) -> None:
     """As Twilio's own answer 21610 does."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30630)
+    post.report(row, "undelivered", 30630)
     assert post.sync() == "undelivered 1"
     [customer] = post.connection.execute(
         "select sms_consent_status, sms_consent_source from customers"
@@ -238,7 +236,7 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None
     """The failure says something of the number that the text was sent to."""
     row = post.accepted()
     post.connection.execute("update customers set phone = '+12125550177'")
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
+    post.report(row, "undelivered", 30006)
     assert post.sync() == "undelivered 1"
     assert post.connection.execute("select phone_status from customers").fetchall() == [
         {"phone_status": None}
@@ -248,12 +246,12 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None
 def test_looks_become_rarer_and_end_after_three_days(post: Post) -> None:
     """Some carriers never say. A report that comes later counts all the same."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "sent")
-    before = post.stack.twilio.fetches
+    post.report(row, "sent")
+    before = post.twilio.fetches
     told = [post.sync(after=timedelta(minutes=5, seconds=5)) for _ in range(6 * 12)]
     told += [post.sync(after=timedelta(minutes=30)) for _ in range(4 * 24 * 2)]
     assert (told.count("on its way 1"), told.count("unknown 1")) == (10, 1)
-    assert post.stack.twilio.fetches - before == 11
+    assert post.twilio.fetches - before == 11
     [attempt] = post.attempts_of(row)
     assert (attempt["delivery_status"], post.log_of(row)["status"]) == (
         "unknown",
@@ -275,7 +273,7 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(post: Post) -> None:
     assert post.connection.execute(
         f"select {gives_up} as a".encode(), late
     ).fetchone() == {"a": "lost"}
-    assert post.row(row)["status"] == "completed"
+    assert post.status_of(row) == "completed"
 
 
 _ANOTHER = """
@@ -337,8 +335,8 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_c
             == "changed"
         )
         post.settle(post.sid_of(row), "undelivered", 30006)
-    assert post.row(row)["status"] == "completed"
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
+    assert post.status_of(row) == "completed"
+    post.report(row, "undelivered", 30006)
     assert post.sync(after=timedelta(0)) == "undelivered 1"
 
 
@@ -348,7 +346,7 @@ def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(
     """Its attempt, and its send log, without which it does not end."""
     first, second = post.accepted(), post.accepted(phone="+12125550124")
     for row in (first, second):
-        post.stack.twilio.report(post.sid_of(row), "undelivered", 30006)
+        post.report(row, "undelivered", 30006)
     with post.stack.connect() as other, other.transaction():
         other.execute(
             "select from sms_send_attempts where retry_id = %s for update", [first]
@@ -363,9 +361,9 @@ def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(
         )
         with pytest.raises(psycopg.errors.LockNotAvailable):
             post.sql(f"select {gives_up}", *look.values())
-    assert post.row(first)["status"] == "completed"
+    assert post.status_of(first) == "completed"
     post.sql(f"select {gives_up}", *look.values())
-    assert (post.row(first)["status"], post.log_of(first)["status"]) == (
+    assert post.statuses(first) == (
         "failed",
         "undelivered",
     )
@@ -375,10 +373,10 @@ def test_a_fetch_that_fails_proves_nothing(post: Post) -> None:
     """Not even of a text whose failure a callback reported."""
     row = post.accepted()
     post.settle(post.sid_of(row), "undelivered", 30008)
-    post.stack.twilio.fail(FetchError())
+    post.twilio.fail(FetchError())
     summary = post.look(after=timedelta(0))
     assert (str(summary), summary.needs_somebody) == ("not asked 1", True)
-    assert post.row(row)["status"] == "completed"
+    assert post.status_of(row) == "completed"
 
 
 def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again(
@@ -389,7 +387,7 @@ def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again
         post.accepted(phone=f"+1212555012{number}")
     post.later(hours=1)
     lost = post.accepted()
-    post.stack.twilio.report(post.sid_of(lost), "undelivered", 30008)
+    post.report(lost, "undelivered", 30008)
     post.settle(post.sid_of(lost), "undelivered", 30008)
     [followed] = sync_deliveries(post.services, limit=1).followed
     assert (followed.message.retry_id, followed.came_to) == (lost, "retried")
@@ -404,7 +402,7 @@ def test_a_failure_that_a_callback_reported_counts_although_the_message_was_dele
     """Nothing had come of it: for three days Twilio "could not be asked", and the row stayed as sent."""
     row = post.accepted()
     post.settle(post.sid_of(row), "undelivered", code)
-    post.stack.twilio.fail(FetchError(20404, http_status=404))
+    post.twilio.fail(FetchError(20404, http_status=404))
     [followed] = post.look(after=timedelta(0)).followed
     assert (followed.came_to, followed.code) == (came_to, code)
     assert post.attempts_of(row)[0]["delivery_code"] == code
@@ -419,11 +417,11 @@ def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red
 ) -> None:
     """Twilio was asked, and answered. After three days it is unknown."""
     row = post.accepted()
-    post.stack.twilio.fail(FetchError(20404, http_status=404), times=None)
+    post.twilio.fail(FetchError(20404, http_status=404), times=None)
     summary = post.look()
     assert (str(summary), summary.needs_somebody) == ("not at the provider 1", False)
     assert post.sync(after=timedelta(days=3)) == "unknown 1"
-    assert post.row(row)["status"] == "completed"
+    assert post.status_of(row) == "completed"
 
 
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -> None:
@@ -434,7 +432,7 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -
     try:
         arrived, lost = post.accepted(), post.accepted(phone="+12125550124")
         assert post.settle(post.sid_of(arrived), "delivered") == "recorded"
-        post.stack.twilio.report(post.sid_of(lost), "undelivered", 30007)
+        post.report(lost, "undelivered", 30007)
         assert post.sync() == "undelivered 1"
         assert [post.log_of(row)["status"] for row in (arrived, lost)] == [
             "sent",
@@ -532,7 +530,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(
 
     row = post.accepted()
     first = post.sid_of(row)
-    post.stack.twilio.report(first, "undelivered", 30003, arrived=False)
+    post.twilio.report(first, "undelivered", 30003, arrived=False)
     assert post.sync() == "retried 1"
     post.later(minutes=31)
     assert post.run() == ["Sent"]
@@ -556,10 +554,10 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(
     """Given up, because a carrier had called it lost; or cancelled by a STOP, because no evidence of it was found."""
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
     failed = post.accepted(phone="+12125550124")
-    post.stack.twilio.report(post.sid_of(failed), "undelivered", 30006)
+    post.report(failed, "undelivered", 30006)
     assert post.sync() == "undelivered 1"
     cancelled = post.due_text()
-    post.stack.twilio.fail(AcceptThenDrop())
+    post.twilio.fail(AcceptThenDrop())
     assert post.run() == ["InDoubt"]
     post.sql(
         "update sms_retry_queue set in_doubt_since = null, attempt_id = null where id = %s",
@@ -573,7 +571,7 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(
         (failed, "had failed: Not delivered"),
         (cancelled, "had been cancelled: Customer opted out"),
     ):
-        assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+        assert post.statuses(row) == (
             "completed",
             "delivered",
         )

@@ -26,7 +26,7 @@ from tests.support.records import columns
 def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
     """Row and send log say that it was delivered, by the first message."""
     row, sid = post.lost_text()
-    post.stack.twilio.report(sid, "delivered")
+    post.twilio.report(sid, "delivered")
     post.later(minutes=31)
     [result] = post.results().values()
     assert (result.fate, result.detail) == (
@@ -57,9 +57,9 @@ def test_a_text_that_is_still_lost_is_sent_again(post: Post) -> None:
     row, _ = post.lost_text()
     post.due_text(phone="+12125550124")
     post.later(minutes=31)
-    before = post.stack.twilio.fetches
+    before = post.twilio.fetches
     assert post.run() == ["Sent", "Sent"]
-    assert post.stack.twilio.fetches == before + 1
+    assert post.twilio.fetches == before + 1
     assert [attempt["outcome"] for attempt in post.attempts_of(row)] == [
         "accepted",
         "accepted",
@@ -72,7 +72,7 @@ def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
     """For a quarter of an hour, and says why; then it is asked about again."""
     row, sid = post.lost_text()
     post.later(minutes=31)
-    post.stack.twilio.fail(FetchError())
+    post.twilio.fail(FetchError())
     [result] = post.results().values()
     assert result.fate == "Deferred"
     assert (
@@ -139,10 +139,10 @@ def test_a_send_log_that_cannot_say_that_its_text_waits_does_not_keep_it_from_be
 ) -> None:
     """The look at it failed each time, with the body in the database's log; or the text was called sent, and ended."""
     row = post.accepted()
-    post.stack.twilio.report(post.sid_of(row), "undelivered", 30008)
+    post.report(row, "undelivered", 30008)
     with post.changed(harm, mended):
         assert post.sync() == "retried 1"
-        assert (post.row(row)["status"], post.log_of(row)["status"]) == (
+        assert post.statuses(row) == (
             "pending",
             status,
         )
@@ -169,13 +169,13 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         change = ordered(operators, again)
         assert (change.matched, change.changed) == (2, 1)
         assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
-        assert (post.row(row)["status"], post.row(other)["status"]) == (
+        assert (post.status_of(row), post.status_of(other)) == (
             "failed",
             "pending",
         )
         third = post.due_text(phone="+12125550125")
         assert post.run() == ["Sent", "Sent"]
-        post.stack.twilio.report(
+        post.twilio.report(
             str(post.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008
         )
         [error] = [
@@ -183,7 +183,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         ]
         assert "cannot be told that its text waits: P0001" in error
         assert BODY not in error
-        assert post.row(third)["status"] == "completed"
+        assert post.status_of(third) == "completed"
     finally:
         post.connection.execute(ALLOWED)
     assert ordered(operators, again).changed == 1
@@ -197,7 +197,7 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
     post.later(minutes=31)
     assert post.run() == ["Sent"]
     second = str(post.attempts_of(row)[-1]["twilio_sid"])
-    post.stack.twilio.report(second, "undelivered", 30008)
+    post.twilio.report(second, "undelivered", 30008)
     post.look()
     ordered(
         operators,
@@ -205,15 +205,15 @@ def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_
             retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"
         ),
     )
-    post.stack.twilio.fail(DropUnaccepted())
+    post.twilio.fail(DropUnaccepted())
     assert post.run() == ["InDoubt"]
-    post.stack.twilio.report(first, "delivered")
+    post.twilio.report(first, "delivered")
     for _ in range(5):
         post.later(minutes=16)
         post.run()
     assert len(post.messages) == 2
     log = post.log_of(row)
-    assert (post.row(row)["status"], log["status"]) == ("completed", "delivered")
+    assert (post.status_of(row), log["status"]) == ("completed", "delivered")
     assert log["provider_message_id"] == {"twilio_sid": first}
 
 
@@ -221,7 +221,7 @@ def queued_anew(post: Post) -> tuple[UUID, UUID, str]:
     """A text whose message a carrier lost and whose next one Twilio refused; its rows, and the lost message."""
     row, sid = post.lost_text()
     post.later(minutes=31)
-    post.stack.twilio.fail(JsonError(21612))
+    post.twilio.fail(JsonError(21612))
     assert post.run() == ["Failed"]
     queued = queue_sms_retry(post.row(row)["send_log_id"], None, queue=post.queue)
     assert queued.result == "queued"
@@ -234,7 +234,7 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
 ) -> None:
     """A new row has no error, and so nobody had asked: the phone got the text twice."""
     _, new, sid = queued_anew(post)
-    post.stack.twilio.report(sid, "delivered")
+    post.twilio.report(sid, "delivered")
     post.stack.move_clock(next_retry_delay(0))
     [result] = post.results().values()
     assert (result.fate, result.detail) == (
@@ -260,11 +260,11 @@ def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(
     post.stack.move_clock(next_retry_delay(0))
     assert post.run() == ["Sent"]
     second, neighbor = post.sid_of(new), post.neighbor()
-    post.stack.twilio.report(second, "undelivered", 30008)
+    post.twilio.report(second, "undelivered", 30008)
     assert post.sync().startswith("undelivered 1")
     theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
     post.settle(second, "delivered")
-    assert [post.row(each)["status"] for each in (row, new, theirs)] == [
+    assert [post.status_of(each) for each in (row, new, theirs)] == [
         "failed",
         "completed",
         "pending",
@@ -277,7 +277,7 @@ def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message
     """Nobody would ever know what became of it."""
     row, first = post.lost_text()
     post.later(minutes=31)
-    post.stack.twilio.fail(AcceptThenDrop())
+    post.twilio.fail(AcceptThenDrop())
     assert post.run() == ["InDoubt"]
     post.settle(first, "delivered")
     post.later(minutes=2)
@@ -297,7 +297,7 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
         "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')",
         [sid],
     )
-    assert [post.row(each)["status"] for each in (row, new)] == [
+    assert [post.status_of(each) for each in (row, new)] == [
         "completed",
         "completed",
     ]
@@ -310,6 +310,6 @@ def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(post: Post) -> 
     """Somebody deleted it there. What Twilio does not know it cannot know to be delivered."""
     post.lost_text()
     post.later(minutes=31)
-    post.stack.twilio.fail(FetchError(20404, http_status=404))
+    post.twilio.fail(FetchError(20404, http_status=404))
     assert post.run() == ["Sent"]
     assert len(post.messages) == 2

@@ -26,7 +26,7 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
     post: Post,
 ) -> None:
     """It says what to mend, costs no attempt, and waits longer each time, because each message costs."""
-    refused = post.stack.twilio.accounts.main.refused_by_carriers
+    refused = post.twilio.accounts.main.refused_by_carriers
     refused[SENDER] = 30034
     row = post.due_text()
     for waits in (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)):
@@ -56,7 +56,7 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
         post.stack.set_clock(held["scheduled_for"])
     refused.clear()
     assert post.run() == ["Sent"]
-    post.stack.twilio.report(post.messages[-1].sid, "delivered")
+    post.twilio.report(post.messages[-1].sid, "delivered")
     assert post.looked_after().came_to == "delivered"
     ended = post.row(row)
     assert columns(ended, "status", "attempt_count", "held_since") == (
@@ -64,17 +64,17 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
         1,
         None,
     )
-    assert post.stack.twilio.ledger.arrived() == 1
+    assert post.twilio.ledger.arrived() == 1
 
 
 def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     post: Post, operators: SupabaseOperators
 ) -> None:
     """Until midnight Pacific time, and then until the recipient's window opens."""
-    post.stack.twilio.accounts.main.segments_per_day[SENDER] = 1
+    post.twilio.accounts.main.segments_per_day[SENDER] = 1
     post.due_text(phone="+12125550124")
     assert post.run() == ["Sent"]
-    post.stack.twilio.report(post.messages[0].sid, "delivered")
+    post.twilio.report(post.messages[0].sid, "delivered")
     row = post.due_text()
     assert post.run() == ["Sent"]
     summary = post.look()
@@ -97,7 +97,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     assert post.run() == ["Deferred"]
     post.stack.set_clock(datetime(2027, 1, 13, 17, 0, tzinfo=UTC))
     assert post.run() == ["Sent"]
-    post.stack.twilio.report(post.messages[-1].sid, "undelivered", 30008)
+    post.twilio.report(post.messages[-1].sid, "undelivered", 30008)
     assert post.looked_after().came_to == "retried", "it is the first that was lost"
     assert post.row(row)["attempt_count"] == 1
 
@@ -115,19 +115,17 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
     assert post.run() == ["Sent"] * 40
     for entry in post.messages:
         assert entry.account_sid == (
-            account.sid
-            if entry.to < "+12125560020"
-            else post.stack.twilio.accounts.main.sid
+            account.sid if entry.to < "+12125560020" else post.twilio.accounts.main.sid
         )
-        post.stack.twilio.report(entry.sid, "delivered")
+        post.twilio.report(entry.sid, "delivered")
     account.owner = None
-    post.stack.twilio.fetches = 0
+    post.twilio.fetches = 0
     summary = post.look()
     assert summary.counts["delivered"] == 20
     assert (summary.stopped_because, summary.silent_accounts) == (None, (account.sid,))
     assert f"No answer for {account.sid}" in str(summary)
     assert 5 <= summary.counts["not asked"] <= 8
-    account.owner = post.stack.twilio.accounts.main
+    account.owner = post.twilio.accounts.main
     assert post.look(after=timedelta(minutes=11)).counts["delivered"] == 20
 
 
@@ -141,13 +139,13 @@ def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_acc
         texts_from(post.connection, whose.id, account.sid, f"+1202555{number:04}")
         whose.due_text(phone=f"+1212556{number:04}")
     assert post.run() == ["Sent"] * 12
-    post.stack.twilio.fail(FetchError(), times=None)
-    post.stack.twilio.fetches = 0
+    post.twilio.fail(FetchError(), times=None)
+    post.twilio.fetches = 0
     summary = post.look()
     assert (summary.stopped_because or "").startswith(
         "The provider said nothing of the last 8 messages"
     )
-    assert post.stack.twilio.fetches == 8
+    assert post.twilio.fetches == 8
 
 
 def test_a_message_that_another_account_keeps_is_not_called_missing(post: Post) -> None:
@@ -161,14 +159,14 @@ def test_a_message_that_another_account_keeps_is_not_called_missing(post: Post) 
         "select settle_sms_attempt(id, twilio_sid, delivery_status => 'undelivered', error_code => 30008) "
         "from sms_send_attempts"
     )
-    post.stack.twilio.report(entry.sid, "delivered")
+    post.twilio.report(entry.sid, "delivered")
     account.owner = None
     followed = post.look().followed
     assert [(one.came_to, one.report.status) for one in followed] == [
         ("not asked", "denied")
     ]
-    assert post.row(row)["status"] == "completed"
-    account.owner = post.stack.twilio.accounts.main
+    assert post.status_of(row) == "completed"
+    account.owner = post.twilio.accounts.main
     assert [one.came_to for one in post.look(after=timedelta(minutes=11)).followed] == [
         "delivered"
     ]
@@ -183,15 +181,15 @@ def test_a_lost_message_is_asked_about_in_the_account_that_it_left(post: Post) -
     texts_from(post.connection, post.id, old.sid, NUMBER)
     row = post.due_text()
     assert post.run() == ["Sent"]
-    post.stack.twilio.report(post.messages[0].sid, "undelivered", 30008)
+    post.twilio.report(post.messages[0].sid, "undelivered", 30008)
     assert post.looked_after().came_to == "retried"
     texts_from(post.connection, post.id, new.sid, OTHER_NUMBER)
     post.later(minutes=31)
-    post.stack.twilio.report(post.messages[0].sid, "delivered")
-    post.stack.twilio.fetches = 0
+    post.twilio.report(post.messages[0].sid, "delivered")
+    post.twilio.fetches = 0
     assert post.run() == ["Sent"]
     assert [one.account_sid for one in post.messages] == [old.sid]
-    assert (post.stack.twilio.fetches, len(post.attempts_of(row))) == (1, 1)
+    assert (post.twilio.fetches, len(post.attempts_of(row))) == (1, 1)
 
 
 # Twilio refuses to say what became of messages
@@ -219,19 +217,19 @@ def test_a_run_ends_its_asking_soon_and_says_so(
         )
     assert post.run() == ["Sent"] * 24
     for message in post.messages:
-        post.stack.twilio.report(message.sid, "delivered")
-    post.stack.twilio.fetches = 0
-    post.stack.twilio.fail(refusal, times=None)
+        post.twilio.report(message.sid, "delivered")
+    post.twilio.fetches = 0
+    post.twilio.fail(refusal, times=None)
     for runs in (1, 2, 3):
         summary = post.look(after=timedelta(minutes=6 if runs == 1 else 0))
         assert summary.needs_somebody
         assert (summary.stopped_because or "").startswith(
             "The provider said nothing of the last"
         )
-        assert post.stack.twilio.fetches == 8 * runs
-    post.stack.twilio.heal()
+        assert post.twilio.fetches == 8 * runs
+    post.twilio.heal()
     for number in range(4):
-        post.stack.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
+        post.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
     told = post.look(after=timedelta(minutes=11))
     assert (
         told.stopped_because,

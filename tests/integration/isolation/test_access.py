@@ -198,7 +198,7 @@ def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_
     shop.sql("select * from claim_due_sms_retries(10)")
     with acting_as(shop.connection, "authenticated", shop.user_id):
         row = _insert(shop.connection, values)
-        assert (shop.row(held)["status"], shop.row(row["id"])["status"]) == (
+        assert (shop.status_of(held), shop.status_of(row["id"])) == (
             "failed",
             "pending",
         )

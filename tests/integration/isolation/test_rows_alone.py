@@ -142,7 +142,7 @@ def test_a_row_that_the_database_refuses_to_begin_stops_no_other(
         for _ in range(2):
             shop.run()
             shop.later(minutes=1)
-    assert [shop.row(row)["status"] for row in rows] == ["completed"] * 3
+    assert [shop.status_of(row) for row in rows] == ["completed"] * 3
     assert shop.run() == ["Sent"]
 
 
@@ -248,7 +248,7 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
 ) -> None:
     """It may have gone out."""
     row = shop.due_text()
-    shop.stack.twilio.fail(AcceptThenDrop())
+    shop.twilio.fail(AcceptThenDrop())
     assert shop.run() == ["InDoubt"]
     shop.later(minutes=2)
     shop.sql("update sms_retry_queue set expires_at = 'infinity' where id = %s", row)

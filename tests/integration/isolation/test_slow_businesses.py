@@ -50,9 +50,7 @@ def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(
         )
     with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER):
         run_once(run_over(shop.queue, shop.sender))
-    assert [shop.row(row)["status"] for row in [*rows, suspects[1]]] == [
-        "completed"
-    ] * 9
+    assert [shop.status_of(row) for row in [*rows, suspects[1]]] == ["completed"] * 9
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -87,10 +85,10 @@ def test_a_trigger_that_sleeps_keeps_nobody_else_s_rows_stuck(shop: Shop) -> Non
     shop.later(minutes=11)
     with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER):
         runs = 0
-        while shop.row(good)["status"] != "pending":
+        while shop.status_of(good) != "pending":
             shop.recover()
             assert (runs := runs + 1) < 30
-        assert shop.row(late)["status"] == "processing"
+        assert shop.status_of(late) == "processing"
     assert shop.recover() == [late]
 
 

@@ -56,7 +56,7 @@ def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
     row = shop.due_text()
     shop.sql(CLAIM)
     sent_by_hand(shop.sender, "+12125550124", "Something that somebody sent by hand")
-    shop.stack.twilio.fail(ListError(), to=PHONE, times=None)
+    shop.twilio.fail(ListError(), to=PHONE, times=None)
     shop.later(minutes=11)
     shop.recover()
     [attempt] = shop.attempts_of(row)
@@ -66,7 +66,7 @@ def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
     shop.later(hours=48)
     assert shop.run() == ["Failed", "Failed"]
     assert "list could not be had" in shop.row(row)["last_error"]
-    assert shop.row(held)["status"] == "failed"
+    assert shop.status_of(held) == "failed"
 
 
 def test_what_the_application_recovers_itself_has_an_end_from_its_first_look_on(
@@ -78,7 +78,7 @@ def test_what_the_application_recovers_itself_has_an_end_from_its_first_look_on(
     shop.later(minutes=11)
     shop.sql("select * from recover_stuck_sms_retries()")
     assert shop.row(row)["expires_at"] is None
-    shop.stack.twilio.fail(ListError(), times=None)
+    shop.twilio.fail(ListError(), times=None)
     assert shop.run() == ["InDoubt"]
     assert shop.row(row)["expires_at"] - shop.row(row)["updated_at"] == LIFE
 
@@ -94,7 +94,7 @@ def test_what_the_application_sent_to_a_number_in_another_spelling_is_found(
     shop.run()
     shop.later(minutes=1)
     shop.run()
-    assert (shop.row(row)["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(row), len(shop.messages)) == ("completed", 1)
 
 
 def test_it_is_not_given_a_next_try_of_a_text_that_was_sent(shop: Shop) -> None:
@@ -131,4 +131,4 @@ def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -
     shop.later(minutes=16)
     [held] = shop.sql(CLAIM)
     shop.queue_row(held["send_log_id"], held["customer_id"], attempts=1)
-    assert shop.row(row)["status"] == "failed"
+    assert shop.status_of(row) == "failed"

@@ -28,7 +28,7 @@ def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
         message.sid,
         "response",
     )
-    assert (attempt["consent_status"], shop.row(row)["status"]) == (
+    assert (attempt["consent_status"], shop.status_of(row)) == (
         "opted_in",
         "completed",
     )
@@ -42,7 +42,7 @@ def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
         JsonError(20003, http_status=401),
     )
     for refusal, fate in ((limited, "RetryScheduled"), (locked_out, "Held")):
-        shop.stack.twilio.fail(refusal, times=4)
+        shop.twilio.fail(refusal, times=4)
         for _ in range(4):
             assert shop.run() == [fate]
             shop.later(minutes=61)
@@ -63,7 +63,7 @@ def test_nobody_without_consent_is_texted(shop: Shop) -> None:
     )
     assert [shop.process(claim).fate for claim in claims] == ["Cancelled"] * 3
     for row in (*rows, leaves):
-        assert shop.row(row)["status"] == "cancelled"
+        assert shop.status_of(row) == "cancelled"
         assert shop.row(row)["last_error"].startswith("Customer opted out")
         assert shop.log_of(row)["error_message"].startswith("Customer opted out")
         assert not shop.attempts_of(row)
@@ -168,7 +168,7 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
                 "failed",
                 ended["last_error"],
             )
-    assert shop.row(good)["status"] == "completed"
+    assert shop.status_of(good) == "completed"
     assert [
         log["status"]
         for log in shop.sql(

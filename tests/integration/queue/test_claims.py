@@ -85,7 +85,7 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
         shop.value(finish, row, look.claim_no, attempt, SID),
     )
     assert told == ("lost", False), "a look has the claim for its evidence alone"
-    assert shop.row(row)["status"] == "processing"
+    assert shop.status_of(row) == "processing"
     assert [one["outcome"] for one in shop.attempts_of(row)] == ["in_doubt"]
 
 
@@ -105,7 +105,7 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
 ) -> None:
     """The adapter asks again, and the function knows that it was asked before."""
     row = shop.due_text(**customer)
-    shop.stack.twilio.fail(JsonError(30003), to=REFUSED)
+    shop.twilio.fail(JsonError(30003), to=REFUSED)
     shop.stack.rpc_faults.drop_after_commit(function, times=1)
     assert shop.run() == [fate]
     assert (len(shop.messages), len(shop.attempts_of(row))) == (
@@ -121,7 +121,7 @@ def test_a_claim_whose_answer_is_lost_is_harmless(shop: Shop) -> None:
     shop.stack.rpc_faults.drop_after_commit("claim_sms_texts", times=1)
     with pytest.raises(QueueUnreachable, match="did not answer claim_sms_texts"):
         shop.claims()
-    assert shop.row(row)["status"] == "processing"
+    assert shop.status_of(row) == "processing"
     shop.later(minutes=11)
     assert shop.recover() == [row]
     assert shop.run() == ["Sent"]

@@ -90,7 +90,7 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
         for _ in range(1 if person == people[last] else 2):
             text_to(shop, person)
     twilio, neighbor, lost = (
-        shop.stack.twilio,
+        shop.twilio,
         shop.neighbor(),
         "in doubt, and it did not go out",
     )

@@ -27,7 +27,7 @@ def test_a_first_send_goes_out_once_and_is_on_record(shop: Shop) -> None:
     """It has a row from the start, so that a crash in the middle loses nothing. Who asks again is told what to do."""
     log = shop.send_log(shop.customer())
     result = send_sms(log, queue=shop.queue, sender=shop.sender)
-    assert (result.fate, shop.row(result.retry_id)["status"]) == ("Sent", "completed")
+    assert (result.fate, shop.status_of(result.retry_id)) == ("Sent", "completed")
     assert shop.attempts_of(result.retry_id)[0]["attempt_number"] == 0
     with pytest.raises(InputError, match="was already sent: insert a new send log"):
         send_sms(log, queue=shop.queue, sender=shop.sender)
@@ -38,7 +38,7 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_
     shop: Shop,
 ) -> None:
     """The first send is not one of the three retries. Row and send log end with the last error."""
-    shop.stack.twilio.fail(PASSING, times=None)
+    shop.twilio.fail(PASSING, times=None)
     row = send_sms(
         shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender
     ).retry_id
@@ -74,7 +74,7 @@ def test_a_first_send_has_the_checks_of_every_retry(shop: Shop) -> None:
         assert (result.fate, result.why_code) == (fate, why_code)
     assert not shop.messages
     log = shop.send_log(shop.customer())
-    shop.stack.twilio.fail(AcceptThenDrop())
+    shop.twilio.fail(AcceptThenDrop())
     fates = [send_sms(log, queue=shop.queue, sender=shop.sender).fate for _ in range(2)]
     assert (fates, len(shop.messages)) == (["InDoubt", "Deferred"], 1)
 

@@ -90,7 +90,7 @@ def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(
     ]
     theirs = other.due_text()
     assert sorted(shop.run()) == ["Deferred", "Deferred", "Sent"]
-    assert other.row(theirs)["status"] == "completed"
+    assert other.status_of(theirs) == "completed"
     for row, opening in zip(
         rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True
     ):
@@ -122,7 +122,7 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
     held = {hours: other.due_text() for hours, other in others.items()}
     mine = shop.due_text()
     assert sorted(shop.run()) == ["Held"] * 3 + ["Sent"]
-    assert shop.row(mine)["status"] == "completed"
+    assert shop.status_of(mine) == "completed"
     for row in held.values():
         waiting = shop.row(row)
         assert columns(waiting, "status", "attempt_count", "attempt_id") == (
@@ -136,7 +136,7 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
     set_hours(others["20:00-08:00"], "08:00-20:00")
     shop.later(minutes=15)
     assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
-    assert [shop.row(row)["status"] for row in held.values()] == [
+    assert [shop.status_of(row) for row in held.values()] == [
         "completed",
         "pending",
         "pending",

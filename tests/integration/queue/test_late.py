@@ -64,7 +64,7 @@ def test_a_text_that_was_tried_is_of_use_for_48_hours_too(shop: Shop) -> None:
     """From its insert at the earliest, whatever time it was given. A person who wants it all the same may have it."""
     row = shop.due_text()
     shop.sql("update sms_retry_queue set scheduled_for = '2000-01-01 12:00+00'")
-    shop.stack.twilio.fail(JsonError(20429, http_status=429), times=1)
+    shop.twilio.fail(JsonError(20429, http_status=429), times=1)
     assert shop.run() == ["RetryScheduled"]
     assert shop.row(row)["expires_at"] - shop.row(row)["created_at"] == LIFE
     shop.later(hours=49)

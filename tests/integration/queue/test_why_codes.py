@@ -41,7 +41,7 @@ def test_what_a_worker_decides_is_kept_and_told_in_a_word(shop: Shop) -> None:
         )
     ):
         row = shop.due_text(phone=f"+1212555020{n}", attempts=attempts)
-        shop.stack.twilio.fail(JsonError(code, http_status=400), to=f"+1212555020{n}")
+        shop.twilio.fail(JsonError(code, http_status=400), to=f"+1212555020{n}")
         rows[row], codes[row] = kept, code
     told = {row: result.why_code for row, result in shop.results().items()}
     assert {row: shop.end_of(row) for row in rows} == rows
@@ -53,9 +53,7 @@ def test_what_the_account_is_refused_for_is_kept_in_a_word(shop: Shop) -> None:
     """It concerns everybody who texts from there."""
     for code, kept in ((20429, "rate_limited"), (20003, "account_refused")):
         row = shop.due_text()
-        shop.stack.twilio.fail(
-            JsonError(code, http_status=429 if code == 20429 else 400)
-        )
+        shop.twilio.fail(JsonError(code, http_status=429 if code == 20429 else 400))
         shop.run()
         assert (shop.end_of(row), shop.row(row)["error_code"]) == (
             ("pending", kept),

@@ -536,7 +536,7 @@ def test_an_update_changes_no_other_business_s_row_of_its_send_log(shop: Shop) -
     theirs = neighbor.queue_row(scheduled, neighbor.customer())
     with pytest.raises(psycopg.Error, match="has ended"):
         update(shop, scheduled, status="cancelled")
-    assert shop.row(theirs)["status"] == "pending"
+    assert shop.status_of(theirs) == "pending"
 
 
 def test_past_its_use_it_is_cancelled_with_the_reason(shop: Shop) -> None:
@@ -658,7 +658,7 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(
         "cancelled",
         "Cancelled by Ann: Closed for good",
     )
-    assert shop.row(text)["status"] == "cancelled"
+    assert shop.status_of(text) == "cancelled"
     told = command("explain", scheduled).output
     assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
     assert process(shop) == []

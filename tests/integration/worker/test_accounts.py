@@ -83,7 +83,7 @@ def test_each_business_texts_from_its_own_account(shop: Shop, dentist: Account) 
     texts_from(shop.connection, shop.id, dentist.sid, SERVICE)
     row, others = shop.due_text(), shop.neighbor().due_text(phone="+12125550124")
     assert shop.run() == ["Sent", "Sent"]
-    main = shop.stack.twilio.accounts.main.sid
+    main = shop.twilio.accounts.main.sid
     sent = {
         message.to: (message.account_sid, message.sent_by) for message in shop.messages
     }
@@ -145,7 +145,7 @@ def test_what_credentials_do_not_reach_proves_nothing(
         None: Report("not kept"),
     }
 
-    main = shop.stack.twilio.accounts.main
+    main = shop.twilio.accounts.main
     main.api_keys[KEY] = "key's"
     twilio = connect(**BY_KEY)
     why = twilio.cannot_send_for(dentist.sid)
@@ -170,14 +170,14 @@ def test_a_text_in_doubt_is_looked_for_in_the_account_that_sent_it(
     barber = open_account(shop.stack, number=OTHER_NUMBER)
     texts_from(shop.connection, shop.id, dentist.sid, NUMBER)
     shop.due_text()
-    shop.stack.twilio.fail(AcceptThenDrop())
+    shop.twilio.fail(AcceptThenDrop())
     assert shop.run() == ["InDoubt"]
     texts_from(shop.connection, shop.id, barber.sid, OTHER_NUMBER)
     dentist.owner = None
     for _ in range(6):
         shop.later(minutes=20)
         assert set(shop.run()) <= {"InDoubt", "Held"}
-    dentist.owner = shop.stack.twilio.accounts.main
+    dentist.owner = shop.twilio.accounts.main
     shop.later(hours=1)
     assert shop.run() == ["Sent"]
     assert [message.account_sid for message in shop.messages] == [dentist.sid]
@@ -192,7 +192,7 @@ def test_a_text_in_doubt_that_cannot_be_looked_for_without_credentials_says_so(
         shop.due_text(),
         listed(**{stranger.sid: {"auth_token": stranger.auth_token}}),
     )
-    shop.stack.twilio.fail(AcceptThenDrop())
+    shop.twilio.fail(AcceptThenDrop())
     able = replace(shop, sender=connect(twilio_accounts=entry))
     assert able.run() == ["InDoubt"]
     shop.later(minutes=61)

@@ -94,7 +94,7 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
     """For each way two texts that leave with the next run, sent so far by a runner that texts everybody; and the send
     logs of first sends, which a caller sends.
     """
-    twilio, both = shop.stack.twilio, (TEAM, OTHERS)
+    twilio, both = shop.twilio, (TEAM, OTHERS)
     for numbers in both:
         shop.due_text(phone=numbers["sent again after a loss"])
     requeued = [shop.due_text(phone=numbers["requeued"]) for numbers in both]

@@ -41,11 +41,11 @@ def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(
         open_account(shop.stack, account(number), senders=[sent_by])
         add_texts(shop.connection, other, 5)
     add_texts(shop.connection, shop.id, 5)
-    shop.stack.twilio.fail(DropUnaccepted(), times=None)
+    shop.twilio.fail(DropUnaccepted(), times=None)
     assert 0 < Counter(shop.run())["InDoubt"] <= 4 * IN_A_ROW
     assert "everybody" in stops(shop)
     assert Counter(shop.run())["InDoubt"] <= 1
-    shop.stack.twilio.heal()
+    shop.twilio.heal()
     shop.later(minutes=30)
     for _ in range(6):
         shop.run()
@@ -57,16 +57,16 @@ def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(
 def test_a_refused_account_stops_its_sender_and_no_other(shop: Shop) -> None:
     """It costs no text anything: what was tried is held, and the others go back."""
     rows = [shop.due_text(phone=f"+1212555{n:04}") for n in range(30)]
-    shop.stack.twilio.fail(JsonError(20003, http_status=401), times=None)
+    shop.twilio.fail(JsonError(20003, http_status=401), times=None)
     assert set(shop.run()) == {"Held", "GivenBack"}
     assert stops(shop) == ["sender"]
     assert len(shop.run()) == 1, "one tries"
-    shop.stack.twilio.heal()
+    shop.twilio.heal()
     for _ in range(3):
         shop.later(minutes=30)
         shop.run()
     assert stops(shop) == []
-    assert {shop.row(row)["status"] for row in rows} == {"completed"}
+    assert {shop.status_of(row) for row in rows} == {"completed"}
 
 
 def test_a_run_goes_on_while_its_sends_are_under_way(
@@ -74,7 +74,7 @@ def test_a_run_goes_on_while_its_sends_are_under_way(
 ) -> None:
     """A text that leaves its place to others, because each answer takes long, is claimed again in the same run."""
     monkeypatch.setattr(flow_control, "PATIENCE_SECONDS", 0.1)
-    shop.stack.twilio.seconds_each = 0.6
+    shop.twilio.seconds_each = 0.6
     add_texts(shop.connection, shop.id, 50)
     fates = Counter(shop.run())
     assert fates["Sent"] == 50, "as many as a run may take"
@@ -86,7 +86,7 @@ def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
     refused = [f"+1212555{n:04}" for n in range(10)]
     for phone in refused:
         shop.due_text(phone=phone, due=timedelta(hours=-1))
-        shop.stack.twilio.fail(JsonError(21408), to=phone, times=None)
+        shop.twilio.fail(JsonError(21408), to=phone, times=None)
     for n in range(5):
         shop.due_text(phone=f"+1212555{n + 100:04}")
     assert Counter(shop.run()) == {"Held": 10, "Sent": 5}
@@ -103,7 +103,7 @@ def test_a_sender_that_is_down_costs_the_other_one_no_text(shop: Shop) -> None:
         for n in range(3):
             phone = f"+1212555{number * 10 + n:04}"
             add_texts(shop.connection, other, 1, first=number * 10 + n)
-            shop.stack.twilio.fail(DropUnaccepted(), to=phone, times=None)
+            shop.twilio.fail(DropUnaccepted(), to=phone, times=None)
     add_texts(shop.connection, shop.id, 30, first=1000)
     assert Counter(shop.run())["Sent"] == 30
     assert "sender" in stops(shop)
