@@ -87,10 +87,9 @@ def main() -> None:
     ).parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
     with (
-        rig(prefect=not given.without_prefect) as at,
+        rig(prefect=not given.without_prefect, milliseconds=given.milliseconds) as at,
         queues(at.stack.postgres) as installed,
     ):
-        at.stack.twilio.seconds_each = given.milliseconds / 1000
         taking_part = contenders(given, installed)
         results: dict[str, list[Done]] = {name: [] for name in taking_part}
         for _ in range(given.rounds):

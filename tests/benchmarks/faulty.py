@@ -6,7 +6,6 @@ while the clock moves on by two hours, in which it looks for what a killed worke
 again that failed or whose worker died, as their documents advise. Twilio's ledger tells what became of each text.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -54,7 +53,7 @@ def _work(
     )
     until = time.monotonic() + _PATIENCE
     while worker.poll() is None and time.monotonic() < until:
-        if kill_at is not None and len(at.stack.twilio.ledger.entries()) >= kill_at:
+        if kill_at is not None and len(at.entries) >= kill_at:
             break
         time.sleep(0.01)
     if worker.poll() is None:
@@ -65,12 +64,7 @@ def _work(
 def _fates(at: Rig, name: str, texts: int, settings: Mapping[str, str]) -> list[object]:
     at.fill(texts)
     _plan(at, texts)
-    environment = {
-        **os.environ,
-        **at.stack.environment(),
-        "SMSRETRY_CONCURRENCY": "20",
-        **settings,
-    }
+    environment = at.environment(SMSRETRY_CONCURRENCY="20", **settings)
     ours, size = name == "smsretry", ["--texts", str(texts)]
     command = _OURS if ours else [*_OTHERS, name, *size]
     if not ours:
@@ -86,7 +80,7 @@ def _fates(at: Rig, name: str, texts: int, settings: Mapping[str, str]) -> list[
     else:
         time.sleep(_SILENCE)
         _work(at, [*command, "--after-kill"], environment, None)
-    sent = Counter(entry.to for entry in at.stack.twilio.ledger.entries())
+    sent = Counter(entry.to for entry in at.entries)
     at.stack.twilio.heal()
     return [name, texts, texts - len(sent), sum(times > 1 for times in sent.values())]
 
@@ -94,8 +88,10 @@ def _fates(at: Rig, name: str, texts: int, settings: Mapping[str, str]) -> list[
 def main() -> None:
     """Measure, and print a table."""
     given = parser(__doc__, texts=400, milliseconds=50.0).parse_args()
-    with rig(prefect=False) as at, queues(at.stack.postgres) as installed:
-        at.stack.twilio.seconds_each = given.milliseconds / 1000
+    with (
+        rig(milliseconds=given.milliseconds) as at,
+        queues(at.stack.postgres) as installed,
+    ):
         ways: dict[str, Mapping[str, str]] = {**installed, "smsretry": {}}
         rows = [
             _fates(at, name, given.texts, settings) for name, settings in ways.items()

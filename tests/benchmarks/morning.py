@@ -24,10 +24,7 @@ _FEW = 5
 
 def accepted(at: Rig) -> list[tuple[datetime, str]]:
     """When each text was taken, and whose number it was for, in order."""
-    return sorted(
-        (entry.accepted_at, entry.to[-10:])
-        for entry in at.stack.twilio.ledger.entries()
-    )
+    return sorted((entry.accepted_at, entry.to[-10:]) for entry in at.entries)
 
 
 def main() -> None:
@@ -40,8 +37,7 @@ def main() -> None:
         "workers": 1,
     }
     given = parser(__doc__, **options).parse_args()
-    with rig(prefect=False) as at:
-        at.stack.twilio.seconds_each = given.milliseconds / 1000
+    with rig(milliseconds=given.milliseconds) as at:
         at.fill(given.texts, businesses=given.businesses)
         ahead = given.texts / given.per_second / 3
         due_at = at.stack.now() + timedelta(seconds=ahead)

@@ -6,7 +6,6 @@ apart: the run before them found nothing to wait for and ended, so they wait for
 long after the schedule's second a run sends.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -48,7 +47,7 @@ def lateness(
 ) -> dict[str, list[float]]:
     """Seconds by which each text was late, by its kind."""
     found: dict[str, list[float]] = {FIRST: [], AT_ONCE: [], QUEUED_AHEAD: []}
-    for entry in at.stack.twilio.ledger.entries():
+    for entry in at.entries:
         moment, kind = due[entry.to]
         found[kind].append((entry.accepted_at - moment).total_seconds())
     return found
@@ -56,7 +55,7 @@ def lateness(
 
 def after_the_minute(at: Rig) -> float:
     """Seconds from the schedule's second to the first text of all."""
-    first = min(entry.accepted_at for entry in at.stack.twilio.ledger.entries())
+    first = min(entry.accepted_at for entry in at.entries)
     told = first - (
         at.stack.now() - datetime.now(UTC)
     )  # the stack's time is moved to a noon
@@ -74,15 +73,9 @@ def main() -> None:
     with rig(prefect=True) as at:
         at.fill(0)
         at.stack.set_clock(DAY)
-        assert at.prefect
-        environment = {
-            **os.environ,
-            **at.stack.environment(),
-            **at.prefect.environment(),
-        }
         runner = subprocess.Popen(
             [sys.executable, "-m", "flows.serve"],
-            env=environment,
+            env=at.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -5,7 +5,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
+from smsretry.local.twilio.ledger import Entry
 from tests.proofs.town.texts import new_text, open_business, write
 from tests.support.stacks import running_stack
 
@@ -94,24 +95,27 @@ class Rig:
             write(connection, texts)
         return texts[0].business_id
 
+    def environment(self, **changes: str) -> dict[str, str]:
+        """A worker's."""
+        prefect = self.prefect.environment() if self.prefect else {}
+        return {**os.environ, **self.stack.environment(), **prefect, **changes}
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What Twilio's stand-in took."""
+        return self.stack.twilio.ledger.entries()
+
     def run(self, command: Sequence[str], **environment: str) -> Done:
         """Run one worker's process to its end."""
         return self.run_all([command], **environment)
 
     def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
         """Run several workers' processes at once, each to its end."""
-        prefect = self.prefect.environment() if self.prefect else {}
-        environ: Mapping[str, str] = {
-            **os.environ,
-            **self.stack.environment(),
-            **prefect,
-            **environment,
-        }
         began = time.monotonic()
         workers = [
             subprocess.Popen(
                 [sys.executable, *command],
-                env=environ,
+                env=self.environment(**environment),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
@@ -119,9 +123,7 @@ class Rig:
         ]
         used = [_ended(worker) for worker in workers]
         seconds = time.monotonic() - began
-        accepted = sorted(
-            entry.accepted_at for entry in self.stack.twilio.ledger.entries()
-        )
+        accepted = sorted(entry.accepted_at for entry in self.entries)
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
         cpu_seconds = sum(each.ru_utime + each.ru_stime for each in used)
         peak_mb = max(each.ru_maxrss for each in used) / 1024
@@ -139,11 +141,14 @@ def _ended(worker: subprocess.Popen[bytes]) -> resource.struct_rusage:
 
 
 @contextmanager
-def rig(*, prefect: bool, messaging_services: Collection[str] = ()) -> Iterator[Rig]:
-    """Start it, and stop it at the end."""
+def rig(
+    *, prefect: bool = False, milliseconds: float = 0, services: Collection[str] = ()
+) -> Iterator[Rig]:
+    """Start it, and stop it at the end. A send takes so long at Twilio."""
     with running_stack() as stack:
+        stack.twilio.seconds_each = milliseconds / 1000
         main = stack.twilio.accounts.main
-        main.services = dict.fromkeys(messaging_services, main.numbers)
+        main.services = dict.fromkeys(services, main.numbers)
         if not prefect:
             yield Rig(stack, None)
             return

@@ -50,9 +50,9 @@ def drain(
         )
     command = [*WORKER, "--limit", str(texts), "--drain-seconds", str(seconds)]
     done = at.run_all([command] * workers)
-    assert (
-        len({entry.to for entry in at.stack.twilio.ledger.entries()}) == done.sends
-    ), "somebody was texted twice"
+    assert len({entry.to for entry in at.entries}) == done.sends, (
+        "somebody was texted twice"
+    )
     return done
 
 
@@ -71,7 +71,7 @@ def taken(at: Rig, senders: int) -> list[list[datetime]]:
     of_each: dict[str | None, list[datetime]] = {
         service: [] for service in services(senders)
     }
-    for entry in at.stack.twilio.ledger.entries():
+    for entry in at.entries:
         of_each[entry.messaging_service_sid].append(entry.accepted_at)
     return [sorted(moments) for moments in of_each.values()]
 
@@ -107,8 +107,7 @@ def main() -> None:
     given = parser(__doc__, workers=1, **options).parse_args()
     few = [float(rate) for rate in given.rates.split(",")]
     rates = [few[number % len(few)] for number in range(given.senders)]
-    with rig(prefect=False, messaging_services=services(given.senders)) as at:
-        at.stack.twilio.seconds_each = given.milliseconds / 1000
+    with rig(milliseconds=given.milliseconds, services=services(given.senders)) as at:
         done = drain(at, rates, given.texts, given.workers, given.seconds)
         of_each = taken(at, given.senders)
         of_all, reached = shares(of_each, rates, given.texts // given.senders)
