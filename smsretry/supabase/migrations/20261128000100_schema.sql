@@ -4314,7 +4314,14 @@ begin
         where a.delivery_look_at <= v_now
         order by u.place limit claim_sms_deliveries.limit_count for update of a skip locked);
     if cardinality(v_ids) < cardinality(v_oldest.ids) then
-        perform smsretry.note_served('deliveries', array(select a.business_id from public.sms_send_attempts a where a.id = any (v_ids)), v_now);
+        perform smsretry.note_served(
+            'deliveries',
+            array(
+                select a.business_id
+                from unnest(v_ids) with ordinality u (id, place)
+                join public.sms_send_attempts a on a.id = u.id
+                order by u.place),
+            v_now);
     end if;
     return query
     with taken as (
