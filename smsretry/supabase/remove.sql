@@ -6,7 +6,7 @@ begin;
 update public.customers c
 set sms_consent_status = 'opted_out'
 where c.phone is not null
-  and c.sms_consent_status <> 'opted_out'
+  and c.sms_consent_status is distinct from 'opted_out'
   and exists (
       select from smsretry.standing_opt_outs o
       where o.number_key = smsretry.number_key(c.business_id, c.phone)

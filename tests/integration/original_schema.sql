@@ -15,7 +15,7 @@ create table public.customers (
     phone text,
     phone_status text,
     timezone text default 'America/New_York',
-    sms_consent_status text not null default 'unknown',
+    sms_consent_status text default 'unknown',
     sms_consent_at timestamptz,
     sms_consent_source text,
     constraint customers_consent_known check (sms_consent_status in ('opted_in', 'opted_out', 'unknown'))

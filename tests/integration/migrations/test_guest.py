@@ -31,6 +31,7 @@ union all
 select indexrelid::regclass || '', 'index' from pg_index where indrelid::regclass::text !~ '[.]'
 """
 """What columns, constraints and indexes there are; whether a column may be null and has a default."""
+_BEGIN: Final = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
 
 
 @pytest.fixture
@@ -79,8 +80,7 @@ def send_all(database: Database) -> int:
     for text in texts:
         attempt = uuid4()
         fence = [text["id"], text["claim_no"], attempt]
-        begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
-        assert database.one(begin, *fence) == {"answer": "go"}
+        assert database.one(_BEGIN, *fence) == {"answer": "go"}
         sid = f"SM{attempt.hex}"
         finish = """select applied from finish_sms_attempt(
             %s, %s, %s, next_status => 'completed', outcome => 'accepted', twilio_sid => %s)"""
@@ -131,6 +131,18 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
     assert all(index.startswith("sms_send_attempts_") for index in of_history)
     write(business)
     assert gym.one("select app_sms_total() as n") == {"n": 5}
+
+
+def test_a_customer_whose_consent_is_null_gets_no_text(original: Database) -> None:
+    """An application's column may be null, and that is no yes."""
+    migrate(original.url)
+    business = Business(original.connection, lambda: datetime.now(UTC)).open()
+    row = business.due_text()
+    original.run("update customers set sms_consent_status = null")
+    [text] = original.one("select claim_sms_texts(1) as claim")["claim"]["texts"]
+    fence = [row, text["claim_no"], uuid4()]
+    assert original.one(_BEGIN, *fence) == {"answer": "ended"}
+    assert business.row(row)["why_code"] == "opted_out"
 
 
 # Each column of another type

@@ -18,7 +18,8 @@ union all select conname from pg_constraint where conname = 'sms_retry_queue_lea
 _THEIRS = """
 insert into supabase_migrations.schema_migrations (version, name, statements) values
     ('20261126120000', 'no_smsretry', '{select 1}'),
-    ('20290102000000', 'theirs', '{"-- Written from the files of supabase/schemas: change those"}')
+    ('20290102000000', 'theirs', '{"-- Written from the files of supabase/schemas: change those"}');
+create schema crm; create table crm.leads (phone text); create index customers_phone on crm.leads (phone)
 """
 
 
@@ -57,8 +58,13 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
     original.one(begin, begun, claim["claim_no"], uuid4())
     business.due_text()
+    doubt = "in_doubt_since = now(), attempt_id = gen_random_uuid()"
+    original.run(
+        f"update sms_retry_queue set {doubt} where id = '{business.due_text()}'"
+    )
     original.run(_THEIRS)
     remove(original)
+    assert original.rows("select from pg_indexes where schemaname = 'crm'")
     rename_calls(original, "back")
     assert (original.rows(_LEFT), original.applied()) == (
         [],
@@ -86,7 +92,7 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
         "select last_error from sms_retry_queue where status = 'failed' order by 1"
     )
     assert [row["last_error"] for row in errors] == [
-        "In doubt when smsretry was removed",
+        *["In doubt when smsretry was removed"] * 2,
         "Twilio was down",
     ]
     original.run("reset role")
@@ -116,11 +122,11 @@ def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(
     business.customer(consent="opted_out")
     original.run("delete from customers")
     original.one(
-        "insert into customers (business_id, phone) values (%s, %s) returning id",
+        "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, null) returning id",
         business.id,
         PHONE,
     )
     consent = "select sms_consent_status as said from customers"
-    assert original.one(consent) == {"said": "unknown"}
+    assert original.one(consent) == {"said": None}
     remove(original)
     assert original.one(consent) == {"said": "opted_out"}
