@@ -286,13 +286,16 @@ def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_
         assert {
             httpx.post(url, content=form, headers=FORM).status_code for form in forms
         } <= {400, 403}
+        call: dict[str, str | None] = {"CallSid": "CA0"}
+        once = signed(URL, call, account_sid=BARBER, auth_token=TOKEN)
+        assert posting(url)(once, added="&CallSid=CA0") == 400, "a field is there twice"
         odd = httpx.Headers({**FORM, "X-Twilio-Signature": "é"}, encoding="latin-1")
         assert httpx.post(url, content=forms[4], headers=odd).status_code == 403
 
         def post(signed_for: str, query: str = "") -> int:
             callback = signed(
                 signed_for + query,
-                {"CallSid": "CA0"},
+                call,
                 account_sid=BARBER,
                 auth_token=TOKEN,
             )

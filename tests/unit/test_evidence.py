@@ -3,7 +3,13 @@
 from datetime import datetime, timedelta
 from itertools import product
 
-from smsretry.retry.evidence import CLOCK_ERROR, Found, earliest_creation, find
+from smsretry.retry.evidence import (
+    CLOCK_ERROR,
+    Found,
+    all_in_one,
+    earliest_creation,
+    find,
+)
 from smsretry.retry.models import Look, Sighting
 from tests.support.builders import BODY, NOON, PHONE, claim_with
 from tests.support.builders import sighting as listed_as
@@ -234,3 +240,12 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
     assert found(*listed) == Found(
         (sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2))
     )
+
+
+def test_lists_of_which_one_could_not_be_had_prove_nothing() -> None:
+    """The message may stand in that one. Those that were had are read as one."""
+    first, second = (Look(sightings=(sighting(number),)) for number in (1, 2))
+    assert all_in_one([first, None]) is None
+    both = all_in_one([first, second])
+    assert both is not None
+    assert both.sightings == (*first.sightings, *second.sightings)

@@ -54,6 +54,7 @@ MISSPELLED = [
     ("+5215512345678", "+525512345678", "+52 and 10 digits, without the 1"),
     # which country?
     ("07700 900123", "+447700900123", "write a plus sign, the country code"),
+    ("98765 43210", "+447700900123", "write a plus sign, the country code"),
     ("+2125550123", "+12125550123", "wrong length for its country"),
     ("+1212555012", "+12125550123", "wrong length for its country"),
     ("+12125550123, +12125550124", "+12125550123", "write a plus sign"),

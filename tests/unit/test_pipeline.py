@@ -98,6 +98,11 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
             "Hi Ann",
         ):
             assert private not in everything
+    stranger = KeyError("not to +44 20 7946 0958, but to 12 others")
+    queue = FakeQueue(trouble={"begin": stranger})
+    with pytest.raises(UnforeseenError):
+        went(queue)
+    assert "'not to …, but to 12 others'" in str(queue.decisions[-1])
     queue = FakeQueue(trouble={"begin": FileNotFoundError("zoneinfo/America/New_York")})
     with pytest.raises(UnforeseenError):
         went(queue)

@@ -1,12 +1,13 @@
 """When a text may go out: 08:00–21:00 on the recipient's own clock, and never on a guess."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours.check import check_quiet_hours
+from smsretry.quiet_hours.check import check_quiet_hours, spread
 
 NEW_YORK = "America/New_York"
 
@@ -127,3 +128,16 @@ def test_without_a_number_the_stored_zones_count_and_without_them_every_us_zone(
     ):
         check = check_quiet_hours(zone, at=MORNING, fallback=fallback)
         assert check.next_send_at == utc(opens)
+
+
+def test_texts_that_wait_for_one_opening_are_spread_over_it_and_not_past_its_closing() -> (
+    None
+):
+    """However long the owner spreads them."""
+    opens = datetime(2026, 11, 24, 13, tzinfo=UTC)
+    closes = opens + timedelta(minutes=5)
+    turns = {
+        spread(opens, key=UUID(int=key), over=timedelta(hours=1), closes_at=closes)
+        for key in range(100)
+    }
+    assert opens <= min(turns) < max(turns) < closes

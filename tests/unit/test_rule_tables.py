@@ -5,13 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from smsretry import data
-from smsretry.quiet_hours.rules import read_country_rules, read_state_rules
+from smsretry.quiet_hours.rules import (
+    FEDERAL,
+    read_country_rules,
+    read_state_rules,
+    strictest,
+)
 
 NOON = "2027-01-12T17:00+00:00"
 """A Tuesday: 12:00 in New York, 11:00 in Chicago, 10:00 in Denver."""
@@ -199,3 +205,9 @@ def test_a_table_that_says_something_twice_or_has_a_tab_too_few_is_refused() -> 
         ValueError, match=r"smsretry/data/some\.tsv, line 3: 2 cells under 3 columns"
     ):
         data.parse_table("a\tb\tc\n1\t2\t3\n1\t2\n", name="some")
+
+
+def test_of_several_rules_the_lowest_cap_holds() -> None:
+    """A number whose state is unknown has that of the strictest one."""
+    rules = [replace(FEDERAL, daily_cap=cap) for cap in (5, None, 2)]
+    assert strictest(rules, rule_id="all", source="all").daily_cap == 2

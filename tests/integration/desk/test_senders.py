@@ -242,6 +242,40 @@ def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
             ]
 
 
+def test_resuming_a_sender_lifts_all_that_its_trouble_has_stopped(shop: Shop) -> None:
+    """Its businesses, too. A new rate takes back what was given away at the old one."""
+    add(shop, segments_per_second=0.01)
+    for _ in range(2):
+        shop.due_text()
+    shop.sql(
+        "update smsretry.senders set free_at = smsretry.clock() + interval '9 minutes'"
+    )
+    shop.sql(
+        """insert into smsretry.stops (kind, subject, since, why)
+           values ('business', %s, smsretry.clock(), 'It failed')""",
+        str(shop.id),
+    )
+    assert shop.claims() == []
+    named(shop, "resume", segments_per_second=10)
+    assert len(shop.claims()) == 2
+
+
+def test_the_environments_sender_frees_whoever_has_one_for_the_other_class_alone(
+    shop: Shop,
+) -> None:
+    """Those texts of a business for which it has no sender of its own."""
+    shop.sql(
+        "insert into smsretry.senders (account, sent_by, told_at) values (%s, %s, smsretry.clock())",
+        *[ACCOUNT, OTHER],
+    )
+    add(shop, message_class="marketing")
+    shop.due_text(due=HOUR)
+    shop.sql(
+        "update sms_retry_queue set message_class = 'transactional', why_code = 'sender_paused'"
+    )
+    assert named(shop, "resume", OTHER)["released"] == 1
+
+
 def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(
     shop: Shop,
 ) -> None:

@@ -164,7 +164,7 @@ def test_runs_are_late_if_none_ends_and_not_while_the_first_is_under_way(
             f"update smsretry.runs set finished_at = {_NOW} - %s::interval, told = 'idle'",
             finished,
         )
-        shop.sql(start, UUID(int=2), "1 minute")
+    shop.sql(start, UUID(int=2), "1 minute")
     assert ("run" in [one.name for one in desk.status().late]) == late
     if not late:
         assert str(shop.value("select check_sms_retries()")).startswith("ok, ")
@@ -180,11 +180,12 @@ def test_a_cap_that_was_reached_yesterday_keeps_nobody_today(
     )
     shop.due_text()
     day = f"smsretry.carriers_midnight({_NOW})"
-    for ends_at, whys in (
-        (day, ["day_spent"]),
-        (f"{day} - interval '1 day'", []),
+    for ends_at, whys, used in (
+        (day, ["day_spent"], 1),
+        (f"{day} - interval '1 day'", [], 0),
     ):
         shop.sql(
             f"update smsretry.senders set day_segments = 1, day_ends_at = {ends_at}"
         )
         assert [own.why_code for own in desk.status().senders] == whys
+        assert shop.value("select used_today from sms_senders()") == used

@@ -42,6 +42,19 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     assert [each.answer for each in begun] == ["go"] * 5 + ["busy"] * 3
 
 
+def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
+    shop: Shop,
+) -> None:
+    """Carriers count segments, whatever the number of texts."""
+    [other] = shops(shop.connection, 1)
+    give_sender(shop.connection, 1, [other], rate=6, cap=8)
+    add_texts(shop.connection, other, 3)
+    shop.sql("update send_logs set subject = repeat('a', 400)")
+    begun = [begin_as_told(shop.queue, text) for text in claim(shop.queue)]
+    assert [text.answer for text in begun] == ["go", "go", "spent"]
+    assert begun[1].reached_at == begun[1].decided_at + timedelta(seconds=0.5)
+
+
 def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(
     shop: Shop,
 ) -> None:
@@ -91,7 +104,7 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
 
 
 def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(shop: Shop) -> None:
-    """Nothing of that sender is claimed until then, and no other's text waits."""
+    """Nothing of that sender is claimed until then, a quarter of an hour at most, and no other's text waits."""
     slow, other = shops(shop.connection, 2)
     sent_by = give_sender(shop.connection, 1, [slow])
     for each in (slow, other):
@@ -100,3 +113,5 @@ def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(shop: Shop) 
     batch = shop.queue.claim_texts(50)
     assert by_business(list(batch.texts)) == {other: 2}
     assert batch.next_in == pytest.approx(60, abs=0.2)
+    shop.queue.slow_down(SenderId(account(1), sent_by), 86400)
+    assert shop.queue.claim_texts(50).next_in == pytest.approx(900, abs=0.2)
