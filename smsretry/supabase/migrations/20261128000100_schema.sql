@@ -3196,13 +3196,15 @@ begin
         where q.id = any (array(
             select w.id
             from public.customers c
-            join public.sms_retry_queue w on w.customer_id = c.id
+            cross join lateral (
+                select o.id
+                from public.sms_retry_queue o
+                where o.customer_id = c.id
+                  -- is true: by the customer alone, as in mark_customers
+                  and (o.work in ('texts', 'suspect') and o.why_code = 'words_unread' and o.scheduled_for > v_now) is true
+                for update skip locked) w
             where c.phone = answer_words.phone
-              and (c.business_id <> answer_words.business_id) is not true
-              and w.work in ('texts', 'suspect')
-              and w.why_code = 'words_unread'
-              and w.scheduled_for > v_now
-            for update of w skip locked));
+              and (c.business_id <> answer_words.business_id) is not true));
     exception when query_canceled or others then
         raise warning 'Texts that were held for unread words wait for their next look: %', sqlstate;
     end;

@@ -596,10 +596,10 @@ def test_it_has_every_check_that_each_text_has(shop: Shop) -> None:
     wrong = shop.scheduled(phone="212-555-0123")
     assert process(shop) == ["queued"] * 3
     shop.later(minutes=2)
-    assert sorted(shop.run()) == ["Cancelled", "Deferred", "Failed"]
+    assert sorted(shop.run()) == ["Cancelled", "Deferred", "Held"]
     assert shop.text_of(out)["last_error"] == "Customer opted out"
     assert shop.text_of(night)["reason"] == "quiet_hours"
-    assert shop.text_of(wrong)["status"] == "failed"
+    assert shop.text_of(wrong)["why_code"] == "number_spelling"
     assert not shop.messages
 
 
