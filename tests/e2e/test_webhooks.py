@@ -22,16 +22,18 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.adapters.twilio.hearing import heard
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import SettingsError
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import inherited
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback, signed
+from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.ledger import Entry
 from smsretry.local.twilio.standin import TwilioStandin
+from smsretry.sending.heard import IncomingText
 from smsretry.settings import load
 from smsretry.webhooks import webhook as python_webhook
 from smsretry.webhooks.settings import WebhookSettings
@@ -244,6 +246,30 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
 
 # What only the package's own has
 
+
+def test_what_twilio_says_of_a_text_is_heard_in_full(stack: Stack) -> None:
+    """Which of our senders heard it decides at whom it is a stop."""
+    service, main = "MG" + "1" * 32, stack.twilio.accounts.main
+    form = inbound_form(
+        phone=PHONE,
+        body="stop",
+        to=SENDER,
+        opt_out_type="STOP",
+        messaging_service_sid=service,
+    )
+    posted = signed(URL, form, account_sid=main.sid, auth_token=main.auth_token)
+    said = heard(
+        stack.settings(),
+        [URL],
+        {},
+        query="",
+        form=posted.body,
+        signature=posted.signature,
+    )
+    sid = posted.form["MessageSid"]
+    assert said == IncomingText(sid, PHONE, "stop", "STOP", SENDER, service, main.sid)
+
+
 COMPLETE: Final = {
     "SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SERVICE_ROLE_KEY": "key", "TWILIO_ACCOUNT_SID": BARBER,
     "TWILIO_AUTH_TOKEN": TOKEN, "TWILIO_WEBHOOK_URL": URL,
@@ -289,6 +315,9 @@ def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_
         call: dict[str, str | None] = {"CallSid": "CA0"}
         once = signed(URL, call, account_sid=BARBER, auth_token=TOKEN)
         assert posting(url)(once, added="&CallSid=CA0") == 400, "a field is there twice"
+        ours = call | {"MessageSid": "SM0", "From": SENDER, "SmsStatus": "sent"}
+        sent = signed(URL, ours, account_sid=BARBER, auth_token=TOKEN)
+        assert posting(url)(sent) == 422, "a text of ours"
         odd = httpx.Headers({**FORM, "X-Twilio-Signature": "é"}, encoding="latin-1")
         assert httpx.post(url, content=forms[4], headers=odd).status_code == 403
 
@@ -370,15 +399,18 @@ def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
 
 
 def test_what_is_not_recorded_is_a_line_of_the_log_that_quotes_no_text(
-    stack: Stack, caplog: pytest.LogCaptureFixture
+    stack: Stack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here the database refuses the key, which its owner learns."""
+    """Here the database refuses the key, which its owner learns; and there is a bug."""
     secret = "My secret is 4711"
     genuine = stack.twilio.inbound(URL, phone=PHONE, body=secret, to=SENDER)
     wrong = environment_of(stack) | {"SUPABASE_SERVICE_ROLE_KEY": "x"}
     with caplog.at_level(logging.DEBUG), application(wrong) as url:
         assert posting(url)(genuine) == 503
         assert posting(url)(replace(genuine, signature="forged")) == 403
+        bug = property(lambda _: dict[str, str]()[secret])
+        monkeypatch.setattr(SupabaseQueue, "record", bug)
+        assert posting(url)(genuine) == 500
     ours = [
         record.getMessage()
         for record in caplog.records
@@ -386,6 +418,7 @@ def test_what_is_not_recorded_is_a_line_of_the_log_that_quotes_no_text(
     ]
     assert re.match(r"Supabase refused the key \(HTTP 401: ", ours[0])
     assert ours[1].startswith("HTTP 403: The signature fits no address")
+    assert ours[2].startswith("Unforeseen KeyError at test_webhooks.py")
     assert not [
         word
         for word in (secret, "4711", PHONE, PHONE[1:], "My sec")

@@ -233,13 +233,24 @@ def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
     assert control.admit(text()) is None
 
 
+def test_a_sender_that_has_stopped_leaves_the_places_of_its_texts_to_others() -> None:
+    """As many as a run may have under way before anybody was answered."""
+    control = FlowControl()
+    try_out(control, NOT_REACHED, *[text(uuid4(), UUID(int=200)) for _ in range(4)])
+    assert [*control.stopped] == [("sender", str(UUID(int=200)))]
+    assert len(let_in(control, texts(30))) == AT_FIRST
+
+
 # 4. How a provider that asks to go slower is obeyed
 
 
 def test_a_provider_that_asks_to_go_slower_is_obeyed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its sender waits as long as it says, and then half as many are under way; no other sender does."""
+    """Its sender waits as long as it says, and then half as many are under way, and one more when these were answered.
+
+    No other sender does.
+    """
     now = [1000.0]
     monkeypatch.setattr(flow_control, "monotonic", lambda: now[0])
     control = FlowControl()
@@ -253,8 +264,12 @@ def test_a_provider_that_asks_to_go_slower_is_obeyed(
     assert control.admit(text(uuid4(), UUID(int=200))) is None
     now[0] += 60
     assert control.without == set()
-    assert [control.admit(text()) for _ in range(4)] == [None] * 4
+    half = [text() for _ in range(4)]
+    assert [control.admit(claim) for claim in half] == [None] * 4
     assert isinstance(control.admit(text()), GiveBack)
+    for claim in half:
+        control.observe(claim, TAKEN)
+    assert [control.admit(text()) for _ in range(5)] == [None] * 5
 
 
 def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:

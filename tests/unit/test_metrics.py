@@ -4,9 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from smsretry.adapters.telemetry.export import wanted
+import pytest
+
+from smsretry.adapters.telemetry.export import export, wanted
 from smsretry.desk.pages.gauges import gauges
 from smsretry.desk.questions.queue_status import QueueStatus, SenderTrouble, Stop
+from smsretry.errors import QueueUnreachable
 from tests.e2e.documents import documents
 from tests.support.builders import NOON
 
@@ -35,6 +38,18 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         SOMEWHERE | {"OTEL_METRICS_EXPORTER": "none"},
     ):
         assert wanted(off) is None
+
+
+def test_a_state_of_the_queue_that_nobody_tells_is_a_line_and_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The texts of the run have gone out."""
+
+    def status() -> QueueStatus:
+        raise QueueUnreachable("The database is away")
+
+    export(SOMEWHERE, status)
+    assert "The database is away" in caplog.text
 
 
 def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_one_line() -> (

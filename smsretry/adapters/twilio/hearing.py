@@ -65,6 +65,7 @@ def heard(
     if not ACCOUNT_SID.fullmatch(account):
         return _NO_ACCOUNT
     accounts = Accounts(settings)
+    # Everybody knows the empty token.
     tokens = list(filter(None, (accounts.token(account), *further.get(account, ()))))
     if not tokens:
         trouble = accounts.trouble(

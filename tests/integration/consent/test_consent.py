@@ -21,7 +21,7 @@ from smsretry.errors import InputError, QueueUnreachable
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Claim
 from tests.conftest import EMPTY
-from tests.integration.hearing import consents_of, customer_of
+from tests.integration.hearing import consents_of, customer_of, hear
 from tests.support.builders import BODY, PHONE, finish, give_up, refused
 from tests.support.orders import record_consent
 from tests.support.shop import Shop
@@ -130,6 +130,18 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
     customer = shop.row(row)["customer_id"]
     waiting(shop, customer, due=timedelta(0))
     assert shop.run() == ["Cancelled"]
+    assert consent(shop, customer) == ("opted_out", "letter")
+
+
+def test_of_two_opt_outs_the_one_that_no_start_takes_back_is_the_record(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
+    """An application that reads the other would ask for a START, which is not enough."""
+    customer = shop.customer()
+    hear(shop, "STOP")
+    record_consent(
+        operators, PHONE, consent="opted_out", source="letter", business_id=shop.id
+    )
     assert consent(shop, customer) == ("opted_out", "letter")
 
 

@@ -116,6 +116,18 @@ def test_a_yes_outlives_it_and_a_run_writes_it_down(shop: Shop) -> None:
     assert not is_out(shop)
 
 
+def test_a_word_outlives_a_timeout_between_two_customers(shop: Shop) -> None:
+    """Where no rule of the application is at work."""
+    shop.customer()
+    ours = shop.value("select pg_get_functiondef('smsretry.mark_for'::regproc)")
+    slow = ours.replace("begin", "begin perform pg_sleep(3);", 1)
+    with shop.changed(slow, ours), api(shop, seconds=0.5) as connection:
+        by_stop(connection, shop)
+        assert is_out(shop)
+    shop.run()
+    assert consents_of(shop) == [("opted_out", "inbound_stop")]
+
+
 def test_a_deferred_rule_of_the_application_takes_no_word_back(shop: Shop) -> None:
     """It speaks when the transaction ends, where nothing could be caught any more."""
     shop.customer()
