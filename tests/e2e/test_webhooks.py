@@ -29,7 +29,7 @@ from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import inherited
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
+from smsretry.local.twilio.callbacks import Callback, signed
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.ledger import Entry
 from smsretry.local.twilio.standin import TwilioStandin
@@ -249,25 +249,11 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
 
 def test_what_twilio_says_of_a_text_is_heard_in_full(stack: Stack) -> None:
     """Which of our senders heard it decides at whom it is a stop."""
-    service, main = "MG" + "1" * 32, stack.twilio.accounts.main
-    form = inbound_form(
-        phone=PHONE,
-        body="stop",
-        to=SENDER,
-        opt_out_type="STOP",
-        messaging_service_sid=service,
-    )
-    posted = signed(URL, form, account_sid=main.sid, auth_token=main.auth_token)
-    said = heard(
-        stack.settings(),
-        [URL],
-        {},
-        query="",
-        form=posted.body,
-        signature=posted.signature,
-    )
-    sid = posted.form["MessageSid"]
-    assert said == IncomingText(sid, PHONE, "stop", "STOP", SENDER, service, main.sid)
+    main, service = stack.twilio.accounts.main, "MG" + "1" * 32
+    posted = texted("stop", account=main.sid, token=main.auth_token, service=service)
+    form, signature, sid = posted.body, posted.signature, posted.form["SmsSid"]
+    said = heard(stack.settings(), [URL], {}, query="", form=form, signature=signature)
+    assert said == IncomingText(sid, PHONE, "stop", None, SENDER, service, main.sid)
 
 
 COMPLETE: Final = {

@@ -52,17 +52,14 @@ def named(
 
 def sender_of(shop: Shop, message_class: str = "marketing") -> str | None:
     """What its texts go out from."""
-    query = "select (smsretry.sender_of(%s, %s)).sent_by as sent_by"
-    found = shop.value(query, shop.id, message_class)
-    return found and str(found)
+    query = "select (smsretry.sender_of(%s, %s)).sent_by::text"
+    sent_by: str | None = shop.value(query, shop.id, message_class)
+    return sent_by
 
 
-def listed(shop: Shop, **values: Any) -> list[dict[str, Any]]:
-    """All senders; the environment's is the first."""
-    arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    return shop.connection.execute(
-        f"select * from sms_senders({arguments})".encode(), values
-    ).fetchall()
+def listed(shop: Shop) -> list[dict[str, Any]]:
+    """All senders."""
+    return shop.sql("select * from sms_senders()")
 
 
 def told(shop: Shop) -> list[tuple[Any, ...]]:
