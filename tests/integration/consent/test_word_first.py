@@ -121,7 +121,7 @@ def test_a_word_outlives_a_timeout_between_two_customers(shop: Shop) -> None:
     shop.customer()
     ours = shop.value("select pg_get_functiondef('smsretry.mark_for'::regproc)")
     slow = ours.replace("begin", "begin perform pg_sleep(3);", 1)
-    with shop.changed(slow, ours), api(shop, seconds=0.5) as connection:
+    with shop.changed(slow, ours), api(shop) as connection:
         by_stop(connection, shop)
         assert is_out(shop)
     shop.run()

@@ -1,9 +1,9 @@
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision, of the 4 × as many that
 -- have waited longest; who was served longest ago goes first. A failure is due at once. The claim lasts for `lease`.
---   without: accounts whose messages stay as they are; '' stands for messages that name none
---   failures: undelivered messages of this text, this one included, apart from excused ones · excused: others that were
---   undelivered for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed, because the row has not
---   ended with this message, or another row of the text waits · may_have_arrived: another message of it may have
+--   without: accounts whose messages stay as they are; '': messages that name none
+--   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered for what was their
+--   sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed: the row has not ended
+--   with this message, or another of the text waits · may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000, lease interval default '10 minutes', without text[] default '{}'
 )
@@ -19,6 +19,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_oldest record;
     v_ids uuid[];
+    v_served uuid[];
 begin
     if (claim_sms_deliveries.limit_count between 1 and k_most and claim_sms_deliveries.lease >= interval '0') is not true then
         raise exception 'limit_count must be 1 to 10000, and lease 0 or more' using errcode = 'SR422';
@@ -29,20 +30,17 @@ begin
           where a.sent_to is null and a.delivery_look_at <= v_now
             and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
           order by a.sent_to, a.delivery_look_at limit 4 * claim_sms_deliveries.limit_count) o;
-    v_ids := array(
-        select a.id from unnest(smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+    select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into v_ids, v_served
+    from (
+        select a.id, a.business_id
+        from unnest(smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
         join public.sms_send_attempts a on a.id = u.id
         where a.delivery_look_at <= v_now
-        order by u.place limit claim_sms_deliveries.limit_count for update of a skip locked);
+        order by u.place
+        limit claim_sms_deliveries.limit_count
+        for update of a skip locked) t;
     if cardinality(v_ids) < cardinality(v_oldest.ids) then
-        perform smsretry.note_served(
-            'deliveries',
-            array(
-                select a.business_id
-                from unnest(v_ids) with ordinality u (id, place)
-                join public.sms_send_attempts a on a.id = u.id
-                order by u.place),
-            v_now);
+        perform smsretry.note_served('deliveries', v_served, v_now);
     end if;
     return query
     with taken as (
