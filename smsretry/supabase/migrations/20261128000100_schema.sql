@@ -13,7 +13,8 @@ end
 $$;
 
 -- ======== schemas/schema/schema.sql ========
--- The home of everything internal. PostgREST does not expose it: the API is the functions in public.
+-- The home of everything internal. PostgREST does not expose it: the API is the functions in
+-- public.
 create schema if not exists smsretry;
 comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
 
@@ -22,63 +23,101 @@ revoke all on schema smsretry from public, anon, authenticated;
 grant usage on schema smsretry to service_role;
 
 -- ======== schemas/policy/carriers_midnight.sql ========
--- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
+-- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a
+-- brand.
 create or replace function smsretry.carriers_midnight(at timestamptz)
-returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
+returns timestamptz
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select (
+        date_trunc(
+            'day',
+            carriers_midnight.at at time zone 'America/Los_Angeles'
+        ) + interval '1 day'
+    ) at time zone 'America/Los_Angeles'
 $$;
 
 -- ======== schemas/policy/late_after.sql ========
 -- How late a text, or the end of a run, may be before a person must look.
 create or replace function smsretry.late_after()
-returns interval language sql immutable set search_path = pg_catalog, pg_temp as $$ select interval '10 minutes' $$;
+returns interval
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select interval '10 minutes'
+$$;
 
 -- ======== schemas/policy/longest_body.sql ========
--- The most characters of a text (Twilio's API reference, Body; error 21617). A claim returns one more of a longer body.
--- Constraints repeat the numbers of this folder, because a check does not follow a function; a test compares them.
+-- The most characters of a text (Twilio's API reference, Body; error 21617). A claim returns one
+-- more of a longer body. Constraints repeat the numbers of this folder, because a check does not
+-- follow a function; a test compares them.
 create or replace function smsretry.longest_body()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 1600 $$;
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select 1600
+$$;
 
 -- ======== schemas/policy/longest_reason.sql ========
 -- The most characters of a reason or an error: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select 2000
+$$;
 
 -- ======== schemas/policy/retry_delay.sql ========
--- How long a text waits after so many sends from the queue, the last value repeating. This is the schedule's home: Python reads
--- the minutes from this file (smsretry/retry/backoff.py).
+-- How long a text waits after so many sends from the queue, the last value repeating. This is the
+-- schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
 create or replace function smsretry.retry_delay(attempt_count integer)
-returns interval language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns interval
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     k_minutes constant integer[] := array[1, 5, 15];
 begin
-    return make_interval(mins => k_minutes[least(greatest(retry_delay.attempt_count, 0), cardinality(k_minutes) - 1) + 1]);
+    return make_interval(
+        mins => k_minutes[
+            least(
+                greatest(retry_delay.attempt_count, 0),
+                cardinality(k_minutes) - 1
+            ) + 1
+        ]
+    );
 end
 $$;
 
 -- ======== schemas/policy/rows_of_claim.sql ========
--- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off answers at 1,000.
+-- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off
+-- answers at 1,000.
 create or replace function smsretry.rows_of_claim(limit_count integer)
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), 500)
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
--- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another, or the provider's refusal
--- (which reports a STOP where no webhook hears it). Any other (by telephone, by letter, in the application, unknown) lasts until a
--- later opt-in. by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
--- In plpgsql, which is cheaper to call.
-create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
-returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another,
+-- or the provider's refusal (which reports a STOP where no webhook hears it). Any other (by
+-- telephone, by letter, in the application, unknown) lasts until a later opt-in. by_yes: the START
+-- was a YES, which may answer another question. It takes back only what the provider blocks. In
+-- plpgsql, which is cheaper to call.
+create or replace function smsretry.start_takes_back(
+    source text,
+    by_yes boolean default false
+)
+returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return coalesce(start_takes_back.source in ('inbound_stop', 'provider_refusal') or start_takes_back.source like 'twilio\_%'
-                    or start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false);
+    return coalesce(
+        start_takes_back.source in ('inbound_stop', 'provider_refusal')
+        or start_takes_back.source like 'twilio\_%'
+        or start_takes_back.source = 'inbound_words'
+            and not start_takes_back.by_yes,
+        false
+    );
 end
 $$;
 
 -- ======== schemas/policy/why_code.sql ========
--- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with what each means;
--- `python -m tests.record_schema` writes them here. Rows that were there keep a word that is gone.
+-- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with
+-- what each means; `python -m tests.record_schema` writes them here. Rows that were there keep a
+-- word that is gone.
 do $$
 begin
     if to_regtype('smsretry.why_code') is null then
@@ -99,8 +138,13 @@ alter domain smsretry.why_code add constraint known check (value in (
 
 -- ======== schemas/policy/work.sql ========
 -- See the comment on sms_retry_queue.work.
-create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.work(
+    status text,
+    recover_count integer,
+    in_doubt_since timestamptz
+)
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
         when work.status = 'processing' then 'under_way'
@@ -113,7 +157,8 @@ end
 $$;
 
 -- ======== schemas/tables/businesses.sql ========
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.businesses') is null then
@@ -140,12 +185,14 @@ do $$
 declare
     day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
     clock constant text := '([01][0-9]|2[0-3]):[0-5][0-9]';
-    entry constant text := '((' || day || '(-' || day || ')? )?' || clock || '-(' || clock || '|24:00))';
+    entry constant text := '((' || day || '(-' || day || ')? )?'
+        || clock || '-(' || clock || '|24:00))';
 begin
     alter table public.businesses drop constraint if exists businesses_sms_hours;
     execute format(
         'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
-        '^' || entry || '(, *' || entry || ')*$');
+        '^' || entry || '(, *' || entry || ')*$'
+    );
 end
 $$;
 
@@ -164,39 +211,50 @@ alter table if exists smsretry.consents
     add column if not exists customer_id uuid,
     add column if not exists was text;
 select pg_temp.add_rule('smsretry.consents', 'consents_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check (said in ('opted_out', 'opted_in', 'seen', 'ended'))$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check (said in ('opted_in', 'ended') or dated is not null)$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check ( said in ('opted_out', 'opted_in', 'seen', 'ended') )$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check ( said in ('opted_in', 'ended') or dated is not null )$r$);
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
--- What was said about texts to a number at a business, one row each time, in its order and never changed. prune_sms_history deletes what
--- decides nothing any more. What stands is a view, smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
+-- What was said about texts to a number at a business, one row each time, in its order and never
+-- changed. prune_sms_history deletes what decides nothing any more. What stands is a view,
+-- smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
     number_key bytea not null, -- smsretry.number_key
     business_id uuid, -- null: at each that gets a customer with the number later
-    -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever row bears it later
+    -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever
+    -- row bears it later
     -- ended: an opt-out that a START takes back has ended the consent of a customer, which was
     said text not null,
     source text, -- who heard it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
-    dated timestamptz, -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was kept before it
+    -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was
+    -- kept before it
+    dated timestamptz,
     senders text[], -- that heard a STOP or START, as smsretry.heard_by has them; null: every sender
     customer_id uuid,
     was text,
-    constraint consents_said check (said in ('opted_out', 'opted_in', 'seen', 'ended')),
-    -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing else.
-    constraint consents_dated check (said in ('opted_in', 'ended') or dated is not null),
+    constraint consents_said check (
+        said in ('opted_out', 'opted_in', 'seen', 'ended')
+    ),
+    -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing
+    -- else.
+    constraint consents_dated check (
+        said in ('opted_in', 'ended') or dated is not null
+    ),
     constraint consents_source check (length(source) <= 200)
 );
 
--- So that no number of STOPs makes the look for an opt-in dear, and no number of customers with one number either.
+-- So that no number of STOPs makes the look for an opt-in dear, and no number of customers with one
+-- number either.
 create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
 create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said in ('opted_in', 'seen');
 create index if not exists consents_ended on smsretry.consents (customer_id, id) where said = 'ended';
 
 -- ======== schemas/tables/customers.sql ========
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.customers') is null then
@@ -219,8 +277,9 @@ begin
 end
 $$;
 
--- For the daily cap and for an opt-out, which belong to a number: several customers may share one. A hash, because an
--- ordinary index would refuse the application's rows whose phone is longer than a page of it.
+-- For the daily cap and for an opt-out, which belong to a number: several customers may share one.
+-- A hash, because an ordinary index would refuse the application's rows whose phone is longer than
+-- a page of it.
 create index if not exists customers_phone on public.customers using hash (phone);
 
 grant select, update on public.customers to service_role; -- update: consent and phone_status
@@ -234,19 +293,26 @@ alter table if exists smsretry.events
     add column if not exists who text,
     add column if not exists detail jsonb not null default '{}';
 select pg_temp.add_rule('smsretry.events', 'events_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check (length(code) between 1 and 40 and length(who) between 1 and 200)$r$);
+select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check ( length(code) between 1 and 40 and length(who) between 1 and 200 )$r$);
 
 -- ======== schemas/tables/events.sql ========
--- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how it ended, what a person did,
--- who and why. A text that goes out at the first try has none.
+-- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how
+-- it ended, what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
-    about uuid not null, -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts keep their story
-    code text not null, -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
-    who text, -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts
+    -- keep their story
+    about uuid not null,
+    -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    code text not null,
+    -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    who text,
     detail jsonb not null default '{}',
-    constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
+    constraint events_lengths check (
+        length(code) between 1 and 40
+        and length(who) between 1 and 200
+    )
 );
 comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
@@ -260,12 +326,12 @@ alter table if exists smsretry.inbound_texts
     add column if not exists phone text,
     add column if not exists businesses uuid[];
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
-select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check (said in ('STOP', 'START', 'YES', 'unsure'))$r$);
-select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check (phone is null or said = 'unsure')$r$);
+select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check ( said in ('STOP', 'START', 'YES', 'unsure') )$r$);
+select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check ( phone is null or said = 'unsure' )$r$);
 
 -- ======== schemas/tables/inbound_texts.sql ========
--- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One that only may mean stop waits here
--- for a person, who reads it at Twilio. Its words are not kept.
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One
+-- that only may mean stop waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -273,8 +339,12 @@ create table if not exists smsretry.inbound_texts (
     senders text[], -- of ours that heard it: smsretry.heard_by
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
     businesses uuid[], -- that heard it and have not said what it means
-    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
-    constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
+    constraint inbound_texts_said check (
+        said in ('STOP', 'START', 'YES', 'unsure')
+    ),
+    constraint inbound_texts_phone check (
+        phone is null or said = 'unsure'
+    ) -- of the others it is kept nowhere
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
 
@@ -289,24 +359,32 @@ alter table if exists smsretry.mark
 select pg_temp.add_rule('smsretry.mark', 'mark_pkey', $r$primary key (one)$r$);
 select pg_temp.add_rule('smsretry.mark', 'mark_one', $r$check (one)$r$);
 select pg_temp.add_rule('smsretry.mark', 'mark_kind', $r$check (kind in ('production', 'staging'))$r$);
-select pg_temp.add_rule('smsretry.mark', 'mark_address', $r$check ((kind = 'production') = (address is not null) and length(address) between 1 and 300)$r$);
-select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_address', $r$check ( (kind = 'production') = (address is not null) and length(address) between 1 and 300 )$r$);
+select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check ( length(who) between 1 and 200 and length(because) between 1 and 500 )$r$);
 
 -- ======== schemas/tables/mark.sql ========
--- What this database is, if a person has said so: at most one row. Production names the only address at which workers may text
--- everybody, so that a copy of it texts nobody, however it was copied. smsretry.mark_mismatch has the rule.
+-- What this database is, if a person has said so: at most one row. Production names the only
+-- address at which workers may text everybody, so that a copy of it texts nobody, however it was
+-- copied. smsretry.mark_mismatch has the rule.
 create table if not exists smsretry.mark (
     one boolean primary key default true,
     kind text not null,
-    address text, -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
+    -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
+    address text,
     marked_at timestamptz not null,
     who text not null,
     because text not null,
     constraint mark_one check (one),
     constraint mark_kind check (kind in ('production', 'staging')),
     -- A production without an address would be one everywhere, its copies included.
-    constraint mark_address check ((kind = 'production') = (address is not null) and length(address) between 1 and 300),
-    constraint mark_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+    constraint mark_address check (
+        (kind = 'production') = (address is not null)
+        and length(address) between 1 and 300
+    ),
+    constraint mark_lengths check (
+        length(who) between 1 and 200
+        and length(because) between 1 and 500
+    )
 );
 
 -- ======== what an existing smsretry.restores lacks ========
@@ -318,10 +396,11 @@ alter table if exists smsretry.restores
     add column if not exists run_id uuid unique;
 select pg_temp.add_rule('smsretry.restores', 'restores_pkey', $r$primary key (since)$r$);
 select pg_temp.add_rule('smsretry.restores', 'restores_order', $r$check (since <= restored_at)$r$);
-select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check (length(who) between 1 and 200 and length(because) between 1 and 500)$r$);
+select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check ( length(who) between 1 and 200 and length(because) between 1 and 500 )$r$);
 
 -- ======== schemas/tables/restores.sql ========
--- Restores from a backup. An older text may have gone out after since, so it is looked for at Twilio before its next message
+-- Restores from a backup. An older text may have gone out after since, so it is looked for at
+-- Twilio before its next message
 -- leaves: smsretry.forgotten. Written by record_restore.
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
@@ -330,7 +409,10 @@ create table if not exists smsretry.restores (
     because text not null,
     run_id uuid unique, -- the run that the database had forgotten; null: a person said so
     constraint restores_order check (since <= restored_at),
-    constraint restores_lengths check (length(who) between 1 and 200 and length(because) between 1 and 500)
+    constraint restores_lengths check (
+        length(who) between 1 and 200
+        and length(because) between 1 and 500
+    )
 );
 
 -- ======== what an existing smsretry.runs lacks ========
@@ -344,13 +426,13 @@ alter table if exists smsretry.runs
     add column if not exists send_to text,
     add column if not exists address text;
 select pg_temp.add_rule('smsretry.runs', 'runs_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.runs', 'runs_told', $r$check (length(told) <= 2000 and (finished_at is null) = (told is null))$r$);
+select pg_temp.add_rule('smsretry.runs', 'runs_told', $r$check ( length(told) <= 2000 and (finished_at is null) = (told is null) )$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('all', 'listed', 'nobody'))$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_address', $r$check (length(address) <= 300)$r$);
 
 -- ======== schemas/tables/runs.sql ========
--- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
--- does, from the attempts that name it.
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says
+-- so itself; the next one does, from the attempts that name it.
 create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
@@ -360,7 +442,10 @@ create table if not exists smsretry.runs (
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
+    constraint runs_told check (
+        length(told) <= 2000
+        and (finished_at is null) = (told is null)
+    ),
     constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
     constraint runs_address check (length(address) <= 300)
 );
@@ -377,7 +462,7 @@ alter table if exists public.scheduled_sends
     add column if not exists scheduled_for timestamptz not null,
     add column if not exists not_after timestamptz,
     add column if not exists message_class text not null default 'marketing',
-    add column if not exists status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+    add column if not exists status text not null default 'scheduled' check ( status in ('scheduled', 'queued', 'cancelled', 'failed') ),
     add column if not exists send_log_id uuid,
     add column if not exists created_by uuid,
     add column if not exists why text,
@@ -386,49 +471,72 @@ alter table if exists public.scheduled_sends
     add column if not exists look_at timestamptz,
     add column if not exists created_at timestamptz not null default now(),
     add column if not exists updated_at timestamptz not null default now();
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_instants', $r$check (status not in ('scheduled', 'queued') or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_use', $r$check (status <> 'scheduled' or not_after > scheduled_for)$r$);
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_lengths', $r$check ((status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000)$r$);
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_queued', $r$check (status <> 'queued' or send_log_id is not null)$r$);
-select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_held', $r$check (held_since is null or status = 'scheduled' and why is not null)$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_message_class', $r$check ( message_class in ('marketing', 'transactional') )$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_instants', $r$check ( status not in ('scheduled', 'queued') or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' )$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_use', $r$check ( status <> 'scheduled' or not_after > scheduled_for )$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_lengths', $r$check ( (status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000 )$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_queued', $r$check ( status <> 'queued' or send_log_id is not null )$r$);
+select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_held', $r$check ( held_since is null or status = 'scheduled' and why is not null )$r$);
 
 -- ======== schemas/tables/scheduled_sends.sql ========
--- Texts that are planned for a time. The application's table: its policies and its grants are made only where there is none.
--- Shortly before its time a row becomes a send log, with the row's own id, and a row of the queue (queue_scheduled_sms).
-select set_config('smsretry.had_scheduled_sends', (to_regclass('public.scheduled_sends') is not null)::text, false);
+-- Texts that are planned for a time. The application's table: its policies and its grants are made
+-- only where there is none. Shortly before its time a row becomes a send log, with the row's own
+-- id, and a row of the queue (queue_scheduled_sms).
+select set_config(
+    'smsretry.had_scheduled_sends',
+    (to_regclass('public.scheduled_sends') is not null)::text,
+    false
+);
 create table if not exists public.scheduled_sends (
     id uuid primary key default gen_random_uuid(),
     business_id uuid not null references public.businesses (id) on delete cascade,
     customer_id uuid, -- no foreign key: a row whose customer is gone ends with a reason
     body text,
     scheduled_for timestamptz not null,
-    not_after timestamptz, -- then it is of no more use; null: of use for as long as any text, from scheduled_for on
+    -- then it is of no more use; null: of use for as long as any text, from scheduled_for on
+    not_after timestamptz,
     message_class text not null default 'marketing',
-    -- scheduled: it waits for its time · queued: its text exists, and its send log says what becomes of it · cancelled, failed: it
-    -- never became a text, or was cancelled in time
-    status text not null default 'scheduled' check (status in ('scheduled', 'queued', 'cancelled', 'failed')),
+    -- scheduled: it waits for its time · queued: its text exists, and its send log says what
+    -- becomes of it · cancelled, failed: it never became a text, or was cancelled in time
+    status text not null default 'scheduled' check (
+        status in ('scheduled', 'queued', 'cancelled', 'failed')
+    ),
     send_log_id uuid, -- of its text, once there is one: the row's own id
     created_by uuid,
     why text, -- it was cancelled, has failed or is held
     why_code smsretry.why_code,
-    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
+    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    held_since timestamptz,
     look_at timestamptz, -- when it is looked at again, if not at its time
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
     -- For our states; an application may have others.
-    constraint scheduled_sends_message_class check (message_class in ('marketing', 'transactional')),
+    constraint scheduled_sends_message_class check (
+        message_class in ('marketing', 'transactional')
+    ),
     -- Infinity, years BC and the like could not be queued.
-    constraint scheduled_sends_instants check (status not in ('scheduled', 'queued')
+    constraint scheduled_sends_instants check (
+        status not in ('scheduled', 'queued')
         or scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-           and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+            and not_after between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+    ),
     -- Otherwise it could only be cancelled.
-    constraint scheduled_sends_use check (status <> 'scheduled' or not_after > scheduled_for),
+    constraint scheduled_sends_use check (
+        status <> 'scheduled' or not_after > scheduled_for
+    ),
     -- The numbers: smsretry.longest_body, longest_reason.
-    constraint scheduled_sends_lengths check ((status <> 'scheduled' or length(body) <= 1600) and length(why) <= 2000),
-    constraint scheduled_sends_queued check (status <> 'queued' or send_log_id is not null),
-    constraint scheduled_sends_held check (held_since is null or status = 'scheduled' and why is not null)
+    constraint scheduled_sends_lengths check (
+        (status <> 'scheduled' or length(body) <= 1600)
+        and length(why) <= 2000
+    ),
+    constraint scheduled_sends_queued check (
+        status <> 'queued' or send_log_id is not null
+    ),
+    constraint scheduled_sends_held check (
+        held_since is null
+        or status = 'scheduled' and why is not null
+    )
 );
 
 do $$
@@ -451,7 +559,8 @@ begin
                and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())))
         with check (status in ('scheduled', 'queued', 'cancelled')
                     and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
-    -- A Supabase project grants everything in public to anon and authenticated. The message class is not a tenant's to
+    -- A Supabase project grants everything in public to anon and authenticated. The message class
+    -- is not a tenant's to
     -- choose: a transactional text keeps fewer rules.
     revoke all on public.scheduled_sends from public, anon, authenticated;
     grant select on public.scheduled_sends to authenticated;
@@ -474,19 +583,26 @@ grant select, insert, update on public.scheduled_sends to service_role;
 -- ======== what an existing smsretry.secret lacks ========
 alter table if exists smsretry.secret
     add column if not exists only_one boolean primary key default true check (only_one),
-    add column if not exists key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex');
+    add column if not exists key bytea not null default decode( replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex' );
 select pg_temp.add_rule('smsretry.secret', 'secret_pkey', $r$primary key (only_one)$r$);
 
 -- ======== schemas/tables/secret.sql ========
 -- The key of the hashes of phone numbers. Made here, and known to nobody else.
 create table if not exists smsretry.secret (
     only_one boolean primary key default true check (only_one),
-    key bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
+    key bytea not null default decode(
+        replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+        'hex'
+    )
 );
-insert into smsretry.secret default values on conflict do nothing;
+insert into smsretry.secret default
+values
+on conflict
+do nothing;
 
 -- ======== schemas/tables/send_logs.sql ========
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.send_logs') is null then
@@ -533,10 +649,10 @@ alter table if exists smsretry.senders
     add column if not exists created_at timestamptz not null default now();
 select pg_temp.add_rule('smsretry.senders', 'senders_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_one', $r$unique (account, sent_by)$r$);
-select pg_temp.add_rule('smsretry.senders', 'senders_ids', $r$check ( account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_ids', $r$check ( account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by )$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_rate', $r$check (segments_per_second between 0.01 and 1000)$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_cap', $r$check (segments_per_day > 0)$r$);
-select pg_temp.add_rule('smsretry.senders', 'senders_paused', $r$check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_paused', $r$check ( (paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500 )$r$);
 alter table if exists smsretry.business_senders
     add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
     add column if not exists message_class text not null default 'any',
@@ -544,33 +660,43 @@ alter table if exists smsretry.business_senders
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_business_id_fkey', $r$foreign key (business_id) references public.businesses (id) on delete cascade$r$);
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_sender_id_fkey', $r$foreign key (sender_id) references smsretry.senders (id)$r$);
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_pkey', $r$primary key (business_id, message_class)$r$);
-select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check (message_class in ('any', 'marketing', 'transactional'))$r$);
+select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check ( message_class in ('any', 'marketing', 'transactional') )$r$);
 
 -- ======== schemas/tables/senders.sql ========
--- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's. Its account and address
--- never change: a business that moves gets another sender, and its attempts still name the old one. Who has none of its own is
--- sent for by the environment's sender: the one that a runner has told last.
+-- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's.
+-- Its account and address
+-- never change: a business that moves gets another sender, and its attempts still name the old one.
+-- Who has none of its own is sent for by the environment's sender: the one that a runner has told
+-- last.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null, -- the provider's, which owns it; credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
-    told_at timestamptz, -- a runner told last that it is the sender of its environment; null: of businesses alone
+    -- a runner told last that it is the sender of its environment; null: of businesses alone
+    told_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
     segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
     paused_because text, -- its texts wait; null: it sends
-    free_at timestamptz, -- until then its time is given away, to all machines: what is begun next goes out then
+    -- until then its time is given away, to all machines: what is begun next goes out then
+    free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
     created_at timestamptz not null default now(),
     constraint senders_one unique (account, sent_by),
     -- Ids of the provider's, or a number in E.164.
     constraint senders_ids check (
-        account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by),
+        account ~ '^[A-Za-z0-9]{8,64}$'
+        and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$'
+        and account <> sent_by
+    ),
     -- Above 1,000 a second it is no rate, and below one in 100 seconds it would hardly send.
     constraint senders_rate check (segments_per_second between 0.01 and 1000),
     constraint senders_cap check (segments_per_day > 0),
-    constraint senders_paused check ((paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500)
+    constraint senders_paused check (
+        (paused_at is null) = (paused_because is null)
+        and length(paused_because) between 1 and 500
+    )
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
@@ -581,7 +707,9 @@ create table if not exists smsretry.business_senders (
     sender_id uuid not null references smsretry.senders (id),
     primary key (business_id, message_class),
     -- One of a class outranks the one for any class.
-    constraint business_senders_class check (message_class in ('any', 'marketing', 'transactional'))
+    constraint business_senders_class check (
+        message_class in ('any', 'marketing', 'transactional')
+    )
 );
 create index if not exists business_senders_sender on smsretry.business_senders (sender_id, business_id);
 
@@ -616,30 +744,31 @@ alter table if exists public.sms_retry_queue
     add column if not exists expires_at timestamptz,
     add column if not exists why_code smsretry.why_code,
     add column if not exists first_due_at timestamptz,
-    add column if not exists work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored;
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled'))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check (message_class in ('marketing', 'transactional'))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check (reason in ('quiet_hours', 'twilio_error', 'rate_limit'))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000)$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00')$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check (length(last_error) <= 2000 and length(why) <= 2000)$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check (held_since is null or (status in ('pending', 'processing') and why is not null))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check (status <> 'processing' or claimed_at is not null)$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_begun', $r$check (begun_at is null or (status = 'processing' and attempt_id is not null))$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_doubt', $r$check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))$r$);
+    add column if not exists work text generated always as ( smsretry.work(status, recover_count, in_doubt_since) ) stored;
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_status', $r$check ( status in ('pending', 'processing', 'completed', 'failed', 'cancelled') )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class', $r$check ( message_class in ('marketing', 'transactional') )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check ( reason in ('quiet_hours', 'twilio_error', 'rate_limit') )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check ( attempt_count between 0 and 1000 and max_attempts between 1 and 1000 )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check ( length(last_error) <= 2000 and length(why) <= 2000 )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check ( held_since is null or ( status in ('pending', 'processing') and why is not null ) )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check ( status <> 'processing' or claimed_at is not null )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_begun', $r$check ( begun_at is null or (status = 'processing' and attempt_id is not null) )$r$);
+select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_doubt', $r$check ( in_doubt_since is null or (attempt_id is not null and status <> 'completed') )$r$);
 
 -- ======== schemas/tables/sms_retry_queue.sql ========
--- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings,
+-- are the application's.
 create table if not exists public.sms_retry_queue (
     id uuid primary key default gen_random_uuid(),
-    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
-    -- a reason.
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase
+    -- the row, which ends with a reason.
     business_id uuid not null references public.businesses (id) on delete cascade,
     send_log_id uuid not null,
     customer_id uuid not null,
     status text not null default 'pending',
-    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do
-    -- not count.
+    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a
+    -- request that was never sent do not count.
     attempt_count integer not null default 0,
     max_attempts integer not null default 3,
     scheduled_for timestamptz not null,
@@ -649,49 +778,89 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    claim_no bigint not null default 0, -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    claim_no bigint not null default 0,
     claimed_at timestamptz, -- start of the lease of the present claim
     begun_at timestamptz, -- of the send that is under way
     attempt_id uuid, -- under way or in doubt
-    in_doubt_since timestamptz, -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    in_doubt_since timestamptz,
     reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
-    reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
-    recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
+    -- the last claim whose look was recorded, so that recording it twice is harmless
+    reconciled_claim_no bigint,
+    -- workers that died while they held it, before its send began or while they looked for evidence
+    recover_count integer not null default 0,
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
-    message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    message_class text not null default 'marketing',
     why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
-    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
-    claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
+    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    held_since timestamptz,
+    -- by a caller that does not begin its sends: its claim counts as a send
+    claimed_by_application boolean not null default false,
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
-    why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
+    -- why it waits or has ended, in a word for programs; null: nothing was decided
+    why_code smsretry.why_code,
     first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
-    work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored, -- at first, as is said below
+    work text generated always as (
+        smsretry.work(status, recover_count, in_doubt_since)
+    ) stored, -- at first, as is said below
 
-    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
-    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    constraint sms_retry_queue_status check (
+        status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+    ),
+    constraint sms_retry_queue_message_class check (
+        message_class in ('marketing', 'transactional')
+    ),
+    constraint sms_retry_queue_reason check (
+        reason in ('quiet_hours', 'twilio_error', 'rate_limit')
+    ),
+    constraint sms_retry_queue_attempts check (
+        attempt_count between 0 and 1000
+        and max_attempts between 1 and 1000
+    ),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+    ),
     -- A claim's answer carries these for each of its rows.
-    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
-    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
+    constraint sms_retry_queue_lengths check (
+        length(last_error) <= 2000 and length(why) <= 2000
+    ),
+    constraint sms_retry_queue_held check (
+        held_since is null
+        or (
+            status in ('pending', 'processing') and why is not null
+        )
+    ),
     -- Without a lease nobody could take a processing row back.
-    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    constraint sms_retry_queue_lease check (
+        status <> 'processing' or claimed_at is not null
+    ),
     -- Only a claimed row is begun, and its send has an id.
-    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    constraint sms_retry_queue_begun check (
+        begun_at is null
+        or (status = 'processing' and attempt_id is not null)
+    ),
     -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
-    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+    constraint sms_retry_queue_doubt check (
+        in_doubt_since is null
+        or (attempt_id is not null and status <> 'completed')
+    )
 )
--- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
--- not after a share of the table.
-with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
-      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come
+-- after a number of changes, not after a share of the table.
+with (
+    fillfactor = 80,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 5000
+);
 
 -- Rows that were here have it now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
@@ -701,8 +870,8 @@ comment on column public.sms_retry_queue.work is 'Who looks for it when it is du
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
     send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns, and sms_status counts by them.
--- They change only with the status, and so cost no HOT update.
+-- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns,
+-- and sms_status counts by them. They change only with the status, and so cost no HOT update.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
     include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
@@ -722,12 +891,12 @@ create policy "Owners read their retries" on public.sms_retry_queue for select t
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
-        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
-        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-        and exists (select 1 from public.send_logs l where l.id = send_log_id
-                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
-        and exists (select 1 from public.customers c where c.id = customer_id
-                    and c.business_id = sms_retry_queue.business_id)
+    status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+    and exists (select 1 from public.send_logs l where l.id = send_log_id
+    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+    and exists (select 1 from public.customers c where c.id = customer_id
+    and c.business_id = sms_retry_queue.business_id)
     );
 
 -- A Supabase project grants everything in public to anon and authenticated.
@@ -736,7 +905,7 @@ grant select on public.sms_retry_queue to authenticated;
 -- Claim number, lease and the like are not a tenant's to set.
 revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
-              last_error, reason)
+    last_error, reason)
     on public.sms_retry_queue to authenticated;
 -- History is kept: a text that is no longer wanted is cancelled, not deleted.
 revoke delete, truncate on public.sms_retry_queue from service_role;
@@ -775,18 +944,19 @@ alter table if exists public.sms_send_attempts
     add column if not exists delivery_excused boolean not null default false;
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt'))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check (settled_by in ('response', 'callback', 'reconcile', 'operator'))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ((finished_at is null) = (outcome is null))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end)$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check ( outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt') )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check ( settled_by in ('response', 'callback', 'reconcile', 'operator') )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ( (finished_at is null) = (outcome is null) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check (delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read'))$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( (twilio_sid is not null or (delivery_status is null and delivery_look_at is null)) and (delivery_status is null) = (delivery_at is null) and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read' ) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_look_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
--- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the queue. delivery_…: from Twilio.
+-- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
+-- queue. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -803,7 +973,9 @@ create table if not exists public.sms_send_attempts (
     consent_source text,
     quiet_hours_rule text,
     number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
-    sent_to text, -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what the rows say now
+    -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what
+    -- the rows say now
+    sent_to text,
     sent_body text,
     sent_by text,
     worker_died boolean not null default false, -- nobody knows whether the request ever left
@@ -812,46 +984,85 @@ create table if not exists public.sms_send_attempts (
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
-    delivery_looks integer not null default 0, -- how often it was looked after: fences what such a look comes to
+    -- how often it was looked after: fences what such a look comes to
+    delivery_looks integer not null default 0,
     business_id uuid,
-    sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
+    -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own
+    -- processor, a restored backup)
+    sent_account text,
     segments integer, -- what it takes of its sender's rate and day
-    delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
-    constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
-    constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
+    -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a
+    -- failed delivery
+    delivery_excused boolean not null default false,
+    constraint sms_send_attempts_outcome check (
+        outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
+    ),
+    constraint sms_send_attempts_settled_by check (
+        settled_by in ('response', 'callback', 'reconcile', 'operator')
+    ),
     -- An outcome and its time are set together.
-    constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
-    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that says sent is.
+    constraint sms_send_attempts_finished check (
+        (finished_at is null) = (outcome is null)
+    ),
+    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that
+    -- says sent is.
     constraint sms_send_attempts_sid check (
-        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
+        case
+            when outcome = 'accepted'
+                then twilio_sid is not null or settled_by <> 'response'
+            else twilio_sid is null
+        end
+    ),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
     -- Number and body are kept only while evidence may be compared with them.
     constraint sms_send_attempts_private check (
-        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+        outcome is null
+        or outcome = 'in_doubt'
+        or (sent_to is null and sent_body is null)
+    ),
     -- Twilio's own words, and unknown: it reported nothing final for long enough.
-    constraint sms_send_attempts_delivery check (delivery_status in (
-        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    constraint sms_send_attempts_delivery check (
+        delivery_status in (
+            'accepted',
+            'scheduled',
+            'queued',
+            'sending',
+            'sent',
+            'unknown',
+            'undelivered',
+            'failed',
+            'canceled',
+            'delivered',
+            'read'
+        )
+    ),
     -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
-        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        (
+            twilio_sid is not null
+            or (delivery_status is null and delivery_look_at is null)
+        )
         and (delivery_status is null) = (delivery_at is null)
-        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
-)
--- As sms_retry_queue.
-with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+        and (
+            delivery_code is null
+            or delivery_status in ('undelivered', 'failed', 'canceled')
+        )
+    )
+) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000); -- As sms_retry_queue.
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and those that have none are
--- here by when their delivery is looked at.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
+-- those that have none are here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
--- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while they are: before a vacuum, which comes after a
--- share of the table, every look at the day would read all that was added since the last one.
+-- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
+-- they are: before a vacuum, which comes after a share of the table, every look at the day would
+-- read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.
@@ -877,24 +1088,33 @@ alter table if exists smsretry.stops
     add column if not exists since timestamptz not null,
     add column if not exists why text not null;
 select pg_temp.add_rule('smsretry.stops', 'stops_pkey', $r$primary key (kind, subject)$r$);
-select pg_temp.add_rule('smsretry.stops', 'stops_kind', $r$check (kind in ('everybody', 'sender', 'business', 'state'))$r$);
-select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check (case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$' else subject ~ '^[0-9a-f-]{36}$' end)$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_kind', $r$check ( kind in ('everybody', 'sender', 'business', 'state') )$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check ( case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$' else subject ~ '^[0-9a-f-]{36}$' end )$r$);
 select pg_temp.add_rule('smsretry.stops', 'stops_why', $r$check (length(why) between 1 and 2000)$r$);
 
 -- ======== schemas/tables/stops.sql ========
--- What is stopped, until when nobody lifts it or a text goes out again: what the next run must know.
---   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble · business (its id): its texts
---   come to nothing while others' go out. Of each of these one text is tried, again and again.
---   state (two letters): a person lets no marketing text go there; some US states forbid it during a declared emergency
+-- What is stopped, until when nobody lifts it or a text goes out again: what the next run must
+-- know.
+--   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
+--   · business (its id): its texts come to nothing while others' go out. Of each of these one text
+--   is tried, again and again. state (two letters): a person lets no marketing text go there; some
+--   US states forbid it during a declared emergency
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',
     since timestamptz not null,
     why text not null,
     primary key (kind, subject),
-    constraint stops_kind check (kind in ('everybody', 'sender', 'business', 'state')),
-    constraint stops_subject check (case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$'
-                                              else subject ~ '^[0-9a-f-]{36}$' end),
+    constraint stops_kind check (
+        kind in ('everybody', 'sender', 'business', 'state')
+    ),
+    constraint stops_subject check (
+        case kind
+            when 'everybody' then subject = ''
+            when 'state' then subject ~ '^[A-Z]{2}$'
+            else subject ~ '^[0-9a-f-]{36}$'
+        end
+    ),
     constraint stops_why check (length(why) between 1 and 2000)
 );
 
@@ -904,21 +1124,23 @@ alter table if exists smsretry.turns
     add column if not exists business_id uuid not null,
     add column if not exists served timestamptz not null;
 select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, business_id)$r$);
-select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk'))$r$);
+select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check ( kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk') )$r$);
 
 -- ======== schemas/tables/turns.sql ========
--- Which business was served when, by kind of work: who was served longest ago goes first, and whoever was never served before
--- all others. Only a claim that cannot take all that is due writes here, and of texts only where few are due or a sender has a limit:
--- otherwise each business has its turn as the walk comes by. walk: one row, the business behind which the next claim of
--- texts looks.
+-- Which business was served when, by kind of work: who was served longest ago goes first, and
+-- whoever was never served before all others. Only a claim that cannot take all that is due writes
+-- here, and of texts only where few are due or a sender has a limit: otherwise each business has
+-- its turn as the walk comes by. walk: one row, the business behind which the next claim of texts
+-- looks.
 create table if not exists smsretry.turns (
     kind text not null,
     business_id uuid not null,
     served timestamptz not null,
     primary key (kind, business_id),
-    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk'))
-)
-with (fillfactor = 70); -- rows are rewritten all day
+    constraint turns_kind check (
+        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk')
+    )
+) with (fillfactor = 70); -- rows are rewritten all day
 
 -- ======== what an existing smsretry.unmarked lacks ========
 alter table if exists smsretry.unmarked
@@ -944,7 +1166,8 @@ create index if not exists unmarked_due on smsretry.unmarked (due);
 -- ======== schemas/helpers/any_word.sql ========
 -- A regular expression for any word of a list, where a blank parts words and _ is a blank.
 create or replace function smsretry.any_word(words text)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select '\m(' || translate(any_word.words, ' _', '| ') || ')\M'
 $$;
 
@@ -962,48 +1185,78 @@ end
 $do$;
 
 -- ======== schemas/helpers/delivery_rank.sql ========
--- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
--- message that it called lost. Null: an unknown status.
+-- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a
+-- carrier may deliver a message that it called lost. Null: an unknown status.
 create or replace function smsretry.delivery_rank(status text)
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select array_position(
-        array['accepted', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'delivered', 'read'],
-        case when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
-             when delivery_rank.status = 'scheduled' then 'accepted' else delivery_rank.status end)
+        array[
+            'accepted',
+            'queued',
+            'sending',
+            'sent',
+            'unknown',
+            'undelivered',
+            'delivered',
+            'read'
+        ],
+        case
+            when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
+            when delivery_rank.status = 'scheduled' then 'accepted'
+            else delivery_rank.status
+        end
+    )
 $$;
 
 -- ======== schemas/helpers/found_sid.sql ========
--- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not opened. Not in language
--- sql, here and in what is called with a tenant's values: PostgreSQL 18 would open them to plan with.
+-- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not
+-- opened. Not in language sql, here and in what is called with a tenant's values: PostgreSQL 18
+-- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_column_size(found_sid.provider_message_id) >= 10000 then
         return null;
     end if;
-    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
+    return left(
+        nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''),
+        64
+    );
 end
 $$;
 
 -- ======== schemas/helpers/is_lost.sql ========
 -- Whether the provider called a message lost. It may still be delivered.
 create or replace function smsretry.is_lost(delivery_status text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(is_lost.delivery_status in ('undelivered', 'failed', 'canceled'), false)
+returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(
+        is_lost.delivery_status in ('undelivered', 'failed', 'canceled'),
+        false
+    )
 $$;
 
 -- ======== schemas/helpers/is_message_id.sql ========
 -- Whether this may be a provider's id of a message, and is no phone number.
 create or replace function smsretry.is_message_id(id text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$' and is_message_id.id ~ '[A-Za-z]', false)
+returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(
+        is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$'
+        and is_message_id.id ~ '[A-Za-z]',
+        false
+    )
 $$;
 
 -- ======== schemas/helpers/is_sent.sql ========
--- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status that follows the provider's
--- acceptance. By columns and not by row, because a tenant may keep anything in the row.
+-- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status
+-- that follows the provider's acceptance. By columns and not by row, because a tenant may keep
+-- anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
-returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
         or smsretry.found_sid(is_sent.provider_message_id) is not null;
@@ -1014,9 +1267,14 @@ $$;
 -- The state of a text that has not ended, from columns that one index has:
 --   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt
 create or replace function smsretry.live_state(
-    work text, in_doubt_since timestamptz, held_since timestamptz, scheduled_for timestamptz, at timestamptz
+    work text,
+    in_doubt_since timestamptz,
+    held_since timestamptz,
+    scheduled_for timestamptz,
+    at timestamptz
 )
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
         when in_doubt_since is not null then 'in_doubt'
         when work = 'under_way' then 'under_way'
@@ -1027,32 +1285,53 @@ returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/mark_mismatch.sql ========
--- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they agree, or there is no mark.
--- Only production's own workers, at the address of the mark, text everybody. plpgsql keeps its plan.
---   send_to: whom the worker texts (all, listed, nobody; null: all) · address: at which it reaches the database
+-- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they
+-- agree, or there is no mark. Only production's own workers, at the address of the mark, text
+-- everybody. plpgsql keeps its plan.
+--   send_to: whom the worker texts (all, listed, nobody; null: all) · address: at which it reaches
+--   the database
 create or replace function smsretry.mark_mismatch(send_to text, address text)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_mark smsretry.mark;
 begin
     select * into v_mark from smsretry.mark;
-    if v_mark.kind is null or (v_mark.kind = 'production' and v_mark.address is not distinct from mark_mismatch.address)
-                              = (coalesce(mark_mismatch.send_to, 'all') = 'all') then
+    if v_mark.kind is null
+        or (
+            v_mark.kind = 'production'
+            and v_mark.address is not distinct from mark_mismatch.address
+        ) = (coalesce(mark_mismatch.send_to, 'all') = 'all')
+    then
         return null;
     end if;
-    return 'The database is marked as ' || v_mark.kind || coalesce(' at ' || v_mark.address, '') || ', and the worker texts '
-        || case mark_mismatch.send_to when 'nobody' then 'nobody' when 'listed' then 'only who is listed' else 'everybody' end
-        || ' and reaches it at ' || coalesce(left(mark_mismatch.address, 300), 'an address that it does not tell')
+    return 'The database is marked as ' || v_mark.kind
+        || coalesce(' at ' || v_mark.address, '')
+        || ', and the worker texts '
+        || case mark_mismatch.send_to
+            when 'nobody' then 'nobody'
+            when 'listed' then 'only who is listed'
+            else 'everybody'
+        end || ' and reaches it at '
+        || coalesce(
+            left(mark_mismatch.address, 300),
+            'an address that it does not tell'
+        )
         || ': set SMSRETRY_SEND_TO and SUPABASE_URL where it runs, or say with `smsretry mark` what the database is';
 end
 $$;
 
 -- ======== schemas/helpers/masked.sql ========
--- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
+-- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to
+-- call for each claim.
 create or replace function smsretry.masked(phone text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
+    return case
+        when length(masked.phone) >= 8 then '…' || right(masked.phone, 4)
+        when masked.phone is not null then '…'
+    end;
 end
 $$;
 
@@ -1192,248 +1471,489 @@ end
 $$;
 
 -- ======== schemas/helpers/number_key.sql ========
--- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no opt-out would be known or kept.
+-- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no
+-- opt-out would be known or kept.
 create or replace function smsretry.number_key(business_id uuid, phone text)
-returns bytea language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns bytea
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_key bytea;
 begin
     select s.key into v_key from smsretry.secret s;
     if v_key is null then
         raise exception 'smsretry.secret is empty: without its key no opt-out is known, and none can be kept'
-            using errcode = 'P0002', hint = 'Restore its row from a backup. `smsretry migrate --again` makes another key, and forgets who opted out.';
+            using errcode = 'P0002',
+                  hint = 'Restore its row from a backup. `smsretry migrate --again` makes another key, and forgets who opted out.';
     end if;
-    return sha256(v_key || sha256(v_key || convert_to(coalesce(number_key.business_id::text, '') || ' ' || number_key.phone, 'UTF8')));
+    return sha256(
+        v_key
+            || sha256(
+                v_key
+                    || convert_to(
+                        coalesce(number_key.business_id::text, '') || ' '
+                            || number_key.phone,
+                        'UTF8'
+                    )
+            )
+    );
 end
 $$;
 
 -- ======== schemas/helpers/numberless.sql ========
--- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a plus sign or nine digits in
--- a row, or is written as in the US.
+-- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a
+-- plus sign or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select regexp_replace(
         numberless.words,
         '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
-        '…', 'g')
+        '…',
+        'g'
+    )
 $$;
 
 -- ======== schemas/helpers/on_calendar.sql ========
--- A time that the application wrote; null if it is none that we accept (infinity, years BC). Table constraints repeat the days.
+-- A time that the application wrote; null if it is none that we accept (infinity, years BC). Table
+-- constraints repeat the days.
 create or replace function smsretry.on_calendar(at timestamptz)
-returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00' then on_calendar.at end
+returns timestamptz
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then on_calendar.at
+    end
 $$;
 
 -- ======== schemas/helpers/planned_state.sql ========
 -- The state of a scheduled send that is no text yet: scheduled, held, failed or cancelled.
 create or replace function smsretry.planned_state(planned public.scheduled_sends)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when planned.status = 'scheduled' and planned.held_since is not null then 'held'
+        when planned.status = 'scheduled'
+          and planned.held_since is not null
+            then 'held'
         else planned.status::text
     end
 $$;
 
 -- ======== schemas/helpers/sender_of.sql ========
--- The sender of a business's texts of this class: its own, or else that of the runners' environment, as one told it last. All
+-- The sender of a business's texts of this class: its own, or else that of the runners'
+-- environment, as one told it last. All
 -- null: no runner has told any yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
-returns smsretry.senders language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns smsretry.senders
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender smsretry.senders;
 begin
-    select s.* into v_sender from smsretry.senders s
+    select s.*
+    into v_sender
+    from smsretry.senders s
     where s.id = coalesce(
-        (select b.sender_id from smsretry.business_senders b
-         where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
-         order by b.message_class = 'any' limit 1),
-        (select t.id from smsretry.senders t where t.told_at is not null order by t.told_at desc limit 1));
+        (
+            select b.sender_id
+            from smsretry.business_senders b
+            where b.business_id = sender_of.business_id
+              and b.message_class in (sender_of.message_class, 'any')
+            order by b.message_class = 'any'
+            limit 1
+        ),
+        (
+            select t.id
+            from smsretry.senders t
+            where t.told_at is not null
+            order by t.told_at desc
+            limit 1
+        )
+    );
     return v_sender;
 end
 $$;
 
 -- ======== schemas/helpers/sends_through.sql ========
--- Whether a business's texts, of either class, go out from one of these senders now (as smsretry.heard_by has them).
+-- Whether a business's texts, of either class, go out from one of these senders now (as
+-- smsretry.heard_by has them).
 create or replace function smsretry.sends_through(business_id uuid, senders text[])
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return exists (
-        select 1 from unnest(array['marketing', 'transactional']) c (message_class)
-        cross join lateral smsretry.sender_of(sends_through.business_id, c.message_class) s
-        where s.sent_by = any (sends_through.senders));
+        select 1
+        from unnest(array['marketing', 'transactional']) c (message_class)
+        cross join lateral smsretry.sender_of(
+            sends_through.business_id,
+            c.message_class
+        ) s
+        where s.sent_by = any (sends_through.senders)
+    );
 end
 $$;
 
 -- ======== schemas/helpers/shown_sender.sql ========
 -- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
 create or replace function smsretry.shown_sender(sent_by text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case when shown_sender.sent_by like '+%' then smsretry.masked(shown_sender.sent_by) else shown_sender.sent_by end;
+    return case
+        when shown_sender.sent_by like '+%'
+            then smsretry.masked(shown_sender.sent_by)
+        else shown_sender.sent_by
+    end;
 end
 $$;
 
 -- ======== schemas/helpers/standing_opt_outs.sql ========
--- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out if it bears a later date, or none
--- because it was said to us. A START lifts what a START may, at a sender that heard both. Order is by id: clocks are set back.
+-- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out
+-- if it bears a later date, or none because it was said to us. A START lifts what a START may, at a
+-- sender that heard both. Order is by id: clocks are set back.
 create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
-select o.id, o.number_key, o.business_id, o.source, o.at, o.dated, o.senders
+select
+    o.id,
+    o.number_key,
+    o.business_id,
+    o.source,
+    o.at,
+    o.dated,
+    o.senders
 from smsretry.consents o
-where o.said = 'opted_out' and not exists (
-    select from smsretry.consents i
-    where i.number_key = o.number_key and i.said = 'opted_in' and i.id > o.id
-      and (i.dated is null or least(i.dated, i.at) > o.dated)
-      and case when i.source in ('inbound_start', 'inbound_yes')
-               then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
-                    and (o.senders is null or i.senders is null or o.senders && i.senders)
-               else true end
-    offset 0); -- each opt-out looks behind itself alone, where a join would compare all with all
+where o.said = 'opted_out'
+  and not exists (
+      select from smsretry.consents i
+      where i.number_key = o.number_key
+        and i.said = 'opted_in'
+        and i.id > o.id
+        and (i.dated is null or least(i.dated, i.at) > o.dated)
+        and case
+            when i.source in ('inbound_start', 'inbound_yes')
+                then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
+                    and (
+                        o.senders is null
+                        or i.senders is null
+                        or o.senders && i.senders
+                    )
+            else true
+        end
+      offset 0
+  ); -- each opt-out looks behind itself alone, where a join would compare all with all
 
 -- ======== schemas/helpers/stopped.sql ========
--- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and the last run's worker disagree.
+-- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
+-- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
-select s.kind, s.subject, s.since, s.why from smsretry.stops s
+select s.kind, s.subject, s.since, s.why
+from smsretry.stops s
 union all
 select 'everybody', '', r.started_at, m.why
-from (select * from smsretry.runs order by started_at desc limit 1) r
-cross join lateral smsretry.mark_mismatch(r.send_to, r.address) m (why) where m.why is not null;
+from (
+    select *
+    from smsretry.runs
+    order by started_at desc
+    limit 1
+) r
+cross join lateral smsretry.mark_mismatch(r.send_to, r.address) m (why)
+where m.why is not null;
 
 -- ======== schemas/helpers/stopped_states.sql ========
 -- The US states to which no marketing text goes, in order.
 create or replace view smsretry.stopped_states with (security_invoker = true) as
-select array_agg(s.subject order by s.subject) as states, string_agg(s.subject, ',' order by s.subject) as told
-from smsretry.stops s where s.kind = 'state';
+select
+    array_agg(s.subject order by s.subject) as states,
+    string_agg(s.subject, ',' order by s.subject) as told
+from smsretry.stops s
+where s.kind = 'state';
 
 -- ======== schemas/helpers/text_state.sql ========
--- A text's state in a word for people; the one definition, with smsretry.live_state and smsretry.planned_state.
-create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+-- A text's state in a word for people; the one definition, with smsretry.live_state and
+-- smsretry.planned_state.
+create or replace function smsretry.text_state(
+    retry public.sms_retry_queue,
+    at timestamptz
+)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when retry.work is not null then smsretry.live_state(
-            retry.work, retry.in_doubt_since, retry.held_since, retry.scheduled_for, text_state.at)
+        when retry.work is not null
+            then smsretry.live_state(
+                retry.work,
+                retry.in_doubt_since,
+                retry.held_since,
+                retry.scheduled_for,
+                text_state.at
+            )
         when retry.status = 'completed' then 'sent'
         else retry.status -- failed or cancelled
     end
 $$;
 
 -- ======== schemas/helpers/told_senders.sql ========
--- Each sender as a claim tells it to a worker, which compares spent_until with the time: with a clock in this view, PostgreSQL
--- would read all senders for each text.
+-- Each sender as a claim tells it to a worker, which compares spent_until with the time: with a
+-- clock in this view, PostgreSQL would read all senders for each text.
 create or replace view smsretry.told_senders with (security_invoker = true) as
-select s.id, s.account, s.sent_by, jsonb_build_object(
-           'id', s.id, 'account', s.account, 'sent_by', s.sent_by, 'segments_per_second', s.segments_per_second,
-           'paused_because', s.paused_because,
-           'spent_until', case when s.day_segments >= s.segments_per_day then s.day_ends_at end) as told
+select
+    s.id,
+    s.account,
+    s.sent_by,
+    jsonb_build_object(
+        'id', s.id,
+        'account', s.account,
+        'sent_by', s.sent_by,
+        'segments_per_second', s.segments_per_second,
+        'paused_because', s.paused_because,
+        'spent_until', case
+            when s.day_segments >= s.segments_per_day then s.day_ends_at
+        end
+    ) as told
 from smsretry.senders s;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- What a claim returns: a row with everything that decides about it. Row level security is the caller's. What only the application's
--- own processor reads (status, reason, last_error, times, consent) is here for its claim_due_sms_retries.
---   decided_by: a fingerprint of what a decision to send is made from. If it is another one when the send begins, decide again
+-- What a claim returns: a row with everything that decides about it. Row level security is the
+-- caller's. What only the application's own processor reads (status, reason, last_error, times,
+-- consent) is here for its claim_due_sms_retries.
+--   decided_by: a fingerprint of what a decision to send is made from. If it is another one when
+--   the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
-select q.id, q.business_id, q.send_log_id, q.customer_id, q.status, q.attempt_count, q.max_attempts,
-       q.scheduled_for, q.last_attempted_at, q.last_error, q.reason, q.created_at, q.updated_at,
-       q.claim_no, q.claimed_at, q.expires_at, q.held_since is not null as held, q.why, q.why_code::text as why_code,
-       q.message_class, q.attempt_id, q.in_doubt_since, q.reconcile_count, a.begun_at as attempt_begun_at, a.sent_to, a.sent_body, a.sent_by, a.sent_account,
-       -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest in time first. A message
-       -- with those words is theirs.
-       case when q.in_doubt_since is null then '{}' else array(
-           select o.sent_body from public.sms_send_attempts o
-           where o.sent_to = a.sent_to and o.id <> a.id and o.sent_body <> coalesce(a.sent_body, '')
-           group by o.sent_body order by min(abs(extract(epoch from o.begun_at - a.begun_at))), o.sent_body
-           limit 20) end as other_bodies,
-       l.id is not null as send_log_found, cut.body, left(l.channel::text, 40) as channel,
-       smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
-       smsretry.found_sid(l.provider_message_id) as known_sid,
-       c.id is not null as customer_found, cut.phone, cut.timezone, left(c.sms_consent_status::text, 40) as sms_consent_status,
-       cut.business_timezone, cut.business_hours,
-       md5(row(cut.*, q.message_class, (select s.told from smsretry.stopped_states s), own.id)::text) as decided_by,
-       greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since, -- since when it might have gone out
-       coalesce(u.messages, '[]') as lost_messages,
-       own.told || jsonb_build_object('whose', left(b.name, 200)) as sender -- null: that of the runner's environment
+select
+    q.id,
+    q.business_id,
+    q.send_log_id,
+    q.customer_id,
+    q.status,
+    q.attempt_count,
+    q.max_attempts,
+    q.scheduled_for,
+    q.last_attempted_at,
+    q.last_error,
+    q.reason,
+    q.created_at,
+    q.updated_at,
+    q.claim_no,
+    q.claimed_at,
+    q.expires_at,
+    q.held_since is not null as held,
+    q.why,
+    q.why_code::text as why_code,
+    q.message_class,
+    q.attempt_id,
+    q.in_doubt_since,
+    q.reconcile_count,
+    a.begun_at as attempt_begun_at,
+    a.sent_to,
+    a.sent_body,
+    a.sent_by,
+    a.sent_account,
+    -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest
+    -- in time first. A message with those words is theirs.
+    case
+        when q.in_doubt_since is null then '{}'
+        else array(
+            select o.sent_body
+            from public.sms_send_attempts o
+            where o.sent_to = a.sent_to
+              and o.id <> a.id
+              and o.sent_body <> coalesce(a.sent_body, '')
+            group by o.sent_body
+            order by
+                min(abs(extract(epoch from o.begun_at - a.begun_at))),
+                o.sent_body
+            limit 20
+        )
+    end as other_bodies,
+    l.id is not null as send_log_found,
+    cut.body,
+    left(l.channel::text, 40) as channel,
+    smsretry.is_sent(l.provider_message_id, l.status::text) as log_says_sent,
+    smsretry.found_sid(l.provider_message_id) as known_sid,
+    c.id is not null as customer_found,
+    cut.phone,
+    cut.timezone,
+    left(c.sms_consent_status::text, 40) as sms_consent_status,
+    cut.business_timezone,
+    cut.business_hours,
+    md5(
+        row(
+            cut.*,
+            q.message_class,
+            (select s.told from smsretry.stopped_states s),
+            own.id
+        )::text
+    ) as decided_by,
+    -- since when it might have gone out
+    greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
+    coalesce(u.messages, '[]') as lost_messages,
+    -- null: that of the runner's environment
+    own.told || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business. No equality, here and above: without statistics its index might be walked, which has all of
--- its history.
-left join public.send_logs l on l.id = q.send_log_id and l.business_id is not distinct from q.business_id
-left join public.customers c on c.id = q.customer_id and c.business_id is not distinct from q.business_id
+-- Consent is given to one business. No equality, here and above: without statistics its index might
+-- be walked, which has all of its history.
+left join public.send_logs l
+    on l.id = q.send_log_id
+      and l.business_id is not distinct from q.business_id
+left join public.customers c
+    on c.id = q.customer_id
+      and c.business_id is not distinct from q.business_id
 left join public.businesses b on b.id = q.business_id
 -- Values are cut: a body of megabytes would cost the other rows of the claim.
 cross join lateral (
-    select left(l.subject, smsretry.longest_body() + 1) as body, left(c.phone, 40) as phone, left(c.timezone, 100) as timezone,
-           left(b.timezone, 100) as business_timezone, left(b.sms_hours, 1000) as business_hours) cut
+    select
+        left(l.subject, smsretry.longest_body() + 1) as body,
+        left(c.phone, 40) as phone,
+        left(c.timezone, 100) as timezone,
+        left(b.timezone, 100) as business_timezone,
+        left(b.sms_hours, 1000) as business_hours
+) cut
 left join lateral (
-    select s.told, s.id from smsretry.business_senders e join smsretry.told_senders s on s.id = e.sender_id
-    where e.business_id = q.business_id and e.message_class in (q.message_class, 'any') order by e.message_class = 'any' limit 1) own on true
--- Undelivered messages of this text, newest first: the provider is asked once more before another one leaves. Not about those
--- that no carrier took from their sender: they cannot arrive, and that sender's account may be closed by now. A text with one row
--- and no error has none.
+    select s.told, s.id
+    from smsretry.business_senders e
+    join smsretry.told_senders s on s.id = e.sender_id
+    where e.business_id = q.business_id
+      and e.message_class in (q.message_class, 'any')
+    order by e.message_class = 'any'
+    limit 1
+) own
+    on true
+-- Undelivered messages of this text, newest first: the provider is asked once more before another
+-- one leaves. Not about those
+-- that no carrier took from their sender: they cannot arrive, and that sender's account may be
+-- closed by now. A text with one row and no error has none.
 left join lateral (
-    select jsonb_agg(jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account) order by m.begun_at desc) as messages
+    select jsonb_agg(
+        jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)
+        order by m.begun_at desc
+    ) as messages
     from public.sms_send_attempts m
-    where (q.last_error is not null or exists (
+    where (
+        q.last_error is not null
+        or exists (
             select from public.sms_retry_queue r -- the ended rows of the text, by its index alone
             where r.send_log_id = q.send_log_id
-              and (case when r.status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else r.id end)
-                  > '00000000-0000-0000-0000-000000000000'))
+              and (
+                  case
+                      when r.status in ('pending', 'processing')
+                          then '00000000-0000-0000-0000-000000000000'::uuid
+                      else r.id
+                  end
+              ) > '00000000-0000-0000-0000-000000000000'
+        )
+    )
       -- An array, so that an index finds them without statistics.
-      and m.retry_id = any (array(select r.id from public.sms_retry_queue r where r.send_log_id = q.send_log_id))
-      and smsretry.is_lost(m.delivery_status) and not m.delivery_excused) u on true;
+      and m.retry_id = any (
+          array(
+              select r.id
+              from public.sms_retry_queue r
+              where r.send_log_id = q.send_log_id
+          )
+      )
+      and smsretry.is_lost(m.delivery_status)
+      and not m.delivery_excused
+) u
+    on true;
 
 -- ======== schemas/queue/decide_anew.sql ========
--- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
--- decides anew. A row that somebody has locked at this moment waits for its own time; so does a suspect one when its business
--- changes, for no index has these few by business. security definer, because tenants write customers and businesses, and no rows of others'.
+-- Where somebody lives, or when their business may text, has changed. What was put off or held
+-- because of it is due: the next run decides anew. A row that somebody has locked at this moment
+-- waits for its own time; so does a suspect one when its business changes, for no index has these
+-- few by business. security definer, because tenants write customers and businesses, and no rows of
+-- others'.
 create or replace function smsretry.decide_anew()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := array['quiet_hours', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable'];
+    v_waits constant text[] := array[
+        'quiet_hours',
+        'number_spelling',
+        'no_time_zone',
+        'no_opening',
+        'hours_unreadable'
+    ];
 begin
-    update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
-    where q.id = any (array(
-            select w.id from public.sms_retry_queue w
-            where tg_table_name = 'customers' and w.customer_id = new.id and w.work in ('texts', 'suspect')
-              and w.scheduled_for > v_now and w.why_code = any (v_waits)
-            for update skip locked)
-        || array(
-            select w.id from public.sms_retry_queue w
-            where tg_table_name = 'businesses' and w.business_id = new.id and w.work = 'texts'
-              and w.scheduled_for > v_now and w.why_code = any (v_waits)
-            for update skip locked));
+    update public.sms_retry_queue q
+    set scheduled_for = v_now, updated_at = v_now
+    where q.id = any (
+        array(
+            select w.id
+            from public.sms_retry_queue w
+            where tg_table_name = 'customers'
+              and w.customer_id = new.id
+              and w.work in ('texts', 'suspect')
+              and w.scheduled_for > v_now
+              and w.why_code = any (v_waits)
+            for update skip locked
+        )
+            || array(
+                select w.id
+                from public.sms_retry_queue w
+                where tg_table_name = 'businesses'
+                  and w.business_id = new.id
+                  and w.work = 'texts'
+                  and w.scheduled_for > v_now
+                  and w.why_code = any (v_waits)
+                for update skip locked
+            )
+    );
     return null;
 end
 $$;
 
 -- ======== schemas/queue/enter_queue.sql ========
--- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier send of it may have gone out, it is in
--- doubt about that. Of a new row the claim of the application's own processor ends, its age counts from now by the one clock, and when
--- it was first due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing else is changed.
--- security definer, because a tenant may not update rows. If row level security refuses the row, all of this is undone.
+-- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier
+-- send of it may have gone out, it is in doubt about that. Of a new row the claim of the
+-- application's own processor ends, its age counts from now by the one clock, and when it was first
+-- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
+-- else is changed. security definer, because a tenant may not update rows. If row level security
+-- refuses the row, all of this is undone.
 create or replace function smsretry.enter_queue()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
-        new.updated_at := coalesce(new.updated_at, v_now); -- as created_at: the application's table may have no default
-        if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
-            new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+        -- as created_at: the application's table may have no default
+        new.updated_at := coalesce(new.updated_at, v_now);
+        if new.reason = 'quiet_hours'
+            and new.attempt_count >= new.max_attempts
+            and new.max_attempts > 0
+        then
+            -- the send that may not go out now was no attempt: it is still owed
+            new.attempt_count := new.max_attempts - 1;
         end if;
         -- It could not go out before it came here, unless it was planned.
-        new.first_due_at := case when new.scheduled_for >= v_now or exists (
-            select from public.scheduled_sends s where s.id = new.send_log_id and s.business_id is not distinct from new.business_id)
-            then new.scheduled_for else v_now end;
+        new.first_due_at := case
+            when new.scheduled_for >= v_now
+              or exists (
+                  select from public.scheduled_sends s
+                  where s.id = new.send_log_id
+                    and s.business_id is not distinct from new.business_id
+              )
+                then new.scheduled_for
+            else v_now
+        end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
-        if new.status <> 'pending' or exists (select from public.sms_retry_queue q where q.id = new.id) then
+        if new.status <> 'pending'
+            or exists (
+                select from public.sms_retry_queue q
+                where q.id = new.id
+            ) then
             return new;
         end if;
         new.created_at := v_now;
-        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
+        perform smsretry.supersede(
+            new.send_log_id,
+            new.business_id,
+            new.attempt_count
+        );
     end if;
-    select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+    select *
+    into v_doubt
+    from smsretry.earlier_doubt(new.send_log_id, new.business_id);
     if v_doubt.attempt_id is not null then
         new.attempt_id := v_doubt.attempt_id;
         new.in_doubt_since := v_doubt.since;
@@ -1447,48 +1967,89 @@ end
 $$;
 
 -- ======== schemas/queue/queue_sms_retry.sql ========
--- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in doubt, the new one is in
--- doubt about that send (smsretry.enter_queue).
---   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then failed). Quiet hours cost no
---   attempt: with that reason the text is queued whatever attempt_count says, and has a send left (smsretry.enter_queue).
--- Parameter names are the API, here and in all of public. The application may call it with send_log_id alone. Nulls mean the
--- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says. expires_in: a day has 24 hours.
--- scheduled_for wins over retry_in.
+-- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in
+-- doubt, the new one is in doubt about that send (smsretry.enter_queue).
+--   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then
+--   failed). Quiet hours cost no
+--   attempt: with that reason the text is queued whatever attempt_count says, and has a send left
+--   (smsretry.enter_queue).
+-- Parameter names are the API, here and in all of public. The application may call it with
+-- send_log_id alone. Nulls mean the
+-- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says.
+-- expires_in: a day has 24 hours. scheduled_for wins over retry_in.
 create or replace function public.queue_sms_retry(
-    send_log_id uuid, reason text default null, attempt_count integer default 0, scheduled_for timestamptz default null,
-    error text default null, retry_in interval default null, max_attempts integer default 3, expires_in interval default null,
+    send_log_id uuid,
+    reason text default null,
+    attempt_count integer default 0,
+    scheduled_for timestamptz default null,
+    error text default null,
+    retry_in interval default null,
+    max_attempts integer default 3,
+    expires_in interval default null,
     message_class text default null
 )
 returns table (retry_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for,
-        v_now + coalesce(queue_sms_retry.retry_in, smsretry.retry_delay(queue_sms_retry.attempt_count)));
-    v_expires constant timestamptz := v_now
-        + make_interval(secs => extract(epoch from queue_sms_retry.expires_in)::double precision);
+        v_now + coalesce(
+            queue_sms_retry.retry_in,
+            smsretry.retry_delay(queue_sms_retry.attempt_count)
+        )
+    );
+    v_expires constant timestamptz := v_now + make_interval(
+        secs => extract(epoch from queue_sms_retry.expires_in)::double precision
+    );
     v_error constant text := left(queue_sms_retry.error, smsretry.longest_reason());
     v_class constant text := coalesce(queue_sms_retry.message_class, 'marketing');
     v_log public.send_logs;
     v_problem text;
 begin
-    select * into v_log from public.send_logs l where l.id = queue_sms_retry.send_log_id for update;
+    select *
+    into v_log
+    from public.send_logs l
+    where l.id = queue_sms_retry.send_log_id
+    for update;
     if v_log.id is null then
         raise exception 'There is no send log %', queue_sms_retry.send_log_id
-            using errcode = 'SR404', hint = 'Insert the send_logs row first, then queue its retry.';
+            using errcode = 'SR404',
+                  hint = 'Insert the send_logs row first, then queue its retry.';
     end if;
     v_problem := case
-        when v_log.channel <> 'sms' then format('Send log %s is of channel %s, not sms', v_log.id, v_log.channel)
+        when v_log.channel <> 'sms'
+            then format(
+                'Send log %s is of channel %s, not sms',
+                v_log.id,
+                v_log.channel
+            )
         when v_log.customer_id is null
-            then format('Send log %s names no customer: set send_logs.customer_id, because consent and phone number are read there', v_log.id)
-        when exists (select from public.customers c where c.id = v_log.customer_id and c.business_id <> v_log.business_id)
-            then format('Send log %s names a customer of another business', v_log.id)
-        when (queue_sms_retry.attempt_count >= 0) is not true or queue_sms_retry.max_attempts is null
+            then format(
+                'Send log %s names no customer: set send_logs.customer_id, because consent and phone number are read there',
+                v_log.id
+            )
+        when exists (
+            select from public.customers c
+            where c.id = v_log.customer_id
+              and c.business_id <> v_log.business_id
+        )
+            then format(
+                'Send log %s names a customer of another business',
+                v_log.id
+            )
+        when (queue_sms_retry.attempt_count >= 0) is not true
+          or queue_sms_retry.max_attempts is null
             then 'attempt_count and max_attempts must be numbers, 0 or more'
-        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
-        when queue_sms_retry.reason not in ('quiet_hours', 'twilio_error', 'rate_limit')
+        when v_class not in ('marketing', 'transactional')
+            then 'message_class must be marketing or transactional'
+        when queue_sms_retry.reason not in (
+            'quiet_hours',
+            'twilio_error',
+            'rate_limit'
+        )
             then 'reason must be quiet_hours, twilio_error or rate_limit, or be left out'
     end;
     if v_problem is not null then
@@ -1498,21 +2059,32 @@ begin
         return query select null::uuid, 'already_sent', null::timestamptz;
         return;
     end if;
-    perform smsretry.supersede(v_log.id, v_log.business_id, queue_sms_retry.attempt_count);
+    perform smsretry.supersede(
+        v_log.id,
+        v_log.business_id,
+        queue_sms_retry.attempt_count
+    );
     for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
         return query
         select q.id, 'already_queued', q.scheduled_for
         from public.sms_retry_queue q
-        where q.send_log_id = v_log.id and q.status in ('pending', 'processing');
+        where q.send_log_id = v_log.id
+          and q.status in ('pending', 'processing');
         if found then
             return;
         end if;
 
         if queue_sms_retry.attempt_count >= queue_sms_retry.max_attempts
-            and queue_sms_retry.reason is distinct from 'quiet_hours' then
+            and queue_sms_retry.reason is distinct from 'quiet_hours'
+        then
             update public.send_logs l
-            set status = 'failed', updated_at = v_now, error_message = coalesce(
-                v_error, 'Gave up after ' || queue_sms_retry.attempt_count || ' attempts')
+            set
+                status = 'failed',
+                updated_at = v_now,
+                error_message = coalesce(
+                    v_error,
+                    'Gave up after ' || queue_sms_retry.attempt_count || ' attempts'
+                )
             where l.id = v_log.id;
             return query select null::uuid, 'attempts_exhausted', null::timestamptz;
             return;
@@ -1520,43 +2092,83 @@ begin
 
         return query
         insert into public.sms_retry_queue (
-            business_id, send_log_id, customer_id, status, attempt_count, max_attempts,
-            scheduled_for, reason, last_error, expires_at, message_class, created_at, updated_at)
+            business_id,
+            send_log_id,
+            customer_id,
+            status,
+            attempt_count,
+            max_attempts,
+            scheduled_for,
+            reason,
+            last_error,
+            expires_at,
+            message_class,
+            created_at,
+            updated_at
+        )
         values (
-            v_log.business_id, v_log.id, v_log.customer_id, 'pending', queue_sms_retry.attempt_count,
-            queue_sms_retry.max_attempts, v_due, queue_sms_retry.reason, v_error, v_expires, v_class,
-            v_now, v_now)
-        on conflict do nothing
-        returning id, 'queued', sms_retry_queue.scheduled_for;
+            v_log.business_id,
+            v_log.id,
+            v_log.customer_id,
+            'pending',
+            queue_sms_retry.attempt_count,
+            queue_sms_retry.max_attempts,
+            v_due,
+            queue_sms_retry.reason,
+            v_error,
+            v_expires,
+            v_class,
+            v_now,
+            v_now
+        )
+        on conflict
+        do nothing
+        returning
+            id,
+            'queued',
+            sms_retry_queue.scheduled_for;
         if found then
             return;
         end if;
     end loop;
     raise exception 'The row for send log % was not kept', v_log.id
-        using errcode = 'SR409', hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
+        using errcode = 'SR409',
+              hint = 'A trigger on sms_retry_queue swallows inserts: look at the triggers that are not smsretry''s.';
 end
 $$;
 
 -- ======== schemas/queue/save_row.sql ========
--- Write a row as its variable says: the one list of columns, so that whatever a function sets is kept. The caller has locked
--- the row and read it under that lock. What the text is, and the application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and record_restore.
---   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled), and its send log is told
+-- Write a row as its variable says: the one list of columns, so that whatever a function sets is
+-- kept. The caller has locked the row and read it under that lock. What the text is, and the
+-- application's own columns, never change. Only what changes
+-- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and
+-- record_restore.
+--   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled),
+--   and its send log is told
 --   because, why_code, code: why it ends; of a completed row, because is what it had said before
 --   sid: the message that it completes with. Null: its send log says already that it was sent
 -- A row that no worker holds has no lease, and one that has ended waits for nothing.
 create or replace function smsretry.save_row(
-    retry public.sms_retry_queue, at timestamptz, due timestamptz default null, ended text default null,
-    because text default null, why_code text default null, code integer default null, sid text default null
+    retry public.sms_retry_queue,
+    at timestamptz,
+    due timestamptz default null,
+    ended text default null,
+    because text default null,
+    why_code text default null,
+    code integer default null,
+    sid text default null
 )
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if due is not null then
         retry.status := 'pending';
         retry.scheduled_for := save_row.due;
     elsif ended is not null then
         retry.status := save_row.ended;
-        retry.last_error := case when ended <> 'completed' then save_row.because end;
+        retry.last_error := case
+            when ended <> 'completed' then save_row.because
+        end;
         retry.why := case when ended = 'completed' then save_row.because end;
         retry.why_code := save_row.why_code;
         retry.error_code := save_row.code;
@@ -1570,39 +2182,67 @@ begin
         retry.claimed_by_application := false;
     end if;
     update public.sms_retry_queue q
-    set status = retry.status, attempt_count = retry.attempt_count, max_attempts = retry.max_attempts,
-        scheduled_for = retry.scheduled_for, last_attempted_at = retry.last_attempted_at,
-        last_error = left(retry.last_error, smsretry.longest_reason()), reason = retry.reason, updated_at = save_row.at,
-        claim_no = retry.claim_no, claimed_at = retry.claimed_at, begun_at = retry.begun_at, attempt_id = retry.attempt_id,
-        in_doubt_since = retry.in_doubt_since, reconcile_count = retry.reconcile_count,
-        reconciled_claim_no = retry.reconciled_claim_no, recover_count = retry.recover_count,
-        error_code = retry.error_code, why = left(retry.why, smsretry.longest_reason()), why_code = retry.why_code,
+    set
+        status = retry.status,
+        attempt_count = retry.attempt_count,
+        max_attempts = retry.max_attempts,
+        scheduled_for = retry.scheduled_for,
+        last_attempted_at = retry.last_attempted_at,
+        last_error = left(retry.last_error, smsretry.longest_reason()),
+        reason = retry.reason,
+        updated_at = save_row.at,
+        claim_no = retry.claim_no,
+        claimed_at = retry.claimed_at,
+        begun_at = retry.begun_at,
+        attempt_id = retry.attempt_id,
+        in_doubt_since = retry.in_doubt_since,
+        reconcile_count = retry.reconcile_count,
+        reconciled_claim_no = retry.reconciled_claim_no,
+        recover_count = retry.recover_count,
+        error_code = retry.error_code,
+        why = left(retry.why, smsretry.longest_reason()),
+        why_code = retry.why_code,
         held_since = retry.held_since,
-        claimed_by_application = retry.claimed_by_application, expires_at = retry.expires_at
+        claimed_by_application = retry.claimed_by_application,
+        expires_at = retry.expires_at
     where q.id = retry.id;
 
     if ended = 'completed' then -- one that was delivered by an earlier message stays
         update public.send_logs l
-        set status = case when save_row.sid is null then l.status else 'sent' end,
-            provider_message_id = case when save_row.sid is null then l.provider_message_id
-                                       else jsonb_build_object('twilio_sid', save_row.sid) end,
-            error_message = null, updated_at = save_row.at
+        set
+            status = case when save_row.sid is null then l.status else 'sent' end,
+            provider_message_id = case
+                when save_row.sid is null then l.provider_message_id
+                else jsonb_build_object('twilio_sid', save_row.sid)
+            end,
+            error_message = null,
+            updated_at = save_row.at
         where l.id = retry.send_log_id
-          and not (l.status::text = 'delivered' and smsretry.found_sid(l.provider_message_id) is not null);
+          and not (
+              l.status::text = 'delivered'
+              and smsretry.found_sid(l.provider_message_id) is not null
+          );
     elsif ended is not null then
         update public.send_logs l
-        set status = 'failed', error_message = left(save_row.because, smsretry.longest_reason()), updated_at = save_row.at
-        where l.id = retry.send_log_id and l.business_id = retry.business_id
+        set
+            status = 'failed',
+            error_message = left(save_row.because, smsretry.longest_reason()),
+            updated_at = save_row.at
+        where l.id = retry.send_log_id
+          and l.business_id = retry.business_id
           and not smsretry.is_sent(l.provider_message_id, l.status::text);
     end if;
 end
 $$;
 
 -- ======== schemas/queue/set_work.sql ========
--- A generated column would do, but PostgreSQL 18 publishes none, and then refuses each update of a table whose replica
--- identity is full. security definer, because a tenant may not call smsretry.work.
+-- A generated column would do, but PostgreSQL 18 publishes none, and then refuses each update of a
+-- table whose replica identity is full. security definer, because a tenant may not call
+-- smsretry.work.
 create or replace function smsretry.set_work()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 begin
     new.work := smsretry.work(new.status, new.recover_count, new.in_doubt_since);
     return new;
@@ -1610,26 +2250,50 @@ end
 $$;
 
 -- ======== schemas/queue/supersede.sql ========
--- The application's own processor queues the next try of a text that it has claimed: that claim ends, so that one live row
--- remains. The new row counts more attempts; otherwise it is the same text queued twice, and the claim stays. It stays, too,
--- if the new row is another business's, which may name any send log.
-create or replace function smsretry.supersede(send_log_id uuid, business_id uuid, attempt_count integer)
-returns void language sql set search_path = pg_catalog, pg_temp as $$
+-- The application's own processor queues the next try of a text that it has claimed: that claim
+-- ends, so that one live row remains. The new row counts more attempts; otherwise it is the same
+-- text queued twice, and the claim stays. It stays, too, if the new row is another business's,
+-- which may name any send log.
+create or replace function smsretry.supersede(
+    send_log_id uuid,
+    business_id uuid,
+    attempt_count integer
+)
+returns void
+language sql set search_path = pg_catalog, pg_temp as $$
     update public.sms_retry_queue q
-    set status = 'failed', last_error = coalesce(q.last_error, 'Its next try is another row'), why_code = 'superseded',
-        claimed_at = null, claimed_by_application = false, held_since = null, updated_at = smsretry.clock()
-    where q.send_log_id = supersede.send_log_id and q.business_id = supersede.business_id
+    set
+        status = 'failed',
+        last_error = coalesce(q.last_error, 'Its next try is another row'),
+        why_code = 'superseded',
+        claimed_at = null,
+        claimed_by_application = false,
+        held_since = null,
+        updated_at = smsretry.clock()
+    where q.send_log_id = supersede.send_log_id
+      and q.business_id = supersede.business_id
       -- is true: by its text alone; with old statistics an index of all claims is walked
-      and (q.status = 'processing' and q.claimed_by_application and q.attempt_count < supersede.attempt_count) is true
+      and (
+          q.status = 'processing'
+          and q.claimed_by_application
+          and q.attempt_count < supersede.attempt_count
+      ) is true
 $$;
 
 -- ======== schemas/queue/tell_log.sql ========
--- Tell a send log what became of its text, in the first of these statuses that the application's table takes (null: the column's default,
--- as when the text was new). sid: of its message; null: it waits, and has none.
--- Null if it worked; otherwise what refuses it, in codes and names: the database's message may quote the row. Whatever the log says, the
--- attempt has the truth.
-create or replace function smsretry.tell_log(send_log_id uuid, statuses text[], sid text, error text, at timestamptz)
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Tell a send log what became of its text, in the first of these statuses that the application's
+-- table takes (null: the column's default, as when the text was new). sid: of its message; null: it
+-- waits, and has none. Null if it worked; otherwise what refuses it, in codes and names: the
+-- database's message may quote the row. Whatever the log says, the attempt has the truth.
+create or replace function smsretry.tell_log(
+    send_log_id uuid,
+    statuses text[],
+    sid text,
+    error text,
+    at timestamptz
+)
+returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_error constant text := left(tell_log.error, smsretry.longest_reason());
     v_status text;
@@ -1642,150 +2306,311 @@ begin
         begin
             if v_status is null then
                 update public.send_logs l
-                set status = default, provider_message_id = default, error_message = v_error, updated_at = tell_log.at
+                set
+                    status = default,
+                    provider_message_id = default,
+                    error_message = v_error,
+                    updated_at = tell_log.at
                 where l.id = tell_log.send_log_id;
             else
                 update public.send_logs l
-                set status = v_status, error_message = v_error, updated_at = tell_log.at,
+                set
+                    status = v_status,
+                    error_message = v_error,
+                    updated_at = tell_log.at,
                     provider_message_id = case
                         when tell_log.sid is null then '{}'
-                        when smsretry.found_sid(l.provider_message_id) = tell_log.sid then l.provider_message_id
-                        else jsonb_build_object('twilio_sid', tell_log.sid) end
+                        when smsretry.found_sid(
+                            l.provider_message_id
+                        ) = tell_log.sid
+                            then l.provider_message_id
+                        else jsonb_build_object('twilio_sid', tell_log.sid)
+                    end
                 where l.id = tell_log.send_log_id;
             end if;
-            if tell_log.sid is null and exists (
-                    select 1 from public.send_logs l
-                    where l.id = tell_log.send_log_id and smsretry.is_sent(l.provider_message_id, l.status::text)) then
-                raise exception 'It still says that its text was sent' using errcode = 'SR409', table = 'send_logs', column = 'status';
+            if tell_log.sid is null
+                and exists (
+                    select 1
+                    from public.send_logs l
+                    where l.id = tell_log.send_log_id
+                      and smsretry.is_sent(l.provider_message_id, l.status::text)
+                ) then
+                raise exception 'It still says that its text was sent'
+                    using errcode = 'SR409',
+                          table = 'send_logs',
+                          column = 'status';
             end if;
             return null;
         exception
             when deadlock_detected or lock_not_available or serialization_failure then
                 raise; -- passing: the caller repeats the call
             when others then
-                get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
+                get stacked diagnostics
+                    v_state = returned_sqlstate,
+                    v_table = table_name,
+                    v_column = column_name,
                     v_rule = constraint_name;
         end;
     end loop;
-    return concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''));
+    return concat_ws(
+        ', ',
+        v_state,
+        nullif(v_table, ''),
+        nullif(v_column, ''),
+        nullif(v_rule, '')
+    );
 end
 $$;
 
 -- ======== schemas/turns/doubtful_in_turn.sql ========
--- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have waited longest; who was looked
--- for longest ago goes first. Locked rows are passed over. without: businesses that have no turn.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken · next_at: when the next one is due
+-- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have
+-- waited longest; who was looked for longest ago goes first. Locked rows are passed over. without:
+-- businesses that have no turn.
+--   rows: by ctid, under their locks · served: the businesses, if more is due than was taken ·
+--   next_at: when the next one is due
 create or replace function smsretry.doubtful_in_turn(
-    most integer, at timestamptz, without uuid[], out rows tid[], out served uuid[], out next_at timestamptz
+    most integer,
+    at timestamptz,
+    without uuid[],
+    out rows tid[],
+    out served uuid[],
+    out next_at timestamptz
 )
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_sort = off
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
 #variable_conflict use_variable
 declare
     v_oldest record;
 begin
-    select coalesce(array_agg(o.id order by o.scheduled_for, o.id), '{}') as ids, array_agg(o.business_id order by o.scheduled_for, o.id) as businesses
+    select
+        coalesce(array_agg(o.id order by o.scheduled_for, o.id), '{}') as ids,
+        array_agg(o.business_id order by o.scheduled_for, o.id) as businesses
     into v_oldest
-    from (select q.id, q.business_id, q.scheduled_for from public.sms_retry_queue q
-          where q.work = 'doubtful' and q.scheduled_for <= at and q.business_id <> all (without)
-          order by q.work, q.scheduled_for, q.id limit 4 * most) o;
-    select coalesce(array_agg(t.ctid), '{}'), array_agg(t.business_id) into rows, served
-    from (select q.ctid, q.business_id
-          from unnest(case when cardinality(v_oldest.ids) <= most then v_oldest.ids
-                           else smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses) end) with ordinality as u (id, place)
-          join public.sms_retry_queue q on q.id = u.id
-          where q.work = 'doubtful' and q.scheduled_for <= at
-          order by u.place limit most for update of q skip locked) t;
+    from (
+        select q.id, q.business_id, q.scheduled_for
+        from public.sms_retry_queue q
+        where q.work = 'doubtful'
+          and q.scheduled_for <= at
+          and q.business_id <> all (without)
+        order by q.work, q.scheduled_for, q.id
+        limit 4 * most
+    ) o;
+    select
+        coalesce(array_agg(t.ctid), '{}'),
+        array_agg(t.business_id)
+    into rows, served
+    from (
+        select q.ctid, q.business_id
+        from unnest(
+            case
+                when cardinality(v_oldest.ids) <= most then v_oldest.ids
+                else smsretry.in_turn('doubtful', v_oldest.ids, v_oldest.businesses)
+            end
+        ) with ordinality as u (id, place)
+        join public.sms_retry_queue q on q.id = u.id
+        where q.work = 'doubtful' and q.scheduled_for <= at
+        order by u.place
+        limit most
+        for update of q skip locked
+    ) t;
     if cardinality(v_oldest.ids) <= cardinality(rows) then
         served := null;
     end if;
-    next_at := (select q.scheduled_for from public.sms_retry_queue q
-                where q.work = 'doubtful' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
+    next_at := (
+        select q.scheduled_for
+        from public.sms_retry_queue q
+        where q.work = 'doubtful' and q.scheduled_for > at
+        order by q.work, q.scheduled_for, q.id
+        limit 1
+    );
 end
 $$;
 
 -- ======== schemas/turns/in_turn.sql ========
--- Put due work in the order of turns: who was served longest ago goes first, with what has waited longest.
+-- Put due work in the order of turns: who was served longest ago goes first, with what has waited
+-- longest.
 --   ids, businesses: of the work, the longest waiting first
-create or replace function smsretry.in_turn(kind text, ids uuid[], businesses uuid[])
-returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
+create or replace function smsretry.in_turn(
+    kind text,
+    ids uuid[],
+    businesses uuid[]
+)
+returns uuid[]
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-    return (select coalesce(array_agg(w.id order by w.turn, w.served nulls first, w.business_id), '{}')
-    from (select u.id, u.business_id, t.served, row_number() over (partition by u.business_id order by u.place) as turn
-          from unnest(in_turn.ids, in_turn.businesses) with ordinality as u (id, business_id, place)
-          left join smsretry.turns t on t.kind = in_turn.kind and t.business_id = u.business_id) w);
+    return (
+        select coalesce(
+            array_agg(w.id order by w.turn, w.served nulls first, w.business_id),
+            '{}'
+        )
+        from (
+            select
+                u.id,
+                u.business_id,
+                t.served,
+                row_number() over (
+                    partition by u.business_id
+                    order by u.place
+                ) as turn
+            from unnest(
+                in_turn.ids,
+                in_turn.businesses
+            ) with ordinality as u (id, business_id, place)
+            left join smsretry.turns t
+                on t.kind = in_turn.kind and t.business_id = u.business_id
+        ) w
+    );
 end
 $$;
 
 -- ======== schemas/turns/note_served.sql ========
--- These businesses were served now, in this order; behind: where the next claim of texts looks. If another claim is noting its own at
--- this moment, this one notes nothing: it may wait for nobody, and they only come to their next turn a little sooner.
-create or replace function smsretry.note_served(kind text, businesses uuid[], at timestamptz, behind uuid default null)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- These businesses were served now, in this order; behind: where the next claim of texts looks. If
+-- another claim is noting its own at
+-- this moment, this one notes nothing: it may wait for nobody, and they only come to their next
+-- turn a little sooner.
+create or replace function smsretry.note_served(
+    kind text,
+    businesses uuid[],
+    at timestamptz,
+    behind uuid default null
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if note_served.businesses is not null and pg_try_advisory_xact_lock(hashtextextended('smsretry.turns ' || note_served.kind, 0)) then
+    if note_served.businesses is not null
+        and pg_try_advisory_xact_lock(
+            hashtextextended('smsretry.turns ' || note_served.kind, 0)
+        ) then
         insert into smsretry.turns (kind, business_id, served)
-        select note_served.kind, u.id, note_served.at + max(u.place) * interval '1 microsecond'
-        from unnest(note_served.businesses) with ordinality as u (id, place) where u.id is not null group by u.id
-        on conflict on constraint turns_pkey do update set served = excluded.served;
+        select
+            note_served.kind,
+            u.id,
+            note_served.at + max(u.place) * interval '1 microsecond'
+        from unnest(note_served.businesses) with ordinality as u (id, place)
+        where u.id is not null
+        group by u.id
+        on conflict on constraint turns_pkey
+        do update set served = excluded.served;
         if note_served.behind is not null then
             delete from smsretry.turns t where t.kind = 'walk';
-            insert into smsretry.turns (kind, business_id, served) values ('walk', note_served.behind, note_served.at);
+            insert into smsretry.turns (kind, business_id, served)
+            values ('walk', note_served.behind, note_served.at);
         end if;
     end if;
 end
 $$;
 
 -- ======== schemas/turns/rooms.sql ========
--- How many texts a claim may take of each of these lanes. A lane is what a business sends of one class, through one sender.
---   lanes: [{business_id, message_class, texts}] · environment: the sender of businesses that have none of their own
+-- How many texts a claim may take of each of these lanes. A lane is what a business sends of one
+-- class, through one sender.
+--   lanes: [{business_id, message_class, texts}] · environment: the sender of businesses that have
+--   none of their own
 --   without: senders and businesses of which nothing is taken
---   of_sender: about half a second's worth, so that its texts are ready when it is, and others' threads do not wait for it; null:
---     any number. A sender that is paused, or has used its day, has room: its texts are put off, which costs no time
---   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the sender is busy
-create or replace function smsretry.rooms(lanes jsonb, at timestamptz, environment uuid, without uuid[])
-returns table (business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer, free_at timestamptz)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+--   of_sender: about half a second's worth, so that its texts are ready when it is, and others'
+--   threads do not wait for it; null:
+--     any number. A sender that is paused, or has used its day, has room: its texts are put off,
+--     which costs no time
+--   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the
+--   sender is busy
+create or replace function smsretry.rooms(
+    lanes jsonb,
+    at timestamptz,
+    environment uuid,
+    without uuid[]
+)
+returns table (
+    business_id uuid,
+    message_class text,
+    texts uuid[],
+    sender_id uuid,
+    of_sender integer,
+    of_business integer,
+    free_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off
+set enable_mergejoin = off as $$
 #variable_conflict use_column
 begin
     return query
-    select l.business_id, l.message_class, l.texts, s.id,
-           case when s.id = any (rooms.without) or l.business_id = any (rooms.without) then 0
-                when s.paused_at is not null or s.day_segments >= s.segments_per_day and s.day_ends_at > rooms.at then null
-                when b.is_busy then 0
-                when s.id::text = any (x.senders) then 1
-                when s.segments_per_second is not null then greatest(s.segments_per_second / 2, 1)::integer end,
-           case when l.business_id::text = any (x.businesses) then 1 end,
-           case when b.is_busy then s.free_at end
-    from (select array_agg(o.subject) filter (where o.kind = 'sender') as senders,
-                 array_agg(o.subject) filter (where o.kind = 'business') as businesses
-          from smsretry.stops o offset 0) x
-    cross join jsonb_to_recordset(rooms.lanes) as l (business_id uuid, message_class text, texts uuid[])
+    select
+        l.business_id,
+        l.message_class,
+        l.texts,
+        s.id,
+        case
+            when s.id = any (rooms.without)
+              or l.business_id = any (rooms.without)
+                then 0
+            when s.paused_at is not null
+              or s.day_segments >= s.segments_per_day
+                  and s.day_ends_at > rooms.at
+                then null
+            when b.is_busy then 0
+            when s.id::text = any (x.senders) then 1
+            when s.segments_per_second is not null
+                then greatest(s.segments_per_second / 2, 1)::integer
+        end,
+        case when l.business_id::text = any (x.businesses) then 1 end,
+        case when b.is_busy then s.free_at end
+    from (
+        select
+            array_agg(o.subject) filter (where o.kind = 'sender') as senders,
+            array_agg(o.subject) filter (where o.kind = 'business') as businesses
+        from smsretry.stops o
+        offset 0
+    ) x
+    cross join jsonb_to_recordset(rooms.lanes) as l (
+        business_id uuid,
+        message_class text,
+        texts uuid[]
+    )
     left join lateral (
-        select o.sender_id from smsretry.business_senders o
-        where o.business_id = l.business_id and o.message_class in (l.message_class, 'any')
-        order by o.message_class = 'any' limit 1) own on true
-    left join smsretry.senders s on s.id = coalesce(own.sender_id, rooms.environment)
+        select o.sender_id
+        from smsretry.business_senders o
+        where o.business_id = l.business_id
+          and o.message_class in (l.message_class, 'any')
+        order by o.message_class = 'any'
+        limit 1
+    ) own
+        on true
+    left join smsretry.senders s
+        on s.id = coalesce(own.sender_id, rooms.environment)
     -- More than an hour: the clock was set back.
-    cross join lateral (select s.free_at > rooms.at + interval '100 ms' and s.free_at < rooms.at + interval '1 hour' as is_busy) b;
+    cross join lateral (
+        select s.free_at > rooms.at + interval '100 ms'
+            and s.free_at < rooms.at + interval '1 hour' as is_busy
+    ) b;
 end
 $$;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
--- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the transactional ones. Locked rows are
--- passed over, and lanes without room (smsretry.rooms, which says what the other parameters are).
--- If few texts are due, all of them are looked at. Otherwise the lanes behind the business at which the last claim ended are, so that
--- nobody waits behind another's backlog, and if these have too little, what has waited longest.
---   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is due than was taken; none where the
---   walk alone tells whose turn is next · behind: where the next claim looks
+-- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
+-- transactional ones. Locked rows are passed over, and lanes without room (smsretry.rooms, which
+-- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
+-- the lanes behind the business at which the last claim ended are, so that nobody waits behind
+-- another's backlog, and if these have too little, what has waited longest.
+--   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
+--   due than was taken; none where the walk alone tells whose turn is next · behind: where the next
+--   claim looks
 --   next_at: when something is due that is not yet · nothing is due: that alone
 create or replace function smsretry.texts_in_turn(
-    most integer, at timestamptz, environment uuid, without uuid[],
-    out rows tid[], out served uuid[], out behind uuid, out next_at timestamptz
+    most integer,
+    at timestamptz,
+    environment uuid,
+    without uuid[],
+    out rows tid[],
+    out served uuid[],
+    out behind uuid,
+    out next_at timestamptz
 )
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 -- Without statistics a plan would read whole tables instead of the first rows of an index.
-set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
     k_steps constant integer := 10;
@@ -1793,7 +2618,9 @@ declare
     v_oldest record;
     v_found record;
     v_first uuid; -- behind it the walk begins
-    v_limited boolean := false; -- whether a sender has room for some alone: these take turns, and else each has its own as the walk comes by
+    -- whether a sender has room for some alone: these take turns, and else each has its own as the
+    -- walk comes by
+    v_limited boolean := false;
     v_last uuid;
     v_class text := 'transactional'; -- the last one: the next lane is another business's
     v_looks integer;
@@ -1801,19 +2628,53 @@ declare
     v_lanes jsonb := '[]';
     v_each integer;
 begin
-    select coalesce(jsonb_agg(to_jsonb(o)), '[]') as lanes, coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all into v_oldest
-    from (select n.business_id, n.message_class, array_agg(n.id order by n.scheduled_for, n.id) as texts
-          from (select q.id, q.business_id, q.message_class, q.scheduled_for from public.sms_retry_queue q
-                where q.work = 'texts' and q.scheduled_for <= at order by q.work, q.scheduled_for, q.id limit 4 * v_step) n
-          group by n.business_id, n.message_class) o;
+    select
+        coalesce(jsonb_agg(to_jsonb(o)), '[]') as lanes,
+        coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all
+    into v_oldest
+    from (
+        select
+            n.business_id,
+            n.message_class,
+            array_agg(n.id order by n.scheduled_for, n.id) as texts
+        from (
+            select
+                q.id,
+                q.business_id,
+                q.message_class,
+                q.scheduled_for
+            from public.sms_retry_queue q
+            where q.work = 'texts' and q.scheduled_for <= at
+            order by q.work, q.scheduled_for, q.id
+            limit 4 * v_step
+        ) n
+        group by n.business_id, n.message_class
+    ) o;
     if v_oldest.are_all then
-        next_at := (select q.scheduled_for from public.sms_retry_queue q
-                    where q.work = 'texts' and q.scheduled_for > at order by q.work, q.scheduled_for, q.id limit 1);
+        next_at := (
+            select q.scheduled_for
+            from public.sms_retry_queue q
+            where q.work = 'texts' and q.scheduled_for > at
+            order by q.work, q.scheduled_for, q.id
+            limit 1
+        );
     else
-        behind := case -- elsewhere if another claim is under way, because that one has locked what comes next
-            when pg_try_advisory_xact_lock(hashtextextended('smsretry.turns texts', 0))
-            then coalesce((select t.business_id from smsretry.turns t where t.kind = 'walk' limit 1), '00000000-0000-0000-0000-000000000000')
-            else gen_random_uuid() end;
+        -- elsewhere if another claim is under way, because that one has locked what comes next
+        behind := case
+            when pg_try_advisory_xact_lock(
+                hashtextextended('smsretry.turns texts', 0)
+            )
+                then coalesce(
+                    (
+                        select t.business_id
+                        from smsretry.turns t
+                        where t.kind = 'walk'
+                        limit 1
+                    ),
+                    '00000000-0000-0000-0000-000000000000'
+                )
+            else gen_random_uuid()
+        end;
         v_first := behind;
     end if;
     if v_oldest.lanes = '[]' then
@@ -1823,61 +2684,204 @@ begin
         if v_oldest.are_all or v_count > k_steps then
             v_new := v_oldest.lanes;
         else
-            -- The next lanes round and round, with their oldest text if it is due: one index probe each.
+            -- The next lanes round and round, with their oldest text if it is due: one index probe
+            -- each.
             with recursive lane (n, business_id, message_class, id, due, first) as (
-                select 0, behind, v_class, null::uuid, false, null::text
+                select
+                    0,
+                    behind,
+                    v_class,
+                    null::uuid,
+                    false,
+                    null::text
                 union all
-                select l.n + 1, x.business_id, x.message_class, x.id, x.scheduled_for <= at, coalesce(l.first, x.business_id || x.message_class)
+                select
+                    l.n + 1,
+                    x.business_id,
+                    x.message_class,
+                    x.id,
+                    x.scheduled_for <= at,
+                    coalesce(l.first, x.business_id || x.message_class)
                 from lane l
                 cross join lateral (
-                    (select q.business_id, q.message_class, q.id, q.scheduled_for from public.sms_retry_queue q
-                     where q.work = 'texts' and (q.business_id, q.message_class) > (l.business_id, l.message_class)
-                     order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
-                    union all -- there is none behind
-                    (select q.business_id, q.message_class, q.id, q.scheduled_for from public.sms_retry_queue q
-                     where q.work = 'texts' order by q.business_id, q.message_class, q.scheduled_for, q.id limit 1)
-                    limit 1) x
-                where l.n < v_step and x.business_id || x.message_class is distinct from l.first)
-            select jsonb_agg(jsonb_build_object('business_id', l.business_id, 'message_class', l.message_class, 'texts', array[l.id]))
-                       filter (where l.due),
-                   max(l.n), (array_agg(l.business_id order by l.n desc))[1], (array_agg(l.message_class order by l.n desc))[1]
-            into v_new, v_looks, behind, v_class from lane l;
+                    (
+                        select
+                            q.business_id,
+                            q.message_class,
+                            q.id,
+                            q.scheduled_for
+                        from public.sms_retry_queue q
+                        where q.work = 'texts'
+                          and (
+                              q.business_id,
+                              q.message_class
+                          ) > (l.business_id, l.message_class)
+                        order by
+                            q.business_id,
+                            q.message_class,
+                            q.scheduled_for,
+                            q.id
+                        limit 1
+                    )
+                    union all
+                    -- there is none behind
+                    (
+                        select
+                            q.business_id,
+                            q.message_class,
+                            q.id,
+                            q.scheduled_for
+                        from public.sms_retry_queue q
+                        where q.work = 'texts'
+                        order by
+                            q.business_id,
+                            q.message_class,
+                            q.scheduled_for,
+                            q.id
+                        limit 1
+                    )
+                    limit 1
+                ) x
+                where l.n < v_step
+                  and x.business_id || x.message_class is distinct from l.first
+            )
+            select
+                jsonb_agg(
+                    jsonb_build_object(
+                        'business_id', l.business_id,
+                        'message_class', l.message_class,
+                        'texts', array[l.id]
+                    )
+                ) filter (where l.due),
+                max(l.n),
+                (array_agg(l.business_id order by l.n desc))[1],
+                (array_agg(l.message_class order by l.n desc))[1]
+            into v_new, v_looks, behind, v_class
+            from lane l;
         end if;
-        select v_lanes || coalesce(jsonb_agg(to_jsonb(r)) filter (where r.of_sender is distinct from 0), '[]'),
-               coalesce(bool_or(r.of_sender is not null), false) or v_limited, least(next_at, min(r.free_at) - interval '100 ms')
-        into v_lanes, v_limited, next_at from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
-        exit when v_oldest.are_all or v_looks < v_step or jsonb_array_length(v_lanes) >= most;
+        select
+            v_lanes
+                || coalesce(
+                    jsonb_agg(to_jsonb(r)) filter (
+                        where r.of_sender is distinct from 0
+                    ),
+                    '[]'
+                ),
+            coalesce(bool_or(r.of_sender is not null), false)
+                or v_limited,
+            least(next_at, min(r.free_at) - interval '100 ms')
+        into v_lanes, v_limited, next_at
+        from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
+        exit when v_oldest.are_all
+            or v_looks < v_step
+            or jsonb_array_length(v_lanes) >= most;
     end loop;
 
-    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room for. A business whose own texts come
-    -- to nothing is the last to try its sender.
-    v_each := case when jsonb_array_length(v_lanes) >= v_step then 1 else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1) end;
-    select coalesce((array_agg(c.id order by c.turn, c.of_business nulls first, c.served nulls first, c.business_id <= v_first, c.business_id)
-                         filter (where c.turn <= coalesce(c.of_business, c.turn) and c.nth <= coalesce(c.of_sender, c.nth)))[:4 * v_step],
-                    '{}') as ids,
-           count(*) as due
+    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room
+    -- for. A business whose own texts come to nothing is the last to try its sender.
+    v_each := case
+        when jsonb_array_length(v_lanes) >= v_step then 1
+        else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1)
+    end;
+    select
+        coalesce(
+            (
+                array_agg(
+                    c.id
+                    order by
+                        c.turn,
+                        c.of_business nulls first,
+                        c.served nulls first,
+                        c.business_id <= v_first,
+                        c.business_id
+                ) filter (
+                    where c.turn <= coalesce(c.of_business, c.turn)
+                      and c.nth <= coalesce(c.of_sender, c.nth)
+                )
+            )[:4 * v_step],
+            '{}'
+        ) as ids,
+        count(*) as due
     into v_found
     from (
-        select d.*, row_number() over (partition by d.sender_id order by d.turn, d.of_business nulls first, d.served nulls first, d.business_id <= v_first, d.business_id) as nth
+        select
+            d.*,
+            row_number() over (
+                partition by d.sender_id
+                order by
+                    d.turn,
+                    d.of_business nulls first,
+                    d.served nulls first,
+                    d.business_id <= v_first,
+                    d.business_id
+            ) as nth
         from (
-            select t.id, l.*, row_number() over (partition by l.business_id order by l.message_class desc, t.place) as turn,
-                   case when v_oldest.are_all or v_limited then (
-                       select u.served from smsretry.turns u where u.kind = 'texts' and u.business_id = l.business_id) end as served
-            from (select distinct on (e.business_id, e.message_class) e.* from jsonb_to_recordset(v_lanes) as e (
-                      business_id uuid, message_class text, texts uuid[], sender_id uuid, of_sender integer, of_business integer)) l
-            cross join unnest(case when v_oldest.are_all or v_each = 1 then l.texts else array(
-                select q.id from public.sms_retry_queue q
-                where q.work = 'texts' and q.business_id = l.business_id and q.message_class = l.message_class and q.scheduled_for <= at
-                order by q.business_id, q.message_class, q.scheduled_for, q.id limit v_each) end) with ordinality t (id, place)
+            select
+                t.id,
+                l.*,
+                row_number() over (
+                    partition by l.business_id
+                    order by l.message_class desc, t.place
+                ) as turn,
+                case
+                    when v_oldest.are_all or v_limited
+                        then (
+                            select u.served
+                            from smsretry.turns u
+                            where u.kind = 'texts' and u.business_id = l.business_id
+                        )
+                end as served
+            from (
+                select distinct on (e.business_id, e.message_class) e.*
+                from jsonb_to_recordset(v_lanes) as e (
+                    business_id uuid,
+                    message_class text,
+                    texts uuid[],
+                    sender_id uuid,
+                    of_sender integer,
+                    of_business integer
+                )
+            ) l
+            cross join unnest(
+                case
+                    when v_oldest.are_all or v_each = 1 then l.texts
+                    else array(
+                        select q.id
+                        from public.sms_retry_queue q
+                        where q.work = 'texts'
+                          and q.business_id = l.business_id
+                          and q.message_class = l.message_class
+                          and q.scheduled_for <= at
+                        order by
+                            q.business_id,
+                            q.message_class,
+                            q.scheduled_for,
+                            q.id
+                        limit v_each
+                    )
+                end
+            ) with ordinality t (id, place)
         ) d
     ) c;
-    select coalesce(array_agg(t.ctid), '{}'), coalesce(array_agg(t.business_id order by t.place) filter (where v_oldest.are_all or v_limited), '{}'),
-           (array_agg(t.business_id order by t.place desc))[1]
+    select
+        coalesce(array_agg(t.ctid), '{}'),
+        coalesce(
+            array_agg(t.business_id order by t.place) filter (
+                where v_oldest.are_all or v_limited
+            ),
+            '{}'
+        ),
+        (array_agg(t.business_id order by t.place desc))[1]
     into rows, served, v_last
-    from (select q.ctid, q.business_id, u.place from unnest(v_found.ids) with ordinality as u (id, place)
-          join public.sms_retry_queue q on q.id = u.id
-          where q.work = 'texts' and q.scheduled_for <= at
-          order by u.place limit most for update of q skip locked) t;
+    from (
+        select q.ctid, q.business_id, u.place
+        from unnest(v_found.ids) with ordinality as u (id, place)
+        join public.sms_retry_queue q on q.id = u.id
+        where q.work = 'texts' and q.scheduled_for <= at
+        order by u.place
+        limit most
+        for update of q skip locked
+    ) t;
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
     elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
@@ -1887,60 +2891,120 @@ end
 $$;
 
 -- ======== schemas/worker/accept_attempt.sql ========
--- The provider has the message of this attempt (sid; null if only its send log says so). A row that waits for the answer is
--- completed; otherwise the send log is told, unless it has another message. The caller holds the row locked: the attempt's
--- own, or the newer one that is in doubt about it, which then owns it.
--- Its delivery is looked after in k_first_look, so that the provider's callback may come before.
+-- The provider has the message of this attempt (sid; null if only its send log says so). A row that
+-- waits for the answer is completed; otherwise the send log is told, unless it has another message.
+-- The caller holds the row locked: the attempt's own, or the newer one that is in doubt about it,
+-- which then owns it. Its delivery is looked after in k_first_look, so that the provider's callback
+-- may come before.
 create or replace function smsretry.accept_attempt(
-    retry public.sms_retry_queue, attempt_id uuid, sid text, settled_by text, at timestamptz
+    retry public.sms_retry_queue,
+    attempt_id uuid,
+    sid text,
+    settled_by text,
+    at timestamptz
 )
-returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     k_first_look constant interval := '5 minutes';
 begin
     update public.sms_send_attempts a
-    set outcome = 'accepted', finished_at = accept_attempt.at, settled_by = accept_attempt.settled_by,
-        twilio_sid = accept_attempt.sid, error_code = null, sent_to = null, sent_body = null,
-        delivery_look_at = case when accept_attempt.sid is not null then accept_attempt.at + k_first_look end,
-        retry_id = retry.id, claim_no = case when a.retry_id = retry.id then a.claim_no else retry.claim_no end
+    set
+        outcome = 'accepted',
+        finished_at = accept_attempt.at,
+        settled_by = accept_attempt.settled_by,
+        twilio_sid = accept_attempt.sid,
+        error_code = null,
+        sent_to = null,
+        sent_body = null,
+        delivery_look_at = case
+            when accept_attempt.sid is not null
+                then accept_attempt.at + k_first_look
+        end,
+        retry_id = retry.id,
+        claim_no = case
+            when a.retry_id = retry.id then a.claim_no
+            else retry.claim_no
+        end
     where a.id = accept_attempt.attempt_id;
-    if retry.status in ('pending', 'processing') and (retry.begun_at is null or retry.attempt_id = accept_attempt.attempt_id) then
-        perform smsretry.save_row(retry, accept_attempt.at, ended => 'completed', sid => accept_attempt.sid);
+    if retry.status in ('pending', 'processing')
+        and (
+            retry.begun_at is null
+            or retry.attempt_id = accept_attempt.attempt_id
+        ) then
+        perform smsretry.save_row(
+            retry,
+            accept_attempt.at,
+            ended => 'completed',
+            sid => accept_attempt.sid
+        );
         return 'settled';
     end if;
     update public.send_logs l
-    set status = 'sent', error_message = null, updated_at = accept_attempt.at,
+    set
+        status = 'sent',
+        error_message = null,
+        updated_at = accept_attempt.at,
         provider_message_id = jsonb_build_object('twilio_sid', accept_attempt.sid)
-    where l.id = retry.send_log_id and smsretry.found_sid(l.provider_message_id) is null;
+    where l.id = retry.send_log_id
+      and smsretry.found_sid(l.provider_message_id) is null;
     return 'recorded';
 end
 $$;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
--- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
--- writes the attempt. May be repeated with the same attempt_id.
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts
+-- the number's texts also writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is in doubt now: its message may have left before a restore from a backup
---     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
+--     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
+--       have left before a restore from a backup
+--     | changed  what the decision was made from is no longer so (decided_by), or the text's send
+--       log or customer is gone: decide again
 --     | closed   send_before has come: decide again
---     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of the database disagree
+--     | capped   the number has had cap texts since cap_since; there is room when the one of
+--       reached_at no longer counts
+--     | busy     the sender's time is given away until reached_at · spent: it has used its day,
+--       which turns over at reached_at
+--     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of
+--       the database disagree
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
--- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
--- nothing has said so before; otherwise life: how long it is of use from now on.
--- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
--- reaches the database (smsretry.mark).
+-- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
+-- the request will name; segments,
+-- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when
+-- the text is of no more use, if nothing has said so before; otherwise life: how long it is of use
+-- from now on.
+-- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
+-- one of those. address: at which it reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
-    retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
-    first_send boolean default false, cap integer default null, cap_since timestamptz default null,
-    decided_by text default null, life interval default null, expires_at timestamptz default null, run_id uuid default null,
-    sent_account text default null, sent_by text default null, segments integer default 1, lead double precision default 0,
-    send_to text default null, listed boolean default null, address text default null
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false,
+    cap integer default null,
+    cap_since timestamptz default null,
+    decided_by text default null,
+    life interval default null,
+    expires_at timestamptz default null,
+    run_id uuid default null,
+    sent_account text default null,
+    sent_by text default null,
+    segments integer default 1,
+    lead double precision default 0,
+    send_to text default null,
+    listed boolean default null,
+    address text default null
 )
-returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    answer text,
+    why text,
+    decided_at timestamptz,
+    reached_at timestamptz,
+    why_code text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
@@ -1950,39 +3014,91 @@ declare
     v_told record;
     v_forgotten record;
 begin
-    if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
-        or send_to not in ('all', 'listed', 'nobody') then
+    if claim_no is null
+        or attempt_id is null
+        or send_before is null
+        or cap is not null and cap_since is null
+        or send_to not in ('all', 'listed', 'nobody')
+    then
         raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
-    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
+    if v_row.id is null
+        or v_row.in_doubt_since is not null
+        or v_row.begun_at is not null
+    then
         -- The answer to the same call was lost on its way, or another worker has the row.
-        select case q.status when 'cancelled' then 'ended' else 'lost' end,
-               coalesce(q.why, q.last_error), q.scheduled_for, q.why_code into answer, why, reached_at, why_code
+        select
+            case q.status when 'cancelled' then 'ended' else 'lost' end,
+            coalesce(q.why, q.last_error),
+            q.scheduled_for,
+            q.why_code
+        into answer, why, reached_at, why_code
         from public.sms_retry_queue q
-        where v_row.id is null and q.id = retry_id and q.claim_no = begin_sms_attempt.claim_no
-          and (q.status = 'cancelled' or q.status = 'pending' and q.attempt_id = attempt_id);
-        answer := coalesce(answer, case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end);
+        where v_row.id is null
+          and q.id = retry_id
+          and q.claim_no = begin_sms_attempt.claim_no
+          and (
+              q.status = 'cancelled'
+              or q.status = 'pending' and q.attempt_id = attempt_id
+          );
+        answer := coalesce(
+            answer,
+            case
+                when v_row.begun_at is not null
+                  and v_row.attempt_id = attempt_id
+                    then 'go'
+                else 'lost'
+            end
+        );
         decided_at := smsretry.clock();
         return next;
         return;
     end if;
     -- One at a time to a number, or two texts would each be counted without the other.
-    select c.phone into v_phone from public.customers c where c.id = v_row.customer_id;
-    perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0));
-    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
-    select * into v_customer from public.customers c
-    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    perform from public.send_logs l where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    select c.phone
+    into v_phone
+    from public.customers c
+    where c.id = v_row.customer_id;
+    perform pg_advisory_xact_lock(
+        hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0)
+    );
+    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what
+    -- finish could not write is not sent.
+    select *
+    into v_customer
+    from public.customers c
+    where c.id = v_row.customer_id
+      and c.business_id = v_row.business_id
+    for share;
+    perform from public.send_logs l
+    where l.id = v_row.send_log_id
+      and l.business_id = v_row.business_id
+    for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    select r.channel, r.body, r.decided_by, r.log_says_sent into v_told from smsretry.claimed_retry r where r.id = v_row.id;
+    select
+        r.channel,
+        r.body,
+        r.decided_by,
+        r.log_says_sent
+    into v_told
+    from smsretry.claimed_retry r
+    where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select r.why, r.why_code into why, why_code
+    select r.why, r.why_code
+    into why, why_code
     from smsretry.refusal(
-        v_told.log_says_sent, v_customer.sms_consent_status::text, v_row.business_id, v_customer.phone, v_row.message_class) r;
-    if v_customer.id is null or v_told.channel is distinct from 'sms' then
+        v_told.log_says_sent,
+        v_customer.sms_consent_status::text,
+        v_row.business_id,
+        v_customer.phone,
+        v_row.message_class
+    ) r;
+    if v_customer.id is null
+        or v_told.channel is distinct from 'sms'
+    then
         answer := 'changed'; -- deleted: the next decision says so
         why := null;
         why_code := null;
@@ -1996,24 +3112,38 @@ begin
         answer := 'held';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then
+    elsif v_customer.phone is distinct from v_phone
+        or v_told.decided_by <> decided_by
+    then
         answer := 'changed';
     elsif cap is not null then
-        reached_at := smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since);
+        reached_at := smsretry.cap_reached_at(
+            v_row.business_id,
+            v_customer.phone,
+            cap,
+            cap_since
+        );
         answer := case when reached_at is not null then 'capped' end;
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        perform smsretry.notice_restore(run_id, decided_at, send_to); -- it may have been restored under the run
-        select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
+        -- it may have been restored under the run
+        perform smsretry.notice_restore(run_id, decided_at, send_to);
+        select f.since, f.until
+        into v_forgotten
+        from smsretry.forgotten f
+        where f.retry_id = v_row.id;
         if found then
             answer := 'lost';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
         end if;
     end if;
-    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
-    if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
+    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named
+    -- may be texted everywhere.
+    if answer is null
+        and not (send_to = 'listed' and coalesce(listed, false))
+    then
         why := smsretry.mark_mismatch(send_to, address);
         if why is not null then
             answer := 'held';
@@ -2025,23 +3155,71 @@ begin
         end if;
     end if;
     if answer is null then
-        select t.answer, t.free_at into answer, reached_at from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+        select t.answer, t.free_at
+        into answer, reached_at
+        from smsretry.take_turn(
+            sent_account,
+            sent_by,
+            segments,
+            lead,
+            decided_at
+        ) t;
     end if;
 
     if answer = 'ended' then
-        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
+        perform smsretry.save_row(
+            v_row,
+            decided_at,
+            ended => 'cancelled',
+            because => why,
+            why_code => why_code
+        );
     elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
-            id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
-            quiet_hours_rule, number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+            id,
+            retry_id,
+            attempt_number,
+            claim_no,
+            begun_at,
+            finished_at,
+            outcome,
+            consent_status,
+            consent_at,
+            consent_source,
+            quiet_hours_rule,
+            number_key,
+            sent_to,
+            sent_body,
+            sent_by,
+            run_id,
+            sent_account,
+            segments,
+            business_id
+        )
         values (
-            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no,
-            coalesce(v_forgotten.since, decided_at), case when answer = 'lost' then decided_at end, case when answer = 'lost' then 'in_doubt' end,
-            left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
-            case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
+            attempt_id,
+            v_row.id,
+            case when first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no,
+            coalesce(v_forgotten.since, decided_at),
+            case when answer = 'lost' then decided_at end,
+            case when answer = 'lost' then 'in_doubt' end,
+            left(v_customer.sms_consent_status::text, 40),
+            v_customer.sms_consent_at,
+            left(v_customer.sms_consent_source::text, 200),
+            quiet_hours_rule,
+            v_key,
+            left(v_customer.phone, 40),
+            v_told.body,
+            case when answer = 'go' then sent_by end,
+            run_id,
+            case when answer = 'go' then sent_account end,
+            case when answer = 'go' then segments end,
+            v_row.business_id
+        );
         if not found then
-            raise exception 'its attempt was not kept: a rule or a trigger swallows it' using errcode = '23000';
+            raise exception 'its attempt was not kept: a rule or a trigger swallows it'
+                using errcode = '23000';
         end if;
         v_row.attempt_id := attempt_id;
         v_row.why := why;
@@ -2064,20 +3242,32 @@ end
 $$;
 
 -- ======== schemas/worker/cap_reached_at.sql ========
--- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
--- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
-create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
-returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
+-- When a number reached its cap: the time of the cap-th text from the end since a moment; null:
+-- there is room. Counted is what may have reached the phone from this business: sends accepted, in
+-- doubt or under way, and the application's own.
+create or replace function smsretry.cap_reached_at(
+    business_id uuid,
+    phone text,
+    cap integer,
+    since timestamptz
+)
+returns timestamptz
+language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
-        select c.id from public.customers c
+        select c.id
+        from public.customers c
         -- is true: by the number's index alone
-        where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
+        where c.phone = cap_reached_at.phone
+          and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
-        where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
+        where a.number_key = smsretry.number_key(
+            cap_reached_at.business_id,
+            cap_reached_at.phone
+        )
           and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
           and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
         union all
@@ -2085,23 +3275,33 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         from person p
         join public.send_logs l on l.customer_id = p.id
         where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
-          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
-          and not exists (select 1 from public.sms_retry_queue q
-                          join public.sms_send_attempts a on a.retry_id = q.id
-                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
+          and l.channel = 'sms'
+          and smsretry.is_sent(l.provider_message_id, l.status::text)
+          and not exists (
+              select 1
+              from public.sms_retry_queue q
+              join public.sms_send_attempts a on a.retry_id = q.id
+              where q.send_log_id = l.id
+                and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+          )
     )
-    select r.at from reached r
+    select r.at
+    from reached r
     where r.at > cap_reached_at.since
     order by r.at desc
-    offset greatest(cap_reached_at.cap, 1) - 1 limit 1
+    offset greatest(cap_reached_at.cap, 1) - 1
+    limit 1
 $$;
 
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
--- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim); who was served longest ago goes
--- first. Neither doubtful nor suspect rows. The processor begins nothing: if it dies, its claim counts as a send that may have been
--- made. So a text that a begin would call sent ends here. What may have gone out before a restore is given to it all the
+-- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim);
+-- who was served longest ago goes first. Neither doubtful nor suspect rows. The processor begins
+-- nothing: if it dies, its claim counts as a send that may have been made. So a text that a begin
+-- would call sent ends here. What may have gone out before a restore is given to it all the
 -- same: after a restore, only begun sends are looked for first.
-create or replace function public.claim_due_sms_retries(limit_count integer default null)
+create or replace function public.claim_due_sms_retries(
+    limit_count integer default null
+)
 returns setof smsretry.claimed_retry
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 -- As on Supabase: a claim whose caller has given up would keep its rows.
@@ -2113,25 +3313,61 @@ declare
     v_taken uuid[];
     v_claimed smsretry.claimed_retry;
 begin
-    select * into v_turn from smsretry.texts_in_turn(smsretry.rows_of_claim(limit_count), v_now, null, '{}');
-    for v_row in select * from public.sms_retry_queue q where q.ctid = any (v_turn.rows) loop
-        if exists (select from public.send_logs l
-                   where l.id = v_row.send_log_id and l.business_id is not distinct from v_row.business_id
-                     and smsretry.is_sent(l.provider_message_id, l.status::text)) then
-            perform smsretry.save_row(v_row, v_now, ended => 'cancelled', because => 'Already sent', why_code => 'already_sent');
+    select *
+    into v_turn
+    from smsretry.texts_in_turn(
+        smsretry.rows_of_claim(limit_count),
+        v_now,
+        null,
+        '{}'
+    );
+    for v_row in
+        select *
+        from public.sms_retry_queue q
+        where q.ctid = any (v_turn.rows)
+    loop
+        if exists (
+            select from public.send_logs l
+            where l.id = v_row.send_log_id
+              and l.business_id is not distinct from v_row.business_id
+              and smsretry.is_sent(l.provider_message_id, l.status::text)
+        ) then
+            perform smsretry.save_row(
+                v_row,
+                v_now,
+                ended => 'cancelled',
+                because => 'Already sent',
+                why_code => 'already_sent'
+            );
         end if;
     end loop;
     -- Those that are left have not moved.
     v_taken := (
         select t.taken
         from smsretry.take(
-            array(select q.ctid from public.sms_retry_queue q where q.ctid = any (v_turn.rows)), v_now, true
+            array(
+                select q.ctid
+                from public.sms_retry_queue q
+                where q.ctid = any (v_turn.rows)
+            ),
+            v_now,
+            true
         ) t
     );
     perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
-    for v_claimed in select r.* from smsretry.claimed_retry r where r.id = any (v_taken) order by r.scheduled_for, r.id loop
-        if exists (select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
-                   where o.number_key = smsretry.number_key(v_claimed.business_id, v_claimed.phone)) then
+    for v_claimed in
+        select r.*
+        from smsretry.claimed_retry r
+        where r.id = any (v_taken)
+        order by r.scheduled_for, r.id
+    loop
+        if exists (
+            select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
+            where o.number_key = smsretry.number_key(
+                v_claimed.business_id,
+                v_claimed.phone
+            )
+        ) then
             v_claimed.sms_consent_status := 'opted_out';
         end if;
         return next v_claimed;
@@ -2141,14 +3377,25 @@ $$;
 
 -- ======== schemas/worker/claim_of.sql ========
 -- What a claim tells a worker, as JSON: the texts, and once what concerns them all.
---   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which has this account and address
---   stops: what is stopped of what they need, each of which is tried with one of them (smsretry.stops)
---   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in: seconds until something else is
---   due that can be claimed; null: nothing is
-create or replace function smsretry.claim_of(ids uuid[], account text, sender text, at timestamptz, next_at timestamptz default null)
-returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+--   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which
+--   has this account and address
+--   stops: what is stopped of what they need, each of which is tried with one of them
+--   (smsretry.stops)
+--   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in:
+--   seconds until something else is due that can be claimed; null: nothing is
+create or replace function smsretry.claim_of(
+    ids uuid[],
+    account text,
+    sender text,
+    at timestamptz,
+    next_at timestamptz default null
+)
+returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 -- Rows by their ids, whatever the statistics are.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
     v_texts jsonb := '[]';
     v_environment jsonb;
@@ -2156,55 +3403,102 @@ declare
 begin
     if cardinality(claim_of.ids) > 0 then
         v_environment := (
-            select s.told from smsretry.told_senders s where s.account = claim_of.account and s.sent_by = claim_of.sender);
-        v_texts := (select coalesce(jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id), '[]')
-                    from smsretry.claimed_retry r where r.id = any (claim_of.ids));
+            select s.told
+            from smsretry.told_senders s
+            where s.account = claim_of.account
+              and s.sent_by = claim_of.sender
+        );
+        v_texts := (
+            select coalesce(
+                jsonb_agg(to_jsonb(r) order by r.scheduled_for, r.id),
+                '[]'
+            )
+            from smsretry.claimed_retry r
+            where r.id = any (claim_of.ids)
+        );
         v_stops := (
-            select coalesce(jsonb_agg(jsonb_build_array(s.kind, s.subject)), '[]') from smsretry.stops s
+            select coalesce(jsonb_agg(jsonb_build_array(s.kind, s.subject)), '[]')
+            from smsretry.stops s
             where s.kind = 'everybody'
-               or s.subject in (select t.value ->> 'business_id' from jsonb_array_elements(v_texts) t
-                                union all
-                                select coalesce(nullif(t.value -> 'sender', 'null'), v_environment) ->> 'id' from jsonb_array_elements(v_texts) t));
+              or s.subject in (
+                  select t.value ->> 'business_id'
+                  from jsonb_array_elements(v_texts) t
+                  union all
+                  select coalesce(
+                      nullif(t.value -> 'sender', 'null'),
+                      v_environment
+                  ) ->> 'id'
+                  from jsonb_array_elements(v_texts) t
+              )
+        );
     end if;
     return jsonb_build_object(
-        'texts', v_texts, 'environment', v_environment, 'longest_body', smsretry.longest_body(), 'stops', v_stops,
-        'stopped_states', (select coalesce(to_jsonb(s.states), '[]') from smsretry.stopped_states s),
-        'next_in', extract(epoch from greatest(claim_of.next_at - claim_of.at, interval '0')) * case when claim_of.next_at is not null then 1 end);
+        'texts', v_texts,
+        'environment', v_environment,
+        'longest_body', smsretry.longest_body(),
+        'stops', v_stops,
+        'stopped_states', (
+            select coalesce(to_jsonb(s.states), '[]')
+            from smsretry.stopped_states s
+        ),
+        'next_in', extract(
+            epoch from greatest(claim_of.next_at - claim_of.at, interval '0')
+        ) * case when claim_of.next_at is not null then 1 end
+    );
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_retry.sql ========
--- Claim one pending row by its id, due or not, for the caller who has just queued it: as claim_sms_texts. No text: it is not
--- pending, or in doubt. Raises if it cannot be claimed.
-create or replace function public.claim_sms_retry(retry_id uuid, account text default null, sender text default null)
+-- Claim one pending row by its id, due or not, for the caller who has just queued it: as
+-- claim_sms_texts. No text: it is not pending, or in doubt. Raises if it cannot be claimed.
+create or replace function public.claim_sms_retry(
+    retry_id uuid,
+    account text default null,
+    sender text default null
+)
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_rows constant tid[] := array(
-        select q.ctid from public.sms_retry_queue q
+        select q.ctid
+        from public.sms_retry_queue q
         where q.id = claim_sms_retry.retry_id
           -- is true: by its id alone; with old statistics an index of all that waits is walked
-          and (q.status = 'pending' and q.in_doubt_since is null) is true
-        for update);
+          and (
+              q.status = 'pending' and q.in_doubt_since is null
+          ) is true
+        for update
+    );
     v_taken uuid[];
 begin
-    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t); -- by itself: what follows reads the rows as they are then
+    -- by itself: what follows reads the rows as they are then
+    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_texts.sql ========
--- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt whose next look has come. Who was
--- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
--- stopped gives one text, which is tried.
---   account, sender: of the worker's environment, which sends for every business without a sender of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
---   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
+-- whose next look has come. Who was served longest ago goes first, and of each sender about what it
+-- sends in half a second is taken (smsretry.texts_in_turn). What is stopped gives one text, which
+-- is tried.
+--   account, sender: of the worker's environment, which sends for every business without a sender
+--   of its own
+--   without: senders and businesses, by id, of which nothing is to be claimed now · slow:
+--   businesses of which nothing is, and no doubt
+--   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
+--   first
+-- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
+-- With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
 -- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
-    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
+    limit_count integer,
+    account text default null,
+    sender text default null,
+    without uuid[] default '{}',
+    suspect boolean default false,
     slow uuid[] default '{}'
 )
 returns jsonb
@@ -2223,58 +3517,115 @@ declare
 begin
     if suspect then
         for v_rows in
-            select array[q.ctid] from public.sms_retry_queue q
-            where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
-            order by q.recover_count, q.scheduled_for limit 50 for update skip locked
+            select array[q.ctid]
+            from public.sms_retry_queue q
+            where q.work = 'suspect'
+              and q.scheduled_for <= v_now
+              and q.business_id <> all (slow)
+            order by q.recover_count, q.scheduled_for
+            limit 50
+            for update skip locked
         loop
-            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
+            select t.taken, t.refused
+            into v_taken, v_refused
+            from smsretry.take(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
-        select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-        if exists (select from smsretry.stops s where s.kind = 'everybody') then
+        select *
+        into v_doubtful
+        from smsretry.doubtful_in_turn(v_limit, v_now, slow);
+        if exists (
+            select from smsretry.stops s
+            where s.kind = 'everybody'
+        ) then
             v_limit := least(v_limit, 1);
         end if;
-        select * into v_found from smsretry.texts_in_turn(
-            case when limit_count = 1 and v_doubtful.rows <> '{}' then 0 else v_limit end, v_now,
-            (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+        select *
+        into v_found
+        from smsretry.texts_in_turn(
+            case
+                when limit_count = 1 and v_doubtful.rows <> '{}' then 0
+                else v_limit
+            end,
+            v_now,
+            (
+                select s.id
+                from smsretry.senders s
+                where s.account = claim_sms_texts.account
+                  and s.sent_by = sender
+            ),
+            without || slow
+        );
         v_rows := v_doubtful.rows || v_found.rows;
         v_next := least(v_found.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
-            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
-            if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
-                v_found.served := v_found.served || array(
-                    select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+            select t.taken, t.refused
+            into v_taken, v_refused
+            from smsretry.take(v_rows, v_now) t;
+            -- what could not be taken is not tried again and again; it has not moved
+            if cardinality(v_taken) < cardinality(v_rows) then
+                v_found.served := v_found.served
+                    || array(
+                        select q.business_id
+                        from public.sms_retry_queue q
+                        where q.ctid = any (v_found.rows)
+                    );
             end if;
             perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
-        perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
+        perform smsretry.note_served(
+            'texts',
+            v_found.served,
+            v_now,
+            v_found.behind
+        );
     end if;
-    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || jsonb_build_object(
-        'refused', v_refused,
-        'slow', case when v_taken is null then (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)) end
-    );
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next)
+        || jsonb_build_object(
+            'refused', v_refused,
+            'slow', case
+                when v_taken is null
+                    then (
+                        select q.business_id
+                        from public.sms_retry_queue q
+                        where q.ctid = any (v_rows)
+                    )
+            end
+        );
 end
 $$;
 
 -- ======== schemas/worker/defer_sms_retry.sql ========
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the
+-- claim was lost. Repeatable.
 --   until: when it is due, or look_in: how long from now on
 --   held: it waits for something that a person can mend; why says what
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
--- long it is of use from now on.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so
+-- before; otherwise life: how long it is of use from now on.
 create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz default null, reason text default null, why text default null,
-    life interval default null, expires_at timestamptz default null, why_code text default null,
-    look_in interval default null, held boolean default false
+    retry_id uuid,
+    claim_no bigint,
+    until timestamptz default null,
+    reason text default null,
+    why text default null,
+    life interval default null,
+    expires_at timestamptz default null,
+    why_code text default null,
+    look_in interval default null,
+    held boolean default false
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
-    if num_nonnulls(until, look_in) <> 1 or held and why is null then
+    if num_nonnulls(until, look_in) <> 1
+        or held and why is null
+    then
         raise exception 'until or look_in must be given, and why if it is held: a deferred row needs a time'
             using errcode = 'SR422';
     end if;
@@ -2284,78 +3635,138 @@ begin
         v_row.reason := coalesce(reason, v_row.reason);
         v_row.why := why;
         v_row.why_code := why_code;
-        v_row.held_since := case when held then coalesce(v_row.held_since, v_now) end;
+        v_row.held_since := case
+            when held then coalesce(v_row.held_since, v_now)
+        end;
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
-        perform smsretry.save_row(v_row, v_now, due => coalesce(until, v_now + look_in));
+        perform smsretry.save_row(
+            v_row,
+            v_now,
+            due => coalesce(until, v_now + look_in)
+        );
         return true;
     end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no
-          and case when held then q.held_since is not null else q.scheduled_for = coalesce(until, q.scheduled_for) end);
+    return exists (
+        -- the answer to the same call was lost on its way
+        select 1
+        from public.sms_retry_queue q
+        where q.id = retry_id
+          and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no
+          and case
+              when held then q.held_since is not null
+              else q.scheduled_for = coalesce(until, q.scheduled_for)
+          end
+    );
 end
 $$;
 
 -- ======== schemas/worker/end_sms_retry.sql ========
--- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no longer wanted). False: the
--- claim was lost. May be repeated.
+-- End a claimed row whose send never began: failed (it cannot be sent) or cancelled (it is no
+-- longer wanted). False: the claim was lost. May be repeated.
 create or replace function public.end_sms_retry(
-    retry_id uuid, claim_no bigint, final_status text, error text, error_code integer default null,
+    retry_id uuid,
+    claim_no bigint,
+    final_status text,
+    error text,
+    error_code integer default null,
     why_code text default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
 begin
-    if (final_status in ('failed', 'cancelled')) is not true or error is null then
-        raise exception 'A row ends failed or cancelled, with a reason' using errcode = 'SR422';
+    if (final_status in ('failed', 'cancelled')) is not true
+        or error is null
+    then
+        raise exception 'A row ends failed or cancelled, with a reason'
+            using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is not null and v_row.begun_at is null then
         perform smsretry.save_row(
-            v_row, smsretry.clock(), ended => final_status, because => error, why_code => why_code, code => error_code);
+            v_row,
+            smsretry.clock(),
+            ended => final_status,
+            because => error,
+            why_code => why_code,
+            code => error_code
+        );
         return true;
     end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = retry_id and q.status = final_status and q.claim_no = end_sms_retry.claim_no and q.last_error = error);
+    return exists (
+        -- the answer to the same call was lost on its way
+        select 1
+        from public.sms_retry_queue q
+        where q.id = retry_id
+          and q.status = final_status
+          and q.claim_no = end_sms_retry.claim_no
+          and q.last_error = error
+    );
 end
 $$;
 
 -- ======== schemas/worker/fenced.sql ========
--- The fence: the row, locked, if its worker still has it under this claim number; otherwise null. Every write of a worker
--- begins here.
--- A lock is waited for as long as a group says (smsretry.wait: group_sms_calls), or two seconds: if a long transaction holds
--- the customer or the send log, this text waits, and not the worker.
--- Callers assign the answer and do not select from it: a call that waits here while a migration adds a column then goes on
--- with the new row type instead of failing.
+-- The fence: the row, locked, if its worker still has it under this claim number; otherwise null.
+-- Every write of a worker begins here. A lock is waited for as long as a group says (smsretry.wait:
+-- group_sms_calls), or two seconds: if a long transaction holds the customer or the send log, this
+-- text waits, and not the worker. Callers assign the answer and do not select from it: a call that
+-- waits here while a migration adds a column then goes on with the new row type instead of failing.
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
-returns public.sms_retry_queue language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns public.sms_retry_queue
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.sms_retry_queue;
 begin
-    perform set_config('lock_timeout', coalesce(nullif(current_setting('smsretry.wait', true), ''), '2s'), true);
-    select q.* into v_row
+    perform set_config(
+        'lock_timeout',
+        coalesce(nullif(current_setting('smsretry.wait', true), ''), '2s'),
+        true
+    );
+    select q.*
+    into v_row
     from public.sms_retry_queue q
-    where q.id = fenced.retry_id and q.status = 'processing' and q.claim_no = fenced.claim_no
+    where q.id = fenced.retry_id
+      and q.status = 'processing'
+      and q.claim_no = fenced.claim_no
     for update;
     return v_row;
 end
 $$;
 
 -- ======== schemas/worker/finish_sms_attempt.sql ========
--- The outcome of a begun send, and where its row goes: attempt, row and send log in one transaction. A repeated call changes
--- nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or failed; in_doubt → pending
--- counted: whether the send costs an attempt. held: whether it waits for something that a person can mend, which error says.
+-- The outcome of a begun send, and where its row goes: attempt, row and send log in one
+-- transaction. A repeated call changes nothing. applied is false if the claim was lost.
+--   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or
+--   failed; in_doubt → pending
+-- counted: whether the send costs an attempt. held: whether it waits for something that a person
+-- can mend, which error says.
 create or replace function public.finish_sms_attempt(
-    retry_id uuid, claim_no bigint, attempt_id uuid, outcome text, next_status text, error text default null,
-    error_code integer default null, twilio_sid text default null, retry_in interval default null,
-    reason text default null, counted boolean default true, held boolean default false, why_code text default null
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    outcome text,
+    next_status text,
+    error text default null,
+    error_code integer default null,
+    twilio_sid text default null,
+    retry_in interval default null,
+    reason text default null,
+    counted boolean default true,
+    held boolean default false,
+    why_code text default null
 )
-returns table (applied boolean, status text, scheduled_for timestamptz, attempt_count integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    applied boolean,
+    status text,
+    scheduled_for timestamptz,
+    attempt_count integer
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_doubt constant boolean := outcome = 'in_doubt';
@@ -2364,31 +3775,69 @@ declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
 begin
-    if ((outcome, next_status) in (('accepted', 'completed'), ('rejected', 'pending'), ('rejected', 'failed'),
-                                   ('not_sent', 'pending'), ('not_sent', 'failed'), ('in_doubt', 'pending'))) is not true
-        or next_status = 'pending' and retry_in is null or next_status <> 'completed' and (error is null or twilio_sid is not null) then
+    if (
+        (outcome, next_status) in (
+            ('accepted', 'completed'),
+            ('rejected', 'pending'),
+            ('rejected', 'failed'),
+            ('not_sent', 'pending'),
+            ('not_sent', 'failed'),
+            ('in_doubt', 'pending')
+        )
+    ) is not true
+        or next_status = 'pending' and retry_in is null
+        or next_status <> 'completed'
+            and (error is null or twilio_sid is not null)
+    then
         raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in; what did not go out an error, and no SID)',
-            outcome, next_status using errcode = 'SR422';
+            outcome,
+            next_status
+            using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
-    applied := coalesce(v_row.begun_at is not null and v_row.attempt_id = attempt_id, false);
+    applied := coalesce(
+        v_row.begun_at is not null
+        and v_row.attempt_id = attempt_id,
+        false
+    );
 
     if applied then
-        select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id;
-        v_row.attempt_count := greatest(v_row.attempt_count, case when counted then v_attempt.attempt_number end);
+        select *
+        into v_attempt
+        from public.sms_send_attempts a
+        where a.id = attempt_id;
+        v_row.attempt_count := greatest(
+            v_row.attempt_count,
+            case when counted then v_attempt.attempt_number end
+        );
         v_row.reason := coalesce(reason, v_row.reason);
         if outcome = 'accepted' then
-            perform smsretry.accept_attempt(v_row, attempt_id, twilio_sid, v_settled_by, v_now);
+            perform smsretry.accept_attempt(
+                v_row,
+                attempt_id,
+                twilio_sid,
+                v_settled_by,
+                v_now
+            );
         else
             update public.sms_send_attempts a
-            set finished_at = v_now, outcome = finish_sms_attempt.outcome, error_code = finish_sms_attempt.error_code, settled_by = v_settled_by,
-                sent_to = case when v_doubt then a.sent_to end, sent_body = case when v_doubt then a.sent_body end
+            set
+                finished_at = v_now,
+                outcome = finish_sms_attempt.outcome,
+                error_code = finish_sms_attempt.error_code,
+                settled_by = v_settled_by,
+                sent_to = case when v_doubt then a.sent_to end,
+                sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
             if not v_doubt then -- it took nothing of its sender's day, if that is not over
-                update smsretry.senders s set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
-                where s.account = v_attempt.sent_account and s.sent_by = v_attempt.sent_by
-                  and s.day_ends_at = smsretry.carriers_midnight(v_attempt.begun_at);
+                update smsretry.senders s
+                set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
+                where s.account = v_attempt.sent_account
+                  and s.sent_by = v_attempt.sent_by
+                  and s.day_ends_at = smsretry.carriers_midnight(
+                      v_attempt.begun_at
+                  );
             end if;
             v_row.last_error := error;
             v_row.why_code := why_code;
@@ -2398,67 +3847,105 @@ begin
             v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
             v_row.in_doubt_since := case when v_doubt then v_now end;
             if next_status = 'failed' then
-                perform smsretry.save_row(v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => error_code);
+                perform smsretry.save_row(
+                    v_row,
+                    v_now,
+                    ended => 'failed',
+                    because => error,
+                    why_code => why_code,
+                    code => error_code
+                );
             else
                 perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
             end if;
         end if;
     else
-        -- Applied before: the answer to the same call was lost, or the provider's callback was faster.
+        -- Applied before: the answer to the same call was lost, or the provider's callback was
+        -- faster.
         applied := exists (
-            select 1 from public.sms_send_attempts a
-            where a.id = attempt_id and a.retry_id = finish_sms_attempt.retry_id and a.claim_no = finish_sms_attempt.claim_no
-              and (a.settled_by = 'callback'
-                   or a.outcome = finish_sms_attempt.outcome and a.settled_by is not distinct from v_settled_by));
+            select 1
+            from public.sms_send_attempts a
+            where a.id = attempt_id
+              and a.retry_id = finish_sms_attempt.retry_id
+              and a.claim_no = finish_sms_attempt.claim_no
+              and (
+                  a.settled_by = 'callback'
+                  or a.outcome = finish_sms_attempt.outcome
+                      and a.settled_by is not distinct from v_settled_by
+              )
+        );
     end if;
-    select q.status, q.scheduled_for, q.attempt_count into status, scheduled_for, attempt_count
-    from public.sms_retry_queue q where q.id = retry_id;
+    select q.status, q.scheduled_for, q.attempt_count
+    into status, scheduled_for, attempt_count
+    from public.sms_retry_queue q
+    where q.id = retry_id;
     return next;
 end
 $$;
 
 -- ======== schemas/worker/finish_sms_run.sql ========
--- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two seconds, by smsretry.mark_customers,
--- numbers in smsretry.unmarked are tried again.
-create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two
+-- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
+create or replace function public.finish_sms_run(
+    run_id uuid,
+    told text,
+    needs_somebody boolean default false
+)
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_is_known boolean;
     v_until timestamptz := clock_timestamp() + interval '2 seconds';
     v_number record;
 begin
     update smsretry.runs r
-    set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
+    set
+        finished_at = smsretry.clock(),
+        told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
         needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
     for v_number in
         delete from smsretry.unmarked u
-        where u.id = any (array(
-            select o.id
-            from smsretry.unmarked o
-            where o.due <= smsretry.clock()
-            order by o.due
-            limit 100
-            for update skip locked))
+        where u.id = any (
+            array(
+                select o.id
+                from smsretry.unmarked o
+                where o.due <= smsretry.clock()
+                order by o.due
+                limit 100
+                for update skip locked
+            )
+        )
         returning u.*
     loop
-        select m.until into v_until
-        from smsretry.mark_customers(v_number.businesses, v_number.phone, v_number.since, v_until) m;
+        select m.until
+        into v_until
+        from smsretry.mark_customers(
+            v_number.businesses,
+            v_number.phone,
+            v_number.since,
+            v_until
+        ) m;
     end loop;
     return v_is_known;
 end
 $$;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
--- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone alone.
--- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is missing has its default. May be repeated, as each of them may. Returns for each call that was made:
+-- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone
+-- alone.
+-- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is
+-- missing has its default. May be repeated, as each of them may. Returns for each call that was
+-- made:
 --   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
--- One without an answer was not made: no time was left.
--- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
--- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
--- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
--- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- One without an answer was not made: no time was left. lock_order keeps two groups from
+-- deadlocking. A locked row is waited for half a second once in a group, and then hardly at all. A
+-- group has a second, so that the database never works for a caller who has given up. A single call
+-- that takes longer (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout
+-- to the whole call (db-hoisted-tx-settings, since 12.2;
+-- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2473,8 +3960,13 @@ declare
     v_answer jsonb;
     v_answers jsonb := '[]';
 begin
-    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
-        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
+    if (
+        jsonb_typeof(group_sms_calls.calls) = 'array'
+        and jsonb_array_length(group_sms_calls.calls) between 1 and 100
+    ) is not true
+    then
+        raise exception 'calls must be an array of 1 to 100 calls'
+            using errcode = 'SR422';
     end if;
     perform set_config('smsretry.wait', '500ms', true);
     for v_call in
@@ -2485,29 +3977,61 @@ begin
         v_code := null;
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
-            select format('select to_jsonb(f) from public.%I(%s) f', p.proname,
-                          string_agg(format('%I => ($1 ->> %L)::%s', a.name, a.name, a.type::regtype), ', '))
+            select format(
+                'select to_jsonb(f) from public.%I(%s) f',
+                p.proname,
+                string_agg(
+                    format(
+                        '%I => ($1 ->> %L)::%s',
+                        a.name,
+                        a.name,
+                        a.type::regtype
+                    ),
+                    ', '
+                )
+            )
             into v_made
-            from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) a (name, type)
-            where p.pronamespace = 'public'::regnamespace and p.proname = v_call.value ->> 'function'
-              and p.proname in ('begin_sms_attempt', 'finish_sms_attempt', 'defer_sms_retry', 'end_sms_retry')
-              and a.type is not null and v_call.value -> 'values' ? a.name
+            from pg_proc p
+            cross join lateral unnest(
+                p.proargnames,
+                p.proargtypes::oid[]
+            ) a (name, type)
+            where p.pronamespace = 'public'::regnamespace
+              and p.proname = v_call.value ->> 'function'
+              and p.proname in (
+                  'begin_sms_attempt',
+                  'finish_sms_attempt',
+                  'defer_sms_retry',
+                  'end_sms_retry'
+              )
+              and a.type is not null
+              and v_call.value -> 'values' ? a.name
             group by p.oid, p.proname;
             if v_made is null then
-                raise exception 'There is no call % in a group', v_call.value ->> 'function' using errcode = 'SR422';
+                raise exception 'There is no call % in a group',
+                    v_call.value ->> 'function'
+                    using errcode = 'SR422';
             end if;
             execute v_made into v_answer using v_call.value -> 'values';
             v_answer := jsonb_build_object('answer', v_answer);
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled or others then
-                get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_hint = pg_exception_hint;
-                v_answer := jsonb_build_object('code', v_code, 'message', v_message, 'hint', v_hint);
+                get stacked diagnostics
+                    v_code = returned_sqlstate,
+                    v_message = message_text,
+                    v_hint = pg_exception_hint;
+                v_answer := jsonb_build_object(
+                    'code', v_code,
+                    'message', v_message,
+                    'hint', v_hint
+                );
                 if v_code = '55P03' then
                     perform set_config('smsretry.wait', '10ms', true);
                 end if;
         end;
-        v_answers := v_answers || (v_answer || jsonb_build_object('place', v_call.place));
+        v_answers := v_answers
+            || (v_answer || jsonb_build_object('place', v_call.place));
         exit when v_code = '57014' -- the time is over and is not counted again: nothing more is begun
             or clock_timestamp() > v_until;
     end loop;
@@ -2516,14 +4040,21 @@ end
 $$;
 
 -- ======== schemas/worker/notice_restore.sql ========
--- Notice that the database went back in time: it had accepted this run, and does not know it, or knows of no end although the
--- run had finished. Records the restore, once, and returns since when the database has forgotten; null: nothing new.
--- due_at: when the run was to begin. A database that knows no earlier run is another one, or has pruned this one.
--- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and nothing is noticed.
+-- Notice that the database went back in time: it had accepted this run, and does not know it, or
+-- knows of no end although the run had finished. Records the restore, once, and returns since when
+-- the database has forgotten; null: nothing new.
+-- due_at: when the run was to begin. A database that knows no earlier run is another one, or has
+-- pruned this one.
+-- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and
+-- nothing is noticed.
 create or replace function smsretry.notice_restore(
-    run_id uuid, due_at timestamptz, send_to text, finished boolean default false
+    run_id uuid,
+    due_at timestamptz,
+    send_to text,
+    finished boolean default false
 )
-returns timestamptz language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns timestamptz
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_until constant timestamptz := least(due_at, smsretry.clock());
     v_since timestamptz;
@@ -2532,18 +4063,24 @@ begin
         or send_to <> 'all'
         or exists (
             select from smsretry.runs r
-            where r.id = notice_restore.run_id and (r.finished_at is not null or not finished))
-    then
+            where r.id = notice_restore.run_id
+              and (r.finished_at is not null or not finished)
+        ) then
         return null;
     end if;
     -- The latest moment on record from before that run: the backup was taken no earlier.
-    select least(max(greatest(r.started_at, r.finished_at)), v_until) into v_since
+    select least(max(greatest(r.started_at, r.finished_at)), v_until)
+    into v_since
     from smsretry.runs r
     where r.started_at < v_until
     having count(*) > 0;
     if v_since is null
-        or not smsretry.record_restore(v_since, 'smsretry', 'It has forgotten a run', notice_restore.run_id)
-    then
+        or not smsretry.record_restore(
+            v_since,
+            'smsretry',
+            'It has forgotten a run',
+            notice_restore.run_id
+        ) then
         return null;
     end if;
     return v_since;
@@ -2551,24 +4088,37 @@ end
 $$;
 
 -- ======== schemas/worker/record_restore.sql ========
--- Record that the database was restored from a backup, taken at since; false: it is on record. What went out after that looks
--- unsent. So each older text is looked for at the provider before its next message leaves (begin_sms_attempt asks
--- smsretry.forgotten), and claims have numbers that no worker from before the restore holds (smsretry.take).
+-- Record that the database was restored from a backup, taken at since; false: it is on record. What
+-- went out after that looks unsent. So each older text is looked for at the provider before its
+-- next message leaves (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no
+-- worker from before the restore holds (smsretry.take).
 create or replace function smsretry.record_restore(
-    since timestamptz, who text, because text, run_id uuid default null
+    since timestamptz,
+    who text,
+    because text,
+    run_id uuid default null
 )
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     insert into smsretry.restores (since, restored_at, run_id, who, because)
-    values (record_restore.since, v_now, record_restore.run_id, record_restore.who, record_restore.because)
-    on conflict do nothing;
+    values (
+        record_restore.since,
+        v_now,
+        record_restore.run_id,
+        record_restore.who,
+        record_restore.because
+    )
+    on conflict
+    do nothing;
     if not found then
         return false;
     end if;
     update public.sms_retry_queue q -- its message may be one of the time that is forgotten
-    set in_doubt_since = v_now,
+    set
+        in_doubt_since = v_now,
         reconcile_count = 0,
         held_since = null,
         scheduled_for = v_now,
@@ -2579,13 +4129,19 @@ end
 $$;
 
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
--- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
---   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
---   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
--- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
--- first send; null: its first look says so. The application calls this with stale_minutes alone.
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are
+-- now. None is failed here.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in
+--   doubt
+--   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed
+--   alone, and ever less often
+-- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a
+-- claim that counts as its first send; null: its first look says so. The application calls this
+-- with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default null, life interval default null
+    stale_minutes integer default 10,
+    look_in interval default null,
+    life interval default null
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -2599,14 +4155,24 @@ declare
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
-            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+            using errcode = 'SR422',
+                  hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
     for v_row in
-        select * from public.sms_retry_queue q
+        select *
+        from public.sms_retry_queue q
         where q.work = 'under_way'
-          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
-               -- Claimed while the clock was ahead: its lease would last until then.
-               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+          and (
+              greatest(
+                  q.claimed_at,
+                  q.begun_at
+              ) <= v_now - make_interval(mins => stale_minutes)
+              -- Claimed while the clock was ahead: its lease would last until then.
+              or greatest(
+                  q.claimed_at,
+                  q.begun_at
+              ) > v_now + make_interval(mins => stale_minutes)
+          )
         order by random() -- one that takes all the time does not come first each time
         limit smsretry.rows_of_claim(1000)
         for update skip locked
@@ -2614,44 +4180,88 @@ begin
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             v_due := v_now + coalesce(look_in, interval '0');
-            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
-                -- A send that may have been made counts as begun then, with what the rows say now, but for a number that has changed
-                -- since. Nobody can have texted a customer without one.
+            if v_row.claimed_by_application
+                and v_row.begun_at is null
+                and v_row.in_doubt_since is null
+            then
+                -- A send that may have been made counts as begun then, with what the rows say now,
+                -- but for a number that has changed since. Nobody can have texted a customer
+                -- without one.
                 insert into public.sms_send_attempts (
-                    id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source,
-                    number_key, sent_to, sent_body, business_id)
-                select gen_random_uuid(), v_row.id, v_row.attempt_count + 1, v_row.claim_no, v_row.claimed_at,
-                       left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
-                       smsretry.number_key(v_row.business_id, c.phone),
-                       case when not exists (
-                           select from smsretry.events e
-                           where e.about = c.id and e.code = 'number_changed' and e.at >= v_row.claimed_at)
-                           then left(c.phone, 40) end,
-                       left(l.subject, smsretry.longest_body() + 1), v_row.business_id
+                    id,
+                    retry_id,
+                    attempt_number,
+                    claim_no,
+                    begun_at,
+                    consent_status,
+                    consent_at,
+                    consent_source,
+                    number_key,
+                    sent_to,
+                    sent_body,
+                    business_id
+                )
+                select
+                    gen_random_uuid(),
+                    v_row.id,
+                    v_row.attempt_count + 1,
+                    v_row.claim_no,
+                    v_row.claimed_at,
+                    left(c.sms_consent_status::text, 40),
+                    c.sms_consent_at,
+                    left(c.sms_consent_source::text, 200),
+                    smsretry.number_key(v_row.business_id, c.phone),
+                    case
+                        when not exists (
+                            select from smsretry.events e
+                            where e.about = c.id
+                              and e.code = 'number_changed'
+                              and e.at >= v_row.claimed_at
+                        )
+                            then left(c.phone, 40)
+                    end,
+                    left(l.subject, smsretry.longest_body() + 1),
+                    v_row.business_id
                 from (select) one
                 left join public.customers c on c.id = v_row.customer_id
                 left join public.send_logs l on l.id = v_row.send_log_id
                 where c.id is null or btrim(c.phone) <> ''
-                returning id, begun_at into v_row.attempt_id, v_row.begun_at;
+                returning id, begun_at
+                into v_row.attempt_id, v_row.begun_at;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a
-                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                set
+                    finished_at = v_now,
+                    outcome = 'in_doubt',
+                    worker_died = true
                 where a.id = v_row.attempt_id and a.finished_at is null;
                 v_row.in_doubt_since := v_now;
-                v_row.expires_at := coalesce(v_row.expires_at, least(v_row.claimed_at, v_now) + life);
+                v_row.expires_at := coalesce(
+                    v_row.expires_at,
+                    least(v_row.claimed_at, v_now) + life
+                );
                 v_row.attempt_count := greatest(
-                    v_row.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = v_row.attempt_id));
+                    v_row.attempt_count,
+                    (
+                        select a.attempt_number
+                        from public.sms_send_attempts a
+                        where a.id = v_row.attempt_id
+                    )
+                );
                 v_row.last_error := 'The worker died after the send began: it is unknown whether the text went out';
                 v_row.error_code := null;
                 v_row.why_code := 'worker_died';
             else
-                -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
+                -- Without a limit: a text that was never tried, or is in doubt, is never failed
+                -- because workers died.
                 v_row.recover_count := v_row.recover_count + 1;
                 if v_row.in_doubt_since is null then
                     v_due := v_row.scheduled_for;
                     if v_row.recover_count >= k_suspect then
-                        v_due := v_now + make_interval(mins => least(v_row.recover_count - k_suspect, 15));
+                        v_due := v_now + make_interval(
+                            mins => least(v_row.recover_count - k_suspect, 15)
+                        );
                         v_row.why_code := 'worker_died';
                         v_row.why := 'Its worker died ' || v_row.recover_count
                             || ' times before the send began: it is claimed alone from now on';
@@ -2659,123 +4269,227 @@ begin
                 end if;
             end if;
             perform smsretry.save_row(v_row, v_now, due => v_due);
-            return query select q.* from public.sms_retry_queue q where q.id = v_row.id;
+            return query
+            select q.*
+            from public.sms_retry_queue q
+            where q.id = v_row.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 exit;
             when others then
                 -- The next run tries it again.
-                raise warning 'Row % could not be recovered: % (%)', v_row.id, sqlerrm, sqlstate;
+                raise warning 'Row % could not be recovered: % (%)',
+                    v_row.id,
+                    sqlerrm,
+                    sqlstate;
         end;
     end loop;
 end
 $$;
 
 -- ======== schemas/worker/set_sms_stop.sql ========
--- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that it works again (why null). kind,
--- subject: smsretry.stops. Returns whether it is stopped. A sender or business that is gone by now has nothing to remember.
+-- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
+-- it works again (why null). kind,
+-- subject: smsretry.stops. Returns whether it is stopped. A sender or business that is gone by now
+-- has nothing to remember.
 create or replace function public.set_sms_stop(kind text, subject text, why text)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 begin
     if set_sms_stop.why is null then
-        delete from smsretry.stops s where s.kind = set_sms_stop.kind and s.subject = set_sms_stop.subject;
+        delete from smsretry.stops s
+        where s.kind = set_sms_stop.kind
+          and s.subject = set_sms_stop.subject;
         return false;
     end if;
-    if set_sms_stop.kind = 'sender' and not exists (select from smsretry.senders s where s.id::text = set_sms_stop.subject)
-        or set_sms_stop.kind = 'business' and not exists (select from public.businesses b where b.id::text = set_sms_stop.subject) then
+    if set_sms_stop.kind = 'sender'
+        and not exists (
+            select from smsretry.senders s
+            where s.id::text = set_sms_stop.subject
+        )
+        or set_sms_stop.kind = 'business'
+            and not exists (
+                select from public.businesses b
+                where b.id::text = set_sms_stop.subject
+            ) then
         return false;
     end if;
     insert into smsretry.stops (kind, subject, since, why)
-    values (set_sms_stop.kind, set_sms_stop.subject, smsretry.clock(), left(smsretry.numberless(set_sms_stop.why), smsretry.longest_reason()))
-    on conflict on constraint stops_pkey do update set why = excluded.why;
+    values (
+        set_sms_stop.kind,
+        set_sms_stop.subject,
+        smsretry.clock(),
+        left(smsretry.numberless(set_sms_stop.why), smsretry.longest_reason())
+    )
+    on conflict on constraint stops_pkey
+    do update set why = excluded.why;
     return true;
 end
 $$;
 
 -- ======== schemas/worker/slow_sms_sender.sql ========
--- The provider asks to go slower with a sender: its time is given away for so many seconds, a quarter of an hour at most, and no
--- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free; null: nobody
--- has this sender any more.
-create or replace function public.slow_sms_sender(account text, sender text, seconds double precision)
-returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- The provider asks to go slower with a sender: its time is given away for so many seconds, a
+-- quarter of an hour at most, and no claim takes texts of it until then. What is given away already
+-- stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
+create or replace function public.slow_sms_sender(
+    account text,
+    sender text,
+    seconds double precision
+)
+returns double precision
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_free_at timestamptz;
 begin
     update smsretry.senders s
-    set free_at = greatest(case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
-                           v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)))
-    where s.sent_by = slow_sms_sender.sender and (slow_sms_sender.account is null or s.account = slow_sms_sender.account)
-    returning s.free_at into v_free_at;
+    set free_at = greatest(
+        case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
+        v_now + make_interval(
+            secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)
+        )
+    )
+    where s.sent_by = slow_sms_sender.sender
+      and (
+          slow_sms_sender.account is null
+          or s.account = slow_sms_sender.account
+      )
+    returning s.free_at
+    into v_free_at;
     return extract(epoch from v_free_at - v_now);
 end
 $$;
 
 -- ======== schemas/worker/start_sms_run.sql ========
--- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
--- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
--- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
--- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers it (smsretry.notice_restore).
--- If that shows that the database was restored, the run is returned with restored_since.
+-- A run begins, and tells the sender of its environment (account, sender), which sends for every
+-- business without one of its own. Returns earlier runs that never finished, each once, with what
+-- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
+-- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+-- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers
+-- it (smsretry.notice_restore). If that shows that the database was restored, the run is returned
+-- with restored_since.
 create or replace function public.start_sms_run(
-    run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
-    account text default null, sender text default null,
-    earlier_run uuid default null, due_at timestamptz default null, finished boolean default false
+    run_id uuid,
+    stale_minutes integer default null,
+    send_to text default null,
+    address text default null,
+    account text default null,
+    sender text default null,
+    earlier_run uuid default null,
+    due_at timestamptz default null,
+    finished boolean default false
 )
-returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint, restored_since timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    id uuid,
+    started_at timestamptz,
+    accepted bigint,
+    in_doubt bigint,
+    refused bigint,
+    restored_since timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+    select
+        start_sms_run.earlier_run,
+        start_sms_run.due_at,
+        0::bigint,
+        0::bigint,
+        0::bigint,
+        n.since
     from smsretry.notice_restore(
-        start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.send_to, start_sms_run.finished) n (since)
+        start_sms_run.earlier_run,
+        start_sms_run.due_at,
+        start_sms_run.send_to,
+        start_sms_run.finished
+    ) n (since)
     where n.since is not null;
     insert into smsretry.runs (id, started_at, send_to, address)
-    values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    values (
+        start_sms_run.run_id,
+        v_now,
+        start_sms_run.send_to,
+        left(start_sms_run.address, 300)
+    )
+    on conflict
+    do nothing;
     insert into smsretry.senders (account, sent_by, told_at)
-    select start_sms_run.account, start_sms_run.sender, v_now where start_sms_run.account <> start_sms_run.sender
-    on conflict on constraint senders_one do update set told_at = excluded.told_at;
+    select
+        start_sms_run.account,
+        start_sms_run.sender,
+        v_now
+    where start_sms_run.account <> start_sms_run.sender
+    on conflict on constraint senders_one
+    do update set told_at = excluded.told_at;
     return query
     with silent as (
-        update smsretry.runs r set interrupted_at = v_now
-        where r.id = any (array(
-            select u.id from smsretry.runs u
-            where u.finished_at is null and u.interrupted_at is null
-              and start_sms_run.stale_minutes is not null
-              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
-            order by u.started_at limit 20 for update skip locked))
+        update smsretry.runs r
+        set interrupted_at = v_now
+        where r.id = any (
+            array(
+                select u.id
+                from smsretry.runs u
+                where u.finished_at is null
+                  and u.interrupted_at is null
+                  and start_sms_run.stale_minutes is not null
+                  and u.started_at < v_now - make_interval(
+                      mins => greatest(start_sms_run.stale_minutes, 1)
+                  )
+                order by u.started_at
+                limit 20
+                for update skip locked
+            )
+        )
         returning r.id, r.started_at
     )
-    select s.id, s.started_at,
-           count(*) filter (where a.outcome = 'accepted'),
-           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
-           count(*) filter (where a.outcome in ('rejected', 'not_sent')),
-           null::timestamptz
+    select
+        s.id,
+        s.started_at,
+        count(*) filter (where a.outcome = 'accepted'),
+        count(*) filter (
+            where a.id is not null
+              and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+        ),
+        count(*) filter (where a.outcome in ('rejected', 'not_sent')),
+        null::timestamptz
     from silent s
     left join public.sms_send_attempts a
-        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
-    group by s.id, s.started_at order by s.started_at;
+        on a.run_id = s.id
+          and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at
+    order by s.started_at;
 end
 $$;
 
 -- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that its transaction has locked
--- moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that is refused stays as it is.
+-- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
+-- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
+-- is tried by itself: one that is refused stays as it is.
 -- by_application: its claimer begins no sends. alone: what refuses is raised.
---   taken: their ids; null: the one row took all the time of the call · refused: the database's words, if it raised for each
+--   taken: their ids; null: the one row took all the time of the call · refused: the database's
+--   words, if it raised for each
 create or replace function smsretry.take(
-    rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
-    out taken uuid[], out refused text
+    rows tid[],
+    at timestamptz,
+    by_application boolean default false,
+    alone boolean default false,
+    out taken uuid[],
+    out refused text
 )
-returns record language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms' -- for what a trigger waits for
-set enable_hashjoin = off set enable_mergejoin = off as $$
+returns record
+language plpgsql set search_path = pg_catalog, pg_temp
+-- for what a trigger waits for
+set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
     v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
@@ -2787,13 +4501,28 @@ begin
         begin
             with claimed as (
                 update public.sms_retry_queue q
-                set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
+                set
+                    status = 'processing',
+                    claim_no = greatest(q.claim_no, v_least) + 1,
+                    claimed_at = take.at,
+                    begun_at = null,
                     claimed_by_application = take.by_application,
-                    attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
+                    attempt_id = case
+                        when q.in_doubt_since is not null then q.attempt_id
+                    end,
+                    updated_at = take.at
+                where q.ctid = any (
+                    case v_try
+                        when 0 then take.rows
+                        else take.rows[v_try : v_try]
+                    end
+                )
                   and q.status = 'pending' -- whatever a later trigger left in work
-                returning q.id)
-            select array_agg(t.id) into v_now_taken from claimed t;
+                returning q.id
+            )
+            select array_agg(t.id)
+            into v_now_taken
+            from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
             taken := taken || v_now_taken;
             refused := null;
@@ -2818,19 +4547,30 @@ begin
                 raise warning 'A row could not be claimed: %', sqlstate;
         end;
     end loop;
-    refused := case when taken = '{}' then left(smsretry.numberless(refused), 300) end;
+    refused := case
+        when taken = '{}' then left(smsretry.numberless(refused), 300)
+    end;
 end
 $$;
 
 -- ======== schemas/worker/take_turn.sql ========
--- A text of so many segments takes its turn with the sender that it goes out from: the one with this account and address. All
--- machines share its rate and its day.
---   answer: go · busy: its time is given away until free_at, for longer than a worker waits · spent: its day is used until free_at
+-- A text of so many segments takes its turn with the sender that it goes out from: the one with
+-- this account and address. All machines share its rate and its day.
+--   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
+--   spent: its day is used until free_at
 --     · changed: it is paused
---   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it leaves no sooner
--- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of them do not deadlock.
+--   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
+--   leaves no sooner
+-- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
+-- them do not deadlock.
 create or replace function smsretry.take_turn(
-    account text, sender text, segments integer, lead double precision, at timestamptz, out answer text, out free_at timestamptz
+    account text,
+    sender text,
+    segments integer,
+    lead double precision,
+    at timestamptz,
+    out answer text,
+    out free_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -2841,130 +4581,248 @@ declare
     v_used bigint;
 begin
     answer := 'go';
-    select * into v_sender from smsretry.senders s where s.account = take_turn.account and s.sent_by = sender;
-    if v_sender.segments_per_second is null and v_sender.segments_per_day is null and v_sender.paused_at is null
-        and (v_sender.free_at < at) is not false then
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.account = take_turn.account and s.sent_by = sender;
+    if v_sender.segments_per_second is null
+        and v_sender.segments_per_day is null
+        and v_sender.paused_at is null
+        and (v_sender.free_at < at) is not false
+    then
         return; -- as most are: nothing is written
     end if;
-    select * into v_sender from smsretry.senders s where s.id = v_sender.id for update;
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.id = v_sender.id
+    for update;
     v_midnight := smsretry.carriers_midnight(at);
-    v_used := case when v_sender.day_ends_at = v_midnight then v_sender.day_segments else 0 end;
-    free_at := greatest(case when v_sender.free_at < at + interval '1 hour' then v_sender.free_at end, -- more: the clock was set back
-                        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2)));
+    v_used := case
+        when v_sender.day_ends_at = v_midnight then v_sender.day_segments
+        else 0
+    end;
+    free_at := greatest(
+        case
+            when v_sender.free_at < at + interval '1 hour' then v_sender.free_at
+        end, -- more: the clock was set back
+        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
+    );
     if v_sender.paused_at is not null then
         answer := 'changed';
-    elsif v_used > 0 and v_used + segments > v_sender.segments_per_day then -- one with more segments than a day has goes first
+    elsif v_used > 0
+        and v_used + segments > v_sender.segments_per_day
+    then -- one with more segments than a day has goes first
         answer := 'spent';
         free_at := v_midnight;
     elsif free_at > at + k_longest then
         answer := 'busy';
     else
         update smsretry.senders s
-        set free_at = case when s.segments_per_second is null then s.free_at else take_turn.free_at + make_interval(secs => segments / s.segments_per_second) end,
-            day_ends_at = case when s.segments_per_day is not null then v_midnight end,
-            day_segments = case when s.segments_per_day is not null then v_used + segments else 0 end
+        set
+            free_at = case
+                when s.segments_per_second is null then s.free_at
+                else take_turn.free_at + make_interval(
+                    secs => segments / s.segments_per_second
+                )
+            end,
+            day_ends_at = case
+                when s.segments_per_day is not null then v_midnight
+            end,
+            day_segments = case
+                when s.segments_per_day is not null then v_used + segments
+                else 0
+            end
         where s.id = v_sender.id;
     end if;
 end
 $$;
 
 -- ======== schemas/doubt/after_sms_restore.sql ========
--- For a person who restored a backup that no run can notice (smsretry.notice_restore), before anything runs: records it.
--- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
--- change_sms_texts. May be repeated.
+-- For a person who restored a backup that no run can notice (smsretry.notice_restore), before
+-- anything runs: records it.
+-- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run =>
+-- false; the answer is that of change_sms_texts. May be repeated.
 create or replace function public.after_sms_restore(
-    since timestamptz, dry_run boolean default true, who text default null, because text default null
+    since timestamptz,
+    dry_run boolean default true,
+    who text default null,
+    because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 begin
-    if (after_sms_restore.since <= smsretry.clock() and dry_run is not null) is not true then
-        raise exception 'since is when the backup was taken, and not to come' using errcode = 'SR422';
+    if (
+        after_sms_restore.since <= smsretry.clock()
+        and dry_run is not null
+    ) is not true
+    then
+        raise exception 'since is when the backup was taken, and not to come'
+            using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_who_and_why(after_sms_restore.who, after_sms_restore.because);
-        perform smsretry.record_restore(after_sms_restore.since, after_sms_restore.who, after_sms_restore.because);
+        perform smsretry.check_who_and_why(
+            after_sms_restore.who,
+            after_sms_restore.because
+        );
+        perform smsretry.record_restore(
+            after_sms_restore.since,
+            after_sms_restore.who,
+            after_sms_restore.because
+        );
     end if;
-    select count(*), count(*), '{}', '[]' into matched, changed, skipped, sample
-    from public.sms_retry_queue q where q.status in ('pending', 'processing');
+    select count(*), count(*), '{}', '[]'
+    into matched, changed, skipped, sample
+    from public.sms_retry_queue q
+    where q.status in ('pending', 'processing');
     return next;
 end
 $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
--- The last send of this text, by any of its rows, that may have gone out, and since when it is in doubt; nulls: there is none. One that is
--- under way is not in doubt yet. plpgsql keeps its plan: each insert calls this.
-create or replace function smsretry.earlier_doubt(send_log_id uuid, business_id uuid, out attempt_id uuid, out since timestamptz)
+-- The last send of this text, by any of its rows, that may have gone out, and since when it is in
+-- doubt; nulls: there is none. One that is under way is not in doubt yet. plpgsql keeps its plan:
+-- each insert calls this.
+create or replace function smsretry.earlier_doubt(
+    send_log_id uuid,
+    business_id uuid,
+    out attempt_id uuid,
+    out since timestamptz
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    select a.id, coalesce(a.finished_at, a.begun_at) into attempt_id, since
+    select a.id, coalesce(a.finished_at, a.begun_at)
+    into attempt_id, since
     from public.sms_send_attempts a
     -- An array, so that an index finds them without statistics.
-    where a.retry_id = any (array(
-            select q.id from public.sms_retry_queue q
-            where q.send_log_id = earlier_doubt.send_log_id and q.business_id = earlier_doubt.business_id
-              and q.begun_at is null))
+    where a.retry_id = any (
+        array(
+            select q.id
+            from public.sms_retry_queue q
+            where q.send_log_id = earlier_doubt.send_log_id
+              and q.business_id = earlier_doubt.business_id
+              and q.begun_at is null
+        )
+    )
       and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-    order by a.begun_at desc limit 1;
+    order by a.begun_at desc
+    limit 1;
 end
 $$;
 
 -- ======== schemas/doubt/forgotten.sql ========
--- Live rows whose message may have left in the time that a restored backup has forgotten: the text is older than the restore if its row,
--- send log or scheduled send is. Only a later look that found nothing, or a person's word, clears it: a message that was found does
--- not prove that no other exists.
+-- Live rows whose message may have left in the time that a restored backup has forgotten: the text
+-- is older than the restore if its row, send log or scheduled send is. Only a later look that found
+-- nothing, or a person's word, clears it: a message that was found does not prove that no other
+-- exists.
 create or replace view smsretry.forgotten with (security_invoker = true) as
 select q.id as retry_id, r.since, r.until
 from public.sms_retry_queue q
 cross join lateral (
-    select min(r.since) as since, max(r.restored_at) as until from smsretry.restores r
-    where (q.created_at < r.restored_at
-           or exists (select from public.send_logs l where l.id = q.send_log_id and l.created_at < r.restored_at)
-           or exists (select from public.scheduled_sends s where s.id = q.send_log_id and s.created_at < r.restored_at))
+    select
+        min(r.since) as since,
+        max(r.restored_at) as until
+    from smsretry.restores r
+    where (
+        q.created_at < r.restored_at
+        or exists (
+            select from public.send_logs l
+            where l.id = q.send_log_id and l.created_at < r.restored_at
+        )
+        or exists (
+            select from public.scheduled_sends s
+            where s.id = q.send_log_id and s.created_at < r.restored_at
+        )
+    )
       and not exists (
           select from public.sms_send_attempts a
           -- An array, so that an index finds them without statistics.
-          where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))
-            and a.begun_at <= r.since and a.finished_at >= r.restored_at
-            and a.outcome = 'not_sent' and a.settled_by in ('reconcile', 'operator'))) r
-where q.status in ('pending', 'processing') and r.since is not null;
+          where a.retry_id = any (
+              array(
+                  select o.id
+                  from public.sms_retry_queue o
+                  where o.send_log_id = q.send_log_id
+              )
+          )
+            and a.begun_at <= r.since
+            and a.finished_at >= r.restored_at
+            and a.outcome = 'not_sent'
+            and a.settled_by in ('reconcile', 'operator')
+      )
+) r
+where q.status in ('pending', 'processing')
+  and r.since is not null;
 
 -- ======== schemas/doubt/is_anothers.sql ========
--- Whether a message belongs to another attempt, or to another send log, such as one that the application sent itself.
-create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (select 1 from public.sms_send_attempts a
-                   where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
-        or exists (select 1 from public.send_logs l
-                   where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
-                     and l.id is distinct from is_anothers.send_log_id)
+-- Whether a message belongs to another attempt, or to another send log, such as one that the
+-- application sent itself.
+create or replace function smsretry.is_anothers(
+    sid text,
+    attempt_id uuid,
+    send_log_id uuid
+)
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1
+        from public.sms_send_attempts a
+        where a.twilio_sid = is_anothers.sid
+          and a.id is distinct from is_anothers.attempt_id
+    )
+        or exists (
+            select 1
+            from public.send_logs l
+            where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
+              and l.id is distinct from is_anothers.send_log_id
+        )
 $$;
 
 -- ======== schemas/doubt/not_sent.sql ========
--- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again; at no cost if the worker died, because
--- the request may never have left. What it took of its sender's day stays taken, unlike what was refused: that nobody found it does not
--- prove that no carrier counted it, and few texts come into doubt. The caller holds the row locked.
-create or replace function smsretry.not_sent(retry public.sms_retry_queue, attempt_id uuid, settled_by text, at timestamptz)
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again;
+-- at no cost if the worker died, because the request may never have left. What it took of its
+-- sender's day stays taken, unlike what was refused: that nobody found it does not prove that no
+-- carrier counted it, and few texts come into doubt. The caller holds the row locked.
+create or replace function smsretry.not_sent(
+    retry public.sms_retry_queue,
+    attempt_id uuid,
+    settled_by text,
+    at timestamptz
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_attempt public.sms_send_attempts;
 begin
     update public.sms_send_attempts a
-    set outcome = 'not_sent', finished_at = not_sent.at, settled_by = not_sent.settled_by, sent_to = null, sent_body = null
-    where a.id = not_sent.attempt_id and a.outcome is distinct from 'not_sent'
-    returning * into v_attempt;
+    set
+        outcome = 'not_sent',
+        finished_at = not_sent.at,
+        settled_by = not_sent.settled_by,
+        sent_to = null,
+        sent_body = null
+    where a.id = not_sent.attempt_id
+      and a.outcome is distinct from 'not_sent'
+    returning *
+    into v_attempt;
     if retry.status in ('failed', 'cancelled') then
         return;
     end if;
     if v_attempt.worker_died then
-        retry.attempt_count := least(retry.attempt_count, greatest(v_attempt.attempt_number - 1, 0));
+        retry.attempt_count := least(
+            retry.attempt_count,
+            greatest(v_attempt.attempt_number - 1, 0)
+        );
     end if;
     retry.attempt_id := null;
     retry.in_doubt_since := null;
     retry.reconcile_count := 0;
     retry.held_since := null;
     retry.why := null;
-    retry.why_code := case not_sent.settled_by when 'operator' then 'operator' else 'no_evidence' end;
+    retry.why_code := case not_sent.settled_by
+        when 'operator' then 'operator'
+        else 'no_evidence'
+    end;
     perform smsretry.save_row(retry, not_sent.at, due => not_sent.at);
 end
 $$;
@@ -2975,53 +4833,93 @@ $$;
 --           | look_again   it was not found; look again in look_in
 --           | look_failed  the look itself failed; look again in look_in
 --           | resend       it was not found for long enough: send it again
---           | hold         a person must decide about error; look again in look_in. ambiguous: the messages that may be the
+--           | hold         a person must decide about error; look again in look_in. ambiguous: the
+--             messages that may be the
 --                          text. Past its expiry, the row fails with that
 --           A look that found nothing ends an earlier hold.
--- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
+-- life: how long the text is of use from now on, if nothing has said so; null: the next look says
+-- so.
 --   answer: applied
 --         | ended      the row failed, because its life is over
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
---         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
+--         | wait       a send to the same number has no answer yet, or began after the claim: the
+--           message may be that one's
 create or replace function public.reconcile_sms_retry(
-    retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
-    look_in interval default null, error text default null, ambiguous text[] default null,
-    life interval default null, why_code text default null
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null,
+    ambiguous text[] default null,
+    life interval default null,
+    why_code text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
     v_unowned text[];
 begin
-    if (decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or decision in ('look_again', 'look_failed', 'hold') and look_in is null or decision = 'hold' and error is null then
+    if (
+        decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')
+    ) is not true
+        or decision in ('look_again', 'look_failed', 'hold')
+            and look_in is null
+        or decision = 'hold' and error is null
+    then
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
-    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
-        return coalesce((select case q.status when 'failed' then 'ended' else 'applied' end -- its answer was lost on its way
-                         from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no), 'lost');
+    if v_row.id is null
+        or v_row.begun_at is not null
+        or v_row.in_doubt_since is null
+    then
+        return coalesce(
+            (
+                -- its answer was lost on its way
+                select case q.status when 'failed' then 'ended' else 'applied' end
+                from public.sms_retry_queue q
+                where q.id = retry_id and q.reconciled_claim_no = claim_no
+            ),
+            'lost'
+        );
     end if;
-    -- Another send to the number without an answer yet, or begun between the claim and now, so that the look did not know it. (One
-    -- dated later began before a clock was set back.) Before the next check: an answer between the two shows as a taken SID.
-    if (twilio_sid is not null or ambiguous is not null) and exists (
+    -- Another send to the number without an answer yet, or begun between the claim and now, so that
+    -- the look did not know it. (One dated later began before a clock was set back.) Before the
+    -- next check: an answer between the two shows as a taken SID.
+    if (twilio_sid is not null or ambiguous is not null)
+        and exists (
             select from public.sms_send_attempts ours
-            join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+            join public.sms_send_attempts theirs
+                on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
             join public.sms_retry_queue q on q.id = theirs.retry_id
             where ours.id = v_row.attempt_id
-              and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
-                   or theirs.begun_at > v_row.claimed_at and theirs.begun_at <= v_now)) then
+              and (
+                  q.status = 'processing'
+                  and q.begun_at is not null
+                  and q.attempt_id = theirs.id
+                  or theirs.begun_at > v_row.claimed_at
+                      and theirs.begun_at <= v_now
+              )
+        ) then
         return 'wait';
     end if;
     v_unowned := (
-        select array_agg(m.sid order by m.place) from unnest(ambiguous) with ordinality as m (sid, place)
-        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id));
-    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
+        select array_agg(m.sid order by m.place)
+        from unnest(ambiguous) with ordinality as m (sid, place)
+        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id)
+    );
+    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or ambiguous is not null and v_unowned is null
+    then
         return 'sid_taken';
     end if;
 
@@ -3030,16 +4928,40 @@ begin
     v_row.why_code := why_code;
     v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
     if decision = 'accepted' then
-        perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
-    elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
-            select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        perform smsretry.accept_attempt(
+            v_row,
+            v_row.attempt_id,
+            twilio_sid,
+            settled_by,
+            v_now
+        );
+    elsif decision = 'resend'
+        or exists (
+            -- a person has said so of an older row of the text, as this one was queued
+            select 1
+            from public.sms_send_attempts a
+            where a.id = v_row.attempt_id and a.outcome = 'not_sent'
+        ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
-        v_row.why := left(error, 1800) || coalesce(
-            ': ' || array_to_string(v_unowned[:3], ', ')
-            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        v_row.why := left(error, 1800)
+            || coalesce(
+                ': ' || array_to_string(v_unowned[:3], ', ')
+                    || case
+                        when cardinality(v_unowned) > 3
+                            then ' and ' || cardinality(v_unowned) - 3 || ' more'
+                        else ''
+                    end,
+                ''
+            );
         if v_row.expires_at <= v_now then
-            perform smsretry.save_row(v_row, v_now, ended => 'failed', because => v_row.why, why_code => why_code);
+            perform smsretry.save_row(
+                v_row,
+                v_now,
+                ended => 'failed',
+                because => v_row.why,
+                why_code => why_code
+            );
             return 'ended';
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
@@ -3054,67 +4976,124 @@ begin
         perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;
     return 'applied';
-exception when unique_violation then -- two looks found the same message at the same moment
-    return 'sid_taken';
+exception
+    when unique_violation then -- two looks found the same message at the same moment
+        return 'sid_taken';
 end
 $$;
 
 -- ======== schemas/doubt/resolve_sms_doubt.sql ========
--- For a person: what became of a text in doubt. With a SID it went out as that message; without one it did not, and is sent
--- again. If it expired in doubt, its send log then says that it went out, or it stays ended and may be requeued. If it was
--- queued anew, the newer row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
+-- For a person: what became of a text in doubt. With a SID it went out as that message; without one
+-- it did not, and is sent again. If it expired in doubt, its send log then says that it went out,
+-- or it stays ended and may be requeued. If it was queued anew, the newer row is resolved. Answers
+-- resolved or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
-    retry_id uuid, twilio_sid text default null, who text default null, because text default null
+    retry_id uuid,
+    twilio_sid text default null,
+    who text default null,
+    because text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_row public.sms_retry_queue;
     v_attempt_id uuid;
 begin
     if num_nonnulls(resolve_sms_doubt.who, resolve_sms_doubt.because) > 0 then
-        perform smsretry.check_who_and_why(resolve_sms_doubt.who, resolve_sms_doubt.because);
+        perform smsretry.check_who_and_why(
+            resolve_sms_doubt.who,
+            resolve_sms_doubt.because
+        );
     end if;
     -- The row of the text that is live and in doubt, or else the one that is named.
-    select q.* into v_row from public.sms_retry_queue named
-    join public.sms_retry_queue q on q.send_log_id = named.send_log_id and q.business_id = named.business_id
+    select q.*
+    into v_row
+    from public.sms_retry_queue named
+    join public.sms_retry_queue q
+        on q.send_log_id = named.send_log_id
+          and q.business_id = named.business_id
     where named.id = resolve_sms_doubt.retry_id
-      and (q.id = named.id or named.status in ('failed', 'cancelled') and q.status in ('pending', 'processing') and q.in_doubt_since is not null)
-    order by q.id = named.id limit 1 for update of q;
+      and (
+          q.id = named.id
+          or named.status in ('failed', 'cancelled')
+              and q.status in ('pending', 'processing')
+              and q.in_doubt_since is not null
+      )
+    order by q.id = named.id
+    limit 1
+    for update of q;
     v_attempt_id := case
-        when v_row.status = 'pending' and v_row.in_doubt_since is not null then v_row.attempt_id
+        when v_row.status = 'pending'
+          and v_row.in_doubt_since is not null
+            then v_row.attempt_id
         when v_row.status in ('failed', 'cancelled')
-            then (select d.attempt_id from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d) end;
+            then (
+                select d.attempt_id
+                from smsretry.earlier_doubt(v_row.send_log_id, v_row.business_id) d
+            )
+    end;
     if v_attempt_id is null then -- or a worker is looking at it at this moment
-        return case when exists (select 1 from public.sms_send_attempts a
-                                 join public.sms_retry_queue q on q.id = a.retry_id
-                                 where a.twilio_sid = resolve_sms_doubt.twilio_sid and q.send_log_id = v_row.send_log_id)
-                    then 'resolved' else 'not_in_doubt' end;
+        return case
+            when exists (
+                select 1
+                from public.sms_send_attempts a
+                join public.sms_retry_queue q on q.id = a.retry_id
+                where a.twilio_sid = resolve_sms_doubt.twilio_sid
+                  and q.send_log_id = v_row.send_log_id
+            )
+                then 'resolved'
+            else 'not_in_doubt'
+        end;
     end if;
     if resolve_sms_doubt.twilio_sid is not null then
-        perform public.settle_sms_attempt(v_attempt_id, resolve_sms_doubt.twilio_sid, 'operator');
+        perform public.settle_sms_attempt(
+            v_attempt_id,
+            resolve_sms_doubt.twilio_sid,
+            'operator'
+        );
     else
-        perform smsretry.not_sent(v_row, v_attempt_id, 'operator', smsretry.clock());
+        perform smsretry.not_sent(
+            v_row,
+            v_attempt_id,
+            'operator',
+            smsretry.clock()
+        );
     end if;
     perform smsretry.note_event(
-        v_row.id, case when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out' else 'went_out' end,
-        resolve_sms_doubt.who, resolve_sms_doubt.because);
+        v_row.id,
+        case
+            when resolve_sms_doubt.twilio_sid is null then 'did_not_go_out'
+            else 'went_out'
+        end,
+        resolve_sms_doubt.who,
+        resolve_sms_doubt.because
+    );
     return 'resolved';
 end
 $$;
 
 -- ======== schemas/doubt/settle_sms_attempt.sql ========
--- For the application's webhook: the provider's status callback. It proves that the provider has the message of this attempt
--- (whose id is in the URL; null: found by its SID), and says how far it has come (delivery_status, error_code: Twilio's
--- MessageStatus and ErrorCode), in the account that signed it (account_sid; null: not told). An account speaks for what went out
--- from it and nothing else: who has an account of their own has the token that signs for it. May be called any number of times, in any order, before or after the sender's own answer. An
--- unknown status proves the message and is not kept.
--- Answers settled (the row is completed), recorded (the row had moved on, or the status is news), already_settled (no news),
--- or unknown_attempt (there is none, or it has another SID or account).
+-- For the application's webhook: the provider's status callback. It proves that the provider has
+-- the message of this attempt (whose id is in the URL; null: found by its SID), and says how far it
+-- has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode), in the account that
+-- signed it (account_sid; null: not told). An account speaks for what went out
+-- from it and nothing else: who has an account of their own has the token that signs for it. May be
+-- called any number of times, in any order, before or after the sender's own answer. An unknown
+-- status proves the message and is not kept. Answers settled (the row is completed), recorded (the
+-- row had moved on, or the status is news), already_settled (no news), or unknown_attempt (there is
+-- none, or it has another SID or account).
 create or replace function public.settle_sms_attempt(
-    attempt_id uuid default null, twilio_sid text default null, settled_by text default 'callback',
-    delivery_status text default null, error_code integer default null, account_sid text default null
+    attempt_id uuid default null,
+    twilio_sid text default null,
+    settled_by text default 'callback',
+    delivery_status text default null,
+    error_code integer default null,
+    account_sid text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_row public.sms_retry_queue;
     v_attempt public.sms_send_attempts;
@@ -3122,40 +5101,82 @@ declare
     v_answer text := 'already_settled';
 begin
     if not smsretry.is_message_id(settle_sms_attempt.twilio_sid)
-        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true then
+        or (settle_sms_attempt.settled_by in ('callback', 'operator')) is not true
+    then
         raise exception 'twilio_sid must be the provider''s id of a message, settled_by callback or operator'
             using errcode = 'SR422';
     end if;
-    select * into v_attempt from public.sms_send_attempts a
-    where a.id = coalesce(settle_sms_attempt.attempt_id,
-                          (select s.id from public.sms_send_attempts s where s.twilio_sid = settle_sms_attempt.twilio_sid));
-    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's own, or a newer one of its
-    -- text that is in doubt about it.
-    select * into v_row from public.sms_retry_queue q
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = coalesce(
+        settle_sms_attempt.attempt_id,
+        (
+            select s.id
+            from public.sms_send_attempts s
+            where s.twilio_sid = settle_sms_attempt.twilio_sid
+        )
+    );
+    -- No fence: what the provider accepted is true, whoever has the row. The row is the attempt's
+    -- own, or a newer one of its text that is in doubt about it.
+    select *
+    into v_row
+    from public.sms_retry_queue q
     where q.id = coalesce(
         -- No join: with old statistics it walks all live rows.
-        (select w.id from public.sms_retry_queue w
-         where w.send_log_id = (select o.send_log_id from public.sms_retry_queue o where o.id = v_attempt.retry_id)
-           and w.status in ('pending', 'processing') and w.attempt_id = v_attempt.id),
-        v_attempt.retry_id)
+        (
+            select w.id
+            from public.sms_retry_queue w
+            where w.send_log_id = (
+                select o.send_log_id
+                from public.sms_retry_queue o
+                where o.id = v_attempt.retry_id
+            )
+              and w.status in ('pending', 'processing')
+              and w.attempt_id = v_attempt.id
+        ),
+        v_attempt.retry_id
+    )
     for update;
     if not found then
         return 'unknown_attempt';
     end if;
-    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = v_attempt.id;
     v_now := smsretry.clock();
     if v_attempt.twilio_sid <> settle_sms_attempt.twilio_sid
-        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid) then
+        or lower(v_attempt.sent_account) <> lower(settle_sms_attempt.account_sid)
+    then
         return 'unknown_attempt';
     end if;
     if v_attempt.twilio_sid is null then
-        if smsretry.is_anothers(settle_sms_attempt.twilio_sid, v_attempt.id, v_row.send_log_id) then
-            raise exception 'SID % belongs to another text', settle_sms_attempt.twilio_sid using errcode = 'SR422';
+        if smsretry.is_anothers(
+            settle_sms_attempt.twilio_sid,
+            v_attempt.id,
+            v_row.send_log_id
+        ) then
+            raise exception 'SID % belongs to another text',
+                settle_sms_attempt.twilio_sid
+                using errcode = 'SR422';
         end if;
-        v_answer := smsretry.accept_attempt(v_row, v_attempt.id, settle_sms_attempt.twilio_sid, settle_sms_attempt.settled_by, v_now);
+        v_answer := smsretry.accept_attempt(
+            v_row,
+            v_attempt.id,
+            settle_sms_attempt.twilio_sid,
+            settle_sms_attempt.settled_by,
+            v_now
+        );
     end if;
-    if smsretry.record_delivery(v_attempt.id, settle_sms_attempt.delivery_status, settle_sms_attempt.error_code, v_now)
-        and v_answer = 'already_settled' then
+    if smsretry.record_delivery(
+        v_attempt.id,
+        settle_sms_attempt.delivery_status,
+        settle_sms_attempt.error_code,
+        v_now
+    )
+        and v_answer = 'already_settled'
+    then
         return 'recorded';
     end if;
     return v_answer;
@@ -3163,153 +5184,247 @@ end
 $$;
 
 -- ======== schemas/consent/answer_words.sql ========
--- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders: only what one of these heard, or
--- nobody knows who. Texts that were held for them are due now. Returns how many words that were.
+-- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders:
+-- only what one of these heard, or nobody knows who. Texts that were held for them are due now.
+-- Returns how many words that were.
 create or replace function smsretry.answer_words(
-    phone text, business_id uuid default null, senders text[] default null
+    phone text,
+    business_id uuid default null,
+    senders text[] default null
 )
-returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_words integer;
 begin
     update smsretry.inbound_texts t
-    set businesses = u.businesses,
+    set
+        businesses = u.businesses,
         phone = case when u.businesses <> '{}' then t.phone end,
         senders = '{}' -- it counts nowhere else any more
     from (
-        select i.twilio_sid,
-               array(
-                   select b
-                   from unnest(i.businesses || array(
-                       select w.business_id from smsretry.unread_words w where w.twilio_sid = i.twilio_sid)) b
-                   where b <> answer_words.business_id) as businesses
+        select
+            i.twilio_sid,
+            array(
+                select b
+                from unnest(
+                    i.businesses
+                        || array(
+                            select w.business_id
+                            from smsretry.unread_words w
+                            where w.twilio_sid = i.twilio_sid
+                        )
+                ) b
+                where b <> answer_words.business_id
+            ) as businesses
         from smsretry.inbound_texts i
         where i.phone = answer_words.phone
-          and (i.senders && answer_words.senders) is not false) u
+          and (i.senders && answer_words.senders) is not false
+    ) u
     where t.twilio_sid = u.twilio_sid;
     get diagnostics v_words = row_count;
     begin
         update public.sms_retry_queue q
-        set scheduled_for = v_now,
-            updated_at = v_now
-        where q.id = any (array(
-            select w.id
-            from public.customers c
-            cross join lateral (
-                select o.id
-                from public.sms_retry_queue o
-                where o.customer_id = c.id
-                  -- is true: by the customer alone, as in mark_customers
-                  and (o.work in ('texts', 'suspect') and o.why_code = 'words_unread' and o.scheduled_for > v_now) is true
-                for update skip locked) w
-            where c.phone = answer_words.phone
-              and (c.business_id <> answer_words.business_id) is not true));
-    exception when query_canceled or others then
-        raise warning 'Texts that were held for unread words wait for their next look: %', sqlstate;
+        set scheduled_for = v_now, updated_at = v_now
+        where q.id = any (
+            array(
+                select w.id
+                from public.customers c
+                cross join lateral (
+                    select o.id
+                    from public.sms_retry_queue o
+                    where o.customer_id = c.id
+                      -- is true: by the customer alone, as in mark_customers
+                      and (
+                          o.work in ('texts', 'suspect')
+                          and o.why_code = 'words_unread'
+                          and o.scheduled_for > v_now
+                      ) is true
+                    for update skip locked
+                ) w
+                where c.phone = answer_words.phone
+                  and (c.business_id <> answer_words.business_id) is not true
+            )
+        );
+    exception
+        when query_canceled or others then
+            raise warning 'Texts that were held for unread words wait for their next look: %',
+                sqlstate;
     end;
     return v_words;
 end
 $$;
 
 -- ======== schemas/consent/businesses_of.sql ========
--- The businesses that have a customer with this number and are concerned (smsretry.concerns). Others learn what was said when
--- they get one (smsretry.keep_consent). now: for a START, also those that may have had one.
-create or replace function smsretry.businesses_of(phone text, senders text[] default null, now boolean default false)
-returns uuid[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- The businesses that have a customer with this number and are concerned (smsretry.concerns).
+-- Others learn what was said when they get one (smsretry.keep_consent). now: for a START, also
+-- those that may have had one.
+create or replace function smsretry.businesses_of(
+    phone text,
+    senders text[] default null,
+    now boolean default false
+)
+returns uuid[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return array(
         select b.id
-        from (select c.business_id as id
-              from public.customers c
-              where c.phone = businesses_of.phone
-              union
-              select a.id
-              from public.businesses a
-              where businesses_of.now
-              offset 0) b
+        from (
+            select c.business_id as id
+            from public.customers c
+            where c.phone = businesses_of.phone
+            union
+            select a.id
+            from public.businesses a
+            where businesses_of.now
+            offset 0
+        ) b
         where smsretry.concerns(
-            b.id, smsretry.number_key(b.id, businesses_of.phone), businesses_of.senders, businesses_of.now)
-        order by 1);
+            b.id,
+            smsretry.number_key(b.id, businesses_of.phone),
+            businesses_of.senders,
+            businesses_of.now
+        )
+        order by 1
+    );
 end
 $$;
 
 -- ======== schemas/consent/concerns.sql ========
--- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or, unless now, has sent one to the
--- number. What went out from a sender that nobody knows, or knows any more, may have gone out from any.
+-- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or,
+-- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
+-- any more, may have gone out from any.
 create or replace function smsretry.concerns(
-    business_id uuid, number_key bytea, senders text[], now boolean default false
+    business_id uuid,
+    number_key bytea,
+    senders text[],
+    now boolean default false
 )
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return concerns.senders is null
         or smsretry.sends_through(concerns.business_id, concerns.senders)
-        or not concerns.now and exists (
-            select from public.sms_send_attempts a
-            where a.number_key = concerns.number_key
-              and (a.sent_by = any (concerns.senders)
-                   or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)));
+        or not concerns.now
+            and exists (
+                select from public.sms_send_attempts a
+                where a.number_key = concerns.number_key
+                  and (
+                      a.sent_by = any (concerns.senders)
+                      or not exists (
+                          select from smsretry.senders s
+                          where s.sent_by = a.sent_by
+                      )
+                  )
+            );
 end
 $$;
 
 -- ======== schemas/consent/has_borne.sql ========
--- Whether a row with this number has borne this date of an opt-in before, so that it is no news now. Applications cut off or
--- round to milliseconds or seconds. in_vain: only where the date lifted nothing.
-create or replace function smsretry.has_borne(number_key bytea, dated timestamptz, in_vain boolean default false)
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- Whether a row with this number has borne this date of an opt-in before, so that it is no news
+-- now. Applications cut off or round to milliseconds or seconds. in_vain: only where the date
+-- lifted nothing.
+create or replace function smsretry.has_borne(
+    number_key bytea,
+    dated timestamptz,
+    in_vain boolean default false
+)
+returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return exists (
         select from smsretry.consents i
         where i.number_key = has_borne.number_key
           and i.said in ('opted_in', 'seen')
           and (i.said = 'seen' or not has_borne.in_vain)
-          and date_trunc('second', i.dated) in (date_trunc('second', has_borne.dated),
-                                                date_trunc('second', has_borne.dated) - interval '1 second'));
+          and date_trunc('second', i.dated) in (
+              date_trunc('second', has_borne.dated),
+              date_trunc('second', has_borne.dated) - interval '1 second'
+          )
+    );
 end
 $$;
 
 -- ======== schemas/consent/heard_by.sql ========
--- Which senders heard a text that came in, by what the provider's webhook says of it: the service or the number, which may belong
--- to a service, so that the provider stops or starts both; otherwise all senders of the account. Whoever adds a sender in SQL may
--- write its SID in capitals; that of an environment is told only by its first run.
---   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
+-- Which senders heard a text that came in, by what the provider's webhook says of it: the service
+-- or the number, which may belong to a service, so that the provider stops or starts both;
+-- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
+-- that of an environment is told only by its first run.
+--   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
+--   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
-create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
+create or replace function smsretry.heard_by(
+    number text,
+    service text,
+    account text,
+    out senders text[],
+    out lifts boolean
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_number constant text := regexp_replace(heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_number constant text := regexp_replace(
+        heard_by.number,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
+    );
 begin
     lifts := not exists (select from smsretry.business_senders);
     if lifts then
         return;
     end if;
-    select array_agg(distinct s.sent_by) filter (where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))) into senders
+    select array_agg(distinct s.sent_by) filter (
+        where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))
+    )
+    into senders
     from smsretry.senders s;
     lifts := senders is not null;
-    if not lifts and exists (select from smsretry.senders s where s.told_at is not null) then
-        senders := (select array_agg(s.sent_by) from smsretry.senders s where lower(s.account) = lower(btrim(heard_by.account)));
+    if not lifts
+        and exists (
+            select from smsretry.senders s
+            where s.told_at is not null
+        ) then
+        senders := (
+            select array_agg(s.sent_by)
+            from smsretry.senders s
+            where lower(s.account) = lower(btrim(heard_by.account))
+        );
     end if;
 end
 $$;
 
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
--- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at most 500 objects: phone (E.164), at
--- (RFC 3339, with its offset, from 2000 on), line (to name it by). A number needs no customer: one that comes later is opted out,
--- too. A later opt-in at a business stays. Changes nothing unless dry_run => false, which needs who and because; nor if repeated.
+-- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at
+-- most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it
+-- by). A number needs no customer: one that comes later is opted out, too. A later opt-in at a
+-- business stays. Changes nothing unless dry_run => false, which needs who and because; nor if
+-- repeated.
 -- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
--- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no calendar), or outlived (by customer_id's
--- opt-in)
+-- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
+-- calendar), or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
-    opt_outs jsonb, business_id uuid default null, all_businesses boolean default false, dry_run boolean default true,
-    who text default null, because text default null
+    opt_outs jsonb,
+    business_id uuid default null,
+    all_businesses boolean default false,
+    dry_run boolean default true,
+    who text default null,
+    because text default null
 )
-returns table (recorded integer, known integer, customers integer, cancelled integer, unmarked integer, notes jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    recorded integer,
+    known integer,
+    customers integer,
+    cancelled integer,
+    unmarked integer,
+    notes jsonb
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
-    k_at constant text := -- that PostgreSQL reads; a 30 February is taken apart, below
-        '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
+    -- that PostgreSQL reads; a 30 February is taken apart, below
+    k_at constant text := '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_now constant timestamptz := smsretry.clock();
     v_line record;
     v_kept record;
@@ -3318,118 +5433,247 @@ declare
     v_done record;
     v_until timestamptz := clock_timestamp() + interval '2 seconds'; -- marks; the rest is a later run's
 begin
-    if (dry_run is not null and all_businesses = (business_id is null) and jsonb_typeof(opt_outs) = 'array') is not true then
+    if (
+        dry_run is not null
+        and all_businesses = (business_id is null)
+        and jsonb_typeof(opt_outs) = 'array'
+    ) is not true
+    then
         raise exception 'opt_outs must be an array, and for whom must be said in one way: business_id, or all_businesses'
-            using errcode = 'SR422', hint = 'Nothing was recorded.';
+            using errcode = 'SR422',
+                  hint = 'Nothing was recorded.';
     elsif jsonb_array_length(opt_outs) > k_most then
-        raise exception 'opt_outs holds more than % lines: give them in several calls', k_most using errcode = 'SR422';
-    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
-        raise exception 'No business has this id' using errcode = 'SR404', hint = 'Check it against businesses.id. Nothing was recorded.';
+        raise exception 'opt_outs holds more than % lines: give them in several calls',
+            k_most
+            using errcode = 'SR422';
+    elsif business_id is not null
+        and not exists (
+            select from public.businesses b
+            where b.id = business_id
+        ) then
+        raise exception 'No business has this id'
+            using errcode = 'SR404',
+                  hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
-    recorded := 0; known := 0; customers := 0; cancelled := 0; unmarked := 0; notes := '[]';
+    recorded := 0;
+    known := 0;
+    customers := 0;
+    cancelled := 0;
+    unmarked := 0;
+    notes := '[]';
     begin
         for v_line in
-            select case when w.at <= v_now then w.phone end as phone, min(w.line) as line, count(*)::integer as lines, max(w.at) as at
-            from (select case when e.value ->> 'line' ~ '^[0-9]{1,15}$' then (e.value ->> 'line')::bigint else e.place end as line,
-                         case when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$' then e.value ->> 'phone' end as phone,
-                         case when e.value ->> 'at' ~ k_at
-                              then overlay(e.value ->> 'at' placing '01' from 9 for 2)::timestamptz
-                                   + substr(e.value ->> 'at', 9, 2)::integer * interval '24 hours' - interval '24 hours' end as at
-                  from jsonb_array_elements(opt_outs) with ordinality e (value, place)) w
-            group by 1, case when (w.at <= v_now and w.phone <> '') is not true then w.line end
-            order by 1, 2 -- two imports lock customers in the same order
+            select
+                case when w.at <= v_now then w.phone end as phone,
+                min(w.line) as line,
+                count(*)::integer as lines,
+                max(w.at) as at
+            from (
+                select
+                    case
+                        when e.value ->> 'line' ~ '^[0-9]{1,15}$'
+                            then (e.value ->> 'line')::bigint
+                        else e.place
+                    end as line,
+                    case
+                        when e.value ->> 'phone' ~ '^[+][1-9][0-9]{6,14}$'
+                            then e.value ->> 'phone'
+                    end as phone,
+                    case
+                        when e.value ->> 'at' ~ k_at
+                            then overlay(
+                                e.value ->> 'at' placing '01' from 9 for 2
+                            )::timestamptz + substr(
+                                e.value ->> 'at',
+                                9,
+                                2
+                            )::integer * interval '24 hours' - interval '24 hours'
+                    end as at
+                from jsonb_array_elements(opt_outs) with ordinality e (value, place)
+            ) w
+            group by
+                1,
+                case
+                    when (w.at <= v_now and w.phone <> '') is not true then w.line
+                end
+            order by
+                1,
+                2 -- two imports lock customers in the same order
         loop
             if v_line.phone is null then
-                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'unreadable', 'lines', 1);
+                notes := notes
+                    || jsonb_build_object(
+                        'line', v_line.line,
+                        'what', 'unreadable',
+                        'lines', 1
+                    );
                 continue;
             end if;
-            v_at := case when business_id is not null then array[business_id]
-                         else smsretry.businesses_of(v_line.phone) || null::uuid end; -- null: for who gets to know it
+            v_at := case
+                when business_id is not null then array[business_id]
+                else smsretry.businesses_of(v_line.phone) || null::uuid
+            end; -- null: for who gets to know it
             for v_kept in
-                select distinct on (c.business_id) c.business_id, c.id from public.customers c
-                where c.phone = v_line.phone and (c.business_id = any (v_at)) is true -- by the number's index alone
+                select distinct on (c.business_id)
+                    c.business_id,
+                    c.id
+                from public.customers c
+                where c.phone = v_line.phone
+                  and (c.business_id = any (v_at)) is true -- by the number's index alone
                   and c.sms_consent_status::text = 'opted_in'
-                  and c.sms_consent_at > v_line.at and c.sms_consent_at <= v_now
-                  and not smsretry.has_borne(smsretry.number_key(c.business_id, v_line.phone), c.sms_consent_at, in_vain => true)
+                  and c.sms_consent_at > v_line.at
+                  and c.sms_consent_at <= v_now
+                  and not smsretry.has_borne(
+                      smsretry.number_key(c.business_id, v_line.phone),
+                      c.sms_consent_at,
+                      in_vain => true
+                  )
                 order by c.business_id, c.sms_consent_at desc
             loop
-                notes := notes || jsonb_build_object('line', v_line.line, 'what', 'outlived', 'lines', v_line.lines,
-                                                     'customer_id', v_kept.id, 'business_id', v_kept.business_id);
+                notes := notes
+                    || jsonb_build_object(
+                        'line', v_line.line,
+                        'what', 'outlived',
+                        'lines', v_line.lines,
+                        'customer_id', v_kept.id,
+                        'business_id', v_kept.business_id
+                    );
                 v_at := array_remove(v_at, v_kept.business_id);
             end loop;
             v_new := array(
                 select b.id
                 from unnest(v_at) b (id)
-                where smsretry.keep_opt_out( -- its source is a word, which explain_sms shows
-                    b.id, v_line.phone, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'), v_line.at));
+                where smsretry.keep_opt_out(
+                    -- its source is a word, which explain_sms shows
+                    b.id,
+                    v_line.phone,
+                    'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'),
+                    v_line.at
+                )
+            );
             recorded := recorded + (v_new <> '{}')::integer;
-            known := known + v_line.lines - 1 + (v_new = '{}' and v_at <> '{}')::integer;
-            select m.* into v_done from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
+            known := known + v_line.lines - 1 + (
+                v_new = '{}' and v_at <> '{}'
+            )::integer;
+            select m.*
+            into v_done
+            from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
             v_until := v_done.until;
             customers := customers + v_done.opted_out;
             cancelled := cancelled + v_done.cancelled;
             unmarked := unmarked + v_done.unmarked;
-            perform smsretry.note_event(c.id, 'opted_out', who, because) from public.customers c
-            where c.phone = v_line.phone and (c.business_id = any (v_new)) is true;
+            perform smsretry.note_event(c.id, 'opted_out', who, because)
+            from public.customers c
+            where c.phone = v_line.phone
+              and (c.business_id = any (v_new)) is true;
         end loop;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;
-    exception when sqlstate 'SR001' then null;
+    exception
+        when sqlstate 'SR001' then
+            null;
     end;
     return next;
 end
 $$;
 
 -- ======== schemas/consent/keep_consent.sql ========
--- What the application writes into customers counts as said, for the number and not for the row (smsretry.consents). Later means
--- written and dated later: not a row that is imported later, is saved unchanged, or only receives the number.
--- security definer, because tenants may not write consents. An exception block would cost each row of a statement a transaction id,
--- so a word that cannot be kept refuses the write, and nobody takes it for kept.
+-- What the application writes into customers counts as said, for the number and not for the row
+-- (smsretry.consents). Later means
+-- written and dated later: not a row that is imported later, is saved unchanged, or only receives
+-- the number. security definer, because tenants may not write consents. An exception block would
+-- cost each row of a statement a transaction id, so a word that cannot be kept refuses the write,
+-- and nobody takes it for kept.
 create or replace function smsretry.keep_consent()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     -- Of an insert, old is null: all of it is new.
-    v_is_changed constant boolean := old.sms_consent_status is distinct from new.sms_consent_status;
-    v_is_moved constant boolean := (old.business_id, old.phone) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds. A time that has not come is corrected.
+    v_is_changed constant boolean := old.sms_consent_status
+        is distinct from new.sms_consent_status;
+    v_is_moved constant boolean := (
+        old.business_id,
+        old.phone
+    ) is distinct from (new.business_id, new.phone);
+    -- An application that saves whole rows may cut off microseconds. A time that has not come is
+    -- corrected.
     v_is_later constant boolean := coalesce(
-        new.sms_consent_at > case when old.sms_consent_at <= v_now then old.sms_consent_at else '-infinity' end, false);
+        new.sms_consent_at > case
+            when old.sms_consent_at <= v_now then old.sms_consent_at
+            else '-infinity'
+        end,
+        false
+    );
     v_dated timestamptz := new.sms_consent_at;
     v_key bytea;
 begin
     if tg_op = 'DELETE' then
         v_key := smsretry.number_key(old.business_id, old.phone);
-        if old.sms_consent_status::text = 'opted_out' and old.phone is not null and not exists (
+        if old.sms_consent_status::text = 'opted_out'
+            and old.phone is not null
+            and not exists (
                 select from smsretry.consents o
                 where o.number_key = v_key
                   and o.said = 'opted_out'
-                  and o.dated >= coalesce(old.sms_consent_at, '-infinity')) then -- written while triggers were off
+                  and o.dated >= coalesce(old.sms_consent_at, '-infinity')
+            ) then -- written while triggers were off
             perform smsretry.keep_opt_out(
-                old.business_id, old.phone, old.sms_consent_source::text, old.sms_consent_at);
+                old.business_id,
+                old.phone,
+                old.sms_consent_source::text,
+                old.sms_consent_at
+            );
         end if;
         return null;
     end if;
 
     if tg_op = 'UPDATE' and v_is_changed then
-        v_dated := case when v_is_later then v_dated else v_now end; -- or it is dated before the consent that ends here
+        -- or it is dated before the consent that ends here
+        v_dated := case when v_is_later then v_dated else v_now end;
         insert into smsretry.events (at, about, code, detail)
-        values (v_now, new.id, 'consent_changed', jsonb_build_object(
-            'was', left(old.sms_consent_status::text, 40),
-            'became', left(new.sms_consent_status::text, 40),
-            'source', left(smsretry.numberless(left(new.sms_consent_source::text, 1000)), 200)));
+        values (
+            v_now,
+            new.id,
+            'consent_changed',
+            jsonb_build_object(
+                'was', left(old.sms_consent_status::text, 40),
+                'became', left(new.sms_consent_status::text, 40),
+                'source', left(
+                    smsretry.numberless(left(new.sms_consent_source::text, 1000)),
+                    200
+                )
+            )
+        );
     end if;
-    if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
+    if tg_op = 'UPDATE'
+        and old.phone is distinct from new.phone
+    then
         insert into smsretry.events (at, about, code, detail)
-        values (v_now, new.id, 'number_changed', jsonb_build_object(
-            'was', smsretry.masked(old.phone::text),
-            'became', smsretry.masked(new.phone::text)));
-        if v_is_changed and new.sms_consent_status::text = 'opted_out' and old.phone is not null then
-            perform smsretry.keep_opt_out(old.business_id, old.phone, new.sms_consent_source::text, v_dated);
+        values (
+            v_now,
+            new.id,
+            'number_changed',
+            jsonb_build_object(
+                'was', smsretry.masked(old.phone::text),
+                'became', smsretry.masked(new.phone::text)
+            )
+        );
+        if v_is_changed
+            and new.sms_consent_status::text = 'opted_out'
+            and old.phone is not null
+        then
+            perform smsretry.keep_opt_out(
+                old.business_id,
+                old.phone,
+                new.sms_consent_source::text,
+                v_dated
+            );
         end if;
     end if;
     if new.phone is null then
@@ -3438,90 +5682,196 @@ begin
 
     v_key := smsretry.number_key(new.business_id, new.phone);
     if v_is_moved then -- what the number said before this business knew it
-        perform smsretry.keep_opt_out(new.business_id, new.phone, o.source, o.dated, o.senders)
+        perform smsretry.keep_opt_out(
+            new.business_id,
+            new.phone,
+            o.source,
+            o.dated,
+            o.senders
+        )
         from smsretry.standing_opt_outs o
         where o.number_key = smsretry.number_key(null, new.phone)
           and smsretry.concerns(new.business_id, v_key, o.senders)
           and not exists (
               select from smsretry.consents i
-              where i.number_key = v_key and i.said = 'opted_in' and i.id > o.id
-              offset 0)
+              where i.number_key = v_key
+                and i.said = 'opted_in'
+                and i.id > o.id
+              offset 0
+          )
         order by o.dated desc;
     end if;
     if new.sms_consent_status::text = 'opted_out' then
-        if v_is_changed and smsretry.start_takes_back(new.sms_consent_source::text) then -- which gives it back
-            insert into smsretry.consents (number_key, business_id, said, at, customer_id, was)
-            values (v_key, new.business_id, 'ended', v_now, new.id, left(old.sms_consent_status::text, 40));
+        if v_is_changed
+            and smsretry.start_takes_back(new.sms_consent_source::text)
+        then -- which gives it back
+            insert into smsretry.consents (
+                number_key,
+                business_id,
+                said,
+                at,
+                customer_id,
+                was
+            )
+            values (
+                v_key,
+                new.business_id,
+                'ended',
+                v_now,
+                new.id,
+                left(old.sms_consent_status::text, 40)
+            );
         end if;
-        if v_is_changed or v_is_later or v_is_moved
+        if v_is_changed
+            or v_is_later
+            or v_is_moved
             -- Another source alone opts nobody out again who has opted in since.
             or old.sms_consent_source is distinct from new.sms_consent_source
-               and exists (select from smsretry.standing_opt_outs o where o.number_key = v_key) then
-            perform smsretry.keep_opt_out(new.business_id, new.phone, new.sms_consent_source::text, v_dated);
+                and exists (
+                    select from smsretry.standing_opt_outs o
+                    where o.number_key = v_key
+                ) then
+            perform smsretry.keep_opt_out(
+                new.business_id,
+                new.phone,
+                new.sms_consent_source::text,
+                v_dated
+            );
         end if;
-    elsif new.sms_consent_status::text = 'opted_in' and (v_is_changed or v_is_later)
-        -- It lifts what stands if its date is later, has come, and is news. An application's clock may be fast.
+    elsif new.sms_consent_status::text = 'opted_in'
+        and (v_is_changed or v_is_later)
+        -- It lifts what stands if its date is later, has come, and is news. An application's clock
+        -- may be fast.
         and new.sms_consent_at <= v_now + interval '5 minutes'
         and exists (
             select from smsretry.standing_opt_outs o
-            where o.number_key = v_key and o.dated < least(new.sms_consent_at, v_now))
-        and not smsretry.has_borne(v_key, new.sms_consent_at) then
-        insert into smsretry.consents (number_key, business_id, said, source, at, dated)
+            where o.number_key = v_key
+              and o.dated < least(new.sms_consent_at, v_now)
+        )
+        and not smsretry.has_borne(v_key, new.sms_consent_at)
+    then
+        insert into smsretry.consents (
+            number_key,
+            business_id,
+            said,
+            source,
+            at,
+            dated
+        )
         values (
-            v_key, new.business_id, 'opted_in', left(new.sms_consent_source::text, 200), v_now, new.sms_consent_at);
+            v_key,
+            new.business_id,
+            'opted_in',
+            left(new.sms_consent_source::text, 200),
+            v_now,
+            new.sms_consent_at
+        );
     end if;
     -- A date that has not come, or only came along with the number, lifts nothing later either.
     insert into smsretry.consents (number_key, business_id, said, at, dated)
-    select v_key, new.business_id, 'seen', v_now, d.dated
-    from (select old.sms_consent_at, false where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
-          union
-          select new.sms_consent_at, old.phone is not null and v_is_moved and not v_is_changed and not v_is_later
-          where new.sms_consent_status::text = 'opted_in') d (dated, is_of_another_number)
-    where (d.dated > v_now or d.dated is not null and d.is_of_another_number)
+    select
+        v_key,
+        new.business_id,
+        'seen',
+        v_now,
+        d.dated
+    from (
+        select old.sms_consent_at, false
+        where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
+        union
+        select
+            new.sms_consent_at,
+            old.phone is not null
+                and v_is_moved
+                and not v_is_changed
+                and not v_is_later
+        where new.sms_consent_status::text = 'opted_in'
+    ) d (dated, is_of_another_number)
+    where (
+        d.dated > v_now
+        or d.dated is not null and d.is_of_another_number
+    )
       and not smsretry.has_borne(v_key, d.dated);
     return null;
 end
 $$;
 
 -- ======== schemas/consent/keep_opt_out.sql ========
--- Keep that a number opted out at a business; null: at each that gets to know it. It waits for nobody. False: an opt-out stands there
--- that is no earlier and no easier to take back.
+-- Keep that a number opted out at a business; null: at each that gets to know it. It waits for
+-- nobody. False: an opt-out stands there that is no earlier and no easier to take back.
 --   dated: null: now, and whatever stands is no earlier
 create or replace function smsretry.keep_opt_out(
-    business_id uuid, phone text, source text, dated timestamptz, senders text[] default null
+    business_id uuid,
+    phone text,
+    source text,
+    dated timestamptz,
+    senders text[] default null
 )
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_key constant bytea := smsretry.number_key(keep_opt_out.business_id, keep_opt_out.phone);
+    v_key constant bytea := smsretry.number_key(
+        keep_opt_out.business_id,
+        keep_opt_out.phone
+    );
 begin
     if exists (
         select from smsretry.standing_opt_outs o
         where o.number_key = v_key
           and o.dated >= coalesce(keep_opt_out.dated, '-infinity')
-          and (keep_opt_out.senders is null or o.senders <@ keep_opt_out.senders)
-          and (smsretry.start_takes_back(keep_opt_out.source) or not smsretry.start_takes_back(o.source))) then
+          and (
+              keep_opt_out.senders is null
+              or o.senders <@ keep_opt_out.senders
+          )
+          and (
+              smsretry.start_takes_back(keep_opt_out.source)
+              or not smsretry.start_takes_back(o.source)
+          )
+    ) then
         return false;
     end if;
-    insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+    insert into smsretry.consents (
+        number_key,
+        business_id,
+        said,
+        source,
+        at,
+        dated,
+        senders
+    )
     values (
-        v_key, keep_opt_out.business_id, 'opted_out', left(keep_opt_out.source, 200), smsretry.clock(),
-        coalesce(keep_opt_out.dated, smsretry.clock()), keep_opt_out.senders);
+        v_key,
+        keep_opt_out.business_id,
+        'opted_out',
+        left(keep_opt_out.source, 200),
+        smsretry.clock(),
+        coalesce(keep_opt_out.dated, smsretry.clock()),
+        keep_opt_out.senders
+    );
     return true;
 end
 $$;
 
 -- ======== schemas/consent/mark_customers.sql ========
--- Let the customers who have a number at these businesses say what was said of it, and cancel the texts of who opted out. Words
--- are kept before this, and each send asks for them: what is locked, refused by a rule of the application's, or cut off by a
--- timeout is left to a later run (smsretry.unmarked). In no order, so that none always keeps others from theirs.
+-- Let the customers who have a number at these businesses say what was said of it, and cancel the
+-- texts of who opted out. Words are kept before this, and each send asks for them: what is locked,
+-- refused by a rule of the application's, or cut off by a timeout is left to a later run
+-- (smsretry.unmarked). In no order, so that none always keeps others from theirs.
 --   since: when it was tried first · until: when no more is begun; -infinity: a timeout has come
---   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may not say it yet
+--   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may
+--   not say it yet
 create or replace function smsretry.mark_customers(
-    businesses uuid[], phone text, since timestamptz default smsretry.clock(),
+    businesses uuid[],
+    phone text,
+    since timestamptz default smsretry.clock(),
     inout until timestamptz default clock_timestamp() + interval '2 seconds',
-    out opted_out integer, out opted_in integer, out cancelled integer, out unmarked integer
+    out opted_out integer,
+    out opted_in integer,
+    out cancelled integer,
+    out unmarked integer
 )
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms'
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_customer record;
@@ -3534,37 +5884,53 @@ begin
     cancelled := 0;
     unmarked := 0;
     begin
-        select count(*) into unmarked
+        select count(*)
+        into unmarked
         from public.customers c
         where c.phone = mark_customers.phone
           and (c.business_id = any (mark_customers.businesses)) is true; -- by the number's index alone
         for v_customer in
-            select c.id, c.business_id, c.sms_consent_status::text as consent
+            select
+                c.id,
+                c.business_id,
+                c.sms_consent_status::text as consent
             from public.customers c
             where c.phone = mark_customers.phone
               and (c.business_id = any (mark_customers.businesses)) is true
             order by random()
             for no key update skip locked -- who holds one may be writing something else
         loop
-            select m.* into v_mark from smsretry.mark_for(v_customer.id) m;
+            select m.*
+            into v_mark
+            from smsretry.mark_for(v_customer.id) m;
             v_is_out := coalesce(v_mark.status, v_customer.consent) = 'opted_out';
             v_texts := array(
                 select q.id
                 from public.sms_retry_queue q
                 where v_is_out
                   and q.customer_id = v_customer.id
-                  -- is true: by the customer alone; with old statistics an index of all that waits is walked
-                  and (q.status = 'pending' and q.in_doubt_since is null) is true
-                for update skip locked);
+                  -- is true: by the customer alone; with old statistics an index of all that waits
+                  -- is walked
+                  and (
+                      q.status = 'pending' and q.in_doubt_since is null
+                  ) is true
+                for update skip locked
+            );
             if v_mark.status is not null or v_texts <> '{}' then
                 continue when clock_timestamp() > until;
                 begin
                     perform smsretry.save_row(
-                        q, v_now, ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out')
+                        q,
+                        v_now,
+                        ended => 'cancelled',
+                        because => 'Customer opted out',
+                        why_code => 'opted_out'
+                    )
                     from public.sms_retry_queue q
                     where q.id = any (v_texts);
                     update public.customers c
-                    set sms_consent_status = v_mark.status,
+                    set
+                        sms_consent_status = v_mark.status,
                         sms_consent_at = v_mark.at,
                         sms_consent_source = v_mark.source
                     where c.id = v_customer.id and v_mark.status is not null;
@@ -3574,58 +5940,80 @@ begin
                         until := '-infinity';
                         continue;
                     when others then
-                        raise warning 'A customer of business % could not be marked yet: %', v_customer.business_id, sqlstate;
+                        raise warning 'A customer of business % could not be marked yet: %',
+                            v_customer.business_id,
+                            sqlstate;
                         continue;
                 end;
                 cancelled := cancelled + cardinality(v_texts);
             end if;
             unmarked := unmarked - 1;
             opted_out := opted_out + v_is_out::integer;
-            opted_in := opted_in + (v_mark.status is not distinct from 'opted_in')::integer;
+            opted_in := opted_in + (
+                v_mark.status is not distinct from 'opted_in'
+            )::integer;
         end loop;
-    exception when query_canceled or others then -- between two, or the table is not ours to write
-        raise warning 'Customers could not be marked yet: %', sqlstate;
-        until := '-infinity';
-        unmarked := greatest(unmarked + opted_out, 1);
-        opted_out := 0;
-        opted_in := 0;
-        cancelled := 0;
+    exception
+        when query_canceled or others then -- between two, or the table is not ours to write
+            raise warning 'Customers could not be marked yet: %', sqlstate;
+            until := '-infinity';
+            unmarked := greatest(unmarked + opted_out, 1);
+            opted_out := 0;
+            opted_in := 0;
+            cancelled := 0;
     end;
     if unmarked > 0 then
         insert into smsretry.unmarked (phone, businesses, since, due)
         values (
-            mark_customers.phone, mark_customers.businesses, mark_customers.since,
-            v_now + (v_now - mark_customers.since)); -- after as long as it has been tried
+            mark_customers.phone,
+            mark_customers.businesses,
+            mark_customers.since,
+            v_now + (v_now - mark_customers.since)
+        ); -- after as long as it has been tried
     end if;
 end
 $$;
 
 -- ======== schemas/consent/mark_for.sql ========
--- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand, the one that is hardest to take back
--- is the record, then the first. If none does, the last word to us counts: an opt-in, or a START, which gives back the consent that
--- a STOP ended (unknown: somebody must ask).
-create or replace function smsretry.mark_for(customer_id uuid, out status text, out at timestamptz, out source text)
+-- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand,
+-- the one that is hardest to take back is the record, then the first. If none does, the last word
+-- to us counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown:
+-- somebody must ask).
+create or replace function smsretry.mark_for(
+    customer_id uuid,
+    out status text,
+    out at timestamptz,
+    out source text
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.customers;
     v_key bytea;
     v_last record;
 begin
-    select * into v_row from public.customers c where c.id = mark_for.customer_id;
+    select *
+    into v_row
+    from public.customers c
+    where c.id = mark_for.customer_id;
     v_key := smsretry.number_key(v_row.business_id, v_row.phone);
-    select 'opted_out', o.dated, o.source into status, at, source
+    select 'opted_out', o.dated, o.source
+    into status, at, source
     from smsretry.standing_opt_outs o
     where o.number_key = v_key
     order by smsretry.start_takes_back(o.source), o.id
     limit 1;
     if found then
         if v_row.sms_consent_status::text = 'opted_out'
-            and (smsretry.start_takes_back(source) or not smsretry.start_takes_back(v_row.sms_consent_source::text)) then
+            and (
+                smsretry.start_takes_back(source)
+                or not smsretry.start_takes_back(v_row.sms_consent_source::text)
+            ) then
             status := null;
         end if;
         return;
     end if;
-    select i.source, i.at, i.dated into v_last
+    select i.source, i.at, i.dated
+    into v_last
     from smsretry.consents i
     where i.number_key = v_key and i.said = 'opted_in'
     order by i.id desc
@@ -3636,61 +6024,109 @@ begin
     at := v_last.at;
     source := v_last.source;
     if v_last.source not in ('inbound_start', 'inbound_yes') then
-        if (v_row.sms_consent_status::text = 'opted_in' and v_row.sms_consent_at >= v_last.at) is not true then
+        if (
+            v_row.sms_consent_status::text = 'opted_in'
+            and v_row.sms_consent_at >= v_last.at
+        ) is not true
+        then
             status := 'opted_in';
         end if;
     elsif v_row.sms_consent_status::text = 'opted_out'
-        and smsretry.start_takes_back(v_row.sms_consent_source::text, v_last.source = 'inbound_yes') then
+        and smsretry.start_takes_back(
+            v_row.sms_consent_source::text,
+            v_last.source = 'inbound_yes'
+        ) then
         source := 'inbound_start';
         status := coalesce(
-            (select w.was from smsretry.consents w
-             where w.customer_id = v_row.id and w.number_key = v_key and w.said = 'ended'
-             order by w.id desc
-             limit 1),
-            'unknown');
+            (
+                select w.was
+                from smsretry.consents w
+                where w.customer_id = v_row.id
+                  and w.number_key = v_key
+                  and w.said = 'ended'
+                order by w.id desc
+                limit 1
+            ),
+            'unknown'
+        );
     end if;
 end
 $$;
 
 -- ======== schemas/consent/mark_sms_number.sql ========
--- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the number's consent at the
--- business; phone_status tells the application. It is said before the outcome is, so that neither is lost: if this call fails, the
--- text is looked for, and its next refusal says it again. No fence: it is true, whoever has the row. May be repeated.
--- False: it was delivered after all, nobody has the number any more, or the application's rules refuse the phone_status.
+-- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out
+-- ends the number's consent at the business; phone_status tells the application. It is said before
+-- the outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
+-- refusal says it again. No fence: it is true, whoever has the row. May be repeated.
+-- False: it was delivered after all, nobody has the number any more, or the application's rules
+-- refuse the phone_status.
 create or replace function public.mark_sms_number(
-    attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
+    attempt_id uuid,
+    opted_out boolean default false,
+    phone_status text default null,
+    error_code integer default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_sent record;
 begin
-    select q.business_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
-               when smsretry.number_key(c.business_id, c.phone) = a.number_key then c.phone end) as phone into v_sent
+    select
+        q.business_id,
+        a.number_key,
+        a.begun_at,
+        coalesce(
+            a.sent_to,
+            case
+                when smsretry.number_key(c.business_id, c.phone) = a.number_key
+                    then c.phone
+            end
+        ) as phone
+    into v_sent
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
-    left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id and (a.delivery_status in ('delivered', 'read')) is not true;
+    left join public.customers c
+        on c.id = q.customer_id and c.business_id = q.business_id
+    where a.id = mark_sms_number.attempt_id
+      and (a.delivery_status in ('delivered', 'read')) is not true;
     if v_sent.phone is null then
         return false;
     end if;
     if mark_sms_number.opted_out then
         perform smsretry.keep_opt_out(
-            v_sent.business_id, v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
-            smsretry.clock())
-        where not exists ( -- it is kept already, whatever was said after it
+            v_sent.business_id,
+            v_sent.phone,
+            coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+            smsretry.clock()
+        )
+        where not exists (
+            -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
+            where o.number_key = v_sent.number_key
+              and o.said = 'opted_out'
+              and o.dated >= v_sent.begun_at
+        );
         perform smsretry.mark_customers(array[v_sent.business_id], v_sent.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
-            update public.customers c set phone_status = mark_sms_number.phone_status
-            where c.id in (select o.id from public.customers o
-                           where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
-                           for no key update skip locked);
+            update public.customers c
+            set phone_status = mark_sms_number.phone_status
+            where c.id in (
+                select o.id
+                from public.customers o
+                where o.phone = v_sent.phone
+                  and (o.business_id = v_sent.business_id) is true -- by the number's index
+                for no key update skip locked
+            );
             set constraints all immediate;
-        exception when query_canceled or others then -- its error would quote the number
-            raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
-            return false;
+        exception
+            when query_canceled or others then -- its error would quote the number
+                raise warning 'The customers of attempt % could not be marked after the provider''s %: %',
+                    attempt_id,
+                    error_code,
+                    sqlstate;
+                return false;
         end;
     end if;
     return true;
@@ -3698,39 +6134,65 @@ end
 $$;
 
 -- ======== schemas/consent/opt_outs_before.sql ========
--- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a trigger.
-select count(smsretry.keep_opt_out(c.business_id, c.phone, c.sms_consent_source::text, c.sms_consent_at))
+-- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a
+-- trigger.
+select count(
+    smsretry.keep_opt_out(
+        c.business_id,
+        c.phone,
+        c.sms_consent_source::text,
+        c.sms_consent_at
+    )
+)
 from public.customers c
 where c.sms_consent_status::text = 'opted_out'
   and c.phone is not null
   and not exists (
       select from smsretry.consents o
-      where o.number_key = smsretry.number_key(c.business_id, c.phone) and o.said = 'opted_out'
-      offset 0);
+      where o.number_key = smsretry.number_key(c.business_id, c.phone)
+        and o.said = 'opted_out'
+      offset 0
+  );
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
--- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
--- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
--- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
--- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
--- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
--- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
---   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
+-- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
+-- business that shares the sender which heard it, because the provider blocks it there; if nobody
+-- knows the sender, at every business. START takes back only what STOP to that sender, or the
+-- provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by). OptOutType
+-- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
+-- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
+-- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
+-- heard and the number has not opted out, marketing texts wait until a person, or a STOP or START
+-- that follows, has said what it means (smsretry.unread_words).
+--   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
+--   that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_inbound_sms(
-    phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
-    messaging_service_sid text default null, account_sid text default null
+    phone text,
+    twilio_sid text,
+    opt_out_type text default null,
+    body text default null,
+    to_number text default null,
+    messaging_service_sid text default null,
+    account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
-    v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
+    v_phone constant text := regexp_replace(
+        phone,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
+    );
+    v_type constant text := coalesce(
+        upper(btrim(left(opt_out_type, 40)) collate "C"),
+        ''
+    );
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
     v_said constant text := case
@@ -3745,7 +6207,8 @@ declare
     v_by record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
-        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message' using errcode = 'SR422';
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
+            using errcode = 'SR422';
     end if;
     answer := 'nothing';
     customers := 0;
@@ -3757,32 +6220,64 @@ begin
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
-    values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
+    values (twilio_sid, v_heard_at, v_said, v_by.senders)
+    on conflict
+    do nothing;
     if not found then
         answer := 'already_recorded';
         return next;
         return;
     end if;
-    v_known := smsretry.businesses_of(v_phone, v_by.senders, now => v_said in ('START', 'YES')) || null::uuid;
+    v_known := smsretry.businesses_of(
+        v_phone,
+        v_by.senders,
+        now => v_said in ('START', 'YES')
+    ) || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then
         answer := 'opted_out';
-        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
+        -- Advanced Opt-Out).
         perform smsretry.keep_opt_out(
-            b.id, v_phone,
-            case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
-                 then 'inbound_stop' else 'inbound_words' end,
-            v_heard_at, v_by.senders)
+            b.id,
+            v_phone,
+            case
+                when v_type = 'STOP'
+                  or v_word in (
+                      'STOP',
+                      'STOPALL',
+                      'UNSUBSCRIBE',
+                      'END',
+                      'QUIT',
+                      'REVOKE',
+                      'OPTOUT',
+                      'CANCEL'
+                  )
+                    then 'inbound_stop'
+                else 'inbound_words'
+            end,
+            v_heard_at,
+            v_by.senders
+        )
         from unnest(v_known) b (id);
-        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        select m.opted_out, m.cancelled, m.unmarked
+        into customers, cancelled, unmarked
         from smsretry.mark_customers(v_known, v_phone) m;
     elsif not v_by.lifts then
         answer := 'sender_unknown';
     else
         answer := 'opted_in';
-        v_known := smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders);
-        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(v_known, v_phone) m;
+        v_known := smsretry.start_again(
+            v_known,
+            v_phone,
+            v_heard_at,
+            v_said = 'YES',
+            v_by.senders
+        );
+        select m.opted_in, m.unmarked
+        into customers, unmarked
+        from smsretry.mark_customers(v_known, v_phone) m;
     end if;
     if answer = 'unsure' then
         v_known := array(
@@ -3790,10 +6285,12 @@ begin
             from unnest(v_known) b (id)
             where b.id is not null
               and not exists (
-                  select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone)));
+                  select from smsretry.standing_opt_outs o
+                  where o.number_key = smsretry.number_key(b.id, v_phone)
+              )
+        );
         update smsretry.inbound_texts t
-        set phone = v_phone,
-            businesses = v_known
+        set phone = v_phone, businesses = v_known
         where t.twilio_sid = record_inbound_sms.twilio_sid
           and v_known <> '{}'; -- nobody's to read
     elsif answer in ('opted_out', 'opted_in') then
@@ -3804,19 +6301,32 @@ end
 $$;
 
 -- ======== schemas/consent/record_sms_consent.sql ========
--- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out counts also for whoever gets that
--- number later; without a business it is from all of them. Consent is given to one business. Named by customer_id, it is for that
--- customer's number at their business; who and because are then needed, and are kept with the customer. Either one also answers
--- the number's words that may mean stop, at that business (smsretry.answer_words); unchanged: they mean neither.
+-- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out
+-- counts also for whoever gets that number later; without a business it is from all of them.
+-- Consent is given to one business. Named by customer_id, it is for that customer's number at their
+-- business; who and because are then needed, and are kept with the customer. Either one also
+-- answers the number's words that may mean stop, at that business (smsretry.answer_words);
+-- unchanged: they mean neither.
 --   customers: concerned · cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; it holds for them too
 --   needs_start: the provider blocks the number all the same, until it texts START
 create or replace function public.record_sms_consent(
-    phone text, consent text, source text, business_id uuid default null, customer_id uuid default null,
-    who text default null, because text default null
+    phone text,
+    consent text,
+    source text,
+    business_id uuid default null,
+    customer_id uuid default null,
+    who text default null,
+    because text default null
 )
-returns table (customers integer, cancelled integer, unmarked integer, needs_start boolean)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    customers integer,
+    cancelled integer,
+    unmarked integer,
+    needs_start boolean
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     k_number constant text := '^[+][1-9][0-9]{6,14}$';
@@ -3826,69 +6336,128 @@ declare
     v_words integer;
     v_at uuid[];
 begin
-    if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true or num_nonnulls(phone, customer_id) <> 1
-        or phone !~ k_number or coalesce(btrim(source), '') = '' then
+    if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true
+        or num_nonnulls(phone, customer_id) <> 1
+        or phone !~ k_number
+        or coalesce(btrim(source), '') = ''
+    then
         raise exception 'phone must be E.164, consent opted_in, opted_out or unchanged, and source must say how it is known'
-            using errcode = 'SR422', hint = 'A customer_id may take the place of phone.';
+            using errcode = 'SR422',
+                  hint = 'A customer_id may take the place of phone.';
     end if;
     if num_nonnulls(customer_id, who, because) > 0 then
         perform smsretry.check_who_and_why(who, because);
     end if;
     if customer_id is not null then
-        select c.phone, c.business_id into v_phone, v_business from public.customers c where c.id = customer_id;
-        if not found or v_business is distinct from coalesce(business_id, v_business) then
-            raise exception 'No customer has this id' using errcode = 'SR404',
-                hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
+        select c.phone, c.business_id
+        into v_phone, v_business
+        from public.customers c
+        where c.id = customer_id;
+        if not found
+            or v_business is distinct from coalesce(business_id, v_business)
+        then
+            raise exception 'No customer has this id'
+                using errcode = 'SR404',
+                      hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
-        v_phone := case when v_phone ~ k_number then v_phone end; -- those who share '' or 'n/a' are not one person
+        -- those who share '' or 'n/a' are not one person
+        v_phone := case when v_phone ~ k_number then v_phone end;
     elsif consent = 'opted_in' and business_id is null then
-        raise exception 'A yes is given to one business: name its customer by customer_id' using errcode = 'SR422';
-    elsif business_id is not null and not exists (select from public.businesses b where b.id = business_id) then
-        raise exception 'No business has this id' using errcode = 'SR404',
-            hint = 'Check it against businesses.id. Nothing was recorded.';
+        raise exception 'A yes is given to one business: name its customer by customer_id'
+            using errcode = 'SR422';
+    elsif business_id is not null
+        and not exists (
+            select from public.businesses b
+            where b.id = business_id
+        ) then
+        raise exception 'No business has this id'
+            using errcode = 'SR404',
+                  hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
     customers := 0;
     cancelled := 0;
     unmarked := 0;
     if consent = 'opted_out' and v_phone is not null then
-        v_at := case when v_business is null then smsretry.businesses_of(v_phone) || null::uuid else array[v_business] end;
-        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now) from unnest(v_at) b (id);
-        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        v_at := case
+            when v_business is null
+                then smsretry.businesses_of(v_phone) || null::uuid
+            else array[v_business]
+        end;
+        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now)
+        from unnest(v_at) b (id);
+        select m.opted_out, m.cancelled, m.unmarked
+        into customers, cancelled, unmarked
         from smsretry.mark_customers(v_at, v_phone) m;
     elsif consent = 'opted_in' and v_phone is not null then
         needs_start := exists (
             select from smsretry.standing_opt_outs o
             where o.number_key = smsretry.number_key(v_business, v_phone)
-              and smsretry.start_takes_back(o.source, true));
+              and smsretry.start_takes_back(o.source, true)
+        );
         insert into smsretry.consents (number_key, business_id, said, source, at)
-        values (smsretry.number_key(v_business, v_phone), v_business, 'opted_in', left(source, 200), v_now);
-        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(array[v_business], v_phone) m;
+        values (
+            smsretry.number_key(v_business, v_phone),
+            v_business,
+            'opted_in',
+            left(source, 200),
+            v_now
+        );
+        select m.opted_in, m.unmarked
+        into customers, unmarked
+        from smsretry.mark_customers(array[v_business], v_phone) m;
     elsif consent <> 'unchanged' then
-        update public.customers c set sms_consent_status = consent, sms_consent_at = v_now, sms_consent_source = source
+        update public.customers c
+        set
+            sms_consent_status = consent,
+            sms_consent_at = v_now,
+            sms_consent_source = source
         where c.id = customer_id;
         customers := 1;
     end if;
     v_words := smsretry.answer_words(v_phone, v_business);
-    if consent <> 'opted_out' and v_words = 0 and customers + unmarked = 0 then
-        raise exception '%', case consent when 'opted_in' then 'No customer has this number'
-                                          else 'No text of this number waits to be read' end
-            using errcode = 'SR404', hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
+    if consent <> 'opted_out'
+        and v_words = 0
+        and customers + unmarked = 0
+    then
+        raise exception '%',
+            case consent
+                when 'opted_in' then 'No customer has this number'
+                else 'No text of this number waits to be read'
+            end
+            using errcode = 'SR404',
+                  hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
     if who is not null then
-        perform smsretry.note_event(c.id, case consent when 'unchanged' then 'consent_unchanged' else consent end, who, because)
+        perform smsretry.note_event(
+            c.id,
+            case consent when 'unchanged' then 'consent_unchanged' else consent end,
+            who,
+            because
+        )
         from public.customers c
-        where (c.phone = v_phone or c.id = customer_id) and (v_business is null or (c.business_id = v_business) is true);
+        where (c.phone = v_phone or c.id = customer_id)
+          and (
+              v_business is null
+              or (c.business_id = v_business) is true
+          );
     end if;
     return next;
 end
 $$;
 
 -- ======== schemas/consent/refusal.sql ========
--- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
--- predictions. words_unread is mended by whoever reads them: the text waits. The others end it.
+-- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one
+-- rule, for begin and for predictions. words_unread is mended by whoever reads them: the text
+-- waits. The others end it.
 --   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
-    sent boolean, consent text, business_id uuid, phone text, message_class text, out why text, out why_code text
+    sent boolean,
+    consent text,
+    business_id uuid,
+    phone text,
+    message_class text,
+    out why text,
+    out why_code text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -3896,18 +6465,25 @@ begin
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
+            then 'Customer opted out (consent is '
+                || coalesce(left(refusal.consent, 40), 'missing') || ')'
         when exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = smsretry.number_key(refusal.business_id, refusal.phone))
+            select from smsretry.standing_opt_outs o
+            where o.number_key = smsretry.number_key(
+                refusal.business_id,
+                refusal.phone
+            )
+        )
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
-    elsif refusal.message_class is distinct from 'transactional' and exists (
+    elsif refusal.message_class is distinct from 'transactional'
+        and exists (
             select from smsretry.unread_words w
             where w.phone = refusal.phone
-              and w.business_id = refusal.business_id) then
+              and w.business_id = refusal.business_id
+        ) then
         why := 'The customer wrote what may mean stop, and nobody has read it';
         why_code := 'words_unread';
     end if;
@@ -3915,12 +6491,20 @@ end
 $$;
 
 -- ======== schemas/consent/start_again.sql ========
--- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal, did (smsretry.standing_opt_outs),
--- also a STOP to a sender that the business has left. A customer's row that says another opt-out stands for it, too.
+-- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal,
+-- did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
+-- customer's row that says another opt-out stands for it, too.
 --   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one
 -- Returns the businesses at which no opt-out stands then. What takes nothing back is not kept.
-create or replace function smsretry.start_again(businesses uuid[], phone text, at timestamptz, by_yes boolean, senders text[])
-returns uuid[] language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.start_again(
+    businesses uuid[],
+    phone text,
+    at timestamptz,
+    by_yes boolean,
+    senders text[]
+)
+returns uuid[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_business uuid;
     v_key bytea;
@@ -3929,28 +6513,67 @@ declare
 begin
     foreach v_business in array start_again.businesses loop
         v_key := smsretry.number_key(v_business, start_again.phone);
-        select count(*) > 0 as say_opted_out,
-               coalesce(bool_and(smsretry.start_takes_back(c.sms_consent_source::text, start_again.by_yes)), true) as give_way
+        select
+            count(*) > 0 as say_opted_out,
+            coalesce(
+                bool_and(
+                    smsretry.start_takes_back(
+                        c.sms_consent_source::text,
+                        start_again.by_yes
+                    )
+                ),
+                true
+            ) as give_way
         into v_rows
         from public.customers c
         where c.phone = start_again.phone
           and (c.business_id = v_business) is true
           and c.sms_consent_status::text = 'opted_out';
         if v_rows.give_way
-            and (v_rows.say_opted_out or exists (select from smsretry.standing_opt_outs o where o.number_key = v_key)) then
-            insert into smsretry.consents (number_key, business_id, said, source, at, senders)
-            values (
-                v_key, v_business, 'opted_in',
-                case when start_again.by_yes then 'inbound_yes' else 'inbound_start' end,
-                start_again.at,
-                case when start_again.senders is not null then start_again.senders || array(
-                    select s.sender
-                    from smsretry.standing_opt_outs o
-                    cross join unnest(o.senders) s (sender)
+            and (
+                v_rows.say_opted_out
+                or exists (
+                    select from smsretry.standing_opt_outs o
                     where o.number_key = v_key
-                      and v_business is not null
-                      and not smsretry.sends_through(v_business, o.senders)) end);
-            if not exists (select from smsretry.standing_opt_outs o where o.number_key = v_key) then
+                )
+            ) then
+            insert into smsretry.consents (
+                number_key,
+                business_id,
+                said,
+                source,
+                at,
+                senders
+            )
+            values (
+                v_key,
+                v_business,
+                'opted_in',
+                case
+                    when start_again.by_yes then 'inbound_yes'
+                    else 'inbound_start'
+                end,
+                start_again.at,
+                case
+                    when start_again.senders is not null
+                        then start_again.senders
+                            || array(
+                                select s.sender
+                                from smsretry.standing_opt_outs o
+                                cross join unnest(o.senders) s (sender)
+                                where o.number_key = v_key
+                                  and v_business is not null
+                                  and not smsretry.sends_through(
+                                      v_business,
+                                      o.senders
+                                  )
+                            )
+                end
+            );
+            if not exists (
+                select from smsretry.standing_opt_outs o
+                where o.number_key = v_key
+            ) then
                 v_clear := v_clear || v_business;
             end if;
         end if;
@@ -3960,34 +6583,45 @@ end
 $$;
 
 -- ======== schemas/consent/unread_words.sql ========
--- What may mean stop, for each customer who may have written it and whose business has not said yet what it means. Like a STOP it
--- counts where it was heard, and until somebody has read it also where the number becomes known later, if a sender is shared.
+-- What may mean stop, for each customer who may have written it and whose business has not said yet
+-- what it means. Like a STOP it counts where it was heard, and until somebody has read it also
+-- where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
-select t.twilio_sid,
-       t.heard_at,
-       t.phone,
-       c.id as customer_id,
-       c.business_id
+select
+    t.twilio_sid,
+    t.heard_at,
+    t.phone,
+    c.id as customer_id,
+    c.business_id
 from smsretry.inbound_texts t
 cross join lateral (
     select o.id, o.business_id
     from public.customers o
     where o.phone = t.phone
       and o.sms_consent_status::text is distinct from 'opted_out'
-    offset 0) c -- by the number's index, whatever the statistics are
+    offset 0
+) c -- by the number's index, whatever the statistics are
 where t.phone is not null
-  and (c.business_id = any (t.businesses)
-       or t.senders is null
-       or smsretry.sends_through(c.business_id, t.senders));
+  and (
+      c.business_id = any (t.businesses)
+      or t.senders is null
+      or smsretry.sends_through(c.business_id, t.senders)
+  );
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
--- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be none. The send log has
--- the send's own id, so there is one text at most. Raises if one of the three does not become what it should: the caller
--- keeps the row locked, and undoes all of it.
+-- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be
+-- none. The send log has the send's own id, so there is one text at most. Raises if one of the
+-- three does not become what it should: the caller keeps the row locked, and undoes all of it.
 --   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself; null: its claim says so.
+-- life: how long it is of use from its time on, if it does not say so itself; null: its claim says
+-- so.
 create or replace function smsretry.queue_scheduled(
-    send public.scheduled_sends, at timestamptz, life interval, out result text, out why text, out retry_id uuid,
+    send public.scheduled_sends,
+    at timestamptz,
+    life interval,
+    out result text,
+    out why text,
+    out retry_id uuid,
     out why_code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3997,54 +6631,122 @@ declare
     v_status text;
 begin
     why_code := case
-        when not exists (select from public.customers c where c.id = send.customer_id and c.business_id = send.business_id)
+        when not exists (
+            select from public.customers c
+            where c.id = send.customer_id
+              and c.business_id = send.business_id
+        )
             then 'no_customer'
         when coalesce(btrim(send.body, E' \t\n\r'), '') = '' then 'no_body'
-        when coalesce(send.not_after, smsretry.on_calendar(send.scheduled_for) + life) <= queue_scheduled.at then 'expired'
+        when coalesce(
+            send.not_after,
+            smsretry.on_calendar(send.scheduled_for) + life
+        ) <= queue_scheduled.at
+            then 'expired'
     end;
     if why_code is null then
-        insert into public.send_logs (id, business_id, customer_id, channel, subject, created_at, updated_at)
-        select send.id, send.business_id, send.customer_id, 'sms', send.body, queue_scheduled.at, queue_scheduled.at
-        where not exists (select from public.send_logs l where l.id = send.id);
+        insert into public.send_logs (
+            id,
+            business_id,
+            customer_id,
+            channel,
+            subject,
+            created_at,
+            updated_at
+        )
+        select
+            send.id,
+            send.business_id,
+            send.customer_id,
+            'sms',
+            send.body,
+            queue_scheduled.at,
+            queue_scheduled.at
+        where not exists (
+            select from public.send_logs l
+            where l.id = send.id
+        );
         v_made := found;
-        select * into v_log from public.send_logs l where l.id = send.id;
+        select *
+        into v_log
+        from public.send_logs l
+        where l.id = send.id;
         if v_log.id is null then
-            raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id' using errcode = 'SR409';
-        elsif v_made and smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
+            raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id'
+                using errcode = 'SR409';
+        elsif v_made
+            and smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
+        then
             raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
                 using errcode = 'SR409';
         end if;
         -- One that is made now is this text's, even if a trigger changed its words.
-        why_code := case when not v_made and (v_log.business_id, v_log.customer_id, v_log.subject::text)
-                                              is distinct from (send.business_id, send.customer_id, send.body) then 'id_taken' end;
+        why_code := case
+            when not v_made
+              and (
+                  v_log.business_id,
+                  v_log.customer_id,
+                  v_log.subject::text
+              ) is distinct from (send.business_id, send.customer_id, send.body)
+                then 'id_taken'
+        end;
     end if;
-    result := case when why_code is null then 'queued' when why_code = 'expired' then 'cancelled' else 'failed' end;
+    result := case
+        when why_code is null then 'queued'
+        when why_code = 'expired' then 'cancelled'
+        else 'failed'
+    end;
     why := case why_code
         when 'no_customer' then 'Customer not found'
         when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
-        when 'id_taken' then 'Its id is that of another send log: schedule the text anew'
-        when 'expired' then 'Expired before it could be sent' || case
-            when send.held_since is not null then '. ' || send.why
-            when send.not_after is not null then ''
-            else ': it was due on ' || to_char(send.scheduled_for at time zone 'UTC', 'YYYY-MM-DD') || ' (UTC)' end
+        when 'id_taken'
+            then 'Its id is that of another send log: schedule the text anew'
+        when 'expired'
+            then 'Expired before it could be sent'
+                || case
+                    when send.held_since is not null then '. ' || send.why
+                    when send.not_after is not null then ''
+                    else ': it was due on '
+                        || to_char(
+                            send.scheduled_for at time zone 'UTC',
+                            'YYYY-MM-DD'
+                        ) || ' (UTC)'
+                end
     end;
-    if why_code = 'expired' and exists (select from smsretry.restores r where send.scheduled_for between r.since and r.restored_at) then
-        why := why || '. It may have gone out before the database was restored: look in the provider''s log';
+    if why_code = 'expired'
+        and exists (
+            select from smsretry.restores r
+            where send.scheduled_for between r.since and r.restored_at
+        ) then
+        why := why
+            || '. It may have gone out before the database was restored: look in the provider''s log';
     elsif result = 'queued' then
-        select q.retry_id into retry_id
+        select q.retry_id
+        into retry_id
         from public.queue_sms_retry(
-            send_log_id => send.id, scheduled_for => send.scheduled_for,
+            send_log_id => send.id,
+            scheduled_for => send.scheduled_for,
             expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
-            message_class => send.message_class) q;
+            message_class => send.message_class
+        ) q;
     end if;
     update public.scheduled_sends s
-    set status = queue_scheduled.result, why = left(queue_scheduled.why, smsretry.longest_reason()),
-        why_code = queue_scheduled.why_code, held_since = null, look_at = null,
-        send_log_id = case queue_scheduled.result when 'queued' then s.id else s.send_log_id end
+    set
+        status = queue_scheduled.result,
+        why = left(queue_scheduled.why, smsretry.longest_reason()),
+        why_code = queue_scheduled.why_code,
+        held_since = null,
+        look_at = null,
+        send_log_id = case queue_scheduled.result
+            when 'queued' then s.id
+            else s.send_log_id
+        end
     where s.id = send.id
-    returning s.status into v_status;
+    returning s.status
+    into v_status;
     if coalesce(v_status = 'scheduled', true) then -- it would be queued again and again
-        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that', result
+        raise exception 'its row does not become %; a trigger on scheduled_sends swallows or undoes that',
+            result
             using errcode = 'SR409';
     end if;
     set constraints all immediate; -- a deferred check would undo the others, too
@@ -4052,26 +6754,44 @@ end
 $$;
 
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
--- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
--- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
--- queue row and status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now, or one of its
---   triggers took all the time of the call, which ends there)
--- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
--- without: scheduled sends that are left out, because they were held just now, and businesses that are locked or slow
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most
+-- (smsretry.rows_of_claim), of the 4 × as many (800 at least) that have waited longest; who was
+-- served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
+-- status, or none of them. May be repeated.
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its
+--   business is locked now, or one of its triggers took all the time of the call, which ends there)
+-- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next
+-- call finds it due again.
+-- without: scheduled sends that are left out, because they were held just now, and businesses that
+-- are locked or slow
 -- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
-    limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
+    limit_count integer default null,
+    ahead interval default null,
+    life interval default null,
+    without uuid[] default '{}'
 )
-returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off
+returns table (
+    scheduled_id uuid,
+    business_id uuid,
+    customer_id uuid,
+    result text,
+    why text,
+    retry_id uuid,
+    why_code text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := smsretry.rows_of_claim(limit_count);
-    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
+    v_until constant timestamptz := v_now + least(
+        greatest(coalesce(ahead, interval '0'), interval '0'),
+        interval '1 hour'
+    );
     v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_oldest record;
     v_id uuid;
@@ -4084,15 +6804,39 @@ declare
     v_rule text;
     v_message text;
 begin
-    select array_agg(o.id order by o.due, o.id) as ids, array_agg(o.business_id order by o.due, o.id) as businesses into v_oldest
-    from (select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due from public.scheduled_sends s
-          where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until and s.id <> all (without)
-            and s.business_id <> all (without)
-          order by coalesce(s.look_at, s.scheduled_for), s.id limit 4 * greatest(v_limit, 200)) o;
-    foreach v_id in array smsretry.in_turn('scheduled', v_oldest.ids, v_oldest.businesses) loop
-        exit when cardinality(v_served) >= v_limit or clock_timestamp() > v_latest; -- the next call takes the rest
-        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
-        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true;
+    select
+        array_agg(o.id order by o.due, o.id) as ids,
+        array_agg(o.business_id order by o.due, o.id) as businesses
+    into v_oldest
+    from (
+        select
+            s.id,
+            s.business_id,
+            coalesce(s.look_at, s.scheduled_for) as due
+        from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and coalesce(s.look_at, s.scheduled_for) <= v_until
+          and s.id <> all (without)
+          and s.business_id <> all (without)
+        order by coalesce(s.look_at, s.scheduled_for), s.id
+        limit 4 * greatest(v_limit, 200)
+    ) o;
+    foreach v_id in array smsretry.in_turn(
+        'scheduled',
+        v_oldest.ids,
+        v_oldest.businesses
+    ) loop
+        exit when cardinality(v_served) >= v_limit
+            or clock_timestamp() > v_latest; -- the next call takes the rest
+        select *
+        into v_send
+        from public.scheduled_sends s
+        where s.id = v_id
+        for update skip locked;
+        continue when (
+            v_send.status = 'scheduled'
+            and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until
+        ) is not true;
         v_served := v_served || v_send.business_id;
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
@@ -4100,42 +6844,79 @@ begin
         v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
         if v_state is null then
             begin
-                select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
+                select q.result, q.why, q.retry_id, q.why_code
+                into result, why, retry_id, why_code
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception
                 when query_canceled then
                     result := 'later';
-                    why := null; retry_id := null; why_code := null; -- which are of the one before
+                    why := null;
+                    retry_id := null;
+                    why_code := null; -- which are of the one before
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then
-                    get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                        v_rule = constraint_name, v_message = message_text;
+                    get stacked diagnostics
+                        v_state = returned_sqlstate,
+                        v_table = table_name,
+                        v_column = column_name,
+                        v_rule = constraint_name,
+                        v_message = message_text;
             end;
         end if;
         if v_state is not null then
-            result := case when v_state in ('55P03', '40P01', '40001') then 'later' else 'held' end;
-            v_busy := v_busy || case result when 'later' then v_send.business_id end;
+            result := case
+                when v_state in ('55P03', '40P01', '40001') then 'later'
+                else 'held'
+            end;
+            v_busy := v_busy
+                || case result when 'later' then v_send.business_id end;
             retry_id := null;
             why_code := case result when 'held' then 'row_refused' end;
             -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            why := case when result = 'held' then 'Its text cannot be made: ' || case
-                when v_state like 'SR%' then v_message
-                else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers' end end;
+            why := case
+                when result = 'held'
+                    then 'Its text cannot be made: '
+                        || case
+                            when v_state like 'SR%' then v_message
+                            else concat_ws(
+                                ', ',
+                                v_state,
+                                nullif(v_table, ''),
+                                nullif(v_column, ''),
+                                nullif(v_rule, '')
+                            )
+                                || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                        end
+            end;
             begin
                 update public.scheduled_sends s
-                set look_at = v_until + case queue_scheduled_sms.result when 'held' then interval '13 minutes' else interval '30 seconds' end,
-                    held_since = case queue_scheduled_sms.result when 'held' then coalesce(s.held_since, v_now) else s.held_since end,
-                    why = coalesce(left(queue_scheduled_sms.why, smsretry.longest_reason()), s.why),
+                set
+                    look_at = v_until + case queue_scheduled_sms.result
+                        when 'held' then interval '13 minutes'
+                        else interval '30 seconds'
+                    end,
+                    held_since = case queue_scheduled_sms.result
+                        when 'held' then coalesce(s.held_since, v_now)
+                        else s.held_since
+                    end,
+                    why = coalesce(
+                        left(queue_scheduled_sms.why, smsretry.longest_reason()),
+                        s.why
+                    ),
                     why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
                 where s.id = v_id;
                 set constraints all immediate;
-            exception when others then
-                result := 'held';
-                why_code := 'row_refused';
-                why := concat_ws('. ', why, 'Its row cannot be changed (' || sqlstate
-                                            || '): fix the row, or look at the triggers and rules of scheduled_sends');
+            exception
+                when others then
+                    result := 'held';
+                    why_code := 'row_refused';
+                    why := concat_ws(
+                        '. ',
+                        why,
+                        'Its row cannot be changed (' || sqlstate
+                            || '): fix the row, or look at the triggers and rules of scheduled_sends'
+                    );
             end;
         end if;
         return next;
@@ -4147,16 +6928,25 @@ end
 $$;
 
 -- ======== schemas/scheduled/schedule_sms.sql ========
--- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps. Update its row to change it.
+-- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps.
+-- Update its row to change it.
 --   result: scheduled | already_scheduled (this id exists and stays as it is)
--- id: the caller's own, with which the call may be repeated; null: each call plans another text. not_after: when the text is
--- of no more use; null: as any text. A past time means now. message_class null: marketing. created_by: the planner.
+-- id: the caller's own, with which the call may be repeated; null: each call plans another text.
+-- not_after: when the text is of no more use; null: as any text. A past time means now.
+-- message_class null: marketing. created_by: the planner.
 create or replace function public.schedule_sms(
-    business_id uuid, customer_id uuid, body text, scheduled_for timestamptz, not_after timestamptz default null,
-    message_class text default null, created_by uuid default null, id uuid default null
+    business_id uuid,
+    customer_id uuid,
+    body text,
+    scheduled_for timestamptz,
+    not_after timestamptz default null,
+    message_class text default null,
+    created_by uuid default null,
+    id uuid default null
 )
 returns table (scheduled_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -4169,62 +6959,113 @@ declare
     v_rule text;
 begin
     v_problem := case
-        when schedule_sms.scheduled_for is null then 'scheduled_for is missing: when is the text to go out?'
+        when schedule_sms.scheduled_for is null
+            then 'scheduled_for is missing: when is the text to go out?'
         when smsretry.on_calendar(schedule_sms.scheduled_for) is null
             then 'scheduled_for must be a time in this century'
-        when schedule_sms.not_after is distinct from smsretry.on_calendar(schedule_sms.not_after)
+        when schedule_sms.not_after is distinct from smsretry.on_calendar(
+            schedule_sms.not_after
+        )
             then 'not_after must be a time in this century'
         when schedule_sms.not_after <= greatest(schedule_sms.scheduled_for, v_now)
             then 'not_after must come after scheduled_for, and after now'
-        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = '' then 'body is empty'
+        when coalesce(btrim(schedule_sms.body, E' \t\n\r'), '') = ''
+            then 'body is empty'
         when length(schedule_sms.body) > smsretry.longest_body()
-            then 'body is longer than ' || smsretry.longest_body() || ' characters, the most that the provider takes'
-        when v_class not in ('marketing', 'transactional') then 'message_class must be marketing or transactional'
+            then 'body is longer than ' || smsretry.longest_body()
+                || ' characters, the most that the provider takes'
+        when v_class not in ('marketing', 'transactional')
+            then 'message_class must be marketing or transactional'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
-    if not exists (select 1 from public.customers c
-                   where c.id = schedule_sms.customer_id and c.business_id = schedule_sms.business_id) then
-        raise exception 'There is no customer % at business %', schedule_sms.customer_id, schedule_sms.business_id
-            using errcode = 'SR404', hint = 'Consent and phone number are read there: insert the customer first.';
+    if not exists (
+        select 1
+        from public.customers c
+        where c.id = schedule_sms.customer_id
+          and c.business_id = schedule_sms.business_id
+    ) then
+        raise exception 'There is no customer % at business %',
+            schedule_sms.customer_id,
+            schedule_sms.business_id
+            using errcode = 'SR404',
+                  hint = 'Consent and phone number are read there: insert the customer first.';
     end if;
 
     begin
         insert into public.scheduled_sends (
-            id, business_id, customer_id, body, scheduled_for, not_after, message_class, status, created_by, created_at, updated_at)
-        values (v_id, schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body,
-                greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
-                schedule_sms.not_after, v_class, 'scheduled', schedule_sms.created_by, v_now, v_now)
-        on conflict (id) do nothing
-        returning * into v_there;
-    exception when integrity_constraint_violation then
-        -- The database's own error would quote the body, also in its log.
-        get stacked diagnostics v_state = returned_sqlstate, v_column = column_name, v_rule = constraint_name;
-        raise exception 'scheduled_sends does not take the text: %', concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
-            using errcode = 'SR409', hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
+            id,
+            business_id,
+            customer_id,
+            body,
+            scheduled_for,
+            not_after,
+            message_class,
+            status,
+            created_by,
+            created_at,
+            updated_at
+        )
+        values (
+            v_id,
+            schedule_sms.business_id,
+            schedule_sms.customer_id,
+            schedule_sms.body,
+            greatest(schedule_sms.scheduled_for, v_now), -- its life counts from there
+            schedule_sms.not_after,
+            v_class,
+            'scheduled',
+            schedule_sms.created_by,
+            v_now,
+            v_now
+        )
+        on conflict (id)
+        do nothing
+        returning *
+        into v_there;
+    exception
+        when integrity_constraint_violation then
+            -- The database's own error would quote the body, also in its log.
+            get stacked diagnostics
+                v_state = returned_sqlstate,
+                v_column = column_name,
+                v_rule = constraint_name;
+            raise exception 'scheduled_sends does not take the text: %',
+                concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+                using errcode = 'SR409',
+                      hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
     end;
     if v_there.id is not null then
         return query select v_there.id, 'scheduled', v_there.scheduled_for;
         return;
     end if;
-    select * into v_there from public.scheduled_sends s where s.id = v_id;
-    if (v_there.business_id, v_there.customer_id, v_there.body)
-        is distinct from (schedule_sms.business_id, schedule_sms.customer_id, schedule_sms.body) then
+    select *
+    into v_there
+    from public.scheduled_sends s
+    where s.id = v_id;
+    if (v_there.business_id, v_there.customer_id, v_there.body) is distinct from (
+        schedule_sms.business_id,
+        schedule_sms.customer_id,
+        schedule_sms.body
+    ) then
         raise exception 'Scheduled send % is another text', v_id
-            using errcode = 'SR409', hint = 'Give each text an id of its own.';
+            using errcode = 'SR409',
+                  hint = 'Give each text an id of its own.';
     end if;
     return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
 end
 $$;
 
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
--- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text. Where that is too late, or something else is to change, the statement is refused (SR409), so that nobody takes a text
--- for cancelled that goes out.
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or
+-- cancelling it does the same to its text. Where that is too late, or something else is to change,
+-- the statement is refused (SR409), so that nobody takes a text for cancelled that goes out.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
@@ -4233,38 +7074,100 @@ begin
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
         new.why := case when new.why is distinct from old.why then new.why end;
-        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
-        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
+        new.why_code := case
+            when new.why_code is distinct from old.why_code then new.why_code
+            else 'application'
+        end;
+        new.why := left(
+            coalesce(new.why, 'Cancelled by the application'),
+            smsretry.longest_reason()
+        );
     end if;
     if old.status <> 'queued' then
         if new.status = 'scheduled' and old.status <> 'scheduled' then
             new.why := null; -- wanted after all
             new.why_code := null;
         end if;
-        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
-            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+        if (
+            new.body,
+            new.customer_id,
+            new.scheduled_for,
+            new.not_after
+        ) is distinct from (
+            old.body,
+            old.customer_id,
+            old.scheduled_for,
+            old.not_after
+        ) then
             new.look_at := null; -- looked at anew
         end if;
-    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-        is distinct from
-       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        select q.* into v_text from public.sms_retry_queue q
-        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    elsif (
+        new.status,
+        new.scheduled_for,
+        new.not_after,
+        new.body,
+        new.business_id,
+        new.customer_id,
+        new.message_class,
+        new.send_log_id
+    ) is distinct from (
+        old.status,
+        old.scheduled_for,
+        old.not_after,
+        old.body,
+        old.business_id,
+        old.customer_id,
+        old.message_class,
+        old.send_log_id
+    ) then
+        select q.*
+        into v_text
+        from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id
+          and q.business_id = old.business_id
+          and q.status in ('pending', 'processing')
         for update;
         if new.status not in ('queued', 'cancelled')
-            or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-                is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
-                using errcode = 'SR409', hint = 'Cancel it and schedule another.';
-        elsif v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
-            raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+            or (
+                new.body,
+                new.business_id,
+                new.customer_id,
+                new.message_class,
+                new.send_log_id
+            ) is distinct from (
+                old.body,
+                old.business_id,
+                old.customer_id,
+                old.message_class,
+                old.send_log_id
+            ) then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
+                old.id
+                using errcode = 'SR409',
+                      hint = 'Cancel it and schedule another.';
+        elsif v_text.id is null
+            or v_text.status <> 'pending'
+            or v_text.in_doubt_since is not null
+        then
+            raise exception 'It is too late to change scheduled send %: its text %',
+                old.id,
+                case
                     when v_text.id is null then 'has ended'
-                    when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment' end
-                using errcode = 'SR409', hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
+                    when v_text.in_doubt_since is not null
+                        then 'may have gone out, and evidence is looked for'
+                    else 'is with a worker at this moment'
+                end
+                using errcode = 'SR409',
+                      hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;
         if new.status = 'cancelled' then
-            perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
+            perform smsretry.save_row(
+                v_text,
+                v_now,
+                ended => 'cancelled',
+                because => new.why,
+                why_code => new.why_code
+            );
         else
             v_text.expires_at := new.not_after;
             v_text.held_since := null;
@@ -4279,22 +7182,44 @@ end
 $$;
 
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
--- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a decision, of the 4 × as many that
--- have waited longest; who was served longest ago goes first. A failure is due at once. The claim lasts for `lease`.
+-- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a
+-- decision, of the 4 × as many that have waited longest; who was served longest ago goes first. A
+-- failure is due at once. The claim lasts for `lease`.
 --   without: accounts whose messages stay as they are; '': messages that name none
---   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered for what was their
---   sender's · day_turns_at: when the carriers' day turns over · settled: no decision is needed: the row has not ended
---   with this message, or another of the text waits · may_have_arrived: another message of it may have
+--   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered
+--   for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no
+--   decision is needed: the row has not ended with this message, or another of the text waits ·
+--   may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
-    limit_count integer default 1000, lease interval default '10 minutes', without text[] default '{}'
+    limit_count integer default 1000,
+    lease interval default '10 minutes',
+    without text[] default '{}'
 )
 returns table (
-    attempt_id uuid, looks integer, retry_id uuid, business_id uuid, customer_id uuid, send_log_id uuid, twilio_sid text,
-    accepted_at timestamptz, delivery_status text, delivery_code integer, failures bigint, attempt_count integer,
-    max_attempts integer, expires_at timestamptz, settled boolean, may_have_arrived boolean, claimed_at timestamptz,
-    sent_account text, excused bigint, day_turns_at timestamptz
+    attempt_id uuid,
+    looks integer,
+    retry_id uuid,
+    business_id uuid,
+    customer_id uuid,
+    send_log_id uuid,
+    twilio_sid text,
+    accepted_at timestamptz,
+    delivery_status text,
+    delivery_code integer,
+    failures bigint,
+    attempt_count integer,
+    max_attempts integer,
+    expires_at timestamptz,
+    settled boolean,
+    may_have_arrived boolean,
+    claimed_at timestamptz,
+    sent_account text,
+    excused bigint,
+    day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off
+as $$
 declare
     k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
@@ -4302,72 +7227,143 @@ declare
     v_ids uuid[];
     v_served uuid[];
 begin
-    if (claim_sms_deliveries.limit_count between 1 and k_most and claim_sms_deliveries.lease >= interval '0') is not true then
-        raise exception 'limit_count must be 1 to 10000, and lease 0 or more' using errcode = 'SR422';
+    if (
+        claim_sms_deliveries.limit_count between 1 and k_most
+        and claim_sms_deliveries.lease >= interval '0'
+    ) is not true
+    then
+        raise exception 'limit_count must be 1 to 10000, and lease 0 or more'
+            using errcode = 'SR422';
     end if;
-    select array_agg(o.id order by o.delivery_look_at, o.id) as ids, array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
+    select
+        array_agg(o.id order by o.delivery_look_at, o.id) as ids,
+        array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
     into v_oldest
-    from (select a.id, a.business_id, a.delivery_look_at from public.sms_send_attempts a
-          where a.sent_to is null and a.delivery_look_at <= v_now
-            and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
-          order by a.sent_to, a.delivery_look_at limit 4 * claim_sms_deliveries.limit_count) o;
-    select coalesce(array_agg(t.id), '{}'), array_agg(t.business_id) into v_ids, v_served
+    from (
+        select a.id, a.business_id, a.delivery_look_at
+        from public.sms_send_attempts a
+        where a.sent_to is null
+          and a.delivery_look_at <= v_now
+          and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
+        order by a.sent_to, a.delivery_look_at
+        limit 4 * claim_sms_deliveries.limit_count
+    ) o;
+    select
+        coalesce(array_agg(t.id), '{}'),
+        array_agg(t.business_id)
+    into v_ids, v_served
     from (
         select a.id, a.business_id
-        from unnest(smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)) with ordinality as u (id, place)
+        from unnest(
+            smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)
+        ) with ordinality as u (id, place)
         join public.sms_send_attempts a on a.id = u.id
         where a.delivery_look_at <= v_now
         order by u.place
         limit claim_sms_deliveries.limit_count
-        for update of a skip locked) t;
+        for update of a skip locked
+    ) t;
     if cardinality(v_ids) < cardinality(v_oldest.ids) then
         perform smsretry.note_served('deliveries', v_served, v_now);
     end if;
     return query
     with taken as (
         update public.sms_send_attempts a
-        set delivery_look_at = v_now + claim_sms_deliveries.lease, delivery_looks = a.delivery_looks + 1
+        set
+            delivery_look_at = v_now + claim_sms_deliveries.lease,
+            delivery_looks = a.delivery_looks + 1
         where a.id = any (v_ids)
         returning a.*
     )
-    select t.id, t.delivery_looks, q.id, q.business_id, q.customer_id, q.send_log_id, t.twilio_sid,
-           t.finished_at, t.delivery_status, t.delivery_code, n.failures, greatest(q.attempt_count, t.attempt_number), q.max_attempts,
-           q.expires_at, q.status <> 'completed' or l.id is null or smsretry.found_sid(l.provider_message_id) is distinct from t.twilio_sid
-               or exists (select 1 from public.sms_retry_queue o
-                          where o.send_log_id = q.send_log_id and o.status in ('pending', 'processing')),
-           smsretry.may_have_arrived(q.send_log_id, t.id), v_now, t.sent_account, n.excused,
-           smsretry.carriers_midnight(v_now)
+    select
+        t.id,
+        t.delivery_looks,
+        q.id,
+        q.business_id,
+        q.customer_id,
+        q.send_log_id,
+        t.twilio_sid,
+        t.finished_at,
+        t.delivery_status,
+        t.delivery_code,
+        n.failures,
+        greatest(q.attempt_count, t.attempt_number),
+        q.max_attempts,
+        q.expires_at,
+        q.status <> 'completed'
+            or l.id is null
+            or smsretry.found_sid(
+                l.provider_message_id
+            ) is distinct from t.twilio_sid
+            or exists (
+                select 1
+                from public.sms_retry_queue o
+                where o.send_log_id = q.send_log_id
+                  and o.status in ('pending', 'processing')
+            ),
+        smsretry.may_have_arrived(q.send_log_id, t.id),
+        v_now,
+        t.sent_account,
+        n.excused,
+        smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
     join public.sms_retry_queue q on q.id = t.retry_id
     left join public.send_logs l on l.id = q.send_log_id
     cross join lateral (
-        select count(*) filter (where a.id = t.id or smsretry.is_lost(a.delivery_status) and not a.delivery_excused) as failures,
-               count(*) filter (where a.id <> t.id and a.delivery_excused) as excused
+        select
+            count(*) filter (
+                where a.id = t.id
+                  or smsretry.is_lost(a.delivery_status)
+                      and not a.delivery_excused
+            ) as failures,
+            count(*) filter (
+                where a.id <> t.id and a.delivery_excused
+            ) as excused
         from public.sms_send_attempts a -- an array, so that an index finds them without statistics
-        where a.retry_id = any (array(select o.id from public.sms_retry_queue o where o.send_log_id = q.send_log_id))) n
+        where a.retry_id = any (
+            array(
+                select o.id
+                from public.sms_retry_queue o
+                where o.send_log_id = q.send_log_id
+            )
+        )
+    ) n
     order by u.turn;
 end
 $$;
 
 -- ======== schemas/delivery/finish_sms_delivery.sql ========
--- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and
+-- what follows. Repeatable.
 --   decision: look_again   nothing final yet; look again in look_in
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      the provider reported nothing final for long enough
---           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
+--           | send_again   it did not arrive: the row is queued again, due in retry_in, with every
+--             check made anew
 --           | give_up      it did not arrive: the row fails with error
---   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
+--   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the
+--   trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
+--   answer: applied | lost (another look or a callback settled it) | changed (the decision no
+--   longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
-    attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
-    look_in interval default null, retry_in interval default null, error text default null, why_code text default null,
-    counted boolean default true, held boolean default false
+    attempt_id uuid,
+    looks integer,
+    decision text,
+    delivery_status text default null,
+    error_code integer default null,
+    look_in interval default null,
+    retry_in interval default null,
+    error text default null,
+    why_code text default null,
+    counted boolean default true,
+    held boolean default false
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare
@@ -4377,52 +7373,101 @@ declare
     v_fails constant boolean := decision in ('send_again', 'give_up');
     v_trouble text;
 begin
-    if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
-        or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
-        or v_fails and error is null then
+    if (
+        decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')
+    ) is not true
+        or decision = 'look_again' and look_in is null
+        or decision = 'send_again' and retry_in is null
+        or v_fails and error is null
+    then
         raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
             using errcode = 'SR422';
     end if;
-    select * into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = attempt_id)
+    select *
+    into v_row
+    from public.sms_retry_queue q
+    where q.id = (
+        select a.retry_id
+        from public.sms_send_attempts a
+        where a.id = attempt_id
+    )
     for update;
     v_now := smsretry.clock();
-    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = attempt_id
+    for update;
     if (v_attempt.delivery_looks = looks) is not true then
         return 'lost';
     end if;
-    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+    -- the answer to the same call was lost on its way, or a callback was faster
+    if v_attempt.delivery_look_at is null then
         return 'applied';
     end if;
     perform smsretry.record_delivery(
-        v_attempt.id, case decision when 'unknown' then 'unknown' else delivery_status end, error_code, v_now);
-    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+        v_attempt.id,
+        case decision when 'unknown' then 'unknown' else delivery_status end,
+        error_code,
+        v_now
+    );
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = v_attempt.id;
     if v_attempt.delivery_look_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
-    -- failure since.
-    if (case when v_fails then
-            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
-            or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
-            or exists (select from public.sms_retry_queue q
-                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
-            and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
+    -- and a callback has reported a failure since.
+    if (
+        case
+            when v_fails
+                then not smsretry.is_lost(v_attempt.delivery_status)
+                    or v_row.status <> 'completed'
+                    or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+                    or exists (
+                        select from public.sms_retry_queue q
+                        where q.send_log_id = v_row.send_log_id
+                          and q.status in ('pending', 'processing')
+                    )
+            else smsretry.is_lost(v_attempt.delivery_status)
+                and decision in ('look_again', 'unknown')
+                and v_attempt.delivery_look_at <= v_now
+                and smsretry.delivery_rank(
+                    delivery_status
+                ) is distinct from smsretry.delivery_rank('undelivered')
+        end
+    ) then
         return 'changed';
     end if;
     update public.sms_send_attempts a
-    set delivery_look_at = v_now + look_in, delivery_excused = a.delivery_excused or decision = 'send_again' and not counted
+    set
+        delivery_look_at = v_now + look_in,
+        delivery_excused = a.delivery_excused
+            or decision = 'send_again' and not counted
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_log(v_row.send_log_id, '{null,failed}', null, error, v_now);
+        v_trouble := smsretry.tell_log(
+            v_row.send_log_id,
+            '{null,failed}',
+            null,
+            error,
+            v_now
+        );
         if v_trouble is not null then
-            raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
-                using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+            raise exception 'Send log % cannot be told that its text waits: %',
+                v_row.send_log_id,
+                v_trouble
+                using errcode = 'SR409',
+                      hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
         end if;
-        v_row.attempt_count := case when counted then greatest(v_row.attempt_count, v_attempt.attempt_number)
-                                    else greatest(v_attempt.attempt_number - 1, 0) end;
+        v_row.attempt_count := case
+            when counted
+                then greatest(v_row.attempt_count, v_attempt.attempt_number)
+            else greatest(v_attempt.attempt_number - 1, 0)
+        end;
         v_row.last_error := error;
         v_row.error_code := v_attempt.delivery_code;
         v_row.reason := 'twilio_error';
@@ -4434,100 +7479,191 @@ begin
         perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
     elsif decision = 'give_up' then
         perform smsretry.save_row(
-            v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
-        perform smsretry.tell_log(v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, error, v_now);
+            v_row,
+            v_now,
+            ended => 'failed',
+            because => error,
+            why_code => why_code,
+            code => v_attempt.delivery_code
+        );
+        perform smsretry.tell_log(
+            v_row.send_log_id,
+            '{undelivered,sent}',
+            v_attempt.twilio_sid,
+            error,
+            v_now
+        );
     end if;
     return 'applied';
 end
 $$;
 
 -- ======== schemas/delivery/may_have_arrived.sql ========
--- Whether another message of the text than this attempt's is, or may get, on the phone: under way, in doubt, or accepted and
--- not lost. Such a text is never sent again.
+-- Whether another message of the text than this attempt's is, or may get, on the phone: under way,
+-- in doubt, or accepted and not lost. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1 from public.sms_send_attempts a
+        select 1
+        from public.sms_send_attempts a
         -- An array, so that an index finds them without statistics.
-        where a.retry_id = any (array(
-                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+        where a.retry_id = any (
+            array(
+                select q.id
+                from public.sms_retry_queue q
+                where q.send_log_id = may_have_arrived.send_log_id
+            )
+        )
           and a.id is distinct from may_have_arrived.but_for
-          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
+          and (
+              coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+              or a.outcome = 'accepted'
+                  and not smsretry.is_lost(a.delivery_status)
+          )
+    )
 $$;
 
 -- ======== schemas/delivery/record_delivery.sql ========
--- Record what the provider reports of a message; true if that is news. Reports may come late, twice and in any order. A
--- failure is due for a decision at once. A delivery ends the matter and takes back a failure or a cancellation.
-create or replace function smsretry.record_delivery(attempt_id uuid, status text, code integer, at timestamptz)
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- Record what the provider reports of a message; true if that is news. Reports may come late, twice
+-- and in any order. A failure is due for a decision at once. A delivery ends the matter and takes
+-- back a failure or a cancellation.
+create or replace function smsretry.record_delivery(
+    attempt_id uuid,
+    status text,
+    code integer,
+    at timestamptz
+)
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
     k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
     v_rank constant integer := smsretry.delivery_rank(status);
-    v_lost constant boolean := coalesce(v_rank = smsretry.delivery_rank('undelivered'), false);
+    v_lost constant boolean := coalesce(
+        v_rank = smsretry.delivery_rank('undelivered'),
+        false
+    );
     v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
     v_known integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
     v_other public.sms_retry_queue;
 begin
-    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
-    select * into v_row from public.sms_retry_queue q where q.id = v_attempt.retry_id;
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = attempt_id
+    for update;
+    select *
+    into v_row
+    from public.sms_retry_queue q
+    where q.id = v_attempt.retry_id;
     v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
-    if v_lost and v_rank = v_known and v_attempt.delivery_code is null then -- the report that said why came second
-        update public.sms_send_attempts a set delivery_code = code where a.id = v_attempt.id;
+    if v_lost
+        and v_rank = v_known
+        and v_attempt.delivery_code is null
+    then -- the report that said why came second
+        update public.sms_send_attempts a
+        set delivery_code = code
+        where a.id = v_attempt.id;
         return code is not null;
     end if;
     if (v_rank > v_known) is not true then
         return false;
     end if;
     update public.sms_send_attempts a
-    set delivery_status = status, delivery_at = at, delivery_code = case when v_lost then code end,
-        delivery_look_at = case when v_lost then at - k_before_all
-                                when not v_arrived and status <> 'unknown' then a.delivery_look_at end
+    set
+        delivery_status = status,
+        delivery_at = at,
+        delivery_code = case when v_lost then code end,
+        delivery_look_at = case
+            when v_lost then at - k_before_all
+            when not v_arrived and status <> 'unknown' then a.delivery_look_at
+        end
     where a.id = v_attempt.id;
 
-    if v_lost and v_attempt.twilio_sid = (
-            select smsretry.found_sid(l.provider_message_id) from public.send_logs l where l.id = v_row.send_log_id) then
+    if v_lost
+        and v_attempt.twilio_sid = (
+            select smsretry.found_sid(l.provider_message_id)
+            from public.send_logs l
+            where l.id = v_row.send_log_id
+        ) then
         perform smsretry.tell_log(
-            v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, coalesce('Not delivered: code ' || code, 'Not delivered'), at);
-    elsif v_arrived and v_known < smsretry.delivery_rank('delivered') then
-        -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that is under way ends by itself.
+            v_row.send_log_id,
+            '{undelivered,sent}',
+            v_attempt.twilio_sid,
+            coalesce('Not delivered: code ' || code, 'Not delivered'),
+            at
+        );
+    elsif v_arrived
+        and v_known < smsretry.delivery_rank('delivered')
+    then
+        -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
+        -- is under way ends by itself.
         for v_other in
-            select q.* from public.sms_retry_queue q
-            where q.send_log_id = v_row.send_log_id and q.business_id = v_row.business_id
+            select q.*
+            from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id
+              and q.business_id = v_row.business_id
               -- is true: by its text alone; with old statistics an index of all that waits is walked
-              and (q.status = 'pending' and q.in_doubt_since is null or q.id = v_row.id and q.status in ('failed', 'cancelled')) is true
+              and (
+                  q.status = 'pending' and q.in_doubt_since is null
+                  or q.id = v_row.id and q.status in ('failed', 'cancelled')
+              ) is true
             for update
         loop
             perform smsretry.save_row(
-                v_other, at, ended => 'completed', sid => v_attempt.twilio_sid, -- what was told of it before stays told
-                because => case v_other.status when 'failed' then 'It was delivered after all. Before that it had failed: '
-                                  when 'cancelled' then 'It was delivered after all. Before that it had been cancelled: ' end
-                    || coalesce(v_other.last_error, 'no reason was kept'));
+                v_other,
+                at,
+                ended => 'completed',
+                sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                because => case v_other.status
+                    when 'failed'
+                        then 'It was delivered after all. Before that it had failed: '
+                    when 'cancelled'
+                        then 'It was delivered after all. Before that it had been cancelled: '
+                end || coalesce(v_other.last_error, 'no reason was kept')
+            );
         end loop;
-        perform smsretry.tell_log(v_row.send_log_id, '{delivered,sent}', v_attempt.twilio_sid, null, at);
+        perform smsretry.tell_log(
+            v_row.send_log_id,
+            '{delivered,sent}',
+            v_attempt.twilio_sid,
+            null,
+            at
+        );
     end if;
     return true;
 end
 $$;
 
 -- ======== schemas/senders/add_sms_sender.sql ========
--- For a person: texts of this business, or of one class, go out from this sender from now on. A sender that is known already
--- is shared, and keeps its rate and cap. A text that is under way ends where it began.
---   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their exact shapes. No value is quoted: it
---   may be somebody's number
---   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day: null: not limited here
---   replace: take the place of an active sender; a paused one is always replaced · dry_run: check all this, and do nothing
+-- For a person: texts of this business, or of one class, go out from this sender from now on. A
+-- sender that is known already is shared, and keeps its rate and cap. A text that is under way ends
+-- where it began.
+--   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their
+--   exact shapes. No value is quoted: it may be somebody's number
+--   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day:
+--   null: not limited here
+--   replace: take the place of an active sender; a paused one is always replaced · dry_run: check
+--   all this, and do nothing
 -- Returns: smsretry.sender_changed.
 create or replace function public.add_sms_sender(
-    business_id uuid, account text, sent_by text, message_class text default null,
-    segments_per_second double precision default null, segments_per_day integer default null,
-    who text default null, because text default null, replace boolean default false, dry_run boolean default false
+    business_id uuid,
+    account text,
+    sent_by text,
+    message_class text default null,
+    segments_per_second double precision default null,
+    segments_per_day integer default null,
+    who text default null,
+    because text default null,
+    replace boolean default false,
+    dry_run boolean default false
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_class constant text := coalesce(message_class, 'any');
@@ -4537,104 +7673,207 @@ declare
 begin
     perform smsretry.check_who_and_why(who, because);
     v_problem := case
-        when v_class not in ('any', 'marketing', 'transactional') then 'message_class must be marketing or transactional; leave it out for both'
-        when not exists (select from public.businesses b where b.id = business_id) then 'There is no business with this id'
-        when (account ~ '^[A-Za-z0-9]{8,64}$' and account ~ '[A-Za-z]') is not true then 'account must be the account''s id, as the provider shows it'
-        when (sent_by ~ '^([A-Za-z0-9]{8,64}|[+][1-9][0-9]{6,14})$' and sent_by ~ '[+A-Za-z]' and sent_by <> account) is not true
+        when v_class not in ('any', 'marketing', 'transactional')
+            then 'message_class must be marketing or transactional; leave it out for both'
+        when not exists (
+            select from public.businesses b
+            where b.id = business_id
+        )
+            then 'There is no business with this id'
+        when (
+            account ~ '^[A-Za-z0-9]{8,64}$' and account ~ '[A-Za-z]'
+        ) is not true
+            then 'account must be the account''s id, as the provider shows it'
+        when (
+            sent_by ~ '^([A-Za-z0-9]{8,64}|[+][1-9][0-9]{6,14})$'
+            and sent_by ~ '[+A-Za-z]'
+            and sent_by <> account
+        ) is not true
             then 'sent_by must be the sender''s id, as the provider shows it, or a number in E.164 (+12125550100)'
     end;
     if v_problem is not null then
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
     perform smsretry.check_limits(segments_per_second, segments_per_day);
-    lock table smsretry.business_senders in share row exclusive mode; -- one order after another; claims only read
+    -- one order after another; claims only read
+    lock table smsretry.business_senders in share row exclusive mode;
     begin
-        insert into smsretry.senders as s (account, sent_by, segments_per_second, segments_per_day)
+        insert into smsretry.senders as s (
+            account,
+            sent_by,
+            segments_per_second,
+            segments_per_day
+        )
         values (account, sent_by, segments_per_second, segments_per_day)
-        on conflict on constraint senders_one do update set account = s.account
-        returning s.* into v_sender;
-        if segments_per_second is not null and segments_per_second is distinct from v_sender.segments_per_second
-            or segments_per_day is not null and segments_per_day is distinct from v_sender.segments_per_day then
+        on conflict on constraint senders_one
+        do update set account = s.account
+        returning s.*
+        into v_sender;
+        if segments_per_second is not null
+            and segments_per_second is distinct from v_sender.segments_per_second
+            or segments_per_day is not null
+                and segments_per_day is distinct from v_sender.segments_per_day
+        then
             raise exception 'This sender has another rate or cap already (% a second, % a day): leave both out to share it as it is, or use change_sms_sender',
-                coalesce(v_sender.segments_per_second::text, 'no limit'), coalesce(v_sender.segments_per_day::text, 'no limit')
+                coalesce(v_sender.segments_per_second::text, 'no limit'),
+                coalesce(v_sender.segments_per_day::text, 'no limit')
                 using errcode = 'SR422';
         end if;
-        select s.* into v_had
-        from smsretry.business_senders b join smsretry.senders s on s.id = b.sender_id
-        where b.business_id = business_id and b.message_class = v_class;
-        if v_had.id <> v_sender.id and v_had.paused_at is null and replace is not true then
+        select s.*
+        into v_had
+        from smsretry.business_senders b
+        join smsretry.senders s on s.id = b.sender_id
+        where b.business_id = business_id
+          and b.message_class = v_class;
+        if v_had.id <> v_sender.id
+            and v_had.paused_at is null
+            and replace is not true
+        then
             raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
-                v_class, smsretry.shown_sender(v_had.sent_by), v_had.account using errcode = 'SR422';
+                v_class,
+                smsretry.shown_sender(v_had.sent_by),
+                v_had.account
+                using errcode = 'SR422';
         end if;
-        insert into smsretry.business_senders (business_id, message_class, sender_id) values (business_id, v_class, v_sender.id)
-        on conflict on constraint business_senders_pkey do update set sender_id = excluded.sender_id;
-        select * into sender_id, sender, businesses, released
-        from smsretry.sender_changed(v_sender, 'added', who, because, business_id, v_class);
+        insert into smsretry.business_senders (
+            business_id,
+            message_class,
+            sender_id
+        )
+        values (business_id, v_class, v_sender.id)
+        on conflict on constraint business_senders_pkey
+        do update set sender_id = excluded.sender_id;
+        select *
+        into sender_id, sender, businesses, released
+        from smsretry.sender_changed(
+            v_sender,
+            'added',
+            who,
+            because,
+            business_id,
+            v_class
+        );
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;
-    exception when sqlstate 'SR001' then
-        released := 0;
+    exception
+        when sqlstate 'SR001' then
+            released := 0;
     end;
     return next;
 end
 $$;
 
 -- ======== schemas/senders/change_sms_sender.sql ========
--- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves each as it is.
+-- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves
+-- each as it is.
 --   segments_per_second, segments_per_day: another rate or cap; 0: no longer limited here
---   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was wrong with it is mended: its pause
---   ends, and nothing of it is stopped any more
+--   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was
+--   wrong with it is mended: its pause ends, and nothing of it is stopped any more
 -- Returns: smsretry.sender_changed.
 create or replace function public.change_sms_sender(
-    named text, segments_per_second double precision default null, segments_per_day integer default null,
-    paused boolean default null, who text default null, because text default null
+    named text,
+    segments_per_second double precision default null,
+    segments_per_day integer default null,
+    paused boolean default null,
+    who text default null,
+    because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_ids uuid[];
     v_sender smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
-    perform smsretry.check_limits(nullif(segments_per_second, 0), nullif(segments_per_day, 0));
+    perform smsretry.check_limits(
+        nullif(segments_per_second, 0),
+        nullif(segments_per_day, 0)
+    );
     if num_nonnulls(segments_per_second, segments_per_day, paused) = 0 then
-        raise exception 'Say what changes: the rate (segments_per_second), the cap (segments_per_day), or paused' using errcode = 'SR422';
+        raise exception 'Say what changes: the rate (segments_per_second), the cap (segments_per_day), or paused'
+            using errcode = 'SR422';
     end if;
-    v_ids := array(select s.id from smsretry.senders s where s.sent_by = named or s.id::text = lower(named) limit 2);
-    select s.* into v_sender from smsretry.senders s where s.id = v_ids[1] for update;
+    v_ids := array(
+        select s.id
+        from smsretry.senders s
+        where s.sent_by = named or s.id::text = lower(named)
+        limit 2
+    );
+    select s.*
+    into v_sender
+    from smsretry.senders s
+    where s.id = v_ids[1]
+    for update;
     if v_sender.id is null then
         raise exception 'There is no such sender: look at the list of senders'
-            using errcode = 'SR422', hint = 'That of the runners'' environment is listed when one of them has run.';
+            using errcode = 'SR422',
+                  hint = 'That of the runners'' environment is listed when one of them has run.';
     elsif cardinality(v_ids) > 1 then
-        raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it' using errcode = 'SR422';
+        raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it'
+            using errcode = 'SR422';
     end if;
     update smsretry.senders s
-    set segments_per_second = nullif(coalesce(segments_per_second, s.segments_per_second), 0),
-        segments_per_day = nullif(coalesce(segments_per_day, s.segments_per_day), 0),
+    set
+        segments_per_second = nullif(
+            coalesce(segments_per_second, s.segments_per_second),
+            0
+        ),
+        segments_per_day = nullif(
+            coalesce(segments_per_day, s.segments_per_day),
+            0
+        ),
         -- What was given away was at the old rate.
         free_at = case when segments_per_second is null then s.free_at end,
-        paused_at = case when paused then coalesce(s.paused_at, smsretry.clock()) when paused is null then s.paused_at end,
-        paused_because = case when paused then because when paused is null then s.paused_because end
+        paused_at = case
+            when paused then coalesce(s.paused_at, smsretry.clock())
+            when paused is null then s.paused_at
+        end,
+        paused_because = case
+            when paused then because
+            when paused is null then s.paused_because
+        end
     where s.id = v_sender.id;
     if not paused then
         delete from smsretry.stops x
         where x.kind = 'sender' and x.subject = v_sender.id::text
-           or x.kind = 'business' and x.subject in (
-               select b.business_id::text from smsretry.business_senders b where b.sender_id = v_sender.id);
+          or x.kind = 'business'
+              and x.subject in (
+                  select b.business_id::text
+                  from smsretry.business_senders b
+                  where b.sender_id = v_sender.id
+              );
     end if;
-    return query select * from smsretry.sender_changed(
-        v_sender, case when paused then 'paused' when not paused then 'resumed' else 'changed' end, who, because);
+    return query
+    select *
+    from smsretry.sender_changed(
+        v_sender,
+        case
+            when paused then 'paused'
+            when not paused then 'resumed'
+            else 'changed'
+        end,
+        who,
+        because
+    );
 end
 $$;
 
 -- ======== schemas/senders/check_limits.sql ========
--- Refuse a rate or a cap that is none, before the table does, whose error would quote the sender's number.
-create or replace function smsretry.check_limits(segments_per_second double precision, segments_per_day integer)
-returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Refuse a rate or a cap that is none, before the table does, whose error would quote the sender's
+-- number.
+create or replace function smsretry.check_limits(
+    segments_per_second double precision,
+    segments_per_day integer
+)
+returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if not (check_limits.segments_per_second between 0.01 and 1000) or check_limits.segments_per_day < 1 then
+    if not (check_limits.segments_per_second between 0.01 and 1000)
+        or check_limits.segments_per_day < 1
+    then
         raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day must be at least 1: to stop a sender, pause it'
             using errcode = 'SR422';
     end if;
@@ -4642,13 +7881,18 @@ end
 $$;
 
 -- ======== schemas/senders/remove_sms_sender.sql ========
--- For a person: a business's texts go out from the sender of the runners' environment again; those of a class, from the
--- business's sender for any class if it has one. Returns: smsretry.sender_changed.
+-- For a person: a business's texts go out from the sender of the runners' environment again; those
+-- of a class, from the business's sender for any class if it has one. Returns:
+-- smsretry.sender_changed.
 create or replace function public.remove_sms_sender(
-    business_id uuid, message_class text default null, who text default null, because text default null
+    business_id uuid,
+    message_class text default null,
+    who text default null,
+    because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_class constant text := coalesce(message_class, 'any');
@@ -4656,26 +7900,52 @@ declare
 begin
     perform smsretry.check_who_and_why(who, because);
     lock table smsretry.business_senders in share row exclusive mode; -- as add_sms_sender
-    delete from smsretry.business_senders b using smsretry.senders s
-    where b.business_id = business_id and b.message_class = v_class and s.id = b.sender_id
-    returning s.* into v_sender;
+    delete from smsretry.business_senders b
+    using smsretry.senders s
+    where b.business_id = business_id
+      and b.message_class = v_class
+      and s.id = b.sender_id
+    returning s.*
+    into v_sender;
     if v_sender.id is null then
-        raise exception 'This business has no sender of its own for % texts', v_class
-            using errcode = 'SR422', hint = 'The list of senders has those that there are.';
+        raise exception 'This business has no sender of its own for % texts',
+            v_class
+            using errcode = 'SR422',
+                  hint = 'The list of senders has those that there are.';
     end if;
-    return query select * from smsretry.sender_changed(v_sender, 'removed', who, because, business_id, v_class);
+    return query
+    select *
+    from smsretry.sender_changed(
+        v_sender,
+        'removed',
+        who,
+        because,
+        business_id,
+        v_class
+    );
 end
 $$;
 
 -- ======== schemas/senders/sender_changed.sql ========
--- What follows each order about a sender: it is kept who gave it and why, the senders that no business uses any more are forgotten
--- (attempts keep what they went out from; one that a runner told stays), and texts that wait because of their
--- sender are due at once. Whether they may go is decided when they are claimed. What somebody has locked waits for its own time,
--- and so do those of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three seconds.
---   business_id: whose sender it became or was; null: all who use it · businesses: how many use it now · released: texts that became due
+-- What follows each order about a sender: it is kept who gave it and why, the senders that no
+-- business uses any more are forgotten (attempts keep what they went out from; one that a runner
+-- told stays), and texts that wait because of their sender are due at once. Whether they may go is
+-- decided when they are claimed. What somebody has locked waits for its own time, and so do those
+-- of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three
+-- seconds.
+--   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
+--   now · released: texts that became due
 create or replace function smsretry.sender_changed(
-    changed smsretry.senders, what text, who text, because text, business_id uuid default null, message_class text default null,
-    out sender_id uuid, out sender text, out businesses integer, out released integer
+    changed smsretry.senders,
+    what text,
+    who text,
+    because text,
+    business_id uuid default null,
+    message_class text default null,
+    out sender_id uuid,
+    out sender text,
+    out businesses integer,
+    out released integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4688,109 +7958,264 @@ begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
     perform smsretry.note_event(
-        changed.id, sender_changed.what, sender_changed.who, sender_changed.because,
-        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender, 'business_id', sender_changed.business_id,
-                           'message_class', sender_changed.message_class));
+        changed.id,
+        sender_changed.what,
+        sender_changed.who,
+        sender_changed.because,
+        jsonb_build_object(
+            'account', changed.account,
+            'sender', sender_changed.sender,
+            'business_id', sender_changed.business_id,
+            'message_class', sender_changed.message_class
+        )
+    );
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
-            where s.told_at is null and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
-            returning s.id)
-        delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
+            where s.told_at is null
+              and not exists (
+                  select from smsretry.business_senders b
+                  where b.sender_id = s.id
+              )
+            returning s.id
+        )
+        delete from smsretry.stops x
+        using gone g
+        where x.kind = 'sender' and x.subject = g.id::text;
     end if;
     v_users := array(
-        select b.business_id from smsretry.business_senders b where b.sender_id = changed.id
-        union -- the environment's: who has none for texts of each class
-        select b.id from public.businesses b
+        select b.business_id
+        from smsretry.business_senders b
+        where b.sender_id = changed.id
+        -- the environment's: who has none for texts of each class
+        union
+        select b.id
+        from public.businesses b
         where changed.id = (smsretry.sender_of(null, 'marketing')).id
-          and not exists (select from smsretry.business_senders o where o.business_id = b.id and o.message_class = 'any')
-          and (select count(*) from smsretry.business_senders o where o.business_id = b.id) < 2);
+          and not exists (
+              select from smsretry.business_senders o
+              where o.business_id = b.id and o.message_class = 'any'
+          )
+          and (
+              select count(*)
+              from smsretry.business_senders o
+              where o.business_id = b.id
+          ) < 2
+    );
     businesses := cardinality(v_users);
     released := 0;
     if sender_changed.what = 'paused' then
         return;
     end if;
-    foreach v_business in array case when sender_changed.business_id is null then v_users else array[sender_changed.business_id] end loop
+    foreach v_business in array case
+        when sender_changed.business_id is null then v_users
+        else array[sender_changed.business_id]
+    end
+    loop
         exit when clock_timestamp() > v_until;
         begin
-            update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
+            update public.sms_retry_queue q
+            set scheduled_for = v_now, updated_at = v_now
             where q.id in (
-                select w.id from public.sms_retry_queue w
-                where w.business_id = v_business and w.work = 'texts' and w.scheduled_for > v_now
-                  and w.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
-                order by w.id limit 10000 for update skip locked);
+                select w.id
+                from public.sms_retry_queue w
+                where w.business_id = v_business
+                  and w.work = 'texts'
+                  and w.scheduled_for > v_now
+                  and w.why_code in (
+                      'sender_paused',
+                      'no_credentials',
+                      'day_spent',
+                      'account_refused',
+                      'sending_stopped'
+                  )
+                order by w.id
+                limit 10000
+                for update skip locked
+            );
             get diagnostics v_texts = row_count;
             released := released + v_texts;
-        exception when others then
-            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        exception
+            when others then
+                raise warning 'The texts of business % wait for their own time: %',
+                    v_business,
+                    sqlstate;
         end;
     end loop;
 end
 $$;
 
 -- ======== schemas/senders/sms_senders.sql ========
--- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
--- it; sent_by: all of it, if with_numbers.
---   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
---   businesses: how many use it; the environment's: how many have texts there · used_by: the names of 20 of them, those with the
---   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person
+-- For a person: the senders, in pages (after the id of the last). business_id: only those that text
+-- for it. sender: as people see it; sent_by: all of it, if with_numbers.
+--   told_at: when a runner last told that it is that of its environment · used_today: of
+--   segments_per_day, until day_ends_at
+--   businesses: how many use it; the environment's: how many have texts there · used_by: the names
+--   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
+--   stopped · held: texts that wait for a person
 create or replace function public.sms_senders(
-    after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
+    after_id uuid default null,
+    row_limit integer default null,
+    with_numbers boolean default false,
+    business_id uuid default null
 )
 returns table (
-    sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
-    segments_per_day integer, used_today bigint, day_ends_at timestamptz, businesses bigint, used_by text[], why_code text, why text,
-    since timestamptz, due bigint, waiting bigint, held bigint
+    sender_id uuid,
+    account text,
+    sender text,
+    sent_by text,
+    told_at timestamptz,
+    segments_per_second double precision,
+    segments_per_day integer,
+    used_today bigint,
+    day_ends_at timestamptz,
+    businesses bigint,
+    used_by text[],
+    why_code text,
+    why text,
+    since timestamptz,
+    due bigint,
+    waiting bigint,
+    held bigint
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)), 1);
+    v_limit constant integer := greatest(
+        smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)),
+        1
+    );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
     with listed as (
-        select s.* from smsretry.senders s
-        where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
-          and (sms_senders.business_id is null or s.id in (
-              select (smsretry.sender_of(sms_senders.business_id, k.class)).id from unnest(array['marketing', 'transactional']) k (class)))
-        order by s.id limit v_limit
+        select s.*
+        from smsretry.senders s
+        where s.id > coalesce(
+            sms_senders.after_id,
+            '00000000-0000-0000-0000-000000000000'
+        )
+          and (
+              sms_senders.business_id is null
+              or s.id in (
+                  select (smsretry.sender_of(sms_senders.business_id, k.class)).id
+                  from unnest(array['marketing', 'transactional']) k (class)
+              )
+          )
+        order by s.id
+        limit v_limit
     ),
     users as (
-        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
-        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
-              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
+        select b.sender_id, b.business_id, b.message_class
+        from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l)
+          and (
+              b.message_class = 'any'
+              or not exists (
+                  -- the same for all its texts
+                  select from smsretry.business_senders o
+                  where (
+                      o.business_id,
+                      o.sender_id,
+                      o.message_class
+                  ) = (b.business_id, b.sender_id, 'any')
+              )
+          )
     ),
     texts as materialized (
-        select t.* from smsretry.texts_by_sender(null, v_now) t where t.sender_id in (select l.id from listed l)
+        select t.*
+        from smsretry.texts_by_sender(null, v_now) t
+        where t.sender_id in (select l.id from listed l)
     ),
     told as (
-        select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
-               coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
-               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held,
-               min(t.why_code) as why_code, min(t.why) as why
-        from users u
-        full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
+        select
+            coalesce(u.sender_id, t.sender_id) as of_sender,
+            coalesce(u.business_id, t.business_id) as business_id,
+            coalesce(u.message_class, 'any') as message_class,
+            coalesce(sum(t.due), 0) as due,
+            coalesce(sum(t.waiting), 0) as waiting,
+            coalesce(sum(t.held), 0) as held,
+            min(t.why_code) as why_code,
+            min(t.why) as why
+        from users u full
+        join texts t
+            on t.sender_id = u.sender_id
+              and t.business_id = u.business_id
+              and u.message_class in ('any', t.message_class)
         group by 1, 2, 3
     )
-    select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
-           l.told_at, l.segments_per_second, l.segments_per_day,
-           case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
-           v_midnight, n.businesses, coalesce(n.used_by, '{}'),
-           case when l.paused_at is not null then 'sender_paused' when x.since is not null then 'sending_stopped' when n.why_code is not null
-                then n.why_code when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end,
-           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint
+    select
+        l.id,
+        l.account,
+        smsretry.shown_sender(l.sent_by),
+        case when sms_senders.with_numbers then l.sent_by end,
+        l.told_at,
+        l.segments_per_second,
+        l.segments_per_day,
+        case
+            when l.segments_per_day is not null
+                then case
+                    when l.day_ends_at = v_midnight then l.day_segments
+                    else 0
+                end
+        end,
+        v_midnight,
+        n.businesses,
+        coalesce(n.used_by, '{}'),
+        case
+            when l.paused_at is not null then 'sender_paused'
+            when x.since is not null then 'sending_stopped'
+            when n.why_code is not null then n.why_code
+            when n.due >= l.segments_per_second * extract(
+                epoch from smsretry.late_after()
+            )
+                then 'sender_rate'
+        end,
+        coalesce(smsretry.numberless(l.paused_because), x.why, n.why),
+        coalesce(l.paused_at, x.since),
+        n.due::bigint,
+        n.waiting::bigint,
+        n.held::bigint
     from listed l
-    left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
+    left join smsretry.stops x
+        on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
-        select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
-               coalesce(sum(t.held), 0) as held,
-               array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
-               (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
-               (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
-        from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
-              from told o where o.of_sender = l.id) t
+        select
+            count(distinct t.business_id) as businesses,
+            coalesce(sum(t.due), 0) as due,
+            coalesce(sum(t.waiting), 0) as waiting,
+            coalesce(sum(t.held), 0) as held,
+            array_agg(
+                coalesce(left(b.name, 200), t.business_id::text)
+                order by t.place
+            ) filter (where t.place <= 20) as used_by,
+            (
+                array_agg(t.why_code order by t.place) filter (
+                    where t.why_code is not null
+                )
+            )[1] as why_code,
+            (
+                array_agg(t.why order by t.place) filter (
+                    where t.why_code is not null
+                )
+            )[1] as why
+        from (
+            select
+                o.*,
+                row_number() over (
+                    order by
+                        o.business_id = sms_senders.business_id desc,
+                        o.held desc,
+                        o.due desc,
+                        o.waiting desc,
+                        o.business_id,
+                        o.message_class
+                ) as place
+            from told o
+            where o.of_sender = l.id
+        ) t
         left join public.businesses b on b.id = t.business_id
     ) n
     order by l.id;
@@ -4798,79 +8223,162 @@ end
 $$;
 
 -- ======== schemas/senders/texts_by_sender.sql ========
--- The waiting texts of these businesses (null: of all), counted by sender, business and class; sender_id null: the
--- environment's. oldest: the due time of the oldest that is due. why: of most of those that wait because of their sender.
-create or replace function smsretry.texts_by_sender(business_ids uuid[], at timestamptz)
+-- The waiting texts of these businesses (null: of all), counted by sender, business and class;
+-- sender_id null: the environment's. oldest: the due time of the oldest that is due. why: of most
+-- of those that wait because of their sender.
+create or replace function smsretry.texts_by_sender(
+    business_ids uuid[],
+    at timestamptz
+)
 returns table (
-    sender_id uuid, business_id uuid, message_class text, due bigint, waiting bigint, held bigint, oldest timestamptz,
-    why_code text, why text
+    sender_id uuid,
+    business_id uuid,
+    message_class text,
+    due bigint,
+    waiting bigint,
+    held bigint,
+    oldest timestamptz,
+    why_code text,
+    why text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 begin
     return query
-    select (smsretry.sender_of(t.business_id, t.message_class)).id, t.*
+    select
+        (smsretry.sender_of(t.business_id, t.message_class)).id,
+        t.*
     from (
-        select q.business_id, q.message_class,
-               count(*) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               count(*) filter (where q.held_since is null and q.scheduled_for > texts_by_sender.at),
-               count(*) filter (where q.held_since is not null),
-               min(q.scheduled_for) filter (where q.held_since is null and q.scheduled_for <= texts_by_sender.at),
-               mode() within group (order by q.why_code::text) filter (where s.own),
-               mode() within group (order by left(smsretry.numberless(coalesce(q.why, q.last_error)), 200)) filter (where s.own)
+        select
+            q.business_id,
+            q.message_class,
+            count(*) filter (
+                where q.held_since is null
+                  and q.scheduled_for <= texts_by_sender.at
+            ),
+            count(*) filter (
+                where q.held_since is null
+                  and q.scheduled_for > texts_by_sender.at
+            ),
+            count(*) filter (where q.held_since is not null),
+            min(q.scheduled_for) filter (
+                where q.held_since is null
+                  and q.scheduled_for <= texts_by_sender.at
+            ),
+            mode() within group (order by q.why_code::text) filter (where s.own),
+            mode() within group (
+                order by left(
+                    smsretry.numberless(coalesce(q.why, q.last_error)),
+                    200
+                )
+            ) filter (where s.own)
         from public.sms_retry_queue q
-        cross join lateral (select q.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')) s (own)
-        where q.work in ('texts', 'suspect') and q.in_doubt_since is null
-          and (texts_by_sender.business_ids is null or q.business_id = any (texts_by_sender.business_ids))
+        cross join lateral (
+            select q.why_code in (
+                'sender_paused',
+                'no_credentials',
+                'day_spent',
+                'account_refused',
+                'sending_stopped'
+            )
+        ) s (own)
+        where q.work in ('texts', 'suspect')
+          and q.in_doubt_since is null
+          and (
+              texts_by_sender.business_ids is null
+              or q.business_id = any (texts_by_sender.business_ids)
+          )
         group by q.business_id, q.message_class
     ) t;
 end
 $$;
 
 -- ======== schemas/records/calls_that_help.sql ========
--- What a person may do about a text, in words of the desk: what the database permits, and not what is advised. explain: look at
--- its next try, which is another row of the same text.
+-- What a person may do about a text, in words of the desk: what the database permits, and not what
+-- is advised. explain: look at its next try, which is another row of the same text.
 create or replace function smsretry.calls_that_help(
-    retry public.sms_retry_queue, log public.send_logs, customer public.customers
+    retry public.sms_retry_queue,
+    log public.send_logs,
+    customer public.customers
 )
-returns text[] language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
         when log.id is null or customer.id is null then '{}'
-        when retry.status in ('failed', 'cancelled') then case
-            when smsretry.left_alone('requeue', retry, log, smsretry.clock()) is null then array['requeue']
-            when smsretry.is_sent(log.provider_message_id, log.status::text)
-                and not smsretry.is_undelivered(log.id, log.provider_message_id) then '{}'
-            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null then array['resolve']
-            else array['explain'] end
-        when retry.status = 'pending' then
-            array[case when retry.in_doubt_since is null then 'cancel' else 'resolve' end]
-            || case when smsretry.left_alone('look', retry, log, smsretry.clock()) is null then array['look-again'] else '{}' end
+        when retry.status in ('failed', 'cancelled')
+            then case
+                when smsretry.left_alone(
+                    'requeue',
+                    retry,
+                    log,
+                    smsretry.clock()
+                ) is null
+                    then array['requeue']
+                when smsretry.is_sent(log.provider_message_id, log.status::text)
+                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
+                    then '{}'
+                when (
+                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
+                ).attempt_id is not null
+                    then array['resolve']
+                else array['explain']
+            end
+        when retry.status = 'pending'
+            then array[
+                case
+                    when retry.in_doubt_since is null then 'cancel'
+                    else 'resolve'
+                end
+            ]
+                || case
+                    when smsretry.left_alone(
+                        'look',
+                        retry,
+                        log,
+                        smsretry.clock()
+                    ) is null
+                        then array['look-again']
+                    else '{}'
+                end
         else '{}'
     end;
 end
 $$;
 
 -- ======== schemas/records/is_undelivered.sql ========
--- Whether the message that a send log shows did not arrive, and no other message of the text may. It may be sent again.
-create or replace function smsretry.is_undelivered(send_log_id uuid, provider_message_id jsonb)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (select 1 from public.sms_send_attempts a
-                   where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
-                     and smsretry.is_lost(a.delivery_status))
-       and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
+-- Whether the message that a send log shows did not arrive, and no other message of the text may.
+-- It may be sent again.
+create or replace function smsretry.is_undelivered(
+    send_log_id uuid,
+    provider_message_id jsonb
+)
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1
+        from public.sms_send_attempts a
+        where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
+          and smsretry.is_lost(a.delivery_status)
+    )
+        and not smsretry.may_have_arrived(is_undelivered.send_log_id, null)
 $$;
 
 -- ======== schemas/records/keep_event.sql ========
--- A text no longer goes straight from the queue to its send: an event of its story. What only repeats the last one is counted there.
--- What people do is left to the functions that they call. security definer, because the application writes rows and not events.
---   deferred: waits for a reason that is no failure · given_back: not tried, because the run stopped sending it · held
---   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a send began
---   in_doubt · looked_for: found neither it nor its absence · not_found: it counts as not gone out
---   failed, cancelled, completed · queued_anew: after its end · put_off: its time was moved while it waited
+-- A text no longer goes straight from the queue to its send: an event of its story. What only
+-- repeats the last one is counted there. What people do is left to the functions that they call.
+-- security definer, because the application writes rows and not events.
+--   deferred: waits for a reason that is no failure · given_back: not tried, because the run
+--   stopped sending it · held
+--   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a
+--   send began in_doubt · looked_for: found neither it nor its absence · not_found: it counts as
+--   not gone out failed, cancelled, completed · queued_anew: after its end · put_off: its time was
+--   moved while it waited
 create or replace function smsretry.keep_event()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_code text;
@@ -4879,53 +8387,102 @@ declare
     v_last record;
     v_detail jsonb;
 begin
-    if new.why_code = 'operator' and new.status in ('pending', 'cancelled')
-        and (new.why_code, new.why, new.in_doubt_since is null)
-            is distinct from (old.why_code, old.why, old.in_doubt_since is null) then
+    if new.why_code = 'operator'
+        and new.status in ('pending', 'cancelled')
+        and (
+            new.why_code,
+            new.why,
+            new.in_doubt_since is null
+        ) is distinct from (old.why_code, old.why, old.in_doubt_since is null)
+    then
         return null;
     end if;
     v_code := case
         when new.status in ('failed', 'cancelled', 'completed') then new.status
         when old.status in ('failed', 'cancelled', 'completed') then 'queued_anew'
-        when old.in_doubt_since is null and new.in_doubt_since is not null then 'in_doubt'
-        when old.in_doubt_since is not null and new.in_doubt_since is null then 'not_found'
+        when old.in_doubt_since is null
+          and new.in_doubt_since is not null
+            then 'in_doubt'
+        when old.in_doubt_since is not null
+          and new.in_doubt_since is null
+            then 'not_found'
         when old.status = 'pending' then 'put_off'
         when new.recover_count > old.recover_count then 'taken_back'
         when new.held_since is not null then 'held'
         when new.in_doubt_since is not null then 'looked_for'
-        when old.begun_at is not null or old.claimed_by_application then 'retry_scheduled'
-        when new.why is null and new.scheduled_for = old.scheduled_for then 'given_back'
+        when old.begun_at is not null or old.claimed_by_application
+            then 'retry_scheduled'
+        when new.why is null
+          and new.scheduled_for = old.scheduled_for
+            then 'given_back'
         else 'deferred'
     end;
     v_ends := v_code in ('failed', 'cancelled', 'completed', 'queued_anew');
-    if v_code = 'completed' and exists (
-            select from public.sms_send_attempts a where a.retry_id = new.id and a.outcome = 'accepted') then
+    if v_code = 'completed'
+        and exists (
+            select from public.sms_send_attempts a
+            where a.retry_id = new.id and a.outcome = 'accepted'
+        ) then
         return null; -- the attempt says so
     end if;
     -- Our functions leave no lease behind, and say why they end or move a row.
-    if v_code in ('completed', 'put_off') or new.claimed_at is not null
-        or old.status <> 'processing' and (new.why_code, new.why, new.in_doubt_since)
-            is not distinct from (old.why_code, old.why, old.in_doubt_since) then
+    if v_code in ('completed', 'put_off')
+        or new.claimed_at is not null
+        or old.status <> 'processing'
+            and (
+                new.why_code,
+                new.why,
+                new.in_doubt_since
+            ) is not distinct from (old.why_code, old.why, old.in_doubt_since)
+    then
         v_who := 'the application';
     end if;
-    select e.id, e.code, e.who, e.detail into v_last from smsretry.events e
-    where e.about = new.id order by e.id desc limit 1;
-    v_detail := jsonb_strip_nulls(jsonb_build_object(
-        'because', nullif(btrim(left(smsretry.numberless(case
-            when v_ends or v_code = 'retry_scheduled' then new.last_error
-            when v_code in ('deferred', 'held') then new.why
-            when v_code = 'in_doubt' then coalesce(new.why, new.last_error) end), 500)), ''),
-        'why_code', new.why_code,
-        'since', case when v_code = 'taken_back' then old.claimed_at end,
-        'until', case when new.status = 'pending' then new.scheduled_for end));
-    if v_last.code = v_code and v_last.who = v_who and not v_ends
-        and v_last.detail ->> 'why_code' is not distinct from v_detail ->> 'why_code' then
+    select e.id, e.code, e.who, e.detail
+    into v_last
+    from smsretry.events e
+    where e.about = new.id
+    order by e.id desc
+    limit 1;
+    v_detail := jsonb_strip_nulls(
+        jsonb_build_object(
+            'because', nullif(
+                btrim(
+                    left(
+                        smsretry.numberless(
+                            case
+                                when v_ends or v_code = 'retry_scheduled'
+                                    then new.last_error
+                                when v_code in ('deferred', 'held') then new.why
+                                when v_code = 'in_doubt'
+                                    then coalesce(new.why, new.last_error)
+                            end
+                        ),
+                        500
+                    )
+                ),
+                ''
+            ),
+            'why_code', new.why_code,
+            'since', case when v_code = 'taken_back' then old.claimed_at end,
+            'until', case when new.status = 'pending' then new.scheduled_for end
+        )
+    );
+    if v_last.code = v_code
+        and v_last.who = v_who
+        and not v_ends
+        and v_last.detail ->> 'why_code'
+            is not distinct from v_detail ->> 'why_code'
+    then
         update smsretry.events e
-        set detail = v_last.detail || v_detail || jsonb_build_object(
-            'times', coalesce((v_last.detail ->> 'times')::integer, 1) + 1, 'last_at', v_now)
+        set detail = v_last.detail || v_detail
+            || jsonb_build_object(
+                'times', coalesce((v_last.detail ->> 'times')::integer, 1) + 1,
+                'last_at', v_now
+            )
         where e.id = v_last.id;
     else
-        insert into smsretry.events (at, about, code, who, detail) values (v_now, new.id, v_code, v_who, v_detail);
+        insert into smsretry.events (at, about, code, who, detail)
+        values (v_now, new.id, v_code, v_who, v_detail);
     end if;
     return null;
 end
@@ -4933,218 +8490,558 @@ $$;
 
 -- ======== schemas/records/note_event.sql ========
 -- Keep what a person did to a text, a customer or a sender: smsretry.events.
-create or replace function smsretry.note_event(about uuid, code text, who text, because text, detail jsonb default '{}')
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.note_event(
+    about uuid,
+    code text,
+    who text,
+    because text,
+    detail jsonb default '{}'
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into smsretry.events (at, about, code, who, detail)
-    values (smsretry.clock(), note_event.about, note_event.code, coalesce(note_event.who, 'not said'),
-            jsonb_strip_nulls(jsonb_build_object('because', note_event.because) || note_event.detail));
+    values (
+        smsretry.clock(),
+        note_event.about,
+        note_event.code,
+        coalesce(note_event.who, 'not said'),
+        jsonb_strip_nulls(
+            jsonb_build_object('because', note_event.because) || note_event.detail
+        )
+    );
 end
 $$;
 
 -- ======== schemas/records/text_on_record.sql ========
--- A text and all that is known of it, as people see it; a column more is one here. Holds only the last four digits of a number, also
--- where the application wrote freely, and times and classes as far as they are valid. Row level security is the reader's.
---   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again · can: smsretry.calls_that_help
---   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of the text, and of its customer since
---   then with the last before it · stop_sid: of the number's first text that may mean stop and is unread · sender: what it goes
---   out from; sender_name: in a command, of a number its id
+-- A text and all that is known of it, as people see it; a column more is one here. Holds only the
+-- last four digits of a number, also where the application wrote freely, and times and classes as
+-- far as they are valid. Row level security is the reader's.
+--   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue
+--   never had, or has no more)
+--   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
+--   can: smsretry.calls_that_help
+--   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
+--   the text, and of its customer since then with the last before it · stop_sid: of the number's
+--   first text that may mean stop and is unread · sender: what it goes out from; sender_name: in a
+--   command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
-select t.kind, t.retry_id, t.business_id, left(b.name, 200) as business, t.customer_id, t.send_log_id,
-       smsretry.masked(left(c.phone, 40)) as number,
-       left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone,
-       left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
-       t.message_class, t.status, t.state, coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
-       left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why, t.why_code, t.code,
-       smsretry.on_calendar(t.next_at) as next_at, smsretry.on_calendar(t.expires_at) as expires_at,
-       smsretry.on_calendar(p.scheduled_for) as planned_for,
-       t.first_due_at,
-       t.attempts, t.max_attempts, coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
-       t.updated_at, smsretry.clock() as asked_at,
-       left(c.sms_consent_status::text, 40) as consent, smsretry.on_calendar(c.sms_consent_at) as consent_at,
-       left(smsretry.numberless(left(c.sms_consent_source, 1000)), 200) as consent_source,
-       (select smsretry.on_calendar(max(o.dated)) from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(t.business_id, c.phone)) as opted_out_since,
-       coalesce(c.sms_consent_status::text = 'opted_out' and smsretry.start_takes_back(c.sms_consent_source::text, true), false) as needs_start,
-       (select w.twilio_sid from smsretry.unread_words w
+select
+    t.kind,
+    t.retry_id,
+    t.business_id,
+    left(b.name, 200) as business,
+    t.customer_id,
+    t.send_log_id,
+    smsretry.masked(left(c.phone, 40)) as number,
+    left(smsretry.numberless(left(c.timezone, 1000)), 100) as timezone,
+    left(smsretry.numberless(left(b.timezone, 1000)), 100) as business_timezone,
+    t.message_class,
+    t.status,
+    t.state,
+    coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
+    left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why,
+    t.why_code,
+    t.code,
+    smsretry.on_calendar(t.next_at) as next_at,
+    smsretry.on_calendar(t.expires_at) as expires_at,
+    smsretry.on_calendar(p.scheduled_for) as planned_for,
+    t.first_due_at,
+    t.attempts,
+    t.max_attempts,
+    coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
+    t.updated_at,
+    smsretry.clock() as asked_at,
+    left(c.sms_consent_status::text, 40) as consent,
+    smsretry.on_calendar(c.sms_consent_at) as consent_at,
+    left(
+        smsretry.numberless(left(c.sms_consent_source, 1000)),
+        200
+    ) as consent_source,
+    (
+        select smsretry.on_calendar(max(o.dated))
+        from smsretry.standing_opt_outs o
+        where o.number_key = smsretry.number_key(t.business_id, c.phone)
+    ) as opted_out_since,
+    coalesce(
+        c.sms_consent_status::text = 'opted_out'
+        and smsretry.start_takes_back(c.sms_consent_source::text, true),
+        false
+    ) as needs_start,
+    (
+        select w.twilio_sid
+        from smsretry.unread_words w
         where w.phone = c.phone and w.customer_id = c.id
-        order by w.heard_at limit 1) as stop_sid, left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
-       left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
-       left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
-       (select smsretry.shown_sender(o.sent_by) from smsretry.sender_of(t.business_id, t.message_class) o) as sender,
-       (select case when o.sent_by like '+%' then o.id::text else o.sent_by end
-        from smsretry.sender_of(t.business_id, t.message_class) o) as sender_name,
-       coalesce((select smsretry.calls_that_help(q, l, c) from public.sms_retry_queue q where q.id = t.retry_id),
-                case when t.status = 'scheduled' then array['cancel'] else '{}' end) as can,
-       (select coalesce(jsonb_agg(jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at) order by m.at, m.place), '[]')
-        from (select x.place, x.at, x.told
-              from (select row_number() over (order by a.begun_at) as send, a.begun_at, a.finished_at, a.outcome, a.settled_by,
-                           a.attempt_number, a.error_code, a.twilio_sid, a.sent_by, a.quiet_hours_rule, a.consent_status, a.run_id,
-                           a.worker_died, a.delivery_status, a.delivery_at, a.delivery_code
-                    from public.sms_send_attempts a where a.retry_id = t.retry_id or a.id = t.attempt_id) a
-              cross join lateral (values
-                  (0, a.begun_at, jsonb_build_object(
-                      'what', coalesce(a.outcome, 'under_way'), 'send', a.send, 'number', nullif(a.attempt_number, 0), 'code', a.error_code,
-                      'sid', a.twilio_sid, 'sender', smsretry.shown_sender(a.sent_by), 'rule', a.quiet_hours_rule, 'consent', a.consent_status,
-                      'run_id', a.run_id, 'because', case when a.worker_died then 'its worker died' end)),
-                  (0, case when a.settled_by <> 'response' then a.finished_at end, jsonb_build_object(
-                      'what', a.outcome, 'send', a.send, 'told_by', a.settled_by)),
-                  (0, case when a.delivery_status is not null then a.delivery_at end, jsonb_build_object(
-                      'what', a.delivery_status, 'send', a.send, 'told_by', 'callback', 'code', a.delivery_code))) x (place, at, told)
-              union all -- the same words went to the same number within a day of one of its sends
-              select 0, o.begun_at, jsonb_build_object(
-                  'what', 'same_words_went_out',
-                  'row', o.retry_id,
-                  'minutes', round(abs(extract(epoch from o.begun_at - a.begun_at)) / 60)::text)
-              from public.sms_send_attempts a
-              join public.sms_send_attempts o
+        order by w.heard_at
+        limit 1
+    ) as stop_sid,
+    left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
+    left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
+    left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
+    (
+        select smsretry.shown_sender(o.sent_by)
+        from smsretry.sender_of(t.business_id, t.message_class) o
+    ) as sender,
+    (
+        select case when o.sent_by like '+%' then o.id::text else o.sent_by end
+        from smsretry.sender_of(t.business_id, t.message_class) o
+    ) as sender_name,
+    coalesce(
+        (
+            select smsretry.calls_that_help(q, l, c)
+            from public.sms_retry_queue q
+            where q.id = t.retry_id
+        ),
+        case when t.status = 'scheduled' then array['cancel'] else '{}' end
+    ) as can,
+    (
+        select coalesce(
+            jsonb_agg(
+                jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at)
+                order by m.at, m.place
+            ),
+            '[]'
+        )
+        from (
+            select x.place, x.at, x.told
+            from (
+                select
+                    row_number() over (order by a.begun_at) as send,
+                    a.begun_at,
+                    a.finished_at,
+                    a.outcome,
+                    a.settled_by,
+                    a.attempt_number,
+                    a.error_code,
+                    a.twilio_sid,
+                    a.sent_by,
+                    a.quiet_hours_rule,
+                    a.consent_status,
+                    a.run_id,
+                    a.worker_died,
+                    a.delivery_status,
+                    a.delivery_at,
+                    a.delivery_code
+                from public.sms_send_attempts a
+                where a.retry_id = t.retry_id or a.id = t.attempt_id
+            ) a
+            cross join lateral (
+                values
+                    (
+                        0,
+                        a.begun_at,
+                        jsonb_build_object(
+                            'what', coalesce(a.outcome, 'under_way'),
+                            'send', a.send,
+                            'number', nullif(a.attempt_number, 0),
+                            'code', a.error_code,
+                            'sid', a.twilio_sid,
+                            'sender', smsretry.shown_sender(a.sent_by),
+                            'rule', a.quiet_hours_rule,
+                            'consent', a.consent_status,
+                            'run_id', a.run_id,
+                            'because', case
+                                when a.worker_died then 'its worker died'
+                            end
+                        )
+                    ),
+                    (
+                        0,
+                        case when a.settled_by <> 'response' then a.finished_at end,
+                        jsonb_build_object(
+                            'what', a.outcome,
+                            'send', a.send,
+                            'told_by', a.settled_by
+                        )
+                    ),
+                    (
+                        0,
+                        case
+                            when a.delivery_status is not null then a.delivery_at
+                        end,
+                        jsonb_build_object(
+                            'what', a.delivery_status,
+                            'send', a.send,
+                            'told_by', 'callback',
+                            'code', a.delivery_code
+                        )
+                    )
+            ) x (place, at, told)
+            -- the same words went to the same number within a day of one of its sends
+            union all
+            select
+                0,
+                o.begun_at,
+                jsonb_build_object(
+                    'what', 'same_words_went_out',
+                    'row', o.retry_id,
+                    'minutes', round(
+                        abs(extract(epoch from o.begun_at - a.begun_at)) / 60
+                    )::text
+                )
+            from public.sms_send_attempts a
+            join public.sms_send_attempts o
                 on o.number_key = a.number_key
-                and o.begun_at between a.begun_at - interval '1 day' and a.begun_at + interval '1 day'
-              join public.sms_retry_queue r on r.id = o.retry_id
-              join public.send_logs m on m.id = r.send_log_id
-              where a.retry_id = t.retry_id
-                and a.twilio_sid is not null
-                and o.twilio_sid is not null
-                and o.retry_id <> a.retry_id
-                and m.subject = l.subject
-              union all
-              select e.id, e.at, jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry')) || e.detail
-              from ((select n.* from smsretry.events n where n.about = t.retry_id order by n.id desc limit 200)
-                    union all
-                    (select n.* from smsretry.events n where n.about = t.customer_id order by n.id desc limit 100)) e
-              where e.code <> 'not_found' -- it is told by the send that counts as not sent
-                and (e.about = t.retry_id or e.at >= coalesce(
-                    (select max(y.at) from smsretry.events y
-                     where y.about = t.customer_id and y.code = e.code and y.at < t.created_at), t.created_at))) m
-        where m.at is not null) as steps
+                  and o.begun_at between a.begun_at - interval '1 day' and a.begun_at + interval '1 day'
+            join public.sms_retry_queue r on r.id = o.retry_id
+            join public.send_logs m on m.id = r.send_log_id
+            where a.retry_id = t.retry_id
+              and a.twilio_sid is not null
+              and o.twilio_sid is not null
+              and o.retry_id <> a.retry_id
+              and m.subject = l.subject
+            union all
+            select
+                e.id,
+                e.at,
+                jsonb_build_object('what', e.code, 'who', nullif(e.who, 'smsretry'))
+                    || e.detail
+            from (
+                (
+                    select n.*
+                    from smsretry.events n
+                    where n.about = t.retry_id
+                    order by n.id desc
+                    limit 200
+                )
+                union all
+                (
+                    select n.*
+                    from smsretry.events n
+                    where n.about = t.customer_id
+                    order by n.id desc
+                    limit 100
+                )
+            ) e
+            where e.code <> 'not_found' -- it is told by the send that counts as not sent
+              and (
+                  e.about = t.retry_id
+                  or e.at >= coalesce(
+                      (
+                          select max(y.at)
+                          from smsretry.events y
+                          where y.about = t.customer_id
+                            and y.code = e.code
+                            and y.at < t.created_at
+                      ),
+                      t.created_at
+                  )
+              )
+        ) m
+        where m.at is not null
+    ) as steps
 from (
-    select 'row' as kind, q.id as retry_id, q.business_id, q.customer_id, q.send_log_id, q.attempt_id, q.message_class, q.status,
-           smsretry.text_state(q, smsretry.clock()) as state, coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
-           case when q.status in ('failed', 'cancelled') then q.last_error else coalesce(q.why, q.last_error) end as why,
-           q.why_code::text, q.error_code as code, case when q.status = 'pending' then q.scheduled_for end as next_at, q.expires_at,
-           q.first_due_at, q.attempt_count as attempts, q.max_attempts, q.created_at, q.updated_at
+    select
+        'row' as kind,
+        q.id as retry_id,
+        q.business_id,
+        q.customer_id,
+        q.send_log_id,
+        q.attempt_id,
+        q.message_class,
+        q.status,
+        smsretry.text_state(q, smsretry.clock()) as state,
+        coalesce(q.in_doubt_since, q.held_since, q.updated_at) as since,
+        case
+            when q.status in ('failed', 'cancelled') then q.last_error
+            else coalesce(q.why, q.last_error)
+        end as why,
+        q.why_code::text,
+        q.error_code as code,
+        case when q.status = 'pending' then q.scheduled_for end as next_at,
+        q.expires_at,
+        q.first_due_at,
+        q.attempt_count as attempts,
+        q.max_attempts,
+        q.created_at,
+        q.updated_at
     from public.sms_retry_queue q
     union all
-    select 'scheduled send'::text, s.id, s.business_id, s.customer_id, null::uuid, null::uuid,
-           case s.message_class when 'transactional' then 'transactional' else 'marketing' end, s.status,
-           smsretry.planned_state(s),
-           coalesce(s.held_since, s.updated_at), s.why, s.why_code::text, null::integer,
-           case when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at) end, s.not_after,
-           null::timestamptz, 0, 3, s.created_at, s.updated_at
+    select
+        'scheduled send'::text,
+        s.id,
+        s.business_id,
+        s.customer_id,
+        null::uuid,
+        null::uuid,
+        case s.message_class
+            when 'transactional' then 'transactional'
+            else 'marketing'
+        end,
+        s.status,
+        smsretry.planned_state(s),
+        coalesce(s.held_since, s.updated_at),
+        s.why,
+        s.why_code::text,
+        null::integer,
+        case
+            when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at)
+        end,
+        s.not_after,
+        null::timestamptz,
+        0,
+        3,
+        s.created_at,
+        s.updated_at
     from public.scheduled_sends s
-    where s.send_log_id is null and s.status in ('scheduled', 'cancelled', 'failed')
+    where s.send_log_id is null
+      and s.status in ('scheduled', 'cancelled', 'failed')
     union all
-    select 'send log'::text, l.id, l.business_id, l.customer_id, l.id, null::uuid, 'marketing'::text, l.status::text,
-           case when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent' else 'not_queued' end,
-           coalesce(l.updated_at, l.created_at), l.error_message, null::text, null::integer, null::timestamptz, null::timestamptz,
-           null::timestamptz, 0, 3, l.created_at, l.updated_at
+    select
+        'send log'::text,
+        l.id,
+        l.business_id,
+        l.customer_id,
+        l.id,
+        null::uuid,
+        'marketing'::text,
+        l.status::text,
+        case
+            when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent'
+            else 'not_queued'
+        end,
+        coalesce(l.updated_at, l.created_at),
+        l.error_message,
+        null::text,
+        null::integer,
+        null::timestamptz,
+        null::timestamptz,
+        null::timestamptz,
+        0,
+        3,
+        l.created_at,
+        l.updated_at
     from public.send_logs l
-    where l.channel::text = 'sms' and not exists (select from public.sms_retry_queue q where q.send_log_id = l.id)
-      and not exists (select from public.scheduled_sends s where s.id = l.id and s.send_log_id is null)
+    where l.channel::text = 'sms'
+      and not exists (
+          select from public.sms_retry_queue q
+          where q.send_log_id = l.id
+      )
+      and not exists (
+          select from public.scheduled_sends s
+          where s.id = l.id and s.send_log_id is null
+      )
 ) t
 left join public.businesses b on b.id = t.business_id
-left join public.customers c on c.id = t.customer_id and c.business_id is not distinct from t.business_id
+left join public.customers c
+    on c.id = t.customer_id
+      and c.business_id is not distinct from t.business_id
 left join public.send_logs l on l.id = t.send_log_id
-left join public.scheduled_sends p on p.id = coalesce(t.send_log_id, t.retry_id) and p.business_id is not distinct from t.business_id;
+left join public.scheduled_sends p
+    on p.id = coalesce(t.send_log_id, t.retry_id)
+      and p.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms, preview_sms_retries, sms_senders,
--- sms_businesses, sms_status or unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
--- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
--- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
--- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
-create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
-returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+-- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms,
+-- preview_sms_retries, sms_senders, sms_businesses, sms_status or unread_sms_words, with their
+-- parameters in asked. No answer holds a whole number or a body.
+-- security definer: it is all that smsretry_reader may do. The answers are made from numbers and
+-- bodies, so a role that asked as itself could read those, too; and the application's tables would
+-- need policies and grants for it. Each function is called with
+-- all of its parameters in their own types: another of its name, which would run with the owner's
+-- rights, fits less well.
+create or replace function public.ask_sms_desk(
+    question text,
+    asked jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     a record;
     v_answer jsonb;
 begin
-    select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
-        id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, ids uuid[], sid text, last_digits text, name text);
+    select *
+    into a
+    from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
+        id uuid,
+        phone text,
+        business_id uuid,
+        row_limit integer,
+        which jsonb,
+        until timestamptz,
+        after_due timestamptz,
+        after_id uuid,
+        ids uuid[],
+        sid text,
+        last_digits text,
+        name text
+    );
     case ask_sms_desk.question
         when 'explain_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
-                a.id, a.phone, coalesce(a.row_limit, 20), a.sid, a.last_digits) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.explain_sms(
+                    a.id,
+                    a.phone,
+                    coalesce(a.row_limit, 20),
+                    a.sid,
+                    a.last_digits
+                ) r
+            );
         when 'sms_businesses' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_businesses(a.name) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.sms_businesses(a.name) r
+            );
         when 'list_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.list_sms(a.which, coalesce(a.row_limit, 100)) r
+            );
         when 'preview_sms_retries' then
-            v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.row_limit, a.ids) r);
+            v_answer := (
+                select jsonb_agg(smsretry.without_number(r))
+                from public.preview_sms_retries(
+                    a.until,
+                    a.after_due,
+                    a.after_id,
+                    a.row_limit,
+                    a.ids
+                ) r
+            );
         when 'sms_senders' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.sms_senders(
+                    a.after_id,
+                    a.row_limit,
+                    false,
+                    a.business_id
+                ) r
+            );
         when 'sms_status' then
             v_answer := public.sms_status();
         when 'unread_sms_words' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words() r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.unread_sms_words() r
+            );
         else
             raise exception 'this is no question that may be asked'
-                using errcode = 'SR422', hint = 'Orders need the service key.';
+                using errcode = 'SR422',
+                      hint = 'Orders need the service key.';
     end case;
     return coalesce(v_answer, '[]');
 end
 $$;
 
 -- ======== schemas/desk/change_sms_texts.sql ========
--- For a person: requeue texts that have ended, cancel those that wait, or look at those again now that wait for what is mended.
--- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended. Nothing changes without
--- dry_run => false: then who and because are needed, and are kept with each text. row_limit: those that changed last.
---   matched: those that fit, and of those named by id any state · changed: or would be · skipped: left alone, by reason · sample: the
---   first 20, as list_sms showed them before
+-- For a person: requeue texts that have ended, cancel those that wait, or look at those again now
+-- that wait for what is mended.
+-- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended.
+-- Nothing changes without dry_run => false: then who and because are needed, and are kept with each
+-- text. row_limit: those that changed last.
+--   matched: those that fit, and of those named by id any state · changed: or would be · skipped:
+--   left alone, by reason · sample: the first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
-    what text, which jsonb, dry_run boolean default true, who text default null, because text default null,
+    what text,
+    which jsonb,
+    dry_run boolean default true,
+    who text default null,
+    because text default null,
     row_limit integer default 1000
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
     v_named constant boolean := which ? 'retry_ids';
-    v_may constant text[] := case what when 'requeue' then array['failed', 'cancelled']
-                                       else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt'] end;
-    v_asked constant text[] := coalesce(nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
-                                        case what when 'requeue' then array['failed'] else v_may end);
+    v_may constant text[] := case what
+        when 'requeue' then array['failed', 'cancelled']
+        else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']
+    end;
+    v_asked constant text[] := coalesce(
+        nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
+        case what when 'requeue' then array['failed'] else v_may end
+    );
     v_ids uuid[];
 begin
-    if (what in ('requeue', 'cancel', 'look') and dry_run is not null and v_asked <@ v_may and row_limit between 1 and 10000) is not true then
-        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %', what,
-            array_to_string(v_may, ', ') using errcode = 'SR422';
+    if (
+        what in ('requeue', 'cancel', 'look')
+        and dry_run is not null
+        and v_asked <@ v_may
+        and row_limit between 1 and 10000
+    ) is not true
+    then
+        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %',
+            what,
+            array_to_string(v_may, ', ')
+            using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
-        raise exception 'Say which texts: by more than their states' using errcode = 'SR422';
+        raise exception 'Say which texts: by more than their states'
+            using errcode = 'SR422';
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(who, because);
     end if;
     v_ids := array(
-        select f.id from smsretry.texts_that_fit(
-            case when v_named then which - 'states' else which || jsonb_build_object('states', v_asked) end) with ordinality f (id, place)
-        left join public.sms_retry_queue q on q.id = f.id and what = 'look'
+        select f.id
+        from smsretry.texts_that_fit(
+            case
+                when v_named then which - 'states'
+                else which || jsonb_build_object('states', v_asked)
+            end
+        ) with ordinality f (id, place)
+        left join public.sms_retry_queue q
+            on q.id = f.id and what = 'look'
         -- Only those that somebody named are told why they are not looked at.
-        where what <> 'look' or v_named or q.id is not null and smsretry.left_alone('look', q, null, v_now) is null
-        order by f.place limit row_limit);
-    sample := coalesce((select jsonb_agg(to_jsonb(l)) from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l), '[]');
+        where what <> 'look'
+          or v_named
+          or q.id is not null
+              and smsretry.left_alone('look', q, null, v_now) is null
+        order by f.place
+        limit row_limit
+    );
+    sample := coalesce(
+        (
+            select jsonb_agg(to_jsonb(l))
+            from public.list_sms(jsonb_build_object('retry_ids', v_ids[:20])) l
+        ),
+        '[]'
+    );
     matched := cardinality(v_ids);
-    select coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
-           coalesce(jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null), '{}')
+    select
+        coalesce(sum(t.texts) filter (where t.skip is null), 0)::integer,
+        coalesce(
+            jsonb_object_agg(t.skip, t.texts) filter (where t.skip is not null),
+            '{}'
+        )
     into changed, skipped
-    from (select c.skip, count(*) as texts from unnest(v_ids) i (id)
-          cross join lateral smsretry.change_text(what, i.id, v_asked, dry_run, who, because, v_now) c
-          group by c.skip) t;
+    from (
+        select c.skip, count(*) as texts
+        from unnest(v_ids) i (id)
+        cross join lateral smsretry.change_text(
+            what,
+            i.id,
+            v_asked,
+            dry_run,
+            who,
+            because,
+            v_now
+        ) c
+        group by c.skip
+    ) t;
     return next;
 end
 $$;
 
 -- ======== schemas/desk/change_text.sql ========
--- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is due at once, keeps its class,
--- attempts and errors, gets three further sends, and its life starts anew. Of one that is looked at nothing else changes.
+-- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is
+-- due at once, keeps its class, attempts and errors, gets three further sends, and its life starts
+-- anew. Of one that is looked at nothing else changes.
 --   states: in which it may be · skip: why it is left alone
 create or replace function smsretry.change_text(
-    what text, id uuid, states text[], dry_run boolean, who text, because text, at timestamptz,
+    what text,
+    id uuid,
+    states text[],
+    dry_run boolean,
+    who text,
+    because text,
+    at timestamptz,
     out skip text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -5154,51 +9051,100 @@ declare
     v_log public.send_logs;
     v_state text;
 begin
-    if what = 'requeue' then -- the send log first, as in queue_sms_retry, so that no second live row can appear
-        select l.* into v_log from public.send_logs l
-        where l.id = (select q.send_log_id from public.sms_retry_queue q where q.id = id) for update;
+    -- the send log first, as in queue_sms_retry, so that no second live row can appear
+    if what = 'requeue' then
+        select l.*
+        into v_log
+        from public.send_logs l
+        where l.id = (
+            select q.send_log_id
+            from public.sms_retry_queue q
+            where q.id = id
+        )
+        for update;
     end if;
-    select * into v_row from public.sms_retry_queue q where q.id = id for update;
-    v_state := case when v_row.id is not null then smsretry.text_state(v_row, at) else (
-        select smsretry.planned_state(s)
-        from public.scheduled_sends s where s.id = id) end;
+    select *
+    into v_row
+    from public.sms_retry_queue q
+    where q.id = id
+    for update;
+    v_state := case
+        when v_row.id is not null then smsretry.text_state(v_row, at)
+        else (
+            select smsretry.planned_state(s)
+            from public.scheduled_sends s
+            where s.id = id
+        )
+    end;
     skip := coalesce(
-        case when v_row.id is not null then smsretry.left_alone(what, v_row, v_log, at)
-             when what = 'requeue' then 'It never became a text: schedule it anew'
-             when what = 'look' then 'It is not queued yet: its time comes by itself'
-             when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state end,
-        case when v_state <> all (states)
-                 then 'It is ' || v_state || ': ask for that state, too (--state ' || v_state || ')' end);
+        case
+            when v_row.id is not null
+                then smsretry.left_alone(what, v_row, v_log, at)
+            when what = 'requeue' then 'It never became a text: schedule it anew'
+            when what = 'look' then 'It is not queued yet: its time comes by itself'
+            when v_state in ('failed', 'cancelled')
+                then 'It has ended, it is ' || v_state
+        end,
+        case
+            when v_state <> all (states)
+                then 'It is ' || v_state
+                    || ': ask for that state, too (--state '
+                    || v_state || ')'
+        end
+    );
     if dry_run or skip is not null then
         return;
     end if;
     if v_row.id is null then
-        update public.scheduled_sends s set status = 'cancelled', why = 'Cancelled by ' || who || ': ' || because, why_code = 'operator'
-        where s.id = id and s.status = 'scheduled' returning s.status into v_state;
-        skip := case when v_state is distinct from 'cancelled' then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it' end;
+        update public.scheduled_sends s
+        set
+            status = 'cancelled',
+            why = 'Cancelled by ' || who || ': ' || because,
+            why_code = 'operator'
+        where s.id = id and s.status = 'scheduled'
+        returning s.status
+        into v_state;
+        skip := case
+            when v_state is distinct from 'cancelled'
+                then 'It has changed meanwhile, or a trigger on scheduled_sends keeps it'
+        end;
         set constraints all immediate; -- a deferred check would undo the others, too
         return;
     end if;
     case what
         when 'cancel' then
             perform smsretry.save_row(
-                v_row, at, ended => 'cancelled', because => 'Cancelled by ' || who || ': ' || because, why_code => 'operator');
+                v_row,
+                at,
+                ended => 'cancelled',
+                because => 'Cancelled by ' || who || ': ' || because,
+                why_code => 'operator'
+            );
         when 'look' then -- a doubt stays held: a person is still to decide about it
             -- Told as what was, so that nobody takes the old reason for a new one.
-            v_row.why := coalesce(case when v_row.held_since is not null then 'It was held: ' else 'It waited: ' end
-                                  || left(coalesce(v_row.why, v_row.last_error), 1000) || '. ', '')
-                || 'Looked at again by ' || who || ': ' || because;
+            v_row.why := coalesce(
+                case
+                    when v_row.held_since is not null then 'It was held: '
+                    else 'It waited: '
+                end || left(coalesce(v_row.why, v_row.last_error), 1000)
+                    || '. ',
+                ''
+            ) || 'Looked at again by ' || who || ': ' || because;
             if v_row.in_doubt_since is null then
                 v_row.held_since := null;
                 v_row.why_code := 'operator';
             end if;
             perform smsretry.save_row(v_row, at, due => at);
         else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
-            skip := 'Its send log cannot be told that it waits: ' || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
+            skip := 'Its send log cannot be told that it waits: '
+                || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
                 return;
             end if;
-            v_row.max_attempts := least(greatest(v_row.max_attempts, v_row.attempt_count + 3), 1000);
+            v_row.max_attempts := least(
+                greatest(v_row.max_attempts, v_row.attempt_count + 3),
+                1000
+            );
             v_row.expires_at := null;
             v_row.recover_count := 0;
             v_row.reconcile_count := 0;
@@ -5208,307 +9154,614 @@ begin
             perform smsretry.save_row(v_row, at, due => at);
     end case;
     perform smsretry.note_event(
-        v_row.id, case what when 'cancel' then 'cancelled' when 'look' then 'looked_again' else 'requeued' end, who, because);
-exception when others then -- the order goes on with the others
-    skip := 'A trigger or a rule of the application refuses each change of it (' || sqlstate || ')';
+        v_row.id,
+        case what
+            when 'cancel' then 'cancelled'
+            when 'look' then 'looked_again'
+            else 'requeued'
+        end,
+        who,
+        because
+    );
+exception
+    when others then -- the order goes on with the others
+        skip := 'A trigger or a rule of the application refuses each change of it ('
+            || sqlstate || ')';
 end
 $$;
 
 -- ======== schemas/desk/check_who_and_why.sql ========
--- Refuse a step without who and because, or with a phone number in them: both are kept for good and shown to everybody.
+-- Refuse a step without who and because, or with a phone number in them: both are kept for good and
+-- shown to everybody.
 create or replace function smsretry.check_who_and_why(who text, because text)
-returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if coalesce(btrim(check_who_and_why.who), '') = '' or coalesce(btrim(check_who_and_why.because), '') = ''
-        or length(check_who_and_why.who) > 200 or length(check_who_and_why.because) > 500 then
+    if coalesce(btrim(check_who_and_why.who), '') = ''
+        or coalesce(btrim(check_who_and_why.because), '') = ''
+        or length(check_who_and_why.who) > 200
+        or length(check_who_and_why.because) > 500
+    then
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if (smsretry.numberless(check_who_and_why.who), smsretry.numberless(check_who_and_why.because))
-        is distinct from (check_who_and_why.who, check_who_and_why.because) then
+    if (
+        smsretry.numberless(check_who_and_why.who),
+        smsretry.numberless(check_who_and_why.because)
+    ) is distinct from (check_who_and_why.who, check_who_and_why.because)
+    then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
-            using errcode = 'SR422', hint = 'Name the customer by its id.';
+            using errcode = 'SR422',
+                  hint = 'Name the customer by its id.';
     end if;
 end
 $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of a row, a scheduled send,
--- a send log, an attempt or a customer), a number, its last digits, or the SID of a message. Where the queue has none: what the
--- application sent itself.
+-- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of
+-- a row, a scheduled send, a send log, an attempt or a customer), a number, its last digits, or the
+-- SID of a message. Where the queue has none: what the application sent itself.
 -- Columns: smsretry.text_on_record.
 create or replace function public.explain_sms(
-    id uuid default null, phone text default null, row_limit integer default 20, sid text default null,
+    id uuid default null,
+    phone text default null,
+    row_limit integer default 20,
+    sid text default null,
     last_digits text default null
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_people uuid[];
     v_ids constant uuid[] := array(
         select id
         union all
-        select a.retry_id from public.sms_send_attempts a where a.id = id
+        select a.retry_id
+        from public.sms_send_attempts a
+        where a.id = id
         union all
-        select a.retry_id from public.sms_send_attempts a where a.twilio_sid = sid);
+        select a.retry_id
+        from public.sms_send_attempts a
+        where a.twilio_sid = sid
+    );
     v_own boolean;
 begin
     if num_nonnulls(id, phone, sid, last_digits) <> 1
         or last_digits !~ '^[0-9]{4}$'
-        or (row_limit between 1 and 200) is not true then
+        or (row_limit between 1 and 200) is not true
+    then
         raise exception 'Say which text, in one way: id, phone, sid or last_digits (four); row_limit is 1 to 200'
             using errcode = 'SR422';
     end if;
     v_people := case
-        when phone is not null then array(select c.id from public.customers c where c.phone = phone)
-        when last_digits is not null then array(select c.id from public.customers c where right(c.phone, 4) = last_digits)
-        else array[id] end;
+        when phone is not null
+            then array(
+                select c.id
+                from public.customers c
+                where c.phone = phone
+            )
+        when last_digits is not null
+            then array(
+                select c.id
+                from public.customers c
+                where right(c.phone, 4) = last_digits
+            )
+        else array[id]
+    end;
     foreach v_own in array array[false, true] loop
         return query
-        select t.* from smsretry.text_on_record t
+        select t.*
+        from smsretry.text_on_record t
         where (t.kind = 'send log') = v_own
-          and (t.retry_id = any (v_ids) or t.send_log_id = id or t.customer_id = any (v_people))
-        order by t.queued_at desc, t.retry_id limit row_limit;
+          and (
+              t.retry_id = any (v_ids)
+              or t.send_log_id = id
+              or t.customer_id = any (v_people)
+          )
+        order by t.queued_at desc, t.retry_id
+        limit row_limit;
         exit when found;
     end loop;
 end
 $$;
 
 -- ======== schemas/desk/left_alone.sql ========
--- Why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked at now. The caller holds row and
--- send log locked. What waits for a next try, a cap, a rate, a carrier's answer or evidence waits for its time: a look would change
--- nothing.
-create or replace function smsretry.left_alone(what text, retry public.sms_retry_queue, log public.send_logs, at timestamptz)
-returns text language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- Why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked at
+-- now. The caller holds row and send log locked. What waits for a next try, a cap, a rate, a
+-- carrier's answer or evidence waits for its time: a look would change nothing.
+create or replace function smsretry.left_alone(
+    what text,
+    retry public.sms_retry_queue,
+    log public.send_logs,
+    at timestamptz
+)
+returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_state constant text := smsretry.text_state(retry, left_alone.at);
 begin
     return case
         when v_state = 'sent' then 'It is sent already'
-        when what = 'requeue' then case
-            when v_state not in ('failed', 'cancelled') then 'It has not ended, it is ' || replace(v_state, '_', ' ')
-            when log.id is null then 'Its send log is gone'
-            when not exists (select from public.customers c where c.id = retry.customer_id) then 'Its customer is gone'
-            when smsretry.is_sent(log.provider_message_id, log.status::text)
-                and not smsretry.is_undelivered(log.id, log.provider_message_id) then 'Its send log says that it was sent'
-            when exists (select from public.sms_retry_queue q
-                         where q.send_log_id = retry.send_log_id and q.id <> retry.id
-                           and ((q.created_at, q.id) > (retry.created_at, retry.id) or q.status in ('pending', 'processing')))
-                then 'Another row of the same text waits, or is newer'
-            when (smsretry.earlier_doubt(retry.send_log_id, retry.business_id)).attempt_id is not null -- never simply sent again
-                then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt' end
-        when v_state in ('failed', 'cancelled') then 'It has ended, it is ' || v_state || ': requeue it'
-        when what = 'cancel' and v_state = 'in_doubt' then 'It is unknown whether it went out: evidence is looked for'
+        when what = 'requeue'
+            then case
+                when v_state not in ('failed', 'cancelled')
+                    then 'It has not ended, it is ' || replace(v_state, '_', ' ')
+                when log.id is null then 'Its send log is gone'
+                when not exists (
+                    select from public.customers c
+                    where c.id = retry.customer_id
+                )
+                    then 'Its customer is gone'
+                when smsretry.is_sent(log.provider_message_id, log.status::text)
+                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
+                    then 'Its send log says that it was sent'
+                when exists (
+                    select from public.sms_retry_queue q
+                    where q.send_log_id = retry.send_log_id
+                      and q.id <> retry.id
+                      and (
+                          (q.created_at, q.id) > (retry.created_at, retry.id)
+                          or q.status in ('pending', 'processing')
+                      )
+                )
+                    then 'Another row of the same text waits, or is newer'
+                when (
+                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
+                ).attempt_id is not null -- never simply sent again
+                    then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+            end
+        when v_state in ('failed', 'cancelled')
+            then 'It has ended, it is ' || v_state || ': requeue it'
+        when what = 'cancel' and v_state = 'in_doubt'
+            then 'It is unknown whether it went out: evidence is looked for'
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
-        when retry.scheduled_for <= left_alone.at then 'It is due already: the next run takes it'
-        when retry.held_since is not null or retry.reason = 'quiet_hours' and v_state <> 'in_doubt'
-            and coalesce(retry.why_code::text, '') not in ('daily_cap', 'day_spent') then null
-        when v_state = 'in_doubt' then 'It is in doubt: evidence is looked for at its own times'
+        when retry.scheduled_for <= left_alone.at
+            then 'It is due already: the next run takes it'
+        when retry.held_since is not null
+          or retry.reason = 'quiet_hours'
+              and v_state <> 'in_doubt'
+              and coalesce(
+                  retry.why_code::text,
+                  ''
+              ) not in ('daily_cap', 'day_spent')
+            then null
+        when v_state = 'in_doubt'
+            then 'It is in doubt: evidence is looked for at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code in (
-            'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'business_trouble', 'unreachable',
-            'locked', 'database_trouble', 'data_changed', 'quiet_hours') then null
+            'sender_paused',
+            'no_credentials',
+            'account_refused',
+            'sending_stopped',
+            'business_trouble',
+            'unreachable',
+            'locked',
+            'database_trouble',
+            'data_changed',
+            'quiet_hours'
+        )
+            then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;
 end
 $$;
 
 -- ======== schemas/desk/list_sms.sql ========
--- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those that changed last first.
-create or replace function public.list_sms(which jsonb, row_limit integer default 100)
+-- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those
+-- that changed last first.
+create or replace function public.list_sms(
+    which jsonb,
+    row_limit integer default 100
+)
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];
 begin
     if (list_sms.row_limit between 1 and 500) is not true then
         raise exception 'row_limit is 1 to 500' using errcode = 'SR422';
     end if;
-    v_ids := array(select f from smsretry.texts_that_fit(list_sms.which) f limit list_sms.row_limit);
+    v_ids := array(
+        select f
+        from smsretry.texts_that_fit(list_sms.which) f
+        limit list_sms.row_limit
+    );
     return query
-    select t.* from smsretry.text_on_record t
+    select t.*
+    from smsretry.text_on_record t
     where t.retry_id = any (v_ids)
     order by array_position(v_ids, t.retry_id);
 end
 $$;
 
 -- ======== schemas/desk/mark_sms_database.sql ========
--- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
--- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
--- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes.
-create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the
+-- host, the port if it is not the usual one, and the path), staging, or none. who, because: of the
+-- person. Returns whether it is marked. May be repeated. Texts that waited because of the mark are
+-- looked at again within 15 minutes.
+create or replace function public.mark_sms_database(
+    kind text,
+    who text,
+    because text,
+    address text default null
+)
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 begin
-    perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
-    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true then
-        raise exception 'kind must be production, staging or none' using errcode = 'SR422';
+    perform smsretry.check_who_and_why(
+        mark_sms_database.who,
+        mark_sms_database.because
+    );
+    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true
+    then
+        raise exception 'kind must be production, staging or none'
+            using errcode = 'SR422';
     end if;
-    if (mark_sms_database.kind = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
-        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
+    if (mark_sms_database.kind = 'production') is distinct from (
+        coalesce(btrim(mark_sms_database.address), '') <> ''
+    ) then
+        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
+            using errcode = 'SR422';
     end if;
     if mark_sms_database.kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;
     insert into smsretry.mark (kind, address, marked_at, who, because)
-    values (mark_sms_database.kind, lower(btrim(mark_sms_database.address)), smsretry.clock(), mark_sms_database.who, mark_sms_database.because)
-    on conflict (one) do update
-        set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
+    values (
+        mark_sms_database.kind,
+        lower(btrim(mark_sms_database.address)),
+        smsretry.clock(),
+        mark_sms_database.who,
+        mark_sms_database.because
+    )
+    on conflict (one)
+    do update set
+        kind = excluded.kind,
+        address = excluded.address,
+        marked_at = excluded.marked_at,
+        who = excluded.who,
+        because = excluded.because;
     return true;
 end
 $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
--- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now, without claiming, in pages
--- (after the due time and id of the last row); or only those with these ids. Each with what its begin would find now:
+-- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
+-- without claiming, in pages (after the due time and id of the last row); or only those with these
+-- ids. Each with what its begin would find now:
 --   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
-    until timestamptz, after_due timestamptz default null, after_id uuid default null, row_limit integer default null,
+    until timestamptz,
+    after_due timestamptz default null,
+    after_id uuid default null,
+    row_limit integer default null,
     ids uuid[] default null
 )
 returns setof jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(row_limit, 1000)), 1);
+    v_limit constant integer := greatest(
+        smsretry.rows_of_claim(coalesce(row_limit, 1000)),
+        1
+    );
     v_mismatch constant text := (
-        select smsretry.mark_mismatch(r.send_to, r.address) from smsretry.runs r order by r.started_at desc limit 1);
+        select smsretry.mark_mismatch(r.send_to, r.address)
+        from smsretry.runs r
+        order by r.started_at desc
+        limit 1
+    );
     v_ids uuid[];
     v_claim smsretry.claimed_retry;
     v_refusal record;
 begin
-    v_ids := coalesce(ids, array(
-        select w.id from (
-            (select q.id, q.scheduled_for from public.sms_retry_queue q
-             where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.scheduled_for <= until
-               and (after_due is null or (q.scheduled_for, q.id) > (after_due, after_id))
-             order by q.scheduled_for, q.id limit v_limit)
-            union all
-            (select s.id, s.scheduled_for from public.scheduled_sends s
-             where s.status = 'scheduled' and s.scheduled_for <= until
-               and (after_due is null or (s.scheduled_for, s.id) > (after_due, after_id))
-             order by s.scheduled_for, s.id limit v_limit)
-        ) w
-        order by w.scheduled_for, w.id
-        limit v_limit));
+    v_ids := coalesce(
+        ids,
+        array(
+            select w.id
+            from (
+                (
+                    select q.id, q.scheduled_for
+                    from public.sms_retry_queue q
+                    where q.work in ('texts', 'suspect')
+                      and q.in_doubt_since is null
+                      and q.scheduled_for <= until
+                      and (
+                          after_due is null
+                          or (q.scheduled_for, q.id) > (after_due, after_id)
+                      )
+                    order by q.scheduled_for, q.id
+                    limit v_limit
+                )
+                union all
+                (
+                    select s.id, s.scheduled_for
+                    from public.scheduled_sends s
+                    where s.status = 'scheduled'
+                      and s.scheduled_for <= until
+                      and (
+                          after_due is null
+                          or (s.scheduled_for, s.id) > (after_due, after_id)
+                      )
+                    order by s.scheduled_for, s.id
+                    limit v_limit
+                )
+            ) w
+            order by w.scheduled_for, w.id
+            limit v_limit
+        )
+    );
     for v_claim in
-        select r.* from smsretry.claimed_retry r
+        select r.*
+        from smsretry.claimed_retry r
         where r.id = any (v_ids)
           and r.status = 'pending'
           and r.in_doubt_since is null
-        union all -- a scheduled send as its claim will be once it is queued
-        select f.* from public.scheduled_sends s
-        left join public.customers c on c.id = s.customer_id and c.business_id is not distinct from s.business_id
+        -- a scheduled send as its claim will be once it is queued
+        union all
+        select f.*
+        from public.scheduled_sends s
+        left join public.customers c
+            on c.id = s.customer_id
+              and c.business_id is not distinct from s.business_id
         left join public.businesses b on b.id = s.business_id
-        cross join lateral jsonb_populate_record(null::smsretry.claimed_retry, jsonb_build_object(
-            'id', s.id, 'business_id', s.business_id, 'send_log_id', s.id, 'customer_id', s.customer_id, 'status', 'pending',
-            'attempt_count', 0, 'max_attempts', 3, 'scheduled_for', s.scheduled_for, 'due_since', s.scheduled_for,
-            'created_at', s.created_at, 'updated_at', s.updated_at, 'claim_no', 0, 'expires_at', s.not_after, 'held', s.held_since is not null,
-            'why', s.why, 'why_code', s.why_code, 'message_class', s.message_class, 'reconcile_count', 0,
-            'other_bodies', '{}'::text[], 'lost_messages', '[]'::jsonb, 'send_log_found', true,
-            'body', left(s.body, smsretry.longest_body() + 1), 'channel', 'sms', 'log_says_sent', false, 'customer_found', c.id is not null,
-            'phone', left(c.phone, 40), 'timezone', left(c.timezone, 100), 'sms_consent_status', left(c.sms_consent_status::text, 40),
-            'business_timezone', left(b.timezone, 100), 'business_hours', left(b.sms_hours, 1000))) f
+        cross join lateral jsonb_populate_record(
+            null::smsretry.claimed_retry,
+            jsonb_build_object(
+                'id', s.id,
+                'business_id', s.business_id,
+                'send_log_id', s.id,
+                'customer_id', s.customer_id,
+                'status', 'pending',
+                'attempt_count', 0,
+                'max_attempts', 3,
+                'scheduled_for', s.scheduled_for,
+                'due_since', s.scheduled_for,
+                'created_at', s.created_at,
+                'updated_at', s.updated_at,
+                'claim_no', 0,
+                'expires_at', s.not_after,
+                'held', s.held_since is not null,
+                'why', s.why,
+                'why_code', s.why_code,
+                'message_class', s.message_class,
+                'reconcile_count', 0,
+                'other_bodies', '{}'::text[],
+                'lost_messages', '[]'::jsonb,
+                'send_log_found', true,
+                'body', left(s.body, smsretry.longest_body() + 1),
+                'channel', 'sms',
+                'log_says_sent', false,
+                'customer_found', c.id is not null,
+                'phone', left(c.phone, 40),
+                'timezone', left(c.timezone, 100),
+                'sms_consent_status', left(c.sms_consent_status::text, 40),
+                'business_timezone', left(b.timezone, 100),
+                'business_hours', left(b.sms_hours, 1000)
+            )
+        ) f
         where s.id = any (v_ids) and s.status = 'scheduled'
         order by scheduled_for, id
     loop
         v_claim.claimed_at := smsretry.clock();
-        v_claim.sender := (select t.told from smsretry.told_senders t where t.id = (smsretry.sender_of(v_claim.business_id, v_claim.message_class)).id);
-        select r.* into v_refusal
+        v_claim.sender := (
+            select t.told
+            from smsretry.told_senders t
+            where t.id = (
+                smsretry.sender_of(v_claim.business_id, v_claim.message_class)
+            ).id
+        );
+        select r.*
+        into v_refusal
         from smsretry.refusal(
-            v_claim.log_says_sent, v_claim.sms_consent_status, v_claim.business_id, v_claim.phone, v_claim.message_class) r;
-        return next to_jsonb(v_claim) || jsonb_build_object(
-            'refused', v_refusal.why,
-            'refused_code', v_refusal.why_code,
-            'stopped', coalesce('Sending is stopped: ' || v_mismatch, (
-                select case x.kind
-                           when 'everybody' then 'Sending is stopped: '
-                           when 'sender' then 'Its sender is stopped: '
-                           else 'Texts of its business come to nothing, and are tried one by one: '
-                       end || x.why
-                from smsretry.stops x
-                where x.kind = 'everybody'
-                   or x.kind = 'sender' and x.subject = v_claim.sender ->> 'id'
-                   or x.kind = 'business' and x.subject = v_claim.business_id::text
-                order by array_position('{everybody,sender,business}', x.kind)
-                limit 1)),
-            'longest_body', smsretry.longest_body(), 'stopped_states', coalesce((select to_jsonb(s.states) from smsretry.stopped_states s), '[]'));
+            v_claim.log_says_sent,
+            v_claim.sms_consent_status,
+            v_claim.business_id,
+            v_claim.phone,
+            v_claim.message_class
+        ) r;
+        return next to_jsonb(v_claim)
+            || jsonb_build_object(
+                'refused', v_refusal.why,
+                'refused_code', v_refusal.why_code,
+                'stopped', coalesce(
+                    'Sending is stopped: ' || v_mismatch,
+                    (
+                        select case x.kind
+                            when 'everybody' then 'Sending is stopped: '
+                            when 'sender' then 'Its sender is stopped: '
+                            else 'Texts of its business come to nothing, and are tried one by one: '
+                        end || x.why
+                        from smsretry.stops x
+                        where x.kind = 'everybody'
+                          or x.kind = 'sender'
+                              and x.subject = v_claim.sender ->> 'id'
+                          or x.kind = 'business'
+                              and x.subject = v_claim.business_id::text
+                        order by array_position(
+                            '{everybody,sender,business}',
+                            x.kind
+                        )
+                        limit 1
+                    )
+                ),
+                'longest_body', smsretry.longest_body(),
+                'stopped_states', coalesce(
+                    (select to_jsonb(s.states) from smsretry.stopped_states s),
+                    '[]'
+                )
+            );
     end loop;
 end
 $$;
 
 -- ======== schemas/desk/prune_sms_history.sql ========
--- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and runs. Call it until it
--- deletes nothing. dry_run: only count all texts and runs of that age. Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs stay for 90 days
--- at least and those of STARTs for good, because a repeated webhook is recognized by them.
+-- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and
+-- runs. Call it until it deletes nothing. dry_run: only count all texts and runs of that age.
+-- Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs
+-- stay for 90 days at least and those of STARTs for good, because a repeated webhook is recognized
+-- by them.
 -- security definer: nobody else may delete history.
 create or replace function public.prune_sms_history(
-    keep_days integer default 90, batch integer default 1000, dry_run boolean default false
+    keep_days integer default 90,
+    batch integer default 1000,
+    dry_run boolean default false
 )
 returns table (texts integer, runs integer)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_before timestamptz;
     v_ids uuid[];
 begin
-    if (prune_sms_history.keep_days between 7 and 36500 and prune_sms_history.batch between 1 and 10000) is not true then
-        raise exception 'keep_days is 7 or more, batch 1 to 10000' using errcode = 'SR422',
-            hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
+    if (
+        prune_sms_history.keep_days between 7 and 36500
+        and prune_sms_history.batch between 1 and 10000
+    ) is not true
+    then
+        raise exception 'keep_days is 7 or more, batch 1 to 10000'
+            using errcode = 'SR422',
+                  hint = 'The last days are evidence: texts in doubt are settled by them, and daily caps count them.';
     end if;
-    v_before := smsretry.clock() - make_interval(days => prune_sms_history.keep_days);
+    v_before := smsretry.clock() - make_interval(
+        days => prune_sms_history.keep_days
+    );
     if dry_run then
-        texts := (select count(*) from public.sms_retry_queue t where t.work is null and t.updated_at < v_before);
-        runs := (select count(*) from smsretry.runs r where r.started_at < v_before);
+        texts := (
+            select count(*)
+            from public.sms_retry_queue t
+            where t.work is null and t.updated_at < v_before
+        );
+        runs := (
+            select count(*)
+            from smsretry.runs r
+            where r.started_at < v_before
+        );
         return next;
         return;
     end if;
     v_ids := array(
-        select t.id from public.sms_retry_queue t
-        where t.work is null and t.updated_at < v_before
-          and (smsretry.earlier_doubt(t.send_log_id, t.business_id)).attempt_id is null -- else it is evidence still
-        order by t.updated_at limit prune_sms_history.batch
-        for update skip locked);
-    delete from public.sms_retry_queue q where q.id = any (v_ids);
+        select t.id
+        from public.sms_retry_queue t
+        where t.work is null
+          and t.updated_at < v_before
+          and (
+              smsretry.earlier_doubt(t.send_log_id, t.business_id)
+          ).attempt_id is null -- else it is evidence still
+        order by t.updated_at
+        limit prune_sms_history.batch
+        for update skip locked
+    );
+    delete from public.sms_retry_queue q
+    where q.id = any (v_ids);
     get diagnostics texts = row_count;
-    delete from smsretry.runs r where r.id = any (array(
-        select o.id from smsretry.runs o where o.started_at < v_before order by o.started_at limit prune_sms_history.batch));
+    delete from smsretry.runs r
+    where r.id = any (
+        array(
+            select o.id
+            from smsretry.runs o
+            where o.started_at < v_before
+            order by o.started_at
+            limit prune_sms_history.batch
+        )
+    );
     get diagnostics runs = row_count;
-    delete from smsretry.inbound_texts t where t.twilio_sid = any (array(
-        select o.twilio_sid from smsretry.inbound_texts o
-        where o.said in ('STOP', 'unsure') and o.phone is null and o.heard_at < least(v_before, smsretry.clock() - interval '90 days')
-        order by o.heard_at limit 10 * prune_sms_history.batch));
-    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it could lift an opt-out.
-    delete from smsretry.consents c where c.id = any (array(
-        select o.id from smsretry.consents i
-        join smsretry.consents o on o.number_key = i.number_key and o.said = 'opted_out' and o.id < i.id
-        where i.said = 'opted_in' and i.at < v_before
-          and not exists (select from smsretry.standing_opt_outs s where s.number_key = o.number_key and s.id = o.id)
-        limit 10 * prune_sms_history.batch));
-    delete from smsretry.consents c where c.id = any (array(
-        select i.id from smsretry.consents i
-        where i.said <> 'opted_out' and greatest(i.at, i.dated) < v_before and not exists (
-            select from smsretry.consents o
-            where o.number_key = i.number_key and o.said = 'opted_out'
-              and (i.said = 'ended' or i.said = 'opted_in' and o.id < i.id or o.dated < i.dated))
-        limit 10 * prune_sms_history.batch));
-    delete from smsretry.events e where e.id = any (array(
-        select o.id from smsretry.events o
-        where o.at < v_before and not exists (select from public.sms_retry_queue q where q.id = o.about)
-          and not exists (select from smsretry.senders s where s.id = o.about)
-        order by o.id limit 10 * prune_sms_history.batch));
-    delete from smsretry.turns t where t.served < smsretry.clock() - interval '7 days';
-    delete from smsretry.stops s where s.kind = 'business' and s.since < smsretry.clock() - interval '7 days';
+    delete from smsretry.inbound_texts t
+    where t.twilio_sid = any (
+        array(
+            select o.twilio_sid
+            from smsretry.inbound_texts o
+            where o.said in ('STOP', 'unsure')
+              and o.phone is null
+              and o.heard_at < least(
+                  v_before,
+                  smsretry.clock() - interval '90 days'
+              )
+            order by o.heard_at
+            limit 10 * prune_sms_history.batch
+        )
+    );
+    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it
+    -- could lift an opt-out.
+    delete from smsretry.consents c
+    where c.id = any (
+        array(
+            select o.id
+            from smsretry.consents i
+            join smsretry.consents o
+                on o.number_key = i.number_key
+                  and o.said = 'opted_out'
+                  and o.id < i.id
+            where i.said = 'opted_in'
+              and i.at < v_before
+              and not exists (
+                  select from smsretry.standing_opt_outs s
+                  where s.number_key = o.number_key and s.id = o.id
+              )
+            limit 10 * prune_sms_history.batch
+        )
+    );
+    delete from smsretry.consents c
+    where c.id = any (
+        array(
+            select i.id
+            from smsretry.consents i
+            where i.said <> 'opted_out'
+              and greatest(i.at, i.dated) < v_before
+              and not exists (
+                  select from smsretry.consents o
+                  where o.number_key = i.number_key
+                    and o.said = 'opted_out'
+                    and (
+                        i.said = 'ended'
+                        or i.said = 'opted_in' and o.id < i.id
+                        or o.dated < i.dated
+                    )
+              )
+            limit 10 * prune_sms_history.batch
+        )
+    );
+    delete from smsretry.events e
+    where e.id = any (
+        array(
+            select o.id
+            from smsretry.events o
+            where o.at < v_before
+              and not exists (
+                  select from public.sms_retry_queue q
+                  where q.id = o.about
+              )
+              and not exists (
+                  select from smsretry.senders s
+                  where s.id = o.about
+              )
+            order by o.id
+            limit 10 * prune_sms_history.batch
+        )
+    );
+    delete from smsretry.turns t
+    where t.served < smsretry.clock() - interval '7 days';
+    delete from smsretry.stops s
+    where s.kind = 'business'
+      and s.since < smsretry.clock() - interval '7 days';
     return next;
 end
 $$;
 
 -- ======== schemas/desk/sms_businesses.sql ========
--- For a person: the businesses of this name; if there is none, those in whose name it is. Ten at most.
+-- For a person: the businesses of this name; if there is none, those in whose name it is. Ten at
+-- most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
     v_is_whole boolean;
@@ -5517,8 +9770,10 @@ begin
         return query
         select b.id, left(b.name, 200)
         from public.businesses b
-        where case when v_is_whole then lower(b.name) = lower(btrim(name))
-                   else strpos(lower(b.name), lower(btrim(name))) > 0 end
+        where case
+            when v_is_whole then lower(b.name) = lower(btrim(name))
+            else strpos(lower(b.name), lower(btrim(name))) > 0
+        end
         order by b.name, b.id
         limit 10;
         exit when found;
@@ -5527,55 +9782,97 @@ end
 $$;
 
 -- ======== schemas/desk/sms_status.sql ========
--- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, as one object:
---   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours, undelivered, senders: the
---   functions status_of_…, which say what they count · unread: numbers in smsretry.unread_words
---   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender of their own), or a US
---   state, to which no marketing text goes
---   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the last five
+-- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the
+-- last runs, as one object:
+--   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
+--   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
+--   smsretry.unread_words
+--   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
+--   of their own), or a US state, to which no marketing text goes
+--   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
+--   last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
-set jit = off as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';
 begin
     return jsonb_build_object(
         'at', v_now,
-        'late', array(select to_jsonb(l) from smsretry.late_since(v_now - smsretry.late_after()) l),
+        'late', array(
+            select to_jsonb(l)
+            from smsretry.late_since(v_now - smsretry.late_after()) l
+        ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
         'held', array(
             select to_jsonb(h) || jsonb_build_object('business', left(b.name, 200))
             from smsretry.status_of_held(v_now) h
-            left join public.businesses b on b.id = h.business_id),
-        'ended', array(select to_jsonb(e) from smsretry.status_of_ended(v_day_ago) e),
+            left join public.businesses b on b.id = h.business_id
+        ),
+        'ended', array(
+            select to_jsonb(e)
+            from smsretry.status_of_ended(v_day_ago) e
+        ),
         'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
-        'hours', array(select to_jsonb(h) from smsretry.status_of_hours(v_day_ago) h),
-        'undelivered', array(select to_jsonb(u) from smsretry.status_of_undelivered(v_day_ago) u),
-        'senders', array(select to_jsonb(s) from smsretry.status_of_senders(v_now) s),
+        'hours', array(
+            select to_jsonb(h)
+            from smsretry.status_of_hours(v_day_ago) h
+        ),
+        'undelivered', array(
+            select to_jsonb(u)
+            from smsretry.status_of_undelivered(v_day_ago) u
+        ),
+        'senders', array(
+            select to_jsonb(s)
+            from smsretry.status_of_senders(v_now) s
+        ),
         'unread', (
-            select jsonb_build_object('people', count(distinct w.phone), 'since', min(w.heard_at))
+            select jsonb_build_object(
+                'people', count(distinct w.phone),
+                'since', min(w.heard_at)
+            )
             from smsretry.unread_words w
-            having count(*) > 0),
+            having count(*) > 0
+        ),
         'stops', array(
             select jsonb_build_object(
                 'what', case
                     when s.kind = 'state' then s.subject
-                    when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment'
-                    else 'sending' end,
+                    when s.kind = 'sender'
+                      and exists (select from smsretry.business_senders)
+                        then 'environment'
+                    else 'sending'
+                end,
                 'since', s.since,
                 'why', s.why,
-                'sender', case when e.sent_by like '+%' then e.id::text else e.sent_by end)
+                'sender', case
+                    when e.sent_by like '+%' then e.id::text
+                    else e.sent_by
+                end
+            )
             from smsretry.stopped s
-            left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+            left join smsretry.senders e
+                on s.kind = 'sender' and e.id::text = s.subject
             where s.kind in ('everybody', 'state')
-               or e.told_at is not null
-            order by s.kind = 'state', s.subject, s.since),
+              or e.told_at is not null
+            order by s.kind = 'state', s.subject, s.since
+        ),
         'mark', (
-            select jsonb_build_object('kind', m.kind, 'since', m.marked_at, 'address', m.address)
-            from smsretry.mark m),
-        'send_to', (select r.send_to from smsretry.runs r order by r.started_at desc limit 1),
+            select jsonb_build_object(
+                'kind', m.kind,
+                'since', m.marked_at,
+                'address', m.address
+            )
+            from smsretry.mark m
+        ),
+        'send_to', (
+            select r.send_to
+            from smsretry.runs r
+            order by r.started_at desc
+            limit 1
+        ),
         'runs', array(
             select jsonb_build_object(
                 'id', r.id,
@@ -5583,15 +9880,23 @@ begin
                 'finished_at', r.finished_at,
                 'summary', coalesce(
                     r.told,
-                    case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end))
+                    case
+                        when r.interrupted_at is not null then 'It was interrupted'
+                        else 'It is under way'
+                    end
+                )
+            )
             from smsretry.runs r
             order by r.started_at desc
-            limit 5));
+            limit 5
+        )
+    );
 end
 $$;
 
 -- ======== schemas/desk/status_of_ended.sql ========
--- sms_status: what failed or was cancelled since then, by reason, the most texts first. why: of most of them
+-- sms_status: what failed or was cancelled since then, by reason, the most texts first. why: of
+-- most of them
 create or replace function smsretry.status_of_ended(since timestamptz)
 returns table (state text, why_code text, why text, texts bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -5599,10 +9904,11 @@ set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 begin
     return query
-    select e.status,
-           e.why_code::text,
-           smsretry.numberless(mode() within group (order by left(e.why, 200))),
-           count(*)
+    select
+        e.status,
+        e.why_code::text,
+        smsretry.numberless(mode() within group (order by left(e.why, 200))),
+        count(*)
     from (
         select q.status, q.why_code, q.last_error as why
         from public.sms_retry_queue q
@@ -5614,7 +9920,8 @@ begin
         from public.scheduled_sends s
         where s.send_log_id is null
           and s.status in ('failed', 'cancelled')
-          and s.updated_at >= status_of_ended.since) e
+          and s.updated_at >= status_of_ended.since
+    ) e
     group by e.status, e.why_code
     order by e.status desc, count(*) desc;
 end
@@ -5625,43 +9932,57 @@ $$;
 --   why: of most of them · retry_id: one of them
 create or replace function smsretry.status_of_held(at timestamptz)
 returns table (
-    state text, business_id uuid, why_code text, why text, texts bigint, since timestamptz, retry_id text
+    state text,
+    business_id uuid,
+    why_code text,
+    why text,
+    texts bigint,
+    since timestamptz,
+    retry_id text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 begin
     return query
-    select h.state,
-           h.business_id,
-           h.why_code,
-           mode() within group (order by h.why),
-           count(*),
-           min(h.since),
-           min(h.id::text)
+    select
+        h.state,
+        h.business_id,
+        h.why_code,
+        mode() within group (order by h.why),
+        count(*),
+        min(h.since),
+        min(h.id::text)
     from (
-        select smsretry.text_state(q, status_of_held.at) as state,
-               q.business_id,
-               q.why_code::text as why_code,
-               left(smsretry.numberless(left(q.why, 500)), 200) as why,
-               q.held_since as since,
-               q.id
+        select
+            smsretry.text_state(q, status_of_held.at) as state,
+            q.business_id,
+            q.why_code::text as why_code,
+            left(smsretry.numberless(left(q.why, 500)), 200) as why,
+            q.held_since as since,
+            q.id
         from public.sms_retry_queue q
-        where q.id = any (array( -- from the index alone: a million rows may wait
-            select n.id from public.sms_retry_queue n
-            where n.work is not null
-              and n.held_since is not null))
+        where q.id = any (
+            array(
+                -- from the index alone: a million rows may wait
+                select n.id
+                from public.sms_retry_queue n
+                where n.work is not null and n.held_since is not null
+            )
+        )
         union all
-        select smsretry.planned_state(s),
-               s.business_id,
-               s.why_code::text,
-               left(smsretry.numberless(left(s.why, 500)), 200),
-               s.held_since,
-               s.id
+        select
+            smsretry.planned_state(s),
+            s.business_id,
+            s.why_code::text,
+            left(smsretry.numberless(left(s.why, 500)), 200),
+            s.held_since,
+            s.id
         from public.scheduled_sends s
         where s.status = 'scheduled'
           and s.send_log_id is null
-          and s.held_since is not null) h
+          and s.held_since is not null
+    ) h
     where h.state in ('held', 'in_doubt')
     group by h.state, h.business_id, h.why_code
     order by count(*) desc
@@ -5670,85 +9991,162 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_senders.sql ========
--- sms_status: each own sender of businesses that keeps texts waiting, does not send, or is too slow for what is due; that of the
+-- sms_status: each own sender of businesses that keeps texts waiting, does not send, or is too slow
+-- for what is due; that of the
 -- environment if it is too slow: its stop is one of the stops.
---   name: as people see it · sender: in a command, of a number its id · business: whose, three of them at most
---   business_id: if it is a single one's · texts: how many wait · ends_at: when its day does · trouble: what it does, or is
+--   name: as people see it · sender: in a command, of a number its id · business: whose, three of
+--   them at most
+--   business_id: if it is a single one's · texts: how many wait · ends_at: when its day does ·
+--   trouble: what it does, or is
 create or replace function smsretry.status_of_senders(at timestamptz)
 returns table (
-    name text, sender text, business_id uuid, business text, texts bigint, since timestamptz, ends_at timestamptz,
-    why_code text, trouble text
+    name text,
+    sender text,
+    business_id uuid,
+    business text,
+    texts bigint,
+    since timestamptz,
+    ends_at timestamptz,
+    why_code text,
+    trouble text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
     with states as materialized (
-        select s.*, x.since, x.why, exists (select from smsretry.business_senders b where b.sender_id = s.id) as own,
-               case when s.paused_at is not null then 'paused' when x.since is not null then 'stopped'
-                    when s.day_segments >= s.segments_per_day and s.day_ends_at = smsretry.carriers_midnight(status_of_senders.at) then 'spent'
-                    else 'sending' end as state
+        select
+            s.*,
+            x.since,
+            x.why,
+            exists (
+                select from smsretry.business_senders b
+                where b.sender_id = s.id
+            ) as own,
+            case
+                when s.paused_at is not null then 'paused'
+                when x.since is not null then 'stopped'
+                when s.day_segments >= s.segments_per_day
+                  and s.day_ends_at = smsretry.carriers_midnight(
+                      status_of_senders.at
+                  )
+                    then 'spent'
+                else 'sending'
+            end as state
         from smsretry.senders s
-        left join smsretry.stops x on x.kind = 'sender' and x.subject = s.id::text
+        left join smsretry.stops x
+            on x.kind = 'sender' and x.subject = s.id::text
     ),
     waiting as materialized (
-        select w.sender_id, sum(w.due + w.waiting + w.held)::bigint as texts, sum(w.due)::bigint as due, min(w.oldest) as oldest,
-               min(w.why_code) filter (where w.why_code in ('no_credentials', 'account_refused')) as why_code,
-               min(w.why) filter (where w.why_code in ('no_credentials', 'account_refused')) as why
-        from smsretry.texts_by_sender(array( -- only of businesses that may have trouble: a million texts may wait
-            select b.business_id from states t join smsretry.business_senders b on b.sender_id = t.id where t.state <> 'sending'
-            union
-            select q.business_id from public.sms_retry_queue q
-            where q.work in ('texts', 'suspect') and q.held_since is not null and q.why_code in ('no_credentials', 'account_refused')
-            union
-            select q.business_id from public.sms_retry_queue q
-            where q.work = 'texts' and q.scheduled_for <= status_of_senders.at
-              and exists (select from states t where t.segments_per_second is not null)), status_of_senders.at) w
+        select
+            w.sender_id,
+            sum(w.due + w.waiting + w.held)::bigint as texts,
+            sum(w.due)::bigint as due,
+            min(w.oldest) as oldest,
+            min(w.why_code) filter (
+                where w.why_code in ('no_credentials', 'account_refused')
+            ) as why_code,
+            min(w.why) filter (
+                where w.why_code in ('no_credentials', 'account_refused')
+            ) as why
+        from smsretry.texts_by_sender(
+            array(
+                -- only of businesses that may have trouble: a million texts may wait
+                select b.business_id
+                from states t
+                join smsretry.business_senders b on b.sender_id = t.id
+                where t.state <> 'sending'
+                union
+                select q.business_id
+                from public.sms_retry_queue q
+                where q.work in ('texts', 'suspect')
+                  and q.held_since is not null
+                  and q.why_code in ('no_credentials', 'account_refused')
+                union
+                select q.business_id
+                from public.sms_retry_queue q
+                where q.work = 'texts'
+                  and q.scheduled_for <= status_of_senders.at
+                  and exists (
+                      select from states t
+                      where t.segments_per_second is not null
+                  )
+            ),
+            status_of_senders.at
+        ) w
         group by w.sender_id
     ),
     troubled as (
-        select t.*,
-               coalesce(w.texts, 0) as texts,
-               w.due,
-               w.oldest,
-               w.why as waits,
-               case t.state
-                   when 'paused' then 'sender_paused'
-                   when 'stopped' then 'sending_stopped'
-                   when 'spent' then 'day_spent'
-                   else coalesce(
-                       w.why_code,
-                       case when w.due >= t.segments_per_second * extract(epoch from smsretry.late_after())
-                            then 'sender_rate' end)
-               end as trouble
+        select
+            t.*,
+            coalesce(w.texts, 0) as texts,
+            w.due,
+            w.oldest,
+            w.why as waits,
+            case t.state
+                when 'paused' then 'sender_paused'
+                when 'stopped' then 'sending_stopped'
+                when 'spent' then 'day_spent'
+                else coalesce(
+                    w.why_code,
+                    case
+                        when w.due >= t.segments_per_second * extract(
+                            epoch from smsretry.late_after()
+                        )
+                            then 'sender_rate'
+                    end
+                )
+            end as trouble
         from states t
         left join waiting w on w.sender_id = t.id
     )
-    select smsretry.shown_sender(t.sent_by),
-           case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-           u.only_id,
-           u.names,
-           t.texts,
-           coalesce(t.paused_at, t.since, case t.trouble when 'sender_rate' then t.oldest end),
-           case t.state when 'spent' then t.day_ends_at end,
-           t.trouble,
-           case t.trouble
-               when 'sender_paused' then 'is paused: ' || smsretry.numberless(t.paused_because)
-               when 'sending_stopped' then 'is stopped: ' || t.why
-               when 'day_spent' then 'has used its day'
-               when 'sender_rate' then
-                   'sends ' || t.segments_per_second || ' a second, which is too slow for the ' || t.due || ' that are due'
-               else 'keeps texts waiting' || coalesce(': ' || t.waits, '')
-           end
+    select
+        smsretry.shown_sender(t.sent_by),
+        case when t.sent_by like '+%' then t.id::text else t.sent_by end,
+        u.only_id,
+        u.names,
+        t.texts,
+        coalesce(
+            t.paused_at,
+            t.since,
+            case t.trouble when 'sender_rate' then t.oldest end
+        ),
+        case t.state when 'spent' then t.day_ends_at end,
+        t.trouble,
+        case t.trouble
+            when 'sender_paused'
+                then 'is paused: ' || smsretry.numberless(t.paused_because)
+            when 'sending_stopped' then 'is stopped: ' || t.why
+            when 'day_spent' then 'has used its day'
+            when 'sender_rate'
+                then 'sends ' || t.segments_per_second
+                    || ' a second, which is too slow for the ' || t.due
+                    || ' that are due'
+            else 'keeps texts waiting' || coalesce(': ' || t.waits, '')
+        end
     from troubled t
     cross join lateral (
-        select case when count(*) = 1 then min(n.id::text)::uuid end as only_id,
-               string_agg(left(n.name, 60), ', ' order by n.place) filter (where n.place <= 3)
-                   || case when count(*) > 3 then ' and others' else '' end as names
+        select
+            case when count(*) = 1 then min(n.id::text)::uuid end as only_id,
+            string_agg(
+                left(n.name, 60),
+                ', '
+                order by n.place
+            ) filter (where n.place <= 3)
+                || case when count(*) > 3 then ' and others' else '' end as names
         from (
-            select b.id, b.name, row_number() over (order by b.name, b.id) as place
+            select
+                b.id,
+                b.name,
+                row_number() over (order by b.name, b.id) as place
             from public.businesses b
-            where b.id in (select o.business_id from smsretry.business_senders o where o.sender_id = t.id)) n) u
+            where b.id in (
+                select o.business_id
+                from smsretry.business_senders o
+                where o.sender_id = t.id
+            )
+        ) n
+    ) u
     where t.trouble is not null
       and (t.own or t.trouble = 'sender_rate')
       and (t.state <> 'spent' or t.texts > 0)
@@ -5768,27 +10166,34 @@ begin
     return (
         select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
         from (
-            select coalesce(a.outcome, 'under_way') as outcome, count(*) as sends
+            select
+                coalesce(a.outcome, 'under_way') as outcome,
+                count(*) as sends
             from public.sms_send_attempts a
             where a.begun_at > status_of_sends.since
-            group by a.outcome) o);
+            group by a.outcome
+        ) o
+    );
 end
 $$;
 
--- sms_status: texts that were accepted since then, by hour and by what became of them: delivered, undelivered, unknown or open.
+-- sms_status: texts that were accepted since then, by hour and by what became of them: delivered,
+-- undelivered, unknown or open.
 create or replace function smsretry.status_of_hours(since timestamptz)
 returns table (hour timestamptz, fate text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
 begin
     return query
-    select date_trunc('hour', a.begun_at, 'UTC'),
-           case
-               when a.delivery_status in ('delivered', 'read') then 'delivered'
-               when a.delivery_status = 'unknown' then 'unknown'
-               when smsretry.is_lost(a.delivery_status) then 'undelivered'
-               else 'open'
-           end,
-           count(*)
+    select
+        date_trunc('hour', a.begun_at, 'UTC'),
+        case
+            when a.delivery_status in ('delivered', 'read') then 'delivered'
+            when a.delivery_status = 'unknown' then 'unknown'
+            when smsretry.is_lost(a.delivery_status) then 'undelivered'
+            else 'open'
+        end,
+        count(*)
     from public.sms_send_attempts a
     where a.begun_at > status_of_hours.since
       and a.twilio_sid is not null
@@ -5797,27 +10202,41 @@ begin
 end
 $$;
 
--- sms_status: those of them that did not arrive, by the provider's code and business, the most texts first.
+-- sms_status: those of them that did not arrive, by the provider's code and business, the most
+-- texts first.
 create or replace function smsretry.status_of_undelivered(since timestamptz)
 returns table (code integer, business text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_seqscan = off set jit = off as $$
 begin
     return query
     select u.code, left(b.name, 200), u.texts
     from (
-        select a.delivery_code as code, a.business_id, sum(a.texts)::bigint as texts
+        select
+            a.delivery_code as code,
+            a.business_id,
+            sum(a.texts)::bigint as texts
         from (
-            select o.delivery_code, o.business_id, o.delivery_status, count(*) as texts
+            select
+                o.delivery_code,
+                o.business_id,
+                o.delivery_status,
+                count(*) as texts
             from public.sms_send_attempts o
             where o.begun_at > status_of_undelivered.since
               and o.twilio_sid is not null
               and not o.delivery_excused
-            group by o.delivery_code, o.business_id, o.delivery_status
-            offset 0) a -- is_lost is asked of a group, and not of each text
+            group by
+                o.delivery_code,
+                o.business_id,
+                o.delivery_status
+            offset 0
+        ) a -- is_lost is asked of a group, and not of each text
         where smsretry.is_lost(a.delivery_status)
         group by a.delivery_code, a.business_id
         order by sum(a.texts) desc
-        limit 50) u
+        limit 50
+    ) u
     left join public.businesses b on b.id = u.business_id
     order by u.texts desc;
 end
@@ -5827,25 +10246,40 @@ $$;
 -- sms_status: the texts that have not ended, by state and reason, as list_sms finds them.
 --   oldest: the earliest due time · next_at: the next one to come
 create or replace function smsretry.status_of_states(at timestamptz)
-returns table (state text, why_code text, texts bigint, oldest timestamptz, next_at timestamptz)
+returns table (
+    state text,
+    why_code text,
+    texts bigint,
+    oldest timestamptz,
+    next_at timestamptz
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off set jit = off as $$
+set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off
+set jit = off as $$
 #variable_conflict use_column
 begin
     return query
-    with alike as materialized ( -- from an index alone, the one that has this order: a million rows may wait
-        select q.work,
-               q.why_code::text as why_code,
-               min(q.in_doubt_since) as in_doubt_since,
-               min(q.held_since) as held_since,
-               min(q.scheduled_for) as oldest,
-               count(*) as texts
+    with alike as materialized (
+        -- from an index alone, the one that has this order: a million rows may wait
+        select
+            q.work,
+            q.why_code::text as why_code,
+            min(q.in_doubt_since) as in_doubt_since,
+            min(q.held_since) as held_since,
+            min(q.scheduled_for) as oldest,
+            count(*) as texts
         from (
-            select n.work, n.why_code, n.in_doubt_since, n.held_since, n.scheduled_for
+            select
+                n.work,
+                n.why_code,
+                n.in_doubt_since,
+                n.held_since,
+                n.scheduled_for
             from public.sms_retry_queue n
             where n.work is not null
-            order by n.work, n.scheduled_for, n.id) q
+            order by n.work, n.scheduled_for, n.id
+        ) q
         group by
             q.work,
             q.why_code,
@@ -5854,61 +10288,108 @@ begin
             q.scheduled_for > status_of_states.at
     ),
     parts as (
-        select smsretry.live_state(
-                   a.work, a.in_doubt_since, a.held_since, a.oldest, status_of_states.at) as state,
-               a.why_code,
-               a.texts,
-               a.oldest
+        select
+            smsretry.live_state(
+                a.work,
+                a.in_doubt_since,
+                a.held_since,
+                a.oldest,
+                status_of_states.at
+            ) as state,
+            a.why_code,
+            a.texts,
+            a.oldest
         from alike a
         union all
-        select smsretry.planned_state(s),
-               s.why_code::text,
-               1,
-               smsretry.on_calendar(s.scheduled_for) -- the application may have written infinity
+        select
+            smsretry.planned_state(s),
+            s.why_code::text,
+            1,
+            smsretry.on_calendar(s.scheduled_for) -- the application may have written infinity
         from public.scheduled_sends s
-        where s.status = 'scheduled'
-          and s.send_log_id is null
+        where s.status = 'scheduled' and s.send_log_id is null
     )
-    select p.state,
-           p.why_code,
-           sum(p.texts)::bigint,
-           min(p.oldest),
-           min(p.oldest) filter (where p.oldest > status_of_states.at)
+    select
+        p.state,
+        p.why_code,
+        sum(p.texts)::bigint,
+        min(p.oldest),
+        min(p.oldest) filter (where p.oldest > status_of_states.at)
     from parts p
     group by p.state, p.why_code;
 end
 $$;
 
 -- ======== schemas/desk/texts_that_fit.sql ========
--- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
--- customer_id, code, why_code, states, since and until (it last changed then or later, or earlier); what it lacks filters nothing.
+-- The texts and scheduled sends that fit a filter, those that changed last first. which: an object
+-- with retry_ids, business_id, customer_id, code, why_code, states, since and until (it last
+-- changed then or later, or earlier); what it lacks filters nothing.
 create or replace function smsretry.texts_that_fit(which jsonb)
-returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
+returns setof uuid
+language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
     w record;
     v_statuses text[];
 begin
-    if exists (select from jsonb_object_keys(which) k where k not in (
-            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
+    if exists (
+        select from jsonb_object_keys(which) k
+        where k not in (
+            'retry_ids',
+            'business_id',
+            'customer_id',
+            'code',
+            'why_code',
+            'states',
+            'since',
+            'until'
+        )
+    )
+        or which = '{}'
+    then
         raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since or until'
             using errcode = 'SR422';
     end if;
-    select * into w from jsonb_to_record(which) f (
-        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz,
-        until timestamptz);
+    select *
+    into w
+    from jsonb_to_record(which) f (
+        retry_ids uuid[],
+        business_id uuid,
+        customer_id uuid,
+        code integer,
+        why_code text,
+        states text[],
+        since timestamptz,
+        until timestamptz
+    );
     v_statuses := array(
-        select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
-                             when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
-                             when 'due' then array['pending'] when 'waiting' then array['pending'] else array[s] end)
-        from unnest(coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')) s);
+        select unnest(
+            case s
+                when 'sent' then array['completed']
+                when 'under_way' then array['processing']
+                when 'in_doubt' then array['pending', 'processing']
+                when 'held' then array['pending', 'scheduled']
+                when 'due' then array['pending']
+                when 'waiting' then array['pending']
+                else array[s]
+            end
+        )
+        from unnest(
+            coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
+        ) s
+    );
     return query
-    select t.retry_id from smsretry.text_on_record t
+    select t.retry_id
+    from smsretry.text_on_record t
     where t.kind <> 'send log'
-      -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
-      and case when num_nonnulls(w.retry_ids, w.customer_id) = 0 then t.status = any (v_statuses)
-               else (t.status = any (v_statuses)) is not false end
+      -- is not false: by the ids or the customer alone; with old statistics an index of all live
+      -- rows is walked
+      and case
+          when num_nonnulls(w.retry_ids, w.customer_id) = 0
+              then t.status = any (v_statuses)
+          else (t.status = any (v_statuses)) is not false
+      end
       and (w.retry_ids is null or t.retry_id = any (w.retry_ids))
       and (w.business_id is null or t.business_id = w.business_id)
       and (w.customer_id is null or t.customer_id = w.customer_id)
@@ -5922,19 +10403,29 @@ end
 $$;
 
 -- ======== schemas/desk/unread_sms_words.sql ========
--- For a person: who wrote what may mean stop, at which business nobody has said yet what it means; the oldest first. Its words are
--- at the provider, by their SID; record_sms_consent records what they mean.
+-- For a person: who wrote what may mean stop, at which business nobody has said yet what it means;
+-- the oldest first. Its words are at the provider, by their SID; record_sms_consent records what
+-- they mean.
 create or replace function public.unread_sms_words()
-returns table (twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+returns table (
+    twilio_sid text,
+    heard_at timestamptz,
+    customer_id uuid,
+    number text,
+    business_id uuid,
+    business text
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 begin
     return query
-    select w.twilio_sid,
-           w.heard_at,
-           w.customer_id,
-           smsretry.masked(w.phone),
-           w.business_id,
-           left(b.name, 200)
+    select
+        w.twilio_sid,
+        w.heard_at,
+        w.customer_id,
+        smsretry.masked(w.phone),
+        w.business_id,
+        left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.heard_at, w.twilio_sid, w.customer_id
@@ -5943,274 +10434,554 @@ end
 $$;
 
 -- ======== schemas/desk/without_number.sql ========
--- A line of preview_sms_retries for who may see no whole number and no body: with others like them, and without what was sent.
--- The last seven digits of a number are others, so that it is from the same place; a body is as long, in one of the two alphabets.
--- A number may be in any column that somebody wrote: an import that is off by one writes it into the time zone.
+-- A line of preview_sms_retries for who may see no whole number and no body: with others like them,
+-- and without what was sent. The last seven digits of a number are others, so that it is from the
+-- same place; a body is as long, in one of the two alphabets. A number may be in any column that
+-- somebody wrote: an import that is off by one writes it into the time zone.
 create or replace function smsretry.without_number(line jsonb)
-returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender constant jsonb := without_number.line -> 'sender';
     v_phone constant text := without_number.line ->> 'phone';
     v_plain constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
     v_body constant text := without_number.line ->> 'body';
 begin
-    return (select jsonb_object_agg(e.key, case when jsonb_typeof(e.value) = 'string'
-                                                then to_jsonb(smsretry.numberless(e.value #>> '{}')) else e.value end)
-            from jsonb_each(without_number.line) e)
+    return (
+        select jsonb_object_agg(
+            e.key,
+            case
+                when jsonb_typeof(e.value) = 'string'
+                    then to_jsonb(smsretry.numberless(e.value #>> '{}'))
+                else e.value
+            end
+        )
+        from jsonb_each(without_number.line) e
+    )
         || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
-            'phone', case when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
-                          when v_plain ~ '[0-9]{7}$'
-                              then left(v_plain, -7) || '2345678' || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
-                          when v_phone <> '' then '…' else v_phone end,
-            'body', case when btrim(v_body, E' \t\n\r\f') = '' then v_body
-                         else repeat(case when v_body ~ '[^[:ascii:]]' then 'ы' else 'x' end, length(v_body)) end,
-            'sender', case when jsonb_typeof(v_sender) = 'object'
-                           then v_sender || jsonb_build_object('sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')) else 'null' end);
+            'phone', case
+                when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
+                when v_plain ~ '[0-9]{7}$'
+                    then left(v_plain, -7) || '2345678'
+                        || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
+                when v_phone <> '' then '…'
+                else v_phone
+            end,
+            'body', case
+                when btrim(v_body, E' \t\n\r\f') = '' then v_body
+                else repeat(
+                    case when v_body ~ '[^[:ascii:]]' then 'ы' else 'x' end,
+                    length(v_body)
+                )
+            end,
+            'sender', case
+                when jsonb_typeof(v_sender) = 'object'
+                    then v_sender
+                        || jsonb_build_object(
+                            'sent_by', smsretry.shown_sender(v_sender ->> 'sent_by')
+                        )
+                else 'null'
+            end
+        );
 end
 $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
--- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if texts are overdue, queued or
--- not, words unread for three days, sending or a sender stopped (smsretry.stopped), the database was restored (smsretry.late_since),
--- or no run finished within max_minutes (null: smsretry.late_after).
--- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would not call a stable function
--- for that. security definer, so that a role that may do nothing else may call it: it returns only numbers.
-create or replace function public.check_sms_retries(max_minutes integer default null)
-returns text language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+-- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if
+-- texts are overdue, queued or not, words unread for three days, sending or a sender stopped
+-- (smsretry.stopped), the database was restored (smsretry.late_since), or no run finished within
+-- max_minutes (null: smsretry.late_after).
+-- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would
+-- not call a stable function for that. security definer, so that a role that may do nothing else
+-- may call it: it returns only numbers.
+create or replace function public.check_sms_retries(
+    max_minutes integer default null
+)
+returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_since constant timestamptz := v_now - case
-        when max_minutes is null then smsretry.late_after() else make_interval(mins => greatest(max_minutes, 1)) end;
+        when max_minutes is null then smsretry.late_after()
+        else make_interval(mins => greatest(max_minutes, 1))
+    end;
     v_stopped text;
     v_wrong text;
 begin
-    select case when bool_or(x.kind = 'everybody') then 'sending is stopped: ' else count(*) || ' senders are stopped: ' end
-           || (array_agg(x.why order by x.kind, x.since))[1] into v_stopped
-    from smsretry.stopped x where x.kind in ('everybody', 'sender');
-    select concat_ws(' · ', string_agg(concat_ws(
-        ' ',
-        l.texts,
-        case l.name
-            when 'due' then 'texts are overdue'
-            when 'restored' then 'the database was restored from a backup and knows nothing'
-            when 'scheduled' then 'scheduled sends are overdue and not queued'
-            when 'words' then 'people wrote what may mean stop, and nobody has read it'
-            else 'no run has finished'
-        end,
-        coalesce('since ' || to_char(l.oldest at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', 'in 7 days')),
-        ' · ' order by l.name), v_stopped) into v_wrong
+    select case
+        when bool_or(x.kind = 'everybody') then 'sending is stopped: '
+        else count(*) || ' senders are stopped: '
+    end || (array_agg(x.why order by x.kind, x.since))[1]
+    into v_stopped
+    from smsretry.stopped x
+    where x.kind in ('everybody', 'sender');
+    select concat_ws(
+        ' · ',
+        string_agg(
+            concat_ws(
+                ' ',
+                l.texts,
+                case l.name
+                    when 'due' then 'texts are overdue'
+                    when 'restored'
+                        then 'the database was restored from a backup and knows nothing'
+                    when 'scheduled'
+                        then 'scheduled sends are overdue and not queued'
+                    when 'words'
+                        then 'people wrote what may mean stop, and nobody has read it'
+                    else 'no run has finished'
+                end,
+                coalesce(
+                    'since '
+                        || to_char(
+                            l.oldest at time zone 'UTC',
+                            'YYYY-MM-DD HH24:MI'
+                        ) || ' UTC',
+                    'in 7 days'
+                )
+            ),
+            ' · '
+            order by l.name
+        ),
+        v_stopped
+    )
+    into v_wrong
     from smsretry.late_since(v_since) l;
     if v_wrong <> '' then
-        raise exception '%', v_wrong using errcode = 'PT503', hint = 'Run `smsretry status`, then `smsretry doctor`.';
+        raise exception '%', v_wrong
+            using errcode = 'PT503',
+                  hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;
-    return 'ok, ' || coalesce(
-        (select 'last run finished ' || to_char(max(r.finished_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
-         from smsretry.runs r where r.started_at > v_now - interval '7 days'), 'the first run is under way');
+    return 'ok, '
+        || coalesce(
+            (
+                select 'last run finished '
+                    || to_char(
+                        max(r.finished_at) at time zone 'UTC',
+                        'YYYY-MM-DD HH24:MI:SS'
+                    ) || ' UTC'
+                from smsretry.runs r
+                where r.started_at > v_now - interval '7 days'
+            ),
+            'the first run is under way'
+        );
 end
 $$;
 
 -- ======== schemas/checks/examine_sms_retries.sql ========
--- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object with the md5 of its definition and of what the roles of
--- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The application's
--- own objects are among them; which are ours is told by smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns
--- together; of a shared one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
+-- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object
+-- with the md5 of its definition and of what the roles of
+-- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server
+-- is set to print. The application's own objects are among them; which are ours is told by
+-- smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared
+-- one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
-returns jsonb language sql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
-set timezone = 'UTC' set datestyle = 'ISO' set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
+returns jsonb
+language sql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan set timezone = 'UTC' set datestyle = 'ISO'
+set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (
-        select o.oid, o.rolname || ' ' from pg_roles o where o.rolname in ('anon', 'authenticated', 'service_role')
+        select o.oid, o.rolname || ' '
+        from pg_roles o
+        where o.rolname in ('anon', 'authenticated', 'service_role')
     ),
     relations (id, named, ours, guarded) as (
-        select c.oid, c.oid::regclass::text, o.ours, o.ours or c.relname = 'sms_retry_queue'
+        select
+            c.oid,
+            c.oid::regclass::text,
+            o.ours,
+            o.ours or c.relname = 'sms_retry_queue'
         from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
-        cross join lateral (select n.nspname = 'smsretry' or c.relname = 'sms_send_attempts') o (ours)
-        where c.relkind in ('r', 'p', 'v') and (n.nspname = 'smsretry' or n.nspname = 'public' and c.relname in (
-            'businesses', 'customers', 'send_logs', 'scheduled_sends', 'sms_retry_queue', 'sms_send_attempts'))
+        cross join lateral (
+            select n.nspname = 'smsretry'
+                or c.relname = 'sms_send_attempts'
+        ) o (ours)
+        where c.relkind in ('r', 'p', 'v')
+          and (
+              n.nspname = 'smsretry'
+              or n.nspname = 'public'
+                  and c.relname in (
+                      'businesses',
+                      'customers',
+                      'send_logs',
+                      'scheduled_sends',
+                      'sms_retry_queue',
+                      'sms_send_attempts'
+                  )
+          )
     ),
     columns (id, name, definition, rights) as (
-        select r.id, a.attname::text,
-               concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attidentity, a.attgenerated,
-                         case when r.ours then concat_ws(' ', a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) end),
-               (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                from roles o cross join unnest('{select,insert,update}'::text[]) p (name)
-                where r.guarded and has_column_privilege(o.id, r.id, a.attnum, p.name))
+        select
+            r.id,
+            a.attname::text,
+            concat_ws(
+                ' ',
+                a.attname,
+                format_type(a.atttypid, a.atttypmod),
+                a.attidentity,
+                a.attgenerated,
+                case
+                    when r.ours
+                        then concat_ws(
+                            ' ',
+                            a.attnotnull,
+                            pg_get_expr(d.adbin, d.adrelid)
+                        )
+                end
+            ),
+            (
+                select string_agg(o.name || p.name, ',' order by o.name, p.name)
+                from roles o
+                cross join unnest('{select,insert,update}'::text[]) p (name)
+                where r.guarded
+                  and has_column_privilege(o.id, r.id, a.attnum, p.name)
+            )
         from relations r
-        join pg_attribute a on a.attrelid = r.id and a.attnum > 0 and not a.attisdropped
-        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+        join pg_attribute a
+            on a.attrelid = r.id
+              and a.attnum > 0
+              and not a.attisdropped
+        left join pg_attrdef d
+            on d.adrelid = a.attrelid and d.adnum = a.attnum
     ),
     objects (object, definition) as (
-        -- Without our search_path a function is the application's, which may be in the way of one of ours.
-        select case when n.nspname = 'smsretry' or 'search_path=pg_catalog, pg_temp' = any (p.proconfig) then '' else 'foreign ' end
-                   || 'function ' || p.oid::regprocedure,
-               concat(pg_get_functiondef(p.oid), (select string_agg(o.name, '' order by o.name) from roles o
-                                                  where has_function_privilege(o.id, p.oid, 'execute')))
-        from pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname in ('public', 'smsretry')
-        where p.prokind in ('f', 'p') and p.oid::regprocedure::text <> 'smsretry.clock()'
+        -- Without our search_path a function is the application's, which may be in the way of one
+        -- of ours.
+        select
+            case
+                when n.nspname = 'smsretry'
+                  or 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+                    then ''
+                else 'foreign '
+            end || 'function ' || p.oid::regprocedure,
+            concat(
+                pg_get_functiondef(p.oid),
+                (
+                    select string_agg(o.name, '' order by o.name)
+                    from roles o
+                    where has_function_privilege(o.id, p.oid, 'execute')
+                )
+            )
+        from pg_proc p
+        join pg_namespace n
+            on n.oid = p.pronamespace
+              and n.nspname in ('public', 'smsretry')
+        where p.prokind in ('f', 'p')
+          and p.oid::regprocedure::text <> 'smsretry.clock()'
         union all
-        select 'schema smsretry', string_agg(o.name, '' order by o.name) from roles o
+        select
+            'schema smsretry',
+            string_agg(o.name, '' order by o.name)
+        from roles o
         where has_schema_privilege(o.id, to_regnamespace('smsretry'), 'usage')
         union all
-        select 'domain ' || k.contypid::regtype, string_agg(pg_get_constraintdef(k.oid), '' order by k.conname)
-        from pg_constraint k where k.contypid <> 0 and k.connamespace = to_regnamespace('smsretry') group by k.contypid
+        select
+            'domain ' || k.contypid::regtype,
+            string_agg(pg_get_constraintdef(k.oid), '' order by k.conname)
+        from pg_constraint k
+        where k.contypid <> 0
+          and k.connamespace = to_regnamespace('smsretry')
+        group by k.contypid
         union all
-        select case c.relkind when 'v' then 'view ' else 'table ' end || r.named,
-               concat(c.relkind, c.relpersistence, c.relrowsecurity, case when r.ours then c.relforcerowsecurity end,
-                      case c.relkind when 'v' then concat(c.reloptions, pg_get_viewdef(r.id)) end,
-                      (select string_agg(concat(o.definition, o.rights), ',' order by o.name) from columns o where o.id = r.id and r.ours),
-                      (select string_agg(o.name || p.name, ',' order by o.name, p.name)
-                       from roles o cross join unnest('{delete,truncate}'::text[]) p (name)
-                       where r.guarded and has_table_privilege(o.id, r.id, p.name)))
-        from relations r join pg_class c on c.oid = r.id
+        select
+            case c.relkind when 'v' then 'view ' else 'table ' end || r.named,
+            concat(
+                c.relkind,
+                c.relpersistence,
+                c.relrowsecurity,
+                case when r.ours then c.relforcerowsecurity end,
+                case c.relkind
+                    when 'v' then concat(c.reloptions, pg_get_viewdef(r.id))
+                end,
+                (
+                    select string_agg(
+                        concat(o.definition, o.rights),
+                        ','
+                        order by o.name
+                    )
+                    from columns o
+                    where o.id = r.id and r.ours
+                ),
+                (
+                    select string_agg(o.name || p.name, ',' order by o.name, p.name)
+                    from roles o
+                    cross join unnest('{delete,truncate}'::text[]) p (name)
+                    where r.guarded and has_table_privilege(o.id, r.id, p.name)
+                )
+            )
+        from relations r
+        join pg_class c on c.oid = r.id
         union all
-        select o.object || r.named || '.' || c.name, o.definition
-        from relations r join columns c on c.id = r.id
-        cross join lateral (values ('column ', c.definition), ('rights on ', c.rights)) o (object, definition)
+        select
+            o.object || r.named || '.' || c.name,
+            o.definition
+        from relations r
+        join columns c on c.id = r.id
+        cross join lateral (
+            values
+                ('column ', c.definition),
+                ('rights on ', c.rights)
+        ) o (object, definition)
         where not r.ours and (r.guarded or o.object = 'column ')
         union all
-        select 'constraint ' || k.conname || ' on ' || r.named, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
-        from relations r join pg_constraint k on k.conrelid = r.id and k.contype in ('c', 'f', 'p', 'u', 'x')
+        select
+            'constraint ' || k.conname || ' on ' || r.named,
+            regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', '')
+        from relations r
+        join pg_constraint k
+            on k.conrelid = r.id
+              and k.contype in ('c', 'f', 'p', 'u', 'x')
         union all
         -- Of a partitioned table it says ON ONLY.
-        select 'index ' || c.relname || ' on ' || r.named, concat(replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), i.indisvalid and i.indisready and i.indislive)
-        from relations r join pg_index i on i.indrelid = r.id join pg_class c on c.oid = i.indexrelid
-        where not exists (select from pg_constraint k where k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
+        select
+            'index ' || c.relname || ' on ' || r.named,
+            concat(
+                replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '),
+                i.indisvalid and i.indisready and i.indislive
+            )
+        from relations r
+        join pg_index i on i.indrelid = r.id
+        join pg_class c on c.oid = i.indexrelid
+        where not exists (
+            select from pg_constraint k
+            where k.conindid = i.indexrelid
+              and k.contype in ('p', 'u', 'x')
+        )
         union all
-        select 'trigger ' || t.tgname || ' on ' || r.named, concat(pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'))
-        from relations r join pg_trigger t on t.tgrelid = r.id and not t.tgisinternal
+        select
+            'trigger ' || t.tgname || ' on ' || r.named,
+            concat(pg_get_triggerdef(t.oid), t.tgenabled in ('O', 'A'))
+        from relations r
+        join pg_trigger t
+            on t.tgrelid = r.id and not t.tgisinternal
         union all
-        select 'policy ' || quote_ident(p.polname) || ' on ' || r.named, concat(p.polcmd, p.polpermissive, p.polroles::regrole[],
-                   pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-        from relations r join pg_policy p on p.polrelid = r.id
+        select
+            'policy ' || quote_ident(p.polname) || ' on ' || r.named,
+            concat(
+                p.polcmd,
+                p.polpermissive,
+                p.polroles::regrole[],
+                pg_get_expr(p.polqual, p.polrelid),
+                pg_get_expr(p.polwithcheck, p.polrelid)
+            )
+        from relations r
+        join pg_policy p on p.polrelid = r.id
     )
-    -- Up to version 15 PostgreSQL names the table of each column; brackets are set anew when a dump is read; a cast to text is
-    -- written where the application's column is a varchar.
-    select jsonb_object_agg(o.object, md5(case when o.object like '%function %' then o.definition
-                              else regexp_replace(o.definition, '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])', '', 'g') end))
+    -- Up to version 15 PostgreSQL names the table of each column; brackets are set anew when a dump
+    -- is read; a cast to text is written where the application's column is a varchar.
+    select jsonb_object_agg(
+        o.object,
+        md5(
+            case
+                when o.object like '%function %' then o.definition
+                else regexp_replace(
+                    o.definition,
+                    '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])',
+                    '',
+                    'g'
+                )
+            end
+        )
+    )
     from objects o
 $$;
 
 -- ======== schemas/checks/late_since.sql ========
--- What is late since then, for who watches: run (oldest: when the last one finished), due, scheduled sends that are not queued,
--- words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten business days); and for an hour that the database was
--- found to be restored from a backup (oldest: of when).
+-- What is late since then, for who watches: run (oldest: when the last one finished), due,
+-- scheduled sends that are not queued, words that nobody has read for three days (47 CFR
+-- 64.1200(a)(10) gives ten business days); and for an hour that the database was found to be
+-- restored from a backup (oldest: of when).
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 begin
     return query
-    select 'run', null::bigint, max(r.finished_at) from smsretry.runs r where r.started_at > late_since.since - interval '7 days'
+    select 'run', null::bigint, max(r.finished_at)
+    from smsretry.runs r
+    where r.started_at > late_since.since - interval '7 days'
     -- The first one of all may be under way still.
-    having coalesce(max(r.finished_at), min(r.started_at)) > late_since.since is not true
+    having coalesce(
+        max(r.finished_at),
+        min(r.started_at)
+    ) > late_since.since is not true
     union all
-    select 'due', count(*), min(q.scheduled_for) from public.sms_retry_queue q
-    where q.work in ('texts', 'suspect') and q.in_doubt_since is null and q.held_since is null
+    select 'due', count(*), min(q.scheduled_for)
+    from public.sms_retry_queue q
+    where q.work in ('texts', 'suspect')
+      and q.in_doubt_since is null
+      and q.held_since is null
       and q.scheduled_for <= late_since.since
     having count(*) > 0
     union all
-    select 'scheduled', count(*), min(smsretry.on_calendar(s.scheduled_for)) from public.scheduled_sends s
-    where s.status = 'scheduled' and s.held_since is null and s.scheduled_for <= late_since.since having count(*) > 0
+    select
+        'scheduled',
+        count(*),
+        min(smsretry.on_calendar(s.scheduled_for))
+    from public.scheduled_sends s
+    where s.status = 'scheduled'
+      and s.held_since is null
+      and s.scheduled_for <= late_since.since
+    having count(*) > 0
     union all
-    select 'words',
-           count(distinct w.phone),
-           min(w.heard_at)
+    select
+        'words',
+        count(distinct w.phone),
+        min(w.heard_at)
     from smsretry.unread_words w
     where w.heard_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all
-    select 'restored', null, min(r.since) from smsretry.restores r
-    where r.run_id is not null and r.restored_at > late_since.since - interval '1 hour' having count(*) > 0;
+    select 'restored', null, min(r.since)
+    from smsretry.restores r
+    where r.run_id is not null
+      and r.restored_at > late_since.since - interval '1 hour'
+    having count(*) > 0;
 end
 $$;
 
 -- ======== schemas/checks/sample_sms_customers.sql ========
--- For `smsretry doctor` and `smsretry migrate`: numbers, their last four digits zeros, and zones of some customers.
--- From pages all over the table, so that a large one costs no more.
+-- For `smsretry doctor` and `smsretry migrate`: numbers, their last four digits zeros, and zones of
+-- some customers. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 declare
     k_most constant integer := 2000;
     v_customers constant real := (
-        select greatest(c.reltuples, 1) from pg_class c where c.oid = 'public.customers'::regclass);
+        select greatest(c.reltuples, 1)
+        from pg_class c
+        where c.oid = 'public.customers'::regclass
+    );
 begin
     return (
         select coalesce(jsonb_agg(to_jsonb(s)), '[]')
         from (
-            select regexp_replace(left(c.phone, 40), '[0-9]{4}([^0-9]*)$', '0000\1') as phone,
-                   left(c.timezone, 100) as timezone
-            from public.customers c tablesample system (least(200.0 * k_most / v_customers, 100))
+            select
+                regexp_replace(
+                    left(c.phone, 40),
+                    '[0-9]{4}([^0-9]*)$',
+                    '0000\1'
+                ) as phone,
+                left(c.timezone, 100) as timezone
+            from public.customers c tablesample system (
+                least(200.0 * k_most / v_customers, 100)
+            )
             where c.phone <> ''
-            limit k_most) s);
+            limit k_most
+        ) s
+    );
 end
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A send log to rehearse with: a new one of a new customer, if the application's tables take them; otherwise one of its
--- customers, and one of its logs, which then say what new ones would. Raises if there is none. Call it only inside a block
--- that is rolled back. security definer, because service_role may not insert the application's rows.
+-- A send log to rehearse with: a new one of a new customer, if the application's tables take them;
+-- otherwise one of its customers, and one of its logs, which then say what new ones would. Raises
+-- if there is none. Call it only inside a block that is rolled back. security definer, because
+-- service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
-returns uuid language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns uuid
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_customer uuid := gen_random_uuid();
     v_log uuid := gen_random_uuid();
 begin
     begin
         insert into public.businesses (user_id, name, timezone)
-        select gen_random_uuid(), 'Rehearsal', 'America/New_York'
+        select
+            gen_random_uuid(),
+            'Rehearsal',
+            'America/New_York'
         where not exists (select from public.businesses);
         insert into public.customers (id, business_id, phone, sms_consent_status)
         select v_customer, b.id, '+15005550006', 'opted_in'
         from public.businesses b
         limit 1;
-    exception when others then
-        select c.id into v_customer
-        from public.customers c
-        where c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
-        limit 1 for update skip locked;
-        if not found then
-            raise; -- why none can be made
-        end if;
+    exception
+        when others then
+            select c.id
+            into v_customer
+            from public.customers c
+            where c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+            limit 1
+            for update skip locked;
+            if not found then
+                raise; -- why none can be made
+            end if;
     end;
     begin
-        insert into public.send_logs (id, business_id, customer_id, channel, subject)
-        select v_log, c.business_id, c.id, 'sms', 'Rehearsal'
+        insert into public.send_logs (
+            id,
+            business_id,
+            customer_id,
+            channel,
+            subject
+        )
+        select
+            v_log,
+            c.business_id,
+            c.id,
+            'sms',
+            'Rehearsal'
         from public.customers c
         where c.id = v_customer;
-    exception when others then
-        select l.id, c.id into v_log, v_customer
-        from (select * from public.send_logs limit 1000) l
-        join public.customers c on c.id = l.customer_id and c.business_id = l.business_id
-        where l.channel = 'sms'
-          and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
-          and not exists (
-              select from public.sms_retry_queue q
-              where q.send_log_id = l.id and q.status in ('pending', 'processing'))
-          and not exists (
-              select from smsretry.earlier_doubt(l.id, l.business_id) d
-              where d.attempt_id is not null)
-        limit 1 for update of c, l skip locked;
-        if not found then
-            raise;
-        end if;
-        update public.send_logs l
-        set status = 'pending', provider_message_id = null
-        where l.id = v_log;
+    exception
+        when others then
+            select l.id, c.id
+            into v_log, v_customer
+            from (
+                select *
+                from public.send_logs
+                limit 1000
+            ) l
+            join public.customers c
+                on c.id = l.customer_id and c.business_id = l.business_id
+            where l.channel = 'sms'
+              and c.phone::text ~ '^[+][1-9][0-9]{7,14}$'
+              and not exists (
+                  select from public.sms_retry_queue q
+                  where q.send_log_id = l.id
+                    and q.status in ('pending', 'processing')
+              )
+              and not exists (
+                  select from smsretry.earlier_doubt(l.id, l.business_id) d
+                  where d.attempt_id is not null
+              )
+            limit 1
+            for update of c, l skip locked;
+            if not found then
+                raise;
+            end if;
+            update public.send_logs l
+            set status = 'pending', provider_message_id = null
+            where l.id = v_log;
     end;
     update public.customers c
-    set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+    set
+        sms_consent_status = 'opted_in',
+        sms_consent_at = smsretry.clock()
     where c.id = v_customer;
     return v_log;
 end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A row each:
---   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed; advice says which and why, or why
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A
+-- row each:
+--   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed;
+--   advice says which and why, or why
 --                        it could not be tried now
---   mark of the database whether a worker that texts send_to and reaches the database at address fits it
-create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
+--   mark of the database whether a worker that texts send_to and reaches the database at address
+--   fits it
+create or replace function public.try_sms_retry_queue(
+    send_to text default 'nobody',
+    address text default null
+)
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
@@ -6228,65 +10999,157 @@ begin
         v_step := 'claim_sms_texts';
         perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
         v_step := 'number_key';
-        perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+        -- without it nobody's opt-out is recognized
+        perform smsretry.number_key(v_attempt_id, '+15005550006');
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
         v_step := 'an insert of the application''s';
         insert into public.sms_retry_queue (
-            business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for, last_error, reason)
-        select l.business_id, l.id, l.customer_id, 'pending', 0, 3, smsretry.clock(), 'Rehearsal', 'twilio_error'
+            business_id,
+            send_log_id,
+            customer_id,
+            status,
+            attempt_count,
+            max_attempts,
+            scheduled_for,
+            last_error,
+            reason
+        )
+        select
+            l.business_id,
+            l.id,
+            l.customer_id,
+            'pending',
+            0,
+            3,
+            smsretry.clock(),
+            'Rehearsal',
+            'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
-        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;
+        update public.sms_retry_queue q
+        set status = 'cancelled'
+        where q.send_log_id = v_row.send_log_id;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
-        select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
-        delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        select q.*
+        into v_row
+        from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id
+          and q.status = 'pending';
+        delete from smsretry.business_senders b
+        where b.business_id = v_row.business_id; -- or a pause or a cap would answer
         v_step := 'claim_sms_retry';
-        v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+        v_row.claim_no := (
+            public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no'
+        )::bigint;
         if v_row.claim_no is null then
-            raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
+            raise exception 'it took no row: a trigger or a rule may have swallowed its update'
+                using errcode = 'SR500';
         end if;
         v_step := 'begin_sms_attempt';
-        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        select b.answer || coalesce(': ' || b.why, '')
+        into v_answer
         from public.begin_sms_attempt(
-            retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-            send_to => 'listed', listed => true) b; -- or a mark would answer
+            retry_id => v_row.id,
+            claim_no => v_row.claim_no,
+            attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour',
+            quiet_hours_rule => 'rehearsal',
+            send_to => 'listed',
+            listed => true
+        ) b; -- or a mark would answer
         if v_answer = 'go' then
             v_step := 'finish_sms_attempt';
             perform from public.finish_sms_attempt(
-                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
-                outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
-            select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-            from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
-            v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
+                retry_id => v_row.id,
+                claim_no => v_row.claim_no,
+                attempt_id => v_attempt_id,
+                next_status => 'completed',
+                outcome => 'accepted',
+                twilio_sid => 'SM' || replace(v_attempt_id::text, '-', '')
+            );
+            select format(
+                'that its row is %s, and its send log %s',
+                q.status,
+                l.status
+            )
+            into v_answer
+            from public.sms_retry_queue q
+            left join public.send_logs l on l.id = q.send_log_id
+            where q.id = v_row.id;
+            v_step := case
+                when v_answer <> 'that its row is completed, and its send log sent'
+                    then v_step
+            end;
         end if;
-        if v_step is null and exists (select from public.scheduled_sends s where s.status = 'scheduled') then
+        if v_step is null
+            and exists (
+                select from public.scheduled_sends s
+                where s.status = 'scheduled'
+            ) then
             v_step := 'schedule_sms';
-            v_row.id := (select s.scheduled_id from public.schedule_sms(v_row.business_id, v_row.customer_id, 'Rehearsal', smsretry.clock()) s);
+            v_row.id := (
+                select s.scheduled_id
+                from public.schedule_sms(
+                    v_row.business_id,
+                    v_row.customer_id,
+                    'Rehearsal',
+                    smsretry.clock()
+                ) s
+            );
             v_step := 'queue_scheduled_sms';
-            perform from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '1 day')
+            perform from public.scheduled_sends s
+            cross join lateral smsretry.queue_scheduled(
+                s,
+                smsretry.clock(),
+                interval '1 day'
+            )
             where s.id = v_row.id;
             v_step := null;
         end if;
         raise exception 'it answered %', v_answer using errcode = 'SR500';
-    exception when query_canceled or others then
-        get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
-            v_hint = pg_exception_hint;
+    exception
+        when query_canceled or others then
+            get stacked diagnostics
+                v_state = returned_sqlstate,
+                v_answer = message_text,
+                v_context = pg_exception_context,
+                v_hint = pg_exception_hint;
     end;
     -- No text to try with, or a lock: nothing is known to be wrong.
-    ok := v_state <> '57014' and (v_step is null or v_step = 'making a sample text' or v_state in ('55P03', '40P01'));
-    advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+    ok := v_state <> '57014'
+        and (
+            v_step is null
+            or v_step = 'making a sample text'
+            or v_state in ('55P03', '40P01')
+        );
+    advice := case
+        when ok then 'would not go out now, or could not be tried: '
+        else 'fails: '
+    end || v_step || ' (' || v_state || '): '
         || left(smsretry.numberless(v_answer), 300)
-        || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
-        when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
-        when v_state in ('42P01', '42883', '42704', '3F000')
-            then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
-        else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
+        || coalesce(
+            ' in '
+                || nullif(
+                    substring(v_context from 'function (\S+)\('),
+                    'public.try_sms_retry_queue'
+                ),
+            ''
+        )
+        || case
+            when v_state = '42501'
+                then '. A grant is missing: run `smsretry migrate --again`'
+            when v_state in ('42P01', '42883', '42704', '3F000')
+                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+            else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '')
+        end;
     return next;
     subject := 'mark of the database';
-    advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
+    advice := smsretry.mark_mismatch(
+        try_sms_retry_queue.send_to,
+        try_sms_retry_queue.address
+    );
     ok := advice is null;
     return next;
 end
@@ -6334,12 +11197,13 @@ drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
 create trigger smsretry_keep_event
     after update on public.sms_retry_queue for each row
     when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
-          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
     execute function smsretry.keep_event();
 
 -- ======== schemas/rights/backend.sql ========
--- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase project lets everybody call a new
--- function in public, and default privileges may be wide. A call in public is ours if it has sms in its name and our search_path.
+-- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase
+-- project lets everybody call a new function in public, and default privileges may be wide. A call
+-- in public is ours if it has sms in its name and our search_path.
 revoke all on all functions in schema smsretry from public, anon, authenticated;
 grant execute on all functions in schema smsretry to service_role;
 revoke all on all tables in schema smsretry from public, anon, authenticated;
@@ -6348,53 +11212,83 @@ grant insert on smsretry.consents, smsretry.events, smsretry.restores to service
 grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
 grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns, smsretry.unmarked to service_role;
 
--- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was first called
--- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A plan that was made while the
--- tables were small reads them whole when a day's texts have come at once, until autovacuum comes. So calls that look rows up plan
--- as if an index were almost free; those that read much say themselves that each statement is planned anew. Our triggers plan so, too,
--- because they fire in statements of the application's; and a trigger of the application's that fires first in such a call does.
+-- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was
+-- first called
+-- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A
+-- plan that was made while the tables were small reads them whole when a day's texts have come at
+-- once, until autovacuum comes. So calls that look rows up plan as if an index were almost free;
+-- those that read much say themselves that each statement is planned anew. Our triggers plan so,
+-- too, because they fire in statements of the application's; and a trigger of the application's
+-- that fires first in such a call does.
 do $$
 declare
     ours record;
 begin
     for ours in
-        select p.oid::regprocedure as name, p.pronamespace = 'public'::regnamespace as is_call,
-               exists (select from unnest(p.proconfig) s (setting) where s.setting like 'plan\_cache\_mode=%') as reads_much
+        select
+            p.oid::regprocedure as name,
+            p.pronamespace = 'public'::regnamespace as is_call,
+            exists (
+                select from unnest(p.proconfig) s (setting)
+                where s.setting like 'plan\_cache\_mode=%'
+            ) as reads_much
         from pg_catalog.pg_proc p
-        where p.pronamespace = 'smsretry'::regnamespace and p.prorettype = 'trigger'::regtype
-           or p.pronamespace = 'public'::regnamespace and p.proname ~ '(^|_)sms(_|$)' and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+        where p.pronamespace = 'smsretry'::regnamespace
+          and p.prorettype = 'trigger'::regtype
+          or p.pronamespace = 'public'::regnamespace
+              and p.proname ~ '(^|_)sms(_|$)'
+              and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
     loop
         if ours.is_call then
-            execute format('revoke all on function %s from public, anon, authenticated', ours.name);
-            execute format('grant execute on function %s to service_role', ours.name);
+            execute format(
+                'revoke all on function %s from public, anon, authenticated',
+                ours.name
+            );
+            execute format(
+                'grant execute on function %s to service_role',
+                ours.name
+            );
         end if;
         if not ours.reads_much then
-            execute format('alter function %s set random_page_cost = 0.1', ours.name);
+            execute format(
+                'alter function %s set random_page_cost = 0.1',
+                ours.name
+            );
         end if;
     end loop;
 end
 $$;
 
 -- ======== schemas/rights/reader.sql ========
--- The role of who only reads: it may ask the desk, and nothing else. A token with "role": "smsretry_reader" is its key.
+-- The role of who only reads: it may ask the desk, and nothing else. A token with "role":
+-- "smsretry_reader" is its key.
 do $$
 begin
-    if not exists (select from pg_catalog.pg_roles where rolname = 'smsretry_reader') then
+    if not exists (
+        select from pg_catalog.pg_roles
+        where rolname = 'smsretry_reader'
+    ) then
         begin
             create role smsretry_reader nologin noinherit;
         exception
-            when duplicate_object or unique_violation then null; -- another database of this server makes it at this moment
+            when duplicate_object or unique_violation then
+                null; -- another database of this server makes it at this moment
             when insufficient_privilege then
-                raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`', current_user;
+                raise warning 'There is no role smsretry_reader, because % may create none: reading needs the service key. A role that may can run: create role smsretry_reader nologin noinherit; grant smsretry_reader to authenticator; then run `smsretry migrate --again`',
+                    current_user;
                 return;
         end;
     end if;
-    if not exists (select from pg_catalog.pg_roles r
-                   where r.rolname = 'authenticator' and pg_has_role(r.oid, 'smsretry_reader', 'member')) then
+    if not exists (
+        select from pg_catalog.pg_roles r
+        where r.rolname = 'authenticator'
+          and pg_has_role(r.oid, 'smsretry_reader', 'member')
+    ) then
         begin
             grant smsretry_reader to authenticator;
-        exception when insufficient_privilege or undefined_object then
-            raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
+        exception
+            when insufficient_privilege or undefined_object then
+                raise warning 'A token of the role smsretry_reader is refused until a role that may runs: grant smsretry_reader to authenticator';
         end;
     end if;
     grant usage on schema public to smsretry_reader;

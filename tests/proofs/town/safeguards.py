@@ -113,7 +113,10 @@ def _text_of(stack: Stack, function: str) -> str:
 
 def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
     for pattern, instead in edits:
-        function, count = re.subn(pattern, instead, function)
+        # However the function is laid out.
+        loose = re.sub(r"(?<!\\) ", r"\\s+", pattern)
+        loose = loose.replace(r"\(", r"\(\s*").replace(r"\)", r"\s*\)")
+        function, count = re.subn(loose, instead, function)
         assert count == 1, (
             f"{pattern} is not in the function: the switch takes nothing away"
         )

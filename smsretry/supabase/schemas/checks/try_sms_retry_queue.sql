@@ -1,8 +1,14 @@
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A row each:
---   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed; advice says which and why, or why
+-- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A
+-- row each:
+--   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed;
+--   advice says which and why, or why
 --                        it could not be tried now
---   mark of the database whether a worker that texts send_to and reaches the database at address fits it
-create or replace function public.try_sms_retry_queue(send_to text default 'nobody', address text default null)
+--   mark of the database whether a worker that texts send_to and reaches the database at address
+--   fits it
+create or replace function public.try_sms_retry_queue(
+    send_to text default 'nobody',
+    address text default null
+)
 returns table (subject text, ok boolean, advice text)
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
@@ -20,65 +26,157 @@ begin
         v_step := 'claim_sms_texts';
         perform from public.claim_sms_texts(0); -- none: the due rows are not ours to take
         v_step := 'number_key';
-        perform smsretry.number_key(v_attempt_id, '+15005550006'); -- without it nobody's opt-out is recognized
+        -- without it nobody's opt-out is recognized
+        perform smsretry.number_key(v_attempt_id, '+15005550006');
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
         v_step := 'an insert of the application''s';
         insert into public.sms_retry_queue (
-            business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for, last_error, reason)
-        select l.business_id, l.id, l.customer_id, 'pending', 0, 3, smsretry.clock(), 'Rehearsal', 'twilio_error'
+            business_id,
+            send_log_id,
+            customer_id,
+            status,
+            attempt_count,
+            max_attempts,
+            scheduled_for,
+            last_error,
+            reason
+        )
+        select
+            l.business_id,
+            l.id,
+            l.customer_id,
+            'pending',
+            0,
+            3,
+            smsretry.clock(),
+            'Rehearsal',
+            'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
-        update public.sms_retry_queue q set status = 'cancelled' where q.send_log_id = v_row.send_log_id;
+        update public.sms_retry_queue q
+        set status = 'cancelled'
+        where q.send_log_id = v_row.send_log_id;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
-        select q.* into v_row from public.sms_retry_queue q where q.send_log_id = v_row.send_log_id and q.status = 'pending';
-        delete from smsretry.business_senders b where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        select q.*
+        into v_row
+        from public.sms_retry_queue q
+        where q.send_log_id = v_row.send_log_id
+          and q.status = 'pending';
+        delete from smsretry.business_senders b
+        where b.business_id = v_row.business_id; -- or a pause or a cap would answer
         v_step := 'claim_sms_retry';
-        v_row.claim_no := (public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no')::bigint;
+        v_row.claim_no := (
+            public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no'
+        )::bigint;
         if v_row.claim_no is null then
-            raise exception 'it took no row: a trigger or a rule may have swallowed its update' using errcode = 'SR500';
+            raise exception 'it took no row: a trigger or a rule may have swallowed its update'
+                using errcode = 'SR500';
         end if;
         v_step := 'begin_sms_attempt';
-        select b.answer || coalesce(': ' || b.why, '') into v_answer
+        select b.answer || coalesce(': ' || b.why, '')
+        into v_answer
         from public.begin_sms_attempt(
-            retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id,
-            send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'rehearsal',
-            send_to => 'listed', listed => true) b; -- or a mark would answer
+            retry_id => v_row.id,
+            claim_no => v_row.claim_no,
+            attempt_id => v_attempt_id,
+            send_before => smsretry.clock() + interval '1 hour',
+            quiet_hours_rule => 'rehearsal',
+            send_to => 'listed',
+            listed => true
+        ) b; -- or a mark would answer
         if v_answer = 'go' then
             v_step := 'finish_sms_attempt';
             perform from public.finish_sms_attempt(
-                retry_id => v_row.id, claim_no => v_row.claim_no, attempt_id => v_attempt_id, next_status => 'completed',
-                outcome => 'accepted', twilio_sid => 'SM' || replace(v_attempt_id::text, '-', ''));
-            select format('that its row is %s, and its send log %s', q.status, l.status) into v_answer
-            from public.sms_retry_queue q left join public.send_logs l on l.id = q.send_log_id where q.id = v_row.id;
-            v_step := case when v_answer <> 'that its row is completed, and its send log sent' then v_step end;
+                retry_id => v_row.id,
+                claim_no => v_row.claim_no,
+                attempt_id => v_attempt_id,
+                next_status => 'completed',
+                outcome => 'accepted',
+                twilio_sid => 'SM' || replace(v_attempt_id::text, '-', '')
+            );
+            select format(
+                'that its row is %s, and its send log %s',
+                q.status,
+                l.status
+            )
+            into v_answer
+            from public.sms_retry_queue q
+            left join public.send_logs l on l.id = q.send_log_id
+            where q.id = v_row.id;
+            v_step := case
+                when v_answer <> 'that its row is completed, and its send log sent'
+                    then v_step
+            end;
         end if;
-        if v_step is null and exists (select from public.scheduled_sends s where s.status = 'scheduled') then
+        if v_step is null
+            and exists (
+                select from public.scheduled_sends s
+                where s.status = 'scheduled'
+            ) then
             v_step := 'schedule_sms';
-            v_row.id := (select s.scheduled_id from public.schedule_sms(v_row.business_id, v_row.customer_id, 'Rehearsal', smsretry.clock()) s);
+            v_row.id := (
+                select s.scheduled_id
+                from public.schedule_sms(
+                    v_row.business_id,
+                    v_row.customer_id,
+                    'Rehearsal',
+                    smsretry.clock()
+                ) s
+            );
             v_step := 'queue_scheduled_sms';
-            perform from public.scheduled_sends s cross join lateral smsretry.queue_scheduled(s, smsretry.clock(), interval '1 day')
+            perform from public.scheduled_sends s
+            cross join lateral smsretry.queue_scheduled(
+                s,
+                smsretry.clock(),
+                interval '1 day'
+            )
             where s.id = v_row.id;
             v_step := null;
         end if;
         raise exception 'it answered %', v_answer using errcode = 'SR500';
-    exception when query_canceled or others then
-        get stacked diagnostics v_state = returned_sqlstate, v_answer = message_text, v_context = pg_exception_context,
-            v_hint = pg_exception_hint;
+    exception
+        when query_canceled or others then
+            get stacked diagnostics
+                v_state = returned_sqlstate,
+                v_answer = message_text,
+                v_context = pg_exception_context,
+                v_hint = pg_exception_hint;
     end;
     -- No text to try with, or a lock: nothing is known to be wrong.
-    ok := v_state <> '57014' and (v_step is null or v_step = 'making a sample text' or v_state in ('55P03', '40P01'));
-    advice := case when ok then 'would not go out now, or could not be tried: ' else 'fails: ' end || v_step || ' (' || v_state || '): '
+    ok := v_state <> '57014'
+        and (
+            v_step is null
+            or v_step = 'making a sample text'
+            or v_state in ('55P03', '40P01')
+        );
+    advice := case
+        when ok then 'would not go out now, or could not be tried: '
+        else 'fails: '
+    end || v_step || ' (' || v_state || '): '
         || left(smsretry.numberless(v_answer), 300)
-        || coalesce(' in ' || nullif(substring(v_context from 'function (\S+)\('), 'public.try_sms_retry_queue'), '') || case
-        when v_state = '42501' then '. A grant is missing: run `smsretry migrate --again`'
-        when v_state in ('42P01', '42883', '42704', '3F000')
-            then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
-        else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '') end;
+        || coalesce(
+            ' in '
+                || nullif(
+                    substring(v_context from 'function (\S+)\('),
+                    'public.try_sms_retry_queue'
+                ),
+            ''
+        )
+        || case
+            when v_state = '42501'
+                then '. A grant is missing: run `smsretry migrate --again`'
+            when v_state in ('42P01', '42883', '42704', '3F000')
+                then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
+            else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '')
+        end;
     return next;
     subject := 'mark of the database';
-    advice := smsretry.mark_mismatch(try_sms_retry_queue.send_to, try_sms_retry_queue.address);
+    advice := smsretry.mark_mismatch(
+        try_sms_retry_queue.send_to,
+        try_sms_retry_queue.address
+    );
     ok := advice is null;
     return next;
 end

@@ -1,16 +1,28 @@
--- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or, unless now, has sent one to the
--- number. What went out from a sender that nobody knows, or knows any more, may have gone out from any.
+-- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or,
+-- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
+-- any more, may have gone out from any.
 create or replace function smsretry.concerns(
-    business_id uuid, number_key bytea, senders text[], now boolean default false
+    business_id uuid,
+    number_key bytea,
+    senders text[],
+    now boolean default false
 )
-returns boolean language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return concerns.senders is null
         or smsretry.sends_through(concerns.business_id, concerns.senders)
-        or not concerns.now and exists (
-            select from public.sms_send_attempts a
-            where a.number_key = concerns.number_key
-              and (a.sent_by = any (concerns.senders)
-                   or not exists (select from smsretry.senders s where s.sent_by = a.sent_by)));
+        or not concerns.now
+            and exists (
+                select from public.sms_send_attempts a
+                where a.number_key = concerns.number_key
+                  and (
+                      a.sent_by = any (concerns.senders)
+                      or not exists (
+                          select from smsretry.senders s
+                          where s.sent_by = a.sent_by
+                      )
+                  )
+            );
 end
 $$;

@@ -1,22 +1,45 @@
--- Which senders heard a text that came in, by what the provider's webhook says of it: the service or the number, which may belong
--- to a service, so that the provider stops or starts both; otherwise all senders of the account. Whoever adds a sender in SQL may
--- write its SID in capitals; that of an environment is told only by its first run.
---   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a sender of its own
+-- Which senders heard a text that came in, by what the provider's webhook says of it: the service
+-- or the number, which may belong to a service, so that the provider stops or starts both;
+-- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
+-- that of an environment is told only by its first run.
+--   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
+--   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
-create or replace function smsretry.heard_by(number text, service text, account text, out senders text[], out lifts boolean)
+create or replace function smsretry.heard_by(
+    number text,
+    service text,
+    account text,
+    out senders text[],
+    out lifts boolean
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_number constant text := regexp_replace(heard_by.number, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
+    v_number constant text := regexp_replace(
+        heard_by.number,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
+    );
 begin
     lifts := not exists (select from smsretry.business_senders);
     if lifts then
         return;
     end if;
-    select array_agg(distinct s.sent_by) filter (where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))) into senders
+    select array_agg(distinct s.sent_by) filter (
+        where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))
+    )
+    into senders
     from smsretry.senders s;
     lifts := senders is not null;
-    if not lifts and exists (select from smsretry.senders s where s.told_at is not null) then
-        senders := (select array_agg(s.sent_by) from smsretry.senders s where lower(s.account) = lower(btrim(heard_by.account)));
+    if not lifts
+        and exists (
+            select from smsretry.senders s
+            where s.told_at is not null
+        ) then
+        senders := (
+            select array_agg(s.sent_by)
+            from smsretry.senders s
+            where lower(s.account) = lower(btrim(heard_by.account))
+        );
     end if;
 end
 $$;

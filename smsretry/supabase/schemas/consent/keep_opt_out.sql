@@ -1,25 +1,54 @@
--- Keep that a number opted out at a business; null: at each that gets to know it. It waits for nobody. False: an opt-out stands there
--- that is no earlier and no easier to take back.
+-- Keep that a number opted out at a business; null: at each that gets to know it. It waits for
+-- nobody. False: an opt-out stands there that is no earlier and no easier to take back.
 --   dated: null: now, and whatever stands is no earlier
 create or replace function smsretry.keep_opt_out(
-    business_id uuid, phone text, source text, dated timestamptz, senders text[] default null
+    business_id uuid,
+    phone text,
+    source text,
+    dated timestamptz,
+    senders text[] default null
 )
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_key constant bytea := smsretry.number_key(keep_opt_out.business_id, keep_opt_out.phone);
+    v_key constant bytea := smsretry.number_key(
+        keep_opt_out.business_id,
+        keep_opt_out.phone
+    );
 begin
     if exists (
         select from smsretry.standing_opt_outs o
         where o.number_key = v_key
           and o.dated >= coalesce(keep_opt_out.dated, '-infinity')
-          and (keep_opt_out.senders is null or o.senders <@ keep_opt_out.senders)
-          and (smsretry.start_takes_back(keep_opt_out.source) or not smsretry.start_takes_back(o.source))) then
+          and (
+              keep_opt_out.senders is null
+              or o.senders <@ keep_opt_out.senders
+          )
+          and (
+              smsretry.start_takes_back(keep_opt_out.source)
+              or not smsretry.start_takes_back(o.source)
+          )
+    ) then
         return false;
     end if;
-    insert into smsretry.consents (number_key, business_id, said, source, at, dated, senders)
+    insert into smsretry.consents (
+        number_key,
+        business_id,
+        said,
+        source,
+        at,
+        dated,
+        senders
+    )
     values (
-        v_key, keep_opt_out.business_id, 'opted_out', left(keep_opt_out.source, 200), smsretry.clock(),
-        coalesce(keep_opt_out.dated, smsretry.clock()), keep_opt_out.senders);
+        v_key,
+        keep_opt_out.business_id,
+        'opted_out',
+        left(keep_opt_out.source, 200),
+        smsretry.clock(),
+        coalesce(keep_opt_out.dated, smsretry.clock()),
+        keep_opt_out.senders
+    );
     return true;
 end
 $$;

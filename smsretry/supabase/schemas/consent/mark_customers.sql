@@ -1,14 +1,22 @@
--- Let the customers who have a number at these businesses say what was said of it, and cancel the texts of who opted out. Words
--- are kept before this, and each send asks for them: what is locked, refused by a rule of the application's, or cut off by a
--- timeout is left to a later run (smsretry.unmarked). In no order, so that none always keeps others from theirs.
+-- Let the customers who have a number at these businesses say what was said of it, and cancel the
+-- texts of who opted out. Words are kept before this, and each send asks for them: what is locked,
+-- refused by a rule of the application's, or cut off by a timeout is left to a later run
+-- (smsretry.unmarked). In no order, so that none always keeps others from theirs.
 --   since: when it was tried first · until: when no more is begun; -infinity: a timeout has come
---   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may not say it yet
+--   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may
+--   not say it yet
 create or replace function smsretry.mark_customers(
-    businesses uuid[], phone text, since timestamptz default smsretry.clock(),
+    businesses uuid[],
+    phone text,
+    since timestamptz default smsretry.clock(),
     inout until timestamptz default clock_timestamp() + interval '2 seconds',
-    out opted_out integer, out opted_in integer, out cancelled integer, out unmarked integer
+    out opted_out integer,
+    out opted_in integer,
+    out cancelled integer,
+    out unmarked integer
 )
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms'
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_customer record;
@@ -21,37 +29,53 @@ begin
     cancelled := 0;
     unmarked := 0;
     begin
-        select count(*) into unmarked
+        select count(*)
+        into unmarked
         from public.customers c
         where c.phone = mark_customers.phone
           and (c.business_id = any (mark_customers.businesses)) is true; -- by the number's index alone
         for v_customer in
-            select c.id, c.business_id, c.sms_consent_status::text as consent
+            select
+                c.id,
+                c.business_id,
+                c.sms_consent_status::text as consent
             from public.customers c
             where c.phone = mark_customers.phone
               and (c.business_id = any (mark_customers.businesses)) is true
             order by random()
             for no key update skip locked -- who holds one may be writing something else
         loop
-            select m.* into v_mark from smsretry.mark_for(v_customer.id) m;
+            select m.*
+            into v_mark
+            from smsretry.mark_for(v_customer.id) m;
             v_is_out := coalesce(v_mark.status, v_customer.consent) = 'opted_out';
             v_texts := array(
                 select q.id
                 from public.sms_retry_queue q
                 where v_is_out
                   and q.customer_id = v_customer.id
-                  -- is true: by the customer alone; with old statistics an index of all that waits is walked
-                  and (q.status = 'pending' and q.in_doubt_since is null) is true
-                for update skip locked);
+                  -- is true: by the customer alone; with old statistics an index of all that waits
+                  -- is walked
+                  and (
+                      q.status = 'pending' and q.in_doubt_since is null
+                  ) is true
+                for update skip locked
+            );
             if v_mark.status is not null or v_texts <> '{}' then
                 continue when clock_timestamp() > until;
                 begin
                     perform smsretry.save_row(
-                        q, v_now, ended => 'cancelled', because => 'Customer opted out', why_code => 'opted_out')
+                        q,
+                        v_now,
+                        ended => 'cancelled',
+                        because => 'Customer opted out',
+                        why_code => 'opted_out'
+                    )
                     from public.sms_retry_queue q
                     where q.id = any (v_texts);
                     update public.customers c
-                    set sms_consent_status = v_mark.status,
+                    set
+                        sms_consent_status = v_mark.status,
                         sms_consent_at = v_mark.at,
                         sms_consent_source = v_mark.source
                     where c.id = v_customer.id and v_mark.status is not null;
@@ -61,28 +85,36 @@ begin
                         until := '-infinity';
                         continue;
                     when others then
-                        raise warning 'A customer of business % could not be marked yet: %', v_customer.business_id, sqlstate;
+                        raise warning 'A customer of business % could not be marked yet: %',
+                            v_customer.business_id,
+                            sqlstate;
                         continue;
                 end;
                 cancelled := cancelled + cardinality(v_texts);
             end if;
             unmarked := unmarked - 1;
             opted_out := opted_out + v_is_out::integer;
-            opted_in := opted_in + (v_mark.status is not distinct from 'opted_in')::integer;
+            opted_in := opted_in + (
+                v_mark.status is not distinct from 'opted_in'
+            )::integer;
         end loop;
-    exception when query_canceled or others then -- between two, or the table is not ours to write
-        raise warning 'Customers could not be marked yet: %', sqlstate;
-        until := '-infinity';
-        unmarked := greatest(unmarked + opted_out, 1);
-        opted_out := 0;
-        opted_in := 0;
-        cancelled := 0;
+    exception
+        when query_canceled or others then -- between two, or the table is not ours to write
+            raise warning 'Customers could not be marked yet: %', sqlstate;
+            until := '-infinity';
+            unmarked := greatest(unmarked + opted_out, 1);
+            opted_out := 0;
+            opted_in := 0;
+            cancelled := 0;
     end;
     if unmarked > 0 then
         insert into smsretry.unmarked (phone, businesses, since, due)
         values (
-            mark_customers.phone, mark_customers.businesses, mark_customers.since,
-            v_now + (v_now - mark_customers.since)); -- after as long as it has been tried
+            mark_customers.phone,
+            mark_customers.businesses,
+            mark_customers.since,
+            v_now + (v_now - mark_customers.since)
+        ); -- after as long as it has been tried
     end if;
 end
 $$;

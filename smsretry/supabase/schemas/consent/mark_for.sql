@@ -1,28 +1,42 @@
--- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand, the one that is hardest to take back
--- is the record, then the first. If none does, the last word to us counts: an opt-in, or a START, which gives back the consent that
--- a STOP ended (unknown: somebody must ask).
-create or replace function smsretry.mark_for(customer_id uuid, out status text, out at timestamptz, out source text)
+-- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand,
+-- the one that is hardest to take back is the record, then the first. If none does, the last word
+-- to us counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown:
+-- somebody must ask).
+create or replace function smsretry.mark_for(
+    customer_id uuid,
+    out status text,
+    out at timestamptz,
+    out source text
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.customers;
     v_key bytea;
     v_last record;
 begin
-    select * into v_row from public.customers c where c.id = mark_for.customer_id;
+    select *
+    into v_row
+    from public.customers c
+    where c.id = mark_for.customer_id;
     v_key := smsretry.number_key(v_row.business_id, v_row.phone);
-    select 'opted_out', o.dated, o.source into status, at, source
+    select 'opted_out', o.dated, o.source
+    into status, at, source
     from smsretry.standing_opt_outs o
     where o.number_key = v_key
     order by smsretry.start_takes_back(o.source), o.id
     limit 1;
     if found then
         if v_row.sms_consent_status::text = 'opted_out'
-            and (smsretry.start_takes_back(source) or not smsretry.start_takes_back(v_row.sms_consent_source::text)) then
+            and (
+                smsretry.start_takes_back(source)
+                or not smsretry.start_takes_back(v_row.sms_consent_source::text)
+            ) then
             status := null;
         end if;
         return;
     end if;
-    select i.source, i.at, i.dated into v_last
+    select i.source, i.at, i.dated
+    into v_last
     from smsretry.consents i
     where i.number_key = v_key and i.said = 'opted_in'
     order by i.id desc
@@ -33,18 +47,31 @@ begin
     at := v_last.at;
     source := v_last.source;
     if v_last.source not in ('inbound_start', 'inbound_yes') then
-        if (v_row.sms_consent_status::text = 'opted_in' and v_row.sms_consent_at >= v_last.at) is not true then
+        if (
+            v_row.sms_consent_status::text = 'opted_in'
+            and v_row.sms_consent_at >= v_last.at
+        ) is not true
+        then
             status := 'opted_in';
         end if;
     elsif v_row.sms_consent_status::text = 'opted_out'
-        and smsretry.start_takes_back(v_row.sms_consent_source::text, v_last.source = 'inbound_yes') then
+        and smsretry.start_takes_back(
+            v_row.sms_consent_source::text,
+            v_last.source = 'inbound_yes'
+        ) then
         source := 'inbound_start';
         status := coalesce(
-            (select w.was from smsretry.consents w
-             where w.customer_id = v_row.id and w.number_key = v_key and w.said = 'ended'
-             order by w.id desc
-             limit 1),
-            'unknown');
+            (
+                select w.was
+                from smsretry.consents w
+                where w.customer_id = v_row.id
+                  and w.number_key = v_key
+                  and w.said = 'ended'
+                order by w.id desc
+                limit 1
+            ),
+            'unknown'
+        );
     end if;
 end
 $$;

@@ -1,41 +1,76 @@
--- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out ends the number's consent at the
--- business; phone_status tells the application. It is said before the outcome is, so that neither is lost: if this call fails, the
--- text is looked for, and its next refusal says it again. No fence: it is true, whoever has the row. May be repeated.
--- False: it was delivered after all, nobody has the number any more, or the application's rules refuse the phone_status.
+-- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out
+-- ends the number's consent at the business; phone_status tells the application. It is said before
+-- the outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
+-- refusal says it again. No fence: it is true, whoever has the row. May be repeated.
+-- False: it was delivered after all, nobody has the number any more, or the application's rules
+-- refuse the phone_status.
 create or replace function public.mark_sms_number(
-    attempt_id uuid, opted_out boolean default false, phone_status text default null, error_code integer default null
+    attempt_id uuid,
+    opted_out boolean default false,
+    phone_status text default null,
+    error_code integer default null
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_sent record;
 begin
-    select q.business_id, a.number_key, a.begun_at, coalesce(a.sent_to, case
-               when smsretry.number_key(c.business_id, c.phone) = a.number_key then c.phone end) as phone into v_sent
+    select
+        q.business_id,
+        a.number_key,
+        a.begun_at,
+        coalesce(
+            a.sent_to,
+            case
+                when smsretry.number_key(c.business_id, c.phone) = a.number_key
+                    then c.phone
+            end
+        ) as phone
+    into v_sent
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
-    left join public.customers c on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id and (a.delivery_status in ('delivered', 'read')) is not true;
+    left join public.customers c
+        on c.id = q.customer_id and c.business_id = q.business_id
+    where a.id = mark_sms_number.attempt_id
+      and (a.delivery_status in ('delivered', 'read')) is not true;
     if v_sent.phone is null then
         return false;
     end if;
     if mark_sms_number.opted_out then
         perform smsretry.keep_opt_out(
-            v_sent.business_id, v_sent.phone, coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
-            smsretry.clock())
-        where not exists ( -- it is kept already, whatever was said after it
+            v_sent.business_id,
+            v_sent.phone,
+            coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+            smsretry.clock()
+        )
+        where not exists (
+            -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_sent.number_key and o.said = 'opted_out' and o.dated >= v_sent.begun_at);
+            where o.number_key = v_sent.number_key
+              and o.said = 'opted_out'
+              and o.dated >= v_sent.begun_at
+        );
         perform smsretry.mark_customers(array[v_sent.business_id], v_sent.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
-            update public.customers c set phone_status = mark_sms_number.phone_status
-            where c.id in (select o.id from public.customers o
-                           where o.phone = v_sent.phone and (o.business_id = v_sent.business_id) is true -- by the number's index
-                           for no key update skip locked);
+            update public.customers c
+            set phone_status = mark_sms_number.phone_status
+            where c.id in (
+                select o.id
+                from public.customers o
+                where o.phone = v_sent.phone
+                  and (o.business_id = v_sent.business_id) is true -- by the number's index
+                for no key update skip locked
+            );
             set constraints all immediate;
-        exception when query_canceled or others then -- its error would quote the number
-            raise warning 'The customers of attempt % could not be marked after the provider''s %: %', attempt_id, error_code, sqlstate;
-            return false;
+        exception
+            when query_canceled or others then -- its error would quote the number
+                raise warning 'The customers of attempt % could not be marked after the provider''s %: %',
+                    attempt_id,
+                    error_code,
+                    sqlstate;
+                return false;
         end;
     end if;
     return true;

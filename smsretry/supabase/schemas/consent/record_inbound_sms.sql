@@ -1,25 +1,41 @@
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid, OptOutType, Body, To,
--- MessagingServiceSid and AccountSid). STOP opts the number out at every business that shares the sender which heard it,
--- because the provider blocks it there; if nobody knows the sender, at every business. START takes back only what STOP to
--- that sender, or the provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by).
--- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop and nothing else
--- (smsretry.means_stop), or exactly one of the provider's words of START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent. Where it is heard and the number has not opted out, marketing texts wait until a
--- person, or a STOP or START that follows, has said what it means (smsretry.unread_words).
---   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START that took nothing back)
+-- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
+-- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
+-- business that shares the sender which heard it, because the provider blocks it there; if nobody
+-- knows the sender, at every business. START takes back only what STOP to that sender, or the
+-- provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by). OptOutType
+-- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
+-- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
+-- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
+-- heard and the number has not opted out, marketing texts wait until a person, or a STOP or START
+-- that follows, has said what it means (smsretry.unread_words).
+--   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
+--   that took nothing back)
 --   customers: opted out now, or with consent again · cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; it holds for them too
 create or replace function public.record_inbound_sms(
-    phone text, twilio_sid text, opt_out_type text default null, body text default null, to_number text default null,
-    messaging_service_sid text default null, account_sid text default null
+    phone text,
+    twilio_sid text,
+    opt_out_type text default null,
+    body text default null,
+    to_number text default null,
+    messaging_service_sid text default null,
+    account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(phone, '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$', '+\1');
-    v_type constant text := coalesce(upper(btrim(left(opt_out_type, 40)) collate "C"), '');
+    v_phone constant text := regexp_replace(
+        phone,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
+    );
+    v_type constant text := coalesce(
+        upper(btrim(left(opt_out_type, 40)) collate "C"),
+        ''
+    );
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
     v_said constant text := case
@@ -34,7 +50,8 @@ declare
     v_by record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
-        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message' using errcode = 'SR422';
+        raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
+            using errcode = 'SR422';
     end if;
     answer := 'nothing';
     customers := 0;
@@ -46,32 +63,64 @@ begin
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
     insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
-    values (twilio_sid, v_heard_at, v_said, v_by.senders) on conflict do nothing;
+    values (twilio_sid, v_heard_at, v_said, v_by.senders)
+    on conflict
+    do nothing;
     if not found then
         answer := 'already_recorded';
         return next;
         return;
     end if;
-    v_known := smsretry.businesses_of(v_phone, v_by.senders, now => v_said in ('START', 'YES')) || null::uuid;
+    v_known := smsretry.businesses_of(
+        v_phone,
+        v_by.senders,
+        now => v_said in ('START', 'YES')
+    ) || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then
         answer := 'opted_out';
-        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio, Advanced Opt-Out).
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
+        -- Advanced Opt-Out).
         perform smsretry.keep_opt_out(
-            b.id, v_phone,
-            case when v_type = 'STOP' or v_word in ('STOP', 'STOPALL', 'UNSUBSCRIBE', 'END', 'QUIT', 'REVOKE', 'OPTOUT', 'CANCEL')
-                 then 'inbound_stop' else 'inbound_words' end,
-            v_heard_at, v_by.senders)
+            b.id,
+            v_phone,
+            case
+                when v_type = 'STOP'
+                  or v_word in (
+                      'STOP',
+                      'STOPALL',
+                      'UNSUBSCRIBE',
+                      'END',
+                      'QUIT',
+                      'REVOKE',
+                      'OPTOUT',
+                      'CANCEL'
+                  )
+                    then 'inbound_stop'
+                else 'inbound_words'
+            end,
+            v_heard_at,
+            v_by.senders
+        )
         from unnest(v_known) b (id);
-        select m.opted_out, m.cancelled, m.unmarked into customers, cancelled, unmarked
+        select m.opted_out, m.cancelled, m.unmarked
+        into customers, cancelled, unmarked
         from smsretry.mark_customers(v_known, v_phone) m;
     elsif not v_by.lifts then
         answer := 'sender_unknown';
     else
         answer := 'opted_in';
-        v_known := smsretry.start_again(v_known, v_phone, v_heard_at, v_said = 'YES', v_by.senders);
-        select m.opted_in, m.unmarked into customers, unmarked from smsretry.mark_customers(v_known, v_phone) m;
+        v_known := smsretry.start_again(
+            v_known,
+            v_phone,
+            v_heard_at,
+            v_said = 'YES',
+            v_by.senders
+        );
+        select m.opted_in, m.unmarked
+        into customers, unmarked
+        from smsretry.mark_customers(v_known, v_phone) m;
     end if;
     if answer = 'unsure' then
         v_known := array(
@@ -79,10 +128,12 @@ begin
             from unnest(v_known) b (id)
             where b.id is not null
               and not exists (
-                  select from smsretry.standing_opt_outs o where o.number_key = smsretry.number_key(b.id, v_phone)));
+                  select from smsretry.standing_opt_outs o
+                  where o.number_key = smsretry.number_key(b.id, v_phone)
+              )
+        );
         update smsretry.inbound_texts t
-        set phone = v_phone,
-            businesses = v_known
+        set phone = v_phone, businesses = v_known
         where t.twilio_sid = record_inbound_sms.twilio_sid
           and v_known <> '{}'; -- nobody's to read
     elsif answer in ('opted_out', 'opted_in') then

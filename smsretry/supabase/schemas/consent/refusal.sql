@@ -1,8 +1,15 @@
--- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one rule, for begin and for
--- predictions. words_unread is mended by whoever reads them: the text waits. The others end it.
+-- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one
+-- rule, for begin and for predictions. words_unread is mended by whoever reads them: the text
+-- waits. The others end it.
 --   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
-    sent boolean, consent text, business_id uuid, phone text, message_class text, out why text, out why_code text
+    sent boolean,
+    consent text,
+    business_id uuid,
+    phone text,
+    message_class text,
+    out why text,
+    out why_code text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -10,18 +17,25 @@ begin
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
         when refusal.consent is distinct from 'opted_in'
-            then 'Customer opted out (consent is ' || coalesce(left(refusal.consent, 40), 'missing') || ')'
+            then 'Customer opted out (consent is '
+                || coalesce(left(refusal.consent, 40), 'missing') || ')'
         when exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = smsretry.number_key(refusal.business_id, refusal.phone))
+            select from smsretry.standing_opt_outs o
+            where o.number_key = smsretry.number_key(
+                refusal.business_id,
+                refusal.phone
+            )
+        )
             then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
-    elsif refusal.message_class is distinct from 'transactional' and exists (
+    elsif refusal.message_class is distinct from 'transactional'
+        and exists (
             select from smsretry.unread_words w
             where w.phone = refusal.phone
-              and w.business_id = refusal.business_id) then
+              and w.business_id = refusal.business_id
+        ) then
         why := 'The customer wrote what may mean stop, and nobody has read it';
         why_code := 'words_unread';
     end if;

@@ -1,20 +1,33 @@
--- The result of a look at a message: what the provider reports (delivery_status, error_code), and what follows. Repeatable.
+-- The result of a look at a message: what the provider reports (delivery_status, error_code), and
+-- what follows. Repeatable.
 --   decision: look_again   nothing final yet; look again in look_in
 --           | close        nothing follows: it was delivered, or another message of the text counts
 --           | unknown      the provider reported nothing final for long enough
---           | send_again   it did not arrive: the row is queued again, due in retry_in, with every check made anew
+--           | send_again   it did not arrive: the row is queued again, due in retry_in, with every
+--             check made anew
 --           | give_up      it did not arrive: the row fails with error
---   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the trouble is its sender's
+--   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the
+--   trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | lost (another look or a callback settled it) | changed (the decision no longer fits, or was applied
+--   answer: applied | lost (another look or a callback settled it) | changed (the decision no
+--   longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
-    attempt_id uuid, looks integer, decision text, delivery_status text default null, error_code integer default null,
-    look_in interval default null, retry_in interval default null, error text default null, why_code text default null,
-    counted boolean default true, held boolean default false
+    attempt_id uuid,
+    looks integer,
+    decision text,
+    delivery_status text default null,
+    error_code integer default null,
+    look_in interval default null,
+    retry_in interval default null,
+    error text default null,
+    why_code text default null,
+    counted boolean default true,
+    held boolean default false
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare
@@ -24,52 +37,101 @@ declare
     v_fails constant boolean := decision in ('send_again', 'give_up');
     v_trouble text;
 begin
-    if (decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')) is not true
-        or decision = 'look_again' and look_in is null or decision = 'send_again' and retry_in is null
-        or v_fails and error is null then
+    if (
+        decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')
+    ) is not true
+        or decision = 'look_again' and look_in is null
+        or decision = 'send_again' and retry_in is null
+        or v_fails and error is null
+    then
         raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
             using errcode = 'SR422';
     end if;
-    select * into v_row from public.sms_retry_queue q
-    where q.id = (select a.retry_id from public.sms_send_attempts a where a.id = attempt_id)
+    select *
+    into v_row
+    from public.sms_retry_queue q
+    where q.id = (
+        select a.retry_id
+        from public.sms_send_attempts a
+        where a.id = attempt_id
+    )
     for update;
     v_now := smsretry.clock();
-    select * into v_attempt from public.sms_send_attempts a where a.id = attempt_id for update;
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = attempt_id
+    for update;
     if (v_attempt.delivery_looks = looks) is not true then
         return 'lost';
     end if;
-    if v_attempt.delivery_look_at is null then -- the answer to the same call was lost on its way, or a callback was faster
+    -- the answer to the same call was lost on its way, or a callback was faster
+    if v_attempt.delivery_look_at is null then
         return 'applied';
     end if;
     perform smsretry.record_delivery(
-        v_attempt.id, case decision when 'unknown' then 'unknown' else delivery_status end, error_code, v_now);
-    select * into v_attempt from public.sms_send_attempts a where a.id = v_attempt.id;
+        v_attempt.id,
+        case decision when 'unknown' then 'unknown' else delivery_status end,
+        error_code,
+        v_now
+    );
+    select *
+    into v_attempt
+    from public.sms_send_attempts a
+    where a.id = v_attempt.id;
     if v_attempt.delivery_look_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final, and a callback has reported a
-    -- failure since.
-    if (case when v_fails then
-            not smsretry.is_lost(v_attempt.delivery_status) or v_row.status <> 'completed'
-            or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
-            or exists (select from public.sms_retry_queue q
-                       where q.send_log_id = v_row.send_log_id and q.status in ('pending', 'processing'))
-        else smsretry.is_lost(v_attempt.delivery_status) and decision in ('look_again', 'unknown')
-            and v_attempt.delivery_look_at <= v_now and smsretry.delivery_rank(delivery_status) is distinct from smsretry.delivery_rank('undelivered') end) then
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
+    -- and a callback has reported a failure since.
+    if (
+        case
+            when v_fails
+                then not smsretry.is_lost(v_attempt.delivery_status)
+                    or v_row.status <> 'completed'
+                    or smsretry.may_have_arrived(v_row.send_log_id, v_attempt.id)
+                    or exists (
+                        select from public.sms_retry_queue q
+                        where q.send_log_id = v_row.send_log_id
+                          and q.status in ('pending', 'processing')
+                    )
+            else smsretry.is_lost(v_attempt.delivery_status)
+                and decision in ('look_again', 'unknown')
+                and v_attempt.delivery_look_at <= v_now
+                and smsretry.delivery_rank(
+                    delivery_status
+                ) is distinct from smsretry.delivery_rank('undelivered')
+        end
+    ) then
         return 'changed';
     end if;
     update public.sms_send_attempts a
-    set delivery_look_at = v_now + look_in, delivery_excused = a.delivery_excused or decision = 'send_again' and not counted
+    set
+        delivery_look_at = v_now + look_in,
+        delivery_excused = a.delivery_excused
+            or decision = 'send_again' and not counted
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_log(v_row.send_log_id, '{null,failed}', null, error, v_now);
+        v_trouble := smsretry.tell_log(
+            v_row.send_log_id,
+            '{null,failed}',
+            null,
+            error,
+            v_now
+        );
         if v_trouble is not null then
-            raise exception 'Send log % cannot be told that its text waits: %', v_row.send_log_id, v_trouble
-                using errcode = 'SR409', hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
+            raise exception 'Send log % cannot be told that its text waits: %',
+                v_row.send_log_id,
+                v_trouble
+                using errcode = 'SR409',
+                      hint = 'Look at the rules and triggers of send_logs. It is tried again when the lease of this look is over.';
         end if;
-        v_row.attempt_count := case when counted then greatest(v_row.attempt_count, v_attempt.attempt_number)
-                                    else greatest(v_attempt.attempt_number - 1, 0) end;
+        v_row.attempt_count := case
+            when counted
+                then greatest(v_row.attempt_count, v_attempt.attempt_number)
+            else greatest(v_attempt.attempt_number - 1, 0)
+        end;
         v_row.last_error := error;
         v_row.error_code := v_attempt.delivery_code;
         v_row.reason := 'twilio_error';
@@ -81,8 +143,20 @@ begin
         perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
     elsif decision = 'give_up' then
         perform smsretry.save_row(
-            v_row, v_now, ended => 'failed', because => error, why_code => why_code, code => v_attempt.delivery_code);
-        perform smsretry.tell_log(v_row.send_log_id, '{undelivered,sent}', v_attempt.twilio_sid, error, v_now);
+            v_row,
+            v_now,
+            ended => 'failed',
+            because => error,
+            why_code => why_code,
+            code => v_attempt.delivery_code
+        );
+        perform smsretry.tell_log(
+            v_row.send_log_id,
+            '{undelivered,sent}',
+            v_attempt.twilio_sid,
+            error,
+            v_now
+        );
     end if;
     return 'applied';
 end

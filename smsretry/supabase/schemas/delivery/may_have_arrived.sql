@@ -1,13 +1,24 @@
--- Whether another message of the text than this attempt's is, or may get, on the phone: under way, in doubt, or accepted and
--- not lost. Such a text is never sent again.
+-- Whether another message of the text than this attempt's is, or may get, on the phone: under way,
+-- in doubt, or accepted and not lost. Such a text is never sent again.
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
-returns boolean language sql stable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1 from public.sms_send_attempts a
+        select 1
+        from public.sms_send_attempts a
         -- An array, so that an index finds them without statistics.
-        where a.retry_id = any (array(
-                select q.id from public.sms_retry_queue q where q.send_log_id = may_have_arrived.send_log_id))
+        where a.retry_id = any (
+            array(
+                select q.id
+                from public.sms_retry_queue q
+                where q.send_log_id = may_have_arrived.send_log_id
+            )
+        )
           and a.id is distinct from may_have_arrived.but_for
-          and (coalesce(a.outcome, 'in_doubt') = 'in_doubt'
-               or a.outcome = 'accepted' and not smsretry.is_lost(a.delivery_status)))
+          and (
+              coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+              or a.outcome = 'accepted'
+                  and not smsretry.is_lost(a.delivery_status)
+          )
+    )
 $$;

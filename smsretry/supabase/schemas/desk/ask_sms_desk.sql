@@ -1,38 +1,93 @@
--- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms, preview_sms_retries, sms_senders,
--- sms_businesses, sms_status or unread_sms_words, with their parameters in asked. No answer holds a whole number or a body.
--- security definer: it is all that smsretry_reader may do. The answers are made from numbers and bodies, so a role that asked
--- as itself could read those, too; and the application's tables would need policies and grants for it. Each function is called with
--- all of its parameters in their own types: another of its name, which would run with the owner's rights, fits less well.
-create or replace function public.ask_sms_desk(question text, asked jsonb default '{}')
-returns jsonb language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+-- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms,
+-- preview_sms_retries, sms_senders, sms_businesses, sms_status or unread_sms_words, with their
+-- parameters in asked. No answer holds a whole number or a body.
+-- security definer: it is all that smsretry_reader may do. The answers are made from numbers and
+-- bodies, so a role that asked as itself could read those, too; and the application's tables would
+-- need policies and grants for it. Each function is called with
+-- all of its parameters in their own types: another of its name, which would run with the owner's
+-- rights, fits less well.
+create or replace function public.ask_sms_desk(
+    question text,
+    asked jsonb default '{}'
+)
+returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     a record;
     v_answer jsonb;
 begin
-    select * into a from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
-        id uuid, phone text, business_id uuid, row_limit integer, which jsonb, until timestamptz, after_due timestamptz,
-        after_id uuid, ids uuid[], sid text, last_digits text, name text);
+    select *
+    into a
+    from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
+        id uuid,
+        phone text,
+        business_id uuid,
+        row_limit integer,
+        which jsonb,
+        until timestamptz,
+        after_due timestamptz,
+        after_id uuid,
+        ids uuid[],
+        sid text,
+        last_digits text,
+        name text
+    );
     case ask_sms_desk.question
         when 'explain_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.explain_sms(
-                a.id, a.phone, coalesce(a.row_limit, 20), a.sid, a.last_digits) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.explain_sms(
+                    a.id,
+                    a.phone,
+                    coalesce(a.row_limit, 20),
+                    a.sid,
+                    a.last_digits
+                ) r
+            );
         when 'sms_businesses' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_businesses(a.name) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.sms_businesses(a.name) r
+            );
         when 'list_sms' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.list_sms(a.which, coalesce(a.row_limit, 100)) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.list_sms(a.which, coalesce(a.row_limit, 100)) r
+            );
         when 'preview_sms_retries' then
-            v_answer := (select jsonb_agg(smsretry.without_number(r)) from public.preview_sms_retries(
-                a.until, a.after_due, a.after_id, a.row_limit, a.ids) r);
+            v_answer := (
+                select jsonb_agg(smsretry.without_number(r))
+                from public.preview_sms_retries(
+                    a.until,
+                    a.after_due,
+                    a.after_id,
+                    a.row_limit,
+                    a.ids
+                ) r
+            );
         when 'sms_senders' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.sms_senders(a.after_id, a.row_limit, false, a.business_id) r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.sms_senders(
+                    a.after_id,
+                    a.row_limit,
+                    false,
+                    a.business_id
+                ) r
+            );
         when 'sms_status' then
             v_answer := public.sms_status();
         when 'unread_sms_words' then
-            v_answer := (select jsonb_agg(to_jsonb(r)) from public.unread_sms_words() r);
+            v_answer := (
+                select jsonb_agg(to_jsonb(r))
+                from public.unread_sms_words() r
+            );
         else
             raise exception 'this is no question that may be asked'
-                using errcode = 'SR422', hint = 'Orders need the service key.';
+                using errcode = 'SR422',
+                      hint = 'Orders need the service key.';
     end case;
     return coalesce(v_answer, '[]');
 end

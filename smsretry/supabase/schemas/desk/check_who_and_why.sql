@@ -1,16 +1,25 @@
--- Refuse a step without who and because, or with a phone number in them: both are kept for good and shown to everybody.
+-- Refuse a step without who and because, or with a phone number in them: both are kept for good and
+-- shown to everybody.
 create or replace function smsretry.check_who_and_why(who text, because text)
-returns void language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if coalesce(btrim(check_who_and_why.who), '') = '' or coalesce(btrim(check_who_and_why.because), '') = ''
-        or length(check_who_and_why.who) > 200 or length(check_who_and_why.because) > 500 then
+    if coalesce(btrim(check_who_and_why.who), '') = ''
+        or coalesce(btrim(check_who_and_why.because), '') = ''
+        or length(check_who_and_why.who) > 200
+        or length(check_who_and_why.because) > 500
+    then
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
-    if (smsretry.numberless(check_who_and_why.who), smsretry.numberless(check_who_and_why.because))
-        is distinct from (check_who_and_why.who, check_who_and_why.because) then
+    if (
+        smsretry.numberless(check_who_and_why.who),
+        smsretry.numberless(check_who_and_why.because)
+    ) is distinct from (check_who_and_why.who, check_who_and_why.because)
+    then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
-            using errcode = 'SR422', hint = 'Name the customer by its id.';
+            using errcode = 'SR422',
+                  hint = 'Name the customer by its id.';
     end if;
 end
 $$;

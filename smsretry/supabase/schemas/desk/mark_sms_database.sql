@@ -1,24 +1,51 @@
--- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the host, the port if it is not
--- the usual one, and the path), staging, or none. who, because: of the person. Returns whether it is marked.
--- May be repeated. Texts that waited because of the mark are looked at again within 15 minutes.
-create or replace function public.mark_sms_database(kind text, who text, because text, address text default null)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the
+-- host, the port if it is not the usual one, and the path), staging, or none. who, because: of the
+-- person. Returns whether it is marked. May be repeated. Texts that waited because of the mark are
+-- looked at again within 15 minutes.
+create or replace function public.mark_sms_database(
+    kind text,
+    who text,
+    because text,
+    address text default null
+)
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 begin
-    perform smsretry.check_who_and_why(mark_sms_database.who, mark_sms_database.because);
-    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true then
-        raise exception 'kind must be production, staging or none' using errcode = 'SR422';
+    perform smsretry.check_who_and_why(
+        mark_sms_database.who,
+        mark_sms_database.because
+    );
+    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true
+    then
+        raise exception 'kind must be production, staging or none'
+            using errcode = 'SR422';
     end if;
-    if (mark_sms_database.kind = 'production') is distinct from (coalesce(btrim(mark_sms_database.address), '') <> '') then
-        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one' using errcode = 'SR422';
+    if (mark_sms_database.kind = 'production') is distinct from (
+        coalesce(btrim(mark_sms_database.address), '') <> ''
+    ) then
+        raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
+            using errcode = 'SR422';
     end if;
     if mark_sms_database.kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;
     insert into smsretry.mark (kind, address, marked_at, who, because)
-    values (mark_sms_database.kind, lower(btrim(mark_sms_database.address)), smsretry.clock(), mark_sms_database.who, mark_sms_database.because)
-    on conflict (one) do update
-        set kind = excluded.kind, address = excluded.address, marked_at = excluded.marked_at, who = excluded.who, because = excluded.because;
+    values (
+        mark_sms_database.kind,
+        lower(btrim(mark_sms_database.address)),
+        smsretry.clock(),
+        mark_sms_database.who,
+        mark_sms_database.because
+    )
+    on conflict (one)
+    do update set
+        kind = excluded.kind,
+        address = excluded.address,
+        marked_at = excluded.marked_at,
+        who = excluded.who,
+        because = excluded.because;
     return true;
 end
 $$;

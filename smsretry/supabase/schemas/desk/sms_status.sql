@@ -1,52 +1,94 @@
--- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the last runs, as one object:
---   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours, undelivered, senders: the
---   functions status_of_…, which say what they count · unread: numbers in smsretry.unread_words
---   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender of their own), or a US
---   state, to which no marketing text goes
---   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the last five
+-- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the
+-- last runs, as one object:
+--   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
+--   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
+--   smsretry.unread_words
+--   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
+--   of their own), or a US state, to which no marketing text goes
+--   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
+--   last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
-set jit = off as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';
 begin
     return jsonb_build_object(
         'at', v_now,
-        'late', array(select to_jsonb(l) from smsretry.late_since(v_now - smsretry.late_after()) l),
+        'late', array(
+            select to_jsonb(l)
+            from smsretry.late_since(v_now - smsretry.late_after()) l
+        ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
         'held', array(
             select to_jsonb(h) || jsonb_build_object('business', left(b.name, 200))
             from smsretry.status_of_held(v_now) h
-            left join public.businesses b on b.id = h.business_id),
-        'ended', array(select to_jsonb(e) from smsretry.status_of_ended(v_day_ago) e),
+            left join public.businesses b on b.id = h.business_id
+        ),
+        'ended', array(
+            select to_jsonb(e)
+            from smsretry.status_of_ended(v_day_ago) e
+        ),
         'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
-        'hours', array(select to_jsonb(h) from smsretry.status_of_hours(v_day_ago) h),
-        'undelivered', array(select to_jsonb(u) from smsretry.status_of_undelivered(v_day_ago) u),
-        'senders', array(select to_jsonb(s) from smsretry.status_of_senders(v_now) s),
+        'hours', array(
+            select to_jsonb(h)
+            from smsretry.status_of_hours(v_day_ago) h
+        ),
+        'undelivered', array(
+            select to_jsonb(u)
+            from smsretry.status_of_undelivered(v_day_ago) u
+        ),
+        'senders', array(
+            select to_jsonb(s)
+            from smsretry.status_of_senders(v_now) s
+        ),
         'unread', (
-            select jsonb_build_object('people', count(distinct w.phone), 'since', min(w.heard_at))
+            select jsonb_build_object(
+                'people', count(distinct w.phone),
+                'since', min(w.heard_at)
+            )
             from smsretry.unread_words w
-            having count(*) > 0),
+            having count(*) > 0
+        ),
         'stops', array(
             select jsonb_build_object(
                 'what', case
                     when s.kind = 'state' then s.subject
-                    when s.kind = 'sender' and exists (select from smsretry.business_senders) then 'environment'
-                    else 'sending' end,
+                    when s.kind = 'sender'
+                      and exists (select from smsretry.business_senders)
+                        then 'environment'
+                    else 'sending'
+                end,
                 'since', s.since,
                 'why', s.why,
-                'sender', case when e.sent_by like '+%' then e.id::text else e.sent_by end)
+                'sender', case
+                    when e.sent_by like '+%' then e.id::text
+                    else e.sent_by
+                end
+            )
             from smsretry.stopped s
-            left join smsretry.senders e on s.kind = 'sender' and e.id::text = s.subject
+            left join smsretry.senders e
+                on s.kind = 'sender' and e.id::text = s.subject
             where s.kind in ('everybody', 'state')
-               or e.told_at is not null
-            order by s.kind = 'state', s.subject, s.since),
+              or e.told_at is not null
+            order by s.kind = 'state', s.subject, s.since
+        ),
         'mark', (
-            select jsonb_build_object('kind', m.kind, 'since', m.marked_at, 'address', m.address)
-            from smsretry.mark m),
-        'send_to', (select r.send_to from smsretry.runs r order by r.started_at desc limit 1),
+            select jsonb_build_object(
+                'kind', m.kind,
+                'since', m.marked_at,
+                'address', m.address
+            )
+            from smsretry.mark m
+        ),
+        'send_to', (
+            select r.send_to
+            from smsretry.runs r
+            order by r.started_at desc
+            limit 1
+        ),
         'runs', array(
             select jsonb_build_object(
                 'id', r.id,
@@ -54,9 +96,16 @@ begin
                 'finished_at', r.finished_at,
                 'summary', coalesce(
                     r.told,
-                    case when r.interrupted_at is not null then 'It was interrupted' else 'It is under way' end))
+                    case
+                        when r.interrupted_at is not null then 'It was interrupted'
+                        else 'It is under way'
+                    end
+                )
+            )
             from smsretry.runs r
             order by r.started_at desc
-            limit 5));
+            limit 5
+        )
+    );
 end
 $$;

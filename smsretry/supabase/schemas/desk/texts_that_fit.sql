@@ -1,32 +1,72 @@
--- The texts and scheduled sends that fit a filter, those that changed last first. which: an object with retry_ids, business_id,
--- customer_id, code, why_code, states, since and until (it last changed then or later, or earlier); what it lacks filters nothing.
+-- The texts and scheduled sends that fit a filter, those that changed last first. which: an object
+-- with retry_ids, business_id, customer_id, code, why_code, states, since and until (it last
+-- changed then or later, or earlier); what it lacks filters nothing.
 create or replace function smsretry.texts_that_fit(which jsonb)
-returns setof uuid language plpgsql stable set search_path = pg_catalog, pg_temp
+returns setof uuid
+language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
     w record;
     v_statuses text[];
 begin
-    if exists (select from jsonb_object_keys(which) k where k not in (
-            'retry_ids', 'business_id', 'customer_id', 'code', 'why_code', 'states', 'since', 'until')) or which = '{}' then
+    if exists (
+        select from jsonb_object_keys(which) k
+        where k not in (
+            'retry_ids',
+            'business_id',
+            'customer_id',
+            'code',
+            'why_code',
+            'states',
+            'since',
+            'until'
+        )
+    )
+        or which = '{}'
+    then
         raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since or until'
             using errcode = 'SR422';
     end if;
-    select * into w from jsonb_to_record(which) f (
-        retry_ids uuid[], business_id uuid, customer_id uuid, code integer, why_code text, states text[], since timestamptz,
-        until timestamptz);
+    select *
+    into w
+    from jsonb_to_record(which) f (
+        retry_ids uuid[],
+        business_id uuid,
+        customer_id uuid,
+        code integer,
+        why_code text,
+        states text[],
+        since timestamptz,
+        until timestamptz
+    );
     v_statuses := array(
-        select unnest(case s when 'sent' then array['completed'] when 'under_way' then array['processing']
-                             when 'in_doubt' then array['pending', 'processing'] when 'held' then array['pending', 'scheduled']
-                             when 'due' then array['pending'] when 'waiting' then array['pending'] else array[s] end)
-        from unnest(coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')) s);
+        select unnest(
+            case s
+                when 'sent' then array['completed']
+                when 'under_way' then array['processing']
+                when 'in_doubt' then array['pending', 'processing']
+                when 'held' then array['pending', 'scheduled']
+                when 'due' then array['pending']
+                when 'waiting' then array['pending']
+                else array[s]
+            end
+        )
+        from unnest(
+            coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
+        ) s
+    );
     return query
-    select t.retry_id from smsretry.text_on_record t
+    select t.retry_id
+    from smsretry.text_on_record t
     where t.kind <> 'send log'
-      -- is not false: by the ids or the customer alone; with old statistics an index of all live rows is walked
-      and case when num_nonnulls(w.retry_ids, w.customer_id) = 0 then t.status = any (v_statuses)
-               else (t.status = any (v_statuses)) is not false end
+      -- is not false: by the ids or the customer alone; with old statistics an index of all live
+      -- rows is walked
+      and case
+          when num_nonnulls(w.retry_ids, w.customer_id) = 0
+              then t.status = any (v_statuses)
+          else (t.status = any (v_statuses)) is not false
+      end
       and (w.retry_ids is null or t.retry_id = any (w.retry_ids))
       and (w.business_id is null or t.business_id = w.business_id)
       and (w.customer_id is null or t.customer_id = w.customer_id)

@@ -1,16 +1,26 @@
--- For a person: who wrote what may mean stop, at which business nobody has said yet what it means; the oldest first. Its words are
--- at the provider, by their SID; record_sms_consent records what they mean.
+-- For a person: who wrote what may mean stop, at which business nobody has said yet what it means;
+-- the oldest first. Its words are at the provider, by their SID; record_sms_consent records what
+-- they mean.
 create or replace function public.unread_sms_words()
-returns table (twilio_sid text, heard_at timestamptz, customer_id uuid, number text, business_id uuid, business text)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+returns table (
+    twilio_sid text,
+    heard_at timestamptz,
+    customer_id uuid,
+    number text,
+    business_id uuid,
+    business text
+)
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 begin
     return query
-    select w.twilio_sid,
-           w.heard_at,
-           w.customer_id,
-           smsretry.masked(w.phone),
-           w.business_id,
-           left(b.name, 200)
+    select
+        w.twilio_sid,
+        w.heard_at,
+        w.customer_id,
+        smsretry.masked(w.phone),
+        w.business_id,
+        left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.heard_at, w.twilio_sid, w.customer_id

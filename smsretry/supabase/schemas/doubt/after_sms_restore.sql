@@ -1,21 +1,40 @@
--- For a person who restored a backup that no run can notice (smsretry.notice_restore), before anything runs: records it.
--- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run => false; the answer is that of
--- change_sms_texts. May be repeated.
+-- For a person who restored a backup that no run can notice (smsretry.notice_restore), before
+-- anything runs: records it.
+-- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run =>
+-- false; the answer is that of change_sms_texts. May be repeated.
 create or replace function public.after_sms_restore(
-    since timestamptz, dry_run boolean default true, who text default null, because text default null
+    since timestamptz,
+    dry_run boolean default true,
+    who text default null,
+    because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 begin
-    if (after_sms_restore.since <= smsretry.clock() and dry_run is not null) is not true then
-        raise exception 'since is when the backup was taken, and not to come' using errcode = 'SR422';
+    if (
+        after_sms_restore.since <= smsretry.clock()
+        and dry_run is not null
+    ) is not true
+    then
+        raise exception 'since is when the backup was taken, and not to come'
+            using errcode = 'SR422';
     end if;
     if not dry_run then
-        perform smsretry.check_who_and_why(after_sms_restore.who, after_sms_restore.because);
-        perform smsretry.record_restore(after_sms_restore.since, after_sms_restore.who, after_sms_restore.because);
+        perform smsretry.check_who_and_why(
+            after_sms_restore.who,
+            after_sms_restore.because
+        );
+        perform smsretry.record_restore(
+            after_sms_restore.since,
+            after_sms_restore.who,
+            after_sms_restore.because
+        );
     end if;
-    select count(*), count(*), '{}', '[]' into matched, changed, skipped, sample
-    from public.sms_retry_queue q where q.status in ('pending', 'processing');
+    select count(*), count(*), '{}', '[]'
+    into matched, changed, skipped, sample
+    from public.sms_retry_queue q
+    where q.status in ('pending', 'processing');
     return next;
 end
 $$;

@@ -3,53 +3,93 @@
 --           | look_again   it was not found; look again in look_in
 --           | look_failed  the look itself failed; look again in look_in
 --           | resend       it was not found for long enough: send it again
---           | hold         a person must decide about error; look again in look_in. ambiguous: the messages that may be the
+--           | hold         a person must decide about error; look again in look_in. ambiguous: the
+--             messages that may be the
 --                          text. Past its expiry, the row fails with that
 --           A look that found nothing ends an earlier hold.
--- life: how long the text is of use from now on, if nothing has said so; null: the next look says so.
+-- life: how long the text is of use from now on, if nothing has said so; null: the next look says
+-- so.
 --   answer: applied
 --         | ended      the row failed, because its life is over
 --         | lost       the claim was lost
 --         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
---         | wait       a send to the same number has no answer yet, or began after the claim: the message may be that one's
+--         | wait       a send to the same number has no answer yet, or began after the claim: the
+--           message may be that one's
 create or replace function public.reconcile_sms_retry(
-    retry_id uuid, claim_no bigint, decision text, twilio_sid text default null, settled_by text default 'reconcile',
-    look_in interval default null, error text default null, ambiguous text[] default null,
-    life interval default null, why_code text default null
+    retry_id uuid,
+    claim_no bigint,
+    decision text,
+    twilio_sid text default null,
+    settled_by text default 'reconcile',
+    look_in interval default null,
+    error text default null,
+    ambiguous text[] default null,
+    life interval default null,
+    why_code text default null
 )
-returns text language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
     v_unowned text[];
 begin
-    if (decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')) is not true
-        or decision in ('look_again', 'look_failed', 'hold') and look_in is null or decision = 'hold' and error is null then
+    if (
+        decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')
+    ) is not true
+        or decision in ('look_again', 'look_failed', 'hold')
+            and look_in is null
+        or decision = 'hold' and error is null
+    then
         raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
     v_now := smsretry.clock();
-    if v_row.id is null or v_row.begun_at is not null or v_row.in_doubt_since is null then
-        return coalesce((select case q.status when 'failed' then 'ended' else 'applied' end -- its answer was lost on its way
-                         from public.sms_retry_queue q where q.id = retry_id and q.reconciled_claim_no = claim_no), 'lost');
+    if v_row.id is null
+        or v_row.begun_at is not null
+        or v_row.in_doubt_since is null
+    then
+        return coalesce(
+            (
+                -- its answer was lost on its way
+                select case q.status when 'failed' then 'ended' else 'applied' end
+                from public.sms_retry_queue q
+                where q.id = retry_id and q.reconciled_claim_no = claim_no
+            ),
+            'lost'
+        );
     end if;
-    -- Another send to the number without an answer yet, or begun between the claim and now, so that the look did not know it. (One
-    -- dated later began before a clock was set back.) Before the next check: an answer between the two shows as a taken SID.
-    if (twilio_sid is not null or ambiguous is not null) and exists (
+    -- Another send to the number without an answer yet, or begun between the claim and now, so that
+    -- the look did not know it. (One dated later began before a clock was set back.) Before the
+    -- next check: an answer between the two shows as a taken SID.
+    if (twilio_sid is not null or ambiguous is not null)
+        and exists (
             select from public.sms_send_attempts ours
-            join public.sms_send_attempts theirs on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
+            join public.sms_send_attempts theirs
+                on theirs.sent_to = ours.sent_to and theirs.id <> ours.id
             join public.sms_retry_queue q on q.id = theirs.retry_id
             where ours.id = v_row.attempt_id
-              and (q.status = 'processing' and q.begun_at is not null and q.attempt_id = theirs.id
-                   or theirs.begun_at > v_row.claimed_at and theirs.begun_at <= v_now)) then
+              and (
+                  q.status = 'processing'
+                  and q.begun_at is not null
+                  and q.attempt_id = theirs.id
+                  or theirs.begun_at > v_row.claimed_at
+                      and theirs.begun_at <= v_now
+              )
+        ) then
         return 'wait';
     end if;
     v_unowned := (
-        select array_agg(m.sid order by m.place) from unnest(ambiguous) with ordinality as m (sid, place)
-        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id));
-    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id) or ambiguous is not null and v_unowned is null then
+        select array_agg(m.sid order by m.place)
+        from unnest(ambiguous) with ordinality as m (sid, place)
+        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id)
+    );
+    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id)
+        or ambiguous is not null and v_unowned is null
+    then
         return 'sid_taken';
     end if;
 
@@ -58,16 +98,40 @@ begin
     v_row.why_code := why_code;
     v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
     if decision = 'accepted' then
-        perform smsretry.accept_attempt(v_row, v_row.attempt_id, twilio_sid, settled_by, v_now);
-    elsif decision = 'resend' or exists ( -- a person has said so of an older row of the text, as this one was queued
-            select 1 from public.sms_send_attempts a where a.id = v_row.attempt_id and a.outcome = 'not_sent') then
+        perform smsretry.accept_attempt(
+            v_row,
+            v_row.attempt_id,
+            twilio_sid,
+            settled_by,
+            v_now
+        );
+    elsif decision = 'resend'
+        or exists (
+            -- a person has said so of an older row of the text, as this one was queued
+            select 1
+            from public.sms_send_attempts a
+            where a.id = v_row.attempt_id and a.outcome = 'not_sent'
+        ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
-        v_row.why := left(error, 1800) || coalesce(
-            ': ' || array_to_string(v_unowned[:3], ', ')
-            || case when cardinality(v_unowned) > 3 then ' and ' || cardinality(v_unowned) - 3 || ' more' else '' end, '');
+        v_row.why := left(error, 1800)
+            || coalesce(
+                ': ' || array_to_string(v_unowned[:3], ', ')
+                    || case
+                        when cardinality(v_unowned) > 3
+                            then ' and ' || cardinality(v_unowned) - 3 || ' more'
+                        else ''
+                    end,
+                ''
+            );
         if v_row.expires_at <= v_now then
-            perform smsretry.save_row(v_row, v_now, ended => 'failed', because => v_row.why, why_code => why_code);
+            perform smsretry.save_row(
+                v_row,
+                v_now,
+                ended => 'failed',
+                because => v_row.why,
+                why_code => why_code
+            );
             return 'ended';
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
@@ -82,7 +146,8 @@ begin
         perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;
     return 'applied';
-exception when unique_violation then -- two looks found the same message at the same moment
-    return 'sid_taken';
+exception
+    when unique_violation then -- two looks found the same message at the same moment
+        return 'sid_taken';
 end
 $$;

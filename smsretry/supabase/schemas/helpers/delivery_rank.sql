@@ -1,9 +1,23 @@
--- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a carrier may deliver a
--- message that it called lost. Null: an unknown status.
+-- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a
+-- carrier may deliver a message that it called lost. Null: an unknown status.
 create or replace function smsretry.delivery_rank(status text)
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select array_position(
-        array['accepted', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'delivered', 'read'],
-        case when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
-             when delivery_rank.status = 'scheduled' then 'accepted' else delivery_rank.status end)
+        array[
+            'accepted',
+            'queued',
+            'sending',
+            'sent',
+            'unknown',
+            'undelivered',
+            'delivered',
+            'read'
+        ],
+        case
+            when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
+            when delivery_rank.status = 'scheduled' then 'accepted'
+            else delivery_rank.status
+        end
+    )
 $$;

@@ -1,11 +1,16 @@
--- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not opened. Not in language
--- sql, here and in what is called with a tenant's values: PostgreSQL 18 would open them to plan with.
+-- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not
+-- opened. Not in language sql, here and in what is called with a tenant's values: PostgreSQL 18
+-- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_column_size(found_sid.provider_message_id) >= 10000 then
         return null;
     end if;
-    return left(nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''), 64);
+    return left(
+        nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''),
+        64
+    );
 end
 $$;

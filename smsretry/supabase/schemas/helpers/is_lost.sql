@@ -1,5 +1,9 @@
 -- Whether the provider called a message lost. It may still be delivered.
 create or replace function smsretry.is_lost(delivery_status text)
-returns boolean language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(is_lost.delivery_status in ('undelivered', 'failed', 'canceled'), false)
+returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(
+        is_lost.delivery_status in ('undelivered', 'failed', 'canceled'),
+        false
+    )
 $$;

@@ -1,7 +1,9 @@
--- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status that follows the provider's
--- acceptance. By columns and not by row, because a tenant may keep anything in the row.
+-- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status
+-- that follows the provider's acceptance. By columns and not by row, because a tenant may keep
+-- anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
-returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
         or smsretry.found_sid(is_sent.provider_message_id) is not null;

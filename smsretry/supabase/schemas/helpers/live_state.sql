@@ -1,9 +1,14 @@
 -- The state of a text that has not ended, from columns that one index has:
 --   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt
 create or replace function smsretry.live_state(
-    work text, in_doubt_since timestamptz, held_since timestamptz, scheduled_for timestamptz, at timestamptz
+    work text,
+    in_doubt_since timestamptz,
+    held_since timestamptz,
+    scheduled_for timestamptz,
+    at timestamptz
 )
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
         when in_doubt_since is not null then 'in_doubt'
         when work = 'under_way' then 'under_way'

@@ -1,7 +1,12 @@
--- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to call for each claim.
+-- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to
+-- call for each claim.
 create or replace function smsretry.masked(phone text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case when length(masked.phone) >= 8 then '…' || right(masked.phone, 4) when masked.phone is not null then '…' end;
+    return case
+        when length(masked.phone) >= 8 then '…' || right(masked.phone, 4)
+        when masked.phone is not null then '…'
+    end;
 end
 $$;

@@ -1,9 +1,12 @@
--- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a plus sign or nine digits in
--- a row, or is written as in the US.
+-- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a
+-- plus sign or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select regexp_replace(
         numberless.words,
         '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
-        '…', 'g')
+        '…',
+        'g'
+    )
 $$;

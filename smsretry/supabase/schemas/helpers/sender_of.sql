@@ -1,16 +1,32 @@
--- The sender of a business's texts of this class: its own, or else that of the runners' environment, as one told it last. All
+-- The sender of a business's texts of this class: its own, or else that of the runners'
+-- environment, as one told it last. All
 -- null: no runner has told any yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
-returns smsretry.senders language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+returns smsretry.senders
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender smsretry.senders;
 begin
-    select s.* into v_sender from smsretry.senders s
+    select s.*
+    into v_sender
+    from smsretry.senders s
     where s.id = coalesce(
-        (select b.sender_id from smsretry.business_senders b
-         where b.business_id = sender_of.business_id and b.message_class in (sender_of.message_class, 'any')
-         order by b.message_class = 'any' limit 1),
-        (select t.id from smsretry.senders t where t.told_at is not null order by t.told_at desc limit 1));
+        (
+            select b.sender_id
+            from smsretry.business_senders b
+            where b.business_id = sender_of.business_id
+              and b.message_class in (sender_of.message_class, 'any')
+            order by b.message_class = 'any'
+            limit 1
+        ),
+        (
+            select t.id
+            from smsretry.senders t
+            where t.told_at is not null
+            order by t.told_at desc
+            limit 1
+        )
+    );
     return v_sender;
 end
 $$;

@@ -1,7 +1,12 @@
 -- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
 create or replace function smsretry.shown_sender(sent_by text)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return case when shown_sender.sent_by like '+%' then smsretry.masked(shown_sender.sent_by) else shown_sender.sent_by end;
+    return case
+        when shown_sender.sent_by like '+%'
+            then smsretry.masked(shown_sender.sent_by)
+        else shown_sender.sent_by
+    end;
 end
 $$;

@@ -1,7 +1,15 @@
--- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and the last run's worker disagree.
+-- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
+-- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
-select s.kind, s.subject, s.since, s.why from smsretry.stops s
+select s.kind, s.subject, s.since, s.why
+from smsretry.stops s
 union all
 select 'everybody', '', r.started_at, m.why
-from (select * from smsretry.runs order by started_at desc limit 1) r
-cross join lateral smsretry.mark_mismatch(r.send_to, r.address) m (why) where m.why is not null;
+from (
+    select *
+    from smsretry.runs
+    order by started_at desc
+    limit 1
+) r
+cross join lateral smsretry.mark_mismatch(r.send_to, r.address) m (why)
+where m.why is not null;

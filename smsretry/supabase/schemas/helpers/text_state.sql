@@ -1,9 +1,20 @@
--- A text's state in a word for people; the one definition, with smsretry.live_state and smsretry.planned_state.
-create or replace function smsretry.text_state(retry public.sms_retry_queue, at timestamptz)
-returns text language sql immutable set search_path = pg_catalog, pg_temp as $$
+-- A text's state in a word for people; the one definition, with smsretry.live_state and
+-- smsretry.planned_state.
+create or replace function smsretry.text_state(
+    retry public.sms_retry_queue,
+    at timestamptz
+)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when retry.work is not null then smsretry.live_state(
-            retry.work, retry.in_doubt_since, retry.held_since, retry.scheduled_for, text_state.at)
+        when retry.work is not null
+            then smsretry.live_state(
+                retry.work,
+                retry.in_doubt_since,
+                retry.held_since,
+                retry.scheduled_for,
+                text_state.at
+            )
         when retry.status = 'completed' then 'sent'
         else retry.status -- failed or cancelled
     end

@@ -1,5 +1,12 @@
--- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a brand.
+-- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a
+-- brand.
 create or replace function smsretry.carriers_midnight(at timestamptz)
-returns timestamptz language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select (date_trunc('day', carriers_midnight.at at time zone 'America/Los_Angeles') + interval '1 day') at time zone 'America/Los_Angeles'
+returns timestamptz
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select (
+        date_trunc(
+            'day',
+            carriers_midnight.at at time zone 'America/Los_Angeles'
+        ) + interval '1 day'
+    ) at time zone 'America/Los_Angeles'
 $$;

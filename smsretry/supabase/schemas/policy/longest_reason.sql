@@ -1,3 +1,6 @@
 -- The most characters of a reason or an error: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$ select 2000 $$;
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select 2000
+$$;

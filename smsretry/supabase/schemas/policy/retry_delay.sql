@@ -1,10 +1,18 @@
--- How long a text waits after so many sends from the queue, the last value repeating. This is the schedule's home: Python reads
--- the minutes from this file (smsretry/retry/backoff.py).
+-- How long a text waits after so many sends from the queue, the last value repeating. This is the
+-- schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
 create or replace function smsretry.retry_delay(attempt_count integer)
-returns interval language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+returns interval
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
     k_minutes constant integer[] := array[1, 5, 15];
 begin
-    return make_interval(mins => k_minutes[least(greatest(retry_delay.attempt_count, 0), cardinality(k_minutes) - 1) + 1]);
+    return make_interval(
+        mins => k_minutes[
+            least(
+                greatest(retry_delay.attempt_count, 0),
+                cardinality(k_minutes) - 1
+            ) + 1
+        ]
+    );
 end
 $$;

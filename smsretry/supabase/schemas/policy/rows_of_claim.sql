@@ -1,5 +1,7 @@
--- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off answers at 1,000.
+-- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off
+-- answers at 1,000.
 create or replace function smsretry.rows_of_claim(limit_count integer)
-returns integer language sql immutable set search_path = pg_catalog, pg_temp as $$
+returns integer
+language sql immutable set search_path = pg_catalog, pg_temp as $$
     select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), 500)
 $$;

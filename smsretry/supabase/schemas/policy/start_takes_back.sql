@@ -1,11 +1,21 @@
--- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another, or the provider's refusal
--- (which reports a STOP where no webhook hears it). Any other (by telephone, by letter, in the application, unknown) lasts until a
--- later opt-in. by_yes: the START was a YES, which may answer another question. It takes back only what the provider blocks.
--- In plpgsql, which is cheaper to call.
-create or replace function smsretry.start_takes_back(source text, by_yes boolean default false)
-returns boolean language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+-- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another,
+-- or the provider's refusal (which reports a STOP where no webhook hears it). Any other (by
+-- telephone, by letter, in the application, unknown) lasts until a later opt-in. by_yes: the START
+-- was a YES, which may answer another question. It takes back only what the provider blocks. In
+-- plpgsql, which is cheaper to call.
+create or replace function smsretry.start_takes_back(
+    source text,
+    by_yes boolean default false
+)
+returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return coalesce(start_takes_back.source in ('inbound_stop', 'provider_refusal') or start_takes_back.source like 'twilio\_%'
-                    or start_takes_back.source = 'inbound_words' and not start_takes_back.by_yes, false);
+    return coalesce(
+        start_takes_back.source in ('inbound_stop', 'provider_refusal')
+        or start_takes_back.source like 'twilio\_%'
+        or start_takes_back.source = 'inbound_words'
+            and not start_takes_back.by_yes,
+        false
+    );
 end
 $$;

@@ -1,6 +1,11 @@
 -- See the comment on sms_retry_queue.work.
-create or replace function smsretry.work(status text, recover_count integer, in_doubt_since timestamptz)
-returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.work(
+    status text,
+    recover_count integer,
+    in_doubt_since timestamptz
+)
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
         when work.status = 'processing' then 'under_way'

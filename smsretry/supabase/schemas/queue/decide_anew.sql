@@ -1,23 +1,46 @@
--- Where somebody lives, or when their business may text, has changed. What was put off or held because of it is due: the next run
--- decides anew. A row that somebody has locked at this moment waits for its own time; so does a suspect one when its business
--- changes, for no index has these few by business. security definer, because tenants write customers and businesses, and no rows of others'.
+-- Where somebody lives, or when their business may text, has changed. What was put off or held
+-- because of it is due: the next run decides anew. A row that somebody has locked at this moment
+-- waits for its own time; so does a suspect one when its business changes, for no index has these
+-- few by business. security definer, because tenants write customers and businesses, and no rows of
+-- others'.
 create or replace function smsretry.decide_anew()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := array['quiet_hours', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable'];
+    v_waits constant text[] := array[
+        'quiet_hours',
+        'number_spelling',
+        'no_time_zone',
+        'no_opening',
+        'hours_unreadable'
+    ];
 begin
-    update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
-    where q.id = any (array(
-            select w.id from public.sms_retry_queue w
-            where tg_table_name = 'customers' and w.customer_id = new.id and w.work in ('texts', 'suspect')
-              and w.scheduled_for > v_now and w.why_code = any (v_waits)
-            for update skip locked)
-        || array(
-            select w.id from public.sms_retry_queue w
-            where tg_table_name = 'businesses' and w.business_id = new.id and w.work = 'texts'
-              and w.scheduled_for > v_now and w.why_code = any (v_waits)
-            for update skip locked));
+    update public.sms_retry_queue q
+    set scheduled_for = v_now, updated_at = v_now
+    where q.id = any (
+        array(
+            select w.id
+            from public.sms_retry_queue w
+            where tg_table_name = 'customers'
+              and w.customer_id = new.id
+              and w.work in ('texts', 'suspect')
+              and w.scheduled_for > v_now
+              and w.why_code = any (v_waits)
+            for update skip locked
+        )
+            || array(
+                select w.id
+                from public.sms_retry_queue w
+                where tg_table_name = 'businesses'
+                  and w.business_id = new.id
+                  and w.work = 'texts'
+                  and w.scheduled_for > v_now
+                  and w.why_code = any (v_waits)
+                for update skip locked
+            )
+    );
     return null;
 end
 $$;

@@ -1,30 +1,56 @@
--- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier send of it may have gone out, it is in
--- doubt about that. Of a new row the claim of the application's own processor ends, its age counts from now by the one clock, and when
--- it was first due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing else is changed.
--- security definer, because a tenant may not update rows. If row level security refuses the row, all of this is undone.
+-- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier
+-- send of it may have gone out, it is in doubt about that. Of a new row the claim of the
+-- application's own processor ends, its age counts from now by the one clock, and when it was first
+-- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
+-- else is changed. security definer, because a tenant may not update rows. If row level security
+-- refuses the row, all of this is undone.
 create or replace function smsretry.enter_queue()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
     if tg_op = 'INSERT' then
-        new.updated_at := coalesce(new.updated_at, v_now); -- as created_at: the application's table may have no default
-        if new.reason = 'quiet_hours' and new.attempt_count >= new.max_attempts and new.max_attempts > 0 then
-            new.attempt_count := new.max_attempts - 1; -- the send that may not go out now was no attempt: it is still owed
+        -- as created_at: the application's table may have no default
+        new.updated_at := coalesce(new.updated_at, v_now);
+        if new.reason = 'quiet_hours'
+            and new.attempt_count >= new.max_attempts
+            and new.max_attempts > 0
+        then
+            -- the send that may not go out now was no attempt: it is still owed
+            new.attempt_count := new.max_attempts - 1;
         end if;
         -- It could not go out before it came here, unless it was planned.
-        new.first_due_at := case when new.scheduled_for >= v_now or exists (
-            select from public.scheduled_sends s where s.id = new.send_log_id and s.business_id is not distinct from new.business_id)
-            then new.scheduled_for else v_now end;
+        new.first_due_at := case
+            when new.scheduled_for >= v_now
+              or exists (
+                  select from public.scheduled_sends s
+                  where s.id = new.send_log_id
+                    and s.business_id is not distinct from new.business_id
+              )
+                then new.scheduled_for
+            else v_now
+        end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
-        if new.status <> 'pending' or exists (select from public.sms_retry_queue q where q.id = new.id) then
+        if new.status <> 'pending'
+            or exists (
+                select from public.sms_retry_queue q
+                where q.id = new.id
+            ) then
             return new;
         end if;
         new.created_at := v_now;
-        perform smsretry.supersede(new.send_log_id, new.business_id, new.attempt_count);
+        perform smsretry.supersede(
+            new.send_log_id,
+            new.business_id,
+            new.attempt_count
+        );
     end if;
-    select * into v_doubt from smsretry.earlier_doubt(new.send_log_id, new.business_id);
+    select *
+    into v_doubt
+    from smsretry.earlier_doubt(new.send_log_id, new.business_id);
     if v_doubt.attempt_id is not null then
         new.attempt_id := v_doubt.attempt_id;
         new.in_doubt_since := v_doubt.since;

@@ -1,9 +1,23 @@
 -- Keep what a person did to a text, a customer or a sender: smsretry.events.
-create or replace function smsretry.note_event(about uuid, code text, who text, because text, detail jsonb default '{}')
-returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function smsretry.note_event(
+    about uuid,
+    code text,
+    who text,
+    because text,
+    detail jsonb default '{}'
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into smsretry.events (at, about, code, who, detail)
-    values (smsretry.clock(), note_event.about, note_event.code, coalesce(note_event.who, 'not said'),
-            jsonb_strip_nulls(jsonb_build_object('because', note_event.because) || note_event.detail));
+    values (
+        smsretry.clock(),
+        note_event.about,
+        note_event.code,
+        coalesce(note_event.who, 'not said'),
+        jsonb_strip_nulls(
+            jsonb_build_object('because', note_event.because) || note_event.detail
+        )
+    );
 end
 $$;

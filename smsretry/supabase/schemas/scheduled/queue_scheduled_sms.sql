@@ -1,23 +1,41 @@
--- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most (smsretry.rows_of_claim), of the 4 × as
--- many (800 at least) that have waited longest; who was served longest ago goes first. Each is a subtransaction of its own: send log,
--- queue row and status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its business is locked now, or one of its
---   triggers took all the time of the call, which ends there)
--- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next call finds it due again.
--- without: scheduled sends that are left out, because they were held just now, and businesses that are locked or slow
+-- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most
+-- (smsretry.rows_of_claim), of the 4 × as many (800 at least) that have waited longest; who was
+-- served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
+-- status, or none of them. May be repeated.
+--   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its
+--   business is locked now, or one of its triggers took all the time of the call, which ends there)
+-- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next
+-- call finds it due again.
+-- without: scheduled sends that are left out, because they were held just now, and businesses that
+-- are locked or slow
 -- life: how long a text is of use from its time on if it does not say so; null: the claim says.
 create or replace function public.queue_scheduled_sms(
-    limit_count integer default null, ahead interval default null, life interval default null, without uuid[] default '{}'
+    limit_count integer default null,
+    ahead interval default null,
+    life interval default null,
+    without uuid[] default '{}'
 )
-returns table (scheduled_id uuid, business_id uuid, customer_id uuid, result text, why text, retry_id uuid, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp set enable_sort = off set jit = off
+returns table (
+    scheduled_id uuid,
+    business_id uuid,
+    customer_id uuid,
+    result text,
+    why text,
+    retry_id uuid,
+    why_code text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
 set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := smsretry.rows_of_claim(limit_count);
-    v_until constant timestamptz := v_now + least(greatest(coalesce(ahead, interval '0'), interval '0'), interval '1 hour');
+    v_until constant timestamptz := v_now + least(
+        greatest(coalesce(ahead, interval '0'), interval '0'),
+        interval '1 hour'
+    );
     v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_oldest record;
     v_id uuid;
@@ -30,15 +48,39 @@ declare
     v_rule text;
     v_message text;
 begin
-    select array_agg(o.id order by o.due, o.id) as ids, array_agg(o.business_id order by o.due, o.id) as businesses into v_oldest
-    from (select s.id, s.business_id, coalesce(s.look_at, s.scheduled_for) as due from public.scheduled_sends s
-          where s.status = 'scheduled' and coalesce(s.look_at, s.scheduled_for) <= v_until and s.id <> all (without)
-            and s.business_id <> all (without)
-          order by coalesce(s.look_at, s.scheduled_for), s.id limit 4 * greatest(v_limit, 200)) o;
-    foreach v_id in array smsretry.in_turn('scheduled', v_oldest.ids, v_oldest.businesses) loop
-        exit when cardinality(v_served) >= v_limit or clock_timestamp() > v_latest; -- the next call takes the rest
-        select * into v_send from public.scheduled_sends s where s.id = v_id for update skip locked;
-        continue when (v_send.status = 'scheduled' and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until) is not true;
+    select
+        array_agg(o.id order by o.due, o.id) as ids,
+        array_agg(o.business_id order by o.due, o.id) as businesses
+    into v_oldest
+    from (
+        select
+            s.id,
+            s.business_id,
+            coalesce(s.look_at, s.scheduled_for) as due
+        from public.scheduled_sends s
+        where s.status = 'scheduled'
+          and coalesce(s.look_at, s.scheduled_for) <= v_until
+          and s.id <> all (without)
+          and s.business_id <> all (without)
+        order by coalesce(s.look_at, s.scheduled_for), s.id
+        limit 4 * greatest(v_limit, 200)
+    ) o;
+    foreach v_id in array smsretry.in_turn(
+        'scheduled',
+        v_oldest.ids,
+        v_oldest.businesses
+    ) loop
+        exit when cardinality(v_served) >= v_limit
+            or clock_timestamp() > v_latest; -- the next call takes the rest
+        select *
+        into v_send
+        from public.scheduled_sends s
+        where s.id = v_id
+        for update skip locked;
+        continue when (
+            v_send.status = 'scheduled'
+            and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until
+        ) is not true;
         v_served := v_served || v_send.business_id;
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
@@ -46,42 +88,79 @@ begin
         v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
         if v_state is null then
             begin
-                select q.result, q.why, q.retry_id, q.why_code into result, why, retry_id, why_code
+                select q.result, q.why, q.retry_id, q.why_code
+                into result, why, retry_id, why_code
                 from smsretry.queue_scheduled(v_send, v_now, life) q;
             exception
                 when query_canceled then
                     result := 'later';
-                    why := null; retry_id := null; why_code := null; -- which are of the one before
+                    why := null;
+                    retry_id := null;
+                    why_code := null; -- which are of the one before
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then
-                    get stacked diagnostics v_state = returned_sqlstate, v_table = table_name, v_column = column_name,
-                        v_rule = constraint_name, v_message = message_text;
+                    get stacked diagnostics
+                        v_state = returned_sqlstate,
+                        v_table = table_name,
+                        v_column = column_name,
+                        v_rule = constraint_name,
+                        v_message = message_text;
             end;
         end if;
         if v_state is not null then
-            result := case when v_state in ('55P03', '40P01', '40001') then 'later' else 'held' end;
-            v_busy := v_busy || case result when 'later' then v_send.business_id end;
+            result := case
+                when v_state in ('55P03', '40P01', '40001') then 'later'
+                else 'held'
+            end;
+            v_busy := v_busy
+                || case result when 'later' then v_send.business_id end;
             retry_id := null;
             why_code := case result when 'held' then 'row_refused' end;
             -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            why := case when result = 'held' then 'Its text cannot be made: ' || case
-                when v_state like 'SR%' then v_message
-                else concat_ws(', ', v_state, nullif(v_table, ''), nullif(v_column, ''), nullif(v_rule, ''))
-                    || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers' end end;
+            why := case
+                when result = 'held'
+                    then 'Its text cannot be made: '
+                        || case
+                            when v_state like 'SR%' then v_message
+                            else concat_ws(
+                                ', ',
+                                v_state,
+                                nullif(v_table, ''),
+                                nullif(v_column, ''),
+                                nullif(v_rule, '')
+                            )
+                                || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                        end
+            end;
             begin
                 update public.scheduled_sends s
-                set look_at = v_until + case queue_scheduled_sms.result when 'held' then interval '13 minutes' else interval '30 seconds' end,
-                    held_since = case queue_scheduled_sms.result when 'held' then coalesce(s.held_since, v_now) else s.held_since end,
-                    why = coalesce(left(queue_scheduled_sms.why, smsretry.longest_reason()), s.why),
+                set
+                    look_at = v_until + case queue_scheduled_sms.result
+                        when 'held' then interval '13 minutes'
+                        else interval '30 seconds'
+                    end,
+                    held_since = case queue_scheduled_sms.result
+                        when 'held' then coalesce(s.held_since, v_now)
+                        else s.held_since
+                    end,
+                    why = coalesce(
+                        left(queue_scheduled_sms.why, smsretry.longest_reason()),
+                        s.why
+                    ),
                     why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
                 where s.id = v_id;
                 set constraints all immediate;
-            exception when others then
-                result := 'held';
-                why_code := 'row_refused';
-                why := concat_ws('. ', why, 'Its row cannot be changed (' || sqlstate
-                                            || '): fix the row, or look at the triggers and rules of scheduled_sends');
+            exception
+                when others then
+                    result := 'held';
+                    why_code := 'row_refused';
+                    why := concat_ws(
+                        '. ',
+                        why,
+                        'Its row cannot be changed (' || sqlstate
+                            || '): fix the row, or look at the triggers and rules of scheduled_sends'
+                    );
             end;
         end if;
         return next;

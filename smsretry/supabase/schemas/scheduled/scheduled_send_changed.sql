@@ -1,9 +1,11 @@
--- A scheduled send is updated. While it waits, anything may change. Once queued, moving or cancelling it does the same to
--- its text. Where that is too late, or something else is to change, the statement is refused (SR409), so that nobody takes a text
--- for cancelled that goes out.
+-- A scheduled send is updated. While it waits, anything may change. Once queued, moving or
+-- cancelling it does the same to its text. Where that is too late, or something else is to change,
+-- the statement is refused (SR409), so that nobody takes a text for cancelled that goes out.
 -- security definer, because an owner may change its scheduled sends and not the queue.
 create or replace function smsretry.scheduled_send_changed()
-returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_text public.sms_retry_queue;
@@ -12,38 +14,100 @@ begin
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
         new.why := case when new.why is distinct from old.why then new.why end;
-        new.why_code := case when new.why_code is distinct from old.why_code then new.why_code else 'application' end;
-        new.why := left(coalesce(new.why, 'Cancelled by the application'), smsretry.longest_reason());
+        new.why_code := case
+            when new.why_code is distinct from old.why_code then new.why_code
+            else 'application'
+        end;
+        new.why := left(
+            coalesce(new.why, 'Cancelled by the application'),
+            smsretry.longest_reason()
+        );
     end if;
     if old.status <> 'queued' then
         if new.status = 'scheduled' and old.status <> 'scheduled' then
             new.why := null; -- wanted after all
             new.why_code := null;
         end if;
-        if (new.body, new.customer_id, new.scheduled_for, new.not_after)
-            is distinct from (old.body, old.customer_id, old.scheduled_for, old.not_after) then
+        if (
+            new.body,
+            new.customer_id,
+            new.scheduled_for,
+            new.not_after
+        ) is distinct from (
+            old.body,
+            old.customer_id,
+            old.scheduled_for,
+            old.not_after
+        ) then
             new.look_at := null; -- looked at anew
         end if;
-    elsif (new.status, new.scheduled_for, new.not_after, new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-        is distinct from
-       (old.status, old.scheduled_for, old.not_after, old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-        select q.* into v_text from public.sms_retry_queue q
-        where q.send_log_id = old.send_log_id and q.business_id = old.business_id and q.status in ('pending', 'processing')
+    elsif (
+        new.status,
+        new.scheduled_for,
+        new.not_after,
+        new.body,
+        new.business_id,
+        new.customer_id,
+        new.message_class,
+        new.send_log_id
+    ) is distinct from (
+        old.status,
+        old.scheduled_for,
+        old.not_after,
+        old.body,
+        old.business_id,
+        old.customer_id,
+        old.message_class,
+        old.send_log_id
+    ) then
+        select q.*
+        into v_text
+        from public.sms_retry_queue q
+        where q.send_log_id = old.send_log_id
+          and q.business_id = old.business_id
+          and q.status in ('pending', 'processing')
         for update;
         if new.status not in ('queued', 'cancelled')
-            or (new.body, new.business_id, new.customer_id, new.message_class, new.send_log_id)
-                is distinct from (old.body, old.business_id, old.customer_id, old.message_class, old.send_log_id) then
-            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else', old.id
-                using errcode = 'SR409', hint = 'Cancel it and schedule another.';
-        elsif v_text.id is null or v_text.status <> 'pending' or v_text.in_doubt_since is not null then
-            raise exception 'It is too late to change scheduled send %: its text %', old.id, case
+            or (
+                new.body,
+                new.business_id,
+                new.customer_id,
+                new.message_class,
+                new.send_log_id
+            ) is distinct from (
+                old.body,
+                old.business_id,
+                old.customer_id,
+                old.message_class,
+                old.send_log_id
+            ) then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
+                old.id
+                using errcode = 'SR409',
+                      hint = 'Cancel it and schedule another.';
+        elsif v_text.id is null
+            or v_text.status <> 'pending'
+            or v_text.in_doubt_since is not null
+        then
+            raise exception 'It is too late to change scheduled send %: its text %',
+                old.id,
+                case
                     when v_text.id is null then 'has ended'
-                    when v_text.in_doubt_since is not null then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment' end
-                using errcode = 'SR409', hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
+                    when v_text.in_doubt_since is not null
+                        then 'may have gone out, and evidence is looked for'
+                    else 'is with a worker at this moment'
+                end
+                using errcode = 'SR409',
+                      hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;
         if new.status = 'cancelled' then
-            perform smsretry.save_row(v_text, v_now, ended => 'cancelled', because => new.why, why_code => new.why_code);
+            perform smsretry.save_row(
+                v_text,
+                v_now,
+                ended => 'cancelled',
+                because => new.why,
+                why_code => new.why_code
+            );
         else
             v_text.expires_at := new.not_after;
             v_text.held_since := null;

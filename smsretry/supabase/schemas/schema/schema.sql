@@ -1,4 +1,5 @@
--- The home of everything internal. PostgREST does not expose it: the API is the functions in public.
+-- The home of everything internal. PostgREST does not expose it: the API is the functions in
+-- public.
 create schema if not exists smsretry;
 comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
 

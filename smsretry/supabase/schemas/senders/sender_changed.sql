@@ -1,11 +1,22 @@
--- What follows each order about a sender: it is kept who gave it and why, the senders that no business uses any more are forgotten
--- (attempts keep what they went out from; one that a runner told stays), and texts that wait because of their
--- sender are due at once. Whether they may go is decided when they are claimed. What somebody has locked waits for its own time,
--- and so do those of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three seconds.
---   business_id: whose sender it became or was; null: all who use it · businesses: how many use it now · released: texts that became due
+-- What follows each order about a sender: it is kept who gave it and why, the senders that no
+-- business uses any more are forgotten (attempts keep what they went out from; one that a runner
+-- told stays), and texts that wait because of their sender are due at once. Whether they may go is
+-- decided when they are claimed. What somebody has locked waits for its own time, and so do those
+-- of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three
+-- seconds.
+--   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
+--   now · released: texts that became due
 create or replace function smsretry.sender_changed(
-    changed smsretry.senders, what text, who text, because text, business_id uuid default null, message_class text default null,
-    out sender_id uuid, out sender text, out businesses integer, out released integer
+    changed smsretry.senders,
+    what text,
+    who text,
+    because text,
+    business_id uuid default null,
+    message_class text default null,
+    out sender_id uuid,
+    out sender text,
+    out businesses integer,
+    out released integer
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -18,41 +29,88 @@ begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
     perform smsretry.note_event(
-        changed.id, sender_changed.what, sender_changed.who, sender_changed.because,
-        jsonb_build_object('account', changed.account, 'sender', sender_changed.sender, 'business_id', sender_changed.business_id,
-                           'message_class', sender_changed.message_class));
+        changed.id,
+        sender_changed.what,
+        sender_changed.who,
+        sender_changed.because,
+        jsonb_build_object(
+            'account', changed.account,
+            'sender', sender_changed.sender,
+            'business_id', sender_changed.business_id,
+            'message_class', sender_changed.message_class
+        )
+    );
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
-            where s.told_at is null and not exists (select from smsretry.business_senders b where b.sender_id = s.id)
-            returning s.id)
-        delete from smsretry.stops x using gone g where x.kind = 'sender' and x.subject = g.id::text;
+            where s.told_at is null
+              and not exists (
+                  select from smsretry.business_senders b
+                  where b.sender_id = s.id
+              )
+            returning s.id
+        )
+        delete from smsretry.stops x
+        using gone g
+        where x.kind = 'sender' and x.subject = g.id::text;
     end if;
     v_users := array(
-        select b.business_id from smsretry.business_senders b where b.sender_id = changed.id
-        union -- the environment's: who has none for texts of each class
-        select b.id from public.businesses b
+        select b.business_id
+        from smsretry.business_senders b
+        where b.sender_id = changed.id
+        -- the environment's: who has none for texts of each class
+        union
+        select b.id
+        from public.businesses b
         where changed.id = (smsretry.sender_of(null, 'marketing')).id
-          and not exists (select from smsretry.business_senders o where o.business_id = b.id and o.message_class = 'any')
-          and (select count(*) from smsretry.business_senders o where o.business_id = b.id) < 2);
+          and not exists (
+              select from smsretry.business_senders o
+              where o.business_id = b.id and o.message_class = 'any'
+          )
+          and (
+              select count(*)
+              from smsretry.business_senders o
+              where o.business_id = b.id
+          ) < 2
+    );
     businesses := cardinality(v_users);
     released := 0;
     if sender_changed.what = 'paused' then
         return;
     end if;
-    foreach v_business in array case when sender_changed.business_id is null then v_users else array[sender_changed.business_id] end loop
+    foreach v_business in array case
+        when sender_changed.business_id is null then v_users
+        else array[sender_changed.business_id]
+    end
+    loop
         exit when clock_timestamp() > v_until;
         begin
-            update public.sms_retry_queue q set scheduled_for = v_now, updated_at = v_now
+            update public.sms_retry_queue q
+            set scheduled_for = v_now, updated_at = v_now
             where q.id in (
-                select w.id from public.sms_retry_queue w
-                where w.business_id = v_business and w.work = 'texts' and w.scheduled_for > v_now
-                  and w.why_code in ('sender_paused', 'no_credentials', 'day_spent', 'account_refused', 'sending_stopped')
-                order by w.id limit 10000 for update skip locked);
+                select w.id
+                from public.sms_retry_queue w
+                where w.business_id = v_business
+                  and w.work = 'texts'
+                  and w.scheduled_for > v_now
+                  and w.why_code in (
+                      'sender_paused',
+                      'no_credentials',
+                      'day_spent',
+                      'account_refused',
+                      'sending_stopped'
+                  )
+                order by w.id
+                limit 10000
+                for update skip locked
+            );
             get diagnostics v_texts = row_count;
             released := released + v_texts;
-        exception when others then
-            raise warning 'The texts of business % wait for their own time: %', v_business, sqlstate;
+        exception
+            when others then
+                raise warning 'The texts of business % wait for their own time: %',
+                    v_business,
+                    sqlstate;
         end;
     end loop;
 end

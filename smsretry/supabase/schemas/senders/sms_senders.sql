@@ -1,65 +1,173 @@
--- For a person: the senders, in pages (after the id of the last). business_id: only those that text for it. sender: as people see
--- it; sent_by: all of it, if with_numbers.
---   told_at: when a runner last told that it is that of its environment · used_today: of segments_per_day, until day_ends_at
---   businesses: how many use it; the environment's: how many have texts there · used_by: the names of 20 of them, those with the
---   most texts first · why: its texts wait; since: if it is paused or stopped · held: texts that wait for a person
+-- For a person: the senders, in pages (after the id of the last). business_id: only those that text
+-- for it. sender: as people see it; sent_by: all of it, if with_numbers.
+--   told_at: when a runner last told that it is that of its environment · used_today: of
+--   segments_per_day, until day_ends_at
+--   businesses: how many use it; the environment's: how many have texts there · used_by: the names
+--   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
+--   stopped · held: texts that wait for a person
 create or replace function public.sms_senders(
-    after_id uuid default null, row_limit integer default null, with_numbers boolean default false, business_id uuid default null
+    after_id uuid default null,
+    row_limit integer default null,
+    with_numbers boolean default false,
+    business_id uuid default null
 )
 returns table (
-    sender_id uuid, account text, sender text, sent_by text, told_at timestamptz, segments_per_second double precision,
-    segments_per_day integer, used_today bigint, day_ends_at timestamptz, businesses bigint, used_by text[], why_code text, why text,
-    since timestamptz, due bigint, waiting bigint, held bigint
+    sender_id uuid,
+    account text,
+    sender text,
+    sent_by text,
+    told_at timestamptz,
+    segments_per_second double precision,
+    segments_per_day integer,
+    used_today bigint,
+    day_ends_at timestamptz,
+    businesses bigint,
+    used_by text[],
+    why_code text,
+    why text,
+    since timestamptz,
+    due bigint,
+    waiting bigint,
+    held bigint
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit constant integer := greatest(smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)), 1);
+    v_limit constant integer := greatest(
+        smsretry.rows_of_claim(coalesce(sms_senders.row_limit, 1000)),
+        1
+    );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
     with listed as (
-        select s.* from smsretry.senders s
-        where s.id > coalesce(sms_senders.after_id, '00000000-0000-0000-0000-000000000000')
-          and (sms_senders.business_id is null or s.id in (
-              select (smsretry.sender_of(sms_senders.business_id, k.class)).id from unnest(array['marketing', 'transactional']) k (class)))
-        order by s.id limit v_limit
+        select s.*
+        from smsretry.senders s
+        where s.id > coalesce(
+            sms_senders.after_id,
+            '00000000-0000-0000-0000-000000000000'
+        )
+          and (
+              sms_senders.business_id is null
+              or s.id in (
+                  select (smsretry.sender_of(sms_senders.business_id, k.class)).id
+                  from unnest(array['marketing', 'transactional']) k (class)
+              )
+          )
+        order by s.id
+        limit v_limit
     ),
     users as (
-        select b.sender_id, b.business_id, b.message_class from smsretry.business_senders b
-        where b.sender_id in (select l.id from listed l) and (b.message_class = 'any' or not exists ( -- the same for all its texts
-              select from smsretry.business_senders o where (o.business_id, o.sender_id, o.message_class) = (b.business_id, b.sender_id, 'any')))
+        select b.sender_id, b.business_id, b.message_class
+        from smsretry.business_senders b
+        where b.sender_id in (select l.id from listed l)
+          and (
+              b.message_class = 'any'
+              or not exists (
+                  -- the same for all its texts
+                  select from smsretry.business_senders o
+                  where (
+                      o.business_id,
+                      o.sender_id,
+                      o.message_class
+                  ) = (b.business_id, b.sender_id, 'any')
+              )
+          )
     ),
     texts as materialized (
-        select t.* from smsretry.texts_by_sender(null, v_now) t where t.sender_id in (select l.id from listed l)
+        select t.*
+        from smsretry.texts_by_sender(null, v_now) t
+        where t.sender_id in (select l.id from listed l)
     ),
     told as (
-        select coalesce(u.sender_id, t.sender_id) as of_sender, coalesce(u.business_id, t.business_id) as business_id,
-               coalesce(u.message_class, 'any') as message_class, coalesce(sum(t.due), 0) as due,
-               coalesce(sum(t.waiting), 0) as waiting, coalesce(sum(t.held), 0) as held,
-               min(t.why_code) as why_code, min(t.why) as why
-        from users u
-        full join texts t on t.sender_id = u.sender_id and t.business_id = u.business_id and u.message_class in ('any', t.message_class)
+        select
+            coalesce(u.sender_id, t.sender_id) as of_sender,
+            coalesce(u.business_id, t.business_id) as business_id,
+            coalesce(u.message_class, 'any') as message_class,
+            coalesce(sum(t.due), 0) as due,
+            coalesce(sum(t.waiting), 0) as waiting,
+            coalesce(sum(t.held), 0) as held,
+            min(t.why_code) as why_code,
+            min(t.why) as why
+        from users u full
+        join texts t
+            on t.sender_id = u.sender_id
+              and t.business_id = u.business_id
+              and u.message_class in ('any', t.message_class)
         group by 1, 2, 3
     )
-    select l.id, l.account, smsretry.shown_sender(l.sent_by), case when sms_senders.with_numbers then l.sent_by end,
-           l.told_at, l.segments_per_second, l.segments_per_day,
-           case when l.segments_per_day is not null then case when l.day_ends_at = v_midnight then l.day_segments else 0 end end,
-           v_midnight, n.businesses, coalesce(n.used_by, '{}'),
-           case when l.paused_at is not null then 'sender_paused' when x.since is not null then 'sending_stopped' when n.why_code is not null
-                then n.why_code when n.due >= l.segments_per_second * extract(epoch from smsretry.late_after()) then 'sender_rate' end,
-           coalesce(smsretry.numberless(l.paused_because), x.why, n.why), coalesce(l.paused_at, x.since), n.due::bigint, n.waiting::bigint, n.held::bigint
+    select
+        l.id,
+        l.account,
+        smsretry.shown_sender(l.sent_by),
+        case when sms_senders.with_numbers then l.sent_by end,
+        l.told_at,
+        l.segments_per_second,
+        l.segments_per_day,
+        case
+            when l.segments_per_day is not null
+                then case
+                    when l.day_ends_at = v_midnight then l.day_segments
+                    else 0
+                end
+        end,
+        v_midnight,
+        n.businesses,
+        coalesce(n.used_by, '{}'),
+        case
+            when l.paused_at is not null then 'sender_paused'
+            when x.since is not null then 'sending_stopped'
+            when n.why_code is not null then n.why_code
+            when n.due >= l.segments_per_second * extract(
+                epoch from smsretry.late_after()
+            )
+                then 'sender_rate'
+        end,
+        coalesce(smsretry.numberless(l.paused_because), x.why, n.why),
+        coalesce(l.paused_at, x.since),
+        n.due::bigint,
+        n.waiting::bigint,
+        n.held::bigint
     from listed l
-    left join smsretry.stops x on x.kind = 'sender' and x.subject = l.id::text
+    left join smsretry.stops x
+        on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
-        select count(distinct t.business_id) as businesses, coalesce(sum(t.due), 0) as due, coalesce(sum(t.waiting), 0) as waiting,
-               coalesce(sum(t.held), 0) as held,
-               array_agg(coalesce(left(b.name, 200), t.business_id::text) order by t.place) filter (where t.place <= 20) as used_by,
-               (array_agg(t.why_code order by t.place) filter (where t.why_code is not null))[1] as why_code,
-               (array_agg(t.why order by t.place) filter (where t.why_code is not null))[1] as why
-        from (select o.*, row_number() over (order by o.business_id = sms_senders.business_id desc, o.held desc, o.due desc, o.waiting desc, o.business_id, o.message_class) as place
-              from told o where o.of_sender = l.id) t
+        select
+            count(distinct t.business_id) as businesses,
+            coalesce(sum(t.due), 0) as due,
+            coalesce(sum(t.waiting), 0) as waiting,
+            coalesce(sum(t.held), 0) as held,
+            array_agg(
+                coalesce(left(b.name, 200), t.business_id::text)
+                order by t.place
+            ) filter (where t.place <= 20) as used_by,
+            (
+                array_agg(t.why_code order by t.place) filter (
+                    where t.why_code is not null
+                )
+            )[1] as why_code,
+            (
+                array_agg(t.why order by t.place) filter (
+                    where t.why_code is not null
+                )
+            )[1] as why
+        from (
+            select
+                o.*,
+                row_number() over (
+                    order by
+                        o.business_id = sms_senders.business_id desc,
+                        o.held desc,
+                        o.due desc,
+                        o.waiting desc,
+                        o.business_id,
+                        o.message_class
+                ) as place
+            from told o
+            where o.of_sender = l.id
+        ) t
         left join public.businesses b on b.id = t.business_id
     ) n
     order by l.id;

@@ -1,4 +1,5 @@
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.businesses') is null then
@@ -25,12 +26,14 @@ do $$
 declare
     day constant text := '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
     clock constant text := '([01][0-9]|2[0-3]):[0-5][0-9]';
-    entry constant text := '((' || day || '(-' || day || ')? )?' || clock || '-(' || clock || '|24:00))';
+    entry constant text := '((' || day || '(-' || day || ')? )?'
+        || clock || '-(' || clock || '|24:00))';
 begin
     alter table public.businesses drop constraint if exists businesses_sms_hours;
     execute format(
         'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
-        '^' || entry || '(, *' || entry || ')*$');
+        '^' || entry || '(, *' || entry || ')*$'
+    );
 end
 $$;
 

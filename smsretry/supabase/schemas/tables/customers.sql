@@ -1,4 +1,5 @@
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.customers') is null then
@@ -21,8 +22,9 @@ begin
 end
 $$;
 
--- For the daily cap and for an opt-out, which belong to a number: several customers may share one. A hash, because an
--- ordinary index would refuse the application's rows whose phone is longer than a page of it.
+-- For the daily cap and for an opt-out, which belong to a number: several customers may share one.
+-- A hash, because an ordinary index would refuse the application's rows whose phone is longer than
+-- a page of it.
 create index if not exists customers_phone on public.customers using hash (phone);
 
 grant select, update on public.customers to service_role; -- update: consent and phone_status

@@ -1,13 +1,20 @@
--- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how it ended, what a person did,
--- who and why. A text that goes out at the first try has none.
+-- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how
+-- it ended, what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
-    about uuid not null, -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts keep their story
-    code text not null, -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
-    who text, -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts
+    -- keep their story
+    about uuid not null,
+    -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    code text not null,
+    -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    who text,
     detail jsonb not null default '{}',
-    constraint events_lengths check (length(code) between 1 and 40 and length(who) between 1 and 200)
+    constraint events_lengths check (
+        length(code) between 1 and 40
+        and length(who) between 1 and 200
+    )
 );
 comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);

@@ -1,5 +1,5 @@
--- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One that only may mean stop waits here
--- for a person, who reads it at Twilio. Its words are not kept.
+-- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One
+-- that only may mean stop waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     heard_at timestamptz not null,
@@ -7,7 +7,11 @@ create table if not exists smsretry.inbound_texts (
     senders text[], -- of ours that heard it: smsretry.heard_by
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
     businesses uuid[], -- that heard it and have not said what it means
-    constraint inbound_texts_said check (said in ('STOP', 'START', 'YES', 'unsure')),
-    constraint inbound_texts_phone check (phone is null or said = 'unsure') -- of the others it is kept nowhere
+    constraint inbound_texts_said check (
+        said in ('STOP', 'START', 'YES', 'unsure')
+    ),
+    constraint inbound_texts_phone check (
+        phone is null or said = 'unsure'
+    ) -- of the others it is kept nowhere
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;

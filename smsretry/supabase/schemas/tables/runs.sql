@@ -1,5 +1,5 @@
--- One row a run of a worker: when it began, and what it came to. A run that was killed never says so itself; the next one
--- does, from the attempts that name it.
+-- One row a run of a worker: when it began, and what it came to. A run that was killed never says
+-- so itself; the next one does, from the attempts that name it.
 create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
@@ -9,7 +9,10 @@ create table if not exists smsretry.runs (
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    constraint runs_told check (length(told) <= 2000 and (finished_at is null) = (told is null)),
+    constraint runs_told check (
+        length(told) <= 2000
+        and (finished_at is null) = (told is null)
+    ),
     constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
     constraint runs_address check (length(address) <= 300)
 );

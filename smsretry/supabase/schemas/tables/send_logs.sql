@@ -1,4 +1,5 @@
--- The application's table. It is made only where there is none, and its policy with it: an existing one keeps its own.
+-- The application's table. It is made only where there is none, and its policy with it: an existing
+-- one keeps its own.
 do $$
 begin
     if to_regclass('public.send_logs') is null then

@@ -1,14 +1,15 @@
--- One row a text that is owed to one person. The columns down to updated_at, and their meanings, are the application's.
+-- One row a text that is owed to one person. The columns down to updated_at, and their meanings,
+-- are the application's.
 create table if not exists public.sms_retry_queue (
     id uuid primary key default gen_random_uuid(),
-    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase the row, which ends with
-    -- a reason.
+    -- No foreign keys to send_logs and customers: deleting one of those must neither fail nor erase
+    -- the row, which ends with a reason.
     business_id uuid not null references public.businesses (id) on delete cascade,
     send_log_id uuid not null,
     customer_id uuid not null,
     status text not null default 'pending',
-    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a request that was never sent do
-    -- not count.
+    -- Sends made from the queue. A deferral, the recovery of a claim that was not begun and a
+    -- request that was never sent do not count.
     attempt_count integer not null default 0,
     max_attempts integer not null default 3,
     scheduled_for timestamptz not null,
@@ -18,49 +19,89 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    claim_no bigint not null default 0, -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    claim_no bigint not null default 0,
     claimed_at timestamptz, -- start of the lease of the present claim
     begun_at timestamptz, -- of the send that is under way
     attempt_id uuid, -- under way or in doubt
-    in_doubt_since timestamptz, -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    in_doubt_since timestamptz,
     reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
-    reconciled_claim_no bigint, -- the last claim whose look was recorded, so that recording it twice is harmless
-    recover_count integer not null default 0, -- workers that died while they held it, before its send began or while they looked for evidence
+    -- the last claim whose look was recorded, so that recording it twice is harmless
+    reconciled_claim_no bigint,
+    -- workers that died while they held it, before its send began or while they looked for evidence
+    recover_count integer not null default 0,
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
-    message_class text not null default 'marketing', -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
+    message_class text not null default 'marketing',
     why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
-    held_since timestamptz, -- it waits for something that a person can mend, and goes on by itself once that is mended
-    claimed_by_application boolean not null default false, -- by a caller that does not begin its sends: its claim counts as a send
+    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    held_since timestamptz,
+    -- by a caller that does not begin its sends: its claim counts as a send
+    claimed_by_application boolean not null default false,
     expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
-    why_code smsretry.why_code, -- why it waits or has ended, in a word for programs; null: nothing was decided
+    -- why it waits or has ended, in a word for programs; null: nothing was decided
+    why_code smsretry.why_code,
     first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
-    work text generated always as (smsretry.work(status, recover_count, in_doubt_since)) stored, -- at first, as is said below
+    work text generated always as (
+        smsretry.work(status, recover_count, in_doubt_since)
+    ) stored, -- at first, as is said below
 
-    constraint sms_retry_queue_status check (status in ('pending', 'processing', 'completed', 'failed', 'cancelled')),
-    constraint sms_retry_queue_message_class check (message_class in ('marketing', 'transactional')),
-    constraint sms_retry_queue_reason check (reason in ('quiet_hours', 'twilio_error', 'rate_limit')),
-    constraint sms_retry_queue_attempts check (attempt_count between 0 and 1000 and max_attempts between 1 and 1000),
+    constraint sms_retry_queue_status check (
+        status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
+    ),
+    constraint sms_retry_queue_message_class check (
+        message_class in ('marketing', 'transactional')
+    ),
+    constraint sms_retry_queue_reason check (
+        reason in ('quiet_hours', 'twilio_error', 'rate_limit')
+    ),
+    constraint sms_retry_queue_attempts check (
+        attempt_count between 0 and 1000
+        and max_attempts between 1 and 1000
+    ),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
         scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
         and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'),
+        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+    ),
     -- A claim's answer carries these for each of its rows.
-    constraint sms_retry_queue_lengths check (length(last_error) <= 2000 and length(why) <= 2000),
-    constraint sms_retry_queue_held check (held_since is null or (status in ('pending', 'processing') and why is not null)),
+    constraint sms_retry_queue_lengths check (
+        length(last_error) <= 2000 and length(why) <= 2000
+    ),
+    constraint sms_retry_queue_held check (
+        held_since is null
+        or (
+            status in ('pending', 'processing') and why is not null
+        )
+    ),
     -- Without a lease nobody could take a processing row back.
-    constraint sms_retry_queue_lease check (status <> 'processing' or claimed_at is not null),
+    constraint sms_retry_queue_lease check (
+        status <> 'processing' or claimed_at is not null
+    ),
     -- Only a claimed row is begun, and its send has an id.
-    constraint sms_retry_queue_begun check (begun_at is null or (status = 'processing' and attempt_id is not null)),
+    constraint sms_retry_queue_begun check (
+        begun_at is null
+        or (status = 'processing' and attempt_id is not null)
+    ),
     -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
-    constraint sms_retry_queue_doubt check (in_doubt_since is null or (attempt_id is not null and status <> 'completed'))
+    constraint sms_retry_queue_doubt check (
+        in_doubt_since is null
+        or (attempt_id is not null and status <> 'completed')
+    )
 )
--- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come after a number of changes,
--- not after a share of the table.
-with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
-      autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+-- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come
+-- after a number of changes, not after a share of the table.
+with (
+    fillfactor = 80,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 5000
+);
 
 -- Rows that were here have it now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
@@ -70,8 +111,8 @@ comment on column public.sms_retry_queue.work is 'Who looks for it when it is du
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
     send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns, and sms_status counts by them.
--- They change only with the status, and so cost no HOT update.
+-- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns,
+-- and sms_status counts by them. They change only with the status, and so cost no HOT update.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
     include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
@@ -91,12 +132,12 @@ create policy "Owners read their retries" on public.sms_retry_queue for select t
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
-        status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
-        and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-        and exists (select 1 from public.send_logs l where l.id = send_log_id
-                    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
-        and exists (select 1 from public.customers c where c.id = customer_id
-                    and c.business_id = sms_retry_queue.business_id)
+    status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
+    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
+    and exists (select 1 from public.send_logs l where l.id = send_log_id
+    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
+    and exists (select 1 from public.customers c where c.id = customer_id
+    and c.business_id = sms_retry_queue.business_id)
     );
 
 -- A Supabase project grants everything in public to anon and authenticated.
@@ -105,7 +146,7 @@ grant select on public.sms_retry_queue to authenticated;
 -- Claim number, lease and the like are not a tenant's to set.
 revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
-              last_error, reason)
+    last_error, reason)
     on public.sms_retry_queue to authenticated;
 -- History is kept: a text that is no longer wanted is cancelled, not deleted.
 revoke delete, truncate on public.sms_retry_queue from service_role;

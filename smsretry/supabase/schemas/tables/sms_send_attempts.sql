@@ -1,4 +1,5 @@
--- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the queue. delivery_…: from Twilio.
+-- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
+-- queue. delivery_…: from Twilio.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -15,7 +16,9 @@ create table if not exists public.sms_send_attempts (
     consent_source text,
     quiet_hours_rule text,
     number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
-    sent_to text, -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what the rows say now
+    -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what
+    -- the rows say now
+    sent_to text,
     sent_body text,
     sent_by text,
     worker_died boolean not null default false, -- nobody knows whether the request ever left
@@ -24,46 +27,85 @@ create table if not exists public.sms_send_attempts (
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
-    delivery_looks integer not null default 0, -- how often it was looked after: fences what such a look comes to
+    -- how often it was looked after: fences what such a look comes to
+    delivery_looks integer not null default 0,
     business_id uuid,
-    sent_account text, -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own processor, a restored backup)
+    -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own
+    -- processor, a restored backup)
+    sent_account text,
     segments integer, -- what it takes of its sender's rate and day
-    delivery_excused boolean not null default false, -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a failed delivery
-    constraint sms_send_attempts_outcome check (outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')),
-    constraint sms_send_attempts_settled_by check (settled_by in ('response', 'callback', 'reconcile', 'operator')),
+    -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a
+    -- failed delivery
+    delivery_excused boolean not null default false,
+    constraint sms_send_attempts_outcome check (
+        outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
+    ),
+    constraint sms_send_attempts_settled_by check (
+        settled_by in ('response', 'callback', 'reconcile', 'operator')
+    ),
     -- An outcome and its time are set together.
-    constraint sms_send_attempts_finished check ((finished_at is null) = (outcome is null)),
-    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that says sent is.
+    constraint sms_send_attempts_finished check (
+        (finished_at is null) = (outcome is null)
+    ),
+    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that
+    -- says sent is.
     constraint sms_send_attempts_sid check (
-        case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end),
+        case
+            when outcome = 'accepted'
+                then twilio_sid is not null or settled_by <> 'response'
+            else twilio_sid is null
+        end
+    ),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
     constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
     -- Number and body are kept only while evidence may be compared with them.
     constraint sms_send_attempts_private check (
-        outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null)),
+        outcome is null
+        or outcome = 'in_doubt'
+        or (sent_to is null and sent_body is null)
+    ),
     -- Twilio's own words, and unknown: it reported nothing final for long enough.
-    constraint sms_send_attempts_delivery check (delivery_status in (
-        'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read')),
+    constraint sms_send_attempts_delivery check (
+        delivery_status in (
+            'accepted',
+            'scheduled',
+            'queued',
+            'sending',
+            'sent',
+            'unknown',
+            'undelivered',
+            'failed',
+            'canceled',
+            'delivered',
+            'read'
+        )
+    ),
     -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
-        (twilio_sid is not null or (delivery_status is null and delivery_look_at is null))
+        (
+            twilio_sid is not null
+            or (delivery_status is null and delivery_look_at is null)
+        )
         and (delivery_status is null) = (delivery_at is null)
-        and (delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled')))
-)
--- As sms_retry_queue.
-with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+        and (
+            delivery_code is null
+            or delivery_status in ('undelivered', 'failed', 'canceled')
+        )
+    )
+) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000); -- As sms_retry_queue.
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and those that have none are
--- here by when their delivery is looked at.
+-- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
+-- those that have none are here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
--- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while they are: before a vacuum, which comes after a
--- share of the table, every look at the day would read all that was added since the last one.
+-- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
+-- they are: before a vacuum, which comes after a share of the table, every look at the day would
+-- read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
 -- For every look for evidence. A hash, because the value may be of any length.

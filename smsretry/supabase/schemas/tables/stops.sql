@@ -1,15 +1,24 @@
--- What is stopped, until when nobody lifts it or a text goes out again: what the next run must know.
---   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble · business (its id): its texts
---   come to nothing while others' go out. Of each of these one text is tried, again and again.
---   state (two letters): a person lets no marketing text go there; some US states forbid it during a declared emergency
+-- What is stopped, until when nobody lifts it or a text goes out again: what the next run must
+-- know.
+--   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
+--   · business (its id): its texts come to nothing while others' go out. Of each of these one text
+--   is tried, again and again. state (two letters): a person lets no marketing text go there; some
+--   US states forbid it during a declared emergency
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',
     since timestamptz not null,
     why text not null,
     primary key (kind, subject),
-    constraint stops_kind check (kind in ('everybody', 'sender', 'business', 'state')),
-    constraint stops_subject check (case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$'
-                                              else subject ~ '^[0-9a-f-]{36}$' end),
+    constraint stops_kind check (
+        kind in ('everybody', 'sender', 'business', 'state')
+    ),
+    constraint stops_subject check (
+        case kind
+            when 'everybody' then subject = ''
+            when 'state' then subject ~ '^[A-Z]{2}$'
+            else subject ~ '^[0-9a-f-]{36}$'
+        end
+    ),
     constraint stops_why check (length(why) between 1 and 2000)
 );

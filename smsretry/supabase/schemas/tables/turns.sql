@@ -1,12 +1,14 @@
--- Which business was served when, by kind of work: who was served longest ago goes first, and whoever was never served before
--- all others. Only a claim that cannot take all that is due writes here, and of texts only where few are due or a sender has a limit:
--- otherwise each business has its turn as the walk comes by. walk: one row, the business behind which the next claim of
--- texts looks.
+-- Which business was served when, by kind of work: who was served longest ago goes first, and
+-- whoever was never served before all others. Only a claim that cannot take all that is due writes
+-- here, and of texts only where few are due or a sender has a limit: otherwise each business has
+-- its turn as the walk comes by. walk: one row, the business behind which the next claim of texts
+-- looks.
 create table if not exists smsretry.turns (
     kind text not null,
     business_id uuid not null,
     served timestamptz not null,
     primary key (kind, business_id),
-    constraint turns_kind check (kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk'))
-)
-with (fillfactor = 70); -- rows are rewritten all day
+    constraint turns_kind check (
+        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk')
+    )
+) with (fillfactor = 70); -- rows are rewritten all day

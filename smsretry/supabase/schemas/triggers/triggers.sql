@@ -39,5 +39,5 @@ drop trigger if exists smsretry_keep_event on public.sms_retry_queue;
 create trigger smsretry_keep_event
     after update on public.sms_retry_queue for each row
     when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
-          or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
+    or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
     execute function smsretry.keep_event();

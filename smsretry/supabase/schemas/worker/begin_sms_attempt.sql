@@ -1,27 +1,55 @@
--- Just before the request leaves: may it still go? The transaction that reads consent and counts the number's texts also
--- writes the attempt. May be repeated with the same attempt_id.
+-- Just before the request leaves: may it still go? The transaction that reads consent and counts
+-- the number's texts also writes the attempt. May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is in doubt now: its message may have left before a restore from a backup
---     | changed  what the decision was made from is no longer so (decided_by), or the text's send log or customer is gone: decide again
+--     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
+--       have left before a restore from a backup
+--     | changed  what the decision was made from is no longer so (decided_by), or the text's send
+--       log or customer is gone: decide again
 --     | closed   send_before has come: decide again
---     | capped   the number has had cap texts since cap_since; there is room when the one of reached_at no longer counts
---     | busy     the sender's time is given away until reached_at · spent: it has used its day, which turns over at reached_at
---     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of the database disagree
+--     | capped   the number has had cap texts since cap_since; there is room when the one of
+--       reached_at no longer counts
+--     | busy     the sender's time is given away until reached_at · spent: it has used its day,
+--       which turns over at reached_at
+--     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of
+--       the database disagree
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what the request will name; segments,
--- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when the text is of no more use, if
--- nothing has said so before; otherwise life: how long it is of use from now on.
--- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for one of those. address: at which it
--- reaches the database (smsretry.mark).
+-- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
+-- the request will name; segments,
+-- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when
+-- the text is of no more use, if nothing has said so before; otherwise life: how long it is of use
+-- from now on.
+-- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
+-- one of those. address: at which it reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
-    retry_id uuid, claim_no bigint, attempt_id uuid, send_before timestamptz, quiet_hours_rule text,
-    first_send boolean default false, cap integer default null, cap_since timestamptz default null,
-    decided_by text default null, life interval default null, expires_at timestamptz default null, run_id uuid default null,
-    sent_account text default null, sent_by text default null, segments integer default 1, lead double precision default 0,
-    send_to text default null, listed boolean default null, address text default null
+    retry_id uuid,
+    claim_no bigint,
+    attempt_id uuid,
+    send_before timestamptz,
+    quiet_hours_rule text,
+    first_send boolean default false,
+    cap integer default null,
+    cap_since timestamptz default null,
+    decided_by text default null,
+    life interval default null,
+    expires_at timestamptz default null,
+    run_id uuid default null,
+    sent_account text default null,
+    sent_by text default null,
+    segments integer default 1,
+    lead double precision default 0,
+    send_to text default null,
+    listed boolean default null,
+    address text default null
 )
-returns table (answer text, why text, decided_at timestamptz, reached_at timestamptz, why_code text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    answer text,
+    why text,
+    decided_at timestamptz,
+    reached_at timestamptz,
+    why_code text
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
@@ -31,39 +59,91 @@ declare
     v_told record;
     v_forgotten record;
 begin
-    if claim_no is null or attempt_id is null or send_before is null or cap is not null and cap_since is null
-        or send_to not in ('all', 'listed', 'nobody') then
+    if claim_no is null
+        or attempt_id is null
+        or send_before is null
+        or cap is not null and cap_since is null
+        or send_to not in ('all', 'listed', 'nobody')
+    then
         raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
-    if v_row.id is null or v_row.in_doubt_since is not null or v_row.begun_at is not null then
+    if v_row.id is null
+        or v_row.in_doubt_since is not null
+        or v_row.begun_at is not null
+    then
         -- The answer to the same call was lost on its way, or another worker has the row.
-        select case q.status when 'cancelled' then 'ended' else 'lost' end,
-               coalesce(q.why, q.last_error), q.scheduled_for, q.why_code into answer, why, reached_at, why_code
+        select
+            case q.status when 'cancelled' then 'ended' else 'lost' end,
+            coalesce(q.why, q.last_error),
+            q.scheduled_for,
+            q.why_code
+        into answer, why, reached_at, why_code
         from public.sms_retry_queue q
-        where v_row.id is null and q.id = retry_id and q.claim_no = begin_sms_attempt.claim_no
-          and (q.status = 'cancelled' or q.status = 'pending' and q.attempt_id = attempt_id);
-        answer := coalesce(answer, case when v_row.begun_at is not null and v_row.attempt_id = attempt_id then 'go' else 'lost' end);
+        where v_row.id is null
+          and q.id = retry_id
+          and q.claim_no = begin_sms_attempt.claim_no
+          and (
+              q.status = 'cancelled'
+              or q.status = 'pending' and q.attempt_id = attempt_id
+          );
+        answer := coalesce(
+            answer,
+            case
+                when v_row.begun_at is not null
+                  and v_row.attempt_id = attempt_id
+                    then 'go'
+                else 'lost'
+            end
+        );
         decided_at := smsretry.clock();
         return next;
         return;
     end if;
     -- One at a time to a number, or two texts would each be counted without the other.
-    select c.phone into v_phone from public.customers c where c.id = v_row.customer_id;
-    perform pg_advisory_xact_lock(hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0));
-    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what finish could not write is not sent.
-    select * into v_customer from public.customers c
-    where c.id = v_row.customer_id and c.business_id = v_row.business_id for share;
-    perform from public.send_logs l where l.id = v_row.send_log_id and l.business_id = v_row.business_id for share;
+    select c.phone
+    into v_phone
+    from public.customers c
+    where c.id = v_row.customer_id;
+    perform pg_advisory_xact_lock(
+        hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0)
+    );
+    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what
+    -- finish could not write is not sent.
+    select *
+    into v_customer
+    from public.customers c
+    where c.id = v_row.customer_id
+      and c.business_id = v_row.business_id
+    for share;
+    perform from public.send_logs l
+    where l.id = v_row.send_log_id
+      and l.business_id = v_row.business_id
+    for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    select r.channel, r.body, r.decided_by, r.log_says_sent into v_told from smsretry.claimed_retry r where r.id = v_row.id;
+    select
+        r.channel,
+        r.body,
+        r.decided_by,
+        r.log_says_sent
+    into v_told
+    from smsretry.claimed_retry r
+    where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select r.why, r.why_code into why, why_code
+    select r.why, r.why_code
+    into why, why_code
     from smsretry.refusal(
-        v_told.log_says_sent, v_customer.sms_consent_status::text, v_row.business_id, v_customer.phone, v_row.message_class) r;
-    if v_customer.id is null or v_told.channel is distinct from 'sms' then
+        v_told.log_says_sent,
+        v_customer.sms_consent_status::text,
+        v_row.business_id,
+        v_customer.phone,
+        v_row.message_class
+    ) r;
+    if v_customer.id is null
+        or v_told.channel is distinct from 'sms'
+    then
         answer := 'changed'; -- deleted: the next decision says so
         why := null;
         why_code := null;
@@ -77,24 +157,38 @@ begin
         answer := 'held';
     elsif decided_at >= send_before then
         answer := 'closed';
-    elsif v_customer.phone is distinct from v_phone or v_told.decided_by <> decided_by then
+    elsif v_customer.phone is distinct from v_phone
+        or v_told.decided_by <> decided_by
+    then
         answer := 'changed';
     elsif cap is not null then
-        reached_at := smsretry.cap_reached_at(v_row.business_id, v_customer.phone, cap, cap_since);
+        reached_at := smsretry.cap_reached_at(
+            v_row.business_id,
+            v_customer.phone,
+            cap,
+            cap_since
+        );
         answer := case when reached_at is not null then 'capped' end;
     end if;
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer is null then
-        perform smsretry.notice_restore(run_id, decided_at, send_to); -- it may have been restored under the run
-        select f.since, f.until into v_forgotten from smsretry.forgotten f where f.retry_id = v_row.id;
+        -- it may have been restored under the run
+        perform smsretry.notice_restore(run_id, decided_at, send_to);
+        select f.since, f.until
+        into v_forgotten
+        from smsretry.forgotten f
+        where f.retry_id = v_row.id;
         if found then
             answer := 'lost';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
         end if;
     end if;
-    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named may be texted everywhere.
-    if answer is null and not (send_to = 'listed' and coalesce(listed, false)) then
+    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named
+    -- may be texted everywhere.
+    if answer is null
+        and not (send_to = 'listed' and coalesce(listed, false))
+    then
         why := smsretry.mark_mismatch(send_to, address);
         if why is not null then
             answer := 'held';
@@ -106,23 +200,71 @@ begin
         end if;
     end if;
     if answer is null then
-        select t.answer, t.free_at into answer, reached_at from smsretry.take_turn(sent_account, sent_by, segments, lead, decided_at) t;
+        select t.answer, t.free_at
+        into answer, reached_at
+        from smsretry.take_turn(
+            sent_account,
+            sent_by,
+            segments,
+            lead,
+            decided_at
+        ) t;
     end if;
 
     if answer = 'ended' then
-        perform smsretry.save_row(v_row, decided_at, ended => 'cancelled', because => why, why_code => why_code);
+        perform smsretry.save_row(
+            v_row,
+            decided_at,
+            ended => 'cancelled',
+            because => why,
+            why_code => why_code
+        );
     elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
         insert into public.sms_send_attempts (
-            id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, consent_status, consent_at, consent_source,
-            quiet_hours_rule, number_key, sent_to, sent_body, sent_by, run_id, sent_account, segments, business_id)
+            id,
+            retry_id,
+            attempt_number,
+            claim_no,
+            begun_at,
+            finished_at,
+            outcome,
+            consent_status,
+            consent_at,
+            consent_source,
+            quiet_hours_rule,
+            number_key,
+            sent_to,
+            sent_body,
+            sent_by,
+            run_id,
+            sent_account,
+            segments,
+            business_id
+        )
         values (
-            attempt_id, v_row.id, case when first_send then 0 else v_row.attempt_count + 1 end, v_row.claim_no,
-            coalesce(v_forgotten.since, decided_at), case when answer = 'lost' then decided_at end, case when answer = 'lost' then 'in_doubt' end,
-            left(v_customer.sms_consent_status::text, 40), v_customer.sms_consent_at, left(v_customer.sms_consent_source::text, 200),
-            quiet_hours_rule, v_key, left(v_customer.phone, 40), v_told.body, case when answer = 'go' then sent_by end, run_id,
-            case when answer = 'go' then sent_account end, case when answer = 'go' then segments end, v_row.business_id);
+            attempt_id,
+            v_row.id,
+            case when first_send then 0 else v_row.attempt_count + 1 end,
+            v_row.claim_no,
+            coalesce(v_forgotten.since, decided_at),
+            case when answer = 'lost' then decided_at end,
+            case when answer = 'lost' then 'in_doubt' end,
+            left(v_customer.sms_consent_status::text, 40),
+            v_customer.sms_consent_at,
+            left(v_customer.sms_consent_source::text, 200),
+            quiet_hours_rule,
+            v_key,
+            left(v_customer.phone, 40),
+            v_told.body,
+            case when answer = 'go' then sent_by end,
+            run_id,
+            case when answer = 'go' then sent_account end,
+            case when answer = 'go' then segments end,
+            v_row.business_id
+        );
         if not found then
-            raise exception 'its attempt was not kept: a rule or a trigger swallows it' using errcode = '23000';
+            raise exception 'its attempt was not kept: a rule or a trigger swallows it'
+                using errcode = '23000';
         end if;
         v_row.attempt_id := attempt_id;
         v_row.why := why;

@@ -1,17 +1,29 @@
--- When a number reached its cap: the time of the cap-th text from the end since a moment; null: there is room. Counted is
--- what may have reached the phone from this business: sends accepted, in doubt or under way, and the application's own.
-create or replace function smsretry.cap_reached_at(business_id uuid, phone text, cap integer, since timestamptz)
-returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
+-- When a number reached its cap: the time of the cap-th text from the end since a moment; null:
+-- there is room. Counted is what may have reached the phone from this business: sends accepted, in
+-- doubt or under way, and the application's own.
+create or replace function smsretry.cap_reached_at(
+    business_id uuid,
+    phone text,
+    cap integer,
+    since timestamptz
+)
+returns timestamptz
+language sql set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
-        select c.id from public.customers c
+        select c.id
+        from public.customers c
         -- is true: by the number's index alone
-        where c.phone = cap_reached_at.phone and (c.business_id = cap_reached_at.business_id) is true
+        where c.phone = cap_reached_at.phone
+          and (c.business_id = cap_reached_at.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
-        where a.number_key = smsretry.number_key(cap_reached_at.business_id, cap_reached_at.phone)
+        where a.number_key = smsretry.number_key(
+            cap_reached_at.business_id,
+            cap_reached_at.phone
+        )
           and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
           and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
         union all
@@ -19,13 +31,20 @@ returns timestamptz language sql set search_path = pg_catalog, pg_temp as $$
         from person p
         join public.send_logs l on l.customer_id = p.id
         where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
-          and l.channel = 'sms' and smsretry.is_sent(l.provider_message_id, l.status::text)
-          and not exists (select 1 from public.sms_retry_queue q
-                          join public.sms_send_attempts a on a.retry_id = q.id
-                          where q.send_log_id = l.id and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt'))
+          and l.channel = 'sms'
+          and smsretry.is_sent(l.provider_message_id, l.status::text)
+          and not exists (
+              select 1
+              from public.sms_retry_queue q
+              join public.sms_send_attempts a on a.retry_id = q.id
+              where q.send_log_id = l.id
+                and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
+          )
     )
-    select r.at from reached r
+    select r.at
+    from reached r
     where r.at > cap_reached_at.since
     order by r.at desc
-    offset greatest(cap_reached_at.cap, 1) - 1 limit 1
+    offset greatest(cap_reached_at.cap, 1) - 1
+    limit 1
 $$;

@@ -1,19 +1,29 @@
--- Claim one pending row by its id, due or not, for the caller who has just queued it: as claim_sms_texts. No text: it is not
--- pending, or in doubt. Raises if it cannot be claimed.
-create or replace function public.claim_sms_retry(retry_id uuid, account text default null, sender text default null)
+-- Claim one pending row by its id, due or not, for the caller who has just queued it: as
+-- claim_sms_texts. No text: it is not pending, or in doubt. Raises if it cannot be claimed.
+create or replace function public.claim_sms_retry(
+    retry_id uuid,
+    account text default null,
+    sender text default null
+)
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_rows constant tid[] := array(
-        select q.ctid from public.sms_retry_queue q
+        select q.ctid
+        from public.sms_retry_queue q
         where q.id = claim_sms_retry.retry_id
           -- is true: by its id alone; with old statistics an index of all that waits is walked
-          and (q.status = 'pending' and q.in_doubt_since is null) is true
-        for update);
+          and (
+              q.status = 'pending' and q.in_doubt_since is null
+          ) is true
+        for update
+    );
     v_taken uuid[];
 begin
-    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t); -- by itself: what follows reads the rows as they are then
+    -- by itself: what follows reads the rows as they are then
+    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;

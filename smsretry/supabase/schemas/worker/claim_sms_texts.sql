@@ -1,13 +1,22 @@
--- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt whose next look has come. Who was
--- served longest ago goes first, and of each sender about what it sends in half a second is taken (smsretry.texts_in_turn). What is
--- stopped gives one text, which is tried.
---   account, sender: of the worker's environment, which sends for every business without a sender of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now · slow: businesses of which nothing is, and no doubt
---   suspect: claim one suspect row instead, or none; the one whose claims died least often goes first
--- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row. With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
+-- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
+-- whose next look has come. Who was served longest ago goes first, and of each sender about what it
+-- sends in half a second is taken (smsretry.texts_in_turn). What is stopped gives one text, which
+-- is tried.
+--   account, sender: of the worker's environment, which sends for every business without a sender
+--   of its own
+--   without: senders and businesses, by id, of which nothing is to be claimed now · slow:
+--   businesses of which nothing is, and no doubt
+--   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
+--   first
+-- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
+-- With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
 -- trigger's, slow is its business.
 create or replace function public.claim_sms_texts(
-    limit_count integer, account text default null, sender text default null, without uuid[] default '{}', suspect boolean default false,
+    limit_count integer,
+    account text default null,
+    sender text default null,
+    without uuid[] default '{}',
+    suspect boolean default false,
     slow uuid[] default '{}'
 )
 returns jsonb
@@ -26,36 +35,81 @@ declare
 begin
     if suspect then
         for v_rows in
-            select array[q.ctid] from public.sms_retry_queue q
-            where q.work = 'suspect' and q.scheduled_for <= v_now and q.business_id <> all (slow)
-            order by q.recover_count, q.scheduled_for limit 50 for update skip locked
+            select array[q.ctid]
+            from public.sms_retry_queue q
+            where q.work = 'suspect'
+              and q.scheduled_for <= v_now
+              and q.business_id <> all (slow)
+            order by q.recover_count, q.scheduled_for
+            limit 50
+            for update skip locked
         loop
-            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
+            select t.taken, t.refused
+            into v_taken, v_refused
+            from smsretry.take(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
-        select * into v_doubtful from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-        if exists (select from smsretry.stops s where s.kind = 'everybody') then
+        select *
+        into v_doubtful
+        from smsretry.doubtful_in_turn(v_limit, v_now, slow);
+        if exists (
+            select from smsretry.stops s
+            where s.kind = 'everybody'
+        ) then
             v_limit := least(v_limit, 1);
         end if;
-        select * into v_found from smsretry.texts_in_turn(
-            case when limit_count = 1 and v_doubtful.rows <> '{}' then 0 else v_limit end, v_now,
-            (select s.id from smsretry.senders s where s.account = claim_sms_texts.account and s.sent_by = sender), without || slow);
+        select *
+        into v_found
+        from smsretry.texts_in_turn(
+            case
+                when limit_count = 1 and v_doubtful.rows <> '{}' then 0
+                else v_limit
+            end,
+            v_now,
+            (
+                select s.id
+                from smsretry.senders s
+                where s.account = claim_sms_texts.account
+                  and s.sent_by = sender
+            ),
+            without || slow
+        );
         v_rows := v_doubtful.rows || v_found.rows;
         v_next := least(v_found.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
-            select t.taken, t.refused into v_taken, v_refused from smsretry.take(v_rows, v_now) t;
-            if cardinality(v_taken) < cardinality(v_rows) then -- what could not be taken is not tried again and again; it has not moved
-                v_found.served := v_found.served || array(
-                    select q.business_id from public.sms_retry_queue q where q.ctid = any (v_found.rows));
+            select t.taken, t.refused
+            into v_taken, v_refused
+            from smsretry.take(v_rows, v_now) t;
+            -- what could not be taken is not tried again and again; it has not moved
+            if cardinality(v_taken) < cardinality(v_rows) then
+                v_found.served := v_found.served
+                    || array(
+                        select q.business_id
+                        from public.sms_retry_queue q
+                        where q.ctid = any (v_found.rows)
+                    );
             end if;
             perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
-        perform smsretry.note_served('texts', v_found.served, v_now, v_found.behind);
+        perform smsretry.note_served(
+            'texts',
+            v_found.served,
+            v_now,
+            v_found.behind
+        );
     end if;
-    return smsretry.claim_of(v_taken, account, sender, v_now, v_next) || jsonb_build_object(
-        'refused', v_refused,
-        'slow', case when v_taken is null then (select q.business_id from public.sms_retry_queue q where q.ctid = any (v_rows)) end
-    );
+    return smsretry.claim_of(v_taken, account, sender, v_now, v_next)
+        || jsonb_build_object(
+            'refused', v_refused,
+            'slow', case
+                when v_taken is null
+                    then (
+                        select q.business_id
+                        from public.sms_retry_queue q
+                        where q.ctid = any (v_rows)
+                    )
+            end
+        );
 end
 $$;

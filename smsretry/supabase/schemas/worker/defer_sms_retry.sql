@@ -1,20 +1,32 @@
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the claim was lost. Repeatable.
+-- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the
+-- claim was lost. Repeatable.
 --   until: when it is due, or look_in: how long from now on
 --   held: it waits for something that a person can mend; why says what
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so before; otherwise life: how
--- long it is of use from now on.
+-- expires_at: when the text is of no more use, if it might have gone out and nothing has said so
+-- before; otherwise life: how long it is of use from now on.
 create or replace function public.defer_sms_retry(
-    retry_id uuid, claim_no bigint, until timestamptz default null, reason text default null, why text default null,
-    life interval default null, expires_at timestamptz default null, why_code text default null,
-    look_in interval default null, held boolean default false
+    retry_id uuid,
+    claim_no bigint,
+    until timestamptz default null,
+    reason text default null,
+    why text default null,
+    life interval default null,
+    expires_at timestamptz default null,
+    why_code text default null,
+    look_in interval default null,
+    held boolean default false
 )
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
-    if num_nonnulls(until, look_in) <> 1 or held and why is null then
+    if num_nonnulls(until, look_in) <> 1
+        or held and why is null
+    then
         raise exception 'until or look_in must be given, and why if it is held: a deferred row needs a time'
             using errcode = 'SR422';
     end if;
@@ -24,14 +36,28 @@ begin
         v_row.reason := coalesce(reason, v_row.reason);
         v_row.why := why;
         v_row.why_code := why_code;
-        v_row.held_since := case when held then coalesce(v_row.held_since, v_now) end;
+        v_row.held_since := case
+            when held then coalesce(v_row.held_since, v_now)
+        end;
         v_row.expires_at := coalesce(v_row.expires_at, expires_at, v_now + life);
-        perform smsretry.save_row(v_row, v_now, due => coalesce(until, v_now + look_in));
+        perform smsretry.save_row(
+            v_row,
+            v_now,
+            due => coalesce(until, v_now + look_in)
+        );
         return true;
     end if;
-    return exists ( -- the answer to the same call was lost on its way
-        select 1 from public.sms_retry_queue q
-        where q.id = retry_id and q.status = 'pending' and q.claim_no = defer_sms_retry.claim_no
-          and case when held then q.held_since is not null else q.scheduled_for = coalesce(until, q.scheduled_for) end);
+    return exists (
+        -- the answer to the same call was lost on its way
+        select 1
+        from public.sms_retry_queue q
+        where q.id = retry_id
+          and q.status = 'pending'
+          and q.claim_no = defer_sms_retry.claim_no
+          and case
+              when held then q.held_since is not null
+              else q.scheduled_for = coalesce(until, q.scheduled_for)
+          end
+    );
 end
 $$;

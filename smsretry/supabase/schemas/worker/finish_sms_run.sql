@@ -1,30 +1,47 @@
--- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two seconds, by smsretry.mark_customers,
--- numbers in smsretry.unmarked are tried again.
-create or replace function public.finish_sms_run(run_id uuid, told text, needs_somebody boolean default false)
-returns boolean language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two
+-- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
+create or replace function public.finish_sms_run(
+    run_id uuid,
+    told text,
+    needs_somebody boolean default false
+)
+returns boolean
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 declare
     v_is_known boolean;
     v_until timestamptz := clock_timestamp() + interval '2 seconds';
     v_number record;
 begin
     update smsretry.runs r
-    set finished_at = smsretry.clock(), told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
+    set
+        finished_at = smsretry.clock(),
+        told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
         needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
     for v_number in
         delete from smsretry.unmarked u
-        where u.id = any (array(
-            select o.id
-            from smsretry.unmarked o
-            where o.due <= smsretry.clock()
-            order by o.due
-            limit 100
-            for update skip locked))
+        where u.id = any (
+            array(
+                select o.id
+                from smsretry.unmarked o
+                where o.due <= smsretry.clock()
+                order by o.due
+                limit 100
+                for update skip locked
+            )
+        )
         returning u.*
     loop
-        select m.until into v_until
-        from smsretry.mark_customers(v_number.businesses, v_number.phone, v_number.since, v_until) m;
+        select m.until
+        into v_until
+        from smsretry.mark_customers(
+            v_number.businesses,
+            v_number.phone,
+            v_number.since,
+            v_until
+        ) m;
     end loop;
     return v_is_known;
 end

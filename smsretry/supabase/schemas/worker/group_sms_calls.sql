@@ -1,11 +1,15 @@
--- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone alone.
--- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is missing has its default. May be repeated, as each of them may. Returns for each call that was made:
+-- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone
+-- alone.
+-- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is
+-- missing has its default. May be repeated, as each of them may. Returns for each call that was
+-- made:
 --   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
--- One without an answer was not made: no time was left.
--- lock_order keeps two groups from deadlocking. A locked row is waited for half a second once in a group, and then hardly at
--- all. A group has a second, so that the database never works for a caller who has given up. A single call that takes longer
--- (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
--- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- One without an answer was not made: no time was left. lock_order keeps two groups from
+-- deadlocking. A locked row is waited for half a second once in a group, and then hardly at all. A
+-- group has a second, so that the database never works for a caller who has given up. A single call
+-- that takes longer (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout
+-- to the whole call (db-hoisted-tx-settings, since 12.2;
+-- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -20,8 +24,13 @@ declare
     v_answer jsonb;
     v_answers jsonb := '[]';
 begin
-    if (jsonb_typeof(group_sms_calls.calls) = 'array' and jsonb_array_length(group_sms_calls.calls) between 1 and 100) is not true then
-        raise exception 'calls must be an array of 1 to 100 calls' using errcode = 'SR422';
+    if (
+        jsonb_typeof(group_sms_calls.calls) = 'array'
+        and jsonb_array_length(group_sms_calls.calls) between 1 and 100
+    ) is not true
+    then
+        raise exception 'calls must be an array of 1 to 100 calls'
+            using errcode = 'SR422';
     end if;
     perform set_config('smsretry.wait', '500ms', true);
     for v_call in
@@ -32,29 +41,61 @@ begin
         v_code := null;
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
-            select format('select to_jsonb(f) from public.%I(%s) f', p.proname,
-                          string_agg(format('%I => ($1 ->> %L)::%s', a.name, a.name, a.type::regtype), ', '))
+            select format(
+                'select to_jsonb(f) from public.%I(%s) f',
+                p.proname,
+                string_agg(
+                    format(
+                        '%I => ($1 ->> %L)::%s',
+                        a.name,
+                        a.name,
+                        a.type::regtype
+                    ),
+                    ', '
+                )
+            )
             into v_made
-            from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) a (name, type)
-            where p.pronamespace = 'public'::regnamespace and p.proname = v_call.value ->> 'function'
-              and p.proname in ('begin_sms_attempt', 'finish_sms_attempt', 'defer_sms_retry', 'end_sms_retry')
-              and a.type is not null and v_call.value -> 'values' ? a.name
+            from pg_proc p
+            cross join lateral unnest(
+                p.proargnames,
+                p.proargtypes::oid[]
+            ) a (name, type)
+            where p.pronamespace = 'public'::regnamespace
+              and p.proname = v_call.value ->> 'function'
+              and p.proname in (
+                  'begin_sms_attempt',
+                  'finish_sms_attempt',
+                  'defer_sms_retry',
+                  'end_sms_retry'
+              )
+              and a.type is not null
+              and v_call.value -> 'values' ? a.name
             group by p.oid, p.proname;
             if v_made is null then
-                raise exception 'There is no call % in a group', v_call.value ->> 'function' using errcode = 'SR422';
+                raise exception 'There is no call % in a group',
+                    v_call.value ->> 'function'
+                    using errcode = 'SR422';
             end if;
             execute v_made into v_answer using v_call.value -> 'values';
             v_answer := jsonb_build_object('answer', v_answer);
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled or others then
-                get stacked diagnostics v_code = returned_sqlstate, v_message = message_text, v_hint = pg_exception_hint;
-                v_answer := jsonb_build_object('code', v_code, 'message', v_message, 'hint', v_hint);
+                get stacked diagnostics
+                    v_code = returned_sqlstate,
+                    v_message = message_text,
+                    v_hint = pg_exception_hint;
+                v_answer := jsonb_build_object(
+                    'code', v_code,
+                    'message', v_message,
+                    'hint', v_hint
+                );
                 if v_code = '55P03' then
                     perform set_config('smsretry.wait', '10ms', true);
                 end if;
         end;
-        v_answers := v_answers || (v_answer || jsonb_build_object('place', v_call.place));
+        v_answers := v_answers
+            || (v_answer || jsonb_build_object('place', v_call.place));
         exit when v_code = '57014' -- the time is over and is not counted again: nothing more is begun
             or clock_timestamp() > v_until;
     end loop;

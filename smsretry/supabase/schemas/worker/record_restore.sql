@@ -1,21 +1,34 @@
--- Record that the database was restored from a backup, taken at since; false: it is on record. What went out after that looks
--- unsent. So each older text is looked for at the provider before its next message leaves (begin_sms_attempt asks
--- smsretry.forgotten), and claims have numbers that no worker from before the restore holds (smsretry.take).
+-- Record that the database was restored from a backup, taken at since; false: it is on record. What
+-- went out after that looks unsent. So each older text is looked for at the provider before its
+-- next message leaves (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no
+-- worker from before the restore holds (smsretry.take).
 create or replace function smsretry.record_restore(
-    since timestamptz, who text, because text, run_id uuid default null
+    since timestamptz,
+    who text,
+    because text,
+    run_id uuid default null
 )
-returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     insert into smsretry.restores (since, restored_at, run_id, who, because)
-    values (record_restore.since, v_now, record_restore.run_id, record_restore.who, record_restore.because)
-    on conflict do nothing;
+    values (
+        record_restore.since,
+        v_now,
+        record_restore.run_id,
+        record_restore.who,
+        record_restore.because
+    )
+    on conflict
+    do nothing;
     if not found then
         return false;
     end if;
     update public.sms_retry_queue q -- its message may be one of the time that is forgotten
-    set in_doubt_since = v_now,
+    set
+        in_doubt_since = v_now,
         reconcile_count = 0,
         held_since = null,
         scheduled_for = v_now,

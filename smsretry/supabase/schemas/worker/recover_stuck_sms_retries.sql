@@ -1,10 +1,16 @@
--- Take back the rows whose worker has been silent for stale_minutes, and return them as they are now. None is failed here.
---   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in doubt
---   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed alone, and ever less often
--- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a claim that counts as its
--- first send; null: its first look says so. The application calls this with stale_minutes alone.
+-- Take back the rows whose worker has been silent for stale_minutes, and return them as they are
+-- now. None is failed here.
+--   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in
+--   doubt
+--   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed
+--   alone, and ever less often
+-- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a
+-- claim that counts as its first send; null: its first look says so. The application calls this
+-- with stale_minutes alone.
 create or replace function public.recover_stuck_sms_retries(
-    stale_minutes integer default 10, look_in interval default null, life interval default null
+    stale_minutes integer default 10,
+    look_in interval default null,
+    life interval default null
 )
 returns setof public.sms_retry_queue
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -18,14 +24,24 @@ declare
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
-            using errcode = 'SR422', hint = 'It must outlast the slowest send, or live workers lose their claims.';
+            using errcode = 'SR422',
+                  hint = 'It must outlast the slowest send, or live workers lose their claims.';
     end if;
     for v_row in
-        select * from public.sms_retry_queue q
+        select *
+        from public.sms_retry_queue q
         where q.work = 'under_way'
-          and (greatest(q.claimed_at, q.begun_at) <= v_now - make_interval(mins => stale_minutes)
-               -- Claimed while the clock was ahead: its lease would last until then.
-               or greatest(q.claimed_at, q.begun_at) > v_now + make_interval(mins => stale_minutes))
+          and (
+              greatest(
+                  q.claimed_at,
+                  q.begun_at
+              ) <= v_now - make_interval(mins => stale_minutes)
+              -- Claimed while the clock was ahead: its lease would last until then.
+              or greatest(
+                  q.claimed_at,
+                  q.begun_at
+              ) > v_now + make_interval(mins => stale_minutes)
+          )
         order by random() -- one that takes all the time does not come first each time
         limit smsretry.rows_of_claim(1000)
         for update skip locked
@@ -33,44 +49,88 @@ begin
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
             v_due := v_now + coalesce(look_in, interval '0');
-            if v_row.claimed_by_application and v_row.begun_at is null and v_row.in_doubt_since is null then
-                -- A send that may have been made counts as begun then, with what the rows say now, but for a number that has changed
-                -- since. Nobody can have texted a customer without one.
+            if v_row.claimed_by_application
+                and v_row.begun_at is null
+                and v_row.in_doubt_since is null
+            then
+                -- A send that may have been made counts as begun then, with what the rows say now,
+                -- but for a number that has changed since. Nobody can have texted a customer
+                -- without one.
                 insert into public.sms_send_attempts (
-                    id, retry_id, attempt_number, claim_no, begun_at, consent_status, consent_at, consent_source,
-                    number_key, sent_to, sent_body, business_id)
-                select gen_random_uuid(), v_row.id, v_row.attempt_count + 1, v_row.claim_no, v_row.claimed_at,
-                       left(c.sms_consent_status::text, 40), c.sms_consent_at, left(c.sms_consent_source::text, 200),
-                       smsretry.number_key(v_row.business_id, c.phone),
-                       case when not exists (
-                           select from smsretry.events e
-                           where e.about = c.id and e.code = 'number_changed' and e.at >= v_row.claimed_at)
-                           then left(c.phone, 40) end,
-                       left(l.subject, smsretry.longest_body() + 1), v_row.business_id
+                    id,
+                    retry_id,
+                    attempt_number,
+                    claim_no,
+                    begun_at,
+                    consent_status,
+                    consent_at,
+                    consent_source,
+                    number_key,
+                    sent_to,
+                    sent_body,
+                    business_id
+                )
+                select
+                    gen_random_uuid(),
+                    v_row.id,
+                    v_row.attempt_count + 1,
+                    v_row.claim_no,
+                    v_row.claimed_at,
+                    left(c.sms_consent_status::text, 40),
+                    c.sms_consent_at,
+                    left(c.sms_consent_source::text, 200),
+                    smsretry.number_key(v_row.business_id, c.phone),
+                    case
+                        when not exists (
+                            select from smsretry.events e
+                            where e.about = c.id
+                              and e.code = 'number_changed'
+                              and e.at >= v_row.claimed_at
+                        )
+                            then left(c.phone, 40)
+                    end,
+                    left(l.subject, smsretry.longest_body() + 1),
+                    v_row.business_id
                 from (select) one
                 left join public.customers c on c.id = v_row.customer_id
                 left join public.send_logs l on l.id = v_row.send_log_id
                 where c.id is null or btrim(c.phone) <> ''
-                returning id, begun_at into v_row.attempt_id, v_row.begun_at;
+                returning id, begun_at
+                into v_row.attempt_id, v_row.begun_at;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a
-                set finished_at = v_now, outcome = 'in_doubt', worker_died = true
+                set
+                    finished_at = v_now,
+                    outcome = 'in_doubt',
+                    worker_died = true
                 where a.id = v_row.attempt_id and a.finished_at is null;
                 v_row.in_doubt_since := v_now;
-                v_row.expires_at := coalesce(v_row.expires_at, least(v_row.claimed_at, v_now) + life);
+                v_row.expires_at := coalesce(
+                    v_row.expires_at,
+                    least(v_row.claimed_at, v_now) + life
+                );
                 v_row.attempt_count := greatest(
-                    v_row.attempt_count, (select a.attempt_number from public.sms_send_attempts a where a.id = v_row.attempt_id));
+                    v_row.attempt_count,
+                    (
+                        select a.attempt_number
+                        from public.sms_send_attempts a
+                        where a.id = v_row.attempt_id
+                    )
+                );
                 v_row.last_error := 'The worker died after the send began: it is unknown whether the text went out';
                 v_row.error_code := null;
                 v_row.why_code := 'worker_died';
             else
-                -- Without a limit: a text that was never tried, or is in doubt, is never failed because workers died.
+                -- Without a limit: a text that was never tried, or is in doubt, is never failed
+                -- because workers died.
                 v_row.recover_count := v_row.recover_count + 1;
                 if v_row.in_doubt_since is null then
                     v_due := v_row.scheduled_for;
                     if v_row.recover_count >= k_suspect then
-                        v_due := v_now + make_interval(mins => least(v_row.recover_count - k_suspect, 15));
+                        v_due := v_now + make_interval(
+                            mins => least(v_row.recover_count - k_suspect, 15)
+                        );
                         v_row.why_code := 'worker_died';
                         v_row.why := 'Its worker died ' || v_row.recover_count
                             || ' times before the send began: it is claimed alone from now on';
@@ -78,14 +138,20 @@ begin
                 end if;
             end if;
             perform smsretry.save_row(v_row, v_now, due => v_due);
-            return query select q.* from public.sms_retry_queue q where q.id = v_row.id;
+            return query
+            select q.*
+            from public.sms_retry_queue q
+            where q.id = v_row.id;
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
             when query_canceled then -- the time is over and is not counted again
                 exit;
             when others then
                 -- The next run tries it again.
-                raise warning 'Row % could not be recovered: % (%)', v_row.id, sqlerrm, sqlstate;
+                raise warning 'Row % could not be recovered: % (%)',
+                    v_row.id,
+                    sqlerrm,
+                    sqlstate;
         end;
     end loop;
 end

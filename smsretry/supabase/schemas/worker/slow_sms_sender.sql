@@ -1,18 +1,33 @@
--- The provider asks to go slower with a sender: its time is given away for so many seconds, a quarter of an hour at most, and no
--- claim takes texts of it until then. What is given away already stays so. Returns in how many seconds it is free; null: nobody
--- has this sender any more.
-create or replace function public.slow_sms_sender(account text, sender text, seconds double precision)
-returns double precision language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+-- The provider asks to go slower with a sender: its time is given away for so many seconds, a
+-- quarter of an hour at most, and no claim takes texts of it until then. What is given away already
+-- stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
+create or replace function public.slow_sms_sender(
+    account text,
+    sender text,
+    seconds double precision
+)
+returns double precision
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
     v_free_at timestamptz;
 begin
     update smsretry.senders s
-    set free_at = greatest(case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
-                           v_now + make_interval(secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)))
-    where s.sent_by = slow_sms_sender.sender and (slow_sms_sender.account is null or s.account = slow_sms_sender.account)
-    returning s.free_at into v_free_at;
+    set free_at = greatest(
+        case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
+        v_now + make_interval(
+            secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)
+        )
+    )
+    where s.sent_by = slow_sms_sender.sender
+      and (
+          slow_sms_sender.account is null
+          or s.account = slow_sms_sender.account
+      )
+    returning s.free_at
+    into v_free_at;
     return extract(epoch from v_free_at - v_now);
 end
 $$;

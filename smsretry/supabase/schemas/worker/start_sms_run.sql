@@ -1,48 +1,103 @@
--- A run begins, and tells the sender of its environment (account, sender), which sends for every business without one of its own.
--- Returns earlier runs that never finished, each once, with what their sends came to. stale_minutes: after how long a silent run
--- counts as interrupted; null: none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
--- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers it (smsretry.notice_restore).
--- If that shows that the database was restored, the run is returned with restored_since.
+-- A run begins, and tells the sender of its environment (account, sender), which sends for every
+-- business without one of its own. Returns earlier runs that never finished, each once, with what
+-- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
+-- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
+-- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers
+-- it (smsretry.notice_restore). If that shows that the database was restored, the run is returned
+-- with restored_since.
 create or replace function public.start_sms_run(
-    run_id uuid, stale_minutes integer default null, send_to text default null, address text default null,
-    account text default null, sender text default null,
-    earlier_run uuid default null, due_at timestamptz default null, finished boolean default false
+    run_id uuid,
+    stale_minutes integer default null,
+    send_to text default null,
+    address text default null,
+    account text default null,
+    sender text default null,
+    earlier_run uuid default null,
+    due_at timestamptz default null,
+    finished boolean default false
 )
-returns table (id uuid, started_at timestamptz, accepted bigint, in_doubt bigint, refused bigint, restored_since timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
+returns table (
+    id uuid,
+    started_at timestamptz,
+    accepted bigint,
+    in_doubt bigint,
+    refused bigint,
+    restored_since timestamptz
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
     return query
-    select start_sms_run.earlier_run, start_sms_run.due_at, 0::bigint, 0::bigint, 0::bigint, n.since
+    select
+        start_sms_run.earlier_run,
+        start_sms_run.due_at,
+        0::bigint,
+        0::bigint,
+        0::bigint,
+        n.since
     from smsretry.notice_restore(
-        start_sms_run.earlier_run, start_sms_run.due_at, start_sms_run.send_to, start_sms_run.finished) n (since)
+        start_sms_run.earlier_run,
+        start_sms_run.due_at,
+        start_sms_run.send_to,
+        start_sms_run.finished
+    ) n (since)
     where n.since is not null;
     insert into smsretry.runs (id, started_at, send_to, address)
-    values (start_sms_run.run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300)) on conflict do nothing;
+    values (
+        start_sms_run.run_id,
+        v_now,
+        start_sms_run.send_to,
+        left(start_sms_run.address, 300)
+    )
+    on conflict
+    do nothing;
     insert into smsretry.senders (account, sent_by, told_at)
-    select start_sms_run.account, start_sms_run.sender, v_now where start_sms_run.account <> start_sms_run.sender
-    on conflict on constraint senders_one do update set told_at = excluded.told_at;
+    select
+        start_sms_run.account,
+        start_sms_run.sender,
+        v_now
+    where start_sms_run.account <> start_sms_run.sender
+    on conflict on constraint senders_one
+    do update set told_at = excluded.told_at;
     return query
     with silent as (
-        update smsretry.runs r set interrupted_at = v_now
-        where r.id = any (array(
-            select u.id from smsretry.runs u
-            where u.finished_at is null and u.interrupted_at is null
-              and start_sms_run.stale_minutes is not null
-              and u.started_at < v_now - make_interval(mins => greatest(start_sms_run.stale_minutes, 1))
-            order by u.started_at limit 20 for update skip locked))
+        update smsretry.runs r
+        set interrupted_at = v_now
+        where r.id = any (
+            array(
+                select u.id
+                from smsretry.runs u
+                where u.finished_at is null
+                  and u.interrupted_at is null
+                  and start_sms_run.stale_minutes is not null
+                  and u.started_at < v_now - make_interval(
+                      mins => greatest(start_sms_run.stale_minutes, 1)
+                  )
+                order by u.started_at
+                limit 20
+                for update skip locked
+            )
+        )
         returning r.id, r.started_at
     )
-    select s.id, s.started_at,
-           count(*) filter (where a.outcome = 'accepted'),
-           count(*) filter (where a.id is not null and coalesce(a.outcome, 'in_doubt') = 'in_doubt'),
-           count(*) filter (where a.outcome in ('rejected', 'not_sent')),
-           null::timestamptz
+    select
+        s.id,
+        s.started_at,
+        count(*) filter (where a.outcome = 'accepted'),
+        count(*) filter (
+            where a.id is not null
+              and coalesce(a.outcome, 'in_doubt') = 'in_doubt'
+        ),
+        count(*) filter (where a.outcome in ('rejected', 'not_sent')),
+        null::timestamptz
     from silent s
     left join public.sms_send_attempts a
-        on a.run_id = s.id and a.begun_at between s.started_at and s.started_at + interval '1 day'
-    group by s.id, s.started_at order by s.started_at;
+        on a.run_id = s.id
+          and a.begun_at between s.started_at and s.started_at + interval '1 day'
+    group by s.id, s.started_at
+    order by s.started_at;
 end
 $$;

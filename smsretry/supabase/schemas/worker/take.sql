@@ -1,14 +1,22 @@
--- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that its transaction has locked
--- moves by its own writes alone. If they cannot be taken together, each is tried by itself: one that is refused stays as it is.
+-- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
+-- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
+-- is tried by itself: one that is refused stays as it is.
 -- by_application: its claimer begins no sends. alone: what refuses is raised.
---   taken: their ids; null: the one row took all the time of the call · refused: the database's words, if it raised for each
+--   taken: their ids; null: the one row took all the time of the call · refused: the database's
+--   words, if it raised for each
 create or replace function smsretry.take(
-    rows tid[], at timestamptz, by_application boolean default false, alone boolean default false,
-    out taken uuid[], out refused text
+    rows tid[],
+    at timestamptz,
+    by_application boolean default false,
+    alone boolean default false,
+    out taken uuid[],
+    out refused text
 )
-returns record language plpgsql set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms' -- for what a trigger waits for
-set enable_hashjoin = off set enable_mergejoin = off as $$
+returns record
+language plpgsql set search_path = pg_catalog, pg_temp
+-- for what a trigger waits for
+set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
+as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
     v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
@@ -20,13 +28,28 @@ begin
         begin
             with claimed as (
                 update public.sms_retry_queue q
-                set status = 'processing', claim_no = greatest(q.claim_no, v_least) + 1, claimed_at = take.at, begun_at = null,
+                set
+                    status = 'processing',
+                    claim_no = greatest(q.claim_no, v_least) + 1,
+                    claimed_at = take.at,
+                    begun_at = null,
                     claimed_by_application = take.by_application,
-                    attempt_id = case when q.in_doubt_since is not null then q.attempt_id end, updated_at = take.at
-                where q.ctid = any (case v_try when 0 then take.rows else take.rows[v_try : v_try] end)
+                    attempt_id = case
+                        when q.in_doubt_since is not null then q.attempt_id
+                    end,
+                    updated_at = take.at
+                where q.ctid = any (
+                    case v_try
+                        when 0 then take.rows
+                        else take.rows[v_try : v_try]
+                    end
+                )
                   and q.status = 'pending' -- whatever a later trigger left in work
-                returning q.id)
-            select array_agg(t.id) into v_now_taken from claimed t;
+                returning q.id
+            )
+            select array_agg(t.id)
+            into v_now_taken
+            from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
             taken := taken || v_now_taken;
             refused := null;
@@ -51,6 +74,8 @@ begin
                 raise warning 'A row could not be claimed: %', sqlstate;
         end;
     end loop;
-    refused := case when taken = '{}' then left(smsretry.numberless(refused), 300) end;
+    refused := case
+        when taken = '{}' then left(smsretry.numberless(refused), 300)
+    end;
 end
 $$;

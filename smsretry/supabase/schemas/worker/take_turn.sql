@@ -1,11 +1,20 @@
--- A text of so many segments takes its turn with the sender that it goes out from: the one with this account and address. All
--- machines share its rate and its day.
---   answer: go · busy: its time is given away until free_at, for longer than a worker waits · spent: its day is used until free_at
+-- A text of so many segments takes its turn with the sender that it goes out from: the one with
+-- this account and address. All machines share its rate and its day.
+--   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
+--   spent: its day is used until free_at
 --     · changed: it is paused
---   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it leaves no sooner
--- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of them do not deadlock.
+--   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
+--   leaves no sooner
+-- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
+-- them do not deadlock.
 create or replace function smsretry.take_turn(
-    account text, sender text, segments integer, lead double precision, at timestamptz, out answer text, out free_at timestamptz
+    account text,
+    sender text,
+    segments integer,
+    lead double precision,
+    at timestamptz,
+    out answer text,
+    out free_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -16,28 +25,58 @@ declare
     v_used bigint;
 begin
     answer := 'go';
-    select * into v_sender from smsretry.senders s where s.account = take_turn.account and s.sent_by = sender;
-    if v_sender.segments_per_second is null and v_sender.segments_per_day is null and v_sender.paused_at is null
-        and (v_sender.free_at < at) is not false then
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.account = take_turn.account and s.sent_by = sender;
+    if v_sender.segments_per_second is null
+        and v_sender.segments_per_day is null
+        and v_sender.paused_at is null
+        and (v_sender.free_at < at) is not false
+    then
         return; -- as most are: nothing is written
     end if;
-    select * into v_sender from smsretry.senders s where s.id = v_sender.id for update;
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.id = v_sender.id
+    for update;
     v_midnight := smsretry.carriers_midnight(at);
-    v_used := case when v_sender.day_ends_at = v_midnight then v_sender.day_segments else 0 end;
-    free_at := greatest(case when v_sender.free_at < at + interval '1 hour' then v_sender.free_at end, -- more: the clock was set back
-                        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2)));
+    v_used := case
+        when v_sender.day_ends_at = v_midnight then v_sender.day_segments
+        else 0
+    end;
+    free_at := greatest(
+        case
+            when v_sender.free_at < at + interval '1 hour' then v_sender.free_at
+        end, -- more: the clock was set back
+        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
+    );
     if v_sender.paused_at is not null then
         answer := 'changed';
-    elsif v_used > 0 and v_used + segments > v_sender.segments_per_day then -- one with more segments than a day has goes first
+    elsif v_used > 0
+        and v_used + segments > v_sender.segments_per_day
+    then -- one with more segments than a day has goes first
         answer := 'spent';
         free_at := v_midnight;
     elsif free_at > at + k_longest then
         answer := 'busy';
     else
         update smsretry.senders s
-        set free_at = case when s.segments_per_second is null then s.free_at else take_turn.free_at + make_interval(secs => segments / s.segments_per_second) end,
-            day_ends_at = case when s.segments_per_day is not null then v_midnight end,
-            day_segments = case when s.segments_per_day is not null then v_used + segments else 0 end
+        set
+            free_at = case
+                when s.segments_per_second is null then s.free_at
+                else take_turn.free_at + make_interval(
+                    secs => segments / s.segments_per_second
+                )
+            end,
+            day_ends_at = case
+                when s.segments_per_day is not null then v_midnight
+            end,
+            day_segments = case
+                when s.segments_per_day is not null then v_used + segments
+                else 0
+            end
         where s.id = v_sender.id;
     end if;
 end
