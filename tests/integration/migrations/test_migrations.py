@@ -326,7 +326,8 @@ def test_rows_without_their_text_and_customer_stop_nobody(
 
 def after_a_change() -> Migration:
     """The migration that is begun when the file of a function has changed."""
-    was, now = "    update smsretry.runs r\n", "    update only smsretry.runs r\n"
+    was = "    update smsretry.runs r\n    set\n        finished_at"
+    now = was.replace("update", "update only")
     changed = [
         replace(file, text=file.text.replace(was, now)) for file in schema_files()
     ]
