@@ -188,7 +188,7 @@ def senders_down(count: int, shops: int) -> Neighbor:
                     owner,
                     n,
                     business_id=street.open(f"{owner} {n} {shop}", sender=own),
-                    may_end=_OPEN_ENDS,
+                    may_end=(*_OPEN_ENDS, "failed: Gave up after"),
                 )
                 for shop in range(shops)
             ]
