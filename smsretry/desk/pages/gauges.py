@@ -24,25 +24,37 @@ class Gauge(NamedTuple):
 def gauges(now: QueueStatus) -> Iterator[Gauge]:
     """The numbers that a chart or an alert can use. A case without texts is 0."""
     for name, description, by, cases, counts in (
-        ("queue.depth", "Texts that have not ended", "state", now.STATES, now.queue),
-        ("recent.sends", "Sends begun in the last hour", "outcome", _SENDS, now.sends),
         (
-            "day.deliveries",
+            "smsretry.queue.depth",
+            "Texts that have not ended",
+            "smsretry.state",
+            now.STATES,
+            now.queue,
+        ),
+        (
+            "smsretry.recent.sends",
+            "Sends begun in the last hour",
+            "smsretry.outcome",
+            _SENDS,
+            now.sends,
+        ),
+        (
+            "smsretry.day.deliveries",
             "Texts accepted in the last day",
-            "delivery",
+            "smsretry.delivery",
             FATES,
             now.fates,
         ),
         (
-            "day.ended",
+            "smsretry.day.ended",
             "The last day's texts that failed or were cancelled",
-            "fate",
+            "smsretry.fate",
             ("failed", "cancelled"),
             now.ends,
         ),
     ):
-        points = [({f"smsretry.{by}": case}, counts.get(case, 0)) for case in cases]
-        yield Gauge(f"smsretry.{name}", "{text}", description, points)
+        points = [({by: case}, counts.get(case, 0)) for case in cases]
+        yield Gauge(name, "{text}", description, points)
     # Numbers with the same last digits are one case.
     waiting = Counter[tuple[str, str]]()
     for own in now.senders:
