@@ -213,7 +213,6 @@ def the_account_of_a_business_was_suspended(scene: Scene) -> Story:
 def upgrade_without_stopping(scene: Scene) -> Story:
     """Texts come before and after."""
     scene.due_text(phone=FIRST)
-    yield
     scene.live()
     scene.due_text(phone=SECOND)
     scene.live()
