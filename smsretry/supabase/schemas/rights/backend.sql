@@ -13,10 +13,11 @@ grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.busine
 -- first called
 -- (https://www.postgresql.org/docs/current/plpgsql-implementation.html#PLPGSQL-PLAN-CACHING). A
 -- plan that was made while the tables were small reads them whole when a day's texts have come at
--- once, until autovacuum comes. So calls that look rows up plan as if an index were almost free;
--- those that read much say themselves that each statement is planned anew. Our triggers plan so,
--- too, because they fire in statements of the application's; and a trigger of the application's
--- that fires first in such a call does.
+-- once, until autovacuum comes; one that was made while a table had no page at all reads it whole
+-- for good. So calls that look rows up plan as if an index were almost free, and read whole only
+-- what has no index; those that read much say themselves that each statement is planned anew. Our
+-- triggers plan so, too, because they fire in statements of the application's; and a trigger of the
+-- application's that fires first in such a call does. (jit: no plan is as dear as it looks then.)
 do $$
 declare
     ours record;
@@ -48,7 +49,7 @@ begin
         end if;
         if not ours.reads_much then
             execute format(
-                'alter function %s set random_page_cost = 0.1',
+                'alter function %s set random_page_cost = 0.1 set enable_seqscan = off set jit = off',
                 ours.name
             );
         end if;
