@@ -18,7 +18,8 @@ from tests.proofs.town.street import Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 from tests.support.senders import OwnSender
 
-_SILENCE_SECONDS: Final = 4.0
+_SILENCE_SECONDS: Final = 7.0
+"""Longer than the slow answers of another neighbor, which are answers all the same."""
 _RESUME: Final = "select change_sms_sender(%s, paused => false, because => 'It is settled', who => 'proof')"
 _PAUSE: Final = "select change_sms_sender(%s, paused => true, because => 'A complaint', who => 'proof')"
 _REPORT: Final = "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'undelivered', error_code => 30034)"
