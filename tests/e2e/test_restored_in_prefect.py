@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
@@ -28,6 +30,7 @@ def ended(flow: FlowProcess) -> Record:
     return run
 
 
+@pytest.mark.long  # every day integration/doubt/test_restored.py asks the same without Prefect
 def test_the_run_after_a_restore_notices_it_and_texts_nobody_twice(
     stack: Stack, business: Business, flow: FlowProcess, tmp_path: Path
 ) -> None:
