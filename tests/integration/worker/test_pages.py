@@ -146,6 +146,7 @@ def _connected(url: str) -> Connection:
 def test_no_call_for_a_text_reads_a_table_whole(stack: Stack) -> None:
     """Whatever the planner knows. A run's look after deliveries and a preview are asked for many texts."""
     with _connected(stack.database_url) as connection:
+        without_autovacuum(connection)
         connection.execute(_BUSINESSES.encode(), {"businesses": 20})
         few = dict.fromkeys(("due", "doubtful", "claimed", "begun", "looked"), 50)
         _add(connection, {"later": 1500, "finished": 1500, "open": 50, **few})
