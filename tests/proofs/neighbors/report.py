@@ -49,7 +49,7 @@ def everybody(texts: int) -> list[Neighbor]:
         troubles.mid_flight, troubles.sends_by_itself, troubles.idle_transaction,
         troubles.revoked_grant(minutes=4), troubles.killer(), troubles.poison, troubles.poison_in_doubt,
         troubles.refusing_trigger, backlog(1 + texts // 100), scheduled_flood(60 + texts // 2), *senders(),
-        slow_answers(20, seconds=4.0), refused_beside_good(texts // 20), senders_down(6, shops=12),
+        slow_answers(20, 5, seconds=4.0), refused_beside_good(texts // 20), senders_down(6, shops=12),
     ]  # fmt: skip
 
 

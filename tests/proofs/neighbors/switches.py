@@ -198,7 +198,7 @@ SWITCHES: Final = {
     "a run goes on": _switch(
         _patch((FlowControl, "wait_for_others", lambda *_: False)),
         "late",
-        tenants.slow_answers(20, seconds=4.0),
+        tenants.slow_answers(20, 20, seconds=4.0),
         minutes=6,
     ),
     "an answer is no failure": _switch(

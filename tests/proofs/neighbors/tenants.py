@@ -153,12 +153,18 @@ def comes_to_nothing(owner: str, fault: SendFault, texts: int) -> Neighbor:
     return live
 
 
-def slow_answers(texts: int, seconds: float) -> Neighbor:
-    """A well-behaved business's texts are due at once, and each is answered later than a text waits for its place."""
+def slow_answers(texts: int, at_once: int, seconds: float) -> Neighbor:
+    """A well-behaved business's texts, each answered later than a text waits for its place.
+
+    Args:
+        at_once: how many are due together, every other minute. The run's limit is everybody's: a business that wants
+            more of it than its share waits for its turns like anybody else.
+    """
 
     def live(street: Street) -> None:
+        dues = [1 + street.busy // 5 + n // at_once * 2 for n in range(texts)]
         late = AcceptThenWait(timedelta(seconds=seconds))
-        street.meets(late, street.move_in(WELL_BEHAVED, [1] * texts))
+        street.meets(late, street.move_in(WELL_BEHAVED, dues))
 
     return live
 
@@ -181,7 +187,9 @@ def senders_down(count: int, shops: int) -> Neighbor:
     """Each minute another sender goes down for good. Its businesses are new, so they have their turns first."""
 
     def live(street: Street) -> Life:
-        while (n := (yield from street.tick())) < min(count, street.busy):
+        first = street.busy // 5
+        yield from street.until(first)
+        for n in range(first, first + count):
             owner, own = "senders that are down", street.senders.open("down", n)
             texts = [
                 street.text(
@@ -194,6 +202,7 @@ def senders_down(count: int, shops: int) -> Neighbor:
             ]
             street.meets(DropUnaccepted(), texts)
             write(street.connection, texts)
+            yield
 
     return live
 
