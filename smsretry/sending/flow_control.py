@@ -3,8 +3,10 @@
 1. Until somebody was answered, 10 sends of the run are under way at most, and 3 of a business until it was. What has
    failed, but has not stopped, keeps its place.
 2. After 3 failures in a row a business stops. A sender stops when 4 of its businesses (all, if it has fewer) fail and
-   none goes out, or when its account is refused for certain. Everybody stops when 4 senders fail and nothing goes out.
-3. What has stopped is tried with one text at a time, and counts no more. An answer lifts it.
+   none goes out, or when its account is refused for certain. Everybody stops when 4 senders fail and nothing goes out,
+   and these senders with them.
+3. What has stopped is tried with one text at a time, and counts no more. An answer lifts it. For everybody tries a
+   sender that has not stopped, if there is one.
 4. When the provider asks to go slower, the business waits; if it asks two businesses, their sender does, and then half
    as many are under way.
 
@@ -359,6 +361,10 @@ class FlowControl:
         for circuit, several in zip(needs, of_several, strict=True):
             if circuit in tried or circuit.failures.is_of(several):
                 self._stop(circuit, circuit.stopped.format(why))
+        if everybody.why:
+            for other in [*self._circuits.values()]:
+                if other.name[0] == "sender" and other.failures.length:
+                    self._stop(other, other.stopped.format(why))
         if sender.why:
             everybody.under_way -= sender.businesses
 

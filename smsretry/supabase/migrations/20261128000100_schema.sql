@@ -2592,6 +2592,7 @@ $$;
 -- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
 -- the lanes behind the business at which the last claim ended are, so that nobody waits behind
 -- another's backlog, and if these have too little, what has waited longest.
+-- While everybody has stopped it is one text, of a sender that has not stopped if there is one.
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
 --   due than was taken; none where the walk alone tells whose turn is next · behind: where the next
 --   claim looks
@@ -2615,6 +2616,10 @@ set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     k_steps constant integer := 10;
     v_step constant integer := greatest(most, 25);
+    v_is_trial constant boolean := exists (
+        select from smsretry.stops s
+        where s.kind = 'everybody'
+    );
     v_oldest record;
     v_found record;
     v_first uuid; -- behind it the walk begins
@@ -2774,7 +2779,7 @@ begin
         from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
         exit when v_oldest.are_all
             or v_looks < v_step
-            or jsonb_array_length(v_lanes) >= most;
+            or jsonb_array_length(v_lanes) >= most and not v_is_trial;
     end loop;
 
     -- Of each sender the texts of the lanes that were served longest ago, as many as there is room
@@ -2789,6 +2794,7 @@ begin
                 array_agg(
                     c.id
                     order by
+                        (v_is_trial and c.of_sender = 1) is true,
                         c.turn,
                         c.of_business nulls first,
                         c.served nulls first,
@@ -2879,7 +2885,7 @@ begin
         join public.sms_retry_queue q on q.id = u.id
         where q.work = 'texts' and q.scheduled_for <= at
         order by u.place
-        limit most
+        limit case when v_is_trial then least(most, 1) else most end
         for update of q skip locked
     ) t;
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
@@ -3507,7 +3513,7 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit integer := smsretry.rows_of_claim(limit_count);
+    v_limit constant integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
     v_rows tid[];
@@ -3535,12 +3541,6 @@ begin
         select *
         into v_doubtful
         from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-        if exists (
-            select from smsretry.stops s
-            where s.kind = 'everybody'
-        ) then
-            v_limit := least(v_limit, 1);
-        end if;
         select *
         into v_found
         from smsretry.texts_in_turn(

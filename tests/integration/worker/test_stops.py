@@ -93,21 +93,28 @@ def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
     assert stops(shop) == []
 
 
-def test_a_sender_that_is_down_costs_the_other_one_no_text(shop: Shop) -> None:
-    """It stops when several of its businesses have failed, and its sends count no more."""
-    down = shops(shop.connection, 6)
-    open_account(
-        shop.stack, account(1), senders=[give_sender(shop.connection, 1, down)]
-    )
-    for number, other in enumerate(down):
-        for n in range(3):
-            phone = f"+1212555{number * 10 + n:04}"
-            add_texts(shop.connection, other, 1, first=number * 10 + n)
-            shop.twilio.fail(DropUnaccepted(), to=phone, times=None)
+@pytest.mark.parametrize(("down", "runs"), [(1, 1), (4, 2), (5, 3)])
+def test_senders_that_are_down_cost_the_other_one_no_text(
+    shop: Shop, down: int, runs: int
+) -> None:
+    """One stops when several of its businesses have failed. Several stop everybody, until a run tries the other one.
+
+    Each run tries one that has not failed.
+    """
+    businesses = shops(shop.connection, 12 * down)
+    for sender in range(down):
+        own = businesses[12 * sender : 12 * (sender + 1)]
+        sent_by = give_sender(shop.connection, sender, own)
+        open_account(shop.stack, account(sender), senders=[sent_by])
+    for number, other in enumerate(businesses):
+        add_texts(shop.connection, other, 1, first=number)
+        phone = f"+1212555{number:04}"
+        shop.twilio.fail(DropUnaccepted(), to=phone, times=None)
     add_texts(shop.connection, shop.id, 30, first=1000)
-    assert Counter(shop.run())["Sent"] == 30
-    assert "sender" in stops(shop)
+    sent = [Counter(shop.run())["Sent"] for _ in range(runs)]
+    assert sum(sent) == 30
     assert "everybody" not in stops(shop)
+    assert stops(shop).count("sender") == down
 
 
 STOPS: list[StopKind] = ["everybody", "sender", "business"]

@@ -3,6 +3,7 @@
 -- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
 -- the lanes behind the business at which the last claim ended are, so that nobody waits behind
 -- another's backlog, and if these have too little, what has waited longest.
+-- While everybody has stopped it is one text, of a sender that has not stopped if there is one.
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
 --   due than was taken; none where the walk alone tells whose turn is next · behind: where the next
 --   claim looks
@@ -26,6 +27,10 @@ set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     k_steps constant integer := 10;
     v_step constant integer := greatest(most, 25);
+    v_is_trial constant boolean := exists (
+        select from smsretry.stops s
+        where s.kind = 'everybody'
+    );
     v_oldest record;
     v_found record;
     v_first uuid; -- behind it the walk begins
@@ -185,7 +190,7 @@ begin
         from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
         exit when v_oldest.are_all
             or v_looks < v_step
-            or jsonb_array_length(v_lanes) >= most;
+            or jsonb_array_length(v_lanes) >= most and not v_is_trial;
     end loop;
 
     -- Of each sender the texts of the lanes that were served longest ago, as many as there is room
@@ -200,6 +205,7 @@ begin
                 array_agg(
                     c.id
                     order by
+                        (v_is_trial and c.of_sender = 1) is true,
                         c.turn,
                         c.of_business nulls first,
                         c.served nulls first,
@@ -290,7 +296,7 @@ begin
         join public.sms_retry_queue q on q.id = u.id
         where q.work = 'texts' and q.scheduled_for <= at
         order by u.place
-        limit most
+        limit case when v_is_trial then least(most, 1) else most end
         for update of q skip locked
     ) t;
     if v_oldest.are_all and v_found.due <= cardinality(rows) then

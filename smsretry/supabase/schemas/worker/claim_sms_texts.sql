@@ -25,7 +25,7 @@ set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_limit integer := smsretry.rows_of_claim(limit_count);
+    v_limit constant integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
     v_found record;
     v_rows tid[];
@@ -53,12 +53,6 @@ begin
         select *
         into v_doubtful
         from smsretry.doubtful_in_turn(v_limit, v_now, slow);
-        if exists (
-            select from smsretry.stops s
-            where s.kind = 'everybody'
-        ) then
-            v_limit := least(v_limit, 1);
-        end if;
         select *
         into v_found
         from smsretry.texts_in_turn(
