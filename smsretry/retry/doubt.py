@@ -91,8 +91,7 @@ def _without_list(claim: Claim, at: datetime) -> AfterLook:
         if claim.sent_to
         else "What was sent is not on record"
     )
-    missed = at - (claim.in_doubt_since or at) >= _LIST_MISSED
-    if missed or (claim.expires_at and claim.expires_at <= at):
+    if at - (claim.in_doubt_since or at) >= _LIST_MISSED:
         why = f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}"
         return Hold(why, "list_unavailable")
     return look_failed(claim, why, "list_unavailable")

@@ -165,13 +165,13 @@ SPECIAL: list[tuple[Record, list[Sighting] | None, list[AfterLook]]] = [
     ),
     # Nothing equals nothing, and that proves nothing.
     ({"sent_body": None}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
-    # It is expired and cannot be sent again, and may have gone out. With a life that has not begun, one looks on.
-    ({"in_doubt_since": NOON - MINUTE, "expires_at": NOON}, None, [NO_LIST]),
+    # Nobody could look: one looks on for an hour, also after its life, for it may have gone out.
     (
-        {"in_doubt_since": NOON - MINUTE, "expires_at": None, "reconcile_count": 50},
+        {"in_doubt_since": NOON - MINUTE, "expires_at": NOON, "reconcile_count": 50},
         None,
         [UNSEEN],
     ),
+    ({"in_doubt_since": NOON - 60 * MINUTE, "expires_at": NOON}, None, [NO_LIST]),
     # The clock was set back during the send: nothing is surely ours, and without anything the looks decide as ever.
     (
         {"in_doubt_since": BEGUN - 5 * MINUTE},
