@@ -20,7 +20,7 @@ from smsretry.desk.pages.runs import of_texts
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
-from smsretry.sending.run import CLAIM_SIZE, Run
+from smsretry.sending.run import CLAIM_SIZE, Run, threads_for
 from smsretry.settings import Settings, load, sends_at_once
 from smsretry.wiring import desk, push_metrics, services
 
@@ -50,7 +50,9 @@ def claim(run: Run, limit: int) -> list[Claim]:
     return run.claim(limit)
 
 
-_runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=sends_at_once())
+_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
+    max_workers=threads_for(sends_at_once())
+)
 
 
 @flow(name="process-sms-retries", task_runner=_runner, **OF_SCHEDULE)
@@ -70,7 +72,7 @@ def process_sms_retries(
     settings = load(Settings)
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
-        with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.concurrency) as workers:
+        with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.threads) as workers:
             recover(run, stale_minutes, settings.address)
             before = queue_status(at_desk)
             texts = TaskRuns(

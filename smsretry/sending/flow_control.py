@@ -15,8 +15,8 @@ A failure is a request that reached nobody, or got no clear answer. Whatever els
 
 import threading
 import time
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import inf
@@ -45,6 +45,8 @@ IN_A_ROW: Final = 3
 """Failures in a row that stop a business, and its sends under way until it was answered."""
 AT_FIRST: Final = 10
 """Sends of a run under way until somebody was answered: an outage costs hardly more texts."""
+MOST_CONCURRENCY: Final = 200
+"""The setting's upper bound."""
 SEVERAL: Final = 4
 """Businesses, or senders, that must fail before it is the trouble of what they share."""
 PATIENCE_SECONDS: Final = 3.0
@@ -128,12 +130,21 @@ class _Circuit:
 class FlowControl:
     """One per run; shared by its threads."""
 
-    def __init__(self, tell: Tell = lambda *_: None) -> None:
+    def __init__(
+        self, tell: Tell = lambda *_: None, concurrency: int = MOST_CONCURRENCY
+    ) -> None:
         """Prepare.
 
         Args:
             tell: tells the next run, and other machines, what has stopped; as a rule `RetryQueue.set_stop`.
+            concurrency: the most sends under way at the provider.
         """
+        self._concurrency: Final = concurrency
+        self._places: Final = threading.Semaphore(concurrency)
+        self._let_in = set[UUID]()
+        """Texts whose sends were let in and have not ended."""
+        self._send_seconds = inf
+        """What the last send took."""
         # The only lock, and reentrant: a signal handler may stop the run while its own thread holds it.
         self._lock: Final = threading.Condition(threading.RLock())
         self._tell_next_run = tell
@@ -247,16 +258,25 @@ class FlowControl:
         with self._lock:
             business, sender, everybody = needs = self._needs(claim)
             while not (put_off := self._put_off(claim, business, sender)):
-                if all(circuit.has_room(claim.id) for circuit in needs):
+                has_place = self._has_place()
+                if has_place and all(c.has_room(claim.id) for c in needs):
+                    self._let_in.add(claim.id)
                     for circuit in needs:
                         circuit.under_way.add(claim.id)
                     return None
-                if not everybody.has_room(claim.id):
+                if not (has_place and everybody.has_room(claim.id)):
                     began = monotonic()  # then nobody else needs its thread
                 if monotonic() > began + PATIENCE_SECONDS:
                     return self._back(claim, _OTHERS_FIRST, "others_first")
                 self._lock.wait(LOOK_UP_SECONDS)
             return put_off
+
+    def _has_place(self) -> bool:
+        """Whether a text that begins now will find a place at the provider: as many sends end until then as are under
+        way for as long as a begin takes.
+        """
+        ending = self._concurrency * min(self.lead / self._send_seconds, 1)
+        return len(self._let_in) < self._concurrency + int(ending)
 
     def _put_off(
         self, claim: Claim, business: _Circuit, sender: _Circuit
@@ -299,11 +319,20 @@ class FlowControl:
                 sender.free_at = leaves + segments(claim.body or "") / per_second
         time.sleep(max(leaves - monotonic(), 0))
 
+    @contextmanager
+    def at_provider(self) -> Iterator[None]:
+        """Hold one of the places of the sends that are under way at the provider."""
+        with self._places:
+            began = monotonic()
+            yield
+            self._send_seconds = max(monotonic() - began, 0.001)
+
     # After it
 
     def withdraw(self, claim: Claim) -> None:
         """The send did not begin, whether it was let in or not."""
         with self._lock:
+            self._let_in.discard(claim.id)
             for circuit in self._needs(claim):
                 circuit.under_way.discard(claim.id)
             self._lock.notify_all()

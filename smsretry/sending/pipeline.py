@@ -240,22 +240,18 @@ class _Item:
         )
 
     def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
-        took = (
-            _stopwatch() - asked
-        )  # what allowed the send must still be so when the request leaves
-        if took > SEND_WITHIN_SECONDS:
-            self.flow_control.withdraw(self.claim)
-            why = _TOO_LATE.format(took)
-            again = Retry(
-                why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None
-            )
-            return self._finish(attempt_id, NotSent(why), again)
-        outcome = self._send(attempt_id, valid_for)
-        return self._finish(
-            attempt_id,
-            outcome,
-            after_send(self.claim, outcome, first_send=self.first_send),
-        )
+        with self.flow_control.at_provider():
+            # What allowed the send must still be so when the request leaves.
+            took = _stopwatch() - asked
+            is_late = took > SEND_WITHIN_SECONDS
+            outcome = None if is_late else self._send(attempt_id, valid_for)
+        if outcome:
+            decision = after_send(self.claim, outcome, first_send=self.first_send)
+            return self._finish(attempt_id, outcome, decision)
+        self.flow_control.withdraw(self.claim)
+        why = _TOO_LATE.format(took)
+        again = Retry(why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None)
+        return self._finish(attempt_id, NotSent(why), again)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim

@@ -227,4 +227,4 @@ class Services:
     sender: Sender
     profile: Profile
     concurrency: int = 50
-    """Rows of one run processed at once, which is the most requests to the provider under way."""
+    """The most sends that a run has under way at the provider."""

@@ -42,6 +42,11 @@ LINGER_SECONDS: Final = 5.0
 is due in a moment, even when its time is over: its sender's next turn, as a rule."""
 
 
+def threads_for(concurrency: int) -> int:
+    """How many threads keep so many requests to the provider under way, while other texts begin or are recorded."""
+    return concurrency * 3 // 2 + 1
+
+
 class Run:
     """One run over the queue, with the flow control that its rows share."""
 
@@ -52,16 +57,16 @@ class Run:
         """`_until`: when the run claims no more."""
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
-        self.concurrency: Final = services.concurrency
-        """Threads. Each sees its text through, from the begin to the record. A text that had begun and waited for its
-        send would have a permission that grows old, and in a pause of its sender's it would keep others waiting.
-        """
+        self.threads: Final = threads_for(services.concurrency)
+        """Each sees its text through, from the begin to the record."""
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent, or that the database has forgotten, and were not reported before."""
         self.recovered: list[Recovered] = []
         self.claim_size = CLAIM_SIZE
         """Due rows that one claim takes at most."""
-        self.flow_control: Final = FlowControl(services.queue.set_stop)
+        self.flow_control: Final = FlowControl(
+            services.queue.set_stop, services.concurrency
+        )
         self._senders = dict[str, AssignedSender]()
         """Those that its texts go out from, by id."""
         self._slow = set[UUID]()
@@ -173,7 +178,7 @@ class Run:
             self._taken |= due
             if claims:
                 yield claims
-            if not self.flow_control.wait_for_room(self.concurrency, self._until):
+            if not self.flow_control.wait_for_room(self.threads, self._until):
                 return
             may_claim = len(self._taken) < limit
             if may_claim and is_new:
@@ -318,7 +323,7 @@ def run_once(
         finally:
             each()
 
-    with ThreadPoolExecutor(run.concurrency) as pool:
+    with ThreadPoolExecutor(run.threads) as pool:
         first = run.claim(limit)
         under_way = [
             pool.submit(process, claim)

@@ -63,9 +63,7 @@ class SupabaseCalls:
         self._http = httpx.Client(
             verify=trusted(),
             timeout=settings.supabase_timeout_seconds,
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=settings.concurrency
-            ),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             event_hooks={"response": [partial(refuse, as_reader=self._as_reader)]},
         )
         options = SyncClientOptions(

@@ -73,6 +73,8 @@ class TwilioStandin:
         """As it is when nobody has told it anything."""
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
+        self.posts_under_way = self.most_posts_at_once = 0
+        """Messages that are being accepted, and the most that ever were at once."""
         self.fetches = 0
         """How many `GET Messages/{sid}` arrived with valid credentials."""
         self.lists = 0
@@ -269,10 +271,13 @@ class TwilioStandin:
         created = resources.message(entry, account.sid)
         if code := self.accounts.verdict(entry):
             self.report(entry.sid, "undelivered", code)
-        await asyncio.sleep(self.seconds_each)
-        return (
-            JSONResponse(created, 201) if fault is None else await fault.answer(created)
-        )
+        self.posts_under_way += 1
+        self.most_posts_at_once = max(self.most_posts_at_once, self.posts_under_way)
+        try:
+            await asyncio.sleep(self.seconds_each)
+            return await fault.answer(created) if fault else JSONResponse(created, 201)
+        finally:
+            self.posts_under_way -= 1
 
     async def _list_messages(
         self, request: Request, _login: Login, account: Account

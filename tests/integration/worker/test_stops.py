@@ -18,6 +18,7 @@ from tests.integration.worker.senders import (
     give_sender,
     shops,
 )
+from tests.support.builders import CONCURRENCY
 from tests.support.senders import open_account
 from tests.support.shop import Shop
 
@@ -79,6 +80,16 @@ def test_a_run_goes_on_while_its_sends_are_under_way(
     fates = Counter(shop.run())
     assert fates["Sent"] == 50, "as many as a run may take"
     assert fates["GivenBack"], "nobody waited for long"
+
+
+def test_as_many_requests_are_under_way_as_the_setting_says_and_no_more(
+    shop: Shop,
+) -> None:
+    """While others begin or are recorded, which needs none of its places."""
+    shop.twilio.seconds_each = 0.2
+    add_texts(shop.connection, shop.id, 50)
+    assert shop.run() == ["Sent"] * 50
+    assert shop.twilio.most_posts_at_once <= CONCURRENCY
 
 
 def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
