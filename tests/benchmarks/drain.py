@@ -1,13 +1,18 @@
 """How fast a backlog drains, beside the ideal and other ways to send. By hand: `python -m tests.benchmarks.drain`.
 
-Everything runs on this machine: the worker, Prefect's server, PostgreSQL, the endpoint and Twilio's stand-in. The floor
-is what sends without any queue: as many threads and the Twilio SDK. One thread sends a share of the texts, and its time
-is extrapolated. dramatiq with Redis and procrastinate with PostgreSQL are measured where they are installed (`others`
-says how). What is compared takes turns, so that a noisy minute strikes all of it.
+Everything runs on this machine: the worker, Prefect's server, PostgreSQL, the endpoint and Twilio's stand-in, whose CPU
+time is shown apart. The floor is what sends without any queue: as many threads and the Twilio SDK. dramatiq with Redis
+and procrastinate with PostgreSQL are measured where they are installed (`others` says how). What is compared takes
+turns, so that a noisy minute strikes all of it.
 
 --milliseconds: what one send takes at Twilio.
+--one-thread: it sends a share of the texts, too, and its time is extrapolated.
+--beside: the folder of another commit, whose `smsretry process` takes part.
 """
 
+import os
+import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,14 +49,13 @@ def contenders(
 ) -> dict[str, Contender]:
     """Who takes part."""
     size = ["--texts", str(given.texts), "--at-once", str(given.at_once)]
-    few = max(given.texts // given.at_once, 2)
-    found = {
-        "one after the other": Contender(
+    found = {"threads + SDK, no queue": Contender([*OTHERS, "threads", *size])}
+    if given.one_thread:
+        few = max(given.texts // given.at_once, 2)
+        found["one after the other"] = Contender(
             [*OTHERS, "threads", "--texts", str(few), "--at-once", "1"],
             share=few / given.texts,
-        ),
-        "threads + SDK, no queue": Contender([*OTHERS, "threads", *size]),
-    }
+        )
     for name, settings in installed.items():
         work = [*OTHERS, name, *size]
         found[name] = Contender(work, settings, before=[*work, "--only-queue"])
@@ -79,13 +83,35 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     return done
 
 
+def beside(folder: str, given: Namespace) -> list[str]:
+    """What another commit's own benchmark says of its `smsretry process`, once."""
+    said = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.benchmarks.drain", "--without-prefect"),
+            *("--rounds", "1", "--texts", str(given.texts)),
+            *("--milliseconds", str(given.milliseconds)),
+            *("--at-once", str(given.at_once)),
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": folder},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    name = "smsretry process"
+    [row] = [row for row in said.stdout.splitlines() if row.startswith(name)]
+    return row.removeprefix(name).split()
+
+
 def main() -> None:
     """Measure, and print a table."""
     sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
+    flags = {"without_prefect": False, "one_thread": False}
     given = parser(
-        __doc__, milliseconds=200.0, without_prefect=False, **sizes
+        __doc__, milliseconds=200.0, beside="", **flags, **sizes
     ).parse_args()
     ideal = given.texts * given.milliseconds / 1000 / given.at_once
+    others: list[list[str]] = []
     with (
         rig(prefect=not given.without_prefect, milliseconds=given.milliseconds) as at,
         queues(at.stack.postgres) as installed,
@@ -95,32 +121,42 @@ def main() -> None:
         for _ in range(given.rounds):
             for name, contender in taking_part.items():
                 results[name].append(one(at, contender, given.texts, given.at_once))
-    rows = []
-    for name, done in results.items():
-        share = taking_part[name].share
-        span = median(d.first_to_last for d in done) / share
-        cpu = (
-            1000 * median(d.cpu_seconds for d in done) / given.texts
-            if share == 1
-            else "-"
-        )
-        whole = median(d.seconds for d in done) if share == 1 else "-"
-        rows.append(
-            [
-                name,
-                span,
-                span / ideal if ideal else "-",
-                round(given.texts / span),
-                cpu,
-                whole,
-            ]
-        )
+            if given.beside:
+                others.append(beside(given.beside, given))
     title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
+    headings = ["first to last, s", "of ideal", "texts/s", "CPU: worker", "database"]
     show(
         title,
-        ["", "first to last, s", "of ideal", "texts/s", "CPU ms/text", "process, s"],
-        rows,
+        ["", *headings, "stand-ins, ms a text", "process, s", "most at once"],
+        [
+            _row(name, done, taking_part[name].share, given.texts, ideal)
+            for name, done in results.items()
+        ],
     )
+    if others:
+        there, here = (
+            median(float(row[0]) for row in others),
+            median(done.first_to_last for done in results["smsretry process"]),
+        )
+        print(f"\n{given.beside}: {there:.2f} s; this is {there / here:.2f} × as fast")
+
+
+def _row(
+    name: str, done: Sequence[Done], share: float, texts: int, ideal: float
+) -> list[object]:
+    span = median(d.first_to_last for d in done) / share
+    sent = texts * share
+    parts = ("cpu_seconds", "database_seconds", "standins_seconds")
+    cpu = [1000 * median(getattr(d, part) for d in done) / sent for part in parts]
+    return [
+        name,
+        span,
+        span / ideal if ideal else "-",
+        round(texts / span),
+        *cpu,
+        median(d.seconds for d in done),
+        max(d.most_at_once for d in done),
+    ]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +55,12 @@ class Done:
     sends: int
     first_to_last: float
     """Seconds from the first message that Twilio's stand-in took to the last."""
+    database_seconds: float
+    """PostgreSQL's CPU time."""
+    standins_seconds: float
+    """That of the stand-ins and of the endpoint, which run in the benchmark's process."""
+    most_at_once: int
+    """Of the sends under way at the stand-in."""
 
     @property
     def per_second(self) -> float:
@@ -111,7 +117,9 @@ class Rig:
 
     def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
         """Run several workers' processes at once, each to its end."""
+        self.stack.twilio.most_posts_at_once = 0
         began = time.monotonic()
+        database, standins = self._database_seconds(), time.process_time()
         workers = [
             subprocess.Popen(
                 [sys.executable, *command],
@@ -127,7 +135,29 @@ class Rig:
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
         cpu_seconds = sum(each.ru_utime + each.ru_stime for each in used)
         peak_mb = max(each.ru_maxrss for each in used) / 1024
-        return Done(seconds, cpu_seconds, peak_mb, len(accepted), span.total_seconds())
+        return Done(
+            seconds,
+            cpu_seconds,
+            peak_mb,
+            len(accepted),
+            span.total_seconds(),
+            self._database_seconds() - database,
+            time.process_time() - standins,
+            self.stack.twilio.most_posts_at_once,
+        )
+
+    def _database_seconds(self) -> float:
+        """The CPU time of the server, its processes and those that have ended."""
+        data = self.stack.postgres.data_dir / "pgdata"
+        server = (data / "postmaster.pid").read_text().split()[0]
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                columns = path.read_text().rpartition(")")[2].split()
+                if server in (path.parent.name, columns[1]):
+                    is_server = path.parent.name == server
+                    ticks += sum(map(int, columns[11 : 15 if is_server else 13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _ended(worker: subprocess.Popen[bytes]) -> resource.struct_rusage:
