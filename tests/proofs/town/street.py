@@ -80,7 +80,7 @@ class Street:
         self.excused: Final = dict[UUID, datetime]()
         """Texts whose worker died or whose claim was lost: when their lease ends."""
         self.outages: Final[list[tuple[datetime, datetime]]] = []
-        """Spans in which the database let nobody send."""
+        """Spans in which the database let nobody send, or whose run died for no reason that anybody could know."""
         self.bugs: Final[list[str]] = []
         self.unanswered: Final[list[str]] = []
         """Calls on which the worker gave up."""
@@ -212,6 +212,7 @@ class Street:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
                 self._excuse_the_claimed()
+                self.outages.append((self.now, self.now + MINUTE))
             if death.args[0] == "its first time alone":
                 self._excuse_the_suspects()
             return
