@@ -14,9 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
-_ROOT: Final = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from getpass import getuser
 from pathlib import Path
 from shutil import disk_usage
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -29,8 +29,8 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("the same every time")
 
 
-_MEMORY: Final = Path("/dev/shm")
-_ENOUGH: Final = 6 * 2**30
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 6 * 2**30
 
 
 def pytest_configure() -> None:

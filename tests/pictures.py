@@ -10,15 +10,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
 
 import httpx
 
 from tests.e2e.browser import Browser
 from tests.support.records import Record
 
-_INTO: Final = Path(__file__).parents[1] / ".github"
-_PORT: Final = 4271
+_INTO = Path(__file__).parents[1] / ".github"
+_PORT = 4271
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 import psycopg
 
@@ -32,17 +32,17 @@ from smsretry.adapters.migrations.schemas import (
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.vocabulary import WhyCode
 
-RECORDED: Final = ("adapters", "migrations", "checksums.tsv")
-REMOVAL: Final = ("supabase", "remove.sql")
-_SCHEMA: Final = ("20261128000100", "schema")
+RECORDED = ("adapters", "migrations", "checksums.tsv")
+REMOVAL = ("supabase", "remove.sql")
+_SCHEMA = ("20261128000100", "schema")
 """Version and name of the migration that makes the whole schema."""
-_ADOPTION: Final = "20261128000200"
+_ADOPTION = "20261128000200"
 """Version of the last one before a release."""
-_BY_HAND: Final = """\
+_BY_HAND = """\
 -- Write here, so that it may run twice, what the files below do not change where they exist already: `alter table`, and
 -- `drop … if exists` of views, of functions with other parameters or another answer, and of what is gone.
 """
-_LEAST: Final = """
+_LEAST = """
 alter table public.businesses add column name text;
 alter table public.sms_retry_queue alter column id set default gen_random_uuid()
 """

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError
 from tests.benchmarks.others import queues
@@ -21,11 +20,11 @@ from tests.benchmarks.rig import Rig, rig
 from tests.benchmarks.table import show
 from tests.support.options import parser
 
-_OTHERS: Final = ["-m", "tests.benchmarks.others", "--at-once", "20", "--which"]
-_OURS: Final = ["-m", "smsretry", "process"]
-_SILENCE: Final = 8
+_OTHERS = ["-m", "tests.benchmarks.others", "--at-once", "20", "--which"]
+_OURS = ["-m", "smsretry", "process"]
+_SILENCE = 8
 """Seconds after which a job queue here may take a worker for dead."""
-_PATIENCE: Final = 120
+_PATIENCE = 120
 
 
 def _number(n: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import jwt
@@ -21,14 +21,14 @@ from smsretry.local.postgrest.keys import Role, api_key
 from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 
-USER: Final = "0b0ab0de-7d5c-4a3c-9c3a-1f2f0c8e4a11"
-_ENVIRONMENT: Final = "SMSRETRY_CONFORMANCE_"
-_EMBEDDED_SECRET: Final = "a secret of the tests, more than 32 characters"
-_TLS: Final = (
+USER = "0b0ab0de-7d5c-4a3c-9c3a-1f2f0c8e4a11"
+_ENVIRONMENT = "SMSRETRY_CONFORMANCE_"
+_EMBEDDED_SECRET = "a secret of the tests, more than 32 characters"
+_TLS = (
     ssl.create_default_context()
 )  # one for all: making it takes longer than a request
-_RELOAD_SECONDS: Final = 60.0
-_FUNCTIONS: Final = """
+_RELOAD_SECONDS = 60.0
+_FUNCTIONS = """
 select oid::regprocedure::text from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace
 """
 

@@ -13,7 +13,7 @@ import tempfile
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -22,15 +22,15 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.records import Record
 from tests.support.waiting import until
 
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS: Final = (
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
     "--hide-scrollbars",
     "--window-size=1360,1040",
 )
-_SHOWN: Final = """
+_SHOWN = """
     [document.body?.innerText, ...[...document.querySelectorAll('a')].map((a) => a.href),
      ...[...document.querySelectorAll('input, textarea')].map((field) => field.value)].join('\\n')
 """

@@ -8,15 +8,14 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Final
 
 from smsretry.local.demo.run import ROOT
 
-_FENCED: Final = re.compile(r"^( *)```(\w+)\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
-_OUTPUT: Final = re.compile(r"\n?( *)```text\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
-_CODE: Final = re.compile(r"`([^`\n]+)`")
-_LINK: Final = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
-_HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
+_OUTPUT = re.compile(r"\n?( *)```text\n(.*?)^\1```\n", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,9 @@ class Document:
         return {name.strip().replace(" ", "-") for name in names}
 
 
-FRONT_PAGE: Final = Document(ROOT / "README.md")
-PLAYBOOKS: Final = Document(ROOT / "flows" / "PLAYBOOKS.md")
-SERVED: Final = "run_deployment("
+FRONT_PAGE = Document(ROOT / "README.md")
+PLAYBOOKS = Document(ROOT / "flows" / "PLAYBOOKS.md")
+SERVED = "run_deployment("
 """In a block that needs a runner: test_results.py runs it."""
 
 

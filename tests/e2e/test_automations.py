@@ -155,7 +155,7 @@ TROUBLES: Final[list[tuple[str, Record, str, str]]] = [
      "Texts: 40 are overdue", "The oldest one has been due for 12 minutes."),
     ("words-unread", {"people": 2}, "Texts: 2 people wrote what may mean stop", "Nobody has read it"),
 ]  # fmt: skip
-SILENCE: Final = [
+SILENCE = [
     "Texts: no run has completed for five minutes",
     "Texts: still no run has completed",
     "Texts: no run has queued scheduled sends for five minutes",

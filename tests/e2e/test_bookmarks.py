@@ -1,7 +1,6 @@
 """The bookmarks of flows/README.md and the links of the desk's pages, opened in Prefect's UI."""
 
 import re
-from typing import Final
 from urllib.parse import quote
 
 import pytest
@@ -16,9 +15,9 @@ from tests.e2e.documents import Document
 from tests.e2e.test_flow import texts, wait_for_events
 from tests.support.records import Record
 
-_ROW: Final = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
-_FORM: Final = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=\S+?)\)")
-_FEED: Final = re.compile(r"\(\.\./\.\.(/events\S+?)\)")
+_ROW = re.compile(r"^\| [^|]+ \| (`/[^|]+) \|$", re.MULTILINE)
+_FORM = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=\S+?)\)")
+_FEED = re.compile(r"\(\.\./\.\.(/events\S+?)\)")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final
 
 from smsretry import data
 from smsretry.adapters.migrations.migrate import migrations
@@ -17,14 +16,14 @@ from smsretry.settings import Settings
 from tests.e2e.commands import check
 from tests.e2e.documents import Document, documents, file_names
 
-RUNNING: Final = Document(ROOT / "flows" / "README.md")
-PACKAGE: Final = Document(ROOT / "smsretry" / "README.md")
-ELSEWHERE: Final = {
+RUNNING = Document(ROOT / "flows" / "README.md")
+PACKAGE = Document(ROOT / "smsretry" / "README.md")
+ELSEWHERE = {
     *("postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"),
     *("app/api/twilio/route.ts", "supabase/functions/twilio/index.ts"),
 }
 """Folders of the stack's data and of the application's project; what a contributor writes."""
-SUFFIXES: Final = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
+SUFFIXES = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
 
 
 def test_every_command_that_a_document_or_a_message_names_can_be_given() -> None:

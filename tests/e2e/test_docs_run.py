@@ -10,7 +10,6 @@ from inspect import signature
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 import pytest
 
@@ -23,8 +22,8 @@ from tests.e2e.commands import run_as_shown
 from tests.e2e.documents import PLAYBOOKS, SERVED, Block, Document, documents
 from tests.support.records import Record
 
-DATABASE: Final = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
-OF_THEIR_OWN: Final = {"demo", "up", "serve", "deploy", "automations"}
+DATABASE = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
+OF_THEIR_OWN = {"demo", "up", "serve", "deploy", "automations"}
 """Tried elsewhere in this folder: they bring a stack of their own, or become another process."""
 
 

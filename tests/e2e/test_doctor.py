@@ -7,7 +7,6 @@ seconds.
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import pytest
 from starlette.applications import Starlette
@@ -26,10 +25,10 @@ pytestmark = pytest.mark.long
 
 Doctor = Callable[..., str]
 """What `smsretry doctor` says, with settings that are right but for these."""
-_NOWHERE: Final = "http://127.0.0.1:9"
-_NO_RUN: Final = "cannot be loaded, so no run starts: "
+_NOWHERE = "http://127.0.0.1:9"
+_NO_RUN = "cannot be loaded, so no run starts: "
 
-VARIABLES: Final = [
+VARIABLES = [
     (  # nobody answers
         {
             "SUPABASE_URL": _NOWHERE,
@@ -69,7 +68,7 @@ VARIABLES: Final = [
 ]
 """Variables of the environment, and what is said of them."""
 
-_SPOILT: Final = """
+_SPOILT = """
 alter function slow_sms_sender rename to gone;
 alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
@@ -79,14 +78,14 @@ insert into smsretry.senders (account, sent_by, told_at, paused_at, paused_becau
 values ('AC00000000000000000000000000000000', '+12125550100', now(), now(), 'The bill is not paid');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """
-_MENDED: Final = """
+_MENDED = """
 alter function gone rename to slow_sms_sender;
 alter table sms_retry_queue enable trigger smsretry_before_insert;
 grant update on send_logs to service_role;
 delete from smsretry.mark;
 delete from smsretry.senders
 """
-IN_THE_DATABASE: Final = [
+IN_THE_DATABASE = [
     "bad  function public.slow_sms_sender(",
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
@@ -95,7 +94,7 @@ IN_THE_DATABASE: Final = [
     "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: ",
     "bad  number …0100: the account does not own it",
 ]
-AT_PREFECT: Final = [
+AT_PREFECT = [
     f"bad  schedule of {SCHEDULED}: the deployment is paused, so nothing runs: switch it on ",
     "bad  runner of process-scheduled-sends: none has asked for its runs for 1 h ",
     "bad  deployment sms-status: is not registered: restart ",

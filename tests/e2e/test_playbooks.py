@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 from uuid import UUID
 
 import pytest
@@ -25,7 +24,7 @@ from tests.support.shop import Shop
 ACCOUNT, SERVICE = "AC" + "5" * 32, "MG" + "5" * 32
 """Of a business's own."""
 FIRST, SECOND, THIRD = "+12125550161", "+12125550162", "+12125550163"
-DATABASE: Final = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
+DATABASE = "postgresql://postgres:…@db.<project>.supabase.co:5432/postgres"
 
 
 class Scene(Shop):

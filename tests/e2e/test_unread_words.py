@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import Final
 from urllib.parse import unquote
 
 import pytest
@@ -14,7 +13,7 @@ from tests.e2e.conftest import Ask, FlowProcess, Prefect
 from tests.e2e.webhook_hosts import URL, application, environment_of, posting
 from tests.support.builders import PHONE
 
-_FORM: Final = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=(\S+?))\)")
+_FORM = re.compile(r"\(\.\./\.\.(\S+/run\?parameters=(\S+?))\)")
 
 
 @pytest.mark.long

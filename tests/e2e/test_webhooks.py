@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 import httpx
@@ -58,7 +57,7 @@ from tests.support.records import columns
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning"
 )
-STOPPED: Final = [("opted_out", "inbound_stop")]
+STOPPED = [("opted_out", "inbound_stop")]
 
 
 @pytest.fixture(scope="module", params=HOSTS)
@@ -256,12 +255,12 @@ def test_what_twilio_says_of_a_text_is_heard_in_full(stack: Stack) -> None:
     assert said == IncomingText(sid, PHONE, "stop", None, SENDER, service, main.sid)
 
 
-COMPLETE: Final = {
+COMPLETE = {
     "SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SERVICE_ROLE_KEY": "key", "TWILIO_ACCOUNT_SID": BARBER,
     "TWILIO_AUTH_TOKEN": TOKEN, "TWILIO_WEBHOOK_URL": URL,
 }  # fmt: skip
 """All that it needs; the database is nowhere."""
-FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_written_at_twilio(

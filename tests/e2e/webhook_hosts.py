@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,18 +19,18 @@ from smsretry.local.twilio.callbacks import Callback, inbound_form, signed
 from smsretry.webhooks import webhook
 from tests.support.builders import PHONE
 
-URL: Final = "https://app.example/twilio"
-BARBER: Final = "AC" + "1" * 32
+URL = "https://app.example/twilio"
+BARBER = "AC" + "1" * 32
 TOKEN, NEXT = "1" * 32, "7" * 32
 """The barber's, and the one that it is exchanged for."""
-_TOKENS: Final = {BARBER: [TOKEN, NEXT], "AC" + "2" * 32: ""}
+_TOKENS = {BARBER: [TOKEN, NEXT], "AC" + "2" * 32: ""}
 """Of accounts beside the environment's. One was left empty."""
 Webhook = Callable[..., int]
 """Takes what Twilio posts, and perhaps what somebody added to it; answers with an HTTP status."""
-_HERE: Final = Path(__file__).parent
-_WEBHOOKS: Final = ROOT / "smsretry" / "webhooks"
-_PACKAGES: Final = ("twilio@6.2.0", "typescript@7.0.2", "@types/node@26.6.6")
-_CALLED_AS_A_ROUTE: Final = """
+_HERE = Path(__file__).parent
+_WEBHOOKS = ROOT / "smsretry" / "webhooks"
+_PACKAGES = ("twilio@6.2.0", "typescript@7.0.2", "@types/node@26.6.6")
+_CALLED_AS_A_ROUTE = """
 import { POST } from "./route.js"
 Deno.serve((request) => (request.method === "POST" ? POST(request) : new Response(null, { status: 405 })))
 """
@@ -116,7 +115,7 @@ def in_next(stack: Stack, directory: Path) -> AbstractContextManager[str]:
     return _node(directory, _CALLED_AS_A_ROUTE, environment_of(stack))
 
 
-HOSTS: Final = [
+HOSTS = [
     pytest.param(in_python, id="python"),
     pytest.param(in_deno, id="deno"),
     pytest.param(in_next, id="next", marks=pytest.mark.long),

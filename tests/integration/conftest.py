@@ -7,7 +7,6 @@ from contextlib import closing
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
-from typing import Final
 
 import psycopg
 import pytest
@@ -39,7 +38,7 @@ revoke all on routine public.app_claim_due_sms_retries(integer) from public, ano
 revoke all on routine public.app_recover_stuck_sms_retries(integer) from public, anon, authenticated;
 """
 """What `migrate` says to run."""
-_FRESH: Final = "migrations_fresh"
+_FRESH = "migrations_fresh"
 _numbers = count(1)
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from tests.support.records import Connection
 
-STUCK: Final = "Stuck"
+STUCK = "Stuck"
 """The body by which they are known."""
-_MEDDLE: Final = """
+_MEDDLE = """
 create function public.meddle() returns trigger language plpgsql as $$
 begin
     if old.body = 'Stuck' then {} end if;
@@ -16,7 +15,7 @@ begin
 end $$;
 create trigger a_meddle before update on scheduled_sends for each row execute function public.meddle();
 """
-_AT_THE_END: Final = """
+_AT_THE_END = """
 create function public.meddle() returns trigger language plpgsql as $$
 begin
     if old.body = 'Stuck' then raise exception 'not like that'; end if;
@@ -25,13 +24,13 @@ end $$;
 create constraint trigger a_meddle after update on scheduled_sends deferrable initially deferred
     for each row execute function public.meddle();
 """
-_BEFORE_A_RULE: Final = """
+_BEFORE_A_RULE = """
 alter table scheduled_sends drop constraint scheduled_sends_instants;
 update scheduled_sends set {} where body = 'Stuck';
 alter table scheduled_sends add constraint scheduled_sends_instants check (
     status not in ('scheduled', 'queued') or isfinite(scheduled_for) and isfinite(not_after)) not valid;
 """
-HARMS: Final = {
+HARMS = {
     "a trigger raises": _MEDDLE.format("raise exception 'not like that';"),
     "a trigger swallows the update": _MEDDLE.format("return null;"),
     "a trigger raises at the end of the transaction": _AT_THE_END,
@@ -39,8 +38,8 @@ HARMS: Final = {
         "scheduled_for = '-infinity'"
     ),
 }
-MENDED: Final = "drop function if exists public.meddle cascade"
-_RULE: Final = "select pg_get_constraintdef(oid) as it from pg_constraint where conname = 'scheduled_sends_instants'"
+MENDED = "drop function if exists public.meddle cascade"
+_RULE = "select pg_get_constraintdef(oid) as it from pg_constraint where conname = 'scheduled_sends_instants'"
 
 
 @contextmanager

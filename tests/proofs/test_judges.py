@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, get_args
+from typing import get_args
 
 import pytest
 
@@ -18,13 +18,13 @@ from tests.proofs.town.report import Kind, Report, Verdict
 from tests.proofs.town.texts import new_text
 from tests.support.builders import NOON
 
-_PROOFS: Final = Path(__file__).parent
-_JUDGES: Final = (
+_PROOFS = Path(__file__).parent
+_JUDGES = (
     "oracles/*.py", "town/book.py", "town/judge.py", "town/luck.py", "town/report.py", "town/texts.py",
     "faults/carrier.py", "faults/deliveries.py", "fortnight/checks.py", "fortnight/people.py",
     "interleavings/invariants.py", "neighbors/report.py", "schedule/alarm.py",
 )  # fmt: skip
-_MAY_KNOW: Final = {
+_MAY_KNOW = {
     "smsretry.local.stack": "to read the database",
     "smsretry.local.twilio.ledger": "to read the provider's own book",
     "smsretry.local.twilio.faults": "to say what the provider answers",

@@ -2,7 +2,7 @@
 
 import os
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -26,15 +26,15 @@ from smsretry.testing.stack import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
 from tests.support.records import Record
 
-CLOSING: Final = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
+CLOSING = datetime.fromisoformat("2027-01-13T02:00:00+00:00")
 """21:00 in New York, the same day."""
-OPENING: Final = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
+OPENING = datetime.fromisoformat("2027-01-13T13:00:00+00:00")
 """08:00 in New York, the next day."""
-SENDER: Final = "MG" + "0" * 32
-ACCOUNT: Final = "AC" + "0" * 32
+SENDER = "MG" + "0" * 32
+ACCOUNT = "AC" + "0" * 32
 """The messaging service that texts go out from."""
-SID: Final = "SM" + "0123456789abcdef" * 2
-AT_ONCE: Final = Profile(opening_spread=timedelta(0))
+SID = "SM" + "0123456789abcdef" * 2
+AT_ONCE = Profile(opening_spread=timedelta(0))
 """Everything that waits for an opening is due at it."""
 
 

@@ -1,11 +1,9 @@
 """Which tests share a process of pytest-xdist: those of a file, and those that need a Prefect server."""
 
-from typing import Final
-
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-_SHARED: Final = "from tests.e2e.conftest import"
+_SHARED = "from tests.e2e.conftest import"
 """Whoever names the type of a fixture there uses the Prefect server, which takes seconds to start. Files that mostly
 wait take it from `tests.e2e.registry`, and have a server of their own.
 """

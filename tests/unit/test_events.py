@@ -1,7 +1,7 @@
 """What is announced, what the automations wait for, and what the documents name are the same."""
 
 import re
-from typing import Final, get_args
+from typing import get_args
 from uuid import UUID
 
 from flows.automations import defined
@@ -21,8 +21,8 @@ from smsretry.vocabulary import Fate, ScheduledResult
 from tests.unit.test_delivery import message
 from tests.unit.test_shown import report, seen, status
 
-_FLOWS: Final = (process_sms_retries, process_scheduled_sends, sync_delivery_status)
-_BLAMED: Final = twilio_report("undelivered", 30007)
+_FLOWS = (process_sms_retries, process_scheduled_sends, sync_delivery_status)
+_BLAMED = twilio_report("undelivered", 30007)
 """A carrier takes the words for spam."""
 
 

@@ -21,7 +21,7 @@ from smsretry.vocabulary import TextState, WhyCode
 from tests.support.builders import NOON, SENDER, SID
 from tests.support.records import Record
 
-SIGNED: Final = {"who": "Ann", "because": "…"}
+SIGNED = {"who": "Ann", "because": "…"}
 CAN: Final[dict[TextState, list[tuple[str, ...]]]] = {
     "scheduled": [("cancel",)],
     "due": [("cancel",)],
@@ -44,7 +44,7 @@ OWN: Final[list[Record]] = [
     {"sender": "…0006", "sender_name": SENDER},
     {"stop_sid": SID},
 ]
-LEFT_OPEN: Final = {
+LEFT_OPEN = {
     "--went-out-as": ("went_out_as", SID),
     "stop": ("state", "LA"),
     "--rate": ("segments_per_second", "9"),

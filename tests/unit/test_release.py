@@ -2,13 +2,12 @@
 
 import re
 import tomllib
-from typing import Final
 
 import yaml
 
 from smsretry.local.demo.run import ROOT
 
-NUMBER: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+NUMBER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]["version"]
 

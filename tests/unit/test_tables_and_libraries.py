@@ -7,7 +7,6 @@ row in `npa_overrides.tsv`, `npa_refused.tsv` or `number_zones.tsv` records a de
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import Final
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType
@@ -18,13 +17,13 @@ from phonenumbers.timezone import (
 
 from smsretry import data
 
-NOBODYS: Final = (
+NOBODYS = (
     PhoneNumberType.TOLL_FREE, PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST,
     PhoneNumberType.PERSONAL_NUMBER,
 )  # fmt: skip
-MOBILES_HAVE_AREA_CODES: Final = ("BR", "MX")
+MOBILES_HAVE_AREA_CODES = ("BR", "MX")
 """One example says nothing about the other states' clocks there."""
-WEEKS: Final = 104
+WEEKS = 104
 """How long two zones must agree to count as one clock."""
 
 

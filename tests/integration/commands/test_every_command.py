@@ -26,10 +26,10 @@ _COMMANDS: Final[Record] = {
     for name, one in _TOP.items()
     for part, command in getattr(one, "commands", {"": one}).items()
 }
-_UUID: Final = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-_ELSEWHERE: Final = ("demo", "up", "serve", "deploy", "automations")
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+_ELSEWHERE = ("demo", "up", "serve", "deploy", "automations")
 """They start a stack, or become another process: tests/e2e."""
-LEAST: Final = {
+LEAST = {
     "explain": "{id}",
     "texts list": "--row {id}",
     "texts requeue": "--row {id}",
@@ -50,8 +50,8 @@ LEAST: Final = {
     **dict.fromkeys(("status", "preview", "unread", "prune", "doctor", "process"), ""),
 }
 """What each needs at least."""
-_TELLS: Final = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
-_NOTHING_THERE: Final = {
+_TELLS = tuple(name for name in _COMMANDS if name not in _ELSEWHERE)
+_NOTHING_THERE = {
     "explain": 1,
     **dict.fromkeys(
         [

@@ -26,14 +26,14 @@ from tests.support.builders import BODY, PHONE, finish, give_up, refused
 from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
-OTHER_PHONE: Final = "+12125550188"
-LATER: Final = timedelta(hours=1)
-UNSUBSCRIBED: Final = JsonError(
+OTHER_PHONE = "+12125550188"
+LATER = timedelta(hours=1)
+UNSUBSCRIBED = JsonError(
     21610,
     http_status=400,
     message=f"Attempt to send to unsubscribed recipient: {PHONE}",
 )
-OPTED_OUT: Final = ("cancelled", "Customer opted out")
+OPTED_OUT = ("cancelled", "Customer opted out")
 
 
 def unsubscribed(shop: Shop, claim: Claim, attempt: UUID) -> None:
@@ -389,9 +389,9 @@ def app_rule(shop: Shop, rule: str) -> Iterator[None]:
         yield
 
 
-SOURCES: Final = "check (sms_consent_source in ('web', 'paper'))"
-PHONE_STATUSES: Final = "check (phone_status in ('valid', 'unverified'))"
-TRIGGER: Final = "raise exception 'Customer % may not be changed', new.phone"
+SOURCES = "check (sms_consent_source in ('web', 'paper'))"
+PHONE_STATUSES = "check (phone_status in ('valid', 'unverified'))"
+TRIGGER = "raise exception 'Customer % may not be changed', new.phone"
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,14 @@ from tests.conftest import EMPTY, Business
 from tests.integration.hearing import refuse, sends_from
 from tests.support.builders import NOON, SENDER, results_of, run_over
 
-RUNS: Final = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
+RUNS = int(os.environ.get("SMSRETRY_CONSENT_RUNS", "0"))
 """Histories to try; 0: a few, always the same."""
-TOMORROW: Final = timedelta(minutes=7, seconds=17)
+TOMORROW = timedelta(minutes=7, seconds=17)
 """How far ahead an opt-in is dated: it comes while a history goes on, and at no full minute, as others do."""
 NOW, JUST_NOW = timedelta(0), timedelta(microseconds=-1)
 When = timedelta | datetime | str | None
 """From now on, or a date."""
-NUMBERS: Final = ("+12125550123", "+12125550188")
+NUMBERS = ("+12125550123", "+12125550188")
 Out = Literal["", "stop", "word"]
 """How somebody is opted out: not at all, by what a START takes back, or in another way."""
 
@@ -397,7 +397,7 @@ OF_A_ROW: Final[dict[str, OfARow]] = {
     "loses the number": World.opts_out_and_loses_the_number,
     "deletes": World.deletes,
 }
-OF_ITS_MOMENT: Final = {
+OF_ITS_MOMENT = {
     "writes it in whole seconds",
     "writes an opt-in of a minute ago",
     "gives another source",
@@ -478,9 +478,9 @@ def test_with_senders_of_their_own_each_business_hears_what_is_said_to_its_own(
     event(live(stack, steps, own_senders=True))
 
 
-WAIT: Final = [("saves all columns", 5)] * 9
+WAIT = [("saves all columns", 5)] * 9
 """Until the date of tomorrow has come."""
-AGAIN: Final = [("writes it again", 0), ("imports it again", 0)]
+AGAIN = [("writes it again", 0), ("imports it again", 0)]
 HISTORIES: Final[dict[str, list[tuple[str, int]]]] = {
     "a second row with the number": [("writes an opt-out", 0)],
     "deleted and imported anew": [("writes an opt-out", 0), ("deletes", 0), ("imports an old consent", 0)],

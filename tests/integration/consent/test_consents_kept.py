@@ -1,7 +1,6 @@
 """What is kept of a word, for how long, and at what price. Who may be texted then: test_consent_in_any_order.py."""
 
 from datetime import timedelta
-from typing import Final
 
 import psycopg
 import pytest
@@ -12,8 +11,8 @@ from tests.integration.hearing import consents, hear, is_out
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
-MIAMI: Final = "+13055550123"
-KEPT: Final = "select count(*) from smsretry.consents"
+MIAMI = "+13055550123"
+KEPT = "select count(*) from smsretry.consents"
 
 
 def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -18,9 +18,9 @@ from tests.integration.hearing import customer_of, hear, is_out
 from tests.support.builders import NOON, PHONE
 from tests.support.shop import Shop
 
-MIAMI: Final = "+13055550199"
-DAY: Final = timedelta(days=1)
-DONE: Final = ("--yes", "--who", "Ann", "--because", "From the old tool")
+MIAMI = "+13055550199"
+DAY = timedelta(days=1)
+DONE = ("--yes", "--who", "Ann", "--because", "From the old tool")
 
 
 def given(shop: Shop, *opt_outs: Any, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.support.builders import PHONE
 from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
-SID: Final = "SM" + "f" * 32
+SID = "SM" + "f" * 32
 
 
 def unread(operators: SupabaseOperators) -> int:

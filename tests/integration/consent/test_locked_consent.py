@@ -3,7 +3,7 @@
 A long import, a campaign or a report of one business had cost every business the STOP.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -29,7 +29,7 @@ def answered(
     }
 
 
-HELD: Final = {
+HELD = {
     "customers of one business, by an import": "select from customers where business_id = %s for update",
     "customers, by a trigger that refuses their change": "",
     "send logs": "select from send_logs where business_id = %s for update",

@@ -38,11 +38,11 @@ BARBER, DENTIST, NEW, OTHER = (
     "MG" + "6" * 32,
 )
 GONE, NOBODY, CAPITALS = "MG" + "7" * 32, "+12125550199", "MG" + "AB" * 16
-ACCOUNTS: Final = {
+ACCOUNTS = {
     BARBER: "AC" + "1" * 32, DENTIST: "AC" + "2" * 32, SENDER: ACCOUNT, NEW: ACCOUNT, OTHER: ACCOUNT,
     CAPITALS: "AC" + "CD" * 16,
 }  # fmt: skip
-MINUTE: Final = timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
 Shops = dict[str, Business]
 
 
@@ -83,7 +83,7 @@ def text_from(business: Business, sent_by: str | None) -> None:
     )
 
 
-EVERYBODY: Final = "barber dentist baker florist"
+EVERYBODY = "barber dentist baker florist"
 STOPS: Final[list[tuple[dict[str, str], str]]] = [
     ({"service": BARBER, "to": NOBODY, "account": ACCOUNTS[BARBER]}, "barber"),
     ({"service": BARBER}, "barber"),

@@ -5,7 +5,7 @@ The API gives up a statement after a second here, and after eight at Supabase.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -16,8 +16,8 @@ from tests.support.builders import PHONE, finish, give_up, refused
 from tests.support.impatience import impatient
 from tests.support.shop import Shop
 
-SLOW: Final = "perform pg_sleep(3); return new"
-RAISES: Final = "raise exception 'not this one'"
+SLOW = "perform pg_sleep(3); return new"
+RAISES = "raise exception 'not this one'"
 Connection = psycopg.Connection[Any]
 Say = Callable[[Connection, Shop], None]
 
@@ -142,7 +142,7 @@ def test_a_deferred_rule_of_the_application_takes_no_word_back(shop: Shop) -> No
     assert consents_of(shop) == [("opted_out", "inbound_stop")]
 
 
-CROWD: Final = """
+CROWD = """
     insert into customers (business_id, phone, sms_consent_status)
     select %s, %s, 'opted_in' from generate_series(1, %s)"""
 

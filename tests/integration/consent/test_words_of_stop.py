@@ -1,7 +1,5 @@
 """What somebody texts in their own words: what says stop, what may mean it, and what does not."""
 
-from typing import Final
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -84,16 +82,16 @@ def test_a_person_is_asked_about_few_texts_of_those_who_stay(
     assert len(unlike(business, stopping.OTHERS, None)) / len(stopping.OTHERS) < 1 / 20
 
 
-SPACES: Final = [" ", "\u00a0", "\u2009", "\u3000", "\t", "\r\n"]
-UNSEEN: Final = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200e", "\ufe0f"]
-AROUND: Final = [
+SPACES = [" ", "\u00a0", "\u2009", "\u3000", "\t", "\r\n"]
+UNSEEN = ["\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u200e", "\ufe0f"]
+AROUND = [
     "", ".", "!", "!!!", "…", '"', "“", "”", "'", "(", ")", "*", "~", "-", "–", " 🙏", "😡", "👍🏽", "🛑",
     "\u200b", "\u00a0", "\n",
 ]  # fmt: skip
-_MANY: Final = settings(
+_MANY = settings(
     max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-WIDE: Final = {chr(n): chr(n + 0xFEE0) for n in range(0x21, 0x7F)}
+WIDE = {chr(n): chr(n + 0xFEE0) for n in range(0x21, 0x7F)}
 
 
 @st.composite

@@ -1,7 +1,7 @@
 """What a person can do: for each reason the first lever ends the trouble, or it is said why there is none."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, get_args
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,10 +24,10 @@ from tests.support.builders import AT_ONCE, PHONE
 from tests.support.orders import ordered
 from tests.support.shop import Shop
 
-SIGNED: Final = {"who": "Ann", "because": "A customer called"}
+SIGNED = {"who": "Ann", "because": "A customer called"}
 REQUEUE, LOOK, CONSENT, CANCEL = "requeue", "look-again", "consent", "cancel"
 LIFT, RESOLVE, EXPLAIN = "stop", "resolve", "explain"
-ANEW: Final = "anew"
+ANEW = "anew"
 """No form: it is decided anew as soon as the application has mended it."""
 
 
@@ -95,22 +95,22 @@ _LOG, _CUSTOMER, _BUSINESS = (
     "update customers set",
     "update businesses set",
 )
-NUMBER: Final = f"{_CUSTOMER} phone = '{{phone}}'"
-BODY: Final = f"{_LOG} subject = 'Thank you for your visit.'"
-OPTED_OUT: Final = (
+NUMBER = f"{_CUSTOMER} phone = '{{phone}}'"
+BODY = f"{_LOG} subject = 'Thank you for your visit.'"
+OPTED_OUT = (
     "select record_sms_consent('{phone}', 'opted_out', 'telephone', '{business}')"
 )
-TRIED_ANEW: Final = """
+TRIED_ANEW = """
     insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, created_at)
     select business_id, send_log_id, customer_id, scheduled_for + interval '20 minutes', created_at + interval '1 s'
     from sms_retry_queue"""
-TAKEN_ID: Final = """insert into send_logs (id, business_id, channel, subject)
+TAKEN_ID = """insert into send_logs (id, business_id, channel, subject)
     select id, business_id, 'sms', 'Another' from scheduled_sends; select queue_scheduled_sms(ahead => '2 minutes')"""
-REFUSED_ROW: Final = """update scheduled_sends set scheduled_for = smsretry.clock() + interval '1 hour',
+REFUSED_ROW = """update scheduled_sends set scheduled_for = smsretry.clock() + interval '1 hour',
     held_since = smsretry.clock(), look_at = smsretry.clock() + interval '13 minutes', why = 'P0001',
     why_code = 'row_refused'"""
-AUCKLAND: Final = {"timezone": "Pacific/Auckland"}
-CASES: Final = [
+AUCKLAND = {"timezone": "Pacific/Auckland"}
+CASES = [
     Case("no_send_log", None, "delete from send_logs", says="its send log is gone"),
     Case("not_sms", REQUEUE, f"{_LOG} channel = 'email'", f"{_LOG} channel = 'sms'"),
     Case("no_customer", None, "delete from customers", says="its customer or its send log is gone"),

@@ -12,7 +12,7 @@ from tests.conftest import Business
 from tests.support.builders import PHONE
 from tests.support.orders import ordered
 
-HUGE: Final = "x" * 1_000_000
+HUGE = "x" * 1_000_000
 
 
 ODD_SENDS: Final[dict[str, tuple[str, object]]] = {

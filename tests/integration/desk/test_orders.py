@@ -17,7 +17,7 @@ DONE: Final[dict[str, Any]] = {
     "who": "Ann",
     "because": "It is mended",
 }
-LATER: Final = timedelta(hours=1)
+LATER = timedelta(hours=1)
 
 
 def order(shop: Shop, what: str, **values: Any) -> tuple[int, dict[str, int]]:
@@ -43,7 +43,7 @@ def failed(shop: Shop, **text: Any) -> UUID:
     return row
 
 
-_AS_IT_WAS: Final = """
+_AS_IT_WAS = """
 create or replace function smsretry.texts_that_fit(which jsonb) returns setof uuid language sql as $$
     select q.id from public.sms_retry_queue q
 $$

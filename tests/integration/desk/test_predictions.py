@@ -15,10 +15,10 @@ from tests.support.builders import AT_ONCE
 from tests.support.claims import next_due
 from tests.support.shop import Shop
 
-HOURS: Final = 26
+HOURS = 26
 """How far ahead is looked: past the next opening."""
-FEW_HOURS: Final = 3
-WAITS: Final = ("held", "in a stopped state", "due in two days", "closed for days")
+FEW_HOURS = 3
+WAITS = ("held", "in a stopped state", "due in two days", "closed for days")
 """They wait however far ahead is looked, and many runs would be made meanwhile."""
 
 
@@ -64,11 +64,11 @@ class State:
         return row
 
 
-_OPTED_OUT: Final = "update customers set sms_consent_status = 'opted_out'"
-_NO_ZONE: Final = "update businesses set timezone = null"
-_NOW: Final = "smsretry.clock()"
-_STORM: Final = "select set_sms_stop('state', 'LA', 'A hurricane')"
-_THERE: Final = {"phone": "+15045550123", "timezone": "America/Chicago"}
+_OPTED_OUT = "update customers set sms_consent_status = 'opted_out'"
+_NO_ZONE = "update businesses set timezone = null"
+_NOW = "smsretry.clock()"
+_STORM = "select set_sms_stop('state', 'LA', 'A hurricane')"
+_THERE = {"phone": "+15045550123", "timezone": "America/Chicago"}
 STATES: Final[dict[str, State]] = {
     "due": State(),
     "due in an hour": State(text={"due": timedelta(hours=1)}),

@@ -2,7 +2,6 @@
 
 import json
 from datetime import timedelta
-from typing import Final
 
 import pytest
 from typer.testing import Result
@@ -14,8 +13,8 @@ from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, run
 
-HOUR: Final = timedelta(hours=1)
-BECAUSE: Final = ("--because", "It is registered")
+HOUR = timedelta(hours=1)
+BECAUSE = ("--because", "It is registered")
 
 
 @pytest.fixture

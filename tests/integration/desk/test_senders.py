@@ -14,9 +14,9 @@ from tests.support.builders import ACCOUNT, SENDER
 from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
 
-NUMBER: Final = "+12125550199"
-OTHER: Final = "MG" + "2" * 32
-HOUR: Final = timedelta(hours=1)
+NUMBER = "+12125550199"
+OTHER = "MG" + "2" * 32
+HOUR = timedelta(hours=1)
 SIGNED: Final[dict[str, Any]] = {"who": "Ann", "because": "It is registered"}
 
 
@@ -319,7 +319,7 @@ def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(
         assert refused.value.sqlstate == "SR422"
 
 
-STOP: Final = """insert into smsretry.stops (kind, subject, since, why)
+STOP = """insert into smsretry.stops (kind, subject, since, why)
                  select case when s.id is null then 'everybody' else 'sender' end, coalesce(s.id::text, ''),
                         smsretry.clock(), 'Refused'
                  from (select %s::text as named) n left join smsretry.senders s on s.sent_by = n.named"""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,11 +14,11 @@ from smsretry.desk.questions.told import Lever, Table, Told
 from tests.support.builders import ACCOUNT, SENDER
 from tests.support.shop import Shop
 
-_NOW: Final = "smsretry.clock()"
-_HELD: Final = f"held_since = {_NOW}, why = 'No zone', why_code = 'no_time_zone'"
-_LATER: Final = f"scheduled_for = {_NOW} + interval '9 minutes'"
-_ENDED: Final = "last_error = 'Number ' || id, why_code = 'number_invalid'"
-CHANGES: Final = (
+_NOW = "smsretry.clock()"
+_HELD = f"held_since = {_NOW}, why = 'No zone', why_code = 'no_time_zone'"
+_LATER = f"scheduled_for = {_NOW} + interval '9 minutes'"
+_ENDED = "last_error = 'Number ' || id, why_code = 'number_invalid'"
+CHANGES = (
     "why_code = null",
     "recover_count = 2",
     f"recover_count = 2, {_HELD}",
@@ -38,7 +38,7 @@ CHANGES: Final = (
     "status = 'completed'",
 )
 """What was done to a text each."""
-DOUBTS: Final = (
+DOUBTS = (
     _LATER,
     f"{_LATER}, recover_count = 2",
     f"{_LATER}, held_since = {_NOW}, why = 'Who knows', why_code = 'no_evidence'",
@@ -46,7 +46,7 @@ DOUBTS: Final = (
     f"status = 'processing', claimed_at = {_NOW}",
 )
 """What was done to a text in doubt each."""
-PLANNED: Final = (
+PLANNED = (
     "why = null",
     _HELD,
     f"status = 'cancelled', why_code = 'operator', updated_at = {_NOW}",

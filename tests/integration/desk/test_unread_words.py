@@ -1,7 +1,7 @@
 """What may mean stop and nobody has read: marketing texts wait for whoever reads it."""
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -17,17 +17,17 @@ from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
 Said = Literal["opted_out", "opted_in", "unchanged"]
-REVOKED: Final = (
+REVOKED = (
     "I revoke my consent",
     "do not contact me ever again",
     "I no longer wish to receive these",
     "please, no further messages from you",
 )
 DENTIST, BARBER = "+12125550101", "+12125550102"
-TRANSACTIONAL: Final = (
+TRANSACTIONAL = (
     "update sms_retry_queue set message_class = 'transactional' where id = %s"
 )
-WAITS: Final = ("pending", "words_unread")
+WAITS = ("pending", "words_unread")
 
 
 def list_words(desk: Desk) -> Unread:

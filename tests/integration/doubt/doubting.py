@@ -1,7 +1,7 @@
 """Texts in doubt, and the minutes in which evidence of them is looked for."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from smsretry.local.twilio.faults import ListError, SendFault
@@ -11,7 +11,7 @@ from tests.support.builders import BODY, PHONE, SID, sent_by_hand
 from tests.support.claims import next_due
 from tests.support.shop import Shop
 
-LOOK: Final = timedelta(minutes=1, seconds=1)
+LOOK = timedelta(minutes=1, seconds=1)
 """After that the first look is due."""
 
 

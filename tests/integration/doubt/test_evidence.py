@@ -32,10 +32,10 @@ from tests.support.claims import claim_doubtful
 from tests.support.orders import resolve
 from tests.support.shop import Shop
 
-SHORT: Final = "Reminder: your visit is tomorrow"
-LONG: Final = f"{SHORT} at 10:00. Please bring your card."
-TAIL: Final = "Please bring your card and come ten minutes early."
-FOOTER: Final = " Reply STOP to unsubscribe."
+SHORT = "Reminder: your visit is tomorrow"
+LONG = f"{SHORT} at 10:00. Please bring your card."
+TAIL = "Please bring your card and come ten minutes early."
+FOOTER = " Reply STOP to unsubscribe."
 
 
 def an_hour(shop: Shop, minutes: int = 125) -> None:

@@ -1,16 +1,16 @@
 """Arguments that are null, odd or hostile: refused or kept as the values they are, and nothing else changes."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.integration.scene import FUNCTIONS, OURS, TABLES, Scene
 
-INJECTION: Final = "'); drop table public.sms_retry_queue; --"
-ODD: Final = f"{INJECTION} %s %(x)s {{}} \\ \" é😀 '"
-REFUSALS: Final = {
+INJECTION = "'); drop table public.sms_retry_queue; --"
+ODD = f"{INJECTION} %s %(x)s {{}} \\ \" é😀 '"
+REFUSALS = {
     "SR404", "SR409", "SR422", "PT503", "22001", "22003", "22007", "22008", "22015", "22023", "22P02", "22P05", "23502",
     "23514",
 }  # fmt: skip
@@ -36,7 +36,7 @@ def refused(response: httpx.Response) -> object:
             return None
 
 
-_DAILY: Final = ("queue_sms_retry", "schedule_sms", "record_sms_consent")
+_DAILY = ("queue_sms_retry", "schedule_sms", "record_sms_consent")
 """What the application calls. The others have their turn before a release."""
 
 
@@ -75,7 +75,7 @@ def test_whatever_an_argument_holds_a_call_answers_or_refuses_it(
         scene.business.connection.execute(f"select 1 from {table} limit 1".encode())
 
 
-NEEDED: Final = {
+NEEDED = {
     "queue_sms_retry": "send_log_id attempt_count max_attempts",
     "schedule_sms": "business_id customer_id body scheduled_for",
     "begin_sms_attempt": "retry_id claim_no send_before attempt_id cap_since",
@@ -92,7 +92,7 @@ NEEDED: Final = {
     "import_sms_opt_outs": "opt_outs business_id dry_run because",
 }
 """Without these a call does nothing."""
-WORDS: Final = {
+WORDS = {
     "queue_sms_retry": "reason message_class",
     "finish_sms_attempt": "outcome next_status reason twilio_sid",
     "defer_sms_retry": "reason",

@@ -4,7 +4,6 @@ there. What cannot be read ends or waits with that reason.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -21,11 +20,11 @@ from tests.support.orders import record_consent
 from tests.support.records import Record, columns
 from tests.support.shop import Shop
 
-MEDDLE: Final = """
+MEDDLE = """
 create function public.meddle() returns trigger language plpgsql as $$ begin {}; return new; end $$;
 create trigger zz_meddle before insert on {} for each row execute function public.meddle()
 """
-MENDED: Final = "drop function public.meddle() cascade"
+MENDED = "drop function public.meddle() cascade"
 
 
 # Huge values

@@ -5,7 +5,7 @@ That it answers as PostgREST does is tested in tests/conformance. Its faults are
 
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import jwt
@@ -19,8 +19,8 @@ from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from tests.support.waiting import until
 
-SECRET: Final = "a secret of the tests, more than 32 characters"
-NOT_HERE: Final = [
+SECRET = "a secret of the tests, more than 32 characters"
+NOT_HERE = [
     ("POST", "rpc/check_sms_retries?limit=1", {}), ("POST", "rpc/check_sms_retries", {"Accept": "text/csv"}),
     ("POST", "rpc/check_sms_retries", {"Accept": "application/vnd.pgrst.object+json"}),
     *(("POST", "rpc/check_sms_retries", {"Prefer": it}) for it in ("count=exact", "timezone=UTC", "handling=strict")),

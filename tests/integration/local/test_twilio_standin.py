@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import pytest
 import requests
@@ -25,14 +25,14 @@ from smsretry.local.twilio.standin import TwilioStandin
 from tests.support.records import Record, columns
 
 TO, OTHER = "+12025550123", "+12025550124"
-BODY: Final = "Would you leave us a review?"
-NUMBERS: Final = {
+BODY = "Would you leave us a review?"
+NUMBERS = {
     "parent": "+12025550100", "dentist": "+12025550101", "barber": "+12025550102", "stranger": "+12025550103",
 }  # fmt: skip
-SENDER: Final = NUMBERS["parent"]
+SENDER = NUMBERS["parent"]
 SERVICE, EMPTY = "MG" + "a" * 32, "MG" + "b" * 32
-KEY: Final = "SK" + "1" * 32
-MESSAGE_PROPERTIES: Final = {
+KEY = "SK" + "1" * 32
+MESSAGE_PROPERTIES = {
     "account_sid", "api_version", "body", "date_created", "date_sent", "date_updated", "direction", "error_code",
     "error_message", "from", "messaging_service_sid", "num_media", "num_segments", "price", "price_unit", "sid",
     "status", "subresource_uris", "to", "uri",
@@ -187,7 +187,7 @@ def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
     ] == [1, 1, 1, 1, 0]
 
 
-BREACHES: Final = [
+BREACHES = [
     ({"To": ""}, 21604), ({"To": "not a number"}, 21211), ({"To": "2025550123"}, 21211),
     ({"To": "+15005550001"}, 21211), ({"From": ""}, 21603), ({"From": OTHER}, 21606), ({"From": "nonsense"}, 21212),
     ({"From": NUMBERS["dentist"]}, 21660), ({"From": "", "MessagingServiceSid": "MG123"}, 21705),
@@ -214,7 +214,7 @@ def test_a_request_that_breaks_a_rule_is_refused_with_twilios_code(
     assert refusal(world.send) == (20429, 429)
 
 
-REACHES: Final = [
+REACHES = [
     # credentials, account, whether they reach its messages
     ("parent", "parent", True), ("parent", "dentist", True), ("dentist", "dentist", True), ("key", "parent", True),
     ("parent", "stranger", False), ("dentist", "parent", False), ("dentist", "barber", False),

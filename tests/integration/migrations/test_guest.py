@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,9 +15,9 @@ from smsretry.local.stack import Stack
 from tests.integration.catalog import Database, complaints
 from tests.support.restoring import schema_of
 
-_SCHEMA: Final = Path(__file__).with_name("guest_schema.sql").read_bytes()
-_REMOVE: Final = (ROOT / "smsretry" / "supabase" / "remove.sql").read_text("utf-8")
-_KEPT: Final = """
+_SCHEMA = Path(__file__).with_name("guest_schema.sql").read_bytes()
+_REMOVE = (ROOT / "smsretry" / "supabase" / "remove.sql").read_text("utf-8")
+_KEPT = """
 select c.oid::regclass::text || '.' || a.attname as what, a.attnotnull::text || (d.oid is not null) as how
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -31,7 +30,7 @@ union all
 select indexrelid::regclass || '', 'index' from pg_index where indrelid::regclass::text !~ '[.]'
 """
 """What columns, constraints and indexes there are; whether a column may be null and has a default."""
-_BEGIN: Final = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
+_BEGIN = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
 
 
 @pytest.fixture
@@ -147,13 +146,13 @@ def test_a_customer_whose_consent_is_null_gets_no_text(original: Database) -> No
 
 # Each column of another type
 
-_ODD: Final = {
+_ODD = {
     "uuid": "text default gen_random_uuid()::text",
     "integer": "smallint default 3",
     "timestamp with time zone": "timestamp(3) default current_timestamp",
     "jsonb": "json default '{}'",
 }
-_DEFAULTS: Final = {
+_DEFAULTS = {
     "status": "pending",
     "reason": "rate_limit",
     "message_class": "marketing",
@@ -163,7 +162,7 @@ _DEFAULTS: Final = {
 }
 
 
-_FILLED: Final = "id business_id status attempt_count max_attempts scheduled_for created_at updated_at"
+_FILLED = "id business_id status attempt_count max_attempts scheduled_for created_at updated_at"
 
 
 def odd(column: str, type_: str, limited: str) -> str:

@@ -1,7 +1,6 @@
 """Databases that do not fit: each thing is named with what to do, before anything is changed, and that works."""
 
 import re
-from typing import Final
 
 import pytest
 
@@ -10,13 +9,13 @@ from smsretry.errors import MigrationError
 from tests.integration.catalog import Database, complaints
 from tests.support.restoring import schema_of
 
-_SCHEDULED: Final = """
+_SCHEDULED = """
 create table scheduled_sends (
     id uuid primary key default gen_random_uuid(), business_id uuid not null, scheduled_for timestamptz not null,
     status text not null, message_class text not null default 'marketing');
 alter table scheduled_sends enable row level security;
 """
-_ROWS: Final = """
+_ROWS = """
 with b as (insert into businesses (user_id, name) values (gen_random_uuid(), 'M') returning id),
      c as (insert into customers (business_id) select id from b returning id, business_id),
      l as (insert into send_logs (business_id, customer_id, channel) select business_id, id, 'sms' from c
@@ -25,7 +24,7 @@ insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_fo
 select business_id, id, customer_id, now() + n * interval '1 hour' from l, generate_series(1, 3) n;
 """
 
-REFUSED: Final = {
+REFUSED = {
     "columns": (
         """create domain e164 as text;
            alter table customers alter phone type e164, drop column sms_consent_at, drop column phone_status;
@@ -127,7 +126,7 @@ def test_what_does_not_fit_is_named_and_what_is_said_makes_it_fit(
     assert complaints(original.connection) == {}
 
 
-BY_POSTGRESQL: Final = {
+BY_POSTGRESQL = {
     "alter table customers rename to people; create view customers as select * from people": '"customers"',
     "alter table sms_retry_queue add column tenant text not null": 'null value in column "tenant" of relation "sms_',
     """create function busy() returns trigger language plpgsql as 'begin return null; end';

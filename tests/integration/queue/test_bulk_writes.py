@@ -3,21 +3,21 @@
 Rows and index entries that are read are counted, not time.
 """
 
-from typing import Final, Literal, get_args
+from typing import Literal, get_args
 
 import pytest
 
 from tests.support.shop import Shop
 
 Statistics = Literal["never analyzed", "analyzed when empty", "full"]
-MOST: Final = 12
+MOST = 12
 """Rows that are read for one that is written."""
-READ: Final = """
+READ = """
 select sum(pg_stat_get_xact_tuples_returned(c.oid))::bigint
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname in ('public', 'smsretry') and c.relkind in ('r', 'i')
 """
-NUMBERS: Final = "from generate_series(%(first)s::integer, %(last)s) n"
+NUMBERS = "from generate_series(%(first)s::integer, %(last)s) n"
 
 
 def ids(kind: str) -> str:
@@ -33,7 +33,7 @@ def customers(status: str, at: str) -> str:
                '{status}', {at} {NUMBERS}"""
 
 
-STATEMENTS: Final = {
+STATEMENTS = {
     "insert customers": customers("opted_in", "now()"),
     "insert send logs": f"""
         insert into send_logs (id, business_id, customer_id, channel, subject)
@@ -73,7 +73,7 @@ def rows_read(shop: Shop, statement: str, first: int, last: int) -> int:
         return int(shop.value(READ) - before)
 
 
-LONG: Final = pytest.mark.long
+LONG = pytest.mark.long
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ What counts is what may have reached the phone from this business, whoever of it
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,9 +14,9 @@ from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
-FLORIDA: Final = "+13055550123"
-DAY: Final = timedelta(hours=24)
-WHY: Final = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
+FLORIDA = "+13055550123"
+DAY = timedelta(hours=24)
+WHY = "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)"
 
 
 def text_to(shop: Shop, customer: UUID) -> UUID:
@@ -61,7 +60,7 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
     assert shop.run() == ["Sent"]
 
 
-COUNTS: Final = {
+COUNTS = {
     "a third that was accepted": "capped",
     "a third in doubt": "capped",
     "a third that is under way": "capped",

@@ -1,7 +1,7 @@
 """Which hours a text has: by its class and by its business's own hours."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import Any, get_args
 from uuid import UUID
 
 import psycopg
@@ -12,8 +12,8 @@ from smsretry.vocabulary import MessageClass
 from tests.support.records import columns
 from tests.support.shop import Shop
 
-FLORIDA: Final = "+13055550123"
-SPREAD: Final = timedelta(minutes=10)
+FLORIDA = "+13055550123"
+SPREAD = timedelta(minutes=10)
 
 
 def new_york(clock: str) -> datetime:

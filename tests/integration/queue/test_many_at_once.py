@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.shop import Shop
 
-_TOO_LATE: Final = "It is too late to change scheduled send"
-_INSERT: Final = """insert into scheduled_sends (id, business_id, customer_id, body, scheduled_for, status)
+_TOO_LATE = "It is too late to change scheduled send"
+_INSERT = """insert into scheduled_sends (id, business_id, customer_id, body, scheduled_for, status)
                     values (%s, %s, %s, 'See you', %s, %s)"""
 
 

@@ -1,6 +1,5 @@
 """What a function sets on the variable of a row is kept, whichever way the row leaves: no column is forgotten."""
 
-from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -8,11 +7,11 @@ from psycopg.types.json import Jsonb
 
 from tests.support.shop import Shop
 
-WHAT_THE_TEXT_IS: Final = {
+WHAT_THE_TEXT_IS = {
     "id", "business_id", "send_log_id", "customer_id", "message_class", "created_at", "first_due_at",
 }  # fmt: skip
 """Never changes: everything that was decided was decided about these."""
-NOBODY_HAS_IT: Final = {
+NOBODY_HAS_IT = {
     "status",
     "updated_at",
     "claimed_at",
@@ -20,15 +19,15 @@ NOBODY_HAS_IT: Final = {
     "claimed_by_application",
 }
 """The way out says in which state the row is, since when, and that no worker has it."""
-ENDED: Final = NOBODY_HAS_IT | {
+ENDED = NOBODY_HAS_IT | {
     "last_error", "error_code", "why", "why_code", "held_since", "attempt_id", "in_doubt_since",
 }  # fmt: skip
 """Likewise how it ended, and that it waits for nothing more."""
-OF_TYPE: Final = {
+OF_TYPE = {
     "uuid": str(uuid4()), "text": "another", "int4": 41, "int8": 42, "bool": True,
     "timestamptz": "2029-01-01T00:00:00+00:00", "why_code": "expired",
 }  # fmt: skip
-ONE_OF_FEW: Final = {
+ONE_OF_FEW = {
     "status": "processing",
     "reason": "rate_limit",
     "attempt_count": 1,

@@ -1,7 +1,6 @@
 """Why a text waits or has ended, in a word for programs: kept with the row, whatever the sentence says."""
 
 from datetime import timedelta
-from typing import Final
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Cancel
@@ -10,7 +9,7 @@ from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.orders import ordered, record_consent
 from tests.support.shop import Shop
 
-DAY: Final = timedelta(days=1)
+DAY = timedelta(days=1)
 
 
 def test_what_a_worker_decides_is_kept_and_told_in_a_word(shop: Shop) -> None:

@@ -117,7 +117,7 @@ WRONG: Final[list[tuple[Record, str]]] = [
     ),
     ({"message_class": "urgent"}, "message_class must be marketing or transactional"),
 ]
-NEVER: Final = [
+NEVER = [
     "scheduled_for = 'infinity'", "not_after = '-infinity'", "not_after = scheduled_for", "status = 'queued'",
     "message_class = 'urgent'", "body = repeat('x', 1601)", "status = 'pending'", "held_since = now()",
 ]  # fmt: skip
@@ -351,14 +351,14 @@ def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_
         assert shop.run() == ["Sent"]
 
 
-_SWALLOWED: Final = """
+_SWALLOWED = """
 create function public.meddle() returns trigger language plpgsql as $$ begin return null; end $$;
 create trigger a_meddle before insert on send_logs for each row execute function public.meddle()
 """
-_CALM: Final = "alter table send_logs drop constraint calm"
+_CALM = "alter table send_logs drop constraint calm"
 
-_PENDING: Final = "alter table send_logs alter status set default 'pending'"
-UNTRUE: Final = [
+_PENDING = "alter table send_logs alter status set default 'pending'"
+UNTRUE = [
     (
         "alter table send_logs alter status drop default",
         _PENDING,

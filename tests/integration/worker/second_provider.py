@@ -30,7 +30,7 @@ from smsretry.retry.profile import EVERYBODY, Audience
 from smsretry.vocabulary import DeliveryStatus
 from tests.support.records import Record
 
-SENDER: Final = "MAPLE-STREET"
+SENDER = "MAPLE-STREET"
 
 
 @dataclass
@@ -108,7 +108,7 @@ def serve(exchange: Exchange) -> Iterator[str]:
 
 # The adapter: all that a second provider needs
 
-_CODES: Final = {
+_CODES = {
     11: Refusal(
         "refused",
         "Letterbox 11: no such recipient",

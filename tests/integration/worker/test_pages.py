@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from itertools import product
-from typing import Final
 
 import psycopg
 import pytest
@@ -23,7 +22,7 @@ from smsretry.local.stack import Stack
 from tests.support.autovacuum import without_autovacuum
 from tests.support.records import Connection, columns
 
-TABLES: Final = (
+TABLES = (
     "businesses",
     "customers",
     "send_logs",
@@ -31,12 +30,12 @@ TABLES: Final = (
     "sms_retry_queue",
     "sms_send_attempts",
 )
-_BUSINESSES: Final = """
+_BUSINESSES = """
 insert into businesses (id, user_id, name, timezone)
 select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
 from generate_series(0, %(businesses)s - 1) b
 """
-_ROWS: Final = """
+_ROWS = """
 create temporary table row_to_be as
 select n, uuid_in(md5(%(kind)s || n)::cstring) as id,
        uuid_in(md5('business' || n %% %(businesses)s)::cstring) as business_id
@@ -69,12 +68,12 @@ select id, id, 1, 1, smsretry.clock() - interval '1 hour',
 from row_to_be where %(kind)s in ('open', 'doubtful', 'looked', 'begun');
 drop table row_to_be;
 """
-_SCHEDULED: Final = """
+_SCHEDULED = """
 insert into scheduled_sends (business_id, body, scheduled_for)
 select uuid_in(md5('business' || n %% 20)::cstring), 'Hello', smsretry.clock() - interval '1 minute'
 from generate_series(1, %(rows)s) n
 """
-_ALL_AT_ONCE: Final = {
+_ALL_AT_ONCE = {
     "due": 10_000, "later": 20_000, "doubtful": 2_000, "open": 2_000, "suspect": 200, "claimed": 100, "begun": 100,
     "looked": 100,
 }  # fmt: skip
@@ -84,7 +83,7 @@ def _claim_of(kind: str) -> str:
     return f"retry_id => uuid_in(md5('{kind}1')::cstring), claim_no => 1"
 
 
-CALLS: Final = {
+CALLS = {
     "claim": "claim_sms_texts(50)",
     "claim of one": "claim_sms_texts(1)",
     "claim of a suspect": "claim_sms_texts(1, suspect => true)",
@@ -115,18 +114,18 @@ CALLS: Final = {
     ),
     "preview": "preview_sms_retries(until => smsretry.clock() + interval '1 day')",
 }
-_ROWS_READ: Final = """
+_ROWS_READ = """
 select sum(pg_stat_get_xact_tuples_fetched(oid)
            + case relkind when 'r' then pg_stat_get_xact_tuples_returned(oid) else 0 end)::integer as rows
 from pg_class
 where relkind in ('r', 'i') and relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
 """
 """By this transaction. What an index finds counts with the index."""
-_PLANS: Final = ("force_custom_plan", "force_generic_plan")
-PLANS: Final = pytest.mark.parametrize("plan", _PLANS)
-SLACK: Final = 2
+_PLANS = ("force_custom_plan", "force_generic_plan")
+PLANS = pytest.mark.parametrize("plan", _PLANS)
+SLACK = 2
 """Times the pages that it touches with fresh statistics, and 300 more."""
-COUNTS: Final = {
+COUNTS = {
     "check": "check_sms_retries(10)",
     "status": "sms_status()",
 }
@@ -268,8 +267,8 @@ def _touched(connection: Connection, call: str, *, before: int) -> int:
         return sum(touched[f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
 
 
-_A_FEW: Final = dict.fromkeys(("finished", *_ALL_AT_ONCE), 3)
-_UNTIL_A_PLAN_IS_KEPT: Final = 8
+_A_FEW = dict.fromkeys(("finished", *_ALL_AT_ONCE), 3)
+_UNTIL_A_PLAN_IS_KEPT = 8
 """PostgreSQL makes five plans for the values at hand before it keeps one."""
 
 
@@ -328,7 +327,7 @@ def test_a_day_s_texts_inserted_at_once_make_no_call_dearer_before_their_statist
         )
 
 
-BOUNDS: Final = {
+BOUNDS = {
     "claim": 7_000,
     "recover": 12_000,
     "deliveries": 5_000,
@@ -350,7 +349,7 @@ def test_what_waits_for_a_later_hour_costs_a_run_nothing(
         ), known
 
 
-_SENDERS: Final = """
+_SENDERS = """
 with s as (
     insert into smsretry.senders (account, sent_by, segments_per_second, segments_per_day)
     select 'ACaccount' || n, 'MGservice' || n, %(rate)s, 100000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import psycopg
@@ -37,7 +37,7 @@ from tests.support.records import Record, columns
 from tests.support.senders import texts_from
 from tests.support.shop import Shop
 
-FRIEND: Final = "+12125550177"
+FRIEND = "+12125550177"
 """Somebody of the team."""
 
 Runner = Callable[..., Shop]
@@ -63,7 +63,7 @@ def listed(*numbers: str) -> Record:
     return {"audience": Audience(numbers=frozenset(numbers))}
 
 
-NOBODY: Final = {"audience": Audience()}
+NOBODY = {"audience": Audience()}
 """Settings that text nobody."""
 
 
@@ -74,7 +74,7 @@ def mark(operators: SupabaseOperators, kind: Mark | None) -> None:
     )
 
 
-WAYS: Final = (
+WAYS = (
     "first send",
     "retry",
     "scheduled send",
@@ -83,11 +83,11 @@ WAYS: Final = (
     "resolved as not sent",
 )
 """Each way in which a text comes to be sent."""
-TEAM: Final = {way: f"+121255501{place}0" for place, way in enumerate(WAYS)}
+TEAM = {way: f"+121255501{place}0" for place, way in enumerate(WAYS)}
 """A listed number for each."""
-OTHERS: Final = {way: f"+121255501{place}1" for place, way in enumerate(WAYS)}
+OTHERS = {way: f"+121255501{place}1" for place, way in enumerate(WAYS)}
 """And one of a customer."""
-NUMBERS: Final = tuple(TEAM.values()) + tuple(OTHERS.values())
+NUMBERS = tuple(TEAM.values()) + tuple(OTHERS.values())
 
 
 def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUID]:

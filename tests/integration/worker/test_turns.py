@@ -6,7 +6,6 @@ as many that have waited longest are looked at.
 
 from collections import Counter
 from itertools import chain
-from typing import Final
 from uuid import UUID
 
 import pytest
@@ -18,18 +17,18 @@ from tests.integration.worker.senders import add_texts, give_sender, shops
 from tests.support.records import Connection
 from tests.support.shop import Shop
 
-_WAITED: Final = "coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))"
-_TEXTS: Final = f"""
+_WAITED = "coalesce(%(at)s, smsretry.clock() - make_interval(mins => %(m)s))"
+_TEXTS = f"""
 insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, attempt_id, in_doubt_since)
 select %(b)s, gen_random_uuid(), gen_random_uuid(), {_WAITED},
        case when %(doubt)s then gen_random_uuid() end, case when %(doubt)s then smsretry.clock() - interval '1 hour' end
 from generate_series(1, %(n)s)
 """
-_SCHEDULED: Final = f"""
+_SCHEDULED = f"""
 insert into scheduled_sends (business_id, body, scheduled_for)
 select %(b)s, 'Hello', {_WAITED} from generate_series(1, %(n)s)
 """
-_OPEN: Final = f"""
+_OPEN = f"""
 with q as (
     insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
     select %(b)s, gen_random_uuid(), gen_random_uuid(), smsretry.clock(), 'completed'
@@ -41,7 +40,7 @@ select gen_random_uuid(), q.id, %(b)s, 1, 1, smsretry.clock() - interval '1 hour
        'accepted', 'response', 'SM' || md5(q.id::text), {_WAITED}
 from q
 """
-WORK: Final = {
+WORK = {
     "texts": (_TEXTS, "select * from claim_due_sms_retries(%s)"),
     "texts in doubt": (
         _TEXTS,

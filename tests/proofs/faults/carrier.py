@@ -20,13 +20,13 @@ from tests.proofs.town.judge import PASSING_LOSSES
 from tests.proofs.town.luck import dice, pick
 from tests.proofs.town.texts import Text
 
-CALLBACK_URL: Final = "https://app.example/twilio"
-OF_THE_NUMBER: Final = {30006: "not_mobile"}
+CALLBACK_URL = "https://app.example/twilio"
+OF_THE_NUMBER = {30006: "not_mobile"}
 """Codes that mark the number, and the `phone_status` of it."""
-OF_A_STOP: Final = (30630,)
+OF_A_STOP = (30630,)
 """Codes that say that the number has opted out."""
 _LOST, _LATE, _REPEATED, _CALLED_AGAIN, _WITHOUT_ATTEMPT = 0.3, 0.35, 0.15, 0.7, 0.15
-_PAUSE_SECONDS: Final = 0.05
+_PAUSE_SECONDS = 0.05
 Way = Literal[
     "delivered",
     "lost",

@@ -3,13 +3,12 @@
 import multiprocessing
 from collections import Counter
 from multiprocessing.connection import Connection
-from typing import Final
 
 from tests.proofs.faults.orders import Event, Order
 from tests.proofs.faults.worker import work
 
-_TIMEOUT_SECONDS: Final = 120.0
-_FORKED: Final = multiprocessing.get_context("forkserver")
+_TIMEOUT_SECONDS = 120.0
+_FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload(["tests.proofs.faults.warm"])
 
 

@@ -47,34 +47,34 @@ from tests.support.builders import NOON
 from tests.support.records import Record, columns
 from tests.support.senders import OwnSender
 
-READ_SECONDS: Final = 1.0
+READ_SECONDS = 1.0
 """How long the workers wait for an answer of Twilio where some come later than that, in place of 35 s."""
-_NIGHT: Final = (time_of_day(7, 30), time_of_day(12, 55))
+_NIGHT = (time_of_day(7, 30), time_of_day(12, 55))
 """UTC: from after the last zone's closing until before the first one's opening there is little to do."""
-_OVERSLEEPS: Final = timedelta(minutes=11)
+_OVERSLEEPS = timedelta(minutes=11)
 """How long a worker stands still that loses its lease."""
-STALLS: Final = (
+STALLS = (
     "workers stalled past their lease",
     "pollers past their lease",
     "  under a worker's hands",
 )
 """With texts in hand, with deliveries, and while the business of the text in hand moved to another sender."""
-_UNWATCHED: Final = 10
+_UNWATCHED = 10
 """In how many rounds on end nobody looks after deliveries; in as many somebody does."""
-_MORTAL: Final = 0.4
+_MORTAL = 0.4
 """Share of the claims whose worker dies, where one is to die. It has four, so that few fall back with it."""
-_BUSINESSES: Final = 20
-_ZONES: Final = (
+_BUSINESSES = 20
+_ZONES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
     "America/Anchorage", "America/Adak", "Pacific/Honolulu", None, "America/Boise ",
 )  # fmt: skip
 """What stands in the customers' rows."""
-_BUSINESS_ZONES: Final = (*_ZONES[:9], "EST")
-_AREAS: Final = {
+_BUSINESS_ZONES = (*_ZONES[:9], "EST")
+_AREAS = {
     "212": "America/New_York", "312": "America/Chicago", "303": "America/Denver", "602": "America/Phoenix",
     "213": "America/Los_Angeles", "808": "Pacific/Honolulu",
 }  # fmt: skip
-_KINDS: Final = ("ordinary",) * 45 + (
+_KINDS = ("ordinary",) * 45 + (
     "opted_out",
     "opted_out",
     "unknown",
@@ -107,12 +107,12 @@ _LASTING: Final[tuple[Fault, ...]] = (
     ListError(20503, http_status=503),
 )
 """Each lasts for rounds."""
-_CALLS: Final = (
+_CALLS = (
     "claim_sms_texts", "begin_sms_attempt", "finish_sms_attempt", "group_sms_calls",
     "reconcile_sms_retry", "defer_sms_retry", "recover_stuck_sms_retries", "end_sms_retry", "queue_scheduled_sms",
 )  # fmt: skip
 """The functions whose answers may be lost."""
-_DELIVERY_CALLS: Final = (
+_DELIVERY_CALLS = (
     "claim_sms_deliveries",
     "finish_sms_delivery",
     "settle_sms_attempt",

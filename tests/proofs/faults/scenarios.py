@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import Final
 
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import (
@@ -173,7 +172,7 @@ def _switch(name: str, sees: str) -> Switch:
     return Switch(without=Safeguard(), sees=sees, run=short)
 
 
-SWITCHES: Final = {
+SWITCHES = {
     "fence": _switch("fence", "woke and wrote"),
     "reconcile": _switch("reconcile", "doubled"),
     "quarantine": _switch("quarantine", "doubled"),

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 from uuid import UUID
 
 from tests.proofs.fortnight.people import Owed, Town
@@ -16,28 +15,28 @@ from tests.proofs.oracles.law import CAP
 from tests.proofs.town.book import Row, Story
 from tests.proofs.town.report import Finding
 
-STOPPED: Final = 21610
+STOPPED = 21610
 """Twilio's code for: this person has answered STOP."""
-PATIENCE: Final = timedelta(minutes=2)
+PATIENCE = timedelta(minutes=2)
 """How long a text may take that could go out: the worker comes by every minute."""
-SPREAD: Final = timedelta(minutes=10)
+SPREAD = timedelta(minutes=10)
 """Over how long the texts that wait for the same opening are drawn out."""
-PAUSES: Final = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
+PAUSES = [timedelta(minutes=minutes) for minutes in (1, 5, 15)]
 """After a failure, by the sends that count so far."""
-QUARANTINE: Final = timedelta(minutes=21)
+QUARANTINE = timedelta(minutes=21)
 """Until a text in doubt is sent again: it was looked for three times."""
-LAST_CALL: Final = timedelta(seconds=10)
+LAST_CALL = timedelta(seconds=10)
 """With less time left to live a text is not sent."""
-SLOWER: Final = 20429
+SLOWER = 20429
 """Twilio's code for: too many requests. It costs no attempt."""
-MOST_ATTEMPTS: Final = 3
-_GUARD: Final = timedelta(seconds=70)
+MOST_ATTEMPTS = 3
+_GUARD = timedelta(seconds=70)
 """Before a closing nothing is sent any more."""
-_A_PASS: Final = timedelta(seconds=30)
+_A_PASS = timedelta(seconds=30)
 """At most between the instant at which a row was judged and the one at which that was written."""
-_STILL_OPEN: Final = 5
+_STILL_OPEN = 5
 """Minutes a window must stay open for a text that finds it open: nothing is sent in its last 70 seconds."""
-_OPENING: Final = 15
+_OPENING = 15
 """Minutes an opening must last to be one for everybody who waits for it."""
 
 

@@ -101,7 +101,7 @@ class Town:
         return self.window(text.customer, transactional=text.transactional)
 
 
-_LOOK_AHEAD: Final = 10
+_LOOK_AHEAD = 10
 """Days: an opening is looked for up to eight days ahead."""
 _T = TypeVar("_T")
 Kind = Literal["plain", "eager", "leaving", "troubled", "sharing", "refused"]
@@ -117,23 +117,23 @@ _ROUTES: Final[tuple[Route, ...]] = (
     "words",
 )
 
-_US: Final = (
+_US = (
     NEW_YORK, "America/Chicago", "America/Denver", "America/Phoenix", LOS_ANGELES, "America/Anchorage", "America/Adak",
     "Pacific/Honolulu", "America/Boise", "America/Detroit", "America/Kentucky/Louisville", "America/Menominee",
     "America/Indiana/Indianapolis", "America/North_Dakota/Center", "America/Puerto_Rico", "US/Michigan", "US/Eastern",
 )  # fmt: skip
-_FAR: Final = (
+_FAR = (
     "Europe/Paris", "Asia/Kolkata", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Chatham", "Pacific/Kiritimati",
     "America/St_Johns", "America/Winnipeg", "America/Havana", "Africa/Cairo", "America/Sao_Paulo", "Antarctica/Troll",
 )  # fmt: skip
-_DEFAULT: Final = (NEW_YORK,)
+_DEFAULT = (NEW_YORK,)
 """What the application's column says where nobody said anything."""
-_ODD: Final = (
+_ODD = (
     None, "", " ", "UTC", "Etc/GMT+5", "GMT+5", "UTC-8", "+01:00", "america/los_angeles", "America/Chicago ",
     "Mars/Olympus", "America/NewYork", "local", "PDT/PST", "+25:00",
 )  # fmt: skip
 """Clocks like any other, and what nobody understands."""
-_SPLIT: Final = (
+_SPLIT = (
     "850",
     "208",
     "605",
@@ -149,7 +149,7 @@ _SPLIT: Final = (
     "867",
     "709",
 )
-_NEW: Final = (
+_NEW = (
     "436",
     "621",
     "679",
@@ -159,8 +159,8 @@ _NEW: Final = (
     "787",
     "328",
 )  # 328 is in no table
-_CAPPED: Final = ("305", "850", "405", "918", "410", "301", "503", "541", "689")
-_NOBODYS: Final = (
+_CAPPED = ("305", "850", "405", "918", "410", "301", "503", "541", "689")
+_NOBODYS = (
     "+1800555",
     "+1888555",
     "+1900555",
@@ -174,8 +174,8 @@ _NOBODYS: Final = (
     None,
 )
 
-_CAMPAIGNS: Final = tuple(range(40))
-_LIVES: Final = (*(timedelta(days=5),) * 8, timedelta(days=2), timedelta(hours=12))
+_CAMPAIGNS = tuple(range(40))
+_LIVES = (*(timedelta(days=5),) * 8, timedelta(days=2), timedelta(hours=12))
 
 _TROUBLES: Final[tuple[tuple[SendFault, int], ...]] = (
     (HtmlError(http_status=503), 1),
@@ -189,7 +189,7 @@ _TROUBLES: Final[tuple[tuple[SendFault, int], ...]] = (
     (JsonError(21702, http_status=400), 2),
     (JsonError(21702, http_status=400), 3),
 )
-_STOPPED: Final = JsonError(21610, http_status=400)
+_STOPPED = JsonError(21610, http_status=400)
 """They had answered STOP to Twilio. Its magic number for that has an area code nobody can be texted at."""
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -37,8 +36,8 @@ from tests.proofs.town.street import Life, Street
 from tests.proofs.town.texts import Text, open_business, write
 from tests.support.orders import record_consent
 
-UNREAD: Final = "I revoke my consent to these"
-AUTUMN: Final = datetime(2026, 10, 29, 12, tzinfo=UTC)
+UNREAD = "I revoke my consent to these"
+AUTUMN = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and
 Veterans Day and Armistice Day on the 11th."""
 
@@ -61,9 +60,9 @@ class _Folk:
     """Everybody in town, and what was seen of them while the fortnight went by. A neighbor of the street."""
 
     def __init__(self, town: Town) -> None:
-        self.waits: Final = defaultdict[UUID, list[Wait]](list)
+        self.waits = defaultdict[UUID, list[Wait]](list)
         """By text."""
-        self.given_back: Final = Counter[UUID]()
+        self.given_back = Counter[UUID]()
         """How often a text was not tried because its run had stopped sending."""
         self._saying = Future[None]()
         self._town, self._opt_outs = (
@@ -318,7 +317,7 @@ def _switch(
     return Switch(without=without, sees=sees, run=short)
 
 
-SWITCHES: Final = {
+SWITCHES = {
     "the states' hours": _switch(
         "out of hours", Safeguard(), Profile(quiet_hours_rules="federal")
     ),

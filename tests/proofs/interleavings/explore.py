@@ -37,7 +37,7 @@ EVERYBODY: Final[Sequence[Actor]] = (
     workers, time_passes, recovery, carrier, poll, application, customers, planner, processor, inbound, operator,
     pruning,
 )  # fmt: skip
-_LONGEST: Final = 150
+_LONGEST = 150
 """Steps for each text, after which it is stuck: looks for the whole night in which the other waits are fewer."""
 
 

@@ -15,7 +15,7 @@ from tests.proofs.town.judge import LIVE, truths
 from tests.proofs.town.report import Finding, Verdict
 from tests.support.records import Record
 
-_GIVEN_UP: Final = {"not sent", "cancelled", "deleted"}
+_GIVEN_UP = {"not sent", "cancelled", "deleted"}
 _STATES: Final[dict[str, str]] = {
     "completed": "sent",
     "failed": "failed",

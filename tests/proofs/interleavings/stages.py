@@ -2,13 +2,13 @@
 
 from typing import Final
 
-CLAIM: Final = ("claim due",)
-BEGUN: Final = (*CLAIM, "worker 1 begin")
-NEVER_ARRIVED: Final = (*BEGUN, "worker 1 sends: unheard", "worker 1 finish")
-ARRIVED: Final = (*BEGUN, "worker 1 sends: accepted unheard", "worker 1 finish")
-_COMPLETED: Final = (*BEGUN, "worker 1 sends: accepted", "worker 1 finish")
-LOST: Final = (*_COMPLETED, "message 1 is lost", "Twilio reports message 1: lost")
-PUT_BACK: Final = (
+CLAIM = ("claim due",)
+BEGUN = (*CLAIM, "worker 1 begin")
+NEVER_ARRIVED = (*BEGUN, "worker 1 sends: unheard", "worker 1 finish")
+ARRIVED = (*BEGUN, "worker 1 sends: accepted unheard", "worker 1 finish")
+_COMPLETED = (*BEGUN, "worker 1 sends: accepted", "worker 1 finish")
+LOST = (*_COMPLETED, "message 1 is lost", "Twilio reports message 1: lost")
+PUT_BACK = (
     *LOST,
     "a delivery is looked after",
     "look 1 after a message asks Twilio",
@@ -27,12 +27,12 @@ def look(claim: int, minutes: str) -> tuple[str, ...]:
     )
 
 
-FAILED_IN_DOUBT: Final = (
+FAILED_IN_DOUBT = (
     *(*ARRIVED, "a text's life goes by", "claim doubtful"),
     *("worker 2 gets no list", "worker 2 reconcile"),
 )
-PROCESSOR: Final = "the application's processor claims"
-PROCESSOR_DIED: Final = (
+PROCESSOR = "the application's processor claims"
+PROCESSOR_DIED = (
     *(
         PROCESSOR,
         "the application's processor sends: accepted",
@@ -40,15 +40,15 @@ PROCESSOR_DIED: Final = (
     ),
     *("a lease goes by", "recover"),
 )
-ALIKE: Final = "another text has the same words"
-_BEGINS_ALIKE: Final = "another text begins alike"
-OTHER_SENT: Final = (
+ALIKE = "another text has the same words"
+_BEGINS_ALIKE = "another text begins alike"
+OTHER_SENT = (
     *CLAIM,
     "worker 1 of the other text begin",
     "worker 1 of the other text sends: accepted",
 )
 """And not written down."""
-BOTH_IN_DOUBT: Final = (
+BOTH_IN_DOUBT = (
     *(ALIKE, *ARRIVED, *CLAIM),
     *(
         f"worker 1 of the other text {step}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,16 +16,16 @@ from tests.proofs.town.texts import Text, open_business, write
 Word = Literal["yes", "stop", "unclear"]
 
 
-BUSINESS: Final = UUID("00000000-0000-4000-8000-00000000000b")
-CUSTOMER: Final = UUID("00000000-0000-4000-8000-00000000000c")
-LOG: Final = UUID("00000000-0000-4000-8000-00000000000d")
-ROW: Final = UUID("00000000-0000-4000-8000-00000000000e")
-PHONE: Final = "+12125550123"
-BODY: Final = "Your table is ready."
-OTHER_BODY: Final = "Your table waits for you."
-OTHER_PHONE: Final = "+12125550188"
-OTHER_LOG: Final = UUID("00000000-0000-4000-8000-00000000001d")
-OTHER_ROW: Final = UUID("00000000-0000-4000-8000-00000000001e")
+BUSINESS = UUID("00000000-0000-4000-8000-00000000000b")
+CUSTOMER = UUID("00000000-0000-4000-8000-00000000000c")
+LOG = UUID("00000000-0000-4000-8000-00000000000d")
+ROW = UUID("00000000-0000-4000-8000-00000000000e")
+PHONE = "+12125550123"
+BODY = "Your table is ready."
+OTHER_BODY = "Your table waits for you."
+OTHER_PHONE = "+12125550188"
+OTHER_LOG = UUID("00000000-0000-4000-8000-00000000001d")
+OTHER_ROW = UUID("00000000-0000-4000-8000-00000000001e")
 OPENS, CLOSES, NEW_YORK = 8, 21, ZoneInfo("America/New_York")
 """When the customer may be texted, by the clock there."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from smsretry.retry.delivery import Report
 from smsretry.retry.profile import STALE_MINUTES
@@ -21,16 +21,16 @@ from tests.proofs.interleavings.worker import Call, Poller
 from tests.proofs.interleavings.world import World
 from tests.support.records import columns
 
-LEASE: Final = timedelta(minutes=STALE_MINUTES, seconds=30)
+LEASE = timedelta(minutes=STALE_MINUTES, seconds=30)
 """A little more than one."""
-LIFE: Final = timedelta(hours=48)
-KEPT: Final = timedelta(days=8)
+LIFE = timedelta(hours=48)
+KEPT = timedelta(days=8)
 """Longer than history must be kept."""
-ON_ITS_WAY: Final = timedelta(days=3)
+ON_ITS_WAY = timedelta(days=3)
 """No carrier delivers what is older."""
-FIRST_LOOK: Final = timedelta(minutes=5)
+FIRST_LOOK = timedelta(minutes=5)
 """After a message was accepted, as `smsretry.accept_attempt` has it."""
-POLLERS: Final = 2
+POLLERS = 2
 """At once."""
 
 

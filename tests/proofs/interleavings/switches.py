@@ -1,6 +1,6 @@
 """Each safeguard taken away: the exploration must find what that breaks, and by the shortest sequence of steps."""
 
-from typing import Any, Final
+from typing import Any
 
 from smsretry.local.stack import Stack
 from smsretry.retry import before, doubt
@@ -62,18 +62,18 @@ def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
     return Safeguard(replaces=function, edits=edits)
 
 
-_DOUBLED: Final = ("doubled", "arrived twice")
-_TWO_LOOKS: Final = (*look(2, "1"), *look(3, "5"))
-_LOOKED: Final = STAGES["looked after, and lost"]
-_ROW: Final = r"v_customer\.sms_consent_status::text(?=, v_row)"
-_NUMBER: Final = r"v_row\.business_id, v_customer\.phone(?=, v_row\.message_class)"
-_STOP: Final = "the customer texts STOP"
-_PROCESSOR_SENT: Final = (
+_DOUBLED = ("doubled", "arrived twice")
+_TWO_LOOKS = (*look(2, "1"), *look(3, "5"))
+_LOOKED = STAGES["looked after, and lost"]
+_ROW = r"v_customer\.sms_consent_status::text(?=, v_row)"
+_NUMBER = r"v_row\.business_id, v_customer\.phone(?=, v_row\.message_class)"
+_STOP = "the customer texts STOP"
+_PROCESSOR_SENT = (
     PROCESSOR,
     "the application's processor sends: accepted",
     "the application's processor dies",
 )
-SWITCHES: Final = {
+SWITCHES = {
     "a begin knows its claim, and whether another send is under way": _switch(  # each would do alone
         _edit(
             BEGIN,

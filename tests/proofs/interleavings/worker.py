@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 from unittest.mock import patch
 from uuid import uuid5
 
@@ -23,7 +23,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
 from tests.proofs.interleavings.provider import SENDER
 
-_PIPELINE: Final = "smsretry.sending.pipeline"
+_PIPELINE = "smsretry.sending.pipeline"
 
 
 @dataclass(frozen=True)

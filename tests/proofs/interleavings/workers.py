@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
@@ -16,9 +16,9 @@ from tests.proofs.interleavings.world import World
 from tests.proofs.town.report import Finding
 from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
-WORKERS: Final = 2
+WORKERS = 2
 """At once."""
-SUSPECT: Final = 2
+SUSPECT = 2
 """Deaths of its workers after which a row is claimed alone."""
 
 

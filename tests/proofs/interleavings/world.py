@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 
@@ -25,14 +25,14 @@ from tests.support.records import Record
 Content: TypeAlias = tuple[str, ...]
 """What each table holds, as JSON, in one order."""
 
-_FROZEN: Final = """
+_FROZEN = """
 create table smsretry_local.frozen (now timestamptz not null);
 insert into smsretry_local.frozen values (%s);
 grant select on smsretry_local.frozen to service_role;
 create or replace function smsretry.clock() returns timestamptz
 language sql volatile set search_path = pg_catalog, pg_temp as $$ select now from smsretry_local.frozen $$;
 """
-_TABLES: Final = """
+_TABLES = """
 select n.nspname || '.' || c.relname,
        (select array_agg(quote_ident(a.attname) order by a.attnum) from pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '')
@@ -41,25 +41,25 @@ where c.relkind = 'r' and n.nspname in ('public', 'smsretry')
   and n.nspname || '.' || c.relname not in ('smsretry.secret', 'smsretry.schema_files')
 order by n.nspname, c.relname
 """
-_HELD: Final = "(select coalesce(json_agg(t order by t::text), '[]')::text from {} t)"
-_FILL: Final = """
+_HELD = "(select coalesce(json_agg(t order by t::text), '[]')::text from {} t)"
+_FILL = """
 insert into {table} ({columns}) overriding system value
 select {columns} from json_populate_recordset(null::{table}, %s::json)
 """
-_STORY: Final = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
+_STORY = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
 """What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
-_TOLD: Final = frozenset(
+_TOLD = frozenset(
     {"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"}
 )
 """Columns of which the same holds, but for the queue's `created_at`: a text's life may count from it."""
-_INSTANT: Final = re.compile(
+_INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:[+-]\d\d(?::?\d\d)?|Z)"
 )
-_NAME: Final = re.compile(
+_NAME = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|SM[0-9a-f]{32}"
 )
-_CLAIM_NO: Final = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
-_SERIAL: Final = re.compile(r'"id":\s*(\d+)')
+_CLAIM_NO = re.compile(r'"(claim_no|reconciled_claim_no)":\s*(\d+)')
+_SERIAL = re.compile(r'"id":\s*(\d+)')
 """Of rows that are numbered in their order, as what was said of a number is."""
 
 
@@ -83,11 +83,11 @@ class World:
     def __init__(
         self, stack: Stack, connection: psycopg.Connection[Any], now: datetime
     ) -> None:
-        self.connection: Final = connection
-        columns: Final = dict(connection.execute(_TABLES).fetchall())
-        self._tables: Final = [*columns]
-        self._read: Final = "select " + ", ".join(map(_HELD.format, columns))
-        self._fill: Final = [
+        self.connection = connection
+        columns = dict(connection.execute(_TABLES).fetchall())
+        self._tables = [*columns]
+        self._read = "select " + ", ".join(map(_HELD.format, columns))
+        self._fill = [
             _FILL.format(table=table, columns=", ".join(named))
             for table, named in columns.items()
         ]
@@ -99,8 +99,8 @@ class World:
             "twilio_from_number": SENDER.sent_by,
         }
         settings = stack.settings().model_copy(update=of_provider)
-        self.queue: Final = _Queue(settings, self)
-        self.operators: Final = _Operators(settings, self)
+        self.queue = _Queue(settings, self)
+        self.operators = _Operators(settings, self)
 
     def call(self, function: str, values: Mapping[str, object]) -> Any:
         """Call a function as the backend does, and return what its JSON says."""

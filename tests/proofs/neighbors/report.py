@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from smsretry.local.stack import Stack
 from tests.proofs.neighbors import troubles
@@ -27,7 +27,7 @@ from tests.proofs.town.report import Finding, Report, Verdict
 from tests.proofs.town.street import MINUTE, WELL_BEHAVED, Neighbor, Street
 from tests.proofs.town.texts import Text
 
-A_RUN: Final = MINUTE
+A_RUN = MINUTE
 
 
 def verdict() -> Verdict:

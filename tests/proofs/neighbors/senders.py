@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,11 +18,11 @@ from tests.proofs.town.street import Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 from tests.support.senders import OwnSender
 
-_SILENCE_SECONDS: Final = 7.0
+_SILENCE_SECONDS = 7.0
 """Longer than the slow answers of another neighbor, which are answers all the same."""
-_RESUME: Final = "select change_sms_sender(%s, paused => false, because => 'It is settled', who => 'proof')"
-_PAUSE: Final = "select change_sms_sender(%s, paused => true, because => 'A complaint', who => 'proof')"
-_REPORT: Final = "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'undelivered', error_code => 30034)"
+_RESUME = "select change_sms_sender(%s, paused => false, because => 'It is settled', who => 'proof')"
+_PAUSE = "select change_sms_sender(%s, paused => true, because => 'A complaint', who => 'proof')"
+_REPORT = "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'undelivered', error_code => 30034)"
 Trouble: TypeAlias = Callable[[Street, OwnSender, list[Text]], Life]
 """What is wrong from the beginning, and after half the time no more."""
 
@@ -173,11 +173,11 @@ def _moves(
     return live
 
 
-moves_in_flight: Final = _moves("moved in mid-flight", "begin", answers=True)
+moves_in_flight = _moves("moved in mid-flight", "begin", answers=True)
 """Just before a send begins: it goes out from the new sender."""
-moves_in_doubt: Final = _moves("moved in doubt", "finish", answers=False)
+moves_in_doubt = _moves("moved in doubt", "finish", answers=False)
 """When a request has left and no answer came."""
-day_is_used: Final = _with_sender(
+day_is_used = _with_sender(
     "a day's cap", _day_is_used, "(pending|held): .+", texts=12, segments_per_day=5
 )
 

@@ -1,7 +1,7 @@
 """Each safeguard, taken away: to see that the judge notices its absence, and with which neighbors it does."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from smsretry.adapters.supabase import queue
 from smsretry.adapters.supabase.queue import SupabaseQueue
@@ -63,7 +63,7 @@ def _whosever_they_are(self: flow_control._Streak, several: int) -> bool:
     return self.length >= IN_A_ROW
 
 
-_WHOSE: Final = (flow_control._Streak, "is_of", _whosever_they_are)
+_WHOSE = (flow_control._Streak, "is_of", _whosever_they_are)
 
 
 def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
@@ -103,7 +103,7 @@ def _switch(
     return Switch(without=without, sees=sees, run=short)
 
 
-SWITCHES: Final = {
+SWITCHES = {
     "suspects": _switch(
         Safeguard(sql=trigger("new.recover_count := 0;")),
         "late",

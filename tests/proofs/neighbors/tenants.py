@@ -15,16 +15,16 @@ from tests.proofs.town.luck import dice
 from tests.proofs.town.street import WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, enqueue, plan, write, write_people
 
-_YESTERDAY: Final = -60 * 24
+_YESTERDAY = -60 * 24
 """Minutes: due a day before everybody else's, so that they come first wherever the oldest does."""
-_OPEN_ENDS: Final = (
+_OPEN_ENDS = (
     "(pending|processing): ",
     "in doubt: ",
     "held: ",
     "completed",
     "cancelled: Expired",
 )
-_MEGABYTE: Final = 1_000_000
+_MEGABYTE = 1_000_000
 
 
 def well_behaved(texts: int) -> Neighbor:
@@ -257,7 +257,7 @@ def broken_settings(street: Street) -> Life:
 
 # -- rows that hold what no row should ---------------------------------------------------------------------------------
 
-_BODIES: Final = (
+_BODIES = (
     ("", "failed: Text is empty"),
     (None, "failed: Text is empty"),
     (" \n\t ", "failed: Text is empty"),
@@ -265,7 +265,7 @@ _BODIES: Final = (
     ("😀" * 801, "failed: Twilio 21617"),
     ("{{name}} \\u0000 %s {0} $$", "completed"),
 )
-_NUMBERS: Final = (
+_NUMBERS = (
     "",
     " ",
     "+",
@@ -276,8 +276,8 @@ _NUMBERS: Final = (
     "+1212555012\n",
     None,
 )
-_ZONES: Final = ("", "America/New_York\n", "-05:00", "EST")
-_NO_ZONES: Final = ("Mars/Olympus", "../../etc/passwd", "z" * _MEGABYTE, "UTC+25")
+_ZONES = ("", "America/New_York\n", "-05:00", "EST")
+_NO_ZONES = ("Mars/Olympus", "../../etc/passwd", "z" * _MEGABYTE, "UTC+25")
 _ROWS: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ({"last_error": "e" * 2000}, "completed"),
     ({"attempt_count": 10, "max_attempts": 10}, "failed: Gave up after 10 attempts"),
@@ -285,7 +285,7 @@ _ROWS: Final[tuple[tuple[dict[str, Any], str], ...]] = (
     ({"attempt_count": 9, "max_attempts": 10, "reason": "rate_limit"}, "completed"),
     ({"reason": None, "last_error": ""}, "completed"),
 )
-_BOUNDS: Final = "sms_retry_queue_instants"
+_BOUNDS = "sms_retry_queue_instants"
 
 
 def odd_values(street: Street) -> Life:

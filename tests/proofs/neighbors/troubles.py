@@ -15,7 +15,7 @@ from tests.proofs.town.luck import dice, new_id
 from tests.proofs.town.street import MINUTE, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 
-_BAD_LUCK: Final = 2
+_BAD_LUCK = 2
 """So many victims of a row that kills cannot know; from then on it must be alone."""
 
 
@@ -117,7 +117,7 @@ def revoked_grant(minutes: int) -> Neighbor:
     return live
 
 
-_REFUSES: Final = """
+_REFUSES = """
 create function public.refuses() returns trigger language plpgsql as $$
 begin
     if new.business_id = '{}' and new.status = 'processing' and old.status = 'pending' then
@@ -144,7 +144,7 @@ def refusing_trigger(street: Street) -> Life:
 
 # -- changes while a worker holds a row --------------------------------------------------------------------------------
 
-_OTHER_WORDS: Final = "Other words"
+_OTHER_WORDS = "Other words"
 _CHANGES: Final[tuple[tuple[Literal["begin", "finish"], str, tuple[str, ...]], ...]] = (
     # what comes next, what is changed before, and how the text may end
     (

@@ -42,13 +42,13 @@ _COUNTRIES: Final[dict[str, Week]] = {
     **dict.fromkeys(("AU", "DE", "IE", "NL", "NZ"), _8_21),
     "abroad": _9_20,
 }
-CAP_STATES: Final = frozenset({"FL", "MD", "OK", "OR"})
-CAP: Final = 3
+CAP_STATES = frozenset({"FL", "MD", "OK", "OR"})
+CAP = 3
 
 NEW_YORK, CHICAGO, DENVER, LOS_ANGELES = (
     f"America/{name}" for name in ("New_York", "Chicago", "Denver", "Los_Angeles")
 )
-_EVERYWHERE: Final = frozenset(
+_EVERYWHERE = frozenset(
     {
         NEW_YORK,
         CHICAGO,
@@ -76,7 +76,7 @@ ALIASES: Final[dict[str, frozenset[str]]] = {
     "aus eastern standard time": frozenset({"Australia/Sydney"}),
 }
 """What people and Windows write for a zone, in lower case."""
-_AUSTRALIA: Final = (
+_AUSTRALIA = (
     *(f"Australia/{name}" for name in ("Adelaide", "Brisbane", "Darwin", "Eucla", "Hobart", "Lord_Howe", "Perth")),
     "Australia/Sydney", "Indian/Christmas", "Indian/Cocos",
 )  # fmt: skip
@@ -96,12 +96,12 @@ ABROAD: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "+87077311": ("abroad", frozenset()),  # a satellite phone
 }
 """Mobile numbers but for their last four digits: country and zones."""
-_REFUSED: Final = re.compile(
+_REFUSED = re.compile(
     r"\+1(8(00|22|33|44|55|66|77|8.)|900|976|500|555|600|7[01]0|.11|.9.)|\+44(800|90|70)"
 )
 """Toll-free, premium, personal, or no area code."""
-_SPELLED: Final = re.compile(r"\+1[2-9]..[2-9]\d{6}|\+(?!1|521\d{10}$)\d{8,13}")
-_STATE_NAMES: Final = """
+_SPELLED = re.compile(r"\+1[2-9]..[2-9]\d{6}|\+(?!1|521\d{10}$)\d{8,13}")
+_STATE_NAMES = """
 Alabama AL, Alaska AK, Arizona AZ, Arkansas AR, California CA, Colorado CO, Connecticut CT, Delaware DE, Florida FL,
 Georgia GA, Hawaii HI, Idaho ID, Illinois IL, Indiana IN, Iowa IA, Kansas KS, Kentucky KY, Louisiana LA, Maine ME,
 Maryland MD, Massachusetts MA, Michigan MI, Minnesota MN, Mississippi MS, Missouri MO, Montana MT, Nebraska NE,
@@ -109,11 +109,11 @@ Nevada NV, New Hampshire NH, New Jersey NJ, New Mexico NM, New York NY, North Ca
 Oklahoma OK, Oregon OR, Pennsylvania PA, Rhode Island RI, South Carolina SC, South Dakota SD, Tennessee TN, Texas TX,
 Utah UT, Vermont VT, Virginia VA, Washington State WA, Washington D.C. DC, West Virginia WV, Wisconsin WI, Wyoming WY
 """
-_CODES_OF_STATES: Final = {
+_CODES_OF_STATES = {
     name.strip()[:-3]: name[-2:] for name in _STATE_NAMES.strip().split(",")
 }
 """By the names that `phonenumbers` gives them."""
-_OVERLAYS: Final = {
+_OVERLAYS = {
     "364": "270",
     "367": "418",
     "448": "850",
@@ -124,7 +124,7 @@ _OVERLAYS: Final = {
     **dict.fromkeys(("236", "257", "672", "778"), "250"),
 }
 """A code that shares the area of an older one, of which the library knows more."""
-_EDMONTON: Final = "America/Edmonton"
+_EDMONTON = "America/Edmonton"
 _MORE: Final[dict[str, tuple[str, frozenset[str]]]] = {
     **dict.fromkeys(("357", "837"), ("CA", frozenset({LOS_ANGELES}))),
     "436": ("OH", frozenset({NEW_YORK})),
@@ -208,7 +208,7 @@ class Person:
         return bool(self.rules & CAP_STATES)
 
 
-_NOBODY: Final = Person(frozenset(), frozenset())
+_NOBODY = Person(frozenset(), frozenset())
 
 
 def person(zone: str | None, phone: str | None, business_zone: str | None) -> Person:

@@ -6,23 +6,22 @@ Telnyx, "Advanced Opt-In/Out"; Braze, "Opt-in and opt-out keywords". The rest is
 """
 
 from importlib.resources import files
-from typing import Final
 
-LAW: Final = ("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe")
+LAW = ("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe")
 """47 CFR 64.1200(a)(10)(i): each of them always revokes consent."""
-PROVIDERS: Final = (
+PROVIDERS = (
     "STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL",  # Twilio
     "ARRETT", "ARRET", "ARRETE",  # Twilio Proxy
     "ARRET", "CANCEL", "END", "OPT-OUT", "OPTOUT", "QUIT", "REMOVE", "STOP", "TD", "UNSUBSCRIBE",  # AWS
     "STOP ALL",  # Telnyx
 )  # fmt: skip
-DICTIONARY: Final = (
+DICTIONARY = (
     "alto", "para", "pare", "parar", "basta", "baja", "cancelar", "detener", "detente", "salir", "terminar", "no más",
     "arrêt", "arrêter", "arrêtez", "arrête", "désabonner", "désinscrire", "annuler", "résilier",
     "стоп", "СТОП", "إلغاء", "הסר", "बंद", "หยุด", "停止", "退订", "取消", "ストップ", "やめて", "중지", "수신거부",
 )  # fmt: skip
 """The plain word for it, in Spanish, in French, and in some languages that nobody here reads."""
-ODD: Final = (
+ODD = (
     "opt out", "stop.", "STOP!", "OPT-OUT", "stop all", "stop\u00a0all", "\u200bstop", "st\u200bop", "stop\u200b",
     "Arrêt", "alto", "stop 🙏", "🛑", "🛑 STOP 🛑", "“STOP”", "'stop'", "«stop»", "(stop)", "*STOP*", "_stop_",
     "~stop~", "- stop", "s t o p", "S.T.O.P.", "S-T-O-P", "ＳＴＯＰ", "𝐒𝐓𝐎𝐏", "𝓼𝓽𝓸𝓹", "ⓢⓣⓞⓟ", "Stop\r\n",
@@ -33,7 +32,7 @@ ODD: Final = (
 )  # fmt: skip
 """A word alone, as phones and people write it."""
 
-STOPS: Final = (*LAW, *PROVIDERS, *ODD)
+STOPS = (*LAW, *PROVIDERS, *ODD)
 """What says stop, and nothing else."""
 
 
@@ -43,7 +42,7 @@ def _lines(name: str) -> tuple[str, ...]:
     )
 
 
-OPT_OUTS: Final = _lines("opt_outs.txt")
+OPT_OUTS = _lines("opt_outs.txt")
 """What people write who want no more texts, in English, Spanish, French, German and Portuguese."""
-OTHERS: Final = _lines("other_texts.txt")
+OTHERS = _lines("other_texts.txt")
 """What else they answer, much of it with a word of stop: what shall not stop, or what stops or is removed elsewhere."""

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from statistics import quantiles
-from typing import Final
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
@@ -33,10 +32,10 @@ from tests.proofs.town.report import Finding, Report, Verdict
 from tests.proofs.town.texts import Text, new_text, open_business, plan, write
 from tests.support.receiver import Receiver, receiving
 
-_PATIENCE: Final = timedelta(seconds=90)
-_MOST: Final = 3
+_PATIENCE = timedelta(seconds=90)
+_MOST = 3
 """Runners at once."""
-_A_MINUTE: Final = 10
+_A_MINUTE = 10
 """Texts of each kind: queued, and planned."""
 
 

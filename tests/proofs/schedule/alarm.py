@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -15,14 +14,14 @@ from tests.support.records import Record
 
 Completed = Mapping[str, Sequence[datetime]]
 """When runs of each schedule completed."""
-LAG: Final = timedelta(seconds=20)
+LAG = timedelta(seconds=20)
 """Prefect looks every five seconds, after the whole time has passed, and under load it takes its time."""
-SILENT: Final = {
+SILENT = {
     "process-sms-retries": "no run has completed",
     "process-scheduled-sends": "no run has queued scheduled sends",
 }
 """What an alert says of each schedule that is silent. The other schedule's runs are no answer to it."""
-ENDED: Final = "ended"
+ENDED = "ended"
 
 
 def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:

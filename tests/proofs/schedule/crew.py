@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 import httpx
 import psutil
@@ -17,9 +16,9 @@ import psutil
 from smsretry.local.demo.run import ROOT
 from tests.support.records import Record
 
-SCHEDULED: Final = ("process-sms-retries", "process-scheduled-sends")
+SCHEDULED = ("process-sms-retries", "process-scheduled-sends")
 """The deployments that run every minute."""
-_PAGE: Final = 200
+_PAGE = 200
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from smsretry.local.stack import Stack
@@ -15,13 +15,13 @@ from tests.support.records import Connection
 Row = Mapping[str, Any]
 Address = tuple[str | None, str | None]
 """What a message goes out from: an account, and a number or messaging service of it."""
-_ROWS: Final = """
+_ROWS = """
     select id, send_log_id, status, attempt_count, max_attempts, scheduled_for, updated_at, last_error, error_code, why,
            why_code, claimed_at, begun_at, attempt_id, in_doubt_since, held_since
     from sms_retry_queue
 """
-ARRIVED: Final = frozenset({"delivered", "read"})
-FAILURES: Final = frozenset({"undelivered", "failed", "canceled"})
+ARRIVED = frozenset({"delivered", "read"})
+FAILURES = frozenset({"undelivered", "failed", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,22 @@ It shares no rule with the code under test: states are read with plain SQL, and 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from tests.proofs.town.book import FAILURES, Book, Message, Row, Story
 from tests.proofs.town.report import Finding, Verdict
 from tests.proofs.town.texts import Text
 
-LIVE: Final = ("pending", "processing")
-SENT: Final = ("sent", "delivered", "undelivered")
+LIVE = ("pending", "processing")
+SENT = ("sent", "delivered", "undelivered")
 """What a send log says of a text that went out."""
-PASSING_REFUSALS: Final = (20429, 20500, 20503, 30001, 30022)
+PASSING_REFUSALS = (20429, 20500, 20503, 30001, 30022)
 """Codes of requests that Twilio refuses for a moment: too many, its own errors, a queue that is full."""
-PASSING_LOSSES: Final = (30003, 30008, 30450, 30453)
+PASSING_LOSSES = (30003, 30008, 30450, 30453)
 """Codes of carriers' failures that pass. They and no others lead to another message."""
-RETRIES: Final = 1
+RETRIES = 1
 """How often a text is sent again that a carrier lost for a passing reason: the deployed default."""
-UNDER_WAY: Final = timedelta(seconds=15)
+UNDER_WAY = timedelta(seconds=15)
 """What is learned or said then may find a request under way, for as long as the pipeline lets one begin."""
 Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
 

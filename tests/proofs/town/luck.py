@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid5
 
-_NAMESPACE: Final = UUID("6f1c1d0e-52a1-4f8e-9d57-2f8a1d0c7b11")
+_NAMESPACE = UUID("6f1c1d0e-52a1-4f8e-9d57-2f8a1d0c7b11")
 
 
 def dice(*parts: object) -> float:

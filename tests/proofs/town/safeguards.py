@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, get_args
+from typing import Any, get_args
 from unittest.mock import patch
 
 from smsretry.adapters.twilio.errors import twilio_report
@@ -26,11 +26,11 @@ from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
 from tests.proofs.town.report import Report as Told
 
-_TRIGGER: Final = """
+_TRIGGER = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
     create trigger spoilt before update on public.{table} for each row execute function smsretry.spoilt();
 """
-_NO_TRIGGER: Final = "drop function if exists smsretry.spoilt() cascade"
+_NO_TRIGGER = "drop function if exists smsretry.spoilt() cascade"
 Patch = tuple[object, str, Any]
 
 
@@ -156,8 +156,8 @@ def _whatever_the_code(
     return after_delivery(message, report, **more)
 
 
-BEGIN: Final = "public.begin_sms_attempt"
-FENCE: Final = Safeguard(
+BEGIN = "public.begin_sms_attempt"
+FENCE = Safeguard(
     replaces="smsretry.fenced",
     sql="""
         create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
@@ -179,35 +179,33 @@ FENCE: Final = Safeguard(
         $$""",
 )
 """The claim number in every write: a worker sees the row as if nobody else had begun it since."""
-EVIDENCE: Final = Safeguard(
-    patches=((doubt, "find", lambda _look, _sent: Found((), ())),)
-)
+EVIDENCE = Safeguard(patches=((doubt, "find", lambda _look, _sent: Found((), ())),))
 """The look for evidence in the provider's list."""
-QUARANTINE: Final = Safeguard(
+QUARANTINE = Safeguard(
     patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0)))
 )
 """Three looks over a quarter of an hour."""
-RANKS: Final = Safeguard(
+RANKS = Safeguard(
     replaces="smsretry.record_delivery",
     edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
 )
 """Which of two reports of a message is the later one."""
-ASKING: Final = Safeguard(
+ASKING = Safeguard(
     patches=((pipeline, "before_sending_again", lambda _claim, _said: None),)
 )
 """The question about a lost message before the next one leaves."""
-PATIENCE: Final = Safeguard(
+PATIENCE = Safeguard(
     patches=((TwilioSender, "what_became_of", _taken_for_lost), *ASKING.patches)
 )
 """The wait for what may still arrive. Whoever asks before the next one notices that, too."""
-CODES: Final = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
+CODES = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
 """Which failures pass."""
-ACCOUNT: Final = Safeguard(
+ACCOUNT = Safeguard(
     patches=(
         (TwilioSender, "look_up", _in_the_environments),
         (TwilioSender, "what_became_of", _asked_in_the_environments),
     )
 )
 """The account in which a message is looked for."""
-SENDER: Final = Safeguard(replaces=BEGIN, edits=((r"<> decided_by", "is null"),))
+SENDER = Safeguard(replaces=BEGIN, edits=((r"<> decided_by", "is null"),))
 """What the decision was made from when a send begins: whose sender it is, too."""

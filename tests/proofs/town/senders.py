@@ -20,8 +20,8 @@ from tests.proofs.town.texts import Text
 from tests.support.records import columns
 from tests.support.senders import OwnSender, hexadecimal, number_of, open_account
 
-_REMOVE: Final = "select remove_sms_sender(%s, who => 'proof', because => 'Dice')"
-_IS_KNOWN: Final = "select 1 from smsretry.senders where account = %s and sent_by = %s"
+_REMOVE = "select remove_sms_sender(%s, who => 'proof', because => 'Dice')"
+_IS_KNOWN = "select 1 from smsretry.senders where account = %s and sent_by = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Senders:
     def __init__(self, stack: Stack, seed: str) -> None:
         own = stack.environment()
         self.environment: Final[Address] = (own["TWILIO_ACCOUNT_SID"], SENDER)
-        self.tokens: Final = {own["TWILIO_ACCOUNT_SID"]: own["TWILIO_AUTH_TOKEN"]}
+        self.tokens = {own["TWILIO_ACCOUNT_SID"]: own["TWILIO_AUTH_TOKEN"]}
         """By account, as Twilio has them."""
-        self.known: Final = dict[str, str]()
+        self.known = dict[str, str]()
         """Tokens of accounts that the parent's does not reach, as the runner has them."""
-        self.counts: Final = Counter[str]()
+        self.counts = Counter[str]()
         self._stack, self._seed = stack, seed
         self._moves: defaultdict[UUID, list[_Move]] = defaultdict(list)
 

@@ -32,11 +32,11 @@ from tests.proofs.town.texts import (
 from tests.support.records import Connection
 from tests.support.senders import OwnSender
 
-MINUTE: Final = timedelta(minutes=1)
-WELL_BEHAVED: Final = "well-behaved"
-LIMIT: Final = 100
+MINUTE = timedelta(minutes=1)
+WELL_BEHAVED = "well-behaved"
+LIMIT = 100
 """Texts of a run, so that businesses come to compete for them."""
-TIMEOUT_SECONDS: Final = 15.0
+TIMEOUT_SECONDS = 15.0
 """How long the worker waits for an answer of the database. The database gives up much earlier, and says so."""
 Life: TypeAlias = Generator[None, None, None]
 Neighbor: TypeAlias = Callable[["Street"], Life | None]
@@ -73,11 +73,11 @@ class Street:
             start,
         )
         self.connection: Final[Connection] = stack.connect()
-        self.senders: Final = Senders(stack, seed)
+        self.senders = Senders(stack, seed)
         self.texts: Final[list[Text]] = []
-        self.counts: Final = Counter[str]()
+        self.counts = Counter[str]()
         self.minute = -1
-        self.excused: Final = dict[UUID, datetime]()
+        self.excused = dict[UUID, datetime]()
         """Texts whose worker died or whose claim was lost: when their lease ends."""
         self.outages: Final[list[tuple[datetime, datetime]]] = []
         """Spans in which the database let nobody send, or whose run died for no reason that anybody could know."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from smsretry.local.stack import Stack
@@ -12,7 +12,7 @@ from tests.proofs.town.luck import new_id
 from tests.proofs.town.report import Kind
 from tests.support.records import Connection, Record
 
-NEW_YORK: Final = "America/New_York"
+NEW_YORK = "America/New_York"
 
 
 @dataclass(slots=True, kw_only=True)
