@@ -20,8 +20,11 @@ SendTo: TypeAlias = Literal["all", "listed", "nobody"]
 Mark: TypeAlias = Literal["production", "staging"]
 """What a person said that a database is. Only production's workers text everybody, and only in its one place."""
 
-StopKind: TypeAlias = Literal["everybody", "sender", "business", "state"]
-"""What may have stopped, as stored in `smsretry.stops.kind`. A state's marketing texts are stopped by a person."""
+StopKind: TypeAlias = Literal[
+    "everybody", "sender", "business", "state", "business_stopped"
+]
+"""What may have stopped, as stored in `smsretry.stops.kind`. The last two are a person's orders: a state's marketing
+texts, and all of a business."""
 
 RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
@@ -85,6 +88,7 @@ WhyCode: TypeAlias = Literal[
     "no_opening",
     "hours_unreadable",
     "state_stopped",
+    "business_stopped",
     "mark_mismatch",
     "locked",
     "database_trouble",
@@ -119,18 +123,19 @@ WhyCode: TypeAlias = Literal[
 
 The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
 row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
-`opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the
-application said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as
-E.164. hours_unreadable: a zone or hours are not understood. words_unread: the customer wrote what may mean stop, and
-nobody has read it. no_opening: no permitted hour within days. mark_mismatch: the worker texts everybody and the
-database is no production here, or the other way round. locked: by another transaction. data_changed: what the decision
-was made from has changed. sending_stopped: sending or its sender has stopped. others_first: others of its business or
-sender are under way. business_trouble: its business's texts come to nothing, others' go out. sender_rate: the sender
-is too slow. sender_paused: a person paused it. day_spent: it has used its day, or the carrier's. no_credentials: the
-runner has none for its account. The provider: unreachable: the request never left. destination_refused: its account
-may not text this number, or perhaps nobody. refused_for_now, refused: it may go out later, or never. delivery_open: an
-earlier message of it may still arrive. In doubt: worker_died: after a send began, or several times before. restored:
-from a backup. no_evidence, list_unavailable, ambiguous: what a look for evidence came to.
+`opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
+said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as E.164.
+hours_unreadable: a zone or hours are not understood. words_unread: the customer wrote what may mean stop, and nobody
+has read it. state_stopped, business_stopped: by a person. no_opening: no permitted hour within days. mark_mismatch: the
+worker texts everybody and the database is no production here, or the other way round. locked: by another transaction.
+data_changed: what the decision was made from has changed. sending_stopped: sending or its sender has stopped.
+others_first: others of its business or sender are under way. business_trouble: its business's texts come to nothing,
+others' go out. sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day,
+or the carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never
+left. destination_refused: its account may not text this number, or perhaps nobody. refused_for_now, refused: it may go
+out later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send
+began, or several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous: what a look for
+evidence came to.
 """
 
 DeliveryStatus: TypeAlias = Literal[

@@ -94,6 +94,5 @@ def _state(status: QueueStatus) -> Iterator[Finding]:
                 ok=need.of not in keeping,
                 advice=advice,
             )
-    for stop in status.stopped_states:
-        advice = f"stopped: {stop.why}; `smsretry stop {stop.what} --lift` lets them go"
-        yield Finding(subject=f"texts to {stop.what}", ok=True, advice=advice)
+    for stop in status.orders_to_stop:
+        yield Finding(subject=stop.order, ok=True, advice=str(stop.lever))

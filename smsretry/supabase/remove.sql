@@ -77,7 +77,7 @@ drop function if exists public.remove_sms_sender(uuid,text,text,text);
 drop function if exists public.resolve_sms_doubt(uuid,text,text,text);
 drop function if exists public.sample_sms_customers();
 drop function if exists public.schedule_sms(uuid,uuid,text,timestamp with time zone,timestamp with time zone,text,uuid,uuid);
-drop function if exists public.set_sms_stop(text,text,text);
+drop function if exists public.set_sms_stop(text,text,text,text,boolean);
 drop function if exists public.settle_sms_attempt(uuid,text,text,text,integer,text);
 drop function if exists public.slow_sms_sender(text,text,double precision);
 drop function if exists public.sms_businesses(text);

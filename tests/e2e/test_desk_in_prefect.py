@@ -92,8 +92,8 @@ REFUSED: list[tuple[str, Record, str, bool]] = [
     ),
     (
         "sms-stop",
-        {"ask": {"state": "LA"}},
-        "say because, which stops it, or lift",
+        {"ask": {"who": "Ann", "because": "A hurricane"}},
+        "say what: State or Business",
         True,
     ),
     (
@@ -171,8 +171,8 @@ FORMS: list[tuple[str, Record]] = [
     ("sms-texts", {"look-again": {"customer_id": "+12125550188"}}),
     ("sms-texts", {"cancel": {"code": 30003}, "list": {"code": 30003}}),
     ("sms-consent", {"customer_id": "+12125550188", "consent": "opted_in"}),
-    ("sms-stop", {"state": "XX", "because": "A hurricane"}),
-    ("sms-stop", {"state": "LA", "because": "020 7946 0958"}),
+    ("sms-stop", {"state": "XX", "who": "Ann", "because": "A hurricane"}),
+    ("sms-stop", {"state": "LA", "who": "Ann", "because": "020 7946 0958"}),
     ("sms-preview", {"hours": 1000}),
     (
         "sms-senders",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopState
+from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopTexts
 from smsretry.desk.questions.answers import Change, Done
 
 
@@ -38,4 +38,7 @@ def record_consent(
 
 def stop_state(operators: SupabaseOperators, state: str, why: str | None) -> None:
     """Let no marketing text go to a US state. With None, let them go again."""
-    operators.carry_out(StopState(state=state, because=why, lift=why is None))
+    because = why or "It is over"
+    operators.carry_out(
+        StopTexts(state=state, who="ann", because=because, lift=why is None)
+    )

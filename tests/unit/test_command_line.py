@@ -79,9 +79,10 @@ REFUSED: dict[str, str] = {
     f"senders change {ID} --because x": "say what changes: --rate, --cap or --paused",
     "consent +12125550123 --said opted_in --source x --because x": "CUSTOMER must be the customer's id there",
     "prune --keep-days 6": "--keep-days must be greater than or equal to 7",
-    "stop LA": "give --because to stop it, or --lift to lift the stop",
+    "stop LA": "--because must be given",
+    "stop --because=x": "say what: STATE or --business",
     "stop LA --because= --lift": "--because must not be empty",
-    "stop XX --lift": "STATE must be the two letters of a US state, such as LA",
+    "stop XX --lift --because=x": "STATE must be the two letters of a US state, such as LA",
     "quiet-hours +13055550123 --business-hours 9-to-5": "Invalid value for --business-hours",
 }
 

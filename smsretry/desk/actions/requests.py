@@ -279,34 +279,45 @@ class ImportOptOuts(Order):
         }
 
 
-class StopState(Form):
-    """Let no marketing text go to a US state, from the next run on; or lift the stop."""
+class StopTexts(Signed):
+    """Let no marketing text go to a US state, or no text of a business at all, from the next run on; or lift the stop.
 
-    COMMAND, EXAMPLES = "stop", ("stop LA --because 'A hurricane'", "stop LA --lift")
-    FUNCTION = "set_sms_stop"
-    state: Annotated[UsState, POSITIONAL] = Field(
-        description="Two letters of a US state or territory.",
-        serialization_alias="subject",
+    The texts are held. Deliveries and what customers write are recorded as ever.
+    """
+
+    COMMAND = "stop"
+    EXAMPLES = (
+        "stop LA --because 'A hurricane'",
+        "stop --business $BUSINESS --because 'It has not paid'",
+        "stop LA --lift --because 'It is over'",
     )
-    because: Words | None = Field(
-        None,
-        description="The declared emergency. Kept, and shown with each text.",
+    FUNCTION = "set_sms_stop"
+    state: Annotated[UsState | None, POSITIONAL] = Field(
+        None, description="Two letters of a US state or territory."
+    )
+    business_id: BusinessId | None = Field(None, description="Id of the business.")
+    because: Words = Field(
+        description="Why, such as the declared emergency. Kept, and shown with each text.",
         serialization_alias="why",
     )
-    lift: bool = Field(False, description="Let texts go there again.", exclude=True)
+    lift: bool = Field(False, description="Let the texts go again.")
 
     @property
     def did(self) -> str:
-        return f"{'lifted the stop of' if self.lift else 'stopped'} marketing texts to {self.state}"
+        what = f"marketing texts to {self.state}" if self.state else "its texts"
+        return f"{'lifted the stop of' if self.lift else 'stopped'} {what}"
 
     def values(self) -> dict[str, object]:
-        """A state is one of what may be stopped."""
-        return {"kind": "state", **super().values()}
+        """What may be stopped is a kind and a subject."""
+        values = super().values()
+        state, business = values.pop("state"), values.pop("business_id")
+        kind = "state" if state else "business_stopped"
+        return {"kind": kind, "subject": state or business, **values}
 
     @model_validator(mode="after")
-    def _stops_or_lifts(self) -> Self:
-        if self.lift == bool(self.because):
-            raise ValueError("give {because} to stop it, or {lift} to lift the stop")
+    def _says_what(self) -> Self:
+        if bool(self.state) == bool(self.business_id):
+            raise ValueError(f"say what: {one_of_these(('state', 'business_id'))}")
         return self
 
 

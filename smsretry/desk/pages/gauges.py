@@ -69,7 +69,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         "Texts that wait for a sender that needs somebody",
         of_senders,
     )
-    stops = len(now.stops) - len(now.stopped_states)
+    stops = len(now.stops) - len(now.orders_to_stop)
     yield Gauge(
         "smsretry.stopped",
         "{stop}",

@@ -11,7 +11,7 @@ from smsretry.desk.actions.requests import (
     RecordConsent,
     Requeue,
     Resolve,
-    StopState,
+    StopTexts,
     WhichText,
 )
 from smsretry.desk.actions.senders import ChangeSender
@@ -72,14 +72,16 @@ def ending(
     why: WhyCode | None,
     texts: Mapping[str, Any] | None,
     sender: str | None,
-    places: str = "",
+    customer: UUID | str | None = LEFT,
+    business: UUID | None = None,
 ) -> Lever | None:
     """What ends the trouble of texts that wait; None: nothing but time.
 
     Args:
         texts: the fields of `LookAgain` that find them. None: a look at them now would change nothing.
         sender: what names theirs in a command, where it is known.
-        places: whose number, zones and hours they are decided from, where they are not about a sender.
+        customer: whose number and zone they are decided from.
+        business: whose they are.
     """
     if sender and why in OF_SENDERS:
         first, words, change = OF_SENDERS[why]
@@ -87,12 +89,12 @@ def ending(
     if why in _ANEW:
         columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
         what = f"if {columns} is wrong, correct it in the application"
+        places = f"customer {customer}, business {business}"
         return Lever(words=f"{what} ({places}): it is looked at anew at once")
-    if why == "state_stopped":
-        lift = (
-            "lift the stop of its state, once that is over: it goes within 15 minutes"
-        )
-        return Lever.of(StopState, {"state": LEFT, "lift": True}, lift)
+    if why in ("state_stopped", "business_stopped"):
+        stopped = {"business_id": str(business)}
+        stopped = {"state": LEFT} if why == "state_stopped" else stopped
+        return lifting(stopped)
     if why == "words_unread":
         return Lever.of(ReadWords, {}, "read what they wrote, and say what it means")
     return (
@@ -100,6 +102,12 @@ def ending(
         if texts
         else None
     )
+
+
+def lifting(stopped: Mapping[str, str]) -> Lever:
+    """What lifts a person's stop of a state or a business."""
+    words = "lift the stop, once that is over: texts go within 15 minutes"
+    return Lever.of(StopTexts, {**stopped, "lift": True}, words)
 
 
 def levers(
@@ -118,12 +126,12 @@ def levers(
         text.state in ("scheduled", "due", "waiting", "held")
         or text.why_code == "list_unavailable"
     ):
-        places = f"customer {text.customer_id}, business {text.business_id}"
         end = ending(
             text.why_code,
             row if "look-again" in can else None,
             text.sender_name,
-            places,
+            text.customer_id,
+            text.business_id,
         )
         mend = Lever(words=_MEND) if text.state == "held" else None
         if lever := obstacle if text.state == "due" else end or mend:

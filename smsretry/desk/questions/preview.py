@@ -64,7 +64,7 @@ def predict(
             until=decision.due_at(at),
         )
     if text.refused:
-        fate: Fate = "held" if text.refused_code == "words_unread" else "end"
+        fate: Fate = "held" if text.refused_held else "end"
         return Prediction(
             fate=fate, at=at, why=text.refused, why_code=text.refused_code
         )

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.requests import ListTexts, ReadWords, StopState, WhichText
+from smsretry.desk.actions.requests import ListTexts, ReadWords, WhichText
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.levers import OF_SENDERS, ending
-from smsretry.desk.questions.told import LEFT, Heading, Hours, Lever, Table, Told, Words
+from smsretry.desk.questions.levers import OF_SENDERS, ending, lifting
+from smsretry.desk.questions.told import Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Mark, SendTo, TextState
@@ -116,13 +116,29 @@ class UndeliveredCount(Value):
 
 
 class Stop(Value):
-    """What is stopped: sending, the environment's sender, or marketing texts to a US state."""
+    """What is stopped: sending, the environment's sender, or by a person texts to a US state or of a business."""
 
-    what: str
+    what: Literal["sending", "environment", "state", "business"]
+    subject: str = ""
+    """The state, or the id of the business."""
+    business: str | None = None
     since: Instant
     why: str | None
-    sender: str | None
+    who: str | None = None
+    sender: str | None = None
     """What names the sender in a command."""
+
+    @property
+    def order(self) -> str:
+        """What a person stopped, who and why."""
+        who = f", by {self.who}" if self.who else ""
+        return f"stopped {self.business or self.subject}: {self.why}{who}"
+
+    @property
+    def lever(self) -> Lever:
+        """What lifts a person's stop."""
+        field = "state" if self.what == "state" else "business_id"
+        return lifting({field: self.subject})
 
 
 class SenderTrouble(Value):
@@ -240,7 +256,7 @@ class QueueStatus(Answer):
 
     @property
     def stopped_because(self) -> str | None:
-        """Why nothing goes out; None if sending is not stopped. A stop of one US state holds only texts to it."""
+        """Why nothing goes out; None if sending is not stopped. A person's stop holds only what it names."""
         stops = (
             stop.why or "no reason was kept"
             for stop in self.stops
@@ -249,8 +265,8 @@ class QueueStatus(Answer):
         return next(stops, None)
 
     @property
-    def stopped_states(self) -> tuple[Stop, ...]:
-        """US states to which a person lets no marketing text go."""
+    def orders_to_stop(self) -> tuple[Stop, ...]:
+        """US states to which a person lets no marketing text go, and businesses that a person has stopped."""
         return tuple(stop for stop in self.stops if stop.what not in _STOPPED)
 
     @property
@@ -393,11 +409,10 @@ class QueueStatus(Answer):
         for need in needs:
             yield self.say(need)
             yield "    ", need.lever
-        yield from [Heading("Stopped by a person")] if self.stopped_states else []
-        for stop in self.stopped_states:
-            yield f"stopped {stop.what}: {stop.why}{self._for(stop.since)}"
-            lift = {"state": stop.what, "lift": True}
-            yield "    ", Lever.of(StopState, lift, "lift it, once that is over")
+        yield from [Heading("Stopped by a person")] if self.orders_to_stop else []
+        for stop in self.orders_to_stop:
+            yield f"{stop.order}{self._for(stop.since)}"
+            yield "    ", stop.lever
         yield Table("Not sent yet", list(self._states()))
         sends = [
             (outcome.replace("_", " "), str(count), "")
@@ -502,8 +517,8 @@ def _need_of(held: HeldCount) -> Need:
         }
         if held.why_code:
             count = listed(held.texts, **which)
-        places = f"customer {LEFT}, business {held.business_id}"
-        lever = ending(held.why_code, which, None, places) or _DOCTOR
+        of_business = ending(held.why_code, which, None, business=held.business_id)
+        lever = of_business or _DOCTOR
     return Need(
         of="held",
         what=f"held: {held.why}",

@@ -125,6 +125,7 @@ class WaitingText(Claim):
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = Field(None, description="The same in a word.")
+    refused_held: bool = Field(False, description="Whether a person can mend that.")
     stopped: str | None = Field(
         None,
         description="Why sending, or its sender, is stopped: one text of each run tries.",

@@ -130,11 +130,12 @@ alter domain smsretry.why_code add constraint known check (value in (
     'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
     'id_taken', 'row_refused', 'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator',
     'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
-    'hours_unreadable', 'state_stopped', 'mark_mismatch', 'locked', 'database_trouble', 'data_changed',
-    'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused', 'day_spent',
-    'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited', 'account_refused',
-    'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open',
-    'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'unforeseen')) not valid;
+    'hours_unreadable', 'state_stopped', 'business_stopped', 'mark_mismatch', 'locked', 'database_trouble',
+    'data_changed', 'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused',
+    'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited',
+    'account_refused', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
+    'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
 -- See the comment on sms_retry_queue.work.
@@ -296,13 +297,13 @@ select pg_temp.add_rule('smsretry.events', 'events_pkey', $r$primary key (id)$r$
 select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check ( length(code) between 1 and 40 and length(who) between 1 and 200 )$r$);
 
 -- ======== schemas/tables/events.sql ========
--- What happened to a text beyond its sends, to a customer and to a sender: what was waited for, how
--- it ended, what a person did, who and why. A text that goes out at the first try has none.
+-- What happened to a text beyond its sends, to a customer, a sender and a business: what was waited
+-- for, how it ended, what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
-    -- the row of the queue, the customer or the sender; no foreign key: a deleted customer's texts
-    -- keep their story
+    -- the row of the queue, the customer, sender or business; no foreign key: a deleted customer's
+    -- texts keep their story
     about uuid not null,
     -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
     code text not null,
@@ -1086,27 +1087,30 @@ alter table if exists smsretry.stops
     add column if not exists kind text not null,
     add column if not exists subject text not null default '',
     add column if not exists since timestamptz not null,
-    add column if not exists why text not null;
+    add column if not exists why text not null,
+    add column if not exists who text;
 select pg_temp.add_rule('smsretry.stops', 'stops_pkey', $r$primary key (kind, subject)$r$);
-select pg_temp.add_rule('smsretry.stops', 'stops_kind', $r$check ( kind in ('everybody', 'sender', 'business', 'state') )$r$);
+select pg_temp.add_rule('smsretry.stops', 'stops_kind', $r$check ( kind in ('everybody', 'sender', 'business', 'state', 'business_stopped') )$r$);
 select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check ( case kind when 'everybody' then subject = '' when 'state' then subject ~ '^[A-Z]{2}$' else subject ~ '^[0-9a-f-]{36}$' end )$r$);
 select pg_temp.add_rule('smsretry.stops', 'stops_why', $r$check (length(why) between 1 and 2000)$r$);
 
 -- ======== schemas/tables/stops.sql ========
--- What is stopped, until when nobody lifts it or a text goes out again: what the next run must
--- know.
+-- What is stopped until a text goes out again or a person lifts it: what the next run must know.
 --   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
 --   · business (its id): its texts come to nothing while others' go out. Of each of these one text
---   is tried, again and again. state (two letters): a person lets no marketing text go there; some
---   US states forbid it during a declared emergency
+--   is tried, again and again.
+--   By a person: state (two letters), to which no marketing text goes; some US states forbid it
+--   during a declared emergency · business_stopped (its id): none of its texts goes out
+-- who: the person
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',
     since timestamptz not null,
     why text not null,
+    who text,
     primary key (kind, subject),
     constraint stops_kind check (
-        kind in ('everybody', 'sender', 'business', 'state')
+        kind in ('everybody', 'sender', 'business', 'state', 'business_stopped')
     ),
     constraint stops_subject check (
         case kind
@@ -1643,10 +1647,10 @@ where o.said = 'opted_out'
 -- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
-select s.kind, s.subject, s.since, s.why
+select s.kind, s.subject, s.since, s.why, s.who
 from smsretry.stops s
 union all
-select 'everybody', '', r.started_at, m.why
+select 'everybody', '', r.started_at, m.why, null
 from (
     select *
     from smsretry.runs
@@ -2971,8 +2975,8 @@ $$;
 --       reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day,
 --       which turns over at reached_at
---     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of
---       the database disagree
+--     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
+--       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
 -- the request will name; segments,
@@ -3018,6 +3022,7 @@ declare
     v_key bytea;
     v_customer public.customers;
     v_told record;
+    v_refusal record;
     v_forgotten record;
 begin
     if claim_no is null
@@ -3093,29 +3098,31 @@ begin
     where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select r.why, r.why_code
-    into why, why_code
+    select *
+    into v_refusal
     from smsretry.refusal(
         v_told.log_says_sent,
         v_customer.sms_consent_status::text,
         v_row.business_id,
         v_customer.phone,
         v_row.message_class
-    ) r;
+    );
     if v_customer.id is null
         or v_told.channel is distinct from 'sms'
     then
         answer := 'changed'; -- deleted: the next decision says so
-        why := null;
-        why_code := null;
-    elsif why_code <> 'words_unread' then
+    elsif not v_refusal.held then
         answer := 'ended';
+        why := v_refusal.why;
+        why_code := v_refusal.why_code;
     elsif v_row.expires_at <= decided_at then
         answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
-    elsif why_code is not null then
+    elsif v_refusal.why is not null then
         answer := 'held';
+        why := v_refusal.why;
+        why_code := v_refusal.why_code;
     elsif decided_at >= send_before then
         answer := 'closed';
     elsif v_customer.phone is distinct from v_phone
@@ -4290,43 +4297,61 @@ $$;
 
 -- ======== schemas/worker/set_sms_stop.sql ========
 -- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
--- it works again (why null). kind,
--- subject: smsretry.stops. Returns whether it is stopped. A sender or business that is gone by now
--- has nothing to remember.
-create or replace function public.set_sms_stop(kind text, subject text, why text)
+-- it works again (why null, or lift). kind, subject: smsretry.stops. who: the person who says so;
+-- without one no business is stopped for good or let go. Returns whether it is stopped. A sender or
+-- business that is gone by now has nothing to remember.
+create or replace function public.set_sms_stop(
+    kind text,
+    subject text,
+    why text,
+    who text default null,
+    lift boolean default false
+)
 returns boolean
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
+declare
+    v_lifts constant boolean := lift or why is null;
 begin
-    if set_sms_stop.why is null then
+    if kind = 'business_stopped' then
+        perform smsretry.check_who_and_why(who, why);
+        perform smsretry.note_event(
+            b.id,
+            case when v_lifts then 'business_resumed' else kind end,
+            who,
+            why
+        )
+        from public.businesses b
+        where b.id::text = subject;
+        if not found then
+            raise exception 'There is no such business: look in the application''s table businesses'
+                using errcode = 'SR422';
+        end if;
+    end if;
+    if v_lifts then
         delete from smsretry.stops s
         where s.kind = set_sms_stop.kind
           and s.subject = set_sms_stop.subject;
         return false;
     end if;
-    if set_sms_stop.kind = 'sender'
-        and not exists (
-            select from smsretry.senders s
-            where s.id::text = set_sms_stop.subject
-        )
-        or set_sms_stop.kind = 'business'
-            and not exists (
-                select from public.businesses b
-                where b.id::text = set_sms_stop.subject
-            ) then
-        return false;
-    end if;
-    insert into smsretry.stops (kind, subject, since, why)
-    values (
-        set_sms_stop.kind,
-        set_sms_stop.subject,
+    insert into smsretry.stops (kind, subject, since, why, who)
+    select
+        kind,
+        subject,
         smsretry.clock(),
-        left(smsretry.numberless(set_sms_stop.why), smsretry.longest_reason())
-    )
+        left(smsretry.numberless(why), smsretry.longest_reason()),
+        who
+    where case kind
+        when 'sender'
+            then exists (select from smsretry.senders s where s.id::text = subject)
+        when 'business'
+            then exists (select from public.businesses b where b.id::text = subject)
+        else true
+    end
     on conflict on constraint stops_pkey
-    do update set why = excluded.why;
-    return true;
+    do update set why = excluded.why, who = excluded.who;
+    return found;
 end
 $$;
 
@@ -6447,9 +6472,9 @@ $$;
 
 -- ======== schemas/consent/refusal.sql ========
 -- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one
--- rule, for begin and for predictions. words_unread is mended by whoever reads them: the text
--- waits. The others end it.
---   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
+-- rule, for begin and for predictions.
+--   sent: smsretry.is_sent · consent: the customer's · held: a person can mend it, and the text
+--   waits; otherwise it ends. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
     sent boolean,
     consent text,
@@ -6457,10 +6482,14 @@ create or replace function smsretry.refusal(
     phone text,
     message_class text,
     out why text,
-    out why_code text
+    out why_code text,
+    out held boolean
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_stop smsretry.stops;
 begin
+    held := false;
     why := case
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
@@ -6478,6 +6507,16 @@ begin
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
+        return;
+    end if;
+    select *
+    into v_stop
+    from smsretry.stops s
+    where s.kind = 'business_stopped' and s.subject = refusal.business_id::text;
+    held := true;
+    if found then
+        why := 'The business is stopped by ' || v_stop.who || ': ' || v_stop.why;
+        why_code := v_stop.kind;
     elsif refusal.message_class is distinct from 'transactional'
         and exists (
             select from smsretry.unread_words w
@@ -8522,7 +8561,7 @@ $$;
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
 --   can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer since then with the last before it · stop_sid: of the number's
+--   the text, and of its customer and business since then with the last before it · stop_sid: of the number's
 --   first text that may mean stop and is unread · sender: what it goes out from; sender_name: in a
 --   command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -8708,7 +8747,7 @@ select
                 (
                     select n.*
                     from smsretry.events n
-                    where n.about = t.customer_id
+                    where n.about in (t.customer_id, t.business_id)
                     order by n.id desc
                     limit 100
                 )
@@ -8720,7 +8759,7 @@ select
                       (
                           select max(y.at)
                           from smsretry.events y
-                          where y.about = t.customer_id
+                          where y.about = e.about
                             and y.code = e.code
                             and y.at < t.created_at
                       ),
@@ -9435,7 +9474,7 @@ $$;
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
 -- without claiming, in pages (after the due time and id of the last row); or only those with these
 -- ids. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code, refused_held: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz,
     after_due timestamptz default null,
@@ -9571,6 +9610,7 @@ begin
             || jsonb_build_object(
                 'refused', v_refusal.why,
                 'refused_code', v_refusal.why_code,
+                'refused_held', v_refusal.held,
                 'stopped', coalesce(
                     'Sending is stopped: ' || v_mismatch,
                     (
@@ -9788,7 +9828,7 @@ $$;
 --   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
 --   smsretry.unread_words
 --   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
---   of their own), or a US state, to which no marketing text goes
+--   of their own), state or business, by a person
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
 --   last five
 create or replace function public.sms_status()
@@ -9839,14 +9879,18 @@ begin
         'stops', array(
             select jsonb_build_object(
                 'what', case
-                    when s.kind = 'state' then s.subject
+                    when s.kind in ('state', 'business_stopped')
+                        then split_part(s.kind, '_', 1)
                     when s.kind = 'sender'
                       and exists (select from smsretry.business_senders)
                         then 'environment'
                     else 'sending'
                 end,
+                'subject', s.subject,
+                'business', left(b.name, 200),
                 'since', s.since,
                 'why', s.why,
+                'who', s.who,
                 'sender', case
                     when e.sent_by like '+%' then e.id::text
                     else e.sent_by
@@ -9855,9 +9899,11 @@ begin
             from smsretry.stopped s
             left join smsretry.senders e
                 on s.kind = 'sender' and e.id::text = s.subject
-            where s.kind in ('everybody', 'state')
+            left join public.businesses b
+                on s.kind = 'business_stopped' and b.id::text = s.subject
+            where s.kind in ('everybody', 'state', 'business_stopped')
               or e.told_at is not null
-            order by s.kind = 'state', s.subject, s.since
+            order by s.kind in ('state', 'business_stopped'), s.subject, s.since
         ),
         'mark', (
             select jsonb_build_object(

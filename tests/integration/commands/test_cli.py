@@ -135,15 +135,15 @@ def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(
 ) -> None:
     """With an exit code for each."""
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
-    assert command("stop", "LA", "--because", "A hurricane").exit_code == 0
+    assert (
+        command(*["stop", "LA", "--who", "ann", "--because"], "A hurricane").exit_code
+        == 0
+    )
     warned = command("doctor")
     assert (warned.exit_code, "bad" in warned.output) == (0, False), warned.output
+    assert "warn stopped LA: A hurricane, by ann; lift the stop" in warned.output
     assert (
-        "warn texts to LA: stopped: A hurricane; `smsretry stop LA --lift` lets them go"
-        in warned.output
-    )
-    assert (
-        command("stop", "LA", "--lift").stdout
+        command(*["stop", "LA", "--lift", "--because", "Over"]).stdout
         == "Lifted the stop of marketing texts to LA.\n"
     )
     bad = command("doctor", "--json", TWILIO_AUTH_TOKEN="wrong")

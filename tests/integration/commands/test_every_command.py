@@ -42,7 +42,7 @@ LEAST = {
     "senders list": "",
     "senders remove": "--business {id} --because Shared",
     "quiet-hours": "{phone} --at 2027-01-12T17:00",
-    "stop": "LA --lift",
+    "stop": "LA --lift --because Over",
     "mark": "staging --because Copied",
     "consent": "{phone} --said opted_out --source telephone --because Called",
     "import-opt-outs": "{file} --business all",

@@ -260,12 +260,12 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     status = desk.status()
     assert status.queue == {"due": 1, "held": 1}
     assert int(status.overdue_seconds) == 1200
-    assert [stop.what for stop in status.stops] == ["sending", "LA"]
+    assert [stop.what for stop in status.stops] == ["sending", "state"]
     assert status.runs[0].id == last.id
     shown = "\n".join(status.lines())
     assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
     assert re.search(
-        r"stopped LA: A hurricane \(for \d s\)\n    lift it, once .*\(smsretry stop LA --lift\)",
+        r"stopped LA: A hurricane \(for \d s\)\n    lift the stop, once .*\(smsretry stop LA --lift --because '…'\)",
         shown,
     )
     assert (

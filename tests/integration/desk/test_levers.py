@@ -13,7 +13,7 @@ from smsretry.desk.actions.requests import (
     Cancel,
     LookAgain,
     Requeue,
-    StopState,
+    StopTexts,
     WhichText,
 )
 from smsretry.desk.questions.explanation import Explanation
@@ -138,6 +138,9 @@ CASES = [
     Case("hours_unreadable", ANEW, f"{_BUSINESS} sms_hours = '18:00-09:00'", f"{_BUSINESS} sms_hours = null",
          "businesses.sms_hours"),
     Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop … --lift"),
+    Case("business_stopped", LIFT,
+         "select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann') from businesses",
+         says="--lift"),
     *(Case(code, CANCEL, waits(code)) for code in (
         "others_first", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
         "refused_for_now", "delivery_open")),
@@ -172,13 +175,9 @@ def form_of(lever: Lever) -> tuple[str, Form]:
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
     )
     form = forms[word]
-    given = (
-        {"state": "NY"}
-        if form is StopState
-        else SIGNED
-        if "who" in form.model_fields
-        else {}
-    )
+    given = SIGNED if "who" in form.model_fields else {}
+    if form is StopTexts and "business_id" not in values:
+        given = {**SIGNED, "state": "NY"}
     return word, form.model_validate({**values, **given})
 
 

@@ -120,6 +120,10 @@ STATES: Final[dict[str, State]] = {
            from businesses""",
         stopped=True,
     ),
+    "of a business that a person stopped": State(
+        """select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann')
+           from businesses"""
+    ),
     "scheduled": State(planned=True),
     "scheduled, opted out": State(_OPTED_OUT, planned=True),
     "scheduled past not_after": State(

@@ -1,7 +1,7 @@
 -- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one
--- rule, for begin and for predictions. words_unread is mended by whoever reads them: the text
--- waits. The others end it.
---   sent: smsretry.is_sent · consent: the customer's. plpgsql keeps its plan.
+-- rule, for begin and for predictions.
+--   sent: smsretry.is_sent · consent: the customer's · held: a person can mend it, and the text
+--   waits; otherwise it ends. plpgsql keeps its plan.
 create or replace function smsretry.refusal(
     sent boolean,
     consent text,
@@ -9,10 +9,14 @@ create or replace function smsretry.refusal(
     phone text,
     message_class text,
     out why text,
-    out why_code text
+    out why_code text,
+    out held boolean
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_stop smsretry.stops;
 begin
+    held := false;
     why := case
         when refusal.sent then 'Already sent'
         when refusal.consent = 'opted_out' then 'Customer opted out'
@@ -30,6 +34,16 @@ begin
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
+        return;
+    end if;
+    select *
+    into v_stop
+    from smsretry.stops s
+    where s.kind = 'business_stopped' and s.subject = refusal.business_id::text;
+    held := true;
+    if found then
+        why := 'The business is stopped by ' || v_stop.who || ': ' || v_stop.why;
+        why_code := v_stop.kind;
     elsif refusal.message_class is distinct from 'transactional'
         and exists (
             select from smsretry.unread_words w

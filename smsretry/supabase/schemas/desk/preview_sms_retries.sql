@@ -1,7 +1,7 @@
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
 -- without claiming, in pages (after the due time and id of the last row); or only those with these
 -- ids. Each with what its begin would find now:
---   refused, refused_code: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code, refused_held: smsretry.refusal · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz,
     after_due timestamptz default null,
@@ -137,6 +137,7 @@ begin
             || jsonb_build_object(
                 'refused', v_refusal.why,
                 'refused_code', v_refusal.why_code,
+                'refused_held', v_refusal.held,
                 'stopped', coalesce(
                     'Sending is stopped: ' || v_mismatch,
                     (

@@ -4,7 +4,7 @@
 --   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
 --   smsretry.unread_words
 --   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
---   of their own), or a US state, to which no marketing text goes
+--   of their own), state or business, by a person
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
 --   last five
 create or replace function public.sms_status()
@@ -55,14 +55,18 @@ begin
         'stops', array(
             select jsonb_build_object(
                 'what', case
-                    when s.kind = 'state' then s.subject
+                    when s.kind in ('state', 'business_stopped')
+                        then split_part(s.kind, '_', 1)
                     when s.kind = 'sender'
                       and exists (select from smsretry.business_senders)
                         then 'environment'
                     else 'sending'
                 end,
+                'subject', s.subject,
+                'business', left(b.name, 200),
                 'since', s.since,
                 'why', s.why,
+                'who', s.who,
                 'sender', case
                     when e.sent_by like '+%' then e.id::text
                     else e.sent_by
@@ -71,9 +75,11 @@ begin
             from smsretry.stopped s
             left join smsretry.senders e
                 on s.kind = 'sender' and e.id::text = s.subject
-            where s.kind in ('everybody', 'state')
+            left join public.businesses b
+                on s.kind = 'business_stopped' and b.id::text = s.subject
+            where s.kind in ('everybody', 'state', 'business_stopped')
               or e.told_at is not null
-            order by s.kind = 'state', s.subject, s.since
+            order by s.kind in ('state', 'business_stopped'), s.subject, s.since
         ),
         'mark', (
             select jsonb_build_object(

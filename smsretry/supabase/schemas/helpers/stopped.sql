@@ -1,10 +1,10 @@
 -- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
-select s.kind, s.subject, s.since, s.why
+select s.kind, s.subject, s.since, s.why, s.who
 from smsretry.stops s
 union all
-select 'everybody', '', r.started_at, m.why
+select 'everybody', '', r.started_at, m.why, null
 from (
     select *
     from smsretry.runs

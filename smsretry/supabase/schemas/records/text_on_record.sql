@@ -6,7 +6,7 @@
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
 --   can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer since then with the last before it · stop_sid: of the number's
+--   the text, and of its customer and business since then with the last before it · stop_sid: of the number's
 --   first text that may mean stop and is unread · sender: what it goes out from; sender_name: in a
 --   command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
@@ -192,7 +192,7 @@ select
                 (
                     select n.*
                     from smsretry.events n
-                    where n.about = t.customer_id
+                    where n.about in (t.customer_id, t.business_id)
                     order by n.id desc
                     limit 100
                 )
@@ -204,7 +204,7 @@ select
                       (
                           select max(y.at)
                           from smsretry.events y
-                          where y.about = t.customer_id
+                          where y.about = e.about
                             and y.code = e.code
                             and y.at < t.created_at
                       ),

@@ -1,17 +1,19 @@
--- What is stopped, until when nobody lifts it or a text goes out again: what the next run must
--- know.
+-- What is stopped until a text goes out again or a person lifts it: what the next run must know.
 --   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
 --   · business (its id): its texts come to nothing while others' go out. Of each of these one text
---   is tried, again and again. state (two letters): a person lets no marketing text go there; some
---   US states forbid it during a declared emergency
+--   is tried, again and again.
+--   By a person: state (two letters), to which no marketing text goes; some US states forbid it
+--   during a declared emergency · business_stopped (its id): none of its texts goes out
+-- who: the person
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',
     since timestamptz not null,
     why text not null,
+    who text,
     primary key (kind, subject),
     constraint stops_kind check (
-        kind in ('everybody', 'sender', 'business', 'state')
+        kind in ('everybody', 'sender', 'business', 'state', 'business_stopped')
     ),
     constraint stops_subject check (
         case kind

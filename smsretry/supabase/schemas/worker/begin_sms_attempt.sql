@@ -10,8 +10,8 @@
 --       reached_at no longer counts
 --     | busy     the sender's time is given away until reached_at · spent: it has used its day,
 --       which turns over at reached_at
---     | held     the worker holds it: words are unread (smsretry.refusal), or it and the mark of
---       the database disagree
+--     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
+--       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
 -- the request will name; segments,
@@ -57,6 +57,7 @@ declare
     v_key bytea;
     v_customer public.customers;
     v_told record;
+    v_refusal record;
     v_forgotten record;
 begin
     if claim_no is null
@@ -132,29 +133,31 @@ begin
     where r.id = v_row.id;
 
     v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select r.why, r.why_code
-    into why, why_code
+    select *
+    into v_refusal
     from smsretry.refusal(
         v_told.log_says_sent,
         v_customer.sms_consent_status::text,
         v_row.business_id,
         v_customer.phone,
         v_row.message_class
-    ) r;
+    );
     if v_customer.id is null
         or v_told.channel is distinct from 'sms'
     then
         answer := 'changed'; -- deleted: the next decision says so
-        why := null;
-        why_code := null;
-    elsif why_code <> 'words_unread' then
+    elsif not v_refusal.held then
         answer := 'ended';
+        why := v_refusal.why;
+        why_code := v_refusal.why_code;
     elsif v_row.expires_at <= decided_at then
         answer := 'ended';
         why := 'Expired before it could be sent';
         why_code := 'expired';
-    elsif why_code is not null then
+    elsif v_refusal.why is not null then
         answer := 'held';
+        why := v_refusal.why;
+        why_code := v_refusal.why_code;
     elsif decided_at >= send_before then
         answer := 'closed';
     elsif v_customer.phone is distinct from v_phone

@@ -1,40 +1,58 @@
 -- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
--- it works again (why null). kind,
--- subject: smsretry.stops. Returns whether it is stopped. A sender or business that is gone by now
--- has nothing to remember.
-create or replace function public.set_sms_stop(kind text, subject text, why text)
+-- it works again (why null, or lift). kind, subject: smsretry.stops. who: the person who says so;
+-- without one no business is stopped for good or let go. Returns whether it is stopped. A sender or
+-- business that is gone by now has nothing to remember.
+create or replace function public.set_sms_stop(
+    kind text,
+    subject text,
+    why text,
+    who text default null,
+    lift boolean default false
+)
 returns boolean
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
+declare
+    v_lifts constant boolean := lift or why is null;
 begin
-    if set_sms_stop.why is null then
+    if kind = 'business_stopped' then
+        perform smsretry.check_who_and_why(who, why);
+        perform smsretry.note_event(
+            b.id,
+            case when v_lifts then 'business_resumed' else kind end,
+            who,
+            why
+        )
+        from public.businesses b
+        where b.id::text = subject;
+        if not found then
+            raise exception 'There is no such business: look in the application''s table businesses'
+                using errcode = 'SR422';
+        end if;
+    end if;
+    if v_lifts then
         delete from smsretry.stops s
         where s.kind = set_sms_stop.kind
           and s.subject = set_sms_stop.subject;
         return false;
     end if;
-    if set_sms_stop.kind = 'sender'
-        and not exists (
-            select from smsretry.senders s
-            where s.id::text = set_sms_stop.subject
-        )
-        or set_sms_stop.kind = 'business'
-            and not exists (
-                select from public.businesses b
-                where b.id::text = set_sms_stop.subject
-            ) then
-        return false;
-    end if;
-    insert into smsretry.stops (kind, subject, since, why)
-    values (
-        set_sms_stop.kind,
-        set_sms_stop.subject,
+    insert into smsretry.stops (kind, subject, since, why, who)
+    select
+        kind,
+        subject,
         smsretry.clock(),
-        left(smsretry.numberless(set_sms_stop.why), smsretry.longest_reason())
-    )
+        left(smsretry.numberless(why), smsretry.longest_reason()),
+        who
+    where case kind
+        when 'sender'
+            then exists (select from smsretry.senders s where s.id::text = subject)
+        when 'business'
+            then exists (select from public.businesses b where b.id::text = subject)
+        else true
+    end
     on conflict on constraint stops_pkey
-    do update set why = excluded.why;
-    return true;
+    do update set why = excluded.why, who = excluded.who;
+    return found;
 end
 $$;

@@ -1,0 +1,51 @@
+"""A business that a person has stopped."""
+
+from collections import Counter
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from smsretry.adapters.desk import Desk
+from smsretry.desk.actions.requests import StopTexts, WhichText
+from tests.integration.hearing import hear
+from tests.support.builders import PHONE
+from tests.support.shop import Shop
+
+
+def test_a_business_that_a_person_stops_waits_until_a_person_lifts_it(
+    shop: Shop, desk: Desk
+) -> None:
+    """A neighbor's texts go on, and what customers say is heard. The story names who stopped it, and why."""
+    shop.due_text()
+    shop.run()
+    waiting = shop.due_text(), shop.due_text(phone="+12125550177")
+    shop.neighbor().due_text()
+    stop = {"business_id": shop.id, "who": "ann"}
+    desk.answer(StopTexts(because="It has not paid", **stop))
+    assert Counter(shop.run()) == {"Held": 2, "Sent": 1}
+    [story] = desk.explain(WhichText(id=waiting[1]))
+    assert (story.text.state, story.text.why_code) == ("held", "business_stopped")
+    assert "by ann" in " ".join(story.happened)
+    assert "It has not paid" in story.headline
+    assert "It has not paid" in "\n".join(desk.status().lines())
+    assert hear(shop, body="STOP")[0] == "opted_out"
+    shop.later(minutes=15)
+    assert shop.run() == ["Held"], "it is tried by no text"
+    desk.answer(StopTexts(because="It has paid", lift=True, **stop))
+    shop.later(minutes=15)
+    assert shop.run() == ["Sent"]
+    assert shop.end_of(waiting[0]) == ("cancelled", "opted_out")
+    assert [message.to for message in shop.messages].count(PHONE) == 2
+    [story] = desk.explain(WhichText(id=waiting[1]))
+    assert "It has paid" in " ".join(story.happened)
+
+
+def test_a_business_is_stopped_by_a_person_who_says_why(shop: Shop) -> None:
+    """In SQL, too; and only one that there is."""
+    order = "select set_sms_stop('business_stopped', %s, %s, %s)"
+    for wrong in ((UUID(int=5), "Why", "ann"), (shop.id, "Why", None)):
+        with pytest.raises(psycopg.Error) as refusal:
+            shop.sql(order, str(wrong[0]), *wrong[1:])
+        assert refusal.value.sqlstate == "SR422"
+    assert shop.sql("select from smsretry.stops") == []
