@@ -1,12 +1,13 @@
 """May a claimed text go out now, and if not, how does it wait? Decides, and does nothing."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
 from smsretry.quiet_hours.hours import parse_week
-from smsretry.quiet_hours.rules import US_STATES
+from smsretry.quiet_hours.rules import FEDERAL, US_STATES
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT, Profile
@@ -25,6 +26,7 @@ CAP_WINDOW: Final = timedelta(hours=24)
 TROUBLE_DELAY: Final = timedelta(seconds=30)
 """How long a text waits for what is no trouble of its own: until the next run, behind texts that were due."""
 _PAUSED: Final = "The business's sender is paused: {}. Mend that, then `smsretry senders change --paused no`"
+_OWN: Final = replace(FEDERAL, rule_id="the business's own")
 SPENT: Final = "The business's sender has sent all that it may in a day, which turns over at midnight Pacific time"
 
 
@@ -58,7 +60,8 @@ def before_send(
         return wait(claim, check.closes_at, why, "quiet_hours", profile=profile)
     if (spent_until := claim.sender.spent_until) and at < spent_until:
         return wait(claim, spent_until, SPENT, "day_spent", profile=profile)
-    return Send(valid_until - MIN_LIFE, valid_until, check.rule, _cap(check, at))
+    cap = _cap(claim, check, at)
+    return Send(valid_until - MIN_LIFE, valid_until, check.rule, cap)
 
 
 def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Claim:
@@ -129,13 +132,17 @@ def _still(claim: Claim) -> str:
     return f". {claim.why}" if claim.why and (claim.held or claim.lost_messages) else ""
 
 
-def _cap(check: QuietHoursCheck, at: datetime) -> Cap | None:
-    rule = check.window.cap
-    return (
+def _cap(claim: Claim, check: QuietHoursCheck, at: datetime) -> Cap | None:
+    """The lowest cap: a rule's, or the business's own for marketing texts."""
+    rules = [check.window.cap] if check.window.cap else []
+    if claim.message_class == "marketing" and claim.business_cap:
+        rules.append(replace(_OWN, daily_cap=claim.business_cap))
+    caps = [
         Cap(rule.daily_cap, at - CAP_WINDOW, rule.cap_text)
-        if rule and rule.daily_cap
-        else None
-    )
+        for rule in rules
+        if rule.daily_cap
+    ]
+    return min(caps, key=lambda cap: cap.texts, default=None)
 
 
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:

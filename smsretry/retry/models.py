@@ -122,12 +122,15 @@ class Claim(Value):
     phone: str | None = Field(repr=False)
     decided_by: str | None = Field(
         repr=False,
-        description="A fingerprint of what a decision is made from: number, zones, hours, words, class, stops, sender.",
+        description="What a decision is made from: number, zones, hours, cap, words, class, stops, sender.",
     )
     timezone: str | None
     business_timezone: str | None
     business_hours: str | None = Field(
         description="The business's own hours for texts: `hours.parse_week`."
+    )
+    business_cap: int | None = Field(
+        None, description="The business's own cap of texts a person a day."
     )
     message_class: MessageClass
     lost_messages: tuple[LostMessage, ...] = Field((), description="Newest first.")

@@ -18,6 +18,7 @@ where c.relkind in ('v', 'm')
   and c.relnamespace <> 'smsretry'::regnamespace;
 create temporary table listed_index (name text, relation text) on commit drop;
 -- The list: written by `python -m tests.record_schema`.
+alter table public.businesses drop constraint if exists businesses_sms_daily_cap;
 alter table public.businesses drop constraint if exists businesses_sms_hours;
 alter table public.scheduled_sends drop constraint if exists scheduled_sends_held;
 alter table public.scheduled_sends drop constraint if exists scheduled_sends_instants;

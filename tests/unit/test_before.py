@@ -122,8 +122,8 @@ def test_a_business_may_narrow_the_window() -> None:
 # Caps and days
 
 
-def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None:
-    """Florida's three, which `begin` counts. A receipt may be the fourth text of the day; New York has no cap."""
+def test_a_marketing_text_is_sent_under_the_lowest_daily_cap() -> None:
+    """A state's or the business's own, which `begin` counts. A receipt may be one more; New York has no cap."""
     caps: list[tuple[Record, Cap | None]] = [
         (
             {"phone": FLORIDA},
@@ -133,7 +133,15 @@ def test_a_marketing_text_of_a_state_with_a_daily_cap_is_sent_under_it() -> None
                 "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)",
             ),
         ),
-        ({"phone": FLORIDA, "message_class": "transactional"}, None),
+        (
+            {"phone": FLORIDA, "business_cap": 1},
+            Cap(
+                1,
+                NOON - DAY,
+                "Daily cap: 1 texts in 24 hours to one person (the business's own)",
+            ),
+        ),
+        ({"business_cap": 1, "message_class": "transactional"}, None),
         ({"phone": PHONE}, None),
     ]
     for changes, cap in caps:

@@ -179,6 +179,8 @@ $$;
 -- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
 alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
+alter table public.businesses add column if not exists sms_daily_cap integer;
+comment on column public.businesses.sms_daily_cap is 'The most texts of this business that one number gets in 24 hours; marketing texts above it wait. It narrows what the law allows. Null: it has none of its own.';
 
 -- Unreadable hours would hold every text of the business. The grammar is that of
 -- smsretry.quiet_hours.hours.parse_week, which also notices hours that close before they open.
@@ -189,6 +191,9 @@ declare
     entry constant text := '((' || day || '(-' || day || ')? )?'
         || clock || '-(' || clock || '|24:00))';
 begin
+    alter table public.businesses drop constraint if exists businesses_sms_daily_cap;
+    alter table public.businesses
+        add constraint businesses_sms_daily_cap check (sms_daily_cap > 0);
     alter table public.businesses drop constraint if exists businesses_sms_hours;
     execute format(
         'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',
@@ -1776,6 +1781,7 @@ select
     left(c.sms_consent_status::text, 40) as sms_consent_status,
     cut.business_timezone,
     cut.business_hours,
+    cut.business_cap,
     md5(
         row(
             cut.*,
@@ -1807,7 +1813,8 @@ cross join lateral (
         left(c.phone, 40) as phone,
         left(c.timezone, 100) as timezone,
         left(b.timezone, 100) as business_timezone,
-        left(b.sms_hours, 1000) as business_hours
+        left(b.sms_hours, 1000) as business_hours,
+        b.sms_daily_cap as business_cap
 ) cut
 left join lateral (
     select s.told, s.id
@@ -1870,6 +1877,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_waits constant text[] := array[
         'quiet_hours',
+        'daily_cap',
         'number_spelling',
         'no_time_zone',
         'no_opening',
@@ -9583,7 +9591,8 @@ begin
                 'timezone', left(c.timezone, 100),
                 'sms_consent_status', left(c.sms_consent_status::text, 40),
                 'business_timezone', left(b.timezone, 100),
-                'business_hours', left(b.sms_hours, 1000)
+                'business_hours', left(b.sms_hours, 1000),
+                'business_cap', b.sms_daily_cap
             )
         ) f
         where s.id = any (v_ids) and s.status = 'scheduled'
@@ -11235,8 +11244,11 @@ create trigger smsretry_decide_anew
 
 drop trigger if exists smsretry_decide_anew on public.businesses;
 create trigger smsretry_decide_anew
-    after update of timezone, sms_hours on public.businesses for each row
-    when ((old.timezone, old.sms_hours) is distinct from (new.timezone, new.sms_hours)) execute function smsretry.decide_anew();
+    after update of timezone, sms_hours, sms_daily_cap on public.businesses for each row
+    when (
+        (old.timezone, old.sms_hours, old.sms_daily_cap)
+            is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
+    ) execute function smsretry.decide_anew();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;

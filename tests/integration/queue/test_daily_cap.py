@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
@@ -57,6 +58,23 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
     shop.at(row["scheduled_for"] - timedelta(minutes=1))
     assert shop.claims() == []
     shop.at(row["scheduled_for"])
+    assert shop.run() == ["Sent"]
+
+
+def test_a_business_has_a_cap_of_its_own(shop: Shop) -> None:
+    """A neighbor's texts are not counted. A raised cap lets the text go with the next run."""
+    shop.sql("update businesses set sms_daily_cap = 1")
+    customer, neighbor = shop.customer(), shop.neighbor()
+    text_to(neighbor, neighbor.customer())
+    text_to(shop, customer)
+    assert shop.run() == ["Sent"] * 2
+    second = text_to(shop, customer)
+    assert shop.run() == ["Deferred"]
+    assert shop.row(second)["why_code"] == "daily_cap"
+    assert "the business's own" in shop.row(second)["why"]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        shop.sql("update businesses set sms_daily_cap = 0")
+    shop.sql("update businesses set sms_daily_cap = 2")
     assert shop.run() == ["Sent"]
 
 

@@ -110,7 +110,8 @@ begin
                 'timezone', left(c.timezone, 100),
                 'sms_consent_status', left(c.sms_consent_status::text, 40),
                 'business_timezone', left(b.timezone, 100),
-                'business_hours', left(b.sms_hours, 1000)
+                'business_hours', left(b.sms_hours, 1000),
+                'business_cap', b.sms_daily_cap
             )
         ) f
         where s.id = any (v_ids) and s.status = 'scheduled'

@@ -11,6 +11,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_waits constant text[] := array[
         'quiet_hours',
+        'daily_cap',
         'number_spelling',
         'no_time_zone',
         'no_opening',

@@ -19,6 +19,8 @@ $$;
 -- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
 alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
+alter table public.businesses add column if not exists sms_daily_cap integer;
+comment on column public.businesses.sms_daily_cap is 'The most texts of this business that one number gets in 24 hours; marketing texts above it wait. It narrows what the law allows. Null: it has none of its own.';
 
 -- Unreadable hours would hold every text of the business. The grammar is that of
 -- smsretry.quiet_hours.hours.parse_week, which also notices hours that close before they open.
@@ -29,6 +31,9 @@ declare
     entry constant text := '((' || day || '(-' || day || ')? )?'
         || clock || '-(' || clock || '|24:00))';
 begin
+    alter table public.businesses drop constraint if exists businesses_sms_daily_cap;
+    alter table public.businesses
+        add constraint businesses_sms_daily_cap check (sms_daily_cap > 0);
     alter table public.businesses drop constraint if exists businesses_sms_hours;
     execute format(
         'alter table public.businesses add constraint businesses_sms_hours check (sms_hours ~ %L)',

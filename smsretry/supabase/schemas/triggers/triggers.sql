@@ -31,8 +31,11 @@ create trigger smsretry_decide_anew
 
 drop trigger if exists smsretry_decide_anew on public.businesses;
 create trigger smsretry_decide_anew
-    after update of timezone, sms_hours on public.businesses for each row
-    when ((old.timezone, old.sms_hours) is distinct from (new.timezone, new.sms_hours)) execute function smsretry.decide_anew();
+    after update of timezone, sms_hours, sms_daily_cap on public.businesses for each row
+    when (
+        (old.timezone, old.sms_hours, old.sms_daily_cap)
+            is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
+    ) execute function smsretry.decide_anew();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;

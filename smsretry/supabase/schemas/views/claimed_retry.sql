@@ -61,6 +61,7 @@ select
     left(c.sms_consent_status::text, 40) as sms_consent_status,
     cut.business_timezone,
     cut.business_hours,
+    cut.business_cap,
     md5(
         row(
             cut.*,
@@ -92,7 +93,8 @@ cross join lateral (
         left(c.phone, 40) as phone,
         left(c.timezone, 100) as timezone,
         left(b.timezone, 100) as business_timezone,
-        left(b.sms_hours, 1000) as business_hours
+        left(b.sms_hours, 1000) as business_hours,
+        b.sms_daily_cap as business_cap
 ) cut
 left join lateral (
     select s.told, s.id
