@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from smsretry.adapters.twilio.accounts import Accounts
+from smsretry.adapters.twilio.http import TwilioHttp
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import LocalServer
@@ -58,6 +60,21 @@ def text(valid_for: timedelta = timedelta(hours=1), *, to: str = PHONE) -> Text:
         to=to,
         body=BODY,
         valid_for=valid_for,
+    )
+
+
+def test_the_sdk_s_own_variables_say_where_twilio_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And who cannot reach it is told of that host."""
+    monkeypatch.setenv("TWILIO_REGION", "ie1")
+    monkeypatch.setenv("TWILIO_EDGE", "dublin")
+    here = settings().model_copy(update={"twilio_base_url": None})
+    http = TwilioHttp(here, Accounts(here))
+    url = http.client(None).get_hostname("https://api.twilio.com/x")
+    assert (http.host, url) == (
+        "api.dublin.ie1.twilio.com",
+        "https://api.dublin.ie1.twilio.com/x",
     )
 
 

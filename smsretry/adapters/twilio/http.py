@@ -56,7 +56,9 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
             settings.twilio_connect_timeout_seconds,
             settings.twilio_read_timeout_seconds,
         )
-        self._base = urlsplit(str(settings.twilio_base_url or "https://api.twilio.com"))
+        # The SDK reads TWILIO_REGION and TWILIO_EDGE.
+        own = Client("-", "-", http_client=self).get_hostname("https://api.twilio.com")
+        self._base = urlsplit(str(settings.twilio_base_url or own))
         self._moved = settings.twilio_base_url is not None
         pool = HTTPAdapter(pool_maxsize=settings.concurrency)
         self.session.mount("https://", pool)

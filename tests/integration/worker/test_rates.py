@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from smsretry.retry.models import SenderId
+from tests.e2e.documents import PLAYBOOKS
 from tests.integration.worker.senders import (
     account,
     add_texts,
@@ -19,6 +20,7 @@ from tests.integration.worker.senders import (
     give_sender,
     shops,
 )
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 
@@ -53,6 +55,19 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     begun = [begin_as_told(shop.queue, text) for text in claim(shop.queue)]
     assert [text.answer for text in begun] == ["go", "go", "spent"]
     assert begun[1].reached_at == begun[1].decided_at + timedelta(seconds=0.5)
+
+
+def test_the_playbooks_query_adds_up_what_each_business_sent_in_a_month(
+    shop: Shop,
+) -> None:
+    """Segments, as Twilio bills them."""
+    [query] = [block.text for block in PLAYBOOKS.blocks("sql")]
+    add_texts(shop.connection, shop.id, 2)
+    shop.sql("update send_logs set subject = repeat('a', 400)")
+    assert shop.run() == ["Sent"] * 2
+    [month] = shop.sql(query)
+    assert f"{month['month']:%Y-%m-%d}" == f"{shop.now():%Y-%m}-01"
+    assert columns(month, "texts", "segments") == (2, 6)
 
 
 def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(
