@@ -330,7 +330,10 @@ alter table if exists smsretry.inbound_texts
     add column if not exists said text not null,
     add column if not exists senders text[],
     add column if not exists phone text,
-    add column if not exists businesses uuid[];
+    add column if not exists businesses uuid[],
+    add column if not exists number_key bytea not null,
+    add column if not exists written_to text,
+    add column if not exists heard_by uuid[];
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check ( said in ('STOP', 'START', 'YES', 'unsure') )$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check ( phone is null or said = 'unsure' )$r$);
@@ -345,6 +348,10 @@ create table if not exists smsretry.inbound_texts (
     senders text[], -- of ours that heard it: smsretry.heard_by
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
     businesses uuid[], -- that heard it and have not said what it means
+    -- for the stories of texts to the number
+    number_key bytea not null, -- smsretry.number_key of the number alone
+    written_to text, -- the service or number of ours, as people see it
+    heard_by uuid[], -- the businesses where it counted at once
     constraint inbound_texts_said check (
         said in ('STOP', 'START', 'YES', 'unsure')
     ),
@@ -353,6 +360,7 @@ create table if not exists smsretry.inbound_texts (
     ) -- of the others it is kept nowhere
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
+create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, heard_at);
 
 -- ======== what an existing smsretry.mark lacks ========
 alter table if exists smsretry.mark
@@ -6252,8 +6260,33 @@ begin
         return;
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
-    values (twilio_sid, v_heard_at, v_said, v_by.senders)
+    v_known := smsretry.businesses_of(
+        v_phone,
+        v_by.senders,
+        now => v_said in ('START', 'YES')
+    );
+    insert into smsretry.inbound_texts (
+        twilio_sid,
+        heard_at,
+        said,
+        senders,
+        number_key,
+        written_to,
+        heard_by
+    )
+    values (
+        twilio_sid,
+        v_heard_at,
+        v_said,
+        v_by.senders,
+        smsretry.number_key(null, v_phone),
+        case
+            when smsretry.is_message_id(messaging_service_sid)
+                then messaging_service_sid
+            else smsretry.masked(to_number)
+        end,
+        case when v_by.lifts or v_said in ('STOP', 'unsure') then v_known end
+    )
     on conflict
     do nothing;
     if not found then
@@ -6261,11 +6294,7 @@ begin
         return next;
         return;
     end if;
-    v_known := smsretry.businesses_of(
-        v_phone,
-        v_by.senders,
-        now => v_said in ('START', 'YES')
-    ) || null::uuid;
+    v_known := v_known || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then
@@ -8569,9 +8598,9 @@ $$;
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
 --   can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer and business since then with the last before it · stop_sid: of the number's
---   first text that may mean stop and is unread · sender: what it goes out from; sender_name: in a
---   command, of a number its id
+--   the text, and of its customer and business since then with the last before it; what the number
+--   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
+--   goes out from; sender_name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select
     t.kind,
@@ -8737,6 +8766,30 @@ select
               and o.twilio_sid is not null
               and o.retry_id <> a.retry_id
               and m.subject = l.subject
+            union all
+            (
+                select
+                    0,
+                    i.heard_at,
+                    jsonb_build_object(
+                        'what', 'they_wrote',
+                        'sid', i.twilio_sid,
+                        'to', i.written_to,
+                        'taken_for', i.said,
+                        'heard_by', coalesce(
+                            (
+                                select string_agg(left(h.name, 200), ', ' order by h.name)
+                                from public.businesses h
+                                where h.id = any (i.heard_by[:5])
+                            ),
+                            'no business'
+                        )
+                    )
+                from smsretry.inbound_texts i
+                where i.number_key = smsretry.number_key(null, c.phone)
+                order by i.heard_at desc
+                limit 20
+            )
             union all
             select
                 e.id,

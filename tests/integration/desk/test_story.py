@@ -13,6 +13,7 @@ from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
 from smsretry.desk.questions.explanation import Explanation, Found
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
+from tests.integration.hearing import answer, sends_from
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
 from tests.support.orders import ordered
 from tests.support.shop import Shop
@@ -307,3 +308,27 @@ def test_the_same_words_to_the_same_number_are_told_with_the_time_between(
         assert lines(told(row), "same words") == [
             f"same words went out, in row {other}, 7 min apart"
         ]
+
+
+def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, told: Told) -> None:
+    """When, to which number or service, as which message, what it was taken for and which business heard it."""
+    other, service = shop.neighbor(), "MG" + "5" * 32
+    other.customer()
+    sends_from(other, "AC" + "5" * 32, service)
+    shop.sql("update businesses set name = 'Bob’s Bar' where id = %s", other.id)
+    row = shop.due_text()
+    wrote = {
+        "STOP": answer(shop, body="stop", service=service, sid="SM" + "1" * 32),
+        "unsure": answer(
+            shop, body="no thanks", to="+12125550100", sid="SM" + "2" * 32
+        ),
+    }
+    assert [said["answer"] for said in wrote.values()] == ["opted_out", "unsure"]
+    stop, unsure = lines(told(row), "they wrote")
+    assert (
+        stop
+        == f"they wrote, to {service}, as SM{'1' * 32}, taken for STOP, heard by Bob’s Bar"
+    )
+    assert unsure.startswith(f"they wrote, to …0100, as SM{'2' * 32}, taken for unsure")
+    shop.run()
+    assert shop.end_of(row) == ("pending", "words_unread"), "that stop was another's"

@@ -62,8 +62,33 @@ begin
         return;
     end if;
     v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
-    insert into smsretry.inbound_texts (twilio_sid, heard_at, said, senders)
-    values (twilio_sid, v_heard_at, v_said, v_by.senders)
+    v_known := smsretry.businesses_of(
+        v_phone,
+        v_by.senders,
+        now => v_said in ('START', 'YES')
+    );
+    insert into smsretry.inbound_texts (
+        twilio_sid,
+        heard_at,
+        said,
+        senders,
+        number_key,
+        written_to,
+        heard_by
+    )
+    values (
+        twilio_sid,
+        v_heard_at,
+        v_said,
+        v_by.senders,
+        smsretry.number_key(null, v_phone),
+        case
+            when smsretry.is_message_id(messaging_service_sid)
+                then messaging_service_sid
+            else smsretry.masked(to_number)
+        end,
+        case when v_by.lifts or v_said in ('STOP', 'unsure') then v_known end
+    )
     on conflict
     do nothing;
     if not found then
@@ -71,11 +96,7 @@ begin
         return next;
         return;
     end if;
-    v_known := smsretry.businesses_of(
-        v_phone,
-        v_by.senders,
-        now => v_said in ('START', 'YES')
-    ) || null::uuid;
+    v_known := v_known || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then

@@ -6,9 +6,9 @@
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
 --   can: smsretry.calls_that_help
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer and business since then with the last before it · stop_sid: of the number's
---   first text that may mean stop and is unread · sender: what it goes out from; sender_name: in a
---   command, of a number its id
+--   the text, and of its customer and business since then with the last before it; what the number
+--   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
+--   goes out from; sender_name: in a command, of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select
     t.kind,
@@ -174,6 +174,30 @@ select
               and o.twilio_sid is not null
               and o.retry_id <> a.retry_id
               and m.subject = l.subject
+            union all
+            (
+                select
+                    0,
+                    i.heard_at,
+                    jsonb_build_object(
+                        'what', 'they_wrote',
+                        'sid', i.twilio_sid,
+                        'to', i.written_to,
+                        'taken_for', i.said,
+                        'heard_by', coalesce(
+                            (
+                                select string_agg(left(h.name, 200), ', ' order by h.name)
+                                from public.businesses h
+                                where h.id = any (i.heard_by[:5])
+                            ),
+                            'no business'
+                        )
+                    )
+                from smsretry.inbound_texts i
+                where i.number_key = smsretry.number_key(null, c.phone)
+                order by i.heard_at desc
+                limit 20
+            )
             union all
             select
                 e.id,
