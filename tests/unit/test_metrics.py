@@ -3,15 +3,17 @@
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from smsretry.adapters.telemetry.export import export, wanted
 from smsretry.desk.pages.gauges import gauges
-from smsretry.desk.questions.queue_status import QueueStatus, SenderTrouble, Stop
+from smsretry.desk.questions.queue_status import QueueStatus, Stop
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.errors import QueueUnreachable
 from tests.e2e.documents import documents
-from tests.support.builders import NOON
+from tests.support.builders import ACCOUNT, NOON
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
 METRICS = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
@@ -64,7 +66,7 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     assert told["smsretry.run.age"] == []
     stops = [
         Stop(what=what, since=NOON, why="A storm", sender=None)
-        for what in ("sending", "LA")
+        for what in ("sending", "state")
     ]
     assert told_of(stops=stops)["smsretry.stopped"] == [({}, 1)]
     told = told_of(senders=[paused("…0199", texts) for texts in (3, 4)])
@@ -97,16 +99,22 @@ def told_of(**parts: Any) -> dict[str, Sequence[Any]]:
     return {gauge.name: gauge.points for gauge in gauges(QueueStatus(at=NOON, **parts))}
 
 
-def paused(name: str, texts: int) -> SenderTrouble:
+def paused(name: str, texts: int) -> SenderRecord:
     """A sender that a person paused."""
-    return SenderTrouble(
-        name=name,
+    return SenderRecord(
+        sender_id=UUID(int=1),
+        account=ACCOUNT,
         sender=name,
-        business_id=None,
-        business=None,
-        texts=texts,
-        since=None,
-        ends_at=None,
+        segments_per_second=None,
+        segments_per_day=None,
+        used_today=None,
+        day_ends_at=NOON,
+        businesses=0,
+        used_by=(),
         why_code="sender_paused",
-        trouble="is paused",
+        why="Suspended",
+        since=NOON,
+        due=0,
+        waiting=0,
+        held=texts,
     )

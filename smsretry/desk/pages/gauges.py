@@ -58,7 +58,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
     # Numbers with the same last digits are one case.
     waiting = Counter[tuple[str, str]]()
     for own in now.senders:
-        waiting[own.name, own.why_code or "unforeseen"] += own.texts
+        waiting[own.sender, own.why_code or "unforeseen"] += own.texts
     of_senders = [
         ({"smsretry.sender": name, "smsretry.why": why}, texts)
         for (name, why), texts in waiting.items()

@@ -11,6 +11,7 @@ from pydantic import Field
 from smsretry.desk.actions.requests import ListTexts, ReadWords, WhichText
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import OF_SENDERS, ending, lifting
+from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.told import Heading, Hours, Lever, Table, Told, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
@@ -141,22 +142,6 @@ class Stop(Value):
         return lifting({field: self.subject})
 
 
-class SenderTrouble(Value):
-    """A sender that needs somebody."""
-
-    name: str
-    sender: str
-    """What names it in a command."""
-    business_id: UUID | None
-    """Whose it is, if it is a single business's."""
-    business: str | None
-    texts: int
-    since: Instant | None
-    ends_at: Instant | None
-    why_code: KnownCode
-    trouble: str
-
-
 class UnreadWords(Value):
     """People who wrote what may mean stop, and whom nobody has read."""
 
@@ -220,7 +205,8 @@ class QueueStatus(Answer):
     """Of the last hour, by outcome."""
     hours: tuple[HourCount, ...] = ()
     undelivered: tuple[UndeliveredCount, ...] = ()
-    senders: tuple[SenderTrouble, ...] = ()
+    senders: tuple[SenderRecord, ...] = ()
+    """Those that keep texts waiting, do not send, or are too slow for what is due."""
     unread: UnreadWords | None = None
     stops: tuple[Stop, ...] = ()
     mark: DatabaseMark | None = None
@@ -332,15 +318,17 @@ class QueueStatus(Answer):
                 since=late.oldest,
             )
         for own in self.senders:
-            of = "its sender" if own.business else "the sender of the environment"
+            # The status names the environment's for its rate alone: its stop is one of the stops.
+            is_of_all = own.told_at and own.why_code == "sender_rate"
+            whose = "the sender of the environment" if is_of_all else "its sender"
             yield Need(
                 of="sender",
-                what=f"{of} {own.trouble}",
-                lever=ending(own.why_code, None, own.sender) or _DOCTOR,
-                business=own.business,
+                what=f"{whose} {own.trouble}",
+                lever=ending(own.why_code, None, own.name) or _DOCTOR,
+                business=None if is_of_all else own.names(3),
                 count=str(own.texts or ""),
                 since=own.since,
-                sender=own.sender,
+                sender=own.name,
             )
         yield from self._held()
         if self.unread:
@@ -373,7 +361,7 @@ class QueueStatus(Answer):
         whys = {own.why_code for own in self.senders}
         whys |= {"account_refused" for stop in self.stops if stop.sender}
         whys |= {"words_unread"} if self.unread else set()
-        businesses = {own.business_id for own in self.senders}
+        businesses = {own.only_business for own in self.senders}
         return held.why_code in whys or (
             held.business_id in businesses and held.why_code in OF_SENDERS
         )

@@ -39,6 +39,35 @@ class SenderRecord(Value):
     due: int
     waiting: int
     held: int
+    only_business: UUID | None = Field(
+        None, description="Whose it is, if it is a single one's."
+    )
+
+    @property
+    def texts(self) -> int:
+        """How many wait."""
+        return self.due + self.waiting + self.held
+
+    @property
+    def trouble(self) -> str:
+        """What it does, or is."""
+        match self.why_code:
+            case "sender_paused":
+                return f"is paused: {self.why}"
+            case "sending_stopped":
+                return f"is stopped: {self.why}"
+            case "day_spent":
+                return "has used its day"
+            case "sender_rate":
+                rate = f"sends {self.segments_per_second:g} a second"
+                return f"{rate}, which is too slow for the {self.due} that are due"
+        return f"keeps texts waiting{f': {self.why}' if self.why else ''}"
+
+    def names(self, most: int) -> str:
+        """The businesses that use it."""
+        names = list(self.used_by[:most])
+        more = self.businesses - len(names)
+        return ", ".join([*names, *([f"{more} more"] if more else [])])
 
     @property
     def name(self) -> str:
@@ -54,8 +83,8 @@ class SenderRecord(Value):
         """It in a line; why its texts wait, and what ends that."""
         yield "; ".join((self.title, *self._facts()))
         if self.why_code:
-            since = f" since {on_clock(self.since)}" if self.since else ""
-            yield f"  {self.why_code.replace('_', ' ')}{since}: {self.why or 'it is too slow for what is due'}"
+            since = f" (since {on_clock(self.since)})" if self.since else ""
+            yield f"  it {self.trouble}{since}"
             yield from (
                 [("    ", lever)]
                 if (lever := ending(self.why_code, None, self.name))
@@ -63,8 +92,7 @@ class SenderRecord(Value):
             )
 
     def _facts(self) -> Iterator[str]:
-        more = self.businesses - len(self.used_by)
-        yield f"for {', '.join([*self.used_by, *([f'{more} more'] if more > 0 else [])]) or 'nobody'}"
+        yield f"for {self.names(len(self.used_by)) or 'nobody'}"
         if self.segments_per_second is not None:
             yield f"{self.segments_per_second:g} segments a second"
         if self.segments_per_day is not None:

@@ -8124,16 +8124,19 @@ $$;
 -- ======== schemas/senders/sms_senders.sql ========
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text
 -- for it. sender: as people see it; sent_by: all of it, if with_numbers.
+-- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
 --   told_at: when a runner last told that it is that of its environment · used_today: of
 --   segments_per_day, until day_ends_at
 --   businesses: how many use it; the environment's: how many have texts there · used_by: the names
 --   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
---   stopped · held: texts that wait for a person
+--   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
+--   one's
 create or replace function public.sms_senders(
     after_id uuid default null,
     row_limit integer default null,
     with_numbers boolean default false,
-    business_id uuid default null
+    business_id uuid default null,
+    troubled boolean default false
 )
 returns table (
     sender_id uuid,
@@ -8152,7 +8155,8 @@ returns table (
     since timestamptz,
     due bigint,
     waiting bigint,
-    held bigint
+    held bigint,
+    only_business uuid
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
@@ -8166,9 +8170,52 @@ declare
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
-    with listed as (
-        select s.*
+    with states as materialized (
+        select
+            s.*,
+            x.since,
+            x.why,
+            s.day_segments >= s.segments_per_day
+                and s.day_ends_at = v_midnight as is_spent
         from smsretry.senders s
+        left join smsretry.stops x
+            on x.kind = 'sender' and x.subject = s.id::text
+    ),
+    texts as materialized (
+        select t.*
+        from smsretry.texts_by_sender(
+            case
+                when sms_senders.troubled then array(
+                    -- only of businesses that may have trouble: a million texts may wait
+                    select b.business_id
+                    from states s
+                    join smsretry.business_senders b on b.sender_id = s.id
+                    where s.paused_at is not null
+                       or s.since is not null
+                       or s.is_spent
+                    union
+                    select q.business_id
+                    from public.sms_retry_queue q
+                    where q.work in ('texts', 'suspect')
+                      and q.held_since is not null
+                      and q.why_code in ('no_credentials', 'account_refused')
+                    union
+                    select q.business_id
+                    from public.sms_retry_queue q
+                    where q.work = 'texts'
+                      and q.scheduled_for <= v_now
+                      and exists (
+                          select from states s
+                          where s.segments_per_second is not null
+                      )
+                )
+            end,
+            v_now
+        ) t
+    ),
+    listed as (
+        select s.*
+        from states s
         where s.id > coalesce(
             sms_senders.after_id,
             '00000000-0000-0000-0000-000000000000'
@@ -8179,6 +8226,12 @@ begin
                   select (smsretry.sender_of(sms_senders.business_id, k.class)).id
                   from unnest(array['marketing', 'transactional']) k (class)
               )
+          )
+          and (
+              not sms_senders.troubled
+              or s.paused_at is not null
+              or s.since is not null
+              or s.id in (select t.sender_id from texts t)
           )
         order by s.id
         limit v_limit
@@ -8200,11 +8253,6 @@ begin
               )
           )
     ),
-    texts as materialized (
-        select t.*
-        from smsretry.texts_by_sender(null, v_now) t
-        where t.sender_id in (select l.id from listed l)
-    ),
     told as (
         select
             coalesce(u.sender_id, t.sender_id) as of_sender,
@@ -8216,7 +8264,11 @@ begin
             min(t.why_code) as why_code,
             min(t.why) as why
         from users u full
-        join texts t
+        join (
+            select x.*
+            from texts x
+            where x.sender_id in (select l.id from listed l)
+        ) t
             on t.sender_id = u.sender_id
               and t.business_id = u.business_id
               and u.message_class in ('any', t.message_class)
@@ -8242,24 +8294,25 @@ begin
         coalesce(n.used_by, '{}'),
         case
             when l.paused_at is not null then 'sender_paused'
-            when x.since is not null then 'sending_stopped'
+            when l.since is not null then 'sending_stopped'
+            when l.is_spent and n.due + n.waiting + n.held > 0 then 'day_spent'
             when n.why_code is not null then n.why_code
             when n.due >= l.segments_per_second * extract(
                 epoch from smsretry.late_after()
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), x.why, n.why),
-        coalesce(l.paused_at, x.since),
+        coalesce(smsretry.numberless(l.paused_because), l.why, n.why),
+        coalesce(l.paused_at, l.since),
         n.due::bigint,
         n.waiting::bigint,
-        n.held::bigint
+        n.held::bigint,
+        case when n.businesses = 1 then n.only_business end
     from listed l
-    left join smsretry.stops x
-        on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select
             count(distinct t.business_id) as businesses,
+            min(t.business_id::text)::uuid as only_business,
             coalesce(sum(t.due), 0) as due,
             coalesce(sum(t.waiting), 0) as waiting,
             coalesce(sum(t.held), 0) as held,
@@ -9887,8 +9940,8 @@ $$;
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the
 -- last runs, as one object:
 --   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
---   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
---   smsretry.unread_words
+--   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
+--   of the environment if it is too slow · unread: numbers in smsretry.unread_words
 --   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
 --   of their own), state or business, by a person
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
@@ -9928,7 +9981,19 @@ begin
         ),
         'senders', array(
             select to_jsonb(s)
-            from smsretry.status_of_senders(v_now) s
+            from public.sms_senders(row_limit => 500, troubled => true) s
+            where case
+                when s.why_code = 'day_spent'
+                    then s.used_today >= s.segments_per_day
+                when s.why_code <> 'sender_rate'
+                    then exists (
+                        select from smsretry.business_senders b
+                        where b.sender_id = s.sender_id
+                    )
+                else s.why_code is not null
+            end
+            order by s.due + s.waiting + s.held desc, s.sender_id
+            limit 50
         ),
         'unread', (
             select jsonb_build_object(
@@ -10094,171 +10159,6 @@ begin
     where h.state in ('held', 'in_doubt')
     group by h.state, h.business_id, h.why_code
     order by count(*) desc
-    limit 50;
-end
-$$;
-
--- ======== schemas/desk/status_of_senders.sql ========
--- sms_status: each own sender of businesses that keeps texts waiting, does not send, or is too slow
--- for what is due; that of the
--- environment if it is too slow: its stop is one of the stops.
---   name: as people see it · sender: in a command, of a number its id · business: whose, three of
---   them at most
---   business_id: if it is a single one's · texts: how many wait · ends_at: when its day does ·
---   trouble: what it does, or is
-create or replace function smsretry.status_of_senders(at timestamptz)
-returns table (
-    name text,
-    sender text,
-    business_id uuid,
-    business text,
-    texts bigint,
-    since timestamptz,
-    ends_at timestamptz,
-    why_code text,
-    trouble text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    return query
-    with states as materialized (
-        select
-            s.*,
-            x.since,
-            x.why,
-            exists (
-                select from smsretry.business_senders b
-                where b.sender_id = s.id
-            ) as own,
-            case
-                when s.paused_at is not null then 'paused'
-                when x.since is not null then 'stopped'
-                when s.day_segments >= s.segments_per_day
-                  and s.day_ends_at = smsretry.carriers_midnight(
-                      status_of_senders.at
-                  )
-                    then 'spent'
-                else 'sending'
-            end as state
-        from smsretry.senders s
-        left join smsretry.stops x
-            on x.kind = 'sender' and x.subject = s.id::text
-    ),
-    waiting as materialized (
-        select
-            w.sender_id,
-            sum(w.due + w.waiting + w.held)::bigint as texts,
-            sum(w.due)::bigint as due,
-            min(w.oldest) as oldest,
-            min(w.why_code) filter (
-                where w.why_code in ('no_credentials', 'account_refused')
-            ) as why_code,
-            min(w.why) filter (
-                where w.why_code in ('no_credentials', 'account_refused')
-            ) as why
-        from smsretry.texts_by_sender(
-            array(
-                -- only of businesses that may have trouble: a million texts may wait
-                select b.business_id
-                from states t
-                join smsretry.business_senders b on b.sender_id = t.id
-                where t.state <> 'sending'
-                union
-                select q.business_id
-                from public.sms_retry_queue q
-                where q.work in ('texts', 'suspect')
-                  and q.held_since is not null
-                  and q.why_code in ('no_credentials', 'account_refused')
-                union
-                select q.business_id
-                from public.sms_retry_queue q
-                where q.work = 'texts'
-                  and q.scheduled_for <= status_of_senders.at
-                  and exists (
-                      select from states t
-                      where t.segments_per_second is not null
-                  )
-            ),
-            status_of_senders.at
-        ) w
-        group by w.sender_id
-    ),
-    troubled as (
-        select
-            t.*,
-            coalesce(w.texts, 0) as texts,
-            w.due,
-            w.oldest,
-            w.why as waits,
-            case t.state
-                when 'paused' then 'sender_paused'
-                when 'stopped' then 'sending_stopped'
-                when 'spent' then 'day_spent'
-                else coalesce(
-                    w.why_code,
-                    case
-                        when w.due >= t.segments_per_second * extract(
-                            epoch from smsretry.late_after()
-                        )
-                            then 'sender_rate'
-                    end
-                )
-            end as trouble
-        from states t
-        left join waiting w on w.sender_id = t.id
-    )
-    select
-        smsretry.shown_sender(t.sent_by),
-        case when t.sent_by like '+%' then t.id::text else t.sent_by end,
-        u.only_id,
-        u.names,
-        t.texts,
-        coalesce(
-            t.paused_at,
-            t.since,
-            case t.trouble when 'sender_rate' then t.oldest end
-        ),
-        case t.state when 'spent' then t.day_ends_at end,
-        t.trouble,
-        case t.trouble
-            when 'sender_paused'
-                then 'is paused: ' || smsretry.numberless(t.paused_because)
-            when 'sending_stopped' then 'is stopped: ' || t.why
-            when 'day_spent' then 'has used its day'
-            when 'sender_rate'
-                then 'sends ' || t.segments_per_second
-                    || ' a second, which is too slow for the ' || t.due
-                    || ' that are due'
-            else 'keeps texts waiting' || coalesce(': ' || t.waits, '')
-        end
-    from troubled t
-    cross join lateral (
-        select
-            case when count(*) = 1 then min(n.id::text)::uuid end as only_id,
-            string_agg(
-                left(n.name, 60),
-                ', '
-                order by n.place
-            ) filter (where n.place <= 3)
-                || case when count(*) > 3 then ' and others' else '' end as names
-        from (
-            select
-                b.id,
-                b.name,
-                row_number() over (order by b.name, b.id) as place
-            from public.businesses b
-            where b.id in (
-                select o.business_id
-                from smsretry.business_senders o
-                where o.sender_id = t.id
-            )
-        ) n
-    ) u
-    where t.trouble is not null
-      and (t.own or t.trouble = 'sender_rate')
-      and (t.state <> 'spent' or t.texts > 0)
-    order by t.texts desc, t.id
     limit 50;
 end
 $$;

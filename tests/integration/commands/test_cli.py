@@ -141,7 +141,7 @@ def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(
     )
     warned = command("doctor")
     assert (warned.exit_code, "bad" in warned.output) == (0, False), warned.output
-    assert "warn stopped LA: A hurricane, by ann; lift the stop" in warned.output
+    assert "warn stopped LA: A hurricane, by ann: lift the stop" in warned.output
     assert (
         command(*["stop", "LA", "--lift", "--because", "Over"]).stdout
         == "Lifted the stop of marketing texts to LA.\n"

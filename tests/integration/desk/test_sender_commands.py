@@ -84,7 +84,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     lines = command("senders").stdout.splitlines()
     assert lines[1:] == [
         f"sender …0006 of account {account}; for Maple Street Dental; nothing waits",
-        "  sender paused since Tue 12 Jan 17:00 UTC: It is suspended",
+        "  it is paused: It is suspended (since Tue 12 Jan 17:00 UTC)",
         f"    let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')",
     ]
     assert said(

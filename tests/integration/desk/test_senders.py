@@ -62,12 +62,15 @@ def listed(shop: Shop) -> list[dict[str, Any]]:
     return shop.sql("select * from sms_senders()")
 
 
+WAITING: Final = ("due", "waiting", "held")
+
+
 def told(shop: Shop) -> list[tuple[Any, ...]]:
     """What the status says of stops, and of senders: name, code and texts."""
     status = shop.value("select sms_status()")
     stops = [("stopped", stop["what"], None, None) for stop in status["stops"]]
     return stops + [
-        ("sender", own["name"], own["why_code"], own["texts"])
+        ("sender", own["sender"], own["why_code"], sum(own[n] for n in WAITING))
         for own in status["senders"]
     ]
 

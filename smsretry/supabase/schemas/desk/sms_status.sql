@@ -1,8 +1,8 @@
 -- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the
 -- last runs, as one object:
 --   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
---   undelivered, senders: the functions status_of_…, which say what they count · unread: numbers in
---   smsretry.unread_words
+--   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
+--   of the environment if it is too slow · unread: numbers in smsretry.unread_words
 --   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
 --   of their own), state or business, by a person
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
@@ -42,7 +42,19 @@ begin
         ),
         'senders', array(
             select to_jsonb(s)
-            from smsretry.status_of_senders(v_now) s
+            from public.sms_senders(row_limit => 500, troubled => true) s
+            where case
+                when s.why_code = 'day_spent'
+                    then s.used_today >= s.segments_per_day
+                when s.why_code <> 'sender_rate'
+                    then exists (
+                        select from smsretry.business_senders b
+                        where b.sender_id = s.sender_id
+                    )
+                else s.why_code is not null
+            end
+            order by s.due + s.waiting + s.held desc, s.sender_id
+            limit 50
         ),
         'unread', (
             select jsonb_build_object(

@@ -1,15 +1,18 @@
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text
 -- for it. sender: as people see it; sent_by: all of it, if with_numbers.
+-- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
 --   told_at: when a runner last told that it is that of its environment · used_today: of
 --   segments_per_day, until day_ends_at
 --   businesses: how many use it; the environment's: how many have texts there · used_by: the names
 --   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
---   stopped · held: texts that wait for a person
+--   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
+--   one's
 create or replace function public.sms_senders(
     after_id uuid default null,
     row_limit integer default null,
     with_numbers boolean default false,
-    business_id uuid default null
+    business_id uuid default null,
+    troubled boolean default false
 )
 returns table (
     sender_id uuid,
@@ -28,7 +31,8 @@ returns table (
     since timestamptz,
     due bigint,
     waiting bigint,
-    held bigint
+    held bigint,
+    only_business uuid
 )
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
@@ -42,9 +46,52 @@ declare
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
 begin
     return query
-    with listed as (
-        select s.*
+    with states as materialized (
+        select
+            s.*,
+            x.since,
+            x.why,
+            s.day_segments >= s.segments_per_day
+                and s.day_ends_at = v_midnight as is_spent
         from smsretry.senders s
+        left join smsretry.stops x
+            on x.kind = 'sender' and x.subject = s.id::text
+    ),
+    texts as materialized (
+        select t.*
+        from smsretry.texts_by_sender(
+            case
+                when sms_senders.troubled then array(
+                    -- only of businesses that may have trouble: a million texts may wait
+                    select b.business_id
+                    from states s
+                    join smsretry.business_senders b on b.sender_id = s.id
+                    where s.paused_at is not null
+                       or s.since is not null
+                       or s.is_spent
+                    union
+                    select q.business_id
+                    from public.sms_retry_queue q
+                    where q.work in ('texts', 'suspect')
+                      and q.held_since is not null
+                      and q.why_code in ('no_credentials', 'account_refused')
+                    union
+                    select q.business_id
+                    from public.sms_retry_queue q
+                    where q.work = 'texts'
+                      and q.scheduled_for <= v_now
+                      and exists (
+                          select from states s
+                          where s.segments_per_second is not null
+                      )
+                )
+            end,
+            v_now
+        ) t
+    ),
+    listed as (
+        select s.*
+        from states s
         where s.id > coalesce(
             sms_senders.after_id,
             '00000000-0000-0000-0000-000000000000'
@@ -55,6 +102,12 @@ begin
                   select (smsretry.sender_of(sms_senders.business_id, k.class)).id
                   from unnest(array['marketing', 'transactional']) k (class)
               )
+          )
+          and (
+              not sms_senders.troubled
+              or s.paused_at is not null
+              or s.since is not null
+              or s.id in (select t.sender_id from texts t)
           )
         order by s.id
         limit v_limit
@@ -76,11 +129,6 @@ begin
               )
           )
     ),
-    texts as materialized (
-        select t.*
-        from smsretry.texts_by_sender(null, v_now) t
-        where t.sender_id in (select l.id from listed l)
-    ),
     told as (
         select
             coalesce(u.sender_id, t.sender_id) as of_sender,
@@ -92,7 +140,11 @@ begin
             min(t.why_code) as why_code,
             min(t.why) as why
         from users u full
-        join texts t
+        join (
+            select x.*
+            from texts x
+            where x.sender_id in (select l.id from listed l)
+        ) t
             on t.sender_id = u.sender_id
               and t.business_id = u.business_id
               and u.message_class in ('any', t.message_class)
@@ -118,24 +170,25 @@ begin
         coalesce(n.used_by, '{}'),
         case
             when l.paused_at is not null then 'sender_paused'
-            when x.since is not null then 'sending_stopped'
+            when l.since is not null then 'sending_stopped'
+            when l.is_spent and n.due + n.waiting + n.held > 0 then 'day_spent'
             when n.why_code is not null then n.why_code
             when n.due >= l.segments_per_second * extract(
                 epoch from smsretry.late_after()
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), x.why, n.why),
-        coalesce(l.paused_at, x.since),
+        coalesce(smsretry.numberless(l.paused_because), l.why, n.why),
+        coalesce(l.paused_at, l.since),
         n.due::bigint,
         n.waiting::bigint,
-        n.held::bigint
+        n.held::bigint,
+        case when n.businesses = 1 then n.only_business end
     from listed l
-    left join smsretry.stops x
-        on x.kind = 'sender' and x.subject = l.id::text
     cross join lateral (
         select
             count(distinct t.business_id) as businesses,
+            min(t.business_id::text)::uuid as only_business,
             coalesce(sum(t.due), 0) as due,
             coalesce(sum(t.waiting), 0) as waiting,
             coalesce(sum(t.held), 0) as held,
