@@ -75,7 +75,7 @@ def _whom_to_text(given: object) -> object:
         return EVERYBODY if entries == ["all"] else Audience()
     for place, entry in enumerate(entries, 1):
         if problem := spelling_problem(entry):
-            raise ValueError(f"entry {place}: {problem}")
+            raise ValueError(f"entry {place}: {problem}; or give all, or nobody")
     return Audience(numbers=frozenset(entries))
 
 

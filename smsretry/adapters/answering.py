@@ -1,12 +1,41 @@
 """Why no answer came: the same words for database, provider and Prefect."""
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+_CERTIFICATES: Final = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+)
 
 
-def why(error: BaseException) -> str:
-    """The error's name, or what it is at bottom where that tells somebody more. Quotes no URL and no value."""
+def why(error: BaseException, url: str = "") -> str:
+    """The error's name, or what it is at bottom where that tells somebody more. Quotes no URL and no value.
+
+    Args:
+        url: where no answer came from. The proxy that leads there is named.
+    """
+    for variable in _CERTIFICATES:
+        path = os.environ.get(variable)
+        if path and isinstance(error, OSError) and not Path(path).exists():
+            return f"{variable} names what is not there"
+    place = urlsplit(url)
+    for variable in (f"{place.scheme}_proxy", "all_proxy"):
+        name = next(filter(os.environ.get, (variable, variable.upper())), None)
+        if name and place.hostname and not proxy_bypass(place.hostname):
+            return f"{_bottom(error)}, through the proxy of {name}"
+    return _bottom(error)
+
+
+def _bottom(error: BaseException) -> str:
     for cause in _causes(error):
         match cause:
             case socket.gaierror():

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, cast
 
 import typer
@@ -35,6 +36,9 @@ class _Commands(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run one command and exit. An error is one line, without a traceback."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # it may take ASCII alone
         try:
             code = self._run(*args, **kwargs)
             sys.stdout.flush()

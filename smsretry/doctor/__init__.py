@@ -9,7 +9,7 @@ from smsretry.doctor.facts import fact_findings
 from smsretry.doctor.prefect import prefect_findings
 from smsretry.doctor.provider import provider_findings
 from smsretry.doctor.together import Part, together
-from smsretry.doctor.variables import variable_findings
+from smsretry.doctor.variables import callback_findings, variable_findings
 from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
 
@@ -30,6 +30,7 @@ def examine(
     parts: dict[str, Part] = {
         "reader's key": lambda: reader_finding(environment),
         "Prefect": lambda: prefect_findings(ahead, now),
+        "callbacks": lambda: callback_findings(environment),
     }
     settings = None if problems else Settings()
     if not problems.keys() & variables(ReadingSettings):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -112,10 +111,9 @@ def prefect_findings(
 def _loaded(*server: str) -> Iterator[Finding]:
     """Prefect's own settings, of environment, .env, prefect.toml, pyproject.toml and profile; its folder, its storage.
 
-    A process of its own loads them, as `smsretry serve` does. From a busy machine that is slow nothing is told here;
-    whether runs start is told by the last one.
+    A process of its own loads them, as `smsretry serve` does.
     """
-    with suppress(subprocess.TimeoutExpired):
+    try:
         ended = subprocess.run(  # noqa: S603 - our own words
             [sys.executable, "-P", "-c", _LOADS, *server],
             capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False,
@@ -140,6 +138,9 @@ def _loaded(*server: str) -> Iterator[Finding]:
         )
         if server:
             yield _finding("Prefect's server and result storage", problem)
+    except subprocess.TimeoutExpired:
+        advice = f"were not checked: loading them took more than {_LOAD_SECONDS:.0f} s here. Ask again"
+        yield Finding(subject="Prefect's settings", ok=True, advice=advice)
 
 
 def _odd(url: str | None, *retries: int) -> str | None:
@@ -176,17 +177,18 @@ def _deployment(
         )
         yield Finding(subject=f"job variables of {wanted.name}", ok=True, advice=advice)
     if wanted.schedules:
-        yield _finding(f"schedule of {wanted.name}", _switched_off(found))
+        yield _finding(f"schedule of {wanted.name}", _switched_off(wanted, found))
         yield _finding(f"runner of {wanted.name}", _no_runner(api, found, at))
         yield _last_completed(api, wanted, found, at)
 
 
-def _switched_off(found: Registered) -> str | None:
+def _switched_off(wanted: Deployment, found: Registered) -> str | None:
     if found.paused:
         return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
-    off = [row.slug or "unnamed" for row in found.schedules if not row.active]
-    if off or not found.schedules:
-        return f"{', '.join(off) or 'there is none, or it'} is switched off: switch it on in the UI, or {_REGISTER}"
+    ours = {schedule.slug for schedule in wanted.schedules}
+    off = ours - {row.slug for row in found.schedules if row.active}
+    if off:
+        return f"{', '.join(sorted(off))} is switched off: switch it on in the UI, or {_REGISTER}"
     return None
 
 

@@ -1,7 +1,9 @@
 """The environment, variable by variable: is it right, is one misspelled, does one do what nobody expects?"""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
@@ -10,6 +12,8 @@ from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.retry.models import Finding
 from smsretry.settings import Settings, variables
 
+_MISTYPED: Final = 2
+"""How many letters a name that is mistyped has more or less."""
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 """Of the others of Prefect's hundreds of settings smsretry reads none."""
 
@@ -28,7 +32,7 @@ def variable_findings(
         if environment.get(variable) or variable in problems:
             problem = problems.get(variable)
             yield Finding(subject=variable, ok=problem is None, advice=problem)
-    unset = [
+    not_set = [
         name for name in settings if not (environment.get(name) or name in problems)
     ]
     told = {
@@ -36,16 +40,15 @@ def variable_findings(
         for name, default in settings.items()
         if isinstance(default, str | int | float)
     }
-    shown = (f"{name} ({told[name]})" if name in told else name for name in unset)
+    shown = (f"{name} ({told[name]})" if name in told else name for name in not_set)
     yield Finding(subject=f"not set, and need not be: {', '.join(shown)}", ok=True)
     known = [*variables(Settings), *variables(PrefectSettings)]
+    unset = [name for name in known if not environment.get(name)]
     for name in sorted(environment):
         if name in known:
             yield from _quoted(name, environment[name])
         elif name.upper() not in known and name.upper().startswith(_PREFIXES):
-            yield from _unknown(
-                name, [one for one in known if not environment.get(one)]
-            )
+            yield from _unknown(name, unset, problems)
     if environment.get("TWILIO_BASE_URL"):
         advice = "texts go to this address, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
@@ -56,11 +59,34 @@ def variable_findings(
         yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
 
 
-def _unknown(name: str, unset: list[str]) -> Iterator[Finding]:
+def callback_findings(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the name of the callback's host is known here. Twilio may know another one."""
+    host = urlsplit(environment.get("TWILIO_STATUS_CALLBACK_URL", "")).hostname
+    if not host or environment.get("TWILIO_BASE_URL"):
+        return
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        advice = (
+            f"{host} cannot be resolved here: check it, or Twilio's reports are lost"
+        )
+        yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=True, advice=advice)
+
+
+def _unknown(
+    name: str, unset: Iterable[str], missing: Iterable[str]
+) -> Iterator[Finding]:
     """A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only named
-    if it resembles a setting that is not set.
+    if all its letters are those of a setting that is not set, but for a mistype, or are in one that must be.
     """
-    if meant := get_close_matches(name.upper(), unset, cutoff=0.8):
+    alike = [one for one in unset if abs(len(one) - len(name)) <= _MISTYPED]
+    meant = get_close_matches(name.upper(), alike, n=1, cutoff=0.8)
+    meant += [
+        one
+        for one in missing
+        if one not in meant and re.search(".*".join(name.upper()), one)
+    ]
+    if meant:
         yield Finding(
             subject=name,
             ok=True,

@@ -119,7 +119,7 @@ class PrefectApi:
             )
         except httpx.HTTPError as error:
             raise PrefectError(
-                f"{self.host} does not answer ({why(error)}): check PREFECT_API_URL, and that the Prefect "
+                f"{self.host} does not answer ({why(error, self.url)}): check PREFECT_API_URL, and that the Prefect "
                 "server runs and can be reached from here"
             ) from None
         self._asking += monotonic() - asked

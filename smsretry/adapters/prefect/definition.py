@@ -40,7 +40,9 @@ class Schedule(BaseModel):
 
     def __str__(self) -> str:
         every = f"every {self.interval:g} s" if self.interval else "a rule of dates"
-        return f"{self.slug}: {self.cron or every}"
+        is_daily = self.period >= timedelta(hours=1)  # what comes oftener has no zone
+        zone = f" {self.timezone or 'UTC'}" if is_daily else ""
+        return f"{self.slug}: {self.cron or every}{zone}"
 
 
 class Deployment(BaseModel):
@@ -117,10 +119,13 @@ class Registered(BaseModel):
 
 
 def differences(declared: Deployment, found: Registered) -> list[str]:
-    """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared."""
+    """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared, and
+    what is switched off beside ours is not told.
+    """
     registered = [
         Schedule.model_validate({**one.schedule, "slug": one.slug or ""})
         for one in found.schedules
+        if one.active or one.slug in [ours.slug for ours in declared.schedules]
     ]
     pairs = {
         "entrypoint": (found.entrypoint, declared.entrypoint),
@@ -151,7 +156,4 @@ def _switch(one: Deployment | Registered) -> str:
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:
-    return (
-        ", ".join(sorted(f"{one} {one.timezone or 'UTC'}" for one in schedules))
-        or "none"
-    )
+    return ", ".join(sorted(map(str, schedules))) or "none"

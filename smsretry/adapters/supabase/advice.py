@@ -181,7 +181,7 @@ def unanswered(
     function: str, error: httpx.RequestError, *, url: str
 ) -> QueueUnreachable:
     """The error for a request to which no answer came, or none that can be unpacked."""
-    name = why(error)
+    name = why(error, url)
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return QueueSlow(
             f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up."

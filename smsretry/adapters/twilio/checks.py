@@ -121,9 +121,10 @@ def _refused(
         http.answer()
     )  # for a list the SDK's exception has neither its status nor its code
     if answer is None or answer.http_status < 400:
+        cause = why(error, http.url)
         return (
             False,
-            f"{http.host} does not answer as Twilio does ({why(error)}): check that it is reachable from here",
+            f"{http.host} does not answer as Twilio does ({cause}): check that it is reachable from here",
         )
     status, outcome = (
         answer.http_status,

@@ -126,6 +126,11 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
         """Log nothing, as above."""
 
     @property
+    def url(self) -> str:
+        """Where requests go."""
+        return self._base.geturl()
+
+    @property
     def host(self) -> str:
         """What requests go to, for people."""
         return self._base.netloc

@@ -11001,6 +11001,7 @@ declare
     v_state text;
     v_context text;
     v_hint text;
+    v_due constant timestamptz := smsretry.clock();
 begin
     subject := 'rehearsal of a text';
     begin
@@ -11011,6 +11012,30 @@ begin
         perform smsretry.number_key(v_attempt_id, '+15005550006');
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
+        v_step := 'consent';
+        if exists (
+            select from pg_catalog.pg_db_role_setting s
+            left join pg_catalog.pg_roles r on r.oid = s.setrole
+            where 'session_replication_role=replica' = any (s.setconfig)
+              and coalesce(r.rolname, 'authenticator') in (
+                  'authenticator',
+                  'authenticated',
+                  'service_role'
+              )
+        ) then
+            raise exception 'session_replication_role switches the triggers off that keep opt-outs'
+                using errcode = 'SR500',
+                      hint = 'Find it in pg_db_role_setting, and reset it.';
+        end if;
+        if exists (
+            select from public.send_logs l
+            join public.customers c on c.id = l.customer_id
+            where l.id = v_row.send_log_id
+              and c.phone::text !~ '^[+][1-9][0-9]{7,14}$'
+        ) then
+            raise exception 'a trigger on customers writes numbers in another form than E.164, and their texts are held'
+                using errcode = 'SR500';
+        end if;
         v_step := 'an insert of the application''s';
         insert into public.sms_retry_queue (
             business_id,
@@ -11030,11 +11055,23 @@ begin
             'pending',
             0,
             3,
-            smsretry.clock(),
+            v_due,
             'Rehearsal',
             'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
+        if exists (
+            select from public.sms_retry_queue q
+            where q.send_log_id = v_row.send_log_id
+              and q.status = 'pending'
+              and (
+                  q.scheduled_for > v_due + interval '1 minute'
+                  or q.message_class <> 'marketing'
+              )
+        ) then
+            raise exception 'a default or a trigger changes when it is due, or its message_class from marketing'
+                using errcode = 'SR500';
+        end if;
         update public.sms_retry_queue q
         set status = 'cancelled'
         where q.send_log_id = v_row.send_log_id;
@@ -11148,6 +11185,13 @@ begin
         || case
             when v_state = '42501'
                 then '. A grant is missing: run `smsretry migrate --again`'
+            when exists (
+                select from pg_catalog.pg_roles r
+                where r.rolname = current_user
+                  and v_state like 'SR%'
+                  and not (r.rolbypassrls or r.rolsuper)
+            )
+                then '. Row level security hides rows from it: alter role ' || current_user || ' bypassrls'
             when v_state in ('42P01', '42883', '42704', '3F000')
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '')

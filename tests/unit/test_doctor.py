@@ -1,0 +1,112 @@
+"""What `smsretry doctor` says of variables, connections and schedules: it blames what is to blame, and no more."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from smsretry.adapters.answering import why
+from smsretry.adapters.prefect.definition import (
+    Registered,
+    RegisteredSchedule,
+    declared,
+    differences,
+)
+from smsretry.doctor.prefect import _switched_off
+from smsretry.doctor.variables import callback_findings, variable_findings
+
+
+def meant(name: str, **problems: str) -> str:
+    """What is said of a variable that nobody reads."""
+    said = variable_findings(problems, {name: "x"})
+    return " ".join(finding.advice or "" for finding in said if finding.subject == name)
+
+
+def test_a_variable_that_nobody_reads_is_compared_by_all_its_letters() -> None:
+    """The application's own are left alone; what must be set is recognized by a part of its name."""
+    missing = {"SUPABASE_SERVICE_ROLE_KEY": "must be set"}
+    assert "did you mean SUPABASE_URL?" in meant("SUPABASE_ULR")
+    assert "did you mean TWILIO_ACCOUNT_SID?" in meant("TWILIO_ACCOUNTSID")
+    assert meant("SUPABASE_KEY") == ""
+    for name in ("SUPABASE_KEY", "SUPABASE_SERVICE_KEY"):
+        assert "did you mean SUPABASE_SERVICE_ROLE_KEY?" in meant(name, **missing)
+
+
+def test_a_connection_names_the_proxy_or_the_file_that_it_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And no other."""
+    error = httpx.ConnectError("refused")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "db.example.com")
+    assert "HTTPS_PROXY" in why(error, "https://project.supabase.co")
+    assert why(error, "https://db.example.com") == "ConnectError"
+    assert why(error, "http://127.0.0.1:9") == "ConnectError"
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    assert why(FileNotFoundError(2, "No such file")).startswith("SSL_CERT_FILE")
+    assert why(ValueError()) == "ValueError"
+
+
+def test_a_callback_to_a_host_that_nobody_knows_is_a_warning() -> None:
+    """Twilio may know it."""
+    variable = "TWILIO_STATUS_CALLBACK_URL"
+    [finding] = callback_findings({variable: "https://hook.invalid/sms"})
+    assert finding.ok
+    assert "hook.invalid cannot be resolved" in str(finding.advice)
+    assert [*callback_findings({variable: "https://127.0.0.1/sms"})] == []
+    assert [*callback_findings({})] == []
+
+
+def registered(name: str, *schedules: RegisteredSchedule) -> list[str]:
+    """What is wrong with a deployment whose server has these schedules."""
+    [ours] = [deployment for deployment in declared() if deployment.name == name]
+    there = Registered.model_validate(
+        ours.model_dump(exclude={"schedules"})
+        | {"id": "1", "created": datetime.now(UTC), "paused": False}
+        | {"schedules": [schedule.model_dump() for schedule in schedules]}
+    )
+    return [*differences(ours, there), *filter(None, [_switched_off(ours, there)])]
+
+
+def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wait() -> (
+    None
+):
+    """One that is off does nothing, and each minute is the same everywhere. A daily one is not."""
+    [minutely] = next(
+        one for one in declared() if one.name == "process-sms-retries"
+    ).schedules
+    [nightly] = next(one for one in declared() if one.name == "sms-prune").schedules
+
+    def there(schedule: object, *, active: bool = True) -> RegisteredSchedule:
+        values = dict(schedule)  # type: ignore[call-overload]
+        slug = values.pop("slug")
+        return RegisteredSchedule(active=active, slug=slug, schedule=values)
+
+    abroad = {"timezone": "Asia/Tokyo"}
+    extra = RegisteredSchedule(active=False, schedule={"cron": "0 0 1 1 *"})
+    run = "process-sms-retries"
+    assert registered(run, there(minutely), extra) == []
+    assert registered(run, there(minutely.model_copy(update=abroad))) == []
+    assert "Tokyo" in str(
+        registered("sms-prune", there(nightly.model_copy(update=abroad)))
+    )
+    assert "switched off" in str(registered(run, there(minutely, active=False)))
+    assert "schedule is" in str(
+        registered(run, there(minutely), extra.model_copy(update={"active": True}))
+    )
+
+
+def test_a_terminal_that_takes_ascii_alone_is_told_all_the_same() -> None:
+    """With question marks for what it cannot show."""
+    told = subprocess.run(
+        [sys.executable, "-m", "smsretry", "quiet-hours", "+12125550123"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "08:00?21:00" in told.stdout
+    assert "Traceback" not in told.stderr
