@@ -31,8 +31,10 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[F
     )
     old = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
     older = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
-    told = older if version < made_with else old if age > MAX_AGE else None
-    yield Finding(subject=subject, ok=version >= made_with, advice=told)
+    outdated = old if age > MAX_AGE else None
+    if version < made_with:
+        outdated = older
+    yield Finding(subject=subject, ok=version >= made_with, advice=outdated)
     subject, age = (
         f"quiet-hours tables of {DATA_VERSION}, {max(tables_age(today).days, 0)} days old",
         tables_age(today),

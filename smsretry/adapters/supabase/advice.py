@@ -226,11 +226,9 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     )  # else it is a firewall's page, which knows no key
     if status in (401, 403) and is_json and (code != _NO_GRANT or as_reader):
         words = said if code is None or code.startswith("PGRST3") else code
-        advice = (
-            (_GATEWAYS_KEY if code is None else _READERS_KEY)
-            if as_reader
-            else _SERVICE_KEY
-        )
+        advice = _SERVICE_KEY
+        if as_reader:
+            advice = _GATEWAYS_KEY if code is None else _READERS_KEY
         raise QueueError(f"Supabase refused the key (HTTP {status}: {words}). {advice}")
     function, url = (
         response.url.path.rpartition("/")[2],

@@ -129,7 +129,8 @@ class SupabaseQueue(SupabaseGroups):
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
         batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id})
-        return (*batch.texts, *others, None)[0]
+        claimed: list[Claim | ItemResult] = [*batch.texts, *others]
+        return claimed[0] if claimed else None
 
     def queue(self, **text: object) -> Queued:
         return self.one(Queued, self.repeated("queue_sms_retry", text, QUEUEING))

@@ -72,7 +72,9 @@ def check_sender(
         yield Finding(subject=of_account, ok=False, advice=str(error))
         return
     is_main, own = account == accounts.main, accounts.own(account) is not None
-    mend = _MEND_MAIN if is_main else _MEND_LISTED if own else _MEND_SUBACCOUNT
+    mend = _MEND_LISTED if own else _MEND_SUBACCOUNT
+    if is_main:
+        mend = _MEND_MAIN
     active = _ask(http, of_account, lambda: _account(client, account), mend)
     yield active
     if not active.ok:

@@ -6,6 +6,7 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -168,9 +169,9 @@ def forecast(
 
 def _slow(sender: SenderRecord, wanted: Counter[int], now: datetime) -> Iterator[str]:
     """The first hour that a sender's rate does not reach."""
-    takes = int((sender.segments_per_second or 0) * 3600)
-    for hour in sorted(hour for hour, size in wanted.items() if takes and size > takes)[
-        :1
-    ]:
+    takes = (sender.segments_per_second or inf) * 3600
+    crowded = [hour for hour, segments in wanted.items() if segments > takes]
+    if crowded:
+        hour = min(crowded)
         when = f"in the hour from {on_clock(now + timedelta(hours=hour))}"
-        yield f"{sender.title} takes {takes} segments {when}, and {wanted[hour]} want to go: the others wait"
+        yield f"{sender.title} takes {int(takes)} segments {when}, and {wanted[hour]} want to go: the others wait"
