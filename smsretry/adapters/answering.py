@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
+from urllib.request import getproxies, proxy_bypass
 
 _CERTIFICATES: Final = (
     "SSL_CERT_FILE",
@@ -23,15 +23,17 @@ def why(error: BaseException, url: str = "") -> str:
     Args:
         url: where no answer came from. The proxy that leads there is named.
     """
-    for variable in _CERTIFICATES:
-        path = os.environ.get(variable)
-        if path and isinstance(error, OSError) and not Path(path).exists():
-            return f"{variable} names what is not there"
-    place = urlsplit(url)
-    for variable in (f"{place.scheme}_proxy", "all_proxy"):
-        name = next(filter(os.environ.get, (variable, variable.upper())), None)
-        if name and place.hostname and not proxy_bypass(place.hostname):
-            return f"{_bottom(error)}, through the proxy of {name}"
+    missing = [
+        variable
+        for variable in _CERTIFICATES
+        if not Path(os.environ.get(variable, ".")).exists()
+    ]
+    if missing and isinstance(error, OSError):
+        return f"{missing[0]} names what is not there"
+    place, proxies = urlsplit(url), getproxies()
+    scheme = place.scheme if place.scheme in proxies else "all"
+    if url and scheme in proxies and not proxy_bypass(place.hostname or ""):
+        return f"{_bottom(error)}, through the proxy of {scheme.upper()}_PROXY"
     return _bottom(error)
 
 

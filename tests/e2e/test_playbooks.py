@@ -130,7 +130,7 @@ def twilio_was_down(scene: Scene) -> Story:
     assert scene.sent() == [FIRST, THIRD]
 
 
-def we_must_stop_texting_a_state(scene: Scene) -> Story:
+def we_must_stop_texts(scene: Scene) -> Story:
     """Louisiana; a customer in New York is texted meanwhile."""
     yield
     scene.due_text(phone="+15045550164", timezone="America/Chicago")

@@ -1,6 +1,7 @@
 """The senders: what each sends and for whom, what waits for it, and which of them need somebody."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 from uuid import UUID
 
 from pydantic import Field
@@ -10,6 +11,14 @@ from smsretry.desk.questions.levers import ending
 from smsretry.desk.questions.told import Told
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
+from smsretry.vocabulary import WhyCode
+
+_TROUBLES: Final[Mapping[WhyCode | None, str]] = {
+    "sender_paused": "is paused: {why}",
+    "sending_stopped": "is stopped: {why}",
+    "day_spent": "has used its day",
+    "sender_rate": "sends {segments_per_second:g} a second, which is too slow for the {due} that are due",
+}
 
 
 class SenderRecord(Value):
@@ -51,17 +60,9 @@ class SenderRecord(Value):
     @property
     def trouble(self) -> str:
         """What it does, or is."""
-        match self.why_code:
-            case "sender_paused":
-                return f"is paused: {self.why}"
-            case "sending_stopped":
-                return f"is stopped: {self.why}"
-            case "day_spent":
-                return "has used its day"
-            case "sender_rate":
-                rate = f"sends {self.segments_per_second:g} a second"
-                return f"{rate}, which is too slow for the {self.due} that are due"
-        return f"keeps texts waiting{f': {self.why}' if self.why else ''}"
+        return _TROUBLES.get(self.why_code, "keeps texts waiting: {why}").format_map(
+            dict(self)
+        )
 
     def names(self, most: int) -> str:
         """The businesses that use it."""

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from smsretry.local.demo.run import ROOT
 from smsretry.retry.models import SenderId
-from tests.e2e.documents import PLAYBOOKS
+from tests.e2e.documents import Document
 from tests.integration.worker.senders import (
     account,
     add_texts,
@@ -57,11 +58,12 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     assert begun[1].reached_at == begun[1].decided_at + timedelta(seconds=0.5)
 
 
-def test_the_playbooks_query_adds_up_what_each_business_sent_in_a_month(
+def test_the_documented_query_adds_up_what_each_business_sent_in_a_month(
     shop: Shop,
 ) -> None:
     """Segments, as Twilio bills them."""
-    [query] = [block.text for block in PLAYBOOKS.blocks("sql")]
+    readme = Document(ROOT / "smsretry" / "README.md")
+    [query] = [block.text for block in readme.blocks("sql")]
     add_texts(shop.connection, shop.id, 2)
     shop.sql("update send_logs set subject = repeat('a', 400)")
     assert shop.run() == ["Sent"] * 2
