@@ -173,21 +173,24 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 @display_only()
 def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """The artifact of the queue."""
-    if only_if_changed:
-        client, of_queue = (
-            get_client(sync_client=True),
-            ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
-        )
-        shown = client.read_artifacts(
-            artifact_filter=of_queue, sort=ArtifactSort.UPDATED_DESC, limit=1
-        )
-        if shown and shown[0].description == status.name:
-            return
-    create_markdown_artifact(
-        markdown(status.tell(), form_addresses()),
-        key=QUEUE_KEY,
-        description=status.name,
+    """The artifact of the queue: one for good, so that its page can be a bookmark."""
+    client = get_client(sync_client=True)
+    shown = client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
+        sort=ArtifactSort.UPDATED_DESC,
+        limit=1,
+    )
+    if only_if_changed and shown and shown[0].description == status.name:
+        return
+    page = markdown(status.tell(), form_addresses())
+    if not shown:
+        create_markdown_artifact(page, key=QUEUE_KEY, description=status.name)
+        return
+    client.request(  # `update_artifact` would make an event of all of it
+        "PATCH",
+        "/artifacts/{id}",
+        json={"data": page, "description": status.name},
+        path_params={"id": shown[0].id},
     )
 
 

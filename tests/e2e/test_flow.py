@@ -117,6 +117,9 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
 
     stack.move_clock(timedelta(minutes=2))
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
+    [bookmarked] = prefect.artifacts("sms-queue-now")
+    assert bookmarked["id"] == queue["id"]
+    assert bookmarked["data"] != queue["data"]
     told = wait_for_events(
         prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2
     )
