@@ -83,7 +83,7 @@ def quiet_hours(
         for line in explain(check, at=moment):
             print_text(line, hang=7)
     raise typer.Exit(
-        0 if check.can_send else NEVER if check.refused or check.held else CLOSED
+        0 if check.can_send else NEVER if check.refused or check.hold_reason else CLOSED
     )
 
 
@@ -97,9 +97,9 @@ def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
         else "refused"
         if check.refused
         else "held"
-        if check.held
+        if check.hold_reason
         else "closed",
-        "why": check.refused or check.held or check.rule,
+        "why": check.refused or check.hold_reason or check.rule,
         "closes_at": check.closes_at.isoformat() if check.closes_at else None,
         "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,
         "zones": {zone.name: zone.origin for zone in check.zones},

@@ -76,7 +76,7 @@ def retry_minutes() -> tuple[int, ...]:
         r"k_minutes constant integer\[] := array\[([0-9, ]+)];",
         home.read_text(encoding="utf-8"),
     )
-    return tuple(int(each) for each in minutes.split(","))
+    return tuple(int(minute) for minute in minutes.split(","))
 
 
 @cache
@@ -110,14 +110,14 @@ def zone_countries(name: str) -> frozenset[str]:
 def _zone_countries() -> dict[str, frozenset[str]]:
     folder = files("tzdata").joinpath("zoneinfo")
 
-    def read(name: str) -> dict[str, frozenset[str]]:
+    def read_table(name: str) -> dict[str, frozenset[str]]:
         lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
         cells = [line.split("\t") for line in lines if not line.startswith("#")]
         return {
             zone: frozenset(countries.split(",")) for countries, _, zone, *_ in cells
         }
 
-    current, shared = read("zone.tab"), read("zone1970.tab")
+    current, shared = read_table("zone.tab"), read_table("zone1970.tab")
     # An older name such as US/Eastern is a link to a zone, and lies in one of the countries that share its clock.
     links = [
         line.split()

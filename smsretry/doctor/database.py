@@ -67,7 +67,7 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _audience(settings: ReadingSettings) -> Iterator[Finding]:
-    told = settings.audience.told
+    told = settings.audience.description
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
     yield Finding(
         subject=f"whom texts go to: {told or 'texts everybody'}",

@@ -28,7 +28,7 @@ def holidays_in(calendar: str, year: int) -> frozenset[date]:
 
     country, _, subdivision = calendar.partition("-")
     # An observed day may lie in the year before or after its holiday: New Year's Day on a Saturday.
-    known = country_holidays(
+    public_holidays = country_holidays(
         country, subdiv=subdivision or None, years=(year - 1, year, year + 1)
     )
     ours = {
@@ -37,7 +37,7 @@ def holidays_in(calendar: str, year: int) -> frozenset[date]:
         if row["calendar"] == calendar
     }
     return frozenset(
-        day for day in {*known, *ours} if day is not None and day.year == year
+        day for day in {*public_holidays, *ours} if day is not None and day.year == year
     )
 
 

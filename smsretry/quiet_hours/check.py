@@ -41,7 +41,7 @@ class QuietHoursCheck:
     """While open: the first instant that is no longer permitted, in UTC. `next_closes_at` is for a closed window."""
     rule: str
     """The hours, their rules and the zones they were read in, for people and for the record."""
-    held: str | None = None
+    hold_reason: str | None = None
     """Why there is no opening until somebody does something, and what to do."""
     refused: str | None = None
     """Why no text can ever be sent to this number."""
@@ -100,7 +100,7 @@ def check_quiet_hours(
         tuple([state.name for state in location.states]),
         rules=rules,
         message_class=message_class,
-        own=own_window,
+        business_hours=own_window,
         stopped_states=stopped_states,
     )
     closed = partial(
@@ -112,21 +112,21 @@ def check_quiet_hours(
         states=location.states,
         window=hours,
     )
-    if reason := location.refused or location.held:
+    if reason := location.refused or location.hold_reason:
         return closed(
             rule=reason,
             refused=location.refused,
-            held=location.held,
+            hold_reason=location.hold_reason,
             why_code=location.why_code,
         )
     rule = f"{hours.text} in {location.where}"
     if hours.stopped:
-        held = _stopped(location, hours.stopped)
-        return closed(rule=rule, held=held, why_code="state_stopped")
+        hold_reason = _stopped(location, hours.stopped)
+        return closed(rule=rule, hold_reason=hold_reason, why_code="state_stopped")
     can_send, change = next_change(instant(at), _names(location.zones), hours)
     if change is None:
-        held = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
-        return closed(rule=rule, held=held, why_code="no_opening")
+        hold_reason = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
+        return closed(rule=rule, hold_reason=hold_reason, why_code="no_opening")
     return (
         closed(rule=rule, can_send=True, closes_at=change)
         if can_send
@@ -153,9 +153,9 @@ def spread(
         over: the time over which the rows that wait for one opening are spread.
         closes_at: when that window closes. The rows are spread over less time when it closes before `over` has passed.
     """
-    room = min(over.total_seconds(), (closes_at - opening).total_seconds())
+    available = min(over.total_seconds(), (closes_at - opening).total_seconds())
     share = zlib.crc32(key.bytes) / 2**32
-    return opening + timedelta(seconds=max(room, 0) * share)
+    return opening + timedelta(seconds=max(available, 0) * share)
 
 
 def _stopped(location: Location, state: str) -> str:

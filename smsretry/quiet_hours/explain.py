@@ -38,8 +38,8 @@ def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
 def _answer(check: QuietHoursCheck) -> str:
     if check.refused:
         return f"Refused: {check.refused}"
-    if check.held:
-        return f"Held: {check.held}"
+    if check.hold_reason:
+        return f"Held: {check.hold_reason}"
     if check.closes_at:
         return f"Open until {_both(check, check.closes_at)}: {check.rule}"
     opens = f"\nopens  {_both(check, check.next_send_at)}" if check.next_send_at else ""

@@ -57,10 +57,10 @@ def parse_week(text: str) -> Week:
     return (mon, tue, wed, thu, fri, sat, sun)
 
 
-def in_common(one: Week, other: Week) -> Week:
+def in_common(week: Week, other_week: Week) -> Week:
     """The hours that belong to both weeks."""
     mon, tue, wed, thu, fri, sat, sun = (
-        _both(a, b) for a, b in zip(one, other, strict=True)
+        _both(a, b) for a, b in zip(week, other_week, strict=True)
     )
     return (mon, tue, wed, thu, fri, sat, sun)
 
@@ -74,7 +74,8 @@ def hours_text(week: Week) -> str:
         else:
             runs.append((number, number, day))
     return ", ".join(
-        f"{_run_text(first, last)}{_day_text(day)}" for first, last, day in runs
+        f"{_run_text(first_day, last_day)}{_day_text(day)}"
+        for first_day, last_day, day in runs
     )
 
 
@@ -92,38 +93,40 @@ def _clock(text: str) -> int:
     return clock.hour * 60 + clock.minute
 
 
-def _days(first: str | None, last: str | None) -> range:
-    if first is None:
+def _days(first_day: str | None, last_day: str | None) -> range:
+    if first_day is None:
         return range(7)
-    start, end = DAY_NAMES.index(first), DAY_NAMES.index(last or first)
+    start, end = DAY_NAMES.index(first_day), DAY_NAMES.index(last_day or first_day)
     if start > end:
-        raise ValueError(f"{first}-{last} runs backwards: the week begins on Monday")
+        raise ValueError(
+            f"{first_day}-{last_day} runs backwards: the week begins on Monday"
+        )
     return range(start, end + 1)
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> Day:
     """The spans in order. Those that touch or overlap become one."""
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for opens, closes in sorted(spans):
-        if found and opens <= found[-1][1]:
-            start, end = found.pop()
+        if merged and opens <= merged[-1][1]:
+            start, end = merged.pop()
             opens, closes = start, max(end, closes)
-        found.append((opens, closes))
-    return tuple(found)
+        merged.append((opens, closes))
+    return tuple(merged)
 
 
-def _both(one: Day, other: Day) -> Day:
-    cuts = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+def _both(day: Day, other_day: Day) -> Day:
+    cuts = ((max(a, c), min(b, d)) for a, b in day for c, d in other_day)
     return tuple(sorted((start, end) for start, end in cuts if start < end))
 
 
-def _run_text(first: int, last: int) -> str:
-    if (first, last) == (0, 6):
+def _run_text(first_day: int, last_day: int) -> str:
+    if (first_day, last_day) == (0, 6):
         return ""
     return (
-        f"{DAY_NAMES[first]} "
-        if first == last
-        else f"{DAY_NAMES[first]}–{DAY_NAMES[last]} "
+        f"{DAY_NAMES[first_day]} "
+        if first_day == last_day
+        else f"{DAY_NAMES[first_day]}–{DAY_NAMES[last_day]} "
     )
 
 

@@ -48,7 +48,7 @@ class Location:
     """The zones and their origin in a few words."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
-    held: str | None = None
+    hold_reason: str | None = None
     """What must be corrected, and to what. Quotes nothing that is stored: anything may be in a wrong column."""
     why_code: WhyCode | None = None
     """The reason of `refused` or `held`."""
@@ -69,7 +69,7 @@ def locate(
     if problem := recipient_problem(phone):
         return Location(refused=problem, why_code="number_invalid")
     if problem := spelling_problem(phone):
-        return Location(held=problem, why_code="number_spelling")
+        return Location(hold_reason=problem, why_code="number_spelling")
     npa = area_code(phone)
     return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback)
 
@@ -91,28 +91,30 @@ def clocks_of(zone: str | None) -> tuple[str, ...] | None:
 def _combine(
     timezone: str | None, number: Number | None, fallback: str | None
 ) -> Location:
-    own, business = clocks_of(timezone), clocks_of(fallback)
-    if own is None or business is None:
-        column = "customers.timezone" if own is None else "businesses.timezone"
-        return Location(held=_UNREADABLE.format(column), why_code="hours_unreadable")
+    customer, business = clocks_of(timezone), clocks_of(fallback)
+    if customer is None or business is None:
+        column = "customers.timezone" if customer is None else "businesses.timezone"
+        return Location(
+            hold_reason=_UNREADABLE.format(column), why_code="hours_unreadable"
+        )
     if number and not number.zones:
-        held = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
-        return Location(held=held, why_code="no_time_zone")
+        hold_reason = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
+        return Location(hold_reason=hold_reason, why_code="no_time_zone")
     if number:
         # A country abroad may be so far away that no hour is ever permitted in both.
         business = tuple(zone for zone in business if number.may_be_from(zone))
-    origins = [(_CUSTOMER, own), (_BUSINESS, business)]
+    origins = [(_CUSTOMER, customer), (_BUSINESS, business)]
     if number:
         origins.insert(0, (number.origin, number.zones))
-    elif not own and not business:
+    elif not customer and not business:
         origins = [("no zone is stored", US_ZONES)]
     zones, where = dict[str, str](), list[str]()
     for origin, clocks in origins:
-        if more := [clock for clock in clocks if clock not in zones]:
-            zones |= dict.fromkeys(more, origin)
-            where.append(f"{_listed(more)}, {origin}")
+        if additional := [clock for clock in clocks if clock not in zones]:
+            zones |= dict.fromkeys(additional, origin)
+            where.append(f"{_listed(additional)}, {origin}")
     states = dict.fromkeys(number.states, number.origin) if number else {}
-    for zone in own:
+    for zone in customer:
         named = _zone_states().get(zone, ())
         states = states | dict.fromkeys(named, _CUSTOMER) | states
     return Location(

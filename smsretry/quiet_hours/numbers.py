@@ -63,8 +63,8 @@ def of_area_code(npa: str) -> Number:
     A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US, and the
     rules of every state hold.
     """
-    if known := _area_codes().get(npa):
-        return known
+    if listed := _area_codes().get(npa):
+        return listed
     number = phonenumbers.PhoneNumber(
         country_code=1, national_number=int(f"{npa}5552345")
     )

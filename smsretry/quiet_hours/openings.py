@@ -53,15 +53,15 @@ def _changes(
     moment = pendulum.datetime(day.year, day.month, day.day)
     end = moment.add(days=1)
     looks = [_look(moment, clock, hours) for clock in clocks]
-    found = []
+    changes = []
     while moment < end:
-        found.append((moment, all(is_open for is_open, _ in looks)))
+        changes.append((moment, all(is_open for is_open, _ in looks)))
         moment = min(until for _, until in looks)
         looks = [
             look if moment < look[1] else _look(moment, clock, hours)
             for look, clock in zip(looks, clocks, strict=True)
         ]
-    return tuple(found)
+    return tuple(changes)
 
 
 def _look(

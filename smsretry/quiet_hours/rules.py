@@ -74,18 +74,18 @@ def strictest(rules: Iterable[Rule], *, rule_id: str, source: str) -> Rule:
 
 
 def _by_key(
-    file: str, key: str, rows: Iterable[Row], read: Callable[[Row], _T]
+    file: str, key: str, rows: Iterable[Row], parse: Callable[[Row], _T]
 ) -> dict[str, _T]:
-    found: dict[str, _T] = {}
+    parsed: dict[str, _T] = {}
     for row in rows:
         place = f"smsretry/data/{file}.tsv, row {row[key]}"
-        if row[key] in found:
+        if row[key] in parsed:
             raise ValueError(f"{place}: there are two such rows; keep one")
         try:
-            found[row[key]] = read(row)
+            parsed[row[key]] = parse(row)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
-    return found
+    return parsed
 
 
 def _state_rule(row: Row) -> Rule | None:

@@ -55,7 +55,7 @@ def window_of(
     *,
     rules: RuleSet = "us_states",
     message_class: MessageClass = "marketing",
-    own: Week | None = None,
+    business_hours: Week | None = None,
     stopped_states: frozenset[str] = frozenset(),
 ) -> Window:
     """The window of a text to someone in these states, or with a number of this country.
@@ -67,8 +67,8 @@ def window_of(
         ValueError: `rules`, `message_class` or a stopped state is a word that this version does not know. Which rules
             or state it stands for would be a guess.
     """
-    _known("rules", rules, get_args(RuleSet))
-    _known("message_class", message_class, get_args(MessageClass))
+    _check_word("rules", rules, get_args(RuleSet))
+    _check_word("message_class", message_class, get_args(MessageClass))
     if strange := sorted(stopped_states - US_STATES):
         raise ValueError(
             f"stopped_states has {strange[0]!r}: use two letters of a US state or territory, such as LA"
@@ -76,8 +76,8 @@ def window_of(
     applying = [FEDERAL]
     if rules == "us_states" and message_class == "marketing":
         applying += _of_place(country, states)
-    if own is not None:
-        applying.append(Rule("own", own, "the business's setting"))
+    if business_hours is not None:
+        applying.append(Rule("own", business_hours, "the business's setting"))
     week = reduce(in_common, (rule.week for rule in applying))
     calendars = tuple(calendar for rule in applying for calendar in rule.calendars)
     stops = stopped_states if message_class == "marketing" else frozenset()
@@ -97,15 +97,15 @@ def window_of(
 def _of_place(country: str | None, states: tuple[str, ...]) -> list[Rule]:
     """The states' own rules, and the custom of a number's country."""
     if EVERY_STATE in states:
-        found = [EVERY_STATES_RULES]
+        rules = [EVERY_STATES_RULES]
     else:
-        found = [STATE_RULES[state] for state in states if state in STATE_RULES]
+        rules = [STATE_RULES[state] for state in states if state in STATE_RULES]
     if country not in (None, "US"):
-        found.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
-    return found
+        rules.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
+    return rules
 
 
-def _known(name: str, word: str, words: tuple[str, ...]) -> None:
+def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
     if word not in words:
         raise ValueError(f"{name} is {word!r}: use {' or '.join(words)}")
 

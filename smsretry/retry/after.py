@@ -32,11 +32,11 @@ def after_send(
     match outcome:
         case Accepted(sid):
             return Complete(f"Accepted as {sid}", sid=sid)
-        case InDoubt(why):
-            return LookAgain(why, "in_doubt", due_in=next_look_delay(0))
-        case NotSent(why):
+        case InDoubt(detail):
+            return LookAgain(detail, "in_doubt", due_in=next_look_delay(0))
+        case NotSent(detail):
             return Retry(
-                why, "unreachable", due_in=uncounted_delay(claim.attempt_count)
+                detail, "unreachable", due_in=uncounted_delay(claim.attempt_count)
             )
         case Rejected(refusal, retry_after):
             return _after_refusal(claim, refusal, retry_after, first_send)
@@ -47,32 +47,36 @@ def after_send(
 def _after_refusal(
     claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool
 ) -> AfterSend:
-    why, why_code, code = refusal.text, refusal.kind, refusal.code
+    detail, why_code, code = refusal.text, refusal.kind, refusal.code
     match refusal.kind:
         case "refused" | "opted_out":
             return Fail(
-                why, why_code, code, refusal.kind == "opted_out", refusal.phone_status
+                detail,
+                why_code,
+                code,
+                refusal.kind == "opted_out",
+                refusal.phone_status,
             )
         case "account_refused":
             if not refusal.certain:
                 return Hold(refusal.advice, "destination_refused", code)
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
-            return Retry(why, why_code, code, due_in=HELD_LOOK)
+            return Retry(detail, why_code, code, due_in=HELD_LOOK)
         case "rate_limited":
             # The provider took no message, for a reason that is not this text's: no send was made.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-            return Retry(why, why_code, code, due_in=delay, reason="rate_limit")
+            return Retry(detail, why_code, code, due_in=delay, reason="rate_limit")
         case "refused_for_now":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:
                 return Fail(
-                    f"Gave up after {attempts} attempts; the last: {why}",
+                    f"Gave up after {attempts} attempts; the last: {detail}",
                     "attempts_used_up",
                     code,
                 )
             return Retry(
-                why, why_code, code, due_in=next_retry_delay(attempts), counted=True
+                detail, why_code, code, due_in=next_retry_delay(attempts), counted=True
             )
         case _:
             assert_never(refusal.kind)

@@ -47,17 +47,17 @@ def before_send(
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
-        why = f"The business's sms_hours cannot be read: {error}"
-        return Hold(why, "hours_unreadable")
-    if check.held and check.why_code:
-        return Hold(check.held, check.why_code)
-    why = f"Quiet hours: {check.rule}"
+        detail = f"The business's sms_hours cannot be read: {error}"
+        return Hold(detail, "hours_unreadable")
+    if check.hold_reason and check.why_code:
+        return Hold(check.hold_reason, check.why_code)
+    detail = f"Quiet hours: {check.rule}"
     if check.closes_at is None:
-        return wait(claim, at, why, "quiet_hours", profile=profile)
+        return wait(claim, at, detail, "quiet_hours", profile=profile)
     valid_until = min(check.closes_at - CLOSING_GUARD, expires_at)
     if at >= valid_until - MIN_LIFE:
         # The last moments: the provider would have to let it go before the window closes.
-        return wait(claim, check.closes_at, why, "quiet_hours", profile=profile)
+        return wait(claim, check.closes_at, detail, "quiet_hours", profile=profile)
     if (spent_until := claim.sender.spent_until) and at < spent_until:
         return wait(claim, spent_until, SPENT, "day_spent", profile=profile)
     cap = _cap(claim, check, at)
@@ -91,31 +91,33 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
 def wait(
     claim: Claim,
     since: datetime,
-    why: str,
+    detail: str,
     why_code: WhyCode,
     *,
     profile: Profile = DEFAULT,
 ) -> Defer | Hold | Cancel:
     """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
     check = _check(claim, since, profile)
-    if check.held and check.why_code:
-        return Hold(check.held, check.why_code)
+    if check.hold_reason and check.why_code:
+        return Hold(check.hold_reason, check.why_code)
     opening = check.next_send_at or since
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
-        return Cancel(f"Expires before it may go out. {why}", "expired")
+        return Cancel(f"Expires before it may go out. {detail}", "expired")
     if check.can_send:
-        return Defer(why, why_code, until=opening, for_window=True)
+        return Defer(detail, why_code, until=opening, for_window=True)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
     until = spread(
         opening, key=claim.id, over=profile.opening_spread, closes_at=last_call
     )
-    return Defer(why, why_code, until=until, for_window=True)
+    return Defer(detail, why_code, until=until, for_window=True)
 
 
-def troubled(claim: Claim, why: str, why_code: WhyCode = "database_trouble") -> Defer:
+def troubled(
+    claim: Claim, detail: str, why_code: WhyCode = "database_trouble"
+) -> Defer:
     """Wait for what is no trouble of its own. If it is after all, it delays no other."""
-    return Defer(why, why_code, until=claim.claimed_at + TROUBLE_DELAY)
+    return Defer(detail, why_code, until=claim.claimed_at + TROUBLE_DELAY)
 
 
 def _due(claim: Claim) -> str:

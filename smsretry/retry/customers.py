@@ -31,9 +31,9 @@ def customer_findings(customers: Sequence[Customer]) -> Iterator[Finding]:
             "texts go out when it is day in both: leave customers.timezone null, unless the customer said it",
         ),
     }
-    for what, (count, advice) in counts.items():
+    for problem, (count, advice) in counts.items():
         if count:
-            yield Finding(subject=f"{count} {what}", ok=True, advice=advice)
+            yield Finding(subject=f"{count} {problem}", ok=True, advice=advice)
 
 
 def _is_misspelled(customer: Customer) -> bool:

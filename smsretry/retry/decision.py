@@ -20,7 +20,7 @@ class Cap:
     texts: int
     since: datetime
     """Texts that may have reached the recipient since then count."""
-    told: str
+    description: str
     """The same in words for people."""
 
 
@@ -44,9 +44,9 @@ class Decision:
     fate: ClassVar[Fate]
     leaves: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = "pending"
     """The status of the row from then on."""
-    held: ClassVar[bool] = False
+    is_held: ClassVar[bool] = False
     """Whether it waits for something that a person can mend."""
-    why: str
+    detail: str
     why_code: WhyCode | None = None
     """None: there is nothing to explain, because it was sent."""
     code: int | None = None
@@ -61,7 +61,7 @@ class Decision:
         return ItemResult(
             retry_id=claim.id,
             fate=self.fate,
-            detail=self.why,
+            detail=self.detail,
             code=self.code,
             next_at=due_at or self.due_at(claim.claimed_at),
             why_code=self.why_code,
@@ -109,7 +109,7 @@ class Hold(Waits):
     For a text in doubt, a person must decide whether it went out.
     """
 
-    fate, held = "Held", True
+    fate, is_held = "Held", True
     due_in: timedelta = HELD_LOOK
     ambiguous: tuple[str, ...] = ()
     """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be

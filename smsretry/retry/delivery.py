@@ -101,7 +101,7 @@ _SILENCES: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DeliveryReport:
     """What the provider says of a message."""
 
     status: DeliveryStatus | Silence
@@ -124,7 +124,7 @@ class Report:
         return self.status in ("denied", "unanswered")
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """The same in words for people."""
         return _SILENCES.get(self.status, f"The provider says {self.status}")
 
@@ -146,7 +146,7 @@ AfterDelivery = LookAgain | Close | Retry | Hold | Fail
 
 
 def after_delivery(
-    message: OpenDelivery, report: Report, *, profile: Profile = DEFAULT
+    message: OpenDelivery, report: DeliveryReport, *, profile: Profile = DEFAULT
 ) -> AfterDelivery:
     """What follows from the provider's report on a message.
 
@@ -167,80 +167,84 @@ def after_delivery(
             "undelivered",
             due_in=look_in,
         )
-    return LookAgain(report.said, "delivery_open", due_in=look_in)
+    return LookAgain(report.description, "delivery_open", due_in=look_in)
 
 
 def _after_failure(
-    message: OpenDelivery, report: Report, profile: Profile
+    message: OpenDelivery, report: DeliveryReport, profile: Profile
 ) -> AfterDelivery:
     expired = (
         message.expires_at is not None and message.claimed_at >= message.expires_at
     )
     if message.may_have_arrived:
-        why = "Another message of this text may still arrive"
+        detail = "Another message of this text may still arrive"
         return (
             Close()
             if expired
-            else LookAgain(why, "delivery_open", due_in=MAY_ARRIVE_LOOK)
+            else LookAgain(detail, "delivery_open", due_in=MAY_ARRIVE_LOOK)
         )
     refusal = report.refusal or Refusal(
         "refused", f"the provider reports it {report.status}, and not why"
     )
-    why = f"Not delivered: {refusal.text}"
+    detail = f"Not delivered: {refusal.text}"
     match refusal.kind:
         case "rate_limited" if refusal.level == "recipient":
-            return _after_loss(message, refusal, why, profile)
+            return _after_loss(message, refusal, detail, profile)
         case "account_refused" | "day_spent" | "rate_limited":
             return _after_trouble_of_sender(message, refusal)
         case "refused_for_now":
-            return _after_loss(message, refusal, why, profile)
+            return _after_loss(message, refusal, detail, profile)
         case "refused":
             return Fail(
-                why, "undelivered", refusal.code, phone_status=refusal.phone_status
+                detail, "undelivered", refusal.code, phone_status=refusal.phone_status
             )
         case "opted_out":
-            return Fail(why, "opted_out", refusal.code, opted_out=True)
+            return Fail(detail, "opted_out", refusal.code, opted_out=True)
         case _:
             assert_never(refusal.kind)
 
 
 def _after_loss(
-    message: OpenDelivery, refusal: Refusal, why: str, profile: Profile
+    message: OpenDelivery, refusal: Refusal, detail: str, profile: Profile
 ) -> Retry | Fail:
     if (
         message.failures > profile.delivery_retries
         or message.attempt_count >= message.max_attempts
     ):
-        why += f"; sent {message.failures} times" if message.failures > 1 else ""
-        return Fail(why, "undelivered", refusal.code)
+        detail += f"; sent {message.failures} times" if message.failures > 1 else ""
+        return Fail(detail, "undelivered", refusal.code)
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
         return Fail(
-            f"{why}; it expires before it could be sent again",
+            f"{detail}; it expires before it could be sent again",
             "undelivered",
             refusal.code,
         )
-    return Retry(why, "undelivered", refusal.code, due_in=delay, counted=True)
+    return Retry(detail, "undelivered", refusal.code, due_in=delay, counted=True)
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
     """The message was fine. The text waits and costs nothing; only its end ends it, when it is claimed after that."""
-    left = (
+    time_left = (
         max(message.expires_at - message.claimed_at, timedelta(0))
         if message.expires_at
         else timedelta.max
     )
-    delay = min(nth(RESEND_DELAYS, message.excused), left)
-    why, why_code, code = f"Not delivered: {refusal.advice}", refusal.kind, refusal.code
+    delay = min(nth(RESEND_DELAYS, message.excused), time_left)
+    detail, why_code, code = (
+        f"Not delivered: {refusal.advice}",
+        refusal.kind,
+        refusal.code,
+    )
     if refusal.kind == "account_refused":
-        return Hold(why, why_code, code, due_in=delay)
+        return Hold(detail, why_code, code, due_in=delay)
     if refusal.kind == "day_spent" and message.day_turns_at:
-        delay = min(message.day_turns_at - message.claimed_at, left)
-    return Retry(why, why_code, code, due_in=delay)
+        delay = min(message.day_turns_at - message.claimed_at, time_left)
+    return Retry(detail, why_code, code, due_in=delay)
 
 
 def before_sending_again(
-    claim: Claim, reports: Mapping[str, Report]
+    claim: Claim, reports: Mapping[str, DeliveryReport]
 ) -> Arrived | Defer | None:
     """What follows from the provider's report on each lost message of a text. None: it is sent again.
 
@@ -248,10 +252,12 @@ def before_sending_again(
     """
     for sid, report in reports.items():
         if report.status in FINAL:
-            why = f"Arrived after all, as {sid}: it is not sent again"
-            return Arrived(why, sid=sid, status=report.status)
+            detail = f"Arrived after all, as {sid}: it is not sent again"
+            return Arrived(detail, sid=sid, status=report.status)
     for sid, report in reports.items():
         if not report.has_failed and report.status != "not kept":
-            why = f"It was lost as {sid}, and may still arrive. {report.said}"
-            return Defer(why, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK)
+            detail = f"It was lost as {sid}, and may still arrive. {report.description}"
+            return Defer(
+                detail, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK
+            )
     return None

@@ -33,7 +33,7 @@ def known_evidence(claim: Claim) -> list[AfterLook]:
     """
     marked = Complete("Marked as sent", sid=None, by="callback")
     if claim.known_sid:
-        return [_found(claim.known_sid, "callback"), marked]
+        return [_complete_by(claim.known_sid, "callback"), marked]
     return [marked] if claim.log_says_sent else []
 
 
@@ -55,46 +55,46 @@ def after_look(
         denied: why it cannot be asked for here, and what to do; None: it was asked for.
     """
     if denied:
-        why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable")
+        detail = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
+        yield Hold(detail, "list_unavailable")
         return
     if look is None:
         yield _without_list(claim, at)
         return
     since = claim.in_doubt_since or at
-    found = find(look, claim)
-    for sid in found.ours:
-        yield _found(sid, "reconcile")
-    if found.ambiguous:
-        yield Hold(AMBIGUOUS, "ambiguous", ambiguous=found.ambiguous)
+    matches = find(look, claim)
+    for sid in matches.ours:
+        yield _complete_by(sid, "reconcile")
+    if matches.ambiguous:
+        yield Hold(AMBIGUOUS, "ambiguous", ambiguous=matches.ambiguous)
     if look.lacks:
-        why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
-        yield Hold(why, "list_unavailable")
+        detail = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
+        yield Hold(detail, "list_unavailable")
     else:
         yield _without_evidence(claim, at - since, profile)
 
 
-def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
+def look_failed(claim: Claim, detail: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made proves no absence. It is made again, and does not count."""
     return LookAgain(
-        why, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True
+        detail, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True
     )
 
 
-def _found(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
+def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
     return Complete(f"Found in the provider's records as {sid}", sid=sid, by=by)
 
 
 def _without_list(claim: Claim, at: datetime) -> AfterLook:
-    why = (
+    detail = (
         "The provider's list could not be had"
         if claim.sent_to
         else "What was sent is not on record"
     )
     if at - (claim.in_doubt_since or at) >= _LIST_MISSED:
-        why = f"In doubt: {why[0].lower()}{why[1:]}. {_LOOK_YOURSELF}"
-        return Hold(why, "list_unavailable")
-    return look_failed(claim, why, "list_unavailable")
+        detail = f"In doubt: {detail[0].lower()}{detail[1:]}. {_LOOK_YOURSELF}"
+        return Hold(detail, "list_unavailable")
+    return look_failed(claim, detail, "list_unavailable")
 
 
 def _without_evidence(
@@ -114,5 +114,5 @@ def _without_evidence(
             due_in=timedelta(0),
             reason=None,
         )
-    why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(why, "no_evidence")
+    detail = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
+    return Hold(detail, "no_evidence")

@@ -31,7 +31,7 @@ _LATEST: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Matches:
     """The messages of a list that may be of one attempt."""
 
     ours: tuple[str, ...]
@@ -57,7 +57,7 @@ def all_in_one(looks: Sequence[Look | None]) -> Look | None:
     )
 
 
-def find(look: Look, claim: Claim) -> Found:
+def find(look: Look, claim: Claim) -> Matches:
     """Sort the messages of a list by whether they may be of the attempt that the claimed row is in doubt about.
 
     If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
@@ -81,9 +81,9 @@ def find(look: Look, claim: Claim) -> Found:
             and (words != "unlike" or time == "usual")
         ):
             ambiguous.append((words != "ours", sighting.sid))
-    return Found(
+    return Matches(
         tuple(ours),
-        tuple(sid for _, sid in sorted(ambiguous, key=lambda each: each[0])),
+        tuple(sid for _, sid in sorted(ambiguous, key=lambda entry: entry[0])),
     )
 
 
@@ -107,12 +107,14 @@ def _time(sighting: Sighting, claim: Claim, clock_ahead: timedelta) -> _Time:
         for ahead in (timedelta(0), clock_ahead)
     ):
         return "usual"
-    first, last = (
+    earliest, latest = (
         opens + min(clock_ahead, timedelta(0)),
         closes + max(clock_ahead, timedelta(0)),
     )
     return (
-        "unusual" if first - CLOCK_ERROR <= created <= last + CLOCK_ERROR else "never"
+        "unusual"
+        if earliest - CLOCK_ERROR <= created <= latest + CLOCK_ERROR
+        else "never"
     )
 
 

@@ -74,7 +74,7 @@ class Claim(Value):
     attempt_count: int
     max_attempts: int
     sender: Annotated[
-        AssignedSender, BeforeValidator(lambda known: known or AssignedSender())
+        AssignedSender, BeforeValidator(lambda sender: sender or AssignedSender())
     ] = AssignedSender()
     stopped_states: tuple[str, ...] = Field(
         (), description="US states to which an operator lets no marketing text go."
@@ -161,15 +161,15 @@ class ItemResult(Value):
     """Why, for programs. None: it was sent."""
 
     @classmethod
-    def lost(cls, claim: Claim) -> Self:
+    def claim_lost(cls, claim: Claim) -> Self:
         """That of a claim that another worker has by now."""
-        why = "The claim was lost: another worker has the row, nothing was changed"
-        return cls(retry_id=claim.id, fate="Lost", detail=why, why_code="claim_lost")
+        detail = "The claim was lost: another worker has the row, nothing was changed"
+        return cls(retry_id=claim.id, fate="Lost", detail=detail, why_code="claim_lost")
 
     @classmethod
-    def error(cls, claim: Claim, why: str) -> Self:
+    def error(cls, claim: Claim, detail: str) -> Self:
         """That of a claim whose processing raised. The other rows went on, and a later run recovers this one."""
-        return cls(retry_id=claim.id, fate="Error", detail=why)
+        return cls(retry_id=claim.id, fate="Error", detail=detail)
 
     def __str__(self) -> str:
         return (

@@ -82,7 +82,7 @@ class NotSent:
     """The request never reached the provider. `why` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "not_sent"
-    why: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class InDoubt:
     """The message may or may not exist. `why` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "in_doubt"
-    why: str
+    detail: str
 
 
 Outcome = Accepted | Rejected | NotSent | InDoubt

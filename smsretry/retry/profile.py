@@ -55,7 +55,7 @@ class Audience:
         return "listed" if self.numbers else "nobody"
 
     @property
-    def told(self) -> str | None:
+    def description(self) -> str | None:
         """Who alone may be texted, in words for people. None: everybody may."""
         return (
             None

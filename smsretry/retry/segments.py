@@ -33,9 +33,9 @@ def _pieces(sizes: Sequence[int], *, whole: int, part: int) -> int:
     """How many messages characters of these sizes fill. No character is split between two."""
     if sum(sizes) <= whole:
         return 1
-    pieces, room = 1, part
+    pieces, available = 1, part
     for size in sizes:
-        if size > room:
-            pieces, room = pieces + 1, part
-        room -= size
+        if size > available:
+            pieces, available = pieces + 1, part
+        available -= size
     return pieces

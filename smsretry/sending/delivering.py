@@ -15,8 +15,8 @@ from smsretry.retry.delivery import (
     FAILURES,
     AfterDelivery,
     Close,
+    DeliveryReport,
     OpenDelivery,
-    Report,
     after_delivery,
 )
 from smsretry.sending.ports import Services
@@ -97,7 +97,7 @@ def follow(message: OpenDelivery, services: Services) -> FollowedUp:
     if report.status == "not kept" and message.delivery_status in FAILURES:
         told = services.sender.reported(message.delivery_status, message.delivery_code)
     decision = after_delivery(message, told, profile=services.profile)
-    why = "" if isinstance(decision, Close) else decision.why
+    why = "" if isinstance(decision, Close) else decision.detail
     try:
         answer = services.queue.follow(message, told, decision)
         came_to = (
@@ -112,7 +112,9 @@ def follow(message: OpenDelivery, services: Services) -> FollowedUp:
     return FollowedUp(message, came_to, why, told)
 
 
-def _came_to(message: OpenDelivery, report: Report, decision: AfterDelivery) -> CameTo:
+def _came_to(
+    message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
+) -> CameTo:
     match decision:
         case Close(unknown=True):
             return "unknown"

@@ -153,7 +153,7 @@ class _Item:
 
     @property
     def _lost(self) -> ItemResult:
-        return ItemResult.lost(self.claim)
+        return ItemResult.claim_lost(self.claim)
 
     def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
         """May the request leave?"""
@@ -203,7 +203,10 @@ class _Item:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                free_at, told = until + before.CAP_WINDOW, cap.told if cap else ""
+                free_at, told = (
+                    until + before.CAP_WINDOW,
+                    cap.description if cap else "",
+                )
                 return self._put_off(
                     before.wait(claim, free_at, told, "daily_cap", profile=profile)
                 )

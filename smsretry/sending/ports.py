@@ -17,7 +17,7 @@ from smsretry.retry.answers import (
     ScheduledSend,
 )
 from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
-from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
+from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
 from smsretry.retry.models import Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.profile import Audience, Profile
@@ -159,7 +159,7 @@ class RetryQueue(Protocol):
         """
 
     def follow(
-        self, message: OpenDelivery, report: Report, decision: AfterDelivery
+        self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
     ) -> Followed:
         """Keep a report, and act on what was decided from it."""
 
@@ -192,14 +192,14 @@ class Sender(Protocol):
             at: the database's clock now, against which the provider's is measured.
         """
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Report:
+    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
         """How far a message of this account has come.
 
         Args:
             account: None: that of the environment. A message that another account keeps is never called not kept.
         """
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
 
 

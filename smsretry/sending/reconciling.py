@@ -31,9 +31,9 @@ def reconcile(
         case "applied":
             return decision.result(claim)
         case "ended":
-            return Fail(decision.why, decision.why_code).result(claim)
+            return Fail(decision.detail, decision.why_code).result(claim)
         case "lost" | "sid_taken" | "wait":
-            return ItemResult.lost(claim)
+            return ItemResult.claim_lost(claim)
         case _:
             assert_never(answer)
 

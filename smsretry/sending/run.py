@@ -279,7 +279,7 @@ class Run:
             or unclaimed,
             stopped=stopped,
             database_broken=bool(control.database_trouble or unclaimed),
-            texts_only=self._services.sender.audience.told,
+            texts_only=self._services.sender.audience.description,
             restored=next(
                 (str(run) for run in self.interrupted if run.restored_since), None
             ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from smsretry.retry.answers import Recovered
-from smsretry.retry.delivery import OpenDelivery, Report
+from smsretry.retry.delivery import DeliveryReport, OpenDelivery
 from smsretry.retry.models import ItemResult, Value
 from smsretry.vocabulary import Fate
 
@@ -195,7 +195,7 @@ class FollowedUp:
     message: OpenDelivery
     came_to: CameTo
     why: str
-    report: Report
+    report: DeliveryReport
     """What the provider said of it, or had said before."""
 
     @property

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from smsretry.retry.answers import Begun, Finished
 from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff, Send
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.retry.profile import EVERYBODY
@@ -118,7 +118,7 @@ class FakeSender:
 
     comes_to: Outcome | Exception = field(default_factory=lambda: Accepted(SID))
     texts: list[Text] = field(default_factory=list)
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, DeliveryReport] = field(default_factory=dict)
     """What became of messages that were called lost, by SID."""
     audience = EVERYBODY
 
@@ -138,8 +138,8 @@ class FakeSender:
     def look_up(self, phone: str, **_: Any) -> Look:
         return Look(sightings=())
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Report:
-        return self.reports.get(sid, Report("unanswered"))
+    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+        return self.reports.get(sid, DeliveryReport("unanswered"))
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
-        return Report(status)
+    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+        return DeliveryReport(status)

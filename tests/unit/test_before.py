@@ -72,7 +72,7 @@ def test_a_text_that_can_never_go_out_fails_with_the_reason() -> None:
                 decision = before_send(claim_with(**changes), at=at)
                 assert isinstance(decision, Fail)
                 assert decision.why_code == why_code
-                assert not wrong.get("phone") or wrong["phone"] not in decision.why
+                assert not wrong.get("phone") or wrong["phone"] not in decision.detail
 
 
 EXPIRY: list[tuple[datetime, datetime, BeforeSend]] = [
@@ -156,7 +156,7 @@ def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> N
         claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap"
     )
     assert isinstance(stopped, Hold)
-    assert stopped.why.startswith("Texts to FL are stopped")
+    assert stopped.detail.startswith("Texts to FL are stopped")
     for turns_at, until in ((NOON + HOUR, NOON + HOUR), (NIGHT + HOUR, OPENING)):
         decision = before_send(
             claim_with(sender=assigned(1, spent_until=turns_at)),
@@ -217,7 +217,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         ):
             decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
             assert isinstance(decision, Hold)
-            assert told in decision.why
+            assert told in decision.detail
             assert (decision.why_code, decision.due_in, decision.ambiguous) == (
                 why_code,
                 HELD_LOOK,
@@ -233,7 +233,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         )
         expired = claim_with(**trouble, held=True, why=told, expires_at=NOON)
         assert before_send(expired, at=NOON) == Cancel(
-            f"{EXPIRED.why}. {told}", "expired"
+            f"{EXPIRED.detail}. {told}", "expired"
         )
 
 
@@ -273,7 +273,7 @@ def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_
     assert with_expiry(begun, at=NOON) == begun
     claim = claim_with(expires_at=None, due_since=NOON - 2 * DAY)
     assert before_send(claim, at=NOON) == Cancel(
-        f"{EXPIRED.why}: it was due on 2027-01-10 (UTC)", "expired"
+        f"{EXPIRED.detail}: it was due on 2027-01-10 (UTC)", "expired"
     )
 
 

@@ -17,8 +17,8 @@ from smsretry.retry.decision import (
 )
 from smsretry.retry.delivery import (
     Close,
+    DeliveryReport,
     OpenDelivery,
-    Report,
     after_delivery,
     before_sending_again,
 )
@@ -81,12 +81,12 @@ LOST, UNREGISTERED, SPENT = (
     report("undelivered", code) for code in (30003, 30034, 30027)
 )
 NOT_KEPT, DENIED, UNANSWERED = (
-    Report("not kept"),
-    Report("denied"),
-    Report("unanswered"),
+    DeliveryReport("not kept"),
+    DeliveryReport("denied"),
+    DeliveryReport("unanswered"),
 )
 LONG_AGO = NOON - 3 * DAY
-TABLE: list[tuple[Record, Report, object]] = [
+TABLE: list[tuple[Record, DeliveryReport, object]] = [
     # what is known of the message, the report, what follows but for its words
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
@@ -135,7 +135,7 @@ TABLE: list[tuple[Record, Report, object]] = [
     ),
     (
         {},
-        Report("undelivered", Refusal("rate_limited", "Slower")),
+        DeliveryReport("undelivered", Refusal("rate_limited", "Slower")),
         Retry("", "rate_limited", due_in=30 * MINUTE),
     ),
 ]
@@ -146,11 +146,11 @@ def test_what_follows_from_a_report() -> None:
     for known, said, follows in TABLE:
         decision = after_delivery(message(**known), said)
         shown = (
-            replace(decision, why="") if isinstance(decision, Decision) else decision
+            replace(decision, detail="") if isinstance(decision, Decision) else decision
         )
         assert shown == follows, (known, said)
         assert not isinstance(decision, Retry | Hold) or (
-            said.refusal and said.refusal.text in decision.why
+            said.refusal and said.refusal.text in decision.detail
         )
 
 
@@ -192,21 +192,21 @@ def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
 
 
 ASK_LATER = Defer("", "delivery_open", until=NOON + 15 * MINUTE)
-SAID: list[tuple[dict[str, Report], Arrived | Defer | None]] = [
+SAID: list[tuple[dict[str, DeliveryReport], Arrived | Defer | None]] = [
     # what the provider says of each lost message, what follows
     ({}, None),
-    ({SID: Report("undelivered")}, None),
-    ({SID: Report("failed")}, None),
-    ({SID: Report("canceled")}, None),
+    ({SID: DeliveryReport("undelivered")}, None),
+    ({SID: DeliveryReport("failed")}, None),
+    ({SID: DeliveryReport("canceled")}, None),
     ({SID: NOT_KEPT}, None),
-    ({SID: Report("delivered")}, on_the_phone()),
-    ({SID: Report("read")}, on_the_phone("read")),
+    ({SID: DeliveryReport("delivered")}, on_the_phone()),
+    ({SID: DeliveryReport("read")}, on_the_phone("read")),
     ({SID: UNANSWERED}, ASK_LATER),
     ({SID: DENIED}, ASK_LATER),
     ({OTHER: NOT_KEPT, SID: UNANSWERED}, ASK_LATER),
-    ({OTHER: UNANSWERED, SID: Report("delivered")}, on_the_phone()),
+    ({OTHER: UNANSWERED, SID: DeliveryReport("delivered")}, on_the_phone()),
 ]
-SAID += [({SID: Report(status)}, ASK_LATER) for status in ON_ITS_WAY]
+SAID += [({SID: DeliveryReport(status)}, ASK_LATER) for status in ON_ITS_WAY]
 
 
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
@@ -215,5 +215,5 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
         decision = before_sending_again(
             claim_with(lost_messages=[{"sid": sid} for sid in said]), said
         )
-        assert (replace(decision, why="") if decision else None) == follows
-        assert decision is None or SID in decision.why
+        assert (replace(decision, detail="") if decision else None) == follows
+        assert decision is None or SID in decision.detail

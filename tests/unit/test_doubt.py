@@ -68,9 +68,9 @@ def conclusions_of(
         after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt))
     )
     assert all(
-        LOOK_YOURSELF in one.why for one in conclusions if isinstance(one, Hold)
+        LOOK_YOURSELF in one.detail for one in conclusions if isinstance(one, Hold)
     ), "what a person is to do"
-    return [replace(one, why="") for one in conclusions]
+    return [replace(one, detail="") for one in conclusions]
 
 
 # What is concluded
@@ -85,7 +85,7 @@ def test_the_send_log_may_know_what_became_of_a_text_in_doubt() -> None:
         (claim_with(log_says_sent=True), [MARKED]),
         (claim_with(), []),
     ):
-        assert [replace(one, why="") for one in known_evidence(known)] == evidence
+        assert [replace(one, detail="") for one in known_evidence(known)] == evidence
 
 
 UNSEEN = unseen(15)
@@ -193,6 +193,6 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
     ):
         look = Look(sightings=tuple(listed), lacks="is longer than anybody reads")
         *told, last = after_look(doubtful(), look, at=NOON)
-        assert [replace(each, why="") for each in told] == before
+        assert [replace(each, detail="") for each in told] == before
         assert isinstance(last, Hold)
-        assert "is longer than anybody reads" in last.why
+        assert "is longer than anybody reads" in last.detail

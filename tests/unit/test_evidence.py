@@ -5,7 +5,7 @@ from itertools import product
 
 from smsretry.retry.evidence import (
     CLOCK_ERROR,
-    Found,
+    Matches,
     all_in_one,
     earliest_creation,
     find,
@@ -43,7 +43,7 @@ def found(
     body: str = BODY,
     clock_ahead: timedelta = timedelta(0),
     others: tuple[str, ...] = (),
-) -> Found:
+) -> Matches:
     """What the list has of the attempt."""
     look = Look(sightings=sightings, clock_ahead=clock_ahead)
     claim = claim_with(
@@ -56,7 +56,11 @@ def found(
     return find(look, claim)
 
 
-OURS, PERHAPS, NOT_OURS = Found((sid(1),), ()), Found((), (sid(1),)), Found((), ())
+OURS, PERHAPS, NOT_OURS = (
+    Matches((sid(1),), ()),
+    Matches((), (sid(1),)),
+    Matches((), ()),
+)
 """What is found of one message: it is the text, it may be, it is another's."""
 
 # Words
@@ -126,7 +130,7 @@ def test_a_message_with_our_words_is_ours_whatever_its_way_did_to_them_and_with_
 
 
 LONGER = f"{BODY} See you tomorrow at 10:00."
-WHOSE: list[tuple[str, str, tuple[str, ...], Found]] = [
+WHOSE: list[tuple[str, str, tuple[str, ...], Matches]] = [
     # listed, ours, other open texts', what it is
     (LONGER, BODY, (LONGER,), NOT_OURS),
     (LONGER, LONGER, (BODY,), OURS),
@@ -237,7 +241,7 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
         sighting(6, created_at=BEGUN - 2 * HOUR),
         sighting(7, body="", created_at=BEGUN - 3 * HOUR),
     ]
-    assert found(*listed) == Found(
+    assert found(*listed) == Matches(
         (sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2))
     )
 

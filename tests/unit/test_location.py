@@ -182,7 +182,7 @@ def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own() -
     """
     nowhere = locate(NY, phone="+870773111632", fallback=NY)
     assert (nowhere.zones, nowhere.why_code) == ((), "no_time_zone")
-    assert "correct customers.phone" in (nowhere.held or "")
+    assert "correct customers.phone" in (nowhere.hold_reason or "")
     for phone, expected in CORRECTED.items():
         assert zones(locate(None, phone=phone)) == expected
     assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(
@@ -212,7 +212,7 @@ def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_
             region,
             business,
             at,
-            check.held,
+            check.hold_reason,
         )
         assert (check.next_send_at or at) - at < timedelta(days=8)
 

@@ -11,7 +11,7 @@ import pytest
 from smsretry.errors import QueueBusy, QueueUnreachable, UnforeseenError
 from smsretry.retry.answers import Begun
 from smsretry.retry.decision import Fail, Hold, Retry, Send
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import ItemResult
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
@@ -83,8 +83,8 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
         assert (queue.calls, sender.texts) == (["begin", "put_off"], [])
         ended = queue.decisions[-1]
         assert isinstance(ended, Fail)
-        assert ended.why.startswith("Unforeseen KeyError at fakes.py:")
-        assert len(ended.why) <= 500
+        assert ended.detail.startswith("Unforeseen KeyError at fakes.py:")
+        assert len(ended.detail) <= 500
         assert (raised.value.__cause__, raised.value.__context__) == (None, None)
         everything = "".join(traceback.format_exception(raised.value))
         for private in (
@@ -261,7 +261,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(
         monkeypatch.setattr(
             "time.clock_gettime", lambda _, watch=stopwatch: next(watch)
         )  # goes on while suspended
-        sender = FakeSender(reports={SID: Report("undelivered")})
+        sender = FakeSender(reports={SID: DeliveryReport("undelivered")})
         result = went(
             queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}]
         )
@@ -344,7 +344,7 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
         assert went(FakeQueue(), sender, control).fate == "Sent"
     arrived = went(
         FakeQueue(),
-        FakeSender(reports={SID: Report("delivered")}),
+        FakeSender(reports={SID: DeliveryReport("delivered")}),
         lost_messages=[{"sid": SID}],
     )
     assert arrived.fate == "Sent"

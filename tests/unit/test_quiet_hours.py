@@ -89,8 +89,8 @@ def test_a_stored_zone_that_is_not_understood_holds_the_text_also_the_businesss(
                 stored, at=MORNING, phone="+12125550123", fallback=business
             )
             assert (check.can_send, check.why_code) == (False, "hours_unreadable")
-            assert column in (check.held or "")
-            assert "5550123" not in (check.held or "")
+            assert column in (check.hold_reason or "")
+            assert "5550123" not in (check.hold_reason or "")
     for nothing in (None, "", " \t"):
         assert check_quiet_hours(nothing, at=MORNING, phone="+12125550123").can_send
 

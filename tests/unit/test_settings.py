@@ -207,10 +207,13 @@ def test_a_list_is_read_entry_by_entry_and_never_shown(
         ("", False),
     ]:
         assert settings.audience.includes(phone) is may
-    assert settings.audience.told == "texts only who is listed"
+    assert settings.audience.description == "texts only who is listed"
     assert "555012" not in repr(settings) + repr(settings.audience)
     empty = read(environment, Settings, **COMPLETE, SMSRETRY_SEND_TO="nobody").audience
-    assert (empty.told, empty.includes("+12125550123")) == ("texts nobody", False)
+    assert (empty.description, empty.includes("+12125550123")) == (
+        "texts nobody",
+        False,
+    )
 
 
 def test_the_owners_decisions_are_read_and_the_longest_timeouts_end_before_the_window_closes(

@@ -218,4 +218,4 @@ def test_a_request_that_may_have_left_is_in_doubt() -> None:
     ):
         outcome = outcome_of_exception(error)
         assert isinstance(outcome, InDoubt), error
-        assert PHONE not in outcome.why
+        assert PHONE not in outcome.detail

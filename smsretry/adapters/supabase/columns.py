@@ -22,7 +22,7 @@ from smsretry.retry.delivery import (
     MAY_ARRIVE_LOOK,
     AfterDelivery,
     Close,
-    Report,
+    DeliveryReport,
     Silence,
 )
 from smsretry.retry.models import Claim
@@ -36,9 +36,9 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     if isinstance(decision, Fail | Cancel):
         return "end_sms_retry", end(decision)
     values: Values = {
-        "why": decision.why,
+        "why": decision.detail,
         "why_code": decision.why_code,
-        "held": decision.held,
+        "held": decision.is_held,
     }
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
@@ -65,7 +65,7 @@ def end(decision: Fail | Cancel) -> Values:
     """For `end_sms_retry`."""
     return {
         "final_status": decision.leaves,
-        "error": decision.why,
+        "error": decision.detail,
         "why_code": decision.why_code,
     }
 
@@ -75,12 +75,12 @@ def after_send(outcome: Outcome, decision: AfterSend) -> Values:
     values: Values = {
         "outcome": outcome.name,
         "next_status": decision.leaves,
-        "held": decision.held,
+        "held": decision.is_held,
     }
     if isinstance(decision, Complete):
         return values | {"twilio_sid": decision.sid}
     values |= {
-        "error": decision.why,
+        "error": decision.detail,
         "error_code": decision.code,
         "why_code": decision.why_code,
     }
@@ -123,7 +123,7 @@ def after_look(decision: AfterLook) -> Values:
     return values | {"look_in": interval(decision.due_in)}
 
 
-def after_delivery(report: Report, decision: AfterDelivery) -> Values:
+def after_delivery(report: DeliveryReport, decision: AfterDelivery) -> Values:
     """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
     code = report.refusal.code if report.refusal else None
     told = report.status not in get_args(Silence)
@@ -133,9 +133,9 @@ def after_delivery(report: Report, decision: AfterDelivery) -> Values:
     if isinstance(decision, Close):
         return values | {"decision": "unknown" if decision.unknown else "close"}
     values |= {
-        "error": decision.why,
+        "error": decision.detail,
         "why_code": decision.why_code,
-        "held": decision.held,
+        "held": decision.is_held,
     }
     match decision:
         case LookAgain(due_in=look_in):

@@ -42,7 +42,7 @@ from smsretry.retry.decision import (
     PutOff,
     Send,
 )
-from smsretry.retry.delivery import AfterDelivery, OpenDelivery, Report
+from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments
@@ -220,7 +220,7 @@ class SupabaseQueue(SupabaseGroups):
         ).read
 
     def follow(
-        self, message: OpenDelivery, report: Report, decision: AfterDelivery
+        self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
     ) -> Followed:
         self._mark(message.attempt_id, decision)
         fence = {"attempt_id": message.attempt_id, "looks": message.looks}

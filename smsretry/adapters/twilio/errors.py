@@ -18,7 +18,7 @@ from typing import Final, cast
 from smsretry.data import table
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.errors import InputError
-from smsretry.retry.delivery import FAILURES, Report
+from smsretry.retry.delivery import FAILURES, DeliveryReport
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel
 from smsretry.vocabulary import DeliveryStatus
 
@@ -72,9 +72,9 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     )
 
 
-def twilio_report(status: DeliveryStatus, code: int | None) -> Report:
+def twilio_report(status: DeliveryStatus, code: int | None) -> DeliveryReport:
     """How far a message has come that Twilio accepted, and, if it did not arrive and Twilio says so, why."""
-    return Report(
+    return DeliveryReport(
         status,
         twilio_refusal(code) if status in FAILURES and code is not None else None,
     )

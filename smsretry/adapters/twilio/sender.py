@@ -13,7 +13,7 @@ from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.checks import check_sender
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_list
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import NOT_LISTED
@@ -103,26 +103,28 @@ class TwilioSender:
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
+    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
         return twilio_report(status, code)
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Report:
+    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
         """How far a message of this account has come (`GET Messages/{sid}`)."""
         try:
             message = self._http.client(account).messages(sid).fetch()
         except NoCredentialsError:
-            return Report("denied")
+            return DeliveryReport("denied")
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
             status, code = getattr(error, "status", None), getattr(error, "code", None)
             if (status, code) == (404, _NOT_FOUND):
-                return Report("not kept" if self._can_read(account) else "denied")
-            return Report("denied" if status in (401, 403) else "unanswered")
+                return DeliveryReport(
+                    "not kept" if self._can_read(account) else "denied"
+                )
+            return DeliveryReport("denied" if status in (401, 403) else "unanswered")
         known = message.status in get_args(DeliveryStatus)
         return (
             twilio_report(message.status, message.error_code)
             if known
-            else Report("unanswered")
+            else DeliveryReport("unanswered")
         )
 
     def _can_read(self, account: str | None) -> bool:

@@ -54,13 +54,13 @@ def predict(
     at, why = max(now, text.scheduled_for), text.why or ""
     decision = before_send(text, at=at, profile=profile)
     while isinstance(decision, Defer) and at < decision.until < until:
-        at, why = decision.until, decision.why
+        at, why = decision.until, decision.detail
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
         return Prediction(
             fate=_fate(decision),
             at=at,
-            why=decision.why,
+            why=decision.detail,
             why_code=decision.why_code,
             until=decision.due_at(at),
         )
@@ -79,7 +79,7 @@ def predict(
 
 
 def _fate(decision: Decision) -> Fate:
-    if decision.held:
+    if decision.is_held:
         return "held"
     return "wait longer" if decision.leaves == "pending" else "end"
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import httpx
 
-from smsretry.retry.delivery import FAILURES, Report
+from smsretry.retry.delivery import FAILURES, DeliveryReport
 from smsretry.retry.models import Finding, Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import (
     Accepted,
@@ -196,18 +196,20 @@ class Letterbox:
             clock_ahead=now - at,
         )
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Report:
+    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
         try:
             answer = self._http.get(f"/letters/{sid}")
         except httpx.HTTPError:
-            return Report("unanswered")
+            return DeliveryReport("unanswered")
         if answer.status_code == 410:
-            return Report("not kept")
+            return DeliveryReport("not kept")
         message = answer.json()
         return self.reported(_STATES[message["state"]], message.get("number"))
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> Report:
-        return Report(status, _CODES.get(code or 0) if status in FAILURES else None)
+    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+        return DeliveryReport(
+            status, _CODES.get(code or 0) if status in FAILURES else None
+        )
 
     def clock(self) -> datetime | None:
         return None

@@ -14,7 +14,7 @@ from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.faults import AcceptThenDrop
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, NotSent, Rejected
 from smsretry.sending.entry import send_sms
@@ -140,9 +140,9 @@ def test_what_credentials_do_not_reach_proves_nothing(
         for one in (stranger.sid, dentist.sid, None)
     }
     assert asked == {
-        stranger.sid: Report("denied"),
-        dentist.sid: Report("not kept"),
-        None: Report("not kept"),
+        stranger.sid: DeliveryReport("denied"),
+        dentist.sid: DeliveryReport("not kept"),
+        None: DeliveryReport("not kept"),
     }
 
     main = shop.twilio.accounts.main
@@ -156,8 +156,8 @@ def test_what_credentials_do_not_reach_proves_nothing(
         PHONE, sender=SenderId(dentist.sid, NUMBER), since=shop.now(), at=shop.now()
     )
     assert look is None
-    assert twilio.what_became_of(SID, account=dentist.sid) == Report("denied")
-    assert twilio.what_became_of(SID, account=None) == Report("not kept")
+    assert twilio.what_became_of(SID, account=dentist.sid) == DeliveryReport("denied")
+    assert twilio.what_became_of(SID, account=None) == DeliveryReport("not kept")
     assert isinstance(twilio.send(text(main, SENDER)), Accepted)
 
 

@@ -22,7 +22,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import QueueUnreachable
 from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.delivery import OpenDelivery, Report
+from smsretry.retry.delivery import DeliveryReport, OpenDelivery
 from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
 from smsretry.sending import pipeline
@@ -172,7 +172,7 @@ class _Sender(TwilioSender):
         outcome = super().send(text)
         self._sending.body = None
         if isinstance(outcome, InDoubt):
-            self._fate.report("doubt", outcome.why)
+            self._fate.report("doubt", outcome.detail)
         self._fate.at("answered", text.body)
         return outcome
 
@@ -181,7 +181,7 @@ class _Sender(TwilioSender):
         self._fate.at("looking", phone)
         return found
 
-    def what_became_of(self, sid: str, *, account: str | None) -> Report:
+    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
         message = self._records.claimed[sid] if self._records else None
         if message:
             self._fate.at_delivery("taken", message)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_refusal
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.proofs.town import book as judged
@@ -124,10 +124,10 @@ class Twilio:
         """Whether some message is so new."""
         return any(now - message.at < HIDDEN_FOR for message in self.messages)
 
-    def word_of(self, sid: str) -> Report:
+    def word_of(self, sid: str) -> DeliveryReport:
         """How far a message has come."""
         found = [message for message in self.messages if message.sid == sid]
-        return report(found[0].fate) if found else Report("not kept")
+        return report(found[0].fate) if found else DeliveryReport("not kept")
 
     def changes(self, sid: str, **changes: Any) -> "Twilio":
         """The same, but for what is new of a message."""
@@ -136,15 +136,15 @@ class Twilio:
         )
 
 
-def report(fate: Fate) -> Report:
+def report(fate: Fate) -> DeliveryReport:
     """What is said of a message of that fate. 30008 is a passing reason: the carrier did not say why."""
     match fate:
         case "on its way":
-            return Report("sent")
+            return DeliveryReport("sent")
         case "delivered":
-            return Report("delivered")
+            return DeliveryReport("delivered")
         case "lost":
-            return Report("undelivered", twilio_refusal(30008, None))
+            return DeliveryReport("undelivered", twilio_refusal(30008, None))
 
 
 def _sighting(message: Message) -> Sighting:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.profile import STALE_MINUTES
 from tests.proofs.interleavings.provider import Fate, Message
 from tests.proofs.interleavings.state import (
@@ -178,7 +178,8 @@ def poll(world: World, state: State) -> Iterator[Step]:
                 partial(_goes_on, place, state.twilio.word_of(poller.held.sid)),
             )
             yield Step(
-                f"{who} asks in vain", partial(_goes_on, place, Report("unanswered"))
+                f"{who} asks in vain",
+                partial(_goes_on, place, DeliveryReport("unanswered")),
             )
         else:
             yield Step(f"{who} writes", partial(_writes, place, call, 1))
@@ -211,7 +212,7 @@ def _writes(place: int, call: Call, times: int, world: World, state: State) -> S
     message, report, _ = call.arguments
     answers = [world.queue.follow(*call.arguments) for _ in range(times)]
     if (
-        isinstance(report, Report)
+        isinstance(report, DeliveryReport)
         and report.status == "delivered"
         and answers[0] == "applied"
     ):

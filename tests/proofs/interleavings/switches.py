@@ -32,7 +32,7 @@ def _is_the_end(*known: Any, **more: Any) -> Any:
     """A refusal that passes ends the text."""
     decision = after_send(*known, **more)
     return (
-        Fail(decision.why, decision.why_code, decision.code)
+        Fail(decision.detail, decision.why_code, decision.code)
         if isinstance(decision, Retry)
         else decision
     )

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
-from smsretry.retry.delivery import Report
+from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Claim, ItemResult
 from tests.proofs.interleavings.provider import ANSWERS, Answer
 from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
@@ -85,7 +85,7 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
             )
             yield _Way(
                 "asks in vain about a message",
-                lambda _, state, call: (state, Report("unanswered")),
+                lambda _, state, call: (state, DeliveryReport("unanswered")),
             )
         case _:
             yield _Way(f"{call.name}", _called)

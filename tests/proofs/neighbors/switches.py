@@ -52,7 +52,7 @@ def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     return _put_off(
         self,
         claim,
-        Fail(decision.why, decision.why_code)
+        Fail(decision.detail, decision.why_code)
         if isinstance(decision, Hold)
         else decision,
     )

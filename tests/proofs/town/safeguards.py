@@ -16,12 +16,12 @@ from smsretry.retry.delivery import (
     FAILURES,
     FINAL,
     AfterDelivery,
+    DeliveryReport,
     OpenDelivery,
-    Report,
     Silence,
     after_delivery,
 )
-from smsretry.retry.evidence import Found
+from smsretry.retry.evidence import Matches
 from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
 from tests.proofs.town.report import Report as Told
@@ -136,18 +136,20 @@ def _in_the_environments(
 
 def _asked_in_the_environments(
     self: TwilioSender, sid: str, *, account: str | None
-) -> Report:
+) -> DeliveryReport:
     return _what_became_of(self, sid, account=None)
 
 
-def _taken_for_lost(self: TwilioSender, sid: str, *, account: str | None) -> Report:
+def _taken_for_lost(
+    self: TwilioSender, sid: str, *, account: str | None
+) -> DeliveryReport:
     report = _what_became_of(self, sid, account=account)
     may_arrive = report.status not in {*FINAL, *FAILURES, *get_args(Silence)}
     return twilio_report("undelivered", 30008) if may_arrive else report
 
 
 def _whatever_the_code(
-    message: OpenDelivery, report: Report, **more: Any
+    message: OpenDelivery, report: DeliveryReport, **more: Any
 ) -> AfterDelivery:
     if report.refusal:
         report = replace(
@@ -179,7 +181,7 @@ FENCE = Safeguard(
         $$""",
 )
 """The claim number in every write: a worker sees the row as if nobody else had begun it since."""
-EVIDENCE = Safeguard(patches=((doubt, "find", lambda _look, _sent: Found((), ())),))
+EVIDENCE = Safeguard(patches=((doubt, "find", lambda _look, _sent: Matches((), ())),))
 """The look for evidence in the provider's list."""
 QUARANTINE = Safeguard(
     patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0)))
