@@ -1,4 +1,4 @@
-"""The desk in Prefect's UI: each door is a flow with a form, its answer the run's name, message and artifact.
+"""The desk in Prefect's UI: each of its commands is a flow with a form, and its answer is the run's name and artifact.
 
 The forms and their words are in `smsretry.desk.actions`; the command line and SQL give the same answers.
 """
@@ -35,28 +35,30 @@ _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 
 def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
-    """The flow of a door, with its forms for parameters, and what they are where nothing is filled in."""
+    """The flow of a desk command, with its forms for parameters, and their default where nothing is filled in."""
     forms, deployment = DOORS[name], f"sms-{name}"
-    usual, *others = forms.values()
+    usual, *alternatives = forms.values()
     asks = bool(usual.model_fields)
 
-    def at_door(ask: Form | None = None) -> State[Any]:
-        asked = ask or usual()
-        with desk_for(asked) as connected:
-            return _shown(connected.answer(asked), deployment)
+    def answer_request(ask: Form | None = None) -> State[Any]:
+        request = ask or usual()
+        with desk_for(request) as connected:
+            return _show_answer(connected.answer(request), deployment)
 
-    kind = one_of(forms) if others else usual
+    kind = one_of(forms) if alternatives else usual
     parameter = Parameter(
         FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default
     )
-    at_door.__name__ = at_door.__qualname__ = deployment.replace("-", "_")
-    at_door.__doc__ = help_of(name) + (_WHAT_FOR if asks else "")
-    at_door.__signature__ = Signature([parameter] if asks else [])  # type: ignore[attr-defined]
-    checked: Callable[..., State[Any]] = form(at_door, forms if others else None)
+    answer_request.__name__ = answer_request.__qualname__ = deployment.replace("-", "_")
+    answer_request.__doc__ = help_of(name) + (_WHAT_FOR if asks else "")
+    answer_request.__signature__ = Signature([parameter] if asks else [])  # type: ignore[attr-defined]
+    checked: Callable[..., State[Any]] = form(
+        answer_request, forms if alternatives else None
+    )
     return flow(name=deployment, **_DESK_FLOW)(checked)
 
 
-def _shown(answer: Answer, key: str) -> State[Any]:
+def _show_answer(answer: Answer, key: str) -> State[Any]:
     """An answer: the run's name, message, log (what its page opens with), artifact and result."""
     headline, *lines = answer.lines()
     rename(answer.name)
@@ -64,11 +66,11 @@ def _shown(answer: Answer, key: str) -> State[Any]:
     create_markdown_artifact(
         markdown(answer.tell(), form_addresses()), key=key, description=headline
     )
-    told = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
+    result = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
     # Whoever gave the order believes that it was carried out.
     if isinstance(answer, Done) and answer.fails and not answer.asked.is_question:
-        return with_result(Failed(name="NothingChanged", message=headline), told)
-    return with_result(Completed(message=headline), told)
+        return with_result(Failed(name="NothingChanged", message=headline), result)
+    return with_result(Completed(message=headline), result)
 
 
 sms_status = _flow_of("status")
@@ -86,7 +88,7 @@ sms_prune = _flow_of("prune", Prune(dry_run=False))
 @form
 def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
-    return _shown(
+    return _show_answer(
         Examined(findings=tuple(examine(now=_now, environment=os.environ))),
         "sms-doctor",
     )

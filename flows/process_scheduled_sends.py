@@ -33,13 +33,16 @@ def process_scheduled_sends(
         ahead_seconds: How long before its time a text is queued (0 to 3600).
     """
     with services() as connected:
-        done = queue_scheduled_sends(
+        summary = queue_scheduled_sends(
             connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds)
         )
-    report, why = of_scheduled(done), done.stopped_because
-    result = {"counts": done.counts, "stopped_because": why}
+    report, stopped_because = of_scheduled(summary), summary.stopped_because
+    result = {"counts": summary.counts, "stopped_because": stopped_because}
     return concluded(
-        report, message=why or report.name, failed=why is not None, result=result
+        report,
+        message=stopped_because or report.name,
+        failed=stopped_because is not None,
+        result=result,
     )
 
 

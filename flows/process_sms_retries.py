@@ -78,18 +78,18 @@ def process_sms_retries(
             texts = TaskRuns(
                 run,
                 workers,
-                most=settings.task_runs,
+                task_run_limit=settings.task_runs,
                 due=before.queue.get("due", 0) if before else 0,
             )
-            first = claim(run, limit)
-            for claims in run.drain(first, limit=limit, seconds=drain_seconds):
+            first_claims = claim(run, limit)
+            for claims in run.drain(first_claims, limit=limit, seconds=drain_seconds):
                 texts.process(claims)
             texts.wait()
             for suspect in run.suspects():
                 texts.process([suspect])
                 texts.wait()
             processed = texts.processed()
-            summary = run.report([one.result for one in processed])
+            summary = run.report([text.result for text in processed])
         after = before if summary.idle else queue_status(at_desk)
         if after:
             push_metrics(after)

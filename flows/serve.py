@@ -57,13 +57,13 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 def serve_all(deployments: Sequence[RunnerDeployment]) -> None:
     """Cancel what is late, register them, and run them until a signal comes. Stopping pauses none of them."""
     cancel_late_runs()
-    most = (
+    run_limit = (
         get_current_settings().runner.process_limit
     )  # which `serve`, unlike a runner, does not take by itself
     with chdir(
         ROOT
     ):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
-        serve(*deployments, query_seconds=2, limit=most, pause_on_shutdown=False)
+        serve(*deployments, query_seconds=2, limit=run_limit, pause_on_shutdown=False)
 
 
 if __name__ == "__main__":

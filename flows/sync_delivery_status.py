@@ -30,11 +30,11 @@ def sync_delivery_status(
     """
     with services() as connected:
         summary = sync_deliveries(connected, limit=limit)
-    report, why = of_deliveries(summary), summary.stopped_because
-    result = {"counts": summary.counts, "stopped_because": why}
+    report, stopped_because = of_deliveries(summary), summary.stopped_because
+    result = {"counts": summary.counts, "stopped_because": stopped_because}
     return concluded(
         report,
-        message=why or str(summary),
+        message=stopped_because or str(summary),
         failed=summary.needs_somebody,
         result=result,
     )

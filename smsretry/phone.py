@@ -40,14 +40,14 @@ def spelling_problem(phone: str) -> str | None:
         return _malformed(phone)
     code = f"+{phonenumbers.parse(meant).country_code}"
     digits = meant.removeprefix(code)
-    kept = re.fullmatch(
+    match = re.fullmatch(
         rf"\{code}([0-9]{{1,4}}){digits}", re.sub(r"[^+0-9]", "", phone)
     )
-    if kept:
-        how = f"without the {kept[1]} that is dialed before it"
+    if match:
+        remark = f"without the {match[1]} that is dialed before it"
     else:
-        how = "and nothing else" if spelled else "if it is from there"
-    return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {how}"
+        remark = "and nothing else" if spelled else "if it is from there"
+    return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {remark}"
 
 
 def e164(phone: str) -> str:
@@ -72,8 +72,8 @@ def recipient_problem(phone: str) -> str | None:
     spelled = _spelled(phone)
     if spelled is None:
         digits = re.sub(r"\D", "", phone)
-        few = f"Phone number is none: it has fewer than {_FEWEST_DIGITS} digits"
-        return few if len(digits) < _FEWEST_DIGITS else None
+        too_few = f"Phone number is none: it has fewer than {_FEWEST_DIGITS} digits"
+        return too_few if len(digits) < _FEWEST_DIGITS else None
     if npa := area_code(spelled):
         kind = _NANP_REFUSED.get(npa)
     else:

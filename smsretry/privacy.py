@@ -26,10 +26,13 @@ def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) ->
 
 def _quotes(message: str, private: str) -> bool:
     """Whether six letters or digits in a row are the same, whatever was escaped, cut or put between them."""
-    said, kept = (re.sub(r"[\W_]", "", text).lower() for text in (message, private))
-    run = min(6, len(kept))
+    message_letters, private_letters = (
+        re.sub(r"[\W_]", "", text).lower() for text in (message, private)
+    )
+    run = min(6, len(private_letters))
     return run > 0 and any(
-        kept[start : start + run] in said for start in range(len(kept) - run + 1)
+        private_letters[start : start + run] in message_letters
+        for start in range(len(private_letters) - run + 1)
     )
 
 

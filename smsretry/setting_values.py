@@ -56,19 +56,19 @@ def _project_url(value: HttpUrl) -> HttpUrl:
     return value
 
 
-def _whom_to_text(given: object) -> object:
+def _whom_to_text(setting: object) -> object:
     """`all`, `nobody`, or numbers with commas between them.
 
     A blank, as a template leaves that was not filled in, is a mistake: taken for the default, it would text everybody.
     """
-    if given == EVERYBODY:
-        given = next(
+    if setting == EVERYBODY:
+        setting = next(
             (value for name, value in os.environ.items() if name.upper() == SEND_TO),
             "all",
         )
-    if not isinstance(given, str):
-        return given
-    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    if not isinstance(setting, str):
+        return setting
+    entries = [entry.strip() for entry in setting.split(",") if entry.strip()]
     if not entries:
         raise ValueError("is set to nothing: must be all, nobody, or a list of numbers")
     if entries in (["all"], ["nobody"]):

@@ -150,7 +150,7 @@ def load(kind: type[_Kind]) -> _Kind:
         SettingsError: names every variable that is missing or malformed; quotes no value.
     """
     if problems := setting_problems(kind):
-        lines = (f"  {variable}: {told}" for variable, told in problems.items())
+        lines = (f"  {variable}: {problem}" for variable, problem in problems.items())
         raise SettingsError("\n".join(["Settings are not complete:", *lines]))
     return kind()
 
@@ -166,30 +166,32 @@ def sends_at_once() -> int:
 
 def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
     """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
-    found = dict[str, str]()
+    problems = dict[str, str]()
     try:
         kind()
     except ValidationError as error:
-        for one in error.errors(include_input=False, include_url=False):
-            name = str(one["loc"][0])
+        for detail in error.errors(include_input=False, include_url=False):
+            name = str(detail["loc"][0])
             field = kind.model_fields.get(name)
-            told = (
-                one["msg"]
+            problem = (
+                detail["msg"]
                 .removeprefix("Value error, ")
                 .replace("Input should be", "must be")
             )
-            told = (
+            problem = (
                 "must be a URL, with https:// before the host"
-                if one["type"].startswith("url_")
-                else told
+                if detail["type"].startswith("url_")
+                else problem
             )
             variable = str((field and field.validation_alias) or name).upper()
-            found[variable] = "is not set" if one["type"] == "missing" else told
+            problems[variable] = (
+                "is not set" if detail["type"] == "missing" else problem
+            )
     there = {name.upper() for name, value in os.environ.items() if value}
     for ways in kind.CHOICES:
         if not any(there.issuperset(way) for way in ways):
-            found[ways[-1][0]] = f"set {', or '.join(map(' and '.join, ways))}"
-    return found
+            problems[ways[-1][0]] = f"set {', or '.join(map(' and '.join, ways))}"
+    return problems
 
 
 def variables(settings: type[BaseSettings]) -> dict[str, object]:

@@ -50,8 +50,13 @@ def reading_desk() -> Iterator[Desk]:
 def desk(settings: Settings | None = None) -> Iterator[Desk]:
     """Connect the desk, where a person asks and acts."""
     settings = settings or load(Settings)
-    with SupabaseOperators(settings) as connected, provider(settings) as asked:
-        yield replace(_at(connected, settings), check_sender=asked.check_sender)
+    with (
+        SupabaseOperators(settings) as connected,
+        provider(settings) as connected_provider,
+    ):
+        yield replace(
+            _at(connected, settings), check_sender=connected_provider.check_sender
+        )
 
 
 def _at(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:

@@ -34,16 +34,16 @@ def install(
         entries: other automations than the file's.
     """
     there = {
-        found.name: found
-        for found in client.read_automations()
-        if found.name.startswith(PREFIX)
+        automation.name: automation
+        for automation in client.read_automations()
+        if automation.name.startswith(PREFIX)
     }
     lines = []
     for entry in entries or defined():
-        name, found = entry["name"], there.pop(entry["name"], None)
+        name, existing = entry["name"], there.pop(entry["name"], None)
         had = (
-            [getattr(action, "block_document_id", None) for action in found.actions]
-            if found
+            [getattr(action, "block_document_id", None) for action in existing.actions]
+            if existing
             else []
         )
         block = notify or next(filter(None, had), None)
@@ -58,16 +58,16 @@ def install(
         ]:
             lines.append(f"left out   {name} (it needs --notify)")
             continue
-        enabled = found is None or found.enabled
-        wanted = AutomationCore.model_validate(
+        enabled = existing is None or existing.enabled
+        desired = AutomationCore.model_validate(
             {**entry, "actions": actions, "enabled": enabled}
         )
-        if found:
-            client.update_automation(found.id, wanted)
+        if existing:
+            client.update_automation(existing.id, desired)
         else:
-            client.create_automation(wanted)
+            client.create_automation(desired)
         lines.append(
-            f"{'updated  ' if found else 'installed'}  {name}{'' if enabled else ' (somebody switched it off)'}"
+            f"{'updated  ' if existing else 'installed'}  {name}{'' if enabled else ' (somebody switched it off)'}"
         )
     for gone in there.values():
         client.delete_automation(gone.id)

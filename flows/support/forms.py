@@ -45,14 +45,17 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
     Args:
         forms: those that its form may be one of, by their words.
     """
-    known = signature(fn).parameters
+    parameters = signature(fn).parameters
 
     @wraps(fn)
-    def checked(*args: Any, **given: Any) -> State[Any]:
+    def checked(*args: Any, **keywords: Any) -> State[Any]:
         log_what_is_new()
         problems, values, is_private = list[str](), dict[str, Any](), False
-        for name, value in {**given, **dict(zip(known, args, strict=False))}.items():
-            kind: Any = known[name].annotation
+        for name, value in {
+            **keywords,
+            **dict(zip(parameters, args, strict=False)),
+        }.items():
+            kind: Any = parameters[name].annotation
             if name == FORM and forms:
                 kind, value = _chosen(forms, value)
             if kind is None:
@@ -71,7 +74,7 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
                 is_private = (
                     is_private
                     or name != FORM
-                    or any(each["loc"] for each in error.errors())
+                    or any(detail["loc"] for detail in error.errors())
                 )
         if is_private:
             get_client(sync_client=True).update_flow_run(this_run().id, parameters={})
@@ -89,13 +92,13 @@ def _chosen(
     forms: Mapping[str, type[Form]], value: object
 ) -> tuple[type[Form] | None, object]:
     """The form that was chosen, and what it is filled in with; no form if that is not clear."""
-    given = (
+    chosen = (
         value.model_dump(mode="json", exclude_unset=True)
         if isinstance(value, BaseModel)
         else value
     )
-    if isinstance(given, Mapping) and len(given) == 1:
-        [(word, filled)] = given.items()
+    if isinstance(chosen, Mapping) and len(chosen) == 1:
+        [(word, filled)] = chosen.items()
         return forms.get(word), filled
     return None, value
 

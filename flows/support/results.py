@@ -42,7 +42,7 @@ _given_up: Final[set[UUID]] = set()
 """Runs whose storage failed: they ask it no more."""
 
 
-def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[Any]:
+def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State[Any]:
     """The state with a reference to what it tells, which is stored. If that fails, without one; the log says so once.
 
     Args:
@@ -57,7 +57,7 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
             writing = _threads.submit(
                 copy_context().run,
                 _store,
-                told,
+                content,
                 f"{FOLDER}/{place}.json",
                 state.timestamp,
             )
@@ -65,13 +65,13 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
             if run.id not in _given_up:  # another text's thread may have said so
                 _given_up.add(run.id)
-                why = (
+                cause = (
                     f"no answer for {_MOST_SECONDS} seconds"
                     if isinstance(error, TimeoutError)
                     else type(error).__name__
                 )
-                flow_run_logger(run).warning(_NOT_STORED, why)
-    state.data = record or told
+                flow_run_logger(run).warning(_NOT_STORED, cause)
+    state.data = record or content
     if (
         task := TaskRunContext.get()
     ):  # not before it is stored, or Prefect would store it too; it tells the API by this
@@ -83,7 +83,7 @@ def with_result(state: State[Any], told: Any, *, idle: bool = False) -> State[An
     return state
 
 
-def _store(told: Any, place: str, now: datetime) -> Any:
+def _store(content: Any, place: str, now: datetime) -> Any:
     # A flow's own store would write what describes the result to another place, which is nowhere.
     store = get_result_store().model_copy(
         update={
@@ -92,7 +92,7 @@ def _store(told: Any, place: str, now: datetime) -> Any:
             "cache_result_in_memory": False,
         }
     )
-    record = store.create_result_record(told, key=place)
+    record = store.create_result_record(content, key=place)
     store.persist_result_record(record)
     if TaskRunContext.get() is None and isinstance(
         store.result_storage, LocalFileSystem

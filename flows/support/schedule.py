@@ -145,19 +145,19 @@ def cancel_late_runs(of: Mapping[str, Any] = MappingProxyType({})) -> None:
         "state": {"name": {"any_": ["Late"]}},
         "tags": {"all_": [OURS, "auto-scheduled"]},
     }
-    wanted = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
+    request = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
     while any(
-        each["status"] == "ACCEPT"
-        for each in _ask("/flow_runs/bulk_set_state", wanted).get("results", [])
+        result["status"] == "ACCEPT"
+        for result in _ask("/flow_runs/bulk_set_state", request).get("results", [])
     ):
         pass
 
 
-def _ask(call: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+def _ask(call: Any, body: dict[str, Any]) -> dict[str, Any]:
     """Prefect's own list of its server's calls lacks these."""
     try:
         answer: dict[str, Any] = (
-            get_client(sync_client=True).request("POST", call, json=wanted).json()
+            get_client(sync_client=True).request("POST", call, json=body).json()
         )
     except HTTPStatusError as error:
         if error.response.status_code not in _UNKNOWN_CALL:

@@ -18,13 +18,13 @@ def check_reach() -> None:
             "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, http://<host>:4200/api "
             "(`prefect server start` starts one)."
         )
-    given = {
+    settings = {
         "prefect_api_url": api.url,
         "prefect_api_auth_string": api.auth_string,
         "prefect_api_key": api.key,
     }
     try:
-        with PrefectApi(PrefectSettings.model_validate(given)) as connected:
+        with PrefectApi(PrefectSettings.model_validate(settings)) as connected:
             connected.ask("health")
             connected.ask("deployments/filter", {"limit": 1})
     except ValidationError:

@@ -89,15 +89,15 @@ def rename(name: str, *, idle: bool = True) -> None:
     get_client(sync_client=True).update_flow_run(run.id, name=name, tags=tags)
 
 
-def refused(why: str, *, word: str = "refused") -> State[Any]:
+def refused(problem: str, *, word: str = "refused") -> State[Any]:
     """A red run that says why on its first page, and by its name on the list.
 
     Args:
         word: what its name begins with.
     """
-    get_run_logger().error(why)
-    rename(f"{word}: {shorten(why, _NAME_LENGTH, placeholder=' …')}")
-    return Failed(name="Refused" if word == "refused" else "Failed", message=why)
+    get_run_logger().error(problem)
+    rename(f"{word}: {shorten(problem, _NAME_LENGTH, placeholder=' …')}")
+    return Failed(name="Refused" if word == "refused" else "Failed", message=problem)
 
 
 @display_only()
@@ -115,15 +115,17 @@ def show(report: Report) -> None:
 
 def form_addresses() -> FormAddress:
     """Where Prefect's UI has the desk's forms. If the server does not answer, pages have no links to forms."""
-    wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     try:
-        found = get_client(sync_client=True).read_deployments(deployment_filter=wanted)
+        deployments = get_client(sync_client=True).read_deployments(
+            deployment_filter=ours
+        )
     except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown
         get_run_logger().warning(
             "This page has no links to forms (%s)", type(error).__name__
         )
         return lambda *_: None
-    ids = {deployment.name: deployment.id for deployment in found}
+    ids = {deployment.name: deployment.id for deployment in deployments}
 
     def address(name: str, values: Mapping[str, Any]) -> str | None:
         # One of Prefect's two UIs decodes the values once, the other twice: without a % that is the same.
@@ -141,7 +143,9 @@ def emit(events: Iterable[Event]) -> None:
     """Emit events, each in the feeds of its people, too. Prefect adds the flow run and the task run to them."""
     for event in events:
         feeds = [
-            (f"sms.{role}.{who}", role) for role, who in event.people.items() if who
+            (f"sms.{role}.{person}", role)
+            for role, person in event.people.items()
+            if person
         ]
         feeds += [
             (f"prefect.tag.{words}", "tag")
@@ -202,15 +206,15 @@ class Progress:
         self._texts, self._artifact = texts, None
 
     @display_only()
-    def show(self, taken: int) -> None:
+    def show(self, count: int) -> None:
         """So many are taken."""
-        told = (
-            min(100 * taken // self._texts, 100),
-            f"{taken} of {max(taken, self._texts)} texts taken",
+        progress = (
+            min(100 * count // self._texts, 100),
+            f"{count} of {max(count, self._texts)} texts taken",
         )
         if self._artifact:
-            update_progress_artifact(self._artifact, *told)
+            update_progress_artifact(self._artifact, *progress)
         else:
             self._artifact = cast(
-                Any, create_progress_artifact(told[0], PROGRESS_KEY, told[1])
+                Any, create_progress_artifact(progress[0], PROGRESS_KEY, progress[1])
             )

@@ -39,22 +39,24 @@ _TYPES: Final[dict[Color, StateType]] = {
 class TaskRuns:
     """Has claims processed, and keeps what they come to."""
 
-    def __init__(self, run: Run, workers: Executor, *, most: int, due: int) -> None:
+    def __init__(
+        self, run: Run, workers: Executor, *, task_run_limit: int, due: int
+    ) -> None:
         """`workers` process slices; `most` texts have a task run each; `due` were due when the run began."""
         self._run, self._workers = run, workers
-        self._most, self._expected = most, due
+        self._task_run_limit, self._expected = task_run_limit, due
         self._begun: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._processed: list[ProcessedText] = []
-        self._taken = 0
-        self._progress = Progress(due) if due > most else None
+        self._submitted = 0
+        self._progress = Progress(due) if due > task_run_limit else None
 
     def process(self, claims: Sequence[Claim]) -> None:
         """Begin to process these, and return at once."""
-        if max(self._taken + len(claims), self._expected) > self._most:
-            for first in range(0, len(claims), SLICE):
-                texts = claims[first : first + SLICE]
+        if max(self._submitted + len(claims), self._expected) > self._task_run_limit:
+            for start in range(0, len(claims), SLICE):
+                texts = claims[start : start + SLICE]
                 named = process_slice.with_options(
-                    task_run_name=f"texts {self._taken + first + 1} to {self._taken + first + len(texts)}"
+                    task_run_name=f"texts {self._submitted + start + 1} to {self._submitted + start + len(texts)}"
                 )
                 self._begun.append((texts, named.submit(_whole(texts), _whole(self))))
         else:
@@ -62,9 +64,9 @@ class TaskRuns:
             self._begun += [
                 ([claim], future) for claim, future in zip(claims, futures, strict=True)
             ]
-        self._taken += len(claims)
+        self._submitted += len(claims)
         if self._progress:
-            self._progress.show(self._taken)
+            self._progress.show(self._submitted)
 
     def see_through(self, claim: Claim) -> ProcessedText:
         """Process one text, and tell what it came to."""
@@ -84,7 +86,7 @@ class TaskRuns:
             self._workers.submit(copy_context().run, self.see_through, claim)
             for claim in claims
         ]
-        return [each.result() for each in under_way]
+        return [future.result() for future in under_way]
 
     def wait(self) -> None:
         """Wait until all have come to something."""
@@ -94,18 +96,18 @@ class TaskRuns:
     def processed(self) -> list[ProcessedText]:
         """What each text came to. Waits for them."""
         self.wait()
-        told = {id(one.claim) for one in self._processed}
-        lost = [
+        finished = {id(text.claim) for text in self._processed}
+        unfinished = [
             (claim, future.state)
             for claims, future in self._begun
             for claim in claims
-            if id(claim) not in told
+            if id(claim) not in finished
         ]
         return self._processed + [
             ProcessedText(
                 claim, ItemResult.error(claim, state.message or state.type.value)
             )
-            for claim, state in lost
+            for claim, state in unfinished
         ]
 
 
@@ -135,7 +137,7 @@ def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     processed = texts.see_all_through(claims)
     name, color = badge_of_many(processed)
     return with_result(
-        State(type=_TYPES[color], name=name), [one.told for one in processed]
+        State(type=_TYPES[color], name=name), [text.told for text in processed]
     )
 
 

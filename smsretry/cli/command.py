@@ -68,12 +68,12 @@ class _Commands(TyperGroup):
 
 
 class _Group(TyperGroup):
-    """What may be done at one door. Without a word, the usual is meant. The group of all ends it."""
+    """The forms of one desk command, each behind its word. Without a word, the usual form is meant."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = args and (args[0] in self.commands or args[0] == "--help")
+        is_command = args and (args[0] in self.commands or args[0] == "--help")
         if (
-            not known and not ctx.resilient_parsing
+            not is_command and not ctx.resilient_parsing
         ):  # a shell that completes a word asks so
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
@@ -91,8 +91,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         sys.stdout.write(f"smsretry {version('smsretry')}\n")
@@ -125,18 +125,18 @@ _DESK: Final = "The desk: ask and act"
 _RULES: Final = "Rules and consent"
 _RUNNING: Final = "Set up and run"
 _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
-"""Of doors that are not the desk's."""
+"""The panels of commands that are not listed under the desk."""
 
 
 def _epilog(name: str, examples: Sequence[str]) -> str:
-    shown = "\n\n".join(
+    example_text = "\n\n".join(
         f"  smsretry {example}".replace("[", r"\[") for example in examples
     )
     codes = _OTHER_CODES.get(
         name,
         "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C",
     )
-    return f"Example:\n\n{shown}\n\nExit codes: {codes}; {_ALWAYS}"
+    return f"Example:\n\n{example_text}\n\nExit codes: {codes}; {_ALWAYS}"
 
 
 def _add(
@@ -156,7 +156,7 @@ def _answer(form: Form) -> "Answer":
         return connected.answer(form)
 
 
-def _add_door(name: str) -> None:
+def _add_desk_command(name: str) -> None:
     """A command, or one for each thing to do there."""
     panel, forms = _PANELS.get(name, _DESK), DOORS[name]
     if len(forms) == 1:
@@ -186,8 +186,8 @@ _FILE: Final = inspect.Parameter(
     ],
 )
 
-for _door in DOORS:
-    _add_door(_door)
+for _command_name in DOORS:
+    _add_desk_command(_command_name)
 _add(
     _RULES,
     "quiet-hours",

@@ -39,7 +39,9 @@ Carry = Callable[..., Answer]
 
 
 def make(
-    form: type[Form], carry_out: Carry, more: Sequence[inspect.Parameter] = ()
+    form: type[Form],
+    carry_out: Carry,
+    extra_parameters: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., None]:
     """A command that fills in a form, carries it out and prints the answer.
 
@@ -47,17 +49,22 @@ def make(
         more: further parameters of the command, which `carry_out` has by their names.
     """
 
-    def command(*, as_json: bool, **given: Any) -> None:
-        further = {one.name: given.pop(one.name) for one in more}
-        _show(carry_out(fill_form(form, given), **further), as_json=as_json)
+    def command(*, as_json: bool, **arguments: Any) -> None:
+        further = {
+            parameter.name: arguments.pop(parameter.name)
+            for parameter in extra_parameters
+        }
+        _show(carry_out(fill_form(form, arguments), **further), as_json=as_json)
 
     parameters = [
-        *more,
+        *extra_parameters,
         *_parameters(form),
         inspect.Parameter("as_json", _KIND, default=False, annotation=Json),
     ]
     command.__signature__ = inspect.Signature(sorted(parameters, key=_is_option))  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in parameters
+    }
     command.__doc__ = form.__doc__
     return command
 
@@ -65,7 +72,7 @@ def make(
 _KIND: Final = inspect.Parameter.KEYWORD_ONLY
 
 
-def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
+def fill_form(form: type[Form], arguments: Mapping[str, Any]) -> Form:
     """Fill in a form with what was given on the command line, `-` being a number from standard input.
 
     Raises:
@@ -73,7 +80,7 @@ def fill_form(form: type[Form], given: Mapping[str, Any]) -> Form:
     """
     values = {
         name: value
-        for name, value in given.items()
+        for name, value in arguments.items()
         if value is not None and value not in ([], ())
     }
     fields = form.model_fields
@@ -115,7 +122,7 @@ def _is_option(parameter: inspect.Parameter) -> bool:
 
 def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
     fields = form.model_fields
-    for name, field in sorted(fields.items(), key=lambda one: one[0] in AT_THE_FOOT):
+    for name, field in sorted(fields.items(), key=lambda item: item[0] in AT_THE_FOOT):
         positional = POSITIONAL in field.metadata
         if name == "dry_run":
             yes = flag("--yes", "Do it. Without this nothing is changed.")
@@ -127,8 +134,8 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
         words = _words(name, field)
         metavar = _metavar(kind, name)
         if positional:
-            shown = _called(form, name)
-            info: Any = typer.Argument(metavar=shown, help=words)
+            label = _called(form, name)
+            info: Any = typer.Argument(metavar=label, help=words)
         else:
             info = typer.Option(
                 f"--{called(name)}", metavar=metavar, help=words, show_default=False

@@ -50,19 +50,19 @@ class Imported(Done):
 
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
-    lines, parts, read = _lines_of(file), list[Done](), 0
-    found = read_opt_outs(lines)
+    lines, parts, line_count = _lines_of(file), list[Done](), 0
+    opt_outs = read_opt_outs(lines)
     with (
         SupabaseOperators(load(Settings)) as connected,
         bar("Importing", total=lambda: len(lines)) as moved,
     ):
-        while part := list(islice(found, LINES_OF_A_CALL)):
-            read += len(part)
+        while part := list(islice(opt_outs, LINES_OF_A_CALL)):
+            line_count += len(part)
             parts.append(connected.carry_out(order, opt_outs=part))
             moved(completed=part[-1]["line"])
     names = ("recorded", "known", "customers", "cancelled", "unmarked")
     numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
-    told = {
+    notes_by_kind = {
         kind: [
             words.format(**note)
             for part in parts
@@ -72,11 +72,15 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
         for kind, words in _NOTES.items()
     }
     lines_told = {
-        "outlived": len(told["outlived"]),
-        "lines_read": read,
-        "refused": len(told["unreadable"]),
+        "outlived": len(notes_by_kind["outlived"]),
+        "lines_read": line_count,
+        "refused": len(notes_by_kind["unreadable"]),
     }
-    notes = tuple(line for some in told.values() for line in some[:_MOST_NOTES])
+    notes = tuple(
+        line
+        for note_lines in notes_by_kind.values()
+        for line in note_lines[:_MOST_NOTES]
+    )
     return Imported(asked=order, notes=notes, **numbers, **lines_told)
 
 
@@ -103,13 +107,13 @@ def read_opt_outs(lines: Sequence[str]) -> Iterator[dict[str, object]]:
             character.isdigit() for character in cells[0]
         )
         if any(cells) and not is_header:
-            phone, at = _read(*cells)
+            phone, at = _parse_cells(*cells)
             yield {"line": place, "phone": phone, "at": at}
 
 
-def _read(written: str, date: str = "", *more: str) -> tuple[str, str]:
+def _parse_cells(written: str, date: str = "", *extra_cells: str) -> tuple[str, str]:
     with suppress(ValueError):
         moment = datetime.fromisoformat(date)
-        if written.startswith("+") and moment.tzinfo and not any(more):
+        if written.startswith("+") and moment.tzinfo and not any(extra_cells):
             return read_phone(written), moment.isoformat()
     return "", ""

@@ -24,10 +24,10 @@ def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
 
     console = Console()
     for line in text.splitlines() or [""]:
-        shown = Text(
+        styled = Text(
             fold(_UNPRINTABLE.sub("�", line), width=width(), hang=hang), style=style
         )
-        console.print(shown, soft_wrap=True, highlight=False)
+        console.print(styled, soft_wrap=True, highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,14 @@ def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
         Console(),
         width(),
     )  # once: to ask what the terminal is like takes a millisecond
-    for one in verdicts:
+    for verdict in verdicts:
         lines = fold(
-            " " * columns + _UNPRINTABLE.sub("�", one.text), width=at_most, hang=0
+            " " * columns + _UNPRINTABLE.sub("�", verdict.text), width=at_most, hang=0
         )
-        shown = Text.assemble((one.word, one.style), lines[len(one.word) :])
-        console.print(shown, soft_wrap=True, highlight=False)
+        styled = Text.assemble(
+            (verdict.word, verdict.style), lines[len(verdict.word) :]
+        )
+        console.print(styled, soft_wrap=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -69,9 +71,9 @@ def print_note(text: str, *, word: str = "") -> None:
     from rich.text import Text
 
     lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
-    shown = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
+    folded = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
     Console(stderr=True).print(
-        Text.assemble((word, "red"), shown[len(word) :]),
+        Text.assemble((word, "red"), folded[len(word) :]),
         soft_wrap=True,
         highlight=False,
     )
@@ -95,8 +97,8 @@ def bar(
     console = Console(stderr=True)
     with Progress(
         console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as shown:
-        yield partial(shown.update, shown.add_task(words, total=total()))
+    ) as progress:
+        yield partial(progress.update, progress.add_task(words, total=total()))
 
 
 def width(stream: TextIO | None = None) -> int | None:

@@ -64,7 +64,7 @@ def quiet_hours(
     from smsretry.quiet_hours.hours import parse_week
 
     try:
-        own = parse_week(business_hours) if business_hours else None
+        business_week = parse_week(business_hours) if business_hours else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--business-hours") from error
     moment, number = at or now(), read_line(phone)
@@ -75,7 +75,7 @@ def quiet_hours(
         fallback=business_zone,
         rules=rules,
         message_class="transactional" if transactional else "marketing",
-        own_window=own,
+        own_window=business_week,
     )
     if as_json:
         print_json(_answer(check, at=moment))

@@ -115,14 +115,14 @@ def migrate(
         print_note(text, word="warning:")
 
     with bar("Migrating", total=lambda: len(migrations()) + again + 2) as moved:
-        done = apply_migrations(
+        newly_applied = apply_migrations(
             db_url,
             again=again,
             dry_run=dry_run,
             warn=warn,
             stage=lambda name: moved(description=name, advance=1),
         )
-    applied = [f"{migration.version}_{migration.name}" for migration in done]
+    applied = [f"{migration.version}_{migration.name}" for migration in newly_applied]
     if as_json:
         print_json({"to_apply" if dry_run else "applied": applied, "again": again})
         return
@@ -218,14 +218,14 @@ def process(
     push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
-    held = any(item.fate == "Held" for item in items)
+    is_any_held = any(item.fate == "Held" for item in items)
     stopped = (
         summary.needs_somebody
         or summary.stopped_because
         or summary.stopped_senders
         or planned.stopped_because
     )
-    if held or stopped or deliveries.needs_somebody:
+    if is_any_held or stopped or deliveries.needs_somebody:
         raise typer.Exit(1)
 
 

@@ -79,18 +79,18 @@ def apply_schema(database_url: str, paths: Sequence[Path]) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    found = (
+    paths = (
         sorted(path.glob("*.sql"))
         if path.is_dir()
         else [path]
         if path.is_file()
         else []
     )
-    if not found:
+    if not paths:
         raise LocalStackError(
             f"There is no {path.absolute()}, or it has no *.sql: correct the path in sms_schema"
         )
-    return found
+    return paths
 
 
 def remember_rows(connection: psycopg.Connection[dict[str, Any]]) -> None:
@@ -108,16 +108,16 @@ def remember_rows(connection: psycopg.Connection[dict[str, Any]]) -> None:
             if connection.execute(
                 sql.SQL("select 1 from {} limit 1").format(name)
             ).fetchone():
-                kept = sql.Identifier("smsretry_testing", f"kept_{number}")
+                saved_table = sql.Identifier("smsretry_testing", f"kept_{number}")
                 connection.execute(
                     sql.SQL("create table {} as select {} from {}").format(
-                        kept, columns, name
+                        saved_table, columns, name
                     )
                 )
                 restore = sql.SQL(
                     "insert into {} ({}) overriding system value select * from {};"
                 )
-                restores.append(restore.format(name, columns, kept))
+                restores.append(restore.format(name, columns, saved_table))
         names = [name for name, _ in tables]
         sizes = [
             sql.SQL("pg_relation_size({})").format(name.as_string()) for name in names

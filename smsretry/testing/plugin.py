@@ -73,12 +73,12 @@ def sms_environment(
     """Its `environment()`, set in this process and in those that it starts, with every other setting taken away."""
     from smsretry.settings import Settings, variables
 
-    given = sms_stack.environment()
+    exported = sms_stack.environment()
     for name in variables(Settings):
         monkeypatch.delenv(name, raising=False)
-    for name, value in given.items():
+    for name, value in exported.items():
         monkeypatch.setenv(name, value)
-    return given
+    return exported
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,5 +89,5 @@ def pytest_runtest_makereport(
     report = yield
     stack = item.stash.get(_STACK, None)
     if stack is not None and call.when == "call" and report.failed:
-        report.sections.append(("smsretry's queue", stack.told()))
+        report.sections.append(("smsretry's queue", stack.describe_queue()))
     return report

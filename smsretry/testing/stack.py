@@ -213,15 +213,17 @@ class SmsStack(Stack):
         """Raises LocalStackError: the webhook cannot be reached."""
         if callback.url != _NOWHERE:
             return _post(callback)
-        read = post_reader(self.settings(), [_NOWHERE], self.twilio.accounts.tokens())
-        heard = read(query="", form=callback.body, signature=callback.signature)
-        if isinstance(heard, NotTaken):
-            raise LocalStackError(f"The webhook does not take it: {heard.why}")
+        read_post = post_reader(
+            self.settings(), [_NOWHERE], self.twilio.accounts.tokens()
+        )
+        event = read_post(query="", form=callback.body, signature=callback.signature)
+        if isinstance(event, NotTaken):
+            raise LocalStackError(f"The webhook does not take it: {event.why}")
         with SupabaseQueue(self.settings()) as records:
-            records.record(heard)
+            records.record(event)
         return None
 
-    def told(self) -> str:
+    def describe_queue(self) -> str:
         """What stands in the queue: a line for each of the first texts. It has no phone number and no body."""
         try:
             rows = self.connection().execute(_ROWS.encode()).fetchall()
@@ -257,8 +259,8 @@ def _post(callback: Callback) -> httpx.Response:
             trust_env=False,
         )
     except httpx.HTTPError as error:
-        shown, trouble = urlsplit(callback.url), type(error).__name__
+        url, trouble = urlsplit(callback.url), type(error).__name__
     raise LocalStackError(
-        f"The webhook {shown.scheme}://{shown.netloc}{shown.path} did not answer ({trouble}): start the application "
+        f"The webhook {url.scheme}://{url.netloc}{url.path} did not answer ({trouble}): start the application "
         "under test first, and give the URL at which it listens"
     )

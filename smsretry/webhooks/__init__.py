@@ -41,7 +41,9 @@ class _Connected:
     def __init__(self) -> None:
         settings = load(WebhookSettings)
         seconds = min(settings.supabase_timeout_seconds, _LONGEST_CALL)
-        self.read: Final = post_reader(settings, settings.addresses, settings.tokens)
+        self.read_post: Final = post_reader(
+            settings, settings.addresses, settings.tokens
+        )
         self.records: Final = SupabaseQueue(
             settings.model_copy(update={"supabase_timeout_seconds": seconds})
         )
@@ -59,7 +61,7 @@ def webhook() -> Starlette:
         with connect().records:
             yield
 
-    async def hear(request: Request) -> Response:
+    async def receive(request: Request) -> Response:
         try:
             connected = connect()
         except SettingsError as error:
@@ -75,14 +77,14 @@ def webhook() -> Starlette:
             return _answer(
                 413, "This is longer than anything that Twilio posts of a text."
             )
-        return await run_in_threadpool(_heard, connected, request, form)
+        return await run_in_threadpool(_record_event, connected, request, form)
 
     async def is_healthy(_: Request) -> Response:
         return _answer(200, "ok")
 
     routes = [
         Route("/{path:path}health", is_healthy),
-        Route("/{path:path}", hear, methods=["POST"]),
+        Route("/{path:path}", receive, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -103,18 +105,18 @@ async def _form(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _heard(connected: _Connected, request: Request, form: bytes) -> Response:
+def _record_event(connected: _Connected, request: Request, form: bytes) -> Response:
     """In a thread: it waits for the database."""
-    heard = connected.read(
+    event = connected.read_post(
         query=request.scope["query_string"].decode("latin-1"),
         form=form,
         signature=request.headers.get("x-twilio-signature", ""),
     )
-    if isinstance(heard, NotTaken):
-        _LOG.warning("HTTP %d: %s", heard.http_status, heard.why)
-        return _answer(heard.http_status, heard.why)
+    if isinstance(event, NotTaken):
+        _LOG.warning("HTTP %d: %s", event.http_status, event.why)
+        return _answer(event.http_status, event.why)
     try:
-        connected.records.record(heard)
+        connected.records.record(event)
     except InputError as error:
         _LOG.error("%s", error)
         return _answer(422, f"The database does not take this: {_SEE_LOG}")
@@ -124,10 +126,10 @@ def _heard(connected: _Connected, request: Request, form: bytes) -> Response:
         _LOG.error("%s", error)
         return _answer(503, f"This could not be recorded now: {_SEE_LOG}")
     except Exception as error:  # noqa: BLE001 - a server would log it with whatever it quotes
-        private = (heard.phone, heard.body) if isinstance(heard, IncomingText) else ()
+        private = (event.phone, event.body) if isinstance(event, IncomingText) else ()
         _LOG.error("%s", describe_unforeseen(error, private=private))
         return _answer(500, f"This could not be recorded: {_SEE_LOG}")
-    if isinstance(heard, IncomingText):
+    if isinstance(event, IncomingText):
         return Response(
             '<?xml version="1.0" encoding="UTF-8"?><Response/>', media_type="text/xml"
         )

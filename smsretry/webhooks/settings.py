@@ -64,7 +64,7 @@ class WebhookSettings(Settings):
 
     @field_validator("twilio_webhook_url")
     @classmethod
-    def _addresses(cls, given: str | None) -> str | None:
-        if not all(map(_ADDRESS.fullmatch, (given or "").split())):
+    def _addresses(cls, addresses: str | None) -> str | None:
+        if not all(map(_ADDRESS.fullmatch, (addresses or "").split())):
             raise ValueError(_NO_ADDRESS)
-        return given
+        return addresses

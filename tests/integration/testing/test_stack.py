@@ -94,7 +94,7 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     assert (result.of(lost).fate, result.scheduled) == ("InDoubt", [])
     with pytest.raises(LookupError, match=f"did not take row {later}"):
         result.of(later)
-    queue = sms_stack.told()
+    queue = sms_stack.describe_queue()
     assert f"{told} completed\n" in queue
     assert re.search(
         rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ",
