@@ -44,11 +44,11 @@ class Business:
         phone: str | None = PHONE,
         timezone: str | None = ZONE,
         consent: str = "opted_in",
-        **more: Any,
+        **columns: Any,
     ) -> UUID:
         """Insert a customer, with values of more columns; returns the id."""
-        known = {"phone": phone, "timezone": timezone, "sms_consent_status": consent}
-        return self._insert("customers", business_id=self.id, **known, **more)
+        defaults = {"phone": phone, "timezone": timezone, "sms_consent_status": consent}
+        return self._insert("customers", business_id=self.id, **defaults, **columns)
 
     def send_log(self, customer_id: UUID, *, body: str | None = BODY) -> UUID:
         """Insert a text that was not sent yet; returns the send log's id."""
@@ -115,21 +115,23 @@ class Business:
 
     def scheduled_send(self, scheduled_id: UUID) -> dict[str, Any]:
         """The scheduled send."""
-        return self._one("select * from scheduled_sends where id = %s", scheduled_id)
+        return self._fetch_row(
+            "select * from scheduled_sends where id = %s", scheduled_id
+        )
 
     def text_of(self, scheduled_id: UUID) -> dict[str, Any]:
         """The queue row of a scheduled send."""
-        return self._one(
+        return self._fetch_row(
             "select * from sms_retry_queue where send_log_id = %s", scheduled_id
         )
 
     def row(self, row_id: UUID) -> dict[str, Any]:
         """The queue row."""
-        return self._one("select * from sms_retry_queue where id = %s", row_id)
+        return self._fetch_row("select * from sms_retry_queue where id = %s", row_id)
 
     def log_of(self, row_id: UUID) -> dict[str, Any]:
         """The send log of a queue row."""
-        return self._one(
+        return self._fetch_row(
             "select l.* from send_logs l join sms_retry_queue q on q.send_log_id = l.id where q.id = %s",
             row_id,
         )
@@ -142,12 +144,12 @@ class Business:
         ).fetchall()
 
     def _insert(self, table: str, **values: Any) -> UUID:
-        own = self.own_columns.get(table, {})
+        own_values = self.own_columns.get(table, {})
         row: dict[str, Any] = {
             "id": uuid4(),
             **{
                 column: value() if callable(value) else value
-                for column, value in own.items()
+                for column, value in own_values.items()
             },
             **values,
         }
@@ -160,8 +162,8 @@ class Business:
         inserted: UUID = row["id"]
         return inserted
 
-    def _one(self, query: str, row_id: UUID) -> dict[str, Any]:
-        found = self.connection.execute(query.encode(), [row_id]).fetchone()
-        if found is None:
+    def _fetch_row(self, query: str, row_id: UUID) -> dict[str, Any]:
+        row = self.connection.execute(query.encode(), [row_id]).fetchone()
+        if row is None:
             raise LookupError(f"There is no row {row_id} any more: {query}")
-        return found
+        return row

@@ -177,11 +177,11 @@ def refuse_taken(port: int) -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        what = (
+        is_taken = error.errno == errno.EADDRINUSE
+        state = (
             "is taken by another program"
-            if taken
+            if is_taken
             else f"cannot be opened ({error.strerror})"
         )
         advice = "choose another with --port, or leave --port out for a free one."
-        raise PortTaken(f"Port {port} {what}: {advice}") from error
+        raise PortTaken(f"Port {port} {state}: {advice}") from error

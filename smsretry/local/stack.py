@@ -116,14 +116,14 @@ class Stack:
             "SUPABASE_READER_KEY": self.key("smsretry_reader"),
         }
 
-    def settings(self, more: Mapping[str, str] | None = None) -> Settings:
+    def settings(self, extra: Mapping[str, str] | None = None) -> Settings:
         """`environment()` and `more` as settings. What else this process's environment holds has no part in them."""
-        given = {**self.environment(), **(more or {})}
+        values = {**self.environment(), **(extra or {})}
         # A setting that is named SMSRETRY_… has another name as a field.
         return _StackSettings.model_validate(
             {
                 name if name.startswith("SMSRETRY_") else name.lower(): value
-                for name, value in given.items()
+                for name, value in values.items()
             }
         )
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from smsretry.adapters.prefect.definition import declared
 from smsretry.errors import LocalStackError
-from smsretry.local.demo.clock import is_open, move_to_morning, told
+from smsretry.local.demo.clock import describe_clock, is_open, move_to_morning
 from smsretry.local.demo.people import BUSINESS
 from smsretry.local.demo.run import ROOT, STARTING
 from smsretry.local.demo.seeding import seed
@@ -176,7 +176,7 @@ def _tell(
     for line in (
         f"\nPrefect UI    [bold]{server.url}[/]   deployment process-sms-retries, every minute",
         f"Its API       export PREFECT_API_URL={server.url}/api",
-        f"Clock         the stack's own: {told(stack)}, which Prefect shows",
+        f"Clock         the stack's own: {describe_clock(stack)}, which Prefect shows",
         *(() if empty else seeded),
         f"Runner's log  {runner.log}",
         f"Settings      . {shlex.quote(str(environment))}",
@@ -191,12 +191,12 @@ def _stay(
     stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream
 ) -> None:
     while True:
-        for ended, what, log in (
+        for ended, name, log in (
             (stack.postgres.ended(), "PostgreSQL", stack.postgres.log),
             (server.ended(), "The Prefect server", server.log),
             (runner.poll() is not None, "The runner", runner.log),
         ):
             if ended:
-                raise LocalStackError(f"{what} ended by itself. Its log is {log}.")
+                raise LocalStackError(f"{name} ended by itself. Its log is {log}.")
         stream.tick()
         pause(0.5)

@@ -30,7 +30,7 @@ def is_open(stack: Stack) -> bool:
     return _is_working_day(local.date()) and _OPENS <= local.hour < _CLOSES
 
 
-def told(stack: Stack) -> str:
+def describe_clock(stack: Stack) -> str:
     """What it shows, and by how much it is ahead of this machine's."""
     minutes = round(stack.ahead / timedelta(minutes=1))
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
@@ -39,13 +39,13 @@ def told(stack: Stack) -> str:
         for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"))
         if count
     )
-    shown = (
+    clock_text = (
         f"{stack.now():%a %d %b %Y %H:%M} UTC, {_in_new_york(stack):%H:%M} in New York"
     )
     return (
-        f"{shown}; {ahead} ahead of this machine's"
+        f"{clock_text}; {ahead} ahead of this machine's"
         if ahead
-        else f"{shown}; the same as this machine's"
+        else f"{clock_text}; the same as this machine's"
     )
 
 

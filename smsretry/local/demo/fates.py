@@ -57,7 +57,7 @@ def _fate(row: Mapping[str, Any], now: datetime) -> str:
     return f"{kind} to {row['scheduled_for'].astimezone(UTC):{day}%H:%M}"
 
 
-def _why(row: Mapping[str, Any]) -> str:
+def _explanation(row: Mapping[str, Any]) -> str:
     if row["status"] == "completed":
         return (
             "Was in doubt; found in Twilio's list"
@@ -87,30 +87,35 @@ def tables(
     """
     with stack.connect() as connection:
         rows = connection.execute(_ROWS).fetchall()
-    shown = [row for row in rows if only is None or names[row["id"]] in only]
+    visible = [row for row in rows if only is None or names[row["id"]] in only]
     if only is not None:
-        shown.sort(key=lambda row: only.index(names[row["id"]]))
-    some, rest = (f"{len(shown)} of ", "; --all shows every text") if only else ("", "")
+        visible.sort(key=lambda row: only.index(names[row["id"]]))
+    share, hint = (
+        (f"{len(visible)} of ", "; --all shows every text") if only else ("", "")
+    )
     runs = [
         (
             f"Run at {moment:%a %H:%M}",
-            max(len(Text.from_markup(after[row["id"]]).plain) for row in shown),
+            max(len(Text.from_markup(after[row["id"]]).plain) for row in visible),
         )
         for moment, after in moments
     ]
-    told: list[RenderableType] = []
-    for (business, own), texts in groupby(
-        shown, key=lambda row: (row["business"], row["own_sender"])
+    parts: list[RenderableType] = []
+    for (business, sender), texts in groupby(
+        visible, key=lambda row: (row["business"], row["own_sender"])
     ):
-        table = _empty_table(runs, headed=not told)
+        table = _empty_table(runs, headed=not parts)
         for row in texts:
             fates_then = [after[row["id"]] for _, after in moments]
             table.add_row(
-                names[row["id"]], *fates_then, str(row["attempt_count"]), _why(row)
+                names[row["id"]],
+                *fates_then,
+                str(row["attempt_count"]),
+                _explanation(row),
             )
-        told += ["", f"[bold]{business}[/], from {_sender(own)}", table]
+        parts += ["", f"[bold]{business}[/], from {_sender(sender)}", table]
     return Group(
-        f"What became of {some}the {len(rows)} texts (times in UTC{rest})", *told[1:]
+        f"What became of {share}the {len(rows)} texts (times in UTC{hint})", *parts[1:]
     )
 
 
@@ -127,9 +132,9 @@ def _empty_table(runs: Sequence[tuple[str, int]], *, headed: bool) -> Table:
     return table
 
 
-def _sender(own: str | None) -> str:
+def _sender(sender: str | None) -> str:
     return (
-        f"its own sender {own}"
-        if own
+        f"its own sender {sender}"
+        if sender
         else f"the environment's sender {masked_sender(SENDER)}"
     )

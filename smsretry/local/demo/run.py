@@ -12,7 +12,7 @@ import httpx
 from rich.console import Console
 
 from smsretry.errors import LocalStackError
-from smsretry.local.demo.clock import told
+from smsretry.local.demo.clock import describe_clock
 from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
@@ -56,7 +56,7 @@ def _show(
 ) -> None:
     with console.status("Queueing texts …"):
         names = seed(stack)
-    console.print(f"The stack's own clock: {told(stack)}.")
+    console.print(f"The stack's own clock: {describe_clock(stack)}.")
     moments: list[tuple[datetime, dict[UUID, str]]] = []
     for number, wait in enumerate((timedelta(0), _BETWEEN), start=1):
         stack.move_clock(wait)

@@ -58,12 +58,12 @@ def seed(stack: Stack) -> dict[UUID, str]:
                    scheduled_for = smsretry.clock() - interval '10 minutes'
                where created_at < smsretry.clock() - interval '48 hours'"""
         )
-        for own in OWN_SENDERS:
-            theirs = business_named(own.business, stack, connection)
-            give_sender(theirs, own)
+        for sender in OWN_SENDERS:
+            theirs = business_named(sender.business, stack, connection)
+            give_sender(theirs, sender)
             names |= {
                 queue_text(theirs, customer): customer.name
-                for customer in own.customers
+                for customer in sender.customers
             }
     return names
 
@@ -71,12 +71,12 @@ def seed(stack: Stack) -> dict[UUID, str]:
 def _die_holding_claims(stack: Stack, *, begun: UUID) -> None:
     """A worker claims two rows, begins one, and is never heard of again."""
     with SupabaseQueue(stack.settings()) as queue:
-        held = {claim.id: claim for claim in queue.claim_texts(2).texts}
+        claims = {claim.id: claim for claim in queue.claim_texts(2).texts}
         closes = stack.now() + timedelta(hours=1)
         decision = Send(
             closes, closes, rule="08:00–21:00 in America/New_York, area code 212"
         )
-        queue.begin(held[begun], uuid4(), decision)
+        queue.begin(claims[begun], uuid4(), decision)
     stack.move_clock(_LEASE)
 
 
@@ -89,11 +89,11 @@ def business_named(
     name: str, stack: Stack, connection: psycopg.Connection[dict[str, Any]]
 ) -> Business:
     """The business of that name, made if there is none."""
-    found = connection.execute(
+    row = connection.execute(
         "select id, user_id from businesses where name = %s", [name]
     ).fetchone()
-    business = Business(connection, stack.now, **(found or {}))
-    return business if found else business.open(BUSINESS_ZONE, name=name)
+    business = Business(connection, stack.now, **(row or {}))
+    return business if row else business.open(BUSINESS_ZONE, name=name)
 
 
 def queue_text(

@@ -54,21 +54,21 @@ OWN_SENDERS: Final = (HARBOR, PILATES)
 
 def open_accounts(stack: Stack) -> None:
     """Open their accounts at the Twilio stand-in, which forgets them when it stops. The stack's token serves them."""
-    for own in OWN_SENDERS:
+    for sender in OWN_SENDERS:
         account = Account(
-            sid=own.account,
+            sid=sender.account,
             auth_token=secrets.token_hex(16),
-            numbers={own.number},
-            services={own.service: {own.number}},
+            numbers={sender.number},
+            services={sender.service: {sender.number}},
             owner=stack.twilio.accounts.main,
-            status="suspended" if own.is_suspended else "active",
+            status="suspended" if sender.is_suspended else "active",
         )
         stack.twilio.accounts.add(account)
 
 
-def give_sender(business: Business, own: OwnSender) -> None:
+def give_sender(business: Business, sender: OwnSender) -> None:
     """From now on the business texts from its own."""
     business.connection.execute(
         "select from add_sms_sender(%s, %s, %s, who => 'the demo', because => 'Each business has its own sender')",
-        [business.id, own.account, own.service],
+        [business.id, sender.account, sender.service],
     )

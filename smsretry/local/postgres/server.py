@@ -263,7 +263,7 @@ class EmbeddedPostgres:
                 ):  # initdb opens its standard input by its name
                     os.chown(file, user, group)
             try:
-                made = subprocess.run(
+                result = subprocess.run(
                     [
                         POSTGRES_BIN_PATH / "initdb", "-D", _named(self._unfinished), "--username=postgres",
                         "--pwfile=/dev/stdin", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256",
@@ -278,9 +278,9 @@ class EmbeddedPostgres:
                     f"PostgreSQL cannot be run from {POSTGRES_BIN_PATH}: install smsretry into a virtual environment "
                     "that every user can enter, which one below /root is not, or do not run as root"
                 ) from error
-        if made.returncode != 0:
+        if result.returncode != 0:
             raise LocalStackError(
-                f"PostgreSQL could not create its data in {self._data}:\n{made.stdout}{made.stderr}"
+                f"PostgreSQL could not create its data in {self._data}:\n{result.stdout}{result.stderr}"
             )
         self._unfinished.rename(self._data)
 

@@ -82,13 +82,13 @@ def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
 class _Call:
     name: str
     body: str
-    given: set[str]
+    arguments: set[str]
     """The arguments that the body names."""
     max_rows: int
 
     def answer(self, connection: Connection[Any], caller: Caller) -> Response:
         """Call it in the caller's role. Raises Refusal, and the database's errors."""
-        function = find_function(connection, self.name, self.given)
+        function = find_function(connection, self.name, self.arguments)
         caller.enter(
             connection, read_only=caller.method != "POST" or function.read_only
         )
@@ -98,10 +98,10 @@ class _Call:
                 (function.statement_timeout,),
             )
         statement = function.statement(
-            self.given, max_rows=self.max_rows, counts=caller.method == "HEAD"
+            self.arguments, max_rows=self.max_rows, counts=caller.method == "HEAD"
         )
         result = connection.execute(
-            statement, (self.body,) if self.given else (), prepare=False
+            statement, (self.body,) if self.arguments else (), prepare=False
         )
         if function.returns == "nothing":
             return Response(status_code=204, headers={"Content-Range": "0-0/*"})

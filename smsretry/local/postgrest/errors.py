@@ -91,12 +91,12 @@ def from_database(error: psycopg.Error, *, anonymous: bool) -> Refusal:
             details=str(error),
         )
     status = status_for(error.sqlstate, anonymous=anonymous)
-    said = error.diag
+    diagnostics = error.diag
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     message, details, hint = (
-        said.message_primary,
-        said.message_detail,
-        said.message_hint,
+        diagnostics.message_primary,
+        diagnostics.message_detail,
+        diagnostics.message_hint,
     )
     return refusal(
         status, error.sqlstate, message, details=details, hint=hint, headers=headers

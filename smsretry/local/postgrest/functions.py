@@ -55,21 +55,23 @@ class RpcFunction:
     statement_timeout: str | None = None
     """Its own, which holds for the whole transaction."""
 
-    def takes(self, given: Set[str]) -> bool:
+    def takes(self, argument_names: Set[str]) -> bool:
         """Whether these names are its arguments; one that has a default may be missing."""
         return (
-            set(list(self.arguments)[: self.required]) <= given <= self.arguments.keys()
+            set(list(self.arguments)[: self.required])
+            <= argument_names
+            <= self.arguments.keys()
         )
 
     def statement(
-        self, given: Set[str], *, max_rows: int, counts: bool = False
+        self, argument_names: Set[str], *, max_rows: int, counts: bool = False
     ) -> sql.Composed:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
         `counts`: only the rows are asked for.
 
         The result is one row: the answer's JSON as text, and how many rows it holds. A void function gives one column.
         """
-        names = [name for name in self.arguments if name in given]
+        names = [name for name in self.arguments if name in argument_names]
         source: sql.Composable = sql.SQL("(values (1)) as _")
         if names:
             typed = [
@@ -115,13 +117,13 @@ class RpcFunction:
 
 
 def find_function(
-    connection: Connection[Any], name: str, given: Set[str]
+    connection: Connection[Any], name: str, argument_names: Set[str]
 ) -> RpcFunction:
     """The one function of that name that takes these arguments. Raises Refusal: none (404), or several (300).
 
     PostgREST's hint, which names a function that is called nearly so, is left out.
     """
-    known = [
+    overloads = [
         RpcFunction(
             name,
             dict(zip(names, types, strict=True)),
@@ -134,7 +136,7 @@ def find_function(
             _CATALOGUE, (name,), prepare=True
         )
     ]
-    fitting = [function for function in known if function.takes(given)]
+    fitting = [function for function in overloads if function.takes(argument_names)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -147,13 +149,15 @@ def find_function(
             hint="Try renaming the parameters or the function itself in the database "
                  "so function overloading can be resolved",
         )  # fmt: skip
-    listed = ", ".join(sorted(given))
+    listed = ", ".join(sorted(argument_names))
     called = (
-        f"public.{name}({listed})" if given else f"public.{name} without parameters"
+        f"public.{name}({listed})"
+        if argument_names
+        else f"public.{name} without parameters"
     )
     searched = (
-        f"with parameter{'s' if len(given) > 1 else ''} {listed}"
-        if given
+        f"with parameter{'s' if len(argument_names) > 1 else ''} {listed}"
+        if argument_names
         else "without parameters"
     )
     raise refusal(

@@ -38,12 +38,12 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
         hint = f"Only the following schemas are exposed: {_SCHEMA}"
         raise refusal(406, "PGRST106", f"Invalid schema: {schema}", hint=hint)
     _refuse_wishes(request)
-    asked = {
+    in_query = {
         name: value for name, value in request.query_params.items() if name != "apikey"
     }
     if reads:
-        return json.dumps(asked), set(asked)
-    if asked:
+        return json.dumps(in_query), set(in_query)
+    if in_query:
         raise not_here("filters of what a function returns")
     arguments = _checked(raw or b"{}")
     return (
@@ -55,7 +55,9 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
 
 def _refuse_wishes(request: Request) -> None:
     accepted = _listed(request, "accept") or ["*/*"]
-    if not any(one.partition(";")[0].strip() in _MEDIA_TYPES for one in accepted):
+    if not any(
+        media_type.partition(";")[0].strip() in _MEDIA_TYPES for media_type in accepted
+    ):
         raise not_here(f"the media type {', '.join(accepted)}")
     for wish in _listed(request, "prefer"):
         if wish == "handling=strict" or (
@@ -66,10 +68,10 @@ def _refuse_wishes(request: Request) -> None:
 
 def _listed(request: Request, header: str) -> list[str]:
     return [
-        one.strip()
+        item.strip()
         for line in request.headers.getlist(header)
-        for one in line.split(",")
-        if one.strip()
+        for item in line.split(",")
+        if item.strip()
     ]
 
 
@@ -89,9 +91,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def not_here(what: str) -> Refusal:
+def not_here(feature: str) -> Refusal:
     """The refusal of something that PostgREST does and this endpoint does not."""
-    details = f"The stand-in for PostgREST does not know {what}"
+    details = f"The stand-in for PostgREST does not know {feature}"
     hint = "smsretry/local/README.md lists what it knows. Supabase itself may well answer this request."
     return refusal(
         400, "PGRST127", "Feature not implemented", details=details, hint=hint

@@ -25,7 +25,9 @@ _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 def main() -> int:
     """Run the command to its end and return its exit code."""
-    how, grace, account, *command = (word for word in sys.argv[1:] if word != "--")
+    signal_name, grace, account, *command = (
+        word for word in sys.argv[1:] if word != "--"
+    )
     uid, _, gid = account.partition(":")
     as_user = {"user": int(uid), "group": int(gid), "extra_groups": []} if uid else {}
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -45,17 +47,21 @@ def main() -> int:
         sys.stderr.write(f"Cannot run {command[0]}: {error.strerror}\n")
         return _NOT_FOUND
     threading.Thread(
-        target=_obey, args=(child, signal.Signals[how], float(grace)), daemon=True
+        target=_obey,
+        args=(child, signal.Signals[signal_name], float(grace)),
+        daemon=True,
     ).start()
     code = child.wait()
     _kill_group(child)  # what the command itself left behind
     return code if code >= 0 else 128 - code
 
 
-def _obey(child: "subprocess.Popen[bytes]", how: signal.Signals, grace: float) -> None:
+def _obey(
+    child: "subprocess.Popen[bytes]", signal_number: signal.Signals, grace: float
+) -> None:
     """End the command when the pipe says so."""
     if not os.read(0, 1):
-        child.send_signal(how)
+        child.send_signal(signal_number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(grace)
             return

@@ -64,8 +64,8 @@ def pause(seconds: float) -> None:
     """Sleep, and look. Raises KeyboardInterrupt."""
     until = time.monotonic() + seconds
     look()
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, _SLICE_SECONDS))
+    while (remaining := until - time.monotonic()) > 0:
+        time.sleep(min(remaining, _SLICE_SECONDS))
         look()
 
 

@@ -89,13 +89,13 @@ class Accounts:
         self._accounts = {main.sid: main}
         self._used.clear()
         main.status, main.is_trial, main.balance = "active", False, "20.00"
-        for told in (
+        for memory in (
             main.webhooks,
             main.voice_only,
             main.refused_by_carriers,
             main.segments_per_day,
         ):
-            told.clear()
+            memory.clear()
 
     def find(self, sid: str) -> Account | None:
         """The account of a SID."""
@@ -108,12 +108,17 @@ class Accounts:
     def owner_of(self, number: str | None) -> Account | None:
         """The account that has a number."""
         return next(
-            (one for one in self._accounts.values() if number in one.numbers), None
+            (
+                account
+                for account in self._accounts.values()
+                if number in account.numbers
+            ),
+            None,
         )
 
     def tokens(self) -> dict[str, list[str]]:
         """The auth token of each account, as a webhook's settings list them."""
-        return {sid: [one.auth_token] for sid, one in self._accounts.items()}
+        return {sid: [account.auth_token] for sid, account in self._accounts.items()}
 
     def speaker(self, authorization: str) -> Login | None:
         """Whose credentials these are. None: nobody's."""
@@ -126,13 +131,18 @@ class Accounts:
             return None
         named = self._accounts.get(name)
         account = named or next(
-            (one for one in self._accounts.values() if name in one.api_keys), None
+            (
+                account
+                for account in self._accounts.values()
+                if name in account.api_keys
+            ),
+            None,
         )
         if account is None or scheme.lower() != "basic":
             return None
         expected = account.auth_token if named else account.api_keys[name]
-        known = secrets.compare_digest(expected.encode(), secret.encode())
-        return Login(account, is_token=named is not None) if known else None
+        is_valid = secrets.compare_digest(expected.encode(), secret.encode())
+        return Login(account, is_token=named is not None) if is_valid else None
 
     def verdict(self, entry: Entry) -> int | None:
         """Twilio's code for an accepted message that carriers do not take. None: they take it."""

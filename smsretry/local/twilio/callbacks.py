@@ -40,10 +40,10 @@ def signed(
     url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str
 ) -> Callback:
     """What this account posts, without the fields that have no value."""
-    told = {"AccountSid": account_sid, "ApiVersion": "2010-04-01", **form}
-    given = {name: value for name, value in told.items() if value is not None}
+    fields = {"AccountSid": account_sid, "ApiVersion": "2010-04-01", **form}
+    posted = {name: value for name, value in fields.items() if value is not None}
     return Callback(
-        url, given, RequestValidator(auth_token).compute_signature(url, given)
+        url, posted, RequestValidator(auth_token).compute_signature(url, posted)
     )
 
 

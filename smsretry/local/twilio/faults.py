@@ -31,9 +31,9 @@ def error(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Twilio's error JSON, under its status. Its `message` often quotes the recipient's number."""
-    more = f"https://www.twilio.com/docs/errors/{code}"
+    more_info = f"https://www.twilio.com/docs/errors/{code}"
     return JSONResponse(
-        {"code": code, "message": text, "more_info": more, "status": http_status},
+        {"code": code, "message": text, "more_info": more_info, "status": http_status},
         http_status,
         headers,
     )
@@ -178,7 +178,7 @@ _Kind = TypeVar("_Kind")
 class _Planned:
     fault: Fault
     to: str | None
-    left: float
+    remaining: float
 
 
 class FaultPlan:
@@ -191,7 +191,7 @@ class FaultPlan:
     def add(self, fault: Fault, *, to: str | None, times: float) -> None:
         """Plan one fault for the next `times` requests."""
         with self._lock:
-            self._planned = [planned for planned in self._planned if planned.left]
+            self._planned = [planned for planned in self._planned if planned.remaining]
             self._planned.append(_Planned(fault, to, times))
 
     def clear(self) -> None:
@@ -205,9 +205,9 @@ class FaultPlan:
             for planned in self._planned:
                 if (
                     isinstance(planned.fault, kinds)
-                    and planned.left
+                    and planned.remaining
                     and planned.to in (None, to)
                 ):
-                    planned.left -= 1
+                    planned.remaining -= 1
                     return planned.fault
         return None

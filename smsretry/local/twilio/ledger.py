@@ -43,7 +43,7 @@ class Entry:
 
     @classmethod
     def of(
-        cls, form: Mapping[str, str], *, to: str, is_trial: bool, **known: Any
+        cls, form: Mapping[str, str], *, to: str, is_trial: bool, **fields: Any
     ) -> Self:
         """The message that a `POST Messages` creates."""
         validity = form.get("ValidityPeriod")
@@ -55,7 +55,7 @@ class Entry:
             body=TRIAL_PREFIX * is_trial + form["Body"],
             status_callback=form.get("StatusCallback") or None,
             validity_period=timedelta(seconds=int(validity)) if validity else None,
-            **known,
+            **fields,
         )
 
     @property
@@ -114,13 +114,13 @@ class Ledger:
         Raises KeyError for a SID that is not here.
         """
         with self._lock:
-            known = self._entries[sid]
+            entry = self._entries[sid]
             self._entries[sid] = replace(
-                known,
-                sender=known.sender or sender,
+                entry,
+                sender=entry.sender or sender,
                 status=status,
                 error_code=error_code,
                 updated_at=at,
-                sent_at=known.sent_at or (at if status in _ON_ITS_WAY else None),
-                arrived=known.arrived or arrived,
+                sent_at=entry.sent_at or (at if status in _ON_ITS_WAY else None),
+                arrived=entry.arrived or arrived,
             )

@@ -86,11 +86,11 @@ def numbers(account: Account, containing: str) -> list[Json]:
 
 def service(sid: str, account: Account) -> Json:
     """A messaging service."""
-    own = {
+    fields = {
         "inbound_request_url": account.webhooks.get(sid),
         "use_inbound_webhook_on_number": False,
     }
-    return {"account_sid": account.sid, "sid": sid, **own}
+    return {"account_sid": account.sid, "sid": sid, **fields}
 
 
 def of_service(kind: str, sid: str, account: Account) -> Json | None:
@@ -133,8 +133,8 @@ def of_service(kind: str, sid: str, account: Account) -> Json | None:
             return listed(
                 "compliance",
                 (
-                    {"sid": _sid("QE", sid + one), "campaign_status": one}
-                    for one in states
+                    {"sid": _sid("QE", sid + state), "campaign_status": state}
+                    for state in states
                 ),
             )
         case _:
@@ -182,21 +182,21 @@ def page(
     Like Twilio's, the token of the next page names the last record of this one, so that records which arrive
     meanwhile shift nothing. Raises ValueError for a page or a size that is no number.
     """
-    asked = dict(query)
-    size = min(max(int(asked.get("PageSize", _DEFAULT_SIZE)), 1), _LARGEST_SIZE)
-    number, start = max(int(asked.get("Page", 0)), 0), 0
-    if "PageToken" in asked:
+    parameters = dict(query)
+    size = min(max(int(parameters.get("PageSize", _DEFAULT_SIZE)), 1), _LARGEST_SIZE)
+    number, start = max(int(parameters.get("Page", 0)), 0), 0
+    if "PageToken" in parameters:
         start = [record["sid"] for record in records].index(
-            asked["PageToken"].removeprefix("PA")
+            parameters["PageToken"].removeprefix("PA")
         ) + 1
-    shown = records[start : start + size]
+    records_shown = records[start : start + size]
 
-    def uri(of_page: int, **more: str) -> str:
-        kept = [(name, value) for name, value in query if name not in _PAGING]
-        return f"{path}?{urlencode([*kept, ('PageSize', size), ('Page', of_page), *more.items()])}"
+    def uri(of_page: int, **extra: str) -> str:
+        filters = [(name, value) for name, value in query if name not in _PAGING]
+        return f"{path}?{urlencode([*filters, ('PageSize', size), ('Page', of_page), *extra.items()])}"
 
     following = (
-        uri(number + 1, PageToken=f"PA{shown[-1]['sid']}")
+        uri(number + 1, PageToken=f"PA{records_shown[-1]['sid']}")
         if start + size < len(records)
         else None
     )
@@ -205,7 +205,7 @@ def page(
         "page": number,
         "page_size": size,
         "uri": uri(number),
-        key: list(shown),
+        key: list(records_shown),
     }
 
 

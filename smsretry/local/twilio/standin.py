@@ -294,12 +294,12 @@ class TwilioStandin:
             if entry.accepted_at <= newest and self.accounts.of(entry) is account
         ]
         try:
-            found = resources.select(visible, request.query_params.multi_items())
+            entries = resources.select(visible, request.query_params.multi_items())
         except ValueError:
             return error(20001, 400, "Invalid date value")
-        told = self.retell([self._dated(entry) for entry in found])
+        listed = self.retell([self._dated(entry) for entry in entries])
         printed = [
-            self.misprint(resources.message(entry, account.sid)) for entry in told
+            self.misprint(resources.message(entry, account.sid)) for entry in listed
         ]
         return _paged(
             request,
@@ -343,8 +343,8 @@ async def _balance(request: Request, login: Login, account: Account) -> Response
     """A subaccount has none; its parent pays."""
     if account.owner:
         return _not_found(request)
-    told = {"account_sid": account.sid, "balance": account.balance, "currency": "USD"}
-    return JSONResponse(told) if login.is_token else _unauthorized()
+    body = {"account_sid": account.sid, "balance": account.balance, "currency": "USD"}
+    return JSONResponse(body) if login.is_token else _unauthorized()
 
 
 async def _numbers(request: Request, _login: Login, account: Account) -> Response:
@@ -360,12 +360,12 @@ async def _service(request: Request, _login: Login, account: Account) -> Respons
     sid, kind = request.path_params["sid"], request.path_params.get("kind")
     if sid not in account.services:
         return _not_found(request)
-    told = (
+    record = (
         resources.of_service(kind, sid, account)
         if kind
         else resources.service(sid, account)
     )
-    return JSONResponse(told) if told else _not_found(request)
+    return JSONResponse(record) if record else _not_found(request)
 
 
 def _paged(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smsretry.local.demo import stream
-from smsretry.local.demo.clock import is_open, move_to_morning, told
+from smsretry.local.demo.clock import describe_clock, is_open, move_to_morning
 from smsretry.local.demo.people import (
     DEAD_AFTER_BEGIN,
     DEAD_BEFORE_BEGIN,
@@ -53,4 +53,6 @@ def test_texts_come_at_their_rate_until_many_wait_and_the_demo_is_on_a_working_d
     stack.set_clock(datetime(2031, 11, 26, 20, tzinfo=UTC))
     move_to_morning(stack)
     assert is_open(stack)
-    assert told(stack).startswith("Mon 01 Dec 2031 14:30 UTC, 09:30 in New York; ")
+    assert describe_clock(stack).startswith(
+        "Mon 01 Dec 2031 14:30 UTC, 09:30 in New York; "
+    )
