@@ -55,7 +55,7 @@ def test_ctrl_c_ends_what_was_started_and_nothing_else(
     until(
         lambda: (
             process.poll() is not None
-            or sum("process/guard" in one for one in started.running()) >= parts
+            or sum("process/guard" in line for line in started.running()) >= parts
         )
     )
     os.killpg(process.pid, signal.SIGINT)

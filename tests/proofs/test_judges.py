@@ -14,7 +14,7 @@ from tests.proofs.neighbors import report as neighbors
 from tests.proofs.schedule import __main__ as schedule
 from tests.proofs.town.book import Book, Story
 from tests.proofs.town.judge import judged
-from tests.proofs.town.report import Kind, Report, Verdict
+from tests.proofs.town.report import Kind, ProofReport, Verdict
 from tests.proofs.town.texts import new_text
 from tests.support.builders import NOON
 
@@ -52,15 +52,15 @@ def test_a_proof_drops_no_finding_but_what_it_excuses_with_a_reason(
     story = Story(name=text.name, rows=[], attempts=[], log=None, messages=[])
     book = Book({text.retry_id: story}, customers={}, sends={}, strays=[])
     for kind in get_args(Kind):
-        kept = judged(
+        judged_verdict = judged(
             book, [text], verdict(), lambda *_, kind=kind: iter([(kind, "seen")])
         )
-        report = Report({}, kept)
-        if kind in kept.excused:
+        report = ProofReport({}, judged_verdict)
+        if kind in judged_verdict.excused:
             assert report.clean
-            assert " " in kept.excused[kind]
+            assert " " in judged_verdict.excused[kind]
         else:
-            assert report.found == [f"{kind}: {text.name}: seen"]
+            assert report.findings == [f"{kind}: {text.name}: seen"]
             assert kind in str(report)
 
 

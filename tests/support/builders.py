@@ -108,10 +108,10 @@ def begun(
     ] = "go",
     *,
     at: datetime = NOON,
-    why: str | None = None,
+    detail: str | None = None,
 ) -> Begun:
     """What the queue says to a send that asks to begin."""
-    return Begun(answer=answer, why=why, decided_at=at, reached_at=None)
+    return Begun(answer=answer, why=detail, decided_at=at, reached_at=None)
 
 
 def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
@@ -127,17 +127,17 @@ def retry() -> Retry:
 
 
 def give_up(
-    why: str = "It failed", code: int | None = None, *, opted_out: bool = False
+    detail: str = "It failed", code: int | None = None, *, opted_out: bool = False
 ) -> Fail:
     """The decision to try no further."""
-    return Fail(why, "opted_out" if opted_out else "refused", code, opted_out)
+    return Fail(detail, "opted_out" if opted_out else "refused", code, opted_out)
 
 
 def doubt(
-    look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer"
+    look_in: timedelta = timedelta(minutes=1), *, detail: str = "No answer"
 ) -> LookAgain:
     """The decision after a send whose fate is unknown."""
-    return LookAgain(why, "in_doubt", due_in=look_in)
+    return LookAgain(detail, "in_doubt", due_in=look_in)
 
 
 CONCURRENCY = 10
@@ -195,8 +195,8 @@ def finish(
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment, and what looks like one: CI says with such what its tests require."""
-    others = [name for name in os.environ if name.startswith(("OTEL_", "SMSRETRY_"))]
-    for variable in (*variables(WebhookSettings), *variables(PrefectSettings), *others):
+    extra = [name for name in os.environ if name.startswith(("OTEL_", "SMSRETRY_"))]
+    for variable in (*variables(WebhookSettings), *variables(PrefectSettings), *extra):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -219,15 +219,15 @@ def assigned(number: int, **changes: Any) -> AssignedSender:
 
 def listed(number: int, **values: object) -> SenderRecord:
     """What `sms_senders` says of a sender that is in order, with these columns changed."""
-    known: dict[str, object] = dict.fromkeys(SenderRecord.model_fields) | dict.fromkeys(
-        ("due", "waiting", "held"), 0
-    )
-    known |= {
+    defaults: dict[str, object] = dict.fromkeys(
+        SenderRecord.model_fields
+    ) | dict.fromkeys(("due", "waiting", "held"), 0)
+    defaults |= {
         "sender_id": UUID(int=number),
         "account": ACCOUNT,
         "sender": f"MG{number}",
         "sent_by": f"MG{number}",
     }
     return SenderRecord.model_validate(
-        {**known, "day_ends_at": NOON, "businesses": 1, "used_by": (), **values}
+        {**defaults, "day_ends_at": NOON, "businesses": 1, "used_by": (), **values}
     )

@@ -18,12 +18,12 @@ def claim_due(queue: RetryQueue, limit: int = 50, **options: Any) -> list[Claim]
 
 def next_due(connection: Connection) -> float | None:
     """Seconds until something is due that a run would claim. None: nothing will be."""
-    found = connection.execute(
+    row = connection.execute(
         """select greatest(extract(epoch from min(scheduled_for) - smsretry.clock()), 0)::float8 as seconds
            from sms_retry_queue where work in ('texts', 'doubtful', 'suspect')"""
     ).fetchone()
-    assert found
-    seconds: float | None = found["seconds"]
+    assert row
+    seconds: float | None = row["seconds"]
     return seconds
 
 

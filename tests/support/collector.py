@@ -30,9 +30,9 @@ class Collector:
     """What it answers. 0: nothing, for as long as somebody waits."""
     url: str = ""
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def environment(self, **extra: str) -> dict[str, str]:
         """What makes a process push to it."""
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, **more}
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, **extra}
 
     def gauges(self) -> dict[str, Samples]:
         """The last push."""
@@ -52,15 +52,18 @@ class Collector:
     def resources(self) -> list[dict[str, str]]:
         """Who pushed, push by push."""
         return [
-            {one.key: one.value.string_value for one in pushed.resource.attributes}
+            {
+                attribute.key: attribute.value.string_value
+                for attribute in pushed.resource.attributes
+            }
             for pushed in self._pushed()
         ]
 
     def _pushed(self) -> list[ResourceMetrics]:
         return [
-            one
+            metrics
             for body in self.bodies
-            for one in ExportMetricsServiceRequest.FromString(body).resource_metrics
+            for metrics in ExportMetricsServiceRequest.FromString(body).resource_metrics
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

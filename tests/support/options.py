@@ -5,7 +5,7 @@ import argparse
 
 def parser(about: str | None, **defaults: object) -> argparse.ArgumentParser:
     """`texts=10` is `--texts`, a number; `by_hand=False` is the flag `--by-hand`."""
-    made = argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name, default in defaults.items():
@@ -14,5 +14,5 @@ def parser(about: str | None, **defaults: object) -> argparse.ArgumentParser:
             if default is False
             else {"type": type(default), "default": default}
         )
-        made.add_argument(f"--{name.replace('_', '-')}", **kind)
-    return made
+        options.add_argument(f"--{name.replace('_', '-')}", **kind)
+    return options

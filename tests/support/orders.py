@@ -9,10 +9,10 @@ from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopTe
 from smsretry.desk.questions.answers import Change, Done
 
 
-def ordered(given: SupabaseOperators | Desk, order: Order) -> Change:
+def ordered(desk: SupabaseOperators | Desk, order: Order) -> Change:
     """Change texts, or say what would be changed."""
     return cast(
-        Change, (given.operators if isinstance(given, Desk) else given).carry_out(order)
+        Change, (desk.operators if isinstance(desk, Desk) else desk).carry_out(order)
     )
 
 
@@ -36,9 +36,9 @@ def record_consent(
     return operators.carry_out(order, business_id=business_id)
 
 
-def stop_state(operators: SupabaseOperators, state: str, why: str | None) -> None:
+def stop_state(operators: SupabaseOperators, state: str, reason: str | None) -> None:
     """Let no marketing text go to a US state. With None, let them go again."""
-    because = why or "It is over"
+    because = reason or "It is over"
     operators.carry_out(
-        StopTexts(state=state, who="ann", because=because, lift=why is None)
+        StopTexts(state=state, who="ann", because=because, lift=reason is None)
     )

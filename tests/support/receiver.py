@@ -54,9 +54,9 @@ class Receiver:
 
     def block(self, api_url: str) -> UUID:
         """The id of a notification block that calls it, made on this Prefect server."""
-        told = {"subject": "{{subject}}", "body": "{{body}}"}
+        payload = {"subject": "{{subject}}", "body": "{{body}}"}
         block = CustomWebhookNotificationBlock(
-            name="alerts", url=self.url, json_data=told
+            name="alerts", url=self.url, json_data=payload
         )
         with temporary_settings({PREFECT_API_URL: api_url}):
             saved: object = block.save(self.named.partition("/")[2])

@@ -36,9 +36,9 @@ def schema_of(url: str, *schemas: str) -> str:
         *(f"--schema={schema}" for schema in schemas),
         url,
     ]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    dump = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return "".join(
-        line for line in told.splitlines(keepends=True) if not line.startswith("\\")
+        line for line in dump.splitlines(keepends=True) if not line.startswith("\\")
     )  # has a random word
 
 

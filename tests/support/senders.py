@@ -21,19 +21,19 @@ def open_account(
     subaccount: bool = True,
     number: str | None = None,
     senders: Sequence[str] = (),
-    **known: Any,
+    **options: Any,
 ) -> Account:
     """A subaccount of the environment's account, or somebody else's; it owns these numbers and messaging services."""
     services = {
         sender: {number_of(sender)} for sender in senders if sender.startswith("MG")
     }
-    numbers = {one for one in (number, *senders) if one} - services.keys()
+    numbers = {sender for sender in (number, *senders) if sender} - services.keys()
     account = Account(
         sid=sid or f"AC{uuid4().hex}",
         auth_token=token or uuid4().hex,
         numbers=numbers.union(*services.values()),
         owner=stack.twilio.accounts.main if subaccount else None,
-        **{"services": services, **known},
+        **{"services": services, **options},
     )
     return stack.twilio.accounts.add(account)
 

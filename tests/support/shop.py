@@ -35,15 +35,15 @@ class Shop(Business):
 
     def neighbor(self) -> "Shop":
         """Another business, of another user. The same worker serves both."""
-        other = Shop(
+        neighbor = Shop(
             self.connection,
             self.now,
             stack=self.stack,
             queue=self.queue,
             sender=self.sender,
         )
-        other.open()
-        return other
+        neighbor.open()
+        return neighbor
 
     # The worker
 

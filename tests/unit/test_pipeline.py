@@ -314,7 +314,7 @@ def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     answers: tuple[Literal["ended", "lost", "capped", "changed", "busy"], ...]
     answers = ("ended", "lost", "capped", "changed", "busy")
     for answer in answers:
-        queue = FakeQueue(answers=[begun(answer, why="Gone")], stops={ALL_SENDING})
+        queue = FakeQueue(answers=[begun(answer, detail="Gone")], stops={ALL_SENDING})
         control = FlowControl(queue.set_stop)
         control.claimed(Batch([claim_with()], [ALL_SENDING]))
         assert went(queue, control=control).fate != "Sent"

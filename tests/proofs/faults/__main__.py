@@ -11,7 +11,7 @@ from smsretry.local.stack import Stack
 from tests.proofs.faults.scenarios import SWITCHES, blind, everything
 from tests.proofs.faults.scenarios import outage as without_twilio
 from tests.proofs.town.command import main
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 
 
 def _run(
@@ -24,7 +24,7 @@ def _run(
     blind_minutes: int,
     scheduled: bool,
     delivery: bool,
-) -> Report:
+) -> ProofReport:
     if outage:
         return without_twilio(
             stack, texts=texts, seed=seed, refused=outage == "refused"
@@ -42,7 +42,9 @@ def _run(
         delivery=delivery,
     )
     if int(str(report.numbers["workers killed"])) < kills_at_least:
-        report.verdict.found["bugs"] = ["Too few workers were killed: give more texts"]
+        report.verdict.findings["bugs"] = [
+            "Too few workers were killed: give more texts"
+        ]
     return report
 
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from smsretry.local.stack import Stack
-from tests.proofs.town.book import Told
+from tests.proofs.town.book import ReportedStatus
 from tests.proofs.town.judge import PASSING_LOSSES
 from tests.proofs.town.luck import dice, pick
 from tests.proofs.town.texts import Text
@@ -62,8 +62,8 @@ Stage = tuple[timedelta, str, int | None]
 def journey(seed: str, text: int, nth: int) -> list[Stage]:
     """What becomes of the nth message of a text, from 0: after which time Twilio learns which status and code."""
 
-    def lot(what: str) -> float:
-        return dice(seed, what, text, nth)
+    def lot(subject: str) -> float:
+        return dice(seed, subject, text, nth)
 
     way: Way = (
         pick(_LATER, seed, "way", text, nth) if nth else _FIRST[text * 7 % len(_FIRST)]
@@ -104,7 +104,7 @@ class _Call:
     lot: float
     """Decides the order of calls that are due at once."""
     sid: str
-    told: tuple[str, int | None]
+    report: tuple[str, int | None]
     nth: int = 0
     """How often it was made before."""
 
@@ -113,7 +113,7 @@ class Carrier:
     """Reports of one run's messages. A context manager, for its connection to the application."""
 
     def __init__(self, stack: Stack, seed: str) -> None:
-        self.told: defaultdict[str, list[Told]] = defaultdict(list)
+        self.reports: defaultdict[str, list[ReportedStatus]] = defaultdict(list)
         """By SID: what Twilio knows, in the order in which it learned it."""
         self.counts: Counter[str] = Counter()
         """Callbacks, by what became of them."""
@@ -122,15 +122,15 @@ class Carrier:
         self._stack, self._seed = stack, seed
         self._number_of: dict[str | None, int] = {}
         self._messages: Counter[str] = Counter()
-        self._seen = 0
+        self._seen_count = 0
         self._open: dict[str, tuple[datetime, list[Stage], str]] = {}
         """By SID: when it was accepted, what Twilio will still learn of it, and its name for the dice."""
         self._calls: list[_Call] = []
-        own = stack.environment()
-        key = own["SUPABASE_SERVICE_ROLE_KEY"]
+        environment = stack.environment()
+        key = environment["SUPABASE_SERVICE_ROLE_KEY"]
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         self._http = httpx.Client(
-            base_url=own["SUPABASE_URL"], headers=headers, timeout=5
+            base_url=environment["SUPABASE_URL"], headers=headers, timeout=5
         )
 
     def __enter__(self) -> Self:
@@ -172,12 +172,12 @@ class Carrier:
         """Learn what Twilio learns by now, and make the calls that are due, in no order."""
         now = self._stack.now()
         entries = self._stack.twilio.ledger.entries()
-        for entry in entries[self._seen :]:
+        for entry in entries[self._seen_count :]:
             number, nth = self._number_of[entry.body], self._messages[entry.body]
             self._messages[entry.body] += 1
             if stages := journey(self._seed, number, nth):
                 self._open[entry.sid] = (entry.accepted_at, stages, f"{number}/{nth}")
-        self._seen = len(entries)
+        self._seen_count = len(entries)
         for sid, (accepted_at, stages, name) in list(self._open.items()):
             while stages and accepted_at + stages[0][0] <= now:
                 after, status, code = stages.pop(0)
@@ -196,16 +196,16 @@ class Carrier:
         self,
         sid: str,
         at: datetime,
-        told: tuple[str, int | None],
+        report: tuple[str, int | None],
         name: str,
         now: datetime,
     ) -> None:
-        self._stack.twilio.report(sid, *told)
-        self.told[sid].append(Told(at, *told))
+        self._stack.twilio.report(sid, *report)
+        self.reports[sid].append(ReportedStatus(at, *report))
         self.counts["statuses"] += 1
 
-        def lot(what: str) -> float:
-            return dice(self._seed, what, name, told[0])
+        def lot(subject: str) -> float:
+            return dice(self._seed, subject, name, report[0])
 
         if lot("lost") < _LOST:
             self.counts["lost"] += 1
@@ -216,7 +216,7 @@ class Carrier:
             now + timedelta(minutes=90) * lot("how late") * late,
             lot("order"),
             sid,
-            told,
+            report,
         )
         self._calls.append(call)
         if lot("repeated") < _REPEATED:
@@ -226,7 +226,7 @@ class Carrier:
 
     def _make(self, call: _Call) -> _Call | None:
         """Make one call; if no answer came, perhaps the same one later."""
-        callback = self._stack.twilio.callback(call.sid, *call.told)
+        callback = self._stack.twilio.callback(call.sid, *call.report)
         lot = dice(self._seed, "call", call.lot, call.nth)
         [attempt] = parse_qs(urlsplit(callback.url).query)["attempt"]
         values = {
@@ -244,12 +244,12 @@ class Carrier:
             again = dice(self._seed, "again", call.lot, call.nth) < _CALLED_AGAIN
             later = self._stack.now() + timedelta(minutes=10) * lot
             return replace(call, due=later, nth=call.nth + 1) if again else None
-        said = answer.text if answer.is_error else answer.json()
+        reply = answer.text if answer.is_error else answer.json()
         early = (
-            said == "unknown_attempt" and values["attempt_id"] is None
+            reply == "unknown_attempt" and values["attempt_id"] is None
         )  # its answer has not been kept yet
-        if not early and said not in ("settled", "recorded", "already_settled"):
+        if not early and reply not in ("settled", "recorded", "already_settled"):
             self.refused.append(
-                f"settle_sms_attempt answered {answer.status_code} {said}"
+                f"settle_sms_attempt answered {answer.status_code} {reply}"
             )
         return None

@@ -19,9 +19,9 @@ def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
         if attempt is None:
             yield "wrong in the end", "a message is unknown"
         elif (
-            kept := columns(attempt, "delivery_status", "delivery_code")
+            pair := columns(attempt, "delivery_status", "delivery_code")
         ) != message.last_word:
-            yield "wrong in the end", f"{kept} of a message that is {message.last_word}"
+            yield "wrong in the end", f"{pair} of a message that is {message.last_word}"
         elif attempt["delivery_look_at"] is not None:
             yield (
                 "wrong in the end",

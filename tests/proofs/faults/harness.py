@@ -132,7 +132,7 @@ class Harness:
     """Each text is a scheduled send at first."""
     carrier: Carrier | None = None
     """Reports what becomes of the messages. None: nobody does."""
-    own: tuple[OwnSender, ...] = ()
+    own_senders: tuple[OwnSender, ...] = ()
     """The senders that businesses move between. None: the environment's sends for everybody."""
     texts: list[Text] = field(default_factory=list)
     rounds: int = 0
@@ -162,23 +162,26 @@ class Harness:
         Args:
             zone: ordinary texts in this zone, and nothing else.
         """
-        first, start = len(self.texts), self.stack.now()
+        start_number, start = len(self.texts), self.stack.now()
         texts = [
             self._text(n, start + spread * dice(self.seed, "due", n), zone)
-            for n in range(first, first + count)
+            for n in range(start_number, start_number + count)
         ]
         self.texts += texts
         if self.carrier:
             self.carrier.expect(texts)
         with self.stack.connect() as connection:
-            for n in range(0 if first else min(_BUSINESSES, count)):
+            for n in range(0 if start_number else min(_BUSINESSES, count)):
                 business_zone = None if zone else _BUSINESS_ZONES[n % 10]
                 open_business(connection, texts[n].business_id, business_zone)
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
-        for n, text in enumerate(texts[:_BUSINESSES] if self.own and not first else ()):
+        for n, text in enumerate(
+            texts[:_BUSINESSES] if self.own_senders and not start_number else ()
+        ):
             self.senders.move(
-                text.business_id, self.own[n % len(self.own)] if n % 5 else None
+                text.business_id,
+                self.own_senders[n % len(self.own_senders)] if n % 5 else None,
             )
         return texts
 
@@ -233,18 +236,18 @@ class Harness:
         settings = self.stack.settings().model_copy(
             update={"supabase_timeout_seconds": 5}
         )
-        more: dict[str, object] = (
+        extra: dict[str, object] = (
             {"twilio_read_timeout_seconds": self.read_seconds}
             if self.read_seconds
             else {}
         )
-        more |= {"twilio_status_callback_url": CALLBACK_URL} if self.carrier else {}
-        more |= {"twilio_base_url": "http://127.0.0.1:9"} if self.refused else {}
+        extra |= {"twilio_status_callback_url": CALLBACK_URL} if self.carrier else {}
+        extra |= {"twilio_base_url": "http://127.0.0.1:9"} if self.refused else {}
         order.setdefault(
             "queueing",
             self.scheduled and not order.get("stall_at") and not order.get("polling"),
         )
-        settings = self.senders.settings(settings).model_copy(update=more)
+        settings = self.senders.settings(settings).model_copy(update=extra)
         return self.crew.start(
             Order(settings=settings, seed=self.seed, without=self.without, **order)
         )
@@ -298,7 +301,7 @@ class Harness:
         """By turns: past the lease with texts, past it with deliveries, or while a business moves."""
         ways: list[Callable[[], None]] = [self.oversleep]
         ways += [self.oversleep_poll] if self.carrier else []
-        ways += [self.move_beside] if self.own else []
+        ways += [self.move_beside] if self.own_senders else []
         ways[self.stood % len(ways)]()
 
     @property
@@ -335,10 +338,10 @@ class Harness:
         orders: list[Record] = []
         for n in range(pick((1, 1, 2), self.seed, "pollers", self.rounds)):
             orders.append({"polling": True, "limit": 500})
-            few = sum(self.crew.kills[point] for point in POLL_POINTS) < len(
+            is_short = sum(self.crew.kills[point] for point in POLL_POINTS) < len(
                 POLL_POINTS
             )
-            if few or dice(self.seed, "mortal poller?", self.rounds, n) < 0.4:
+            if is_short or dice(self.seed, "mortal poller?", self.rounds, n) < 0.4:
                 at = min(
                     POLL_POINTS,
                     key=lambda p: (
@@ -378,24 +381,24 @@ class Harness:
     def _standing(self, **order: Any) -> Iterator[tuple[str, ...] | None]:
         """A worker stands still, and goes on afterwards. The texts it holds; None: it came to its end before that."""
         sleeper = self.start(limit=5, one_by_one=True, **order)
-        held = self.crew.wait_stalled(sleeper)
-        yield held
-        if held is not None:
+        bodies = self.crew.wait_stalled(sleeper)
+        yield bodies
+        if bodies is not None:
             sleeper.send("go on")
             self.crew.wait(sleeper)
 
     def oversleep(self, where: StallPoint | None = None) -> None:
         """Stop a worker past its lease, let another one have its texts, wake it: it may neither send nor write."""
         where = where or pick(("claimed", "begun"), self.seed, "stall", self.rounds)
-        with self._standing(stall_at=where, oversleeps=_OVERSLEEPS) as held:
-            if held is None:
+        with self._standing(stall_at=where, oversleeps=_OVERSLEEPS) as bodies:
+            if bodies is None:
                 return
             self.counts[STALLS[0]] += 1
             self.stack.move_clock(_OVERSLEEPS)
             self._let_twilio_learn()
             # The other one dies with a text of the sleeper's accepted and not finished: the sleeper's next, for of the
             # one it stands still with it knows that it is late. A third takes what is claimed alone.
-            self.run_workers({"limit": 50, "kill_targets": held[1:2]})
+            self.run_workers({"limit": 50, "kill_targets": bodies[1:2]})
             self.run_workers({"limit": 50})
             before = self._settled()
         self._judge_the_sleeper(before)
@@ -403,10 +406,10 @@ class Harness:
     def oversleep_poll(self) -> None:
         """The same between Twilio's word on a message and what follows."""
         looks = self._looks()
-        with self._standing(polling=True, stall_at="asked") as held:
-            if held is None:
+        with self._standing(polling=True, stall_at="asked") as bodies:
+            if bodies is None:
                 return
-            taken = self._looks() - looks
+            looks_taken = self._looks() - looks
             self.counts[STALLS[1]] += 1
             self.stack.move_clock(_OVERSLEEPS)
             self._let_twilio_learn()
@@ -414,20 +417,20 @@ class Harness:
                 5
             ):  # one that Twilio does not answer leaves the rest to the next
                 self.run_workers({"polling": True, "limit": 5000})
-                if not taken & self._looks():
+                if not looks_taken & self._looks():
                     break
-            before = self._settled() if not taken & self._looks() else None
+            before = self._settled() if not looks_taken & self._looks() else None
         if before:
             self._judge_the_sleeper(before)
 
     def move_beside(self, where: StallPoint | None = None) -> None:
         """Stop a worker before or after begin; the text's business moves to another sender; then wake it in time."""
         where = where or pick(("claimed", "begun"), self.seed, self.rounds)
-        with self._standing(stall_at=where) as held:
-            if held is not None:
+        with self._standing(stall_at=where) as bodies:
+            if bodies is not None:
                 self.counts[STALLS[2]] += 1
                 self._move_any(
-                    next(text for text in self.texts if text.body == held[0]),
+                    next(text for text in self.texts if text.body == bodies[0]),
                     "under its hands",
                 )
 
@@ -446,10 +449,10 @@ class Harness:
     def _looks(self) -> set[tuple[Any, int]]:
         """How often each message was looked at."""
         with self.stack.connect() as connection:
-            found = connection.execute(
+            rows = connection.execute(
                 "select id, delivery_looks as n from sms_send_attempts"
             )
-            return {columns(row, "id", "n") for row in found}
+            return {columns(row, "id", "n") for row in rows}
 
     def _state(self) -> Any:
         """Of everything a worker could have changed."""
@@ -475,9 +478,9 @@ class Harness:
         for k in range(2):
             if dice(self.seed, "passing?", n, k) < 0.5 * storm:
                 faults = _PASSING + (_PASSING_LOOKS if self.carrier else ())
-                fault, most = pick(faults, self.seed, "passing", n, k)
+                fault, at_most = pick(faults, self.seed, "passing", n, k)
                 self.stack.twilio.fail(
-                    fault, times=1 + int(dice(self.seed, "times", n, k) * most)
+                    fault, times=1 + int(dice(self.seed, "times", n, k) * at_most)
                 )
             if dice(self.seed, "call?", n, k) < 0.3 * storm:
                 calls += 1
@@ -525,14 +528,16 @@ class Harness:
 
     def _move_some(self, when: str) -> None:
         """In some rounds one business gets another sender, or the environment's; senders without a business go."""
-        if self.own and dice(self.seed, "moves?", when, self.rounds) < 0.35:
+        if self.own_senders and dice(self.seed, "moves?", when, self.rounds) < 0.35:
             self._move_any(
                 pick(self.texts[:_BUSINESSES], self.seed, "mover", when, self.rounds),
                 when,
             )
 
-    def _move_any(self, text: Text, why: str) -> None:
-        to = pick((*(None,) * 4, *self.own), self.seed, "moves to", why, self.rounds)
+    def _move_any(self, text: Text, cause: str) -> None:
+        to = pick(
+            (*(None,) * 4, *self.own_senders), self.seed, "moves to", cause, self.rounds
+        )
         self.senders.move(text.business_id, to)
 
     # -- peace -------------------------------------------------------------------------------------------------------
@@ -613,7 +618,7 @@ def harness(
     """
     stack.set_clock(NOON)
     town = Senders(stack, seed)
-    own = tuple(
+    own_senders = tuple(
         town.open(
             n,
             account=n % 11,
@@ -627,4 +632,6 @@ def harness(
         without(stack, SAFEGUARDS[missing] if missing else None),
         Carrier(stack, seed) if delivery else nullcontext() as carrier,
     ):
-        yield Harness(stack, town, seed, missing, kills, scheduled, carrier, own)
+        yield Harness(
+            stack, town, seed, missing, kills, scheduled, carrier, own_senders
+        )

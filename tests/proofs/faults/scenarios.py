@@ -16,9 +16,9 @@ from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
 from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
 from tests.proofs.faults.orders import POLL_POINTS, StallPoint
-from tests.proofs.town.book import Book, read
+from tests.proofs.town.book import Book, read_book
 from tests.proofs.town.judge import Judge, at_the_end, judged
-from tests.proofs.town.report import Report, Verdict
+from tests.proofs.town.report import ProofReport, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch
 from tests.proofs.town.texts import NEW_YORK
 from tests.support.records import Record
@@ -46,7 +46,7 @@ def everything(
     stalls: int = 10,
     scheduled: bool = False,
     delivery: bool = False,
-) -> Report:
+) -> ProofReport:
     """Every fault there is, until the texts are done and so many workers were killed; then peace, then the judge.
 
     Who dies or stands still is chance: if the texts end too early, there are some more, up to as many again.
@@ -98,7 +98,7 @@ def outage(
     seed: str,
     refused: bool = False,
     every: timedelta = timedelta(minutes=1),
-) -> Report:
+) -> ProofReport:
     """Twilio is down for two hours while every text is due, a worker runs every minute or so; then it is back."""
     with harness(stack, seed=seed) as run:
         run.queue(texts, zone=NEW_YORK)
@@ -120,7 +120,7 @@ def outage(
 
 def overslept(
     stack: Stack, *, seed: str, where: StallPoint, missing: str | None = None
-) -> Report:
+) -> ProofReport:
     """A worker sleeps past its lease; another one takes its texts, and dies with one accepted; then the first wakes."""
     with harness(stack, seed=seed, missing=missing) as run:
         run.queue(20, zone=NEW_YORK)
@@ -130,7 +130,7 @@ def overslept(
 
 def reported(
     stack: Stack, *, texts: int, seed: str, missing: str | None = None
-) -> Report:
+) -> ProofReport:
     """Nothing fails but what carriers lose; callbacks are late, lost, repeated and out of order."""
     with harness(stack, seed=seed, missing=missing, delivery=True) as run:
         run.queue(texts, zone=NEW_YORK)
@@ -139,7 +139,7 @@ def reported(
 
 def blind(
     stack: Stack, *, texts: int, seed: str, lag: timedelta, missing: str | None = None
-) -> Report:
+) -> ProofReport:
     """Twilio's list hides messages for so long; every second text is accepted or dropped, without an answer."""
     with harness(stack, seed=seed, missing=missing) as run:
         planned = run.queue(texts, zone=NEW_YORK)
@@ -159,7 +159,7 @@ def blind(
 def _switch(name: str, sees: str) -> Switch:
     """The list lags by less than the quarantine, which harms none."""
 
-    def short(stack: Stack) -> Report:
+    def short(stack: Stack) -> ProofReport:
         match name:
             case "fence":
                 return overslept(stack, seed="1", where="claimed", missing=name)
@@ -182,26 +182,26 @@ SWITCHES = {
 """Workers are processes of their own: they take away what their orders name."""
 
 
-def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
+def _ended(run: Harness, extra: dict[str, object] | None = None) -> ProofReport:
     """Peace, until nothing is left to do; then the judge."""
     run.drain()
-    book = read(run.stack, run.texts, run.carrier.told if run.carrier else None)
+    book = read_book(run.stack, run.texts, run.carrier.reports if run.carrier else None)
     rows = [row for story in book.stories.values() for row in story.rows]
     ended = Counter(
         f"  {row['why_code']}"
         for row in rows
         if row["status"] in ("failed", "cancelled")
     )
-    done, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
+    crew, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
     numbers: Record = {
         "texts": len(run.texts),
         "rounds": run.rounds,
-        "worker runs": done.counts["runs"],
+        "worker runs": crew.counts["runs"],
         "workers killed": run.killed,
-        **{f"  {point}": died for point, died in done.kills.items()},
+        **{f"  {point}": died for point, died in crew.kills.items()},
         **run.counts,
-        "calls of PostgreSQL given up": done.counts["trouble"],
-        "Twilio's answers lost": done.counts["doubt"],
+        "calls of PostgreSQL given up": crew.counts["trouble"],
+        "Twilio's answers lost": crew.counts["doubt"],
         "looks in Twilio's list": run.stack.twilio.lists,
         "businesses moved": moved["own"] + moved["environment's"],
         "most attempts of a sent text": max(
@@ -221,10 +221,10 @@ def _ended(run: Harness, more: dict[str, object] | None = None) -> Report:
             else {}
         ),
         **(_of_deliveries(run, run.carrier, book) if run.carrier else {}),
-        **(more or {}),
+        **(extra or {}),
         "seconds": round(time.monotonic() - run.began, 1),
     }
-    return Report(numbers, _judged(run, book))
+    return ProofReport(numbers, _judged(run, book))
 
 
 def _judged(run: Harness, book: Book) -> Verdict:
@@ -243,13 +243,13 @@ def _judged(run: Harness, book: Book) -> Verdict:
                 story, book.customers[text.customer_id]
             )
         ]
-    found = judged(book, run.texts, verdict(), *judges)
-    found.add(("woke and wrote", line) for line in run.wrote)
-    found.add(
+    outcome = judged(book, run.texts, verdict(), *judges)
+    outcome.add(("woke and wrote", line) for line in run.wrote)
+    outcome.add(
         ("bugs", line)
         for line in (*run.crew.bugs, *(carrier.refused if carrier else ()))
     )
-    return found
+    return outcome
 
 
 def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, object]:
@@ -268,7 +268,7 @@ def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, obje
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
         "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
-        **{f"callbacks: {what}": n for what, n in carrier.counts.items()},
+        **{f"callbacks: {name}": n for name, n in carrier.counts.items()},
         **Counter(
             f"messages {attempt['delivery_status']}"
             for attempt in attempts

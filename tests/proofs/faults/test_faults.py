@@ -34,8 +34,8 @@ def test_nothing_is_lost_or_doubled_when_workers_database_and_twilio_all_fail(
         "workers stalled past their lease",
         "  under a worker's hands",
     ]
-    for what in (*happened, "PostgreSQL killed"):
-        assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+    for event in (*happened, "PostgreSQL killed"):
+        assert report.numbers[event], f"nothing of it happened: {event}\n{report}"
 
 
 @pytest.mark.long
@@ -67,7 +67,7 @@ def test_a_list_that_lags_beyond_the_quarantine_doubles_what_it_hides_and_nothin
 ) -> None:
     """The one window no design can close: accepted, not answered, and hidden for longer than anybody waits."""
     report = blind(stack, texts=20, seed="1", lag=timedelta(minutes=minutes))
-    assert {kind: len(lines) for kind, lines in report.verdict.found.items()} == (
+    assert {kind: len(lines) for kind, lines in report.verdict.findings.items()} == (
         {"doubled": 5} if doubled else {}
     )
 

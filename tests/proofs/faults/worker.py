@@ -75,7 +75,10 @@ class Fate:
             self.report(
                 "stalled",
                 point,
-                (name, *(other for other in self._claims if other != name)),
+                (
+                    name,
+                    *(other_name for other_name in self._claims if other_name != name),
+                ),
             )
             self._line.recv()
             self.overslept = self._order.oversleeps
@@ -106,8 +109,8 @@ class _Queue(SupabaseQueue):
         self._claims_left = 1 if order.stall_at else 1000
         """What a worker that was put to sleep claims after it wakes is its own, and no late write."""
 
-    def claim_texts(self, limit: int, **more: Any) -> Batch:
-        return self._learned(lambda: super(_Queue, self).claim_texts(limit, **more))
+    def claim_texts(self, limit: int, **options: Any) -> Batch:
+        return self._learned(lambda: super(_Queue, self).claim_texts(limit, **options))
 
     def _learned(self, claim: Callable[[], Batch]) -> Batch:
         if not self._claims_left:
@@ -117,24 +120,24 @@ class _Queue(SupabaseQueue):
         self._fate.learn(batch.texts)
         return batch
 
-    def begin(self, claim: Claim, *asked: Any, **more: Any) -> Begun:
+    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> Begun:
         body = claim.body or ""
         self._fate.at("claimed", body)
-        begun = super().begin(claim, *asked, **more)
+        begun = super().begin(claim, *arguments, **options)
         if begun.answer == "go":
             self._fate.at("begun", body)
         return begun
 
-    def finish(self, claim: Claim, *told: Any) -> Finished:
-        finished = super().finish(claim, *told)
+    def finish(self, claim: Claim, *arguments: Any) -> Finished:
+        finished = super().finish(claim, *arguments)
         self._fate.at("finished", claim.body or "")
         return finished
 
-    def claim_deliveries(self, limit: int, **more: Any) -> list[OpenDelivery]:
+    def claim_deliveries(self, limit: int, **options: Any) -> list[OpenDelivery]:
         if not self._claims_left:
             return []
         self._claims_left -= 1
-        messages = super().claim_deliveries(limit, **more)
+        messages = super().claim_deliveries(limit, **options)
         self.claimed |= {message.sid: message for message in messages}
         return messages
 
@@ -177,9 +180,9 @@ class _Sender(TwilioSender):
         return outcome
 
     def look_up(self, phone: str, **of: Any) -> Look | None:
-        found = super().look_up(phone, **of)
+        lookup = super().look_up(phone, **of)
         self._fate.at("looking", phone)
-        return found
+        return lookup
 
     def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
         message = self._records.claimed[sid] if self._records else None
@@ -251,6 +254,6 @@ def _poll(order: Order, fate: Fate) -> None:
         services = Services(
             records, reports, order.settings.profile, 1 if order.one_by_one else 10
         )
-        for one in sync_deliveries(services, limit=order.limit).followed:
-            if one.came_to == "error":
-                fate.report("bug", one.why[:300])
+        for followed in sync_deliveries(services, limit=order.limit).followed:
+            if followed.came_to == "error":
+                fate.report("bug", followed.why[:300])

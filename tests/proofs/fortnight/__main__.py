@@ -9,10 +9,10 @@ from smsretry.local.stack import Stack
 from tests.proofs.fortnight.people import invent
 from tests.proofs.fortnight.report import AUTUMN, SWITCHES, fortnight
 from tests.proofs.town.command import main
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 
 
-def _run(stack: Stack, *, texts: int, days: int, seed: str, start: str) -> Report:
+def _run(stack: Stack, *, texts: int, days: int, seed: str, start: str) -> ProofReport:
     return fortnight(
         stack, invent(texts, days=days, start=datetime.fromisoformat(start), seed=seed)
     )

@@ -91,22 +91,22 @@ def _over(text: Owed, town: Town) -> datetime:
 def _free(town: Town, minutes: bytes, reached: Iterable[datetime]) -> bytes:
     """The minutes of a window in which there is room under the cap."""
     free, times = bytearray(minutes), sorted(reached)
-    for first, last in zip(times, times[CAP - 1 :], strict=False):
-        full, room = (
-            town.almanac.minute(last),
-            town.almanac.minute(first + timedelta(days=1)) + 1,
+    for opening, closing in zip(times, times[CAP - 1 :], strict=False):
+        full, until = (
+            town.almanac.minute(closing),
+            town.almanac.minute(opening + timedelta(days=1)) + 1,
         )
-        if full < room:
-            free[full:room] = bytes(max(min(room, len(free)) - full, 0))
+        if full < until:
+            free[full:until] = bytes(max(min(until, len(free)) - full, 0))
     return bytes(free)
 
 
 def _chance(minutes: bytes, since: datetime, town: Town) -> datetime | None:
     """By when a text that is to go out from an instant on must have been tried, if it is tried at once."""
-    first = town.almanac.minute(since)
-    if minutes[first : first + _STILL_OPEN] == b"\1" * _STILL_OPEN:
+    start = town.almanac.minute(since)
+    if minutes[start : start + _STILL_OPEN] == b"\1" * _STILL_OPEN:
         return since
-    opens = minutes.find(b"\0" + b"\1" * _OPENING, first)
+    opens = minutes.find(b"\0" + b"\1" * _OPENING, start)
     return None if opens < 0 else town.start + (opens + 1) * MINUTE + SPREAD
 
 
@@ -114,9 +114,9 @@ def reached(
     stories: Mapping[UUID, Story], town: Town
 ) -> defaultdict[tuple[UUID, str | None], list[datetime]]:
     """When somebody may have been texted by a business: what was accepted, and what was in doubt for a while."""
-    found: defaultdict[tuple[UUID, str | None], list[datetime]] = defaultdict(list)
+    times: defaultdict[tuple[UUID, str | None], list[datetime]] = defaultdict(list)
     for text in town.texts:
-        found[text.reached_at] += [
+        times[text.reached_at] += [
             attempt["finished_at"]
             if attempt["settled_by"] == "response"
             else attempt["begun_at"]
@@ -124,18 +124,18 @@ def reached(
             if attempt["outcome"] in ("accepted", "in_doubt")
             or attempt["settled_by"] == "reconcile"
         ]
-    return found
+    return times
 
 
 def valid_too_long(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
     """What Twilio might still deliver after hours."""
     minutes = town.window_of(text)
     for message in story.messages:
-        first = town.almanac.minute(message.at)
-        last = town.almanac.minute(
+        start = town.almanac.minute(message.at)
+        end = town.almanac.minute(
             message.at + message.valid_for - timedelta(microseconds=1)
         )
-        if minutes[first] and 0 in minutes[first : last + 1]:
+        if minutes[start] and 0 in minutes[start : end + 1]:
             yield (
                 "valid past its closing",
                 f"accepted {message.at}, valid for {message.valid_for}",
@@ -184,9 +184,9 @@ def over_cap(stories: Mapping[UUID, Story], town: Town) -> Iterator[Finding]:
                 message.at - timedelta(days=1),
             )
             before = [
-                other
-                for other in numbers[text.reached_at]
-                if other[0] < begun and other[1] > since
+                send
+                for send in numbers[text.reached_at]
+                if send[0] < begun and send[1] > since
             ]
             if len(before) >= CAP:
                 yield (
@@ -197,7 +197,7 @@ def over_cap(stories: Mapping[UUID, Story], town: Town) -> Iterator[Finding]:
 
 def is_capped(text: Owed) -> bool:
     """Whether a state permits so many of them in a day."""
-    return text.customer.who.capped and not text.transactional
+    return text.customer.person.capped and not text.transactional
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Wait:
 
     at: datetime
     until: datetime
-    why: str | None
+    explanation: str | None
     why_code: str | None
 
 
@@ -216,15 +216,15 @@ def waited_wrongly(text: Owed, waits: Iterable[Wait], town: Town) -> Iterator[Fi
         if not text.is_open(wait.until):
             yield (
                 "due at a closed hour",
-                f"at {wait.at} until {wait.until} ({wait.why})",
+                f"at {wait.at} until {wait.until} ({wait.explanation})",
             )
-        closed = wait.why_code == "quiet_hours" and (wait.why or "").startswith(
+        closed = wait.why_code == "quiet_hours" and (wait.explanation or "").startswith(
             "Quiet hours: "
         )
         if not (closed and _is_closed(text, wait.at, town)) and not (
             wait.why_code == "daily_cap" and is_capped(text)
         ):
-            yield "unexplained", f"at {wait.at} until {wait.until}: {wait.why}"
+            yield "unexplained", f"at {wait.at} until {wait.until}: {wait.explanation}"
 
 
 def ended_wrongly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
@@ -241,7 +241,7 @@ def ended_wrongly(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
 
 
 def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
-    at, minutes, why = (
+    at, minutes, explanation = (
         row["updated_at"],
         town.window_of(text),
         row["last_error"] or row["why"] or "",
@@ -254,25 +254,29 @@ def _explains(row: Row, text: Owed, story: Story, town: Town) -> bool:
             | "no_time_zone"
             | "hours_unreadable"
         ):
-            return bool(why) and 1 not in minutes
+            return bool(explanation) and 1 not in minutes
         case "no_opening":
-            return bool(why) and 1 not in minutes[town.almanac.minute(at) :]
+            return bool(explanation) and 1 not in minutes[town.almanac.minute(at) :]
         case "opted_out" | "words_unread":
             return (
-                bool(why)
+                bool(explanation)
                 and text.stopped_at is not None
                 and text.stopped_at <= at + _A_PASS
             )
         case "expired":
             is_over = text.expires_at is not None and text.expires_at <= at + _GUARD
-            return bool(why) and (
+            return bool(explanation) and (
                 is_over or _is_closed(text, at, town) or is_capped(text)
             )
     code = story.attempts[-1]["error_code"] if story.attempts else None
-    return code is not None and code == row["error_code"] and f"Twilio {code}: " in why
+    return (
+        code is not None
+        and code == row["error_code"]
+        and f"Twilio {code}: " in explanation
+    )
 
 
 def _is_closed(text: Owed, at: datetime, town: Town) -> bool:
     """Whether its window was, or was about to be."""
-    first, last = town.almanac.minute(at - _A_PASS), town.almanac.minute(at + _GUARD)
-    return 0 in town.window_of(text)[max(first, 0) : last + 1]
+    start, end = town.almanac.minute(at - _A_PASS), town.almanac.minute(at + _GUARD)
+    return 0 in town.window_of(text)[max(start, 0) : end + 1]

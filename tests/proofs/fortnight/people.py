@@ -46,7 +46,7 @@ class Customer:
     business: Business
     phone: str | None
     zone: str | None
-    who: Person
+    person: Person
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Town:
     def window(self, customer: Customer, *, transactional: bool) -> bytes:
         """Which minutes are permitted to a text."""
         return self.almanac.permitted(
-            customer.who, customer.business.week, transactional=transactional
+            customer.person, customer.business.week, transactional=transactional
         )
 
     def window_of(self, text: Owed) -> bytes:
@@ -195,19 +195,19 @@ _STOPPED = JsonError(21610, http_status=400)
 
 def invent(texts: int, *, days: int, start: datetime, seed: str) -> Town:
     """A town with so many texts, due within so many days of the start."""
-    new = partial(new_id, seed, "fortnight")
+    make_id = partial(new_id, seed, "fortnight")
     businesses = (
-        Business(id=new("business", 1), zone=NEW_YORK),
+        Business(id=make_id("business", 1), zone=NEW_YORK),
         Business(
-            id=new("business", 2),
+            id=make_id("business", 2),
             zone="America/Chicago",
             sms_hours="Mon-Fri 09:00-18:00, Sat 10:00-16:00",
             week=((9, 18), (10, 16), None),
         ),
-        Business(id=new("business", 3), zone=None),
+        Business(id=make_id("business", 3), zone=None),
         # Never, for whom a state protects on Sundays.
         Business(
-            id=new("business", 4),
+            id=make_id("business", 4),
             zone="Pacific Standard Time",
             sms_hours="Sun 12:00-18:00",
             week=(None, None, (12, 18)),
@@ -246,13 +246,13 @@ def _settle(town: Town, seed: str) -> None:
     kind = luck.of(_KINDS, "kind")
     business = luck.of((*town.businesses[:3] * 8, town.businesses[3]), "business")
     phone, zone = _phone(luck, kind), _zone(luck, kind)
-    who = person(zone, phone, business.zone)
+    resident = person(zone, phone, business.zone)
     customer = Customer(
         id=new_id(seed, "fortnight", "customer", luck.number),
         business=business,
         phone=phone,
         zone=zone,
-        who=who,
+        person=resident,
     )
     town.customers.append(customer)
     dues = _dues(luck, kind, town)
@@ -298,7 +298,7 @@ def _zone(luck: _Luck, kind: Kind) -> str | None:
 def _dues(luck: _Luck, kind: Kind, town: Town) -> list[datetime]:
     """When the texts of one customer are due: each at an instant of its own, or at that of a campaign."""
     span = town.end - town.start
-    first = town.start + span * (
+    earliest = town.start + span * (
         luck("due")
         if luck("own?") < 0.5
         else dice(luck.seed, luck.of(_CAMPAIGNS, "campaign"))
@@ -306,7 +306,7 @@ def _dues(luck: _Luck, kind: Kind, town: Town) -> list[datetime]:
     match kind:
         case "eager":
             times = [
-                first
+                earliest
                 + timedelta(days=1) * luck("more", k) * (luck("at once?", k) < 0.6)
                 for k in range(8)
             ]
@@ -315,14 +315,14 @@ def _dues(luck: _Luck, kind: Kind, town: Town) -> list[datetime]:
             ]
         case "leaving" | "sharing":
             return [
-                first,
+                earliest,
                 *(
-                    first + (town.end - first) * luck("again", k) * 0.3
+                    earliest + (town.end - earliest) * luck("again", k) * 0.3
                     for k in range(2)
                 ),
             ]
         case _:
-            return [first]
+            return [earliest]
 
 
 def _text(
@@ -370,9 +370,9 @@ def _near(
     minutes: bytes, due_at: datetime, town: Town, edge: bytes, by: timedelta
 ) -> datetime:
     """About when its window next closes, or opens."""
-    first = minutes.find(b"\1" if edge == b"\0" else b"\0", town.almanac.minute(due_at))
-    change = minutes.find(edge, first)
+    start = minutes.find(b"\1" if edge == b"\0" else b"\0", town.almanac.minute(due_at))
+    change = minutes.find(edge, start)
     near = town.start + change * MINUTE + by
     return (
-        due_at if min(first, change) < 0 or not town.start <= near < town.end else near
+        due_at if min(start, change) < 0 or not town.start <= near < town.end else near
     )

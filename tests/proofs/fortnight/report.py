@@ -28,9 +28,9 @@ from tests.proofs.fortnight.checks import (
     waits_rightly,
 )
 from tests.proofs.fortnight.people import Customer, OptOut, Owed, Town, invent
-from tests.proofs.town.book import Book, Story, read
+from tests.proofs.town.book import Book, Story, read_book
 from tests.proofs.town.judge import at_the_end, judged
-from tests.proofs.town.report import Finding, Report, Verdict
+from tests.proofs.town.report import Finding, ProofReport, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch, trigger
 from tests.proofs.town.street import Life, Street
 from tests.proofs.town.texts import Text, open_business, write
@@ -110,7 +110,11 @@ class _Folk:
         ).fetchone()
         assert due
         return min(
-            [at for at in (due["due"], *(one.at for one in self._opt_outs[:1])) if at],
+            [
+                at
+                for at in (due["due"], *(opt_out.at for opt_out in self._opt_outs[:1]))
+                if at
+            ],
             default=None,
         )
 
@@ -119,12 +123,12 @@ class _Folk:
         self.given_back.update(
             result.retry_id for result in results if result.fate == "GivenBack"
         )
-        last = {
+        latest = {
             result.retry_id: result.fate for result in results
         }  # a run takes a row again whose time has come
         rows = street.connection.execute(
             "select id, updated_at, scheduled_for, why, why_code from sms_retry_queue where id = any(%s)",
-            [[retry_id for retry_id, fate in last.items() if fate == "Deferred"]],
+            [[retry_id for retry_id, fate in latest.items() if fate == "Deferred"]],
         )
         for row in rows:
             self.waits[row["id"]].append(
@@ -174,7 +178,7 @@ class _Folk:
 
 def _note_stop(
     town: Town,
-    who: Customer,
+    customer: Customer,
     business_id: UUID | None,
     at: datetime,
     *,
@@ -183,16 +187,16 @@ def _note_stop(
     """On whichever row it is recorded, an opt-out is of the number, at one business or at all."""
     for text in town.texts:
         same = (
-            who.phone is not None
-            and text.phone == who.phone
+            customer.phone is not None
+            and text.phone == customer.phone
             and business_id in (None, text.business_id)
         )
-        stops = same or text.customer_id == who.id
+        stops = same or text.customer_id == customer.id
         if stops and not (unread and text.transactional):
             text.stopped_at = min(at, text.stopped_at or at)
 
 
-def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report:
+def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> ProofReport:
     """On an empty stack: let the time go by, then judge."""
     folk = _Folk(town)
     minutes = town.days * 24 * 60 + 1
@@ -206,11 +210,11 @@ def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report
         profile=profile,
     )
     street.live()
-    _note_stops_at_twilio(town, read(stack, town.texts))
-    book = read(stack, town.texts)
+    _note_stops_at_twilio(town, read_book(stack, town.texts))
+    book = read_book(stack, town.texts)
     times, on_time = reached(book.stories, town), Counter[bool]()
 
-    def found(text: Text, story: Story) -> Iterator[Finding]:
+    def ask(text: Text, story: Story) -> Iterator[Finding]:
         assert isinstance(text, Owed)
         for findings in (
             at_the_end(story), valid_too_long(text, story, town), waits_rightly(text, story, town),
@@ -225,10 +229,10 @@ def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> Report
             if not was:
                 yield "late", f"from {since}, to be tried by {by}"
 
-    kept = judged(book, town.texts, verdict(), found)
-    kept.add(("bugs", line) for line in street.bugs)
-    kept.add(over_cap(book.stories, town))
-    return Report(_numbers(town, folk, street, book, on_time.total()), kept)
+    findings = judged(book, town.texts, verdict(), ask)
+    findings.add(("bugs", line) for line in street.bugs)
+    findings.add(over_cap(book.stories, town))
+    return ProofReport(_numbers(town, folk, street, book, on_time.total()), findings)
 
 
 def _note_stops_at_twilio(town: Town, book: Book) -> None:
@@ -242,13 +246,13 @@ def _note_stops_at_twilio(town: Town, book: Book) -> None:
 
 
 def _numbers(
-    town: Town, folk: _Folk, street: Street, book: Book, asked: int
+    town: Town, folk: _Folk, street: Street, book: Book, answers: int
 ) -> dict[str, object]:
     rows = [row for story in book.stories.values() for row in story.rows]
     attempts = [
         attempt for story in book.stories.values() for attempt in story.attempts
     ]
-    status, why = (
+    status, why_codes = (
         Counter(row["status"] for row in rows),
         Counter(wait.why_code for waits in folk.waits.values() for wait in waits),
     )
@@ -258,14 +262,14 @@ def _numbers(
         "texts": len(town.texts),
         "people": len(town.customers),
         "  in so many sets of zones and rules": len(
-            {customer.who for customer in town.customers}
+            {customer.person for customer in town.customers}
         ),
         "completed": status["completed"],
         "failed": status["failed"],
         "cancelled": status["cancelled"],
         "still waiting": status["pending"],
-        "deferred for quiet hours": why["quiet_hours"],
-        "deferred for a daily cap": why["daily_cap"],
+        "deferred for quiet hours": why_codes["quiet_hours"],
+        "deferred for a daily cap": why_codes["daily_cap"],
         "requests to Twilio": len(attempts),
         "  refused": sum(attempt["outcome"] == "rejected" for attempt in attempts),
         "  in doubt for a while": sum(
@@ -278,7 +282,7 @@ def _numbers(
         "refused or held": sum(
             _is_refused_or_held(story) for story in book.stories.values()
         ),
-        "asked whether it was on time": asked,
+        "asked whether it was on time": answers,
         "runs of the worker": street.counts["runs"],
         "took, s": street.counts["took, s"],
     }
@@ -300,8 +304,8 @@ _send = TwilioSender.send
 
 def _to_a_stranger(self: TwilioSender, text: Message) -> Outcome:
     """A third of the texts go to another number."""
-    other = {"to": "+12125559999"} if text.attempt_id.int % 3 == 0 else {}
-    return _send(self, text.model_copy(update=other))
+    change = {"to": "+12125559999"} if text.attempt_id.int % 3 == 0 else {}
+    return _send(self, text.model_copy(update=change))
 
 
 def _switch(
@@ -309,7 +313,7 @@ def _switch(
 ) -> Switch:
     """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
 
-    def short(stack: Stack) -> Report:
+    def short(stack: Stack) -> ProofReport:
         return fortnight(
             stack, invent(40, days=2, start=AUTUMN, seed=seed), profile=profile
         )

@@ -8,10 +8,10 @@ from tests.proofs.interleavings.explore import explore
 from tests.proofs.interleavings.stages import STAGES
 from tests.proofs.interleavings.switches import SWITCHES
 from tests.proofs.town.command import main
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 
 
-def _run(stack: Stack, *, depth: int, stage: str, **_: object) -> Report:
+def _run(stack: Stack, *, depth: int, stage: str, **_: object) -> ProofReport:
     return explore(
         stack, depth=depth, stages=[STAGES[stage]] if stage else [*STAGES.values()]
     )

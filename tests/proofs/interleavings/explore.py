@@ -30,7 +30,7 @@ from tests.proofs.interleavings.surroundings import (
 )
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import Refused, World, frozen
-from tests.proofs.town.report import Finding, Report
+from tests.proofs.town.report import Finding, ProofReport
 from tests.support.builders import NOON
 
 EVERYBODY: Final[Sequence[Actor]] = (
@@ -45,7 +45,7 @@ class Ends:
     """Remembers which states have an end, so that each is run to its end once."""
 
     def __init__(self) -> None:
-        self._known = set[int]()
+        self._met_keys = set[int]()
 
     def wrong(self, world: World, state: State) -> list[Finding]:
         """What breaks if everybody goes on from here as they should, or that it never ends."""
@@ -55,7 +55,7 @@ class Ends:
         }
         for _ in range(_LONGEST * max(len(texts), 1)):
             key = hash(state.key(world))
-            if key in self._known:
+            if key in self._met_keys:
                 break
             passed.append(key)
             world.set_back(state.content, state.now)
@@ -69,7 +69,7 @@ class Ends:
                 return [(kind, line + way) for kind, line in findings]
         else:
             return [("stuck", f"nothing ends it: {', '.join(steps[-6:])}")]
-        self._known.update(passed)
+        self._met_keys.update(passed)
         return []
 
 
@@ -106,21 +106,21 @@ def _fair(world: World, state: State) -> Step | None:
 
 
 @dataclass
-class Found:
+class Node:
     """How one state was found first: by the shortest sequence of steps."""
 
     state: State
     by: str = ""
-    after: "Found | None" = None
+    after: "Node | None" = None
     depth: int = 0
 
     @property
     def sequence(self) -> list[str]:
         """The steps from the beginning."""
-        names, found = [], self
-        while found.after:
-            names.append(found.by)
-            found = found.after
+        names, node = [], self
+        while node.after:
+            names.append(node.by)
+            node = node.after
         return names[::-1]
 
 
@@ -130,38 +130,38 @@ def explore(
     depth: int,
     stages: Sequence[Sequence[str]],
     stop_at_first: bool = False,
-) -> Report:
+) -> ProofReport:
     """Explore from each of these stages of a text's life. What is found ends with its steps.
 
     Args:
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
     """
-    steps, deepest, kept, began = 0, 0, verdict(), time.monotonic()
+    steps, deepest, findings, began = 0, 0, verdict(), time.monotonic()
     with frozen(stack, NOON) as world:
         ends = Ends()
-        first = Found(beginning(world, NOON))
-        met: dict[tuple[str, ...], Found] = {(): first}
+        root = Node(beginning(world, NOON))
+        met: dict[tuple[str, ...], Node] = {(): root}
         waiting = deque(
             replace(_reached(world, met, tuple(names)), depth=0) for names in stages
         )
-        seen = {hash(found.state.key(world)) for found in waiting}
+        keys = {hash(node.state.key(world)) for node in waiting}
         while waiting:
-            found = waiting.popleft()
-            deepest = found.depth
-            if found.depth == depth:
+            node = waiting.popleft()
+            deepest = node.depth
+            if node.depth == depth:
                 continue
-            for further in _next(world, found, EVERYBODY):
+            for further in _next(world, node, EVERYBODY):
                 steps += 1
                 wrong = list(further.state.broken)  # whether its state is known or not
                 if not wrong:
                     key = hash(further.state.key(world))
-                    if key in seen:
+                    if key in keys:
                         continue
-                    seen.add(key)
+                    keys.add(key)
                     wrong = list(broken(world, further.state))
                     wrong = wrong or ends.wrong(world, further.state)
-                kept.add(
+                findings.add(
                     (kind, "\n    ".join([line, *further.sequence]))
                     for kind, line in wrong
                 )
@@ -172,35 +172,35 @@ def explore(
                     continue  # what follows from it is no news
                 waiting.append(further)
     numbers: dict[str, object] = {
-        "states": len(seen),
+        "states": len(keys),
         "steps": steps,
         "depth": deepest,
         "seconds": round(time.monotonic() - began),
     }
-    return Report(numbers, kept)
+    return ProofReport(numbers, findings)
 
 
 def _reached(
-    world: World, met: dict[tuple[str, ...], Found], names: tuple[str, ...]
-) -> Found:
+    world: World, met: dict[tuple[str, ...], Node], names: tuple[str, ...]
+) -> Node:
     """The stage at the end of these steps; `met` remembers those on the way, which stages share."""
     if names not in met:
         *earlier, name = names
         before = _reached(world, met, tuple(earlier))
-        found = [*_next(world, before, (*EVERYBODY, beginnings), only=name)]
-        assert len(found) == 1, (
-            f"{len(found)} steps are called {name!r} after {earlier}"
+        steps = [*_next(world, before, (*EVERYBODY, beginnings), only=name)]
+        assert len(steps) == 1, (
+            f"{len(steps)} steps are called {name!r} after {earlier}"
         )
-        wrong = [*found[0].state.broken, *broken(world, found[0].state)]
-        assert not wrong, (wrong, found[0].sequence)
-        met[names] = found[0]
+        wrong = [*steps[0].state.broken, *broken(world, steps[0].state)]
+        assert not wrong, (wrong, steps[0].sequence)
+        met[names] = steps[0]
     return met[names]
 
 
 def _next(
-    world: World, found: Found, actors: Sequence[Actor], *, only: str | None = None
-) -> Iterator[Found]:
-    state = found.state
+    world: World, node: Node, actors: Sequence[Actor], *, only: str | None = None
+) -> Iterator[Node]:
+    state = node.state
     world.set_back(state.content, state.now)
     steps: list[Step] = [
         step
@@ -210,7 +210,7 @@ def _next(
     ]
     for step in steps:
         world.set_back(state.content, state.now)
-        yield Found(_after(world, state, step), step.name, found, found.depth + 1)
+        yield Node(_after(world, state, step), step.name, node, node.depth + 1)
 
 
 def _after(world: World, state: State, step: Step) -> State:
@@ -222,5 +222,5 @@ def _after(world: World, state: State, step: Step) -> State:
         # Whoever may be refused expects it.
         after = replace(state, broken=(("bugs", f"{step.name}: {error!r}"),))
     return replace(
-        after, content=world.read() if after.now == state.now else state.content
+        after, content=world.read_content() if after.now == state.now else state.content
     )

@@ -36,7 +36,7 @@ def verdict() -> Verdict:
 def broken(world: World, state: State) -> Iterator[Finding]:
     """What does not hold, whatever step led here."""
     yield from untrue(world, state)
-    yield from (("told wrongly", line) for line in _told_wrongly(world, state))
+    yield from (("told wrongly", line) for line in _explained_wrongly(world, state))
 
 
 def untrue(world: World, state: State) -> Iterator[Finding]:
@@ -76,11 +76,11 @@ def _stories(world: World, state: State) -> Iterator[Story]:
         | {str(m.log) for m in state.twilio.messages}
     )
     for log_id in sorted(ids):
-        mine = [row for row in rows if row["send_log_id"] == log_id]
-        retries = {row["id"] for row in mine}
+        own_rows = [row for row in rows if row["send_log_id"] == log_id]
+        retries = {row["id"] for row in own_rows}
         yield Story(
             name=log_id,
-            rows=mine,
+            rows=own_rows,
             attempts=sorted(
                 (a for a in attempts if a["retry_id"] in retries),
                 key=lambda attempt: attempt["begun_at"],
@@ -91,12 +91,12 @@ def _stories(world: World, state: State) -> Iterator[Story]:
                 for message in state.twilio.messages
                 if str(message.log) == log_id
             ],
-            others=frozenset(
+            other_logs=frozenset(
                 message.sid
                 for message in state.twilio.messages
                 if str(message.log) != log_id
             ),
-            may_be_stopped=state.said != "yes",
+            may_be_stopped=state.word != "yes",
             decided=state.decided,
         )
 
@@ -104,7 +104,7 @@ def _stories(world: World, state: State) -> Iterator[Story]:
 def _forgotten_deliveries(world: World, state: State) -> Iterator[Finding]:
     """What we were told to be delivered stays delivered, whatever is reported later."""
     for message in state.twilio.messages:
-        if message.heard:
+        if message.is_recorded:
             attempts, logs = (
                 world.rows(state.content, name)
                 for name in ("sms_send_attempts", "send_logs")
@@ -121,17 +121,17 @@ def _forgotten_deliveries(world: World, state: State) -> Iterator[Finding]:
                 yield "delivery forgotten", "by its send log"
 
 
-def _told_wrongly(world: World, state: State) -> Iterator[str]:
+def _explained_wrongly(world: World, state: State) -> Iterator[str]:
     """The story that a person is told agrees with the rows."""
     world.set_back(state.content, state.now)
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
     rows = {str(row["id"]): row for row in world.rows(state.content, "sms_retry_queue")}
-    told = [
+    stories = [
         story for row_id in rows for story in desk.explain(WhichText(id=UUID(row_id)))
     ]
-    if len(told) != len(rows):
+    if len(stories) != len(rows):
         yield "a text without a story"
-    for story in told:
+    for story in stories:
         expected = _state_of(rows[str(story.text.retry_id)])
         if story.text.state != expected and not (
             expected == "waiting" and story.text.state == "due"

@@ -110,18 +110,18 @@ def customers(world: World, state: State) -> Iterator[Step]:
     """The application writes down consent, imports it again, changes the number, and deletes the customer."""
     if not world.rows(state.content, "customers"):
         return
-    back = "unclear" if state.said == "stop" else state.said
+    back = "unclear" if state.word == "stop" else state.word
     yield _writes(
         "the application writes an opt-out",
         (_CONSENT, ("opted_out", CUSTOMER)),
-        said="stop",
+        word="stop",
     )
     yield _writes(
         "the application writes an opt-in",
         (_CONSENT, ("opted_in", CUSTOMER)),
-        said=back,
+        word=back,
     )
-    if state.said == "stop":
+    if state.word == "stop":
         yield _writes(
             "the application imports an old opt-in", (_OLD_CONSENT, (CUSTOMER,))
         )
@@ -161,7 +161,10 @@ def processor(world: World, state: State) -> Iterator[Step]:
         if "claim_due" in claims_that_find(world, state):
             yield Step("the application's processor claims", _claims)
         return
-    has, who = state.processor, f"the application's processor{nth(state.processor.log)}"
+    has, name = (
+        state.processor,
+        f"the application's processor{nth(state.processor.log)}",
+    )
     holds = any(
         row["id"] == str(has.row)
         and row["status"] == "processing"
@@ -169,17 +172,17 @@ def processor(world: World, state: State) -> Iterator[Step]:
         for row in world.rows(state.content, "sms_retry_queue")
     )
     if not has.came_to and holds:
-        yield Step(f"{who} sends: accepted", _sends)
-        yield Step(f"{who} sends: refused for now", partial(_goes_on, "refused"))
+        yield Step(f"{name} sends: accepted", _sends)
+        yield Step(f"{name} sends: refused for now", partial(_goes_on, "refused"))
     elif has.came_to == "sent":
-        done = "update sms_retry_queue set status = 'completed' where id = %s"
-        both = (_SENT, (has.sid, has.log)), (done, (has.row,))
-        yield _writes(f"{who} writes that it was sent", *both, processor=None)
+        complete = "update sms_retry_queue set status = 'completed' where id = %s"
+        both = (_SENT, (has.sid, has.log)), (complete, (has.row,))
+        yield _writes(f"{name} writes that it was sent", *both, processor=None)
     elif has.came_to == "refused":
         count = has.attempt_count + 1
         again = (_NEXT_TRY, (BUSINESS, has.log, CUSTOMER, count, count))
-        yield _writes(f"{who} inserts the next try", again, processor=None)
-    yield Step(f"{who} dies", lambda _, state: replace(state, processor=None))
+        yield _writes(f"{name} inserts the next try", again, processor=None)
+    yield Step(f"{name} dies", lambda _, state: replace(state, processor=None))
 
 
 def _claims(world: World, state: State) -> State:
@@ -190,16 +193,16 @@ def _claims(world: World, state: State) -> State:
             and row["phone"]
             and row["send_log_found"]
         ):
-            taken, log = UUID(row["id"]), UUID(row["send_log_id"])
-            who = Processor(
-                taken,
+            retry_id, log = UUID(row["id"]), UUID(row["send_log_id"])
+            claimer = Processor(
+                retry_id,
                 log,
                 row["claim_no"],
                 row["attempt_count"],
                 row["phone"],
                 row["body"],
             )
-            return replace(state, processor=who)
+            return replace(state, processor=claimer)
         world.write(
             "update sms_retry_queue set status = 'cancelled' where id = %s", row["id"]
         )
@@ -230,44 +233,44 @@ def inbound(world: World, state: State) -> Iterator[Step]:
             world.call(
                 "record_inbound_sms", text | {"opt_out_type": word, "body": word}
             )
-            said = (
+            new_word = (
                 "stop"
                 if word == "STOP"
                 else "unclear"
-                if state.said == "stop"
-                else state.said
+                if state.word == "stop"
+                else state.word
             )
-            return replace(state, said=said)
+            return replace(state, word=new_word)
 
         yield Step(f"the customer texts {word}", take)
 
 
 def operator(world: World, state: State) -> Iterator[Step]:
     """A person requeues, cancels, and says what became of a text in doubt."""
-    who = {"who": "Pat", "because": "Tried"}
+    signature = {"who": "Pat", "because": "Tried"}
     for row in world.rows(state.content, "sms_retry_queue"):
         ids = {"retry_ids": [row["id"]]}
-        it = f"it{nth(row['send_log_id'])}"
+        label = f"it{nth(row['send_log_id'])}"
         if row["status"] in ("failed", "cancelled"):
-            which = {
+            selection = {
                 "which": ids | {"states": ["failed", "cancelled"]},
                 "dry_run": False,
-                **who,
+                **signature,
             }
             yield Step(
-                f"a person requeues {it}",
-                _orders("change_sms_texts", {"what": "requeue", **which}),
+                f"a person requeues {label}",
+                _orders("change_sms_texts", {"what": "requeue", **selection}),
             )
         if row["status"] == "pending":
-            values = {"what": "cancel", "which": ids, "dry_run": False, **who}
+            values = {"what": "cancel", "which": ids, "dry_run": False, **signature}
             yield Step(
-                f"a person cancels {it}",
+                f"a person cancels {label}",
                 _orders("change_sms_texts", values, "cancelled"),
             )
         if row["in_doubt_since"]:
-            resolve = {"retry_id": row["id"], **who}
+            resolve = {"retry_id": row["id"], **signature}
             yield Step(
-                f"a person says that {it} did not go out",
+                f"a person says that {label} did not go out",
                 _orders("resolve_sms_doubt", resolve, "not sent"),
             )
             sid = next(
@@ -279,7 +282,7 @@ def operator(world: World, state: State) -> Iterator[Step]:
                 "SM" + "f" * 32,
             )
             yield Step(
-                f"a person says that {it} went out",
+                f"a person says that {label} went out",
                 _orders("resolve_sms_doubt", resolve | {"twilio_sid": sid}, "sent"),
             )
 
@@ -304,7 +307,7 @@ def beginnings(_: World, __: State) -> Iterator[Step]:
         "another text begins alike",
         lambda world, state: _another(world, state, f"{BODY} We are open."),
     )
-    yield Step("its customer opts out while no trigger is at work", _unheard_stop)
+    yield Step("its customer opts out while no trigger is at work", _unrecorded_stop)
     yield Step("it is planned", _planned)
     yield _writes(
         "it is of use for an hour",
@@ -324,12 +327,12 @@ def _another(world: World, state: State, body: str) -> State:
     return state
 
 
-def _unheard_stop(world: World, state: State) -> State:
+def _unrecorded_stop(world: World, state: State) -> State:
     """As before smsretry was installed: the customer's row alone says so."""
     with world.connection.transaction():
         world.write("set local session_replication_role = replica")
         world.write(_CONSENT, "opted_out", CUSTOMER)
-    return replace(state, said="stop")
+    return replace(state, word="stop")
 
 
 def _planned(world: World, state: State) -> State:

@@ -11,7 +11,7 @@ from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Look, SenderId, Sighting, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.proofs.town import book as judged
-from tests.proofs.town.book import Told
+from tests.proofs.town.book import ReportedStatus
 
 SENDER = SenderId("AC" + "1" * 32, "+12125550006")
 HIDDEN_FOR = timedelta(minutes=15)
@@ -46,14 +46,12 @@ class Message:
     fate: Fate = "on its way"
     late: datetime | None = None
     """When it was delivered, after it had been called lost."""
-    heard: bool = False
+    is_recorded: bool = False
     """Whether we were told that it was delivered."""
 
     def __str__(self) -> str:
         times = [at.isoformat() for at in (self.at, self.late) if at]
-        return (
-            f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.heard}"
-        )
+        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.is_recorded}"
 
     @property
     def past(self) -> tuple[Fate, ...]:
@@ -66,14 +64,14 @@ class Message:
 
     def judged(self) -> judged.Message:
         """As the judge of the town has it. About what the application's own processor sent, nobody can ask later."""
-        told = (
-            [Told(self.at, "undelivered", 30008)]
+        words = (
+            [ReportedStatus(self.at, "undelivered", 30008)]
             if self.fate == "lost" or self.late
             else []
         )
         if self.fate == "delivered" and not (self.late and self.attempt_id is None):
-            told.append(Told(self.late or self.at, "delivered"))
-        return judged.Message(sid=self.sid, at=self.at, told=tuple(told))
+            words.append(ReportedStatus(self.late or self.at, "delivered"))
+        return judged.Message(sid=self.sid, at=self.at, reports=tuple(words))
 
 
 @dataclass(frozen=True)
@@ -96,13 +94,13 @@ class Twilio:
         self, answer: Answer, log: UUID, text: Text, at: datetime
     ) -> "tuple[Twilio, Outcome]":
         """What it knows after a request, and what the worker hears."""
-        taken = self.takes(log, text.attempt_id, text.to, text.body, at)
-        sid = taken.messages[-1].sid
+        twilio = self.takes(log, text.attempt_id, text.to, text.body, at)
+        sid = twilio.messages[-1].sid
         match answer:
             case "accepted":
-                return taken, Accepted(sid)
+                return twilio, Accepted(sid)
             case "accepted unheard":
-                return taken, InDoubt("No answer came")
+                return twilio, InDoubt("No answer came")
             case "refused for now":
                 return self, Rejected(twilio_refusal(30001, 400))
             case "refused for good":
@@ -115,10 +113,10 @@ class Twilio:
     def listed(self, phone: str, now: datetime, *, hides: bool) -> Look:
         """Its list of a number. `hides`: what is new is not in it yet."""
         to_it = [message for message in self.messages if message.to == phone]
-        shown = [
+        visible = [
             message for message in to_it if not hides or now - message.at >= HIDDEN_FOR
         ]
-        return Look(sightings=tuple(_sighting(message) for message in shown))
+        return Look(sightings=tuple(_sighting(message) for message in visible))
 
     def may_hide(self, now: datetime) -> bool:
         """Whether some message is so new."""
@@ -126,8 +124,8 @@ class Twilio:
 
     def word_of(self, sid: str) -> DeliveryReport:
         """How far a message has come."""
-        found = [message for message in self.messages if message.sid == sid]
-        return report(found[0].fate) if found else DeliveryReport("not kept")
+        matches = [message for message in self.messages if message.sid == sid]
+        return report(matches[0].fate) if matches else DeliveryReport("not kept")
 
     def changes(self, sid: str, **changes: Any) -> "Twilio":
         """The same, but for what is new of a message."""

@@ -18,12 +18,12 @@ PUT_BACK = (
 
 def look(claim: int, minutes: str) -> tuple[str, ...]:
     """Such a claim, after so many minutes, finds what there is."""
-    who = f"worker {claim}"
+    name = f"worker {claim}"
     return (
         f"{minutes} min go by",
         "claim doubtful",
-        f"{who} reads the list",
-        f"{who} reconcile",
+        f"{name} reads the list",
+        f"{name} reconcile",
     )
 
 

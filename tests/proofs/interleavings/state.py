@@ -58,7 +58,7 @@ class State:
     """Each looks after one delivery."""
     processor: Processor | None = None
     """The application's own, while it has a text."""
-    said: Word = "yes"
+    word: Word = "yes"
     """What the customer said last."""
     decided: frozenset[str] = frozenset()
     """What a person or the application has done to the text that excuses an invariant: `not sent`, `sent`, `cancelled`,
@@ -73,7 +73,7 @@ class State:
         )
         messages = map(str, self.twilio.messages)
         return world.canonical(
-            self.content, self.now, *busy, *messages, self.said, *sorted(self.decided)
+            self.content, self.now, *busy, *messages, self.word, *sorted(self.decided)
         )
 
 
@@ -93,7 +93,7 @@ def beginning(world: World, now: datetime) -> State:
     """One text that is due, to a customer who said yes."""
     open_business(world.connection, BUSINESS)
     write_text(world, LOG, ROW, BODY, now)
-    return State(world.read(), now)
+    return State(world.read_content(), now)
 
 
 def write_text(world: World, log: UUID, row: UUID, body: str, now: datetime) -> None:
@@ -105,9 +105,9 @@ def write_text(world: World, log: UUID, row: UUID, body: str, now: datetime) -> 
     write(world.connection, [text])
 
 
-def instant(held: str | None) -> datetime | None:
+def instant(text: str | None) -> datetime | None:
     """A time, as a table's JSON has it."""
-    return datetime.fromisoformat(held) if held else None
+    return datetime.fromisoformat(text) if text else None
 
 
 def in_window(now: datetime) -> bool:

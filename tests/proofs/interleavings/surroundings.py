@@ -154,7 +154,7 @@ def _reported(message: Message, fate: Fate) -> Callable[[World, State], State]:
             values | ({"error_code": 30008} if fate == "lost" else {}),
         )
         return (
-            _heard(state, message.sid)
+            _record(state, message.sid)
             if fate == "delivered" and answer != "unknown_attempt"
             else state
         )
@@ -162,30 +162,32 @@ def _reported(message: Message, fate: Fate) -> Callable[[World, State], State]:
     return take
 
 
-def _heard(state: State, sid: str) -> State:
-    return replace(state, twilio=state.twilio.changes(sid, heard=True))
+def _record(state: State, sid: str) -> State:
+    return replace(state, twilio=state.twilio.changes(sid, is_recorded=True))
 
 
 def poll(world: World, state: State) -> Iterator[Step]:
     """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
     for place, poller in enumerate(state.pollers):
-        who = f"look {poller.held.looks} after a message{nth(poller.held.send_log_id)}"
+        name = (
+            f"look {poller.claim.looks} after a message{nth(poller.claim.send_log_id)}"
+        )
         call = poller.next(state.now)
         assert call
         if call.name == "what_became_of":
             yield Step(
-                f"{who} asks Twilio",
-                partial(_goes_on, place, state.twilio.word_of(poller.held.sid)),
+                f"{name} asks Twilio",
+                partial(_goes_on, place, state.twilio.word_of(poller.claim.sid)),
             )
             yield Step(
-                f"{who} asks in vain",
+                f"{name} asks in vain",
                 partial(_goes_on, place, DeliveryReport("unanswered")),
             )
         else:
-            yield Step(f"{who} writes", partial(_writes, place, call, 1))
-            yield Step(f"{who} writes, twice", partial(_writes, place, call, 2))
+            yield Step(f"{name} writes", partial(_writes, place, call, 1))
+            yield Step(f"{name} writes, twice", partial(_writes, place, call, 2))
         if len(state.pollers) == POLLERS:
-            yield Step(f"{who} dies", partial(_leaves, place))
+            yield Step(f"{name} dies", partial(_leaves, place))
     opens = [
         instant(row["delivery_look_at"])
         for row in world.rows(state.content, "sms_send_attempts")
@@ -197,12 +199,12 @@ def poll(world: World, state: State) -> Iterator[Step]:
 
 
 def _begins(world: World, state: State) -> State:
-    taken = [Poller(message) for message in world.queue.claim_deliveries(1)]
-    return replace(state, pollers=(*state.pollers, *taken))
+    begun = [Poller(message) for message in world.queue.claim_deliveries(1)]
+    return replace(state, pollers=(*state.pollers, *begun))
 
 
 def _goes_on(place: int, answer: Any, _: World, state: State) -> State:
-    further = state.pollers[place].told(answer, state.now)
+    further = state.pollers[place].answer(answer, state.now)
     return replace(
         state, pollers=(*state.pollers[:place], further, *state.pollers[place + 1 :])
     )
@@ -216,7 +218,7 @@ def _writes(place: int, call: Call, times: int, world: World, state: State) -> S
         and report.status == "delivered"
         and answers[0] == "applied"
     ):
-        state = _heard(state, message.sid)
+        state = _record(state, message.sid)
     return _leaves(place, world, state)
 
 

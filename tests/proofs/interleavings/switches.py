@@ -22,15 +22,15 @@ from tests.proofs.interleavings.stages import (
     STAGES,
     look,
 )
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 from tests.proofs.town.safeguards import ASKING, BEGIN, RANKS, Safeguard, Switch
 
 _without_evidence = doubt._without_evidence
 
 
-def _is_the_end(*known: Any, **more: Any) -> Any:
+def _is_the_end(*arguments: Any, **options: Any) -> Any:
     """A refusal that passes ends the text."""
-    decision = after_send(*known, **more)
+    decision = after_send(*arguments, **options)
     return (
         Fail(decision.detail, decision.why_code, decision.code)
         if isinstance(decision, Retry)
@@ -38,9 +38,9 @@ def _is_the_end(*known: Any, **more: Any) -> Any:
     )
 
 
-def _was_sent(*known: Any) -> Any:
+def _was_sent(*arguments: Any) -> Any:
     """Where nothing was found, it was sent."""
-    decision = _without_evidence(*known)
+    decision = _without_evidence(*arguments)
     sent = Complete("Already sent", "already_sent", sid=None, by="callback")
     return sent if isinstance(decision, Retry) else decision
 
@@ -52,7 +52,7 @@ def _switch(
 ) -> Switch:
     """The stage at which its absence is found by the next step."""
 
-    def short(stack: Stack) -> Report:
+    def short(stack: Stack) -> ProofReport:
         return explore(stack, depth=1, stages=[stage], stop_at_first=True)
 
     return Switch(without=without, sees=sees, run=short)

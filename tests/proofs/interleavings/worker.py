@@ -46,16 +46,16 @@ T = TypeVar("T", bound=BaseModel)
 class _AtWork(Generic[T]):
     """Somebody between two calls, with what it is at work on."""
 
-    held: T
+    claim: T
     answers: Answers = ()
 
-    def told(self, answer: Any, now: datetime) -> Self:
+    def answer(self, answer: Any, now: datetime) -> Self:
         """The same, once they have this answer."""
         return replace(self, answers=(*self.answers, (answer, now)))
 
     def __str__(self) -> str:
-        told = " ".join(f"{answer} {at.isoformat()}" for answer, at in self.answers)
-        return f"{self.held.model_dump_json()} {told}"
+        answers = " ".join(f"{answer} {at.isoformat()}" for answer, at in self.answers)
+        return f"{self.claim.model_dump_json()} {answers}"
 
 
 class Worker(_AtWork[Claim]):
@@ -68,13 +68,13 @@ class Worker(_AtWork[Claim]):
             UnforeseenError: the pipeline has a bug.
         """
         ports = Ports(self.answers, now)
-        with _in_force(ports, self.held):
+        with _in_force(ports, self.claim):
             try:
                 return process_sms_retry_item(
-                    self.held, queue=Port(ports, "queue"), sender=Sender(ports)
+                    self.claim, queue=Port(ports, "queue"), sender=Sender(ports)
                 )
-            except Asks as asked:
-                return asked.call
+            except Asks as request:
+                return request.call
 
 
 class Poller(_AtWork[OpenDelivery]):
@@ -84,9 +84,9 @@ class Poller(_AtWork[OpenDelivery]):
         """The call that it makes next, if it goes on now; None: it is done."""
         ports = Ports(self.answers, now)
         try:
-            follow(self.held, Services(Port(ports, "queue"), Sender(ports), DEFAULT))
-        except Asks as asked:
-            return asked.call
+            follow(self.claim, Services(Port(ports, "queue"), Sender(ports), DEFAULT))
+        except Asks as request:
+            return request.call
         return None
 
 
@@ -101,7 +101,7 @@ class Ports:
     """What was answered so far is answered again; the next call ends it."""
 
     def __init__(self, answers: Answers, now: datetime) -> None:
-        self._answers, self._now, self._given = answers, now, 0
+        self._answers, self._now, self._answer_index = answers, now, 0
 
     def ask(self, port: str, name: str, *arguments: Any) -> Any:
         """The answer to this call.
@@ -109,10 +109,10 @@ class Ports:
         Raises:
             Asks: there is none yet.
         """
-        if self._given == len(self._answers):
+        if self._answer_index == len(self._answers):
             raise Asks(Call(port, name, arguments))
-        answer, _ = self._answers[self._given]
-        self._given += 1
+        answer, _ = self._answers[self._answer_index]
+        self._answer_index += 1
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -120,8 +120,8 @@ class Ports:
     def seconds(self) -> float:
         """The worker's own stopwatch: it goes on while the worker sleeps."""
         at = (
-            self._answers[self._given][1]
-            if self._given < len(self._answers)
+            self._answers[self._answer_index][1]
+            if self._answer_index < len(self._answers)
             else self._now
         )
         return at.timestamp()

@@ -24,7 +24,7 @@ SUSPECT = 2
 
 def claims_that_find(world: World, state: State) -> list[str]:
     """The claims that take a row: the three have different rows."""
-    found = set[str]()
+    kinds = set[str]()
     for row in world.rows(state.content, "sms_retry_queue"):
         due = instant(row["scheduled_for"])
         if row["status"] == "pending" and due and due <= state.now:
@@ -35,23 +35,23 @@ def claims_that_find(world: World, state: State) -> list[str]:
                 if row["in_doubt_since"]
                 else "due"
             )
-            found.add(f"claim_{kind}")
-    return sorted(found)
+            kinds.add(f"claim_{kind}")
+    return sorted(kinds)
 
 
 def workers(world: World, state: State) -> Iterator[Step]:
     """Two workers claim, go on, and may stop for ever."""
     for place, worker in enumerate(state.workers):
-        who = f"worker {worker.held.claim_no}{nth(worker.held.send_log_id)}"
-        for answered in _ways_on(worker, state):
-            yield Step(f"{who} {answered.name}", _in_place(place, answered))
+        name = f"worker {worker.claim.claim_no}{nth(worker.claim.send_log_id)}"
+        for way in _ways_on(worker, state):
+            yield Step(f"{name} {way.name}", _in_place(place, way))
         if (
             len(state.workers) == WORKERS
         ):  # one that never goes on again is as good as dead, and leaves its place
-            yield Step(f"{who} dies", _dying(place))
+            yield Step(f"{name} dies", _dying(place))
     if len(state.workers) < WORKERS:
-        for found in claims_that_find(world, state):
-            yield Step(found.replace("_", " "), partial(_claims, found))
+        for kind in claims_that_find(world, state):
+            yield Step(kind.replace("_", " "), partial(_claims, kind))
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
     match call.name:
         case "send":
             for answer in ANSWERS:
-                assert worker.held.send_log_id
+                assert worker.claim.send_log_id
                 yield _Way(
-                    f"sends: {answer}", partial(_sent, answer, worker.held.send_log_id)
+                    f"sends: {answer}", partial(_sent, answer, worker.claim.send_log_id)
                 )
         case "look_up":
             yield _Way("reads the list", partial(_listed, hides=False))
@@ -118,8 +118,8 @@ def _sent(
     twilio, outcome = state.twilio.asked_to_send(
         answer, log, call.arguments[0], state.now
     )
-    left = len(twilio.messages) > len(state.twilio.messages)
-    if left and not in_window(state.now):
+    has_left = len(twilio.messages) > len(state.twilio.messages)
+    if has_left and not in_window(state.now):
         state = replace(state, broken=(("sent wrongly", "outside the window"),))
     return replace(state, twilio=twilio), outcome
 
@@ -130,10 +130,10 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
         call = worker.next(state.now)
         assert isinstance(call, Call)
         state, answer = way.answer(world, state, call)
-        further = worker.told(answer, state.now)
+        further = worker.answer(answer, state.now)
         if call.name == "begin" and getattr(answer, "answer", None) == "go":
             state = replace(
-                state, broken=tuple(_begun_wrongly(world, state, worker.held))
+                state, broken=tuple(_begun_wrongly(world, state, worker.claim))
             )
         try:
             ended = isinstance(further.next(state.now), ItemResult)
@@ -153,7 +153,7 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
 
 def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding]:
     """A send begins with consent, inside the window and before its text's end. The tables are as they were before."""
-    if state.said == "stop":
+    if state.word == "stop":
         yield "sent wrongly", "after the customer had said stop"
     if not in_window(state.now):
         yield "sent wrongly", "outside the window"

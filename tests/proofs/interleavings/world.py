@@ -86,7 +86,7 @@ class World:
         self.connection = connection
         columns = dict(connection.execute(_TABLES).fetchall())
         self._tables = [*columns]
-        self._read = "select " + ", ".join(map(_HELD.format, columns))
+        self._query = "select " + ", ".join(map(_HELD.format, columns))
         self._fill = [
             _FILL.format(table=table, columns=", ".join(named))
             for table, named in columns.items()
@@ -127,9 +127,9 @@ class World:
         with _refusals():
             self.connection.execute(statement.encode(), values)
 
-    def read(self) -> Content:
+    def read_content(self) -> Content:
         """What every table holds now."""
-        row = self.connection.execute(self._read.encode(), prepare=True).fetchone()
+        row = self.connection.execute(self._query.encode(), prepare=True).fetchone()
         assert row is not None
         self.content = tuple(row)
         return self.content
@@ -137,7 +137,7 @@ class World:
     def set_back(self, content: Content, now: datetime) -> None:
         """Make every table hold this again, at this time."""
         changed = (
-            [place for place, held in enumerate(self.content) if held != content[place]]
+            [place for place, rows in enumerate(self.content) if rows != content[place]]
             if self.content
             else []
         )
@@ -157,43 +157,43 @@ class World:
                 )
         self.content, self._now = content, now
 
-    def canonical(self, content: Content, now: datetime, *more: str) -> str:
+    def canonical(self, content: Content, now: datetime, *extra: str) -> str:
         """The same for states that go on in the same way: times count from now, names by when they come first."""
-        shown = [
-            held.replace('"created_at"', '"queued_at"')
+        tables = [
+            rows.replace('"created_at"', '"queued_at"')
             if table == "public.sms_retry_queue"
-            else held
-            for held, table in zip(content, self._tables, strict=True)
+            else rows
+            for rows, table in zip(content, self._tables, strict=True)
             if table not in _STORY
         ]
-        return canonical("\n".join([*shown, *more]), now)
+        return canonical("\n".join([*tables, *extra]), now)
 
 
 @lru_cache(maxsize=10_000)
-def _parsed(held: str) -> list[Record]:
-    rows: list[Record] = json.loads(held)
+def _parsed(table_text: str) -> list[Record]:
+    rows: list[Record] = json.loads(table_text)
     return rows
 
 
 def canonical(text: str, now: datetime) -> str:
     """A text with times that count from now, claims that count from the last one, and numbers and names in order."""
     names: dict[str, str] = {}
-    last = max((int(n) for _, n in _CLAIM_NO.findall(text)), default=0)
+    latest = max((int(n) for _, n in _CLAIM_NO.findall(text)), default=0)
     order = {
         n: place for place, n in enumerate(sorted(set(_SERIAL.findall(text)), key=int))
     }
     text = re.sub(
-        "|".join(rf'"{told}":("[^"]*"|null),?' for told in sorted(_TOLD)), "", text
+        "|".join(rf'"{column}":("[^"]*"|null),?' for column in sorted(_TOLD)), "", text
     )
-    text = _CLAIM_NO.sub(lambda found: f'"{found[1]}":{int(found[2]) - last}', text)
-    text = _SERIAL.sub(lambda found: f'"id":{order[found[1]]}', text)
+    text = _CLAIM_NO.sub(lambda match: f'"{match[1]}":{int(match[2]) - latest}', text)
+    text = _SERIAL.sub(lambda match: f'"id":{order[match[1]]}', text)
     text = _INSTANT.sub(
-        lambda found: str(
-            round((datetime.fromisoformat(found[0]) - now).total_seconds())
+        lambda match: str(
+            round((datetime.fromisoformat(match[0]) - now).total_seconds())
         ),
         text,
     )
-    return _NAME.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), text)
+    return _NAME.sub(lambda match: names.setdefault(match[0], f"#{len(names)}"), text)
 
 
 class _Direct:

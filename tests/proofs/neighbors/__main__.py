@@ -8,12 +8,12 @@ from tests.proofs.neighbors.report import everybody, run
 from tests.proofs.neighbors.switches import SWITCHES
 from tests.proofs.neighbors.tenants import poor as poor_tenants
 from tests.proofs.town.command import main
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 
 
 def _run(
     stack: Stack, *, texts: int, minutes: int, seed: str, stale_minutes: int, poor: bool
-) -> Report:
+) -> ProofReport:
     neighbors = poor_tenants(texts) if poor else everybody(texts)
     return run(stack, neighbors, minutes=minutes, seed=seed, stale=stale_minutes)
 

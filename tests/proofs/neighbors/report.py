@@ -21,9 +21,9 @@ from tests.proofs.neighbors.tenants import (
     slow_answers,
     well_behaved,
 )
-from tests.proofs.town.book import Story, read
+from tests.proofs.town.book import Story, read_book
 from tests.proofs.town.judge import at_the_end, judged
-from tests.proofs.town.report import Finding, Report, Verdict
+from tests.proofs.town.report import Finding, ProofReport, Verdict
 from tests.proofs.town.street import MINUTE, WELL_BEHAVED, Neighbor, Street
 from tests.proofs.town.texts import Text
 
@@ -53,11 +53,11 @@ def everybody(texts: int) -> list[Neighbor]:
     ]  # fmt: skip
 
 
-def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
+def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> ProofReport:
     """On an empty stack: let the time go by, then judge. The options are the street's."""
     street = Street(stack, neighbors, **options)
     street.live()
-    book, ends = read(stack, street.texts), dict[str, Counter[str]]()
+    book, ends = read_book(stack, street.texts), dict[str, Counter[str]]()
 
     def ends_rightly(text: Text, story: Story) -> Iterator[Finding]:
         end = _end(story)
@@ -70,9 +70,9 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
             if kind != "stuck" or text.owner == WELL_BEHAVED:  # others by may_end
                 yield kind, line
 
-    kept = judged(book, street.texts, verdict(), street.senders.wrong, ends_rightly)
-    kept.add(("bugs", line) for line in street.bugs)
-    kept.add(("unanswered", line) for line in street.unanswered)
+    findings = judged(book, street.texts, verdict(), street.senders.wrong, ends_rightly)
+    findings.add(("bugs", line) for line in street.bugs)
+    findings.add(("unanswered", line) for line in street.unanswered)
     good = [text for text in street.texts if text.owner == WELL_BEHAVED]
     numbers: dict[str, object] = {
         "well-behaved texts": len(good),
@@ -92,7 +92,7 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> Report:
         + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         for owner, states in ends.items()
     ]
-    return Report(numbers, kept, lines)
+    return ProofReport(numbers, findings, lines)
 
 
 def _end(story: Story) -> str:

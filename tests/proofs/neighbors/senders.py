@@ -33,51 +33,55 @@ def _with_sender(
     """A business with a sender of its own, which is in trouble."""
 
     def live(street: Street) -> Life:
-        own = street.senders.open(owner, **sender)
+        opened = street.senders.open(owner, **sender)
         dues = [1 + n * street.busy / texts for n in range(texts)]
-        mine = street.move_in(owner, dues, sender=own, may_end=("completed", *may_end))
-        yield from trouble(street, own, mine)
+        sender_texts = street.move_in(
+            owner, dues, sender=opened, may_end=("completed", *may_end)
+        )
+        yield from trouble(street, opened, sender_texts)
 
     return live
 
 
-def _suspended(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _suspended(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Twilio suspends its account, and lifts that later. Then somebody resumes the sender, as the playbook says."""
-    street.senders.account(own).status = "suspended"
+    street.senders.account(sender).status = "suspended"
     yield from street.until(street.busy)
-    street.senders.account(own).status = "active"
-    street.connection.execute(_RESUME, [own.sent_by])
+    street.senders.account(sender).status = "active"
+    street.connection.execute(_RESUME, [sender.sent_by])
 
 
 def _with_token(token: str | None) -> Trouble:
     """The runner has another token of its own account for a while, since that was rotated; or none yet."""
 
-    def live(street: Street, own: OwnSender, mine: list[Text]) -> Life:
-        street.senders.known.pop(own.account)
-        street.senders.known.update({own.account: token} if token else {})
+    def live(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
+        street.senders.listed_tokens.pop(sender.account)
+        street.senders.listed_tokens.update({sender.account: token} if token else {})
         yield from street.until(street.busy)
-        street.senders.known[own.account] = street.senders.tokens[own.account]
+        street.senders.listed_tokens[sender.account] = street.senders.tokens[
+            sender.account
+        ]
 
     return live
 
 
-def _unregistered(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _unregistered(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Twilio accepts its texts, and then says that no carrier takes them from this number: 30034."""
-    street.senders.account(own).refused_by_carriers[own.sent_by] = 30034
-    told = set[str]()
-    for text in mine:
+    street.senders.account(sender).refused_by_carriers[sender.sent_by] = 30034
+    reported = set[str]()
+    for text in texts:
         text.excused["retried for good"] = "Its sender was to blame, which is mended"
     while True:
         n = yield from street.tick()
         if n == street.busy:
-            street.senders.account(own).refused_by_carriers.clear()
+            street.senders.account(sender).refused_by_carriers.clear()
         for entry in (
             entry
-            for text in mine
+            for text in texts
             for entry in street.stack.twilio.ledger.entries(text.phone)
         ):
-            if entry.error_code == 30034 and entry.sid not in told:
-                told.add(entry.sid)
+            if entry.error_code == 30034 and entry.sid not in reported:
+                reported.add(entry.sid)
                 street.connection.execute(_REPORT, [entry.sid])
                 street.counts["messages from an unregistered number"] += 1
         with (
@@ -87,41 +91,41 @@ def _unregistered(street: Street, own: OwnSender, mine: list[Text]) -> Life:
             sync_deliveries(Services(records, reports, DEFAULT), limit=20)
 
 
-def _refused_at_once(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _refused_at_once(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Twilio refuses each request of its number with 30034, all day."""
-    for text in mine:
+    for text in texts:
         text.may_end = ("(held|pending): .*30034",)
-    street.meets(JsonError(30034, http_status=400), mine)
+    street.meets(JsonError(30034, http_status=400), texts)
     yield
 
 
-def _day_is_used(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _day_is_used(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Carriers take five segments a day of it, and there are twelve texts."""
     yield from street.until(street.busy)
-    sent = sum(len(street.stack.twilio.ledger.entries(text.phone)) for text in mine)
-    if sent > (own.segments_per_day or 0):
+    sent = sum(len(street.stack.twilio.ledger.entries(text.phone)) for text in texts)
+    if sent > (sender.segments_per_day or 0):
         street.bugs.append(
-            f"{sent} texts of a sender that has a cap of {own.segments_per_day}"
+            f"{sent} texts of a sender that has a cap of {sender.segments_per_day}"
         )
 
 
-def _paused(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _paused(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Somebody pauses its sender, and resumes it later."""
-    street.connection.execute(_PAUSE, [own.sent_by])
+    street.connection.execute(_PAUSE, [sender.sent_by])
     yield from street.until(street.busy)
-    if any(street.stack.twilio.ledger.entries(text.phone) for text in mine):
+    if any(street.stack.twilio.ledger.entries(text.phone) for text in texts):
         street.bugs.append("A text left from a sender that is paused")
-    street.connection.execute(_RESUME, [own.sent_by])
+    street.connection.execute(_RESUME, [sender.sent_by])
 
 
-def _silent(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _silent(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """Twilio answers nothing about its account: no send, no list, no question. Each request waits until it gives up."""
     street.twilio_seconds = _SILENCE_SECONDS - 1
     app = street.stack.twilio.app
     before = app.middleware_stack or app.build_middleware_stack()
 
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
-        if own.account in scope.get("path", ""):
+        if sender.account in scope.get("path", ""):
             await asyncio.sleep(_SILENCE_SECONDS)
             await DropConnection()(scope, receive, send)
         else:
@@ -134,7 +138,7 @@ def _silent(street: Street, own: OwnSender, mine: list[Text]) -> Life:
         app.middleware_stack = before
 
 
-def _slow(street: Street, own: OwnSender, mine: list[Text]) -> Life:
+def _slow(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """More texts than a sender of one segment a second can send."""
     yield
 
@@ -153,13 +157,13 @@ def _moves(
 
     def live(street: Street) -> None:
         for n in range(6):
-            first = street.senders.open(owner, n, "first", foreign=bool(n % 2))
+            origin = street.senders.open(owner, n, "first", foreign=bool(n % 2))
             then = (
                 street.senders.open(owner, n, "then", foreign=n % 3 == 2)
                 if n % 3 != 1
                 else None
             )
-            business_id = street.open(f"{owner} {n}", sender=first)
+            business_id = street.open(f"{owner} {n}", sender=origin)
             text = street.text(owner, 1 + n * street.busy / 12, business_id=business_id)
             write(street.connection, [text])
             if not answers:

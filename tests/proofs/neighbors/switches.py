@@ -17,7 +17,7 @@ from tests.proofs.neighbors import tenants, troubles
 from tests.proofs.neighbors.report import run
 from tests.proofs.neighbors.senders import day_is_used, moves_in_doubt, moves_in_flight
 from tests.proofs.neighbors.tenants import well_behaved
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 from tests.proofs.town.safeguards import (
     ACCOUNT,
     BEGIN,
@@ -41,10 +41,10 @@ def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[
 
 def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
     """What could not begin was kept."""
-    kept = isinstance(decision, GiveBack) or (
+    is_put_off = isinstance(decision, GiveBack) or (
         isinstance(decision, Defer) and not decision.for_window
     )
-    return kept or _put_off(self, claim, decision)
+    return is_put_off or _put_off(self, claim, decision)
 
 
 def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
@@ -73,8 +73,8 @@ def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | No
     return _observe(self, claim, outcome)
 
 
-def _edit(function: str, *edits: tuple[str, str], **more: Any) -> Safeguard:
-    return Safeguard(replaces=function, edits=edits, **more)
+def _edit(function: str, *edits: tuple[str, str], **options: Any) -> Safeguard:
+    return Safeguard(replaces=function, edits=edits, **options)
 
 
 def _patch(*patches: Patch) -> Safeguard:
@@ -91,7 +91,7 @@ def _switch(
 ) -> Switch:
     """So many well-behaved texts beside whom it takes to see its absence."""
 
-    def short(stack: Stack) -> Report:
+    def short(stack: Stack) -> ProofReport:
         return run(
             stack,
             [well_behaved(good), *neighbors],

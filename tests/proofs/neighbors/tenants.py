@@ -36,7 +36,7 @@ def well_behaved(texts: int) -> Neighbor:
             3: street.senders.open("a number", foreign=True),
         }
         shops = [street.open(f"shop {n}", sender=senders.get(n)) for n in range(5)]
-        mine = [
+        business_texts = [
             street.text(
                 WELL_BEHAVED,
                 dice(street.seed, "due", n) * street.busy,
@@ -44,7 +44,7 @@ def well_behaved(texts: int) -> Neighbor:
             )
             for n in range(texts)
         ]
-        write(street.connection, mine)
+        write(street.connection, business_texts)
 
     return live
 
@@ -58,17 +58,20 @@ def flood(texts: int) -> Neighbor:
     return live
 
 
-def backlog(each: int) -> Neighbor:
+def backlog(per_shop: int) -> Neighbor:
     """Sixty businesses, each with texts that are older than anybody else's; some write the year 2000 into them."""
 
     def live(street: Street) -> None:
         shops = [street.open(f"backlog {n}") for n in range(60)]
-        old = {"queued": {"scheduled_for": datetime(2000, 1, 1, tzinfo=UTC)}}
+        overdue = {"queued": {"scheduled_for": datetime(2000, 1, 1, tzinfo=UTC)}}
         texts = [
             street.text(
-                "backlog", -30, business_id=shops[n % 60], **(old if n % 3 == 0 else {})
+                "backlog",
+                -30,
+                business_id=shops[n % 60],
+                **(overdue if n % 3 == 0 else {}),
             )
-            for n in range(60 * each)
+            for n in range(60 * per_shop)
         ]
         write(street.connection, texts)
 
@@ -82,8 +85,13 @@ def scheduled_flood(texts: int) -> Neighbor:
     """
 
     def live(street: Street) -> Life:
-        own, theirs = street.open("planned"), street.open("flood of scheduled sends")
-        planned = [street.text(WELL_BEHAVED, 1 + n, business_id=own) for n in range(3)]
+        planner, theirs = (
+            street.open("planned"),
+            street.open("flood of scheduled sends"),
+        )
+        planned = [
+            street.text(WELL_BEHAVED, 1 + n, business_id=planner) for n in range(3)
+        ]
         planned += [
             street.text("flood of scheduled sends", -10, business_id=theirs)
             for _ in range(texts)
@@ -91,10 +99,10 @@ def scheduled_flood(texts: int) -> Neighbor:
         plan(street.connection, planned)
         while True:
             yield
-            made = street.connection.execute(
+            queued = street.connection.execute(
                 "select scheduled_id, retry_id from queue_scheduled_sms(20, interval '0')"
             )
-            rows = {row["scheduled_id"]: row["retry_id"] for row in made}
+            rows = {row["scheduled_id"]: row["retry_id"] for row in queued}
             for text in planned:
                 text.retry_id = rows.get(text.send_log_id, text.retry_id)
             street.counts["scheduled sends that became texts"] += len(rows)
@@ -116,8 +124,8 @@ def refused(
         country: the beginning of the numbers.
     """
 
-    def texts(street: Street, minute: int, which: range) -> list[Text]:
-        made = [
+    def texts(street: Street, minute: int, numbers: range) -> list[Text]:
+        texts = [
             street.text(
                 owner,
                 minute + _YESTERDAY,
@@ -126,10 +134,10 @@ def refused(
                 zone=zone,
                 may_end=("held: Twilio 21606", "pending: "),
             )
-            for n in which
+            for n in numbers
         ]
-        street.meets(JsonError(21606, http_status=400), made)
-        return made
+        street.meets(JsonError(21606, http_status=400), texts)
+        return texts
 
     def live(street: Street) -> Life:
         for n in range(shops):
@@ -176,9 +184,11 @@ def refused_beside_good(good: int) -> Neighbor:
         owner, ends = "refused beside good", ("held: Twilio 21408", "pending: ")
         refused = street.move_in(owner, [_YESTERDAY] * 12, may_end=ends)
         street.meets(JsonError(21408, http_status=400), refused)
-        own = street.business(owner)
-        mine = [street.text(WELL_BEHAVED, n, business_id=own) for n in range(good)]
-        write(street.connection, mine)
+        business = street.business(owner)
+        texts = [
+            street.text(WELL_BEHAVED, n, business_id=business) for n in range(good)
+        ]
+        write(street.connection, texts)
 
     return live
 
@@ -187,15 +197,15 @@ def senders_down(count: int, shops: int) -> Neighbor:
     """Each minute another sender goes down for good. Its businesses are new, so they have their turns first."""
 
     def live(street: Street) -> Life:
-        first = street.busy // 5
-        yield from street.until(first)
-        for n in range(first, first + count):
-            owner, own = "senders that are down", street.senders.open("down", n)
+        start = street.busy // 5
+        yield from street.until(start)
+        for n in range(start, start + count):
+            owner, sender = "senders that are down", street.senders.open("down", n)
             texts = [
                 street.text(
                     owner,
                     n,
-                    business_id=street.open(f"{owner} {n} {shop}", sender=own),
+                    business_id=street.open(f"{owner} {n} {shop}", sender=sender),
                     may_end=(*_OPEN_ENDS, "failed: Gave up after"),
                 )
                 for shop in range(shops)
@@ -207,17 +217,17 @@ def senders_down(count: int, shops: int) -> Neighbor:
     return live
 
 
-def poor(good: int, each: int = 300) -> list[Neighbor]:
+def poor(good: int, count: int = 300) -> list[Neighbor]:
     """Tenants whose own texts come to nothing: it is their trouble, and nobody else's."""
     return [
         well_behaved(good),
-        comes_to_nothing("a firewall's page", HtmlError(http_status=403), each),
-        comes_to_nothing("a broken server", HtmlError(http_status=500), each),
-        comes_to_nothing("dropped answers", AcceptThenDrop(), each),
+        comes_to_nothing("a firewall's page", HtmlError(http_status=403), count),
+        comes_to_nothing("a broken server", HtmlError(http_status=500), count),
+        comes_to_nothing("dropped answers", AcceptThenDrop(), count),
         comes_to_nothing(
             "throttled recipients",
             JsonError(99429, http_status=429, retry_after=timedelta(hours=1)),
-            each,
+            count,
         ),
         refused("a chain", 60, 10, "+44793", "Europe/London"),
     ]
@@ -245,10 +255,10 @@ def broken_settings(street: Street) -> Life:
     )
     street.connection.execute("select set_sms_stop('state', 'LA', 'Hurricane')")
     yield from street.until(street.busy - 1)
-    held = street.connection.execute(
+    rows = street.connection.execute(
         "select id from sms_retry_queue where held_since is not null and why <> ''"
     )
-    street.counts["held before the mending"] += len(held.fetchall())
+    street.counts["held before the mending"] += len(rows.fetchall())
     street.connection.execute(
         hours, ["09:00-18:00", street.business("broken settings")]
     )
@@ -291,9 +301,9 @@ _BOUNDS = "sms_retry_queue_instants"
 def odd_values(street: Street) -> Life:
     """Writes whatever a tenant may write, and some that no worker can read."""
 
-    def text(end: str, **more: Any) -> Text:
+    def text(end: str, **options: Any) -> Text:
         return street.text(
-            "odd values", len(street.texts) * 7 % street.busy, may_end=(end,), **more
+            "odd values", len(street.texts) * 7 % street.busy, may_end=(end,), **options
         )
 
     no_number = "(failed|held): .*(number|E.164)"
@@ -313,28 +323,28 @@ def odd_values(street: Street) -> Life:
         for _ in range(2)
     ]
     write_people(street.connection, unread)
-    found = street.connection.execute(
+    constraint = street.connection.execute(
         "select pg_get_constraintdef(oid) as bounds from pg_constraint where conname = %s",
         [_BOUNDS],
     ).fetchone()
-    assert found is not None
+    assert constraint is not None
     street.connection.execute(
         f"alter table sms_retry_queue drop constraint {_BOUNDS}".encode()
     )  # somebody does that
     try:
-        for one, instant, minute in zip(
+        for odd_text, instant, minute in zip(
             unread,
             ("-infinity", "0044-03-15 12:00+00 BC"),
             (1, street.busy // 2),
             strict=True,
         ):
             yield from street.until(minute)
-            one.queued["scheduled_for"] = instant
-            enqueue(street.connection, one)
+            odd_text.queued["scheduled_for"] = instant
+            enqueue(street.connection, odd_text)
         while True:
             yield
     finally:
         street.connection.execute(
             "update sms_retry_queue set scheduled_for = now() where scheduled_for < '2000-01-01'; "
-            f"alter table sms_retry_queue add constraint {_BOUNDS} {found['bounds']}".encode()
+            f"alter table sms_retry_queue add constraint {_BOUNDS} {constraint['bounds']}".encode()
         )

@@ -18,12 +18,12 @@ def test_well_behaved_businesses_notice_nothing_of_their_neighbors(
     """Odd values, floods, refusals, changes, locks, grants, lost answers, deaths, and applications that send."""
     report = run(stack, everybody(20), minutes=60, seed="1", stale=2)
     assert report.clean, report.tell()
-    for what in (
+    for event in (
         "changes in mid-flight",
         "workers killed by a row",
         "held before the mending",
     ):
-        assert report.numbers[what], f"nothing of it happened: {what}\n{report}"
+        assert report.numbers[event], f"nothing of it happened: {event}\n{report}"
 
 
 def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_to_nothing(

@@ -38,7 +38,7 @@ def killer(share: float = 0.05) -> Neighbor:
     return live
 
 
-def _deadly(street: Street, of: Any, what: str) -> None:
+def _deadly(street: Street, of: Any, cause: str) -> None:
     """Each worker dies that has such a claim."""
     deaths = Counter[UUID]()
 
@@ -47,7 +47,7 @@ def _deadly(street: Street, of: Any, what: str) -> None:
         if not deadly:
             return None
         deaths.update(deadly)
-        street.counts[f"workers killed by {what}"] += 1
+        street.counts[f"workers killed by {cause}"] += 1
         fewest = min(deaths[row] for row in deadly)
         if fewest <= _BAD_LUCK:
             return "bad luck"
@@ -65,8 +65,8 @@ def poison(street: Street) -> None:
     ends: dict[str, Any] = {
         "may_end": ("(pending|processing): .*died", "in doubt: The worker died")
     }
-    mine = {text.retry_id for text in street.move_in("poison", [3, 4], **ends)}
-    _deadly(street, lambda claim: claim.id in mine, "a row")
+    retry_ids = {text.retry_id for text in street.move_in("poison", [3, 4], **ends)}
+    _deadly(street, lambda claim: claim.id in retry_ids, "a row")
 
 
 def poison_in_doubt(street: Street) -> None:
@@ -85,15 +85,15 @@ def poison_in_doubt(street: Street) -> None:
 
 def idle_transaction(street: Street) -> Life:
     """For two minutes a transaction holds customers and another text's send log locked while their texts are due."""
-    mine = street.move_in("idle transaction", [street.busy // 3] * 32)
+    texts = street.move_in("idle transaction", [street.busy // 3] * 32)
     yield from street.until(street.busy // 3)
     with street.stack.connect() as holding, holding.transaction():
-        customers = [text.customer_id for text in mine[1:]]
+        customers = [text.customer_id for text in texts[1:]]
         holding.execute(
             "select from customers where id = any (%s) for update", [customers]
         )
         holding.execute(
-            "select from send_logs where id = %s for update", [mine[0].send_log_id]
+            "select from send_logs where id = %s for update", [texts[0].send_log_id]
         )
         yield from street.until(street.busy // 3 + 2)
 
@@ -259,5 +259,5 @@ def _send_as_application(street: Street, text: Text) -> None:
                values (%s, %s, %s, 'sent', jsonb_build_object('twilio_sid', %s::text))""",
             [text.business_id, text.customer_id, words, sid],
         )
-    text.others.add(str(sid))
+    text.other_numbers.add(str(sid))
     street.counts["texts the application sent itself"] += 1

@@ -121,8 +121,8 @@ def _closed_by_law(state: str, day: date) -> bool:
         case "RI":
             fixed = {(1, 1), (5, 4), (6, 19), (7, 4), (11, 11), (12, 25)}
             before = {
-                (each.month, each.day)
-                for each in (day - timedelta(days=1), day - timedelta(days=2))
+                (day_before.month, day_before.day)
+                for day_before in (day - timedelta(days=1), day - timedelta(days=2))
             }
             observed = weekday == 0 and bool(before & fixed)
             return observed or dated == (5, 4) or (election_day and day.year % 2 == 0)
@@ -166,16 +166,16 @@ class Wall:
     """Runs of the same date: the date, its first minute, the minute after its last."""
 
     @classmethod
-    def read(cls, zone: str, start: datetime, minutes: int) -> "Wall":
+    def of_zone(cls, zone: str, start: datetime, minutes: int) -> "Wall":
         """Read the clock `minutes` times."""
         rules = zone_rules(zone)
-        shown = [
+        moments = [
             (start + minute * MINUTE).astimezone(rules) for minute in range(minutes)
         ]
-        ordinals = [local.toordinal() for local in shown]
+        ordinals = [local.toordinal() for local in moments]
         of_week = [
             (ordinal + 6) % 7 * DAY + local.hour * 60 + local.minute
-            for local, ordinal in zip(shown, ordinals, strict=True)
+            for local, ordinal in zip(moments, ordinals, strict=True)
         ]
         runs, position = [], 0
         for ordinal, run in groupby(ordinals):
@@ -189,17 +189,17 @@ class Wall:
         table = week_of(state)
         minutes = bytearray(map(table.__getitem__, self.minutes_of_week))
         if STATES[state][3]:
-            for day, first, last in self.dates:
+            for day, start, end in self.dates:
                 if day in closed_dates(state):
-                    minutes[first:last] = bytes(last - first)
+                    minutes[start:end] = bytes(end - start)
         return bytes(minutes)
 
 
-def both(one: bytes, other: bytes) -> bytes:
+def both(minutes: bytes, other_minutes: bytes) -> bytes:
     """Open where both are."""
-    return (int.from_bytes(one, "big") & int.from_bytes(other, "big")).to_bytes(
-        len(one), "big"
-    )
+    return (
+        int.from_bytes(minutes, "big") & int.from_bytes(other_minutes, "big")
+    ).to_bytes(len(minutes), "big")
 
 
 def questions(minutes: bytes, upto: int, step: int) -> Iterator[tuple[int, bool, int]]:
@@ -225,7 +225,7 @@ def transitions(zone: str, years: Sequence[int]) -> list[datetime]:
     rules, start = zone_rules(zone), datetime(years[0], 1, 1, tzinfo=UTC)
     steps = [start + timedelta(hours=12 * half) for half in range(2 * 366 * len(years))]
     offsets = [step.astimezone(rules).utcoffset() for step in steps]
-    found = []
+    moments = []
     for (low, before), (high, after) in pairwise(zip(steps, offsets, strict=True)):
         if before != after:
             while high - low > MINUTE:
@@ -235,8 +235,8 @@ def transitions(zone: str, years: Sequence[int]) -> list[datetime]:
                     if middle.astimezone(rules).utcoffset() == before
                     else (low, middle)
                 )
-            found.append(high)
-    return [moment for moment in found if moment.year in years]
+            moments.append(high)
+    return [moment for moment in moments if moment.year in years]
 
 
 def open_in_all(
@@ -246,7 +246,7 @@ def open_in_all(
     result = b"\1" * minutes
     states = list(states)
     for zone in zones:
-        wall = Wall.read(zone, start, minutes)
+        wall = Wall.of_zone(zone, start, minutes)
         for state in states:
             result = both(result, wall.open_minutes(state))
     return result

@@ -216,22 +216,22 @@ def person(zone: str | None, phone: str | None, business_zone: str | None) -> Pe
 
     Every business in town is in North America: too far from a number abroad to share its day.
     """
-    own, nearby = _places(zone), _places(business_zone)
+    customer_zones, nearby = _places(zone), _places(business_zone)
     if not phone or _REFUSED.match(phone) or not _SPELLED.fullmatch(phone):
         return _NOBODY
     zones, rules = _number(phone)
-    if own is None or nearby is None or not zones:
+    if customer_zones is None or nearby is None or not zones:
         return _NOBODY
-    states = {ZONE_STATES[name] for name in own if name in ZONE_STATES}
+    states = {ZONE_STATES[name] for name in customer_zones if name in ZONE_STATES}
     if phone.startswith("+1"):
         zones |= nearby
-    return Person(zones | own, rules | states)
+    return Person(zones | customer_zones, rules | states)
 
 
 def _number(phone: str) -> tuple[frozenset[str], frozenset[str]]:
     if not phone.startswith("+1"):
         country, places = next(
-            found for prefix, found in ABROAD.items() if phone.startswith(prefix)
+            zones for prefix, zones in ABROAD.items() if phone.startswith(prefix)
         )
         return places, frozenset({"federal", country})
     if (code := phone[2:5]) not in area_codes():
@@ -254,7 +254,7 @@ def _places(name: str | None) -> frozenset[str] | None:
         sign = {"+": "-", "-": "+"}[hours[1]]  # as IANA counts
         return frozenset({f"Etc/GMT{sign}{hours[2]}"})
     names = files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()
-    return next((frozenset({known}) for known in names if known.lower() == word), None)
+    return next((frozenset({zone}) for zone in names if zone.lower() == word), None)
 
 
 class Almanac:
@@ -270,30 +270,36 @@ class Almanac:
         """The minute in which an instant lies."""
         return (at - self.start) // MINUTE
 
-    def permitted(self, who: Person, own: Week | None, *, transactional: bool) -> bytes:
+    def permitted(
+        self, recipient: Person, business_hours: Week | None, *, transactional: bool
+    ) -> bytes:
         """One byte a minute: 1 where a text may go out.
 
         Args:
             own: the business's own hours.
             transactional: the states' and countries' hours do not bind it.
         """
-        key = (who, own, transactional)
+        key = (recipient, business_hours, transactional)
         if key not in self._minutes:
-            rules: Iterable[str | Week] = ["federal"] if transactional else who.rules
-            rules = [*rules, own] if own else rules
-            parts = [self._open(zone, rule) for zone in who.zones for rule in rules]
+            rules: Iterable[str | Week] = (
+                ["federal"] if transactional else recipient.rules
+            )
+            rules = [*rules, business_hours] if business_hours else rules
+            parts = [
+                self._open(zone, rule) for zone in recipient.zones for rule in rules
+            ]
             self._minutes[key] = reduce(both, parts) if parts else bytes(self._length)
         return self._minutes[key]
 
     def _open(self, zone: str, rule: str | Week) -> bytes:
         if (zone, rule) not in self._minutes:
             if zone not in self._walls:
-                self._walls[zone] = Wall.read(zone, self.start, self._length)
+                self._walls[zone] = Wall.of_zone(zone, self.start, self._length)
             wall = self._walls[zone]
             minutes = bytearray(map(_week(rule).__getitem__, wall.minutes_of_week))
-            for day, first, last in wall.dates:
+            for day, start, end in wall.dates:
                 if day in _closed(rule):
-                    minutes[first:last] = bytes(last - first)
+                    minutes[start:end] = bytes(end - start)
             self._minutes[zone, rule] = bytes(minutes)
         return self._minutes[zone, rule]
 

@@ -25,10 +25,10 @@ from tests.proofs.schedule.alarm import (
     unnoticed,
 )
 from tests.proofs.schedule.crew import SCHEDULED, Crew, crew
-from tests.proofs.town.book import read
+from tests.proofs.town.book import read_book
 from tests.proofs.town.command import main
 from tests.proofs.town.judge import at_the_end, judged
-from tests.proofs.town.report import Finding, Report, Verdict
+from tests.proofs.town.report import Finding, ProofReport, Verdict
 from tests.proofs.town.texts import Text, new_text, open_business, plan, write
 from tests.support.receiver import Receiver, receiving
 
@@ -49,7 +49,9 @@ def verdict() -> Verdict:
     )  # fmt: skip
 
 
-def _prove(stack: Stack, *, minutes: float, seed: str, every_seconds: float) -> Report:
+def _prove(
+    stack: Stack, *, minutes: float, seed: str, every_seconds: float
+) -> ProofReport:
     silence = timedelta(seconds=max(10, 4 * every_seconds))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -74,23 +76,25 @@ def _run(
     silence: timedelta,
     minutes: float,
     luck: Random,
-) -> Report:
+) -> ProofReport:
     stack.set_clock(NOON)
     texts, began = _texts(stack, minutes, luck), datetime.now(UTC)
-    done, found = Counter[str](), list[Finding]()
+    counts, findings = Counter[str](), list[Finding]()
     while datetime.now(UTC) < began + timedelta(minutes=minutes):
         move = luck.choice(["start", "stop", "kill", "power", "run", "nobody"])
-        done[move] += _moved(runners, move, luck)
-        found += [
+        counts[move] += _moved(runners, move, luck)
+        findings += [
             ("a schedule stopped", f"{name} was paused after {move}")
             for name in runners.paused()
         ]
         try:
             runners.complete(_PATIENCE)
         except AssertionError as error:
-            found.append(("a schedule stopped", f"after {move}: {error}"))
+            findings.append(("a schedule stopped", f"after {move}: {error}"))
         if (late := runners.waiting_long(_PATIENCE)) > 2:
-            found.append(("a schedule stopped", f"after {move}: {late} late runs wait"))
+            findings.append(
+                ("a schedule stopped", f"after {move}: {late} late runs wait")
+            )
         time.sleep(luck.uniform(0, 5))
     time.sleep(
         20
@@ -99,18 +103,18 @@ def _run(
         {name: runners.completed_since(began, name) for name in SCHEDULED},
         runners.ended_badly(),
     )
-    found += [
+    findings += [
         ("told without a reason", line)
         for line in unexplained(receiver, completed, ended, silence)
     ]
-    found += [
+    findings += [
         ("not noticed", line)
         for line in unnoticed(receiver, completed, datetime.now(UTC), silence)
     ]
     _let_end(stack, runners)
-    book = read(stack, texts)
-    kept = judged(book, texts, verdict(), lambda _, story: at_the_end(story))
-    kept.add(found)
+    book = read_book(stack, texts)
+    verdict_kept = judged(book, texts, verdict(), lambda _, story: at_the_end(story))
+    verdict_kept.add(findings)
     lateness = [
         (m.at - text.due_at).total_seconds()
         for text in texts
@@ -119,7 +123,7 @@ def _run(
     cuts = quantiles(lateness, n=20) if len(lateness) > 1 else [0.0] * 19
     numbers: dict[str, object] = {
         "minutes": minutes,
-        **{f"  {move}": count for move, count in sorted(done.items())},
+        **{f"  {move}": count for move, count in sorted(counts.items())},
         "runs completed": sum(map(len, completed.values())),
         "runs crashed or failed": ended,
         "alerts": len(receiver.alerts),
@@ -127,7 +131,7 @@ def _run(
         "texts": len(texts),
         "  late by, s (median, 95 %)": f"{cuts[9]:.1f}, {cuts[18]:.1f}",
     }
-    return Report(numbers, kept)
+    return ProofReport(numbers, verdict_kept)
 
 
 def _texts(stack: Stack, minutes: float, luck: Random) -> list[Text]:
@@ -170,16 +174,16 @@ def _let_end(stack: Stack, runners: Crew) -> None:
 
 def _moved(runners: Crew, move: str, luck: Random) -> int:
     """Make the move where it can be made; 1 if it was. A last runner that goes is replaced, later or sooner."""
-    which = luck.randrange(len(runners.alive)) if runners.alive else 0
+    place = luck.randrange(len(runners.alive)) if runners.alive else 0
     match move:
         case "start" if len(runners.alive) < _MOST:
             runners.start()
         case "stop" if runners.alive:
-            runners.stop(which)
+            runners.stop(place)
         case "kill" if runners.alive:
-            runners.kill(which, with_runs=False)
+            runners.kill(place, with_runs=False)
         case "power" if runners.alive:
-            runners.kill(which)
+            runners.kill(place)
         case "run":
             return int(runners.kill_a_run(_PATIENCE))
         case "nobody":

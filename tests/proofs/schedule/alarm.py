@@ -51,20 +51,20 @@ def unexplained(
     for name, words in SILENT.items():
         for alert in receiver.about(words):
             lately = [
-                done
-                for done in completed[name]
-                if alert.at - silence < done < alert.at - timedelta(seconds=1)
+                completion
+                for completion in completed[name]
+                if alert.at - silence < completion < alert.at - timedelta(seconds=1)
             ]
             if lately and not _after_a_silence(alert.at, completed[name], silence):
                 yield f"{alert.at:%X} {alert.subject}, and runs completed at {', '.join(f'{at:%X}' for at in lately)}"
     ended = [f"{alert.subject} ({alert.body})" for alert in receiver.about(ENDED)]
     if len(ended) > crashed:
         yield f"{len(ended)} alerts about runs that ended, and {crashed} did: {'; '.join(ended)}"
-    known = (*SILENT.values(), ENDED)
+    subjects = (*SILENT.values(), ENDED)
     yield from (
-        one.subject
-        for one in receiver.alerts
-        if not any(words in one.subject for words in known)
+        alert.subject
+        for alert in receiver.alerts
+        if not any(words in alert.subject for words in subjects)
     )
 
 
@@ -84,8 +84,8 @@ def unnoticed(
     """Silences of a schedule that nobody was told of."""
     for name, words in SILENT.items():
         for earlier, later in pairwise([*sorted(completed[name]), until]):
-            told = any(
+            was_alerted = any(
                 earlier < alert.at < later + LAG for alert in receiver.about(words)
             )
-            if later - earlier > silence + LAG and not told:
+            if later - earlier > silence + LAG and not was_alerted:
                 yield f"{name}, {earlier:%X} to {later:%X}"

@@ -52,15 +52,15 @@ class Crew:
                 )
             )
 
-    def stop(self, which: int = 0) -> None:
+    def stop(self, place: int = 0) -> None:
         """SIGTERM, as a supervisor does."""
-        runner = self.alive.pop(which)
+        runner = self.alive.pop(place)
         runner.terminate()
         runner.wait(180)
 
-    def kill(self, which: int = 0, *, with_runs: bool = True) -> None:
+    def kill(self, place: int = 0, *, with_runs: bool = True) -> None:
         """SIGKILL; with its runs, as a machine that loses power; or without, as the kernel picks one."""
-        runner = self.alive.pop(which)
+        runner = self.alive.pop(place)
         victims = [psutil.Process(runner.pid)]
         if with_runs:
             victims += victims[0].children(recursive=True)
@@ -132,10 +132,10 @@ class Crew:
             "state": {"type": {"any_": ["COMPLETED"]}},
             "end_time": {"after_": since.isoformat()},
         }
-        found = self._runs(
+        runs = self._runs(
             {"flow_runs": ended, "deployments": {"name": {"any_": names or SCHEDULED}}}
         )
-        return [datetime.fromisoformat(run["end_time"]) for run in found]
+        return [datetime.fromisoformat(run["end_time"]) for run in runs]
 
     def ended_badly(self) -> int:
         """How many runs crashed or failed."""
@@ -154,24 +154,24 @@ class Crew:
         }
         return len(self._runs({"flow_runs": late}))
 
-    def _runs(self, wanted: Record) -> list[Record]:
+    def _runs(self, query: Record) -> list[Record]:
         """All such runs, page by page."""
-        found: list[Record] = []
+        runs: list[Record] = []
         while True:
             body = {
-                **wanted,
+                **query,
                 "sort": "END_TIME_DESC",
                 "limit": _PAGE,
-                "offset": len(found),
+                "offset": len(runs),
             }
             page = (
                 httpx.post(f"{self.api_url}/flow_runs/filter", json=body, timeout=30)
                 .raise_for_status()
                 .json()
             )
-            found += page
+            runs += page
             if len(page) < _PAGE:
-                return found
+                return runs
 
     def _last_words(self) -> str:
         """The end of the newest runner's log."""
@@ -186,8 +186,8 @@ def crew(
     api_url: str, environment: dict[str, str], logs: Path, every_seconds: float
 ) -> Iterator[Crew]:
     """A crew that leaves nobody behind."""
-    found = Crew(api_url, environment, logs, every_seconds)
+    crew_at_work = Crew(api_url, environment, logs, every_seconds)
     try:
-        yield found
+        yield crew_at_work
     finally:
-        found.all_stop()
+        crew_at_work.all_stop()

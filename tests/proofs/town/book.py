@@ -25,7 +25,7 @@ FAILURES = frozenset({"undelivered", "failed", "canceled"})
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedStatus:
     """The provider learned this of a message, at that time."""
 
     at: datetime
@@ -42,15 +42,15 @@ class Message:
     to: str = ""
     address: Address = (None, None)
     valid_for: timedelta = timedelta(0)
-    told: tuple[Told, ...] = ()
+    reports: tuple[ReportedStatus, ...] = ()
 
-    def failure_before(self, moment: datetime) -> Told | None:
+    def failure_before(self, moment: datetime) -> ReportedStatus | None:
         """What the provider had called it lost with, by then."""
         return next(
             (
-                told
-                for told in self.told
-                if told.status in FAILURES and told.at <= moment
+                report
+                for report in self.reports
+                if report.status in FAILURES and report.at <= moment
             ),
             None,
         )
@@ -58,13 +58,15 @@ class Message:
     @property
     def arrived_at(self) -> datetime | None:
         """When the provider learned that it is on the phone."""
-        return next((told.at for told in self.told if told.status in ARRIVED), None)
+        return next(
+            (report.at for report in self.reports if report.status in ARRIVED), None
+        )
 
     @property
     def last_word(self) -> tuple[str, int | None]:
         """Arrived; else lost, and why; else nobody knows."""
-        words = [told for told in self.told if told.status in ARRIVED] or [
-            told for told in self.told if told.status in FAILURES
+        words = [report for report in self.reports if report.status in ARRIVED] or [
+            report for report in self.reports if report.status in FAILURES
         ]
         return (words[-1].status, words[-1].code) if words else ("unknown", None)
 
@@ -81,7 +83,7 @@ class Story:
     log: Row | None
     messages: Sequence[Message]
     """In the order in which they were accepted. Not those that others sent in its words."""
-    others: frozenset[str] = frozenset()
+    other_logs: frozenset[str] = frozenset()
     """SIDs of other texts' messages."""
     may_be_stopped: bool = True
     """Whether somebody may have said stop."""
@@ -115,10 +117,10 @@ class Book:
         return self.stories[text.retry_id]
 
 
-def read(
+def read_book(
     stack: Stack,
     texts: Sequence[Text],
-    told: Mapping[str, Sequence[Told]] | None = None,
+    reports: Mapping[str, Sequence[ReportedStatus]] | None = None,
 ) -> Book:
     """Read both sides.
 
@@ -130,8 +132,8 @@ def read(
         message = message_of(entry)
         entries[entry.body].append(
             message
-            if told is None
-            else replace(message, told=tuple(told.get(entry.sid, ())))
+            if reports is None
+            else replace(message, reports=tuple(reports.get(entry.sid, ())))
         )
     texts_of = {
         entry: text.retry_id
@@ -139,7 +141,7 @@ def read(
         for entry in (text.body, text.other_words)
         if entry
     }
-    not_ours = set[str]().union(*(text.others for text in texts))
+    not_ours = set[str]().union(*(text.other_numbers for text in texts))
     owners = {
         m.sid: texts_of.get(body)
         for body, messages in entries.items()
@@ -185,25 +187,31 @@ def read(
     ):
         owners.setdefault(sent, None)
     stories = {
-        retry_id: replace(story, others=frozenset(_others(story, owners, retry_id)))
+        retry_id: replace(
+            story, other_logs=frozenset(_other_logs(story, owners, retry_id))
+        )
         for retry_id, story in stories.items()
     }
-    known = {text.send_log_id for text in texts}
+    log_ids = {text.send_log_id for text in texts}
     strays = [
         f"{sid}: nobody planned it"
         for sid, owner in owners.items()
         if owner is None and sid in _sids(entries)
     ]
     strays += [
-        f"{log}: begun, and nobody planned it" for log in attempts.keys() - known
+        f"{log}: begun, and nobody planned it" for log in attempts.keys() - log_ids
     ]
     return Book(stories, customers, sends, strays)
 
 
 def message_of(entry: Entry) -> Message:
     """A message, as the ledger has it, and what became of it there."""
-    told = (
-        (Told(entry.updated_at or entry.accepted_at, entry.status, entry.error_code),)
+    reports = (
+        (
+            ReportedStatus(
+                entry.updated_at or entry.accepted_at, entry.status, entry.error_code
+            ),
+        )
         if entry.status
         else ()
     )
@@ -213,11 +221,11 @@ def message_of(entry: Entry) -> Message:
         to=entry.to,
         address=(entry.account_sid, entry.sent_by),
         valid_for=entry.validity_period or timedelta(0),
-        told=told,
+        reports=reports,
     )
 
 
-def _others(
+def _other_logs(
     story: Story, owners: Mapping[str, UUID | None], retry_id: UUID
 ) -> Iterable[str]:
     """Of the SIDs that its attempts name, those that are no message of its own."""
@@ -235,7 +243,7 @@ def _sids(entries: Mapping[str, Sequence[Message]]) -> set[str]:
 def _by(
     connection: Connection, query: str, column: str
 ) -> defaultdict[UUID, list[Row]]:
-    found = defaultdict[UUID, list[Row]](list)
+    groups = defaultdict[UUID, list[Row]](list)
     for row in connection.execute(query.encode()):
-        found[row[column]].append(row)
-    return found
+        groups[row[column]].append(row)
+    return groups

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.proofs.town.report import Report
+from tests.proofs.town.report import ProofReport
 from tests.proofs.town.safeguards import Switch
 from tests.support.options import parser
 from tests.support.stacks import running_stack
@@ -14,7 +14,7 @@ from tests.support.stacks import running_stack
 def main(
     proof: str,
     about: str | None,
-    run: Callable[..., Report],
+    run: Callable[..., ProofReport],
     switches: Mapping[str, Switch],
     **options: object,
 ) -> int:
@@ -32,8 +32,8 @@ def main(
             choices=switches,
             help="a short run without it; 0 when it is noticed",
         )
-    given = vars(given_by.parse_args())
-    without = given.pop("without", None)
+    values = vars(given_by.parse_args())
+    without = values.pop("without", None)
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # clean up, as after Ctrl-C
@@ -41,6 +41,6 @@ def main(
         logging.CRITICAL
     )  # connections that break are news to their pools, and not to us
     with running_stack() as stack:
-        report = switches[without].report(stack) if without else run(stack, **given)
+        report = switches[without].report(stack) if without else run(stack, **values)
     sys.stdout.write(report.tell())
     return int(not (switches[without].is_seen(report) if without else report.clean))

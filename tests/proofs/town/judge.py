@@ -27,7 +27,7 @@ Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
 
 
 def judged(
-    book: Book, texts: Sequence[Text], verdict: Verdict, *more: Judge
+    book: Book, texts: Sequence[Text], verdict: Verdict, *judges: Judge
 ) -> Verdict:
     """The verdict with what was found of each text, and of messages that are no text's.
 
@@ -37,10 +37,10 @@ def judged(
     verdict.add(("bugs", line) for line in book.strays)
     for text in texts:
         story = book.of(text)
-        found = chain(
-            truths(story), allowed(text, story), *(ask(text, story) for ask in more)
+        findings = chain(
+            truths(story), allowed(text, story), *(ask(text, story) for ask in judges)
         )
-        verdict.add((f for f in found if f[0] not in text.excused), name=text.name)
+        verdict.add((f for f in findings if f[0] not in text.excused), name=text.name)
     return verdict
 
 
@@ -49,18 +49,18 @@ def truths(story: Story) -> Iterator[Finding]:
     if not story.decided & {"not sent", "deleted"}:
         yield from judge_messages(story.messages)
     is_live = any(row["status"] in LIVE for row in story.rows)
-    said = story.log["status"] if story.log else "failed"
+    log_status = story.log["status"] if story.log else "failed"
     if (
         not story.rows
-        and said not in (*SENT, "failed")
+        and log_status not in (*SENT, "failed")
         and not story.decided & {"deleted", "cancelled"}
     ):
-        yield "lost", f"gone, and its send log says {said}"
+        yield "lost", f"gone, and its send log says {log_status}"
     for row in story.rows:
-        mine = [
+        own_attempts = [
             attempt for attempt in story.attempts if attempt["retry_id"] == row["id"]
         ]
-        yield from _end(row, mine, story)
+        yield from _end(row, own_attempts, story)
         yield from _counts(row, story.attempts)
         if (
             row["status"] == "completed"
@@ -73,7 +73,7 @@ def truths(story: Story) -> Iterator[Finding]:
                 f"completed, and its send log says {story.log['status']}",
             )
     for attempt in story.attempts:
-        if attempt["twilio_sid"] in story.others:
+        if attempt["twilio_sid"] in story.other_logs:
             yield "unsettled", "another text's message is taken for its own"
 
 
@@ -81,7 +81,9 @@ def judge_messages(messages: Sequence[Message]) -> Iterator[Finding]:
     """One message for a text, and another one only when each before it was lost for a reason that passes."""
     for n, message in enumerate(messages[1:], start=1):
         failures = list(
-            filter(None, (one.failure_before(message.at) for one in messages[:n]))
+            filter(
+                None, (earlier.failure_before(message.at) for earlier in messages[:n])
+            )
         )
         if not failures:
             yield "doubled", f"accepted {messages[0].at} and {message.at}"
@@ -91,8 +93,9 @@ def judge_messages(messages: Sequence[Message]) -> Iterator[Finding]:
                 f"{n} messages before {message.at}, {len(failures)} of them lost",
             )
         if any(
-            one.arrived_at is not None and one.arrived_at + UNDER_WAY < message.at
-            for one in messages[:n]
+            earlier.arrived_at is not None
+            and earlier.arrived_at + UNDER_WAY < message.at
+            for earlier in messages[:n]
         ):
             yield "arrived twice", f"another one was accepted {message.at}"
         if any(failure.code not in PASSING_LOSSES for failure in failures):
@@ -119,14 +122,14 @@ def _end(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Finding]:
 
 
 def _failure(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Finding]:
-    last = attempts[-1] if attempts else None
+    latest = attempts[-1] if attempts else None
     if (
-        last
-        and last["outcome"] == "rejected"
-        and row["error_code"] == last["error_code"]
+        latest
+        and latest["outcome"] == "rejected"
+        and row["error_code"] == latest["error_code"]
     ):
         attempts_left = row["attempt_count"] < row["max_attempts"]
-        if attempts_left and last["error_code"] in PASSING_REFUSALS:
+        if attempts_left and latest["error_code"] in PASSING_REFUSALS:
             yield (
                 "untrue end",
                 f"failed after {row['attempt_count']} of {row['max_attempts']}, and that passes",
@@ -135,10 +138,12 @@ def _failure(row: Row, attempts: Sequence[Row], story: Story) -> Iterator[Findin
         story.log is None or story.log["status"] in SENT
     )  # it failed in doubt, and word came later
     if not says_sent and not story.decided & {"sent", "not sent", "cancelled"}:
-        known = {attempt["twilio_sid"] for attempt in attempts}
-        lost = any(attempt["delivery_status"] in FAILURES for attempt in attempts)
-        if not lost and any(
-            m.sid in known and m.last_word[0] not in FAILURES for m in story.messages
+        sids = {attempt["twilio_sid"] for attempt in attempts}
+        is_undelivered = any(
+            attempt["delivery_status"] in FAILURES for attempt in attempts
+        )
+        if not is_undelivered and any(
+            m.sid in sids and m.last_word[0] not in FAILURES for m in story.messages
         ):
             yield "misreported", "failed, and its message is on its way"
 
@@ -184,10 +189,10 @@ def at_the_end(story: Story, *, with_reports: bool = False) -> Iterator[Finding]
                 )
     if len(story.rows) > 1:
         yield "extra rows", f"{len(story.rows)} rows"
-    known = {message.sid for message in story.messages}
+    sids = {message.sid for message in story.messages}
     for attempt in story.attempts:
         if attempt["outcome"] is None or (
-            attempt["outcome"] == "accepted" and attempt["twilio_sid"] not in known
+            attempt["outcome"] == "accepted" and attempt["twilio_sid"] not in sids
         ):
             yield (
                 "unsettled",

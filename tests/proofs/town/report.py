@@ -52,27 +52,27 @@ class Verdict:
     """What is shown although it was not found, in this order."""
     excused: Mapping[Kind, str] = field(default_factory=dict)
     """Kinds that are no finding in this proof, each with the reason. Every other one is kept."""
-    found: dict[Kind, list[str]] = field(default_factory=dict)
+    findings: dict[Kind, list[str]] = field(default_factory=dict)
 
     def add(self, findings: Iterable[Finding], *, name: str = "") -> None:
         """Keep each that is not excused."""
         for kind, line in findings:
             if kind not in self.excused:
-                self.found.setdefault(kind, []).append(
+                self.findings.setdefault(kind, []).append(
                     f"{name}: {line}" if name else line
                 )
 
     @property
     def clean(self) -> bool:
         """Whether nothing was found."""
-        return not self.found
+        return not self.findings
 
     def __getitem__(self, kind: Kind) -> int:
-        return len(self.found.get(kind, ()))
+        return len(self.findings.get(kind, ()))
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ProofReport:
     """Prints as the table that the READMEs show."""
 
     numbers: dict[str, object]
@@ -86,27 +86,27 @@ class Report:
         return self.verdict.clean
 
     @property
-    def found(self) -> list[str]:
+    def findings(self) -> list[str]:
         """All of it, as `kind: line`."""
         return [
             f"{kind}: {line}"
-            for kind, lines in self.verdict.found.items()
+            for kind, lines in self.verdict.findings.items()
             for line in lines
         ]
 
     def __str__(self) -> str:
         rule = "─" * 60
-        done = [f"{name:<44}{value!s:>16}" for name, value in self.numbers.items()]
-        kinds = dict.fromkeys((*self.verdict.kinds, *self.verdict.found))
-        found = [f"{kind:<44}{self.verdict[kind]:>16}" for kind in kinds]
+        numbers = [f"{name:<44}{value!s:>16}" for name, value in self.numbers.items()]
+        kinds = dict.fromkeys((*self.verdict.kinds, *self.verdict.findings))
+        counts = [f"{kind:<44}{self.verdict[kind]:>16}" for kind in kinds]
         between = [*self.lines, rule] if self.lines else []
-        return "\n".join([rule, *done, rule, *between, *found, rule])
+        return "\n".join([rule, *numbers, rule, *between, *counts, rule])
 
     def details(self) -> str:
         """Some of what was found, in words."""
         return "\n".join(
             f"{kind}: {line[:2000]}"
-            for kind, lines in self.verdict.found.items()
+            for kind, lines in self.verdict.findings.items()
             for line in lines[:5]
         )
 

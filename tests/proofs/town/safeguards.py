@@ -24,7 +24,7 @@ from smsretry.retry.delivery import (
 from smsretry.retry.evidence import Matches
 from smsretry.retry.models import Look, SenderId
 from smsretry.sending import delivering, pipeline
-from tests.proofs.town.report import Report as Told
+from tests.proofs.town.report import ProofReport
 
 _TRIGGER = """
     create function smsretry.spoilt() returns trigger language plpgsql as $$ begin {body} return new; end $$;
@@ -59,16 +59,16 @@ class Switch:
     without: Safeguard
     sees: str | tuple[str, ...]
     """How what is found then begins, as `Report.found` tells it."""
-    run: Callable[[Stack], Told]
+    run: Callable[[Stack], ProofReport]
 
-    def report(self, stack: Stack) -> Told:
+    def report(self, stack: Stack) -> ProofReport:
         """What the run comes to without it, on an empty stack."""
         with without(stack, self.without):
             return self.run(stack)
 
-    def is_seen(self, report: Told) -> bool:
+    def is_seen(self, report: ProofReport) -> bool:
         """Whether its absence was noticed."""
-        return any(line.startswith(self.sees) for line in report.found)
+        return any(line.startswith(self.sees) for line in report.findings)
 
 
 def trigger(body: str, table: str = "sms_retry_queue") -> str:
@@ -81,19 +81,22 @@ def without(stack: Stack, safeguard: Safeguard | None) -> Iterator[None]:
     """The stack and the package with this taken away; afterwards both are as they were. None: nothing is."""
     safeguard = safeguard or Safeguard()
     original = _text_of(stack, safeguard.replaces) if safeguard.replaces else None
-    patches = [patch.object(owner, name, new) for owner, name, new in safeguard.patches]
+    patches = [
+        patch.object(owner, name, replacement)
+        for owner, name, replacement in safeguard.patches
+    ]
     with stack.connect() as connection:
         try:
             if safeguard.edits and original:
                 connection.execute(_edited(original, safeguard.edits).encode())
             if safeguard.sql:
                 connection.execute(safeguard.sql.encode())
-            for one in patches:
-                one.start()
+            for active_patch in patches:
+                active_patch.start()
             yield
         finally:
-            for one in patches:
-                one.stop()
+            for active_patch in patches:
+                active_patch.stop()
             with (
                 stack.connect() as anew
             ):  # the other one may not have lived to see this
@@ -140,7 +143,7 @@ def _asked_in_the_environments(
     return _what_became_of(self, sid, account=None)
 
 
-def _taken_for_lost(
+def _reports_as_undelivered(
     self: TwilioSender, sid: str, *, account: str | None
 ) -> DeliveryReport:
     report = _what_became_of(self, sid, account=account)
@@ -149,13 +152,13 @@ def _taken_for_lost(
 
 
 def _whatever_the_code(
-    message: OpenDelivery, report: DeliveryReport, **more: Any
+    message: OpenDelivery, report: DeliveryReport, **options: Any
 ) -> AfterDelivery:
     if report.refusal:
         report = replace(
             report, refusal=replace(report.refusal, kind="refused_for_now")
         )
-    return after_delivery(message, report, **more)
+    return after_delivery(message, report, **options)
 
 
 BEGIN = "public.begin_sms_attempt"
@@ -197,7 +200,7 @@ ASKING = Safeguard(
 )
 """The question about a lost message before the next one leaves."""
 PATIENCE = Safeguard(
-    patches=((TwilioSender, "what_became_of", _taken_for_lost), *ASKING.patches)
+    patches=((TwilioSender, "what_became_of", _reports_as_undelivered), *ASKING.patches)
 )
 """The wait for what may still arrive. Whoever asks before the next one notices that, too."""
 CODES = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))

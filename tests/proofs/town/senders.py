@@ -40,7 +40,7 @@ class Senders:
         self.environment: Final[Address] = (own["TWILIO_ACCOUNT_SID"], SENDER)
         self.tokens = {own["TWILIO_ACCOUNT_SID"]: own["TWILIO_AUTH_TOKEN"]}
         """By account, as Twilio has them."""
-        self.known = dict[str, str]()
+        self.listed_tokens = dict[str, str]()
         """Tokens of accounts that the parent's does not reach, as the runner has them."""
         self.counts = Counter[str]()
         self._stack, self._seed = stack, seed
@@ -69,17 +69,17 @@ class Senders:
             if is_number
             else hexadecimal("MG", self._seed, *name)
         )
-        if known := self._stack.twilio.accounts.find(sid):
+        if existing := self._stack.twilio.accounts.find(sid):
             services = {} if is_number else {sent_by: {number_of(sent_by)}}
-            known.services.update(services)
-            known.numbers.update({sent_by} if is_number else services[sent_by])
+            existing.services.update(services)
+            existing.numbers.update({sent_by} if is_number else services[sent_by])
         else:
             open_account(
                 self._stack, sid, token, subaccount=not foreign, senders=[sent_by]
             )
             self.tokens[sid] = token
             if foreign:
-                self.known[sid] = token
+                self.listed_tokens[sid] = token
         return OwnSender(sid, sent_by, segments_per_second, segments_per_day)
 
     def account(self, sender: OwnSender) -> Account:
@@ -91,7 +91,10 @@ class Senders:
     def credentials(self) -> str:
         """As TWILIO_ACCOUNTS has them."""
         return json.dumps(
-            {account: {"auth_token": token} for account, token in self.known.items()}
+            {
+                account: {"auth_token": token}
+                for account, token in self.listed_tokens.items()
+            }
         )
 
     def settings(self, settings: Settings) -> Settings:
@@ -148,22 +151,22 @@ class Senders:
 
     def at(self, business_id: UUID, since: datetime, until: datetime) -> set[Address]:
         """What it may have been sent from at some moment between these two."""
-        found = {self.environment}
+        addresses = {self.environment}
         for move in self._moves[business_id]:
             if move.began > until:
                 break
             if move.ended is not None and move.ended <= since:
-                found.clear()
-            found.add(move.to)
-        return found
+                addresses.clear()
+            addresses.add(move.to)
+        return addresses
 
     def wrong(self, text: Text, story: Story) -> Iterator[Finding]:
         """Messages that left from a sender that was not the business's when their send began."""
         for message in story.messages:
-            mine = [
+            own_attempts = [
                 a for a in story.attempts if a["twilio_sid"] == message.sid
             ] or story.attempts
-            spans = [(attempt["begun_at"], message.at) for attempt in mine] or [
+            spans = [(attempt["begun_at"], message.at) for attempt in own_attempts] or [
                 (text.due_at, message.at)
             ]
             allowed = set[Address]().union(

@@ -127,12 +127,12 @@ class Street:
         """The id of the business of a neighbor."""
         return new_id(self.seed, "business", owner)
 
-    def text(self, owner: str, due: float, **more: Any) -> Text:
+    def text(self, owner: str, due: float, **options: Any) -> Text:
         """A text of a neighbor, due at that minute."""
         number = len(self.texts)
-        known = {"phone": f"+1212555{number % 10_000:04}", "may_end": ("completed",)}
+        defaults = {"phone": f"+1212555{number % 10_000:04}", "may_end": ("completed",)}
         text = new_text(
-            self.seed, owner, number, self.start + due * MINUTE, **known | more
+            self.seed, owner, number, self.start + due * MINUTE, **defaults | options
         )
         self.texts.append(text)
         return text
@@ -148,10 +148,10 @@ class Street:
         dues: Iterable[float],
         *,
         sender: OwnSender | None = None,
-        **more: Any,
+        **options: Any,
     ) -> list[Text]:
         """Open a neighbor's business with texts that are due at these minutes; they may have more in common."""
-        texts = [self.text(owner, due, **more) for due in dues]
+        texts = [self.text(owner, due, **options) for due in dues]
         self.open(owner, sender=sender)
         write(self.connection, texts)
         return texts
@@ -177,8 +177,8 @@ class Street:
             queue = stack.enter_context(_Queue(self.settings, self))
             lives = [
                 stack.enter_context(closing(life))
-                for one in self._neighbors
-                if (life := one(self))
+                for neighbor in self._neighbors
+                if (life := neighbor(self))
             ]
             for life in lives:
                 next(life, None)
@@ -295,13 +295,13 @@ class _Queue(SupabaseQueue):
                 )
             raise
 
-    def begin(self, claim: Claim, *asked: Any, **more: Any) -> Begun:
+    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> Begun:
         self._act(claim, "begin")
-        return super().begin(claim, *asked, **more)
+        return super().begin(claim, *arguments, **options)
 
-    def finish(self, claim: Claim, *told: Any) -> Finished:
+    def finish(self, claim: Claim, *arguments: Any) -> Finished:
         self._act(claim, "finish")
-        return super().finish(claim, *told)
+        return super().finish(claim, *arguments)
 
     def _act(self, claim: Claim, moment: str) -> None:
         if act := self._street._meanwhile.pop((claim.id, moment), None):

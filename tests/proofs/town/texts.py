@@ -42,7 +42,7 @@ class Text:
     """Whether somebody may have said stop: then it may be cancelled for that."""
     may_end: tuple[str, ...] = ()
     """Patterns of `status: reason`, each a true end or a true reason to wait. None: any that tells a reason."""
-    others: set[str] = field(default_factory=set)
+    other_numbers: set[str] = field(default_factory=set)
     """SIDs of messages of its words that the application sent, as texts of its own."""
     other_words: str | None = None
     """What its body was changed to before its send: it may go out with either."""
@@ -58,9 +58,11 @@ class Text:
         return f"{self.owner} {self.number} ({self.retry_id})"
 
 
-def new_text(seed: str, owner: str, number: int, due_at: datetime, **more: Any) -> Text:
+def new_text(
+    seed: str, owner: str, number: int, due_at: datetime, **options: Any
+) -> Text:
     """A text whose ids the seed, the owner and its number decide. Its business is the owner's."""
-    known: Record = {
+    defaults: Record = {
         "business_id": new_id(seed, "business", owner),
         "customer_id": new_id(seed, "customer", owner, number),
         "body": f"Text {number:05} of {owner}, run {seed}",
@@ -71,19 +73,22 @@ def new_text(seed: str, owner: str, number: int, due_at: datetime, **more: Any) 
         send_log_id=new_id(seed, "log", owner, number),
         retry_id=new_id(seed, "retry", owner, number),
         due_at=due_at,
-        **known | more,
+        **defaults | options,
     )
 
 
 def open_business(
-    connection: Connection, business_id: UUID, zone: str | None = NEW_YORK, **more: Any
+    connection: Connection,
+    business_id: UUID,
+    zone: str | None = NEW_YORK,
+    **columns: Any,
 ) -> None:
     """Write a business; its owner has its id."""
     _insert(
         connection,
         "businesses",
         {"id": business_id, "user_id": business_id, "name": "A", "timezone": zone}
-        | more,
+        | columns,
     )
 
 
@@ -147,14 +152,14 @@ def _at_once(connection: Connection) -> ExitStack:
 
 
 def _write_people(connection: Connection, text: Text, *, log: bool) -> None:
-    who = {
+    customer = {
         "id": text.customer_id,
         "business_id": text.business_id,
         "phone": text.phone,
         "timezone": text.zone,
     }
-    said = {"sms_consent_status": text.consent, "sms_consent_at": text.consented_at}
-    _insert(connection, "customers", who | said)
+    consent = {"sms_consent_status": text.consent, "sms_consent_at": text.consented_at}
+    _insert(connection, "customers", customer | consent)
     if log:
         ids = {
             "id": text.send_log_id,
