@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("pattern", help="a regular expression, found once")
     parser.add_argument("instead")
     parser.add_argument("tests", nargs="+")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with TemporaryDirectory(prefix="smsretry-breaks-") as folder:
         copy = Path(folder, "copy")
         subprocess.run(
@@ -34,15 +34,15 @@ def main() -> int:
             check=True,
         )
         try:
-            text = (copy / given.file).read_text(encoding="utf-8")
-            broken, count = re.subn(given.pattern, given.instead, text)
+            text = (copy / options.file).read_text(encoding="utf-8")
+            broken, count = re.subn(options.pattern, options.instead, text)
             if count != 1:
                 parser.error(f"the pattern is found {count} times")
-            remark = "--" if given.file.suffix == ".sql" else "#"
+            remark = "--" if options.file.suffix == ".sql" else "#"
             whatever = _failed(
-                copy, given.file, f"{text}{remark} A remark.\n", given.tests
+                copy, options.file, f"{text}{remark} A remark.\n", options.tests
             )
-            noticed = _failed(copy, given.file, broken, given.tests) - whatever
+            noticed = _failed(copy, options.file, broken, options.tests) - whatever
         finally:
             subprocess.run(
                 ["git", "worktree", "remove", "--force", copy], cwd=_ROOT, check=True

@@ -38,18 +38,18 @@ def main() -> None:
         try:
             while not (runs := _runs(ui)):
                 time.sleep(1)
-            page = _asked(
+            page = _query(
                 ui,
                 "artifacts",
                 artifacts={"key": {"any_": ["sms-queue-now"]}},
                 sort="CREATED_DESC",
             )[0]["id"]
-            shown = {
+            pages = {
                 "queue": (f"artifacts/artifact/{page}", "held"),
                 "run": (f"runs/flow-run/{runs[0]['id']}", "sent"),
             }
             with Browser() as browser:
-                for name, (path, words) in shown.items():
+                for name, (path, words) in pages.items():
                     browser.open(f"{ui}/{path}", words)
                     time.sleep(3)  # until the graph is drawn, which has no words
                     (_INTO / f"{name}.png").write_bytes(browser.picture())
@@ -60,20 +60,20 @@ def main() -> None:
 
 def _runs(ui: str) -> list[Record]:
     """Those that sent texts, once they have ended."""
-    which = {"tags": {"all_": ["texts"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    criteria = {"tags": {"all_": ["texts"]}, "state": {"type": {"any_": ["COMPLETED"]}}}
     try:
         return [
             run
-            for run in _asked(ui, "flow_runs", flow_runs=which)
+            for run in _query(ui, "flow_runs", flow_runs=criteria)
             if "sent" in run["name"]
         ]
     except httpx.TransportError:
         return []
 
 
-def _asked(ui: str, what: str, **which: object) -> list[Record]:
+def _query(ui: str, kind: str, **criteria: object) -> list[Record]:
     return list(
-        httpx.post(f"{ui}/api/{what}/filter", json=which).raise_for_status().json()
+        httpx.post(f"{ui}/api/{kind}/filter", json=criteria).raise_for_status().json()
     )
 
 

@@ -80,15 +80,15 @@ def recorded(postgres: EmbeddedPostgres) -> Checksums:
                 database.execute(whole(schema_files()).encode())
         after = read_checksums(bare).items()
         return {
-            one: md5
-            for one, md5 in read_checksums(fresh).items()
-            if (one, md5) in after - before.items()
+            file: md5
+            for file, md5 in read_checksums(fresh).items()
+            if (file, md5) in after - before.items()
         }
 
 
 def lines(checksums: Checksums) -> str:
     """The list as it is shipped, an object a line."""
-    return "".join(f"{one}\t{md5}\n" for one, md5 in sorted(checksums.items()))
+    return "".join(f"{file}\t{md5}\n" for file, md5 in sorted(checksums.items()))
 
 
 def removal(text: str, objects: Checksums) -> str:
@@ -111,8 +111,8 @@ def removal(text: str, objects: Checksums) -> str:
         "delete from supabase_migrations.schema_migrations\n"
         f"where (version, name) in ({shipped});"
     )
-    head, _, rest = text.partition("record_schema`.\n")
-    tail = rest.partition("-- The end of the list.")[2]
+    head, _, after_head = text.partition("record_schema`.\n")
+    tail = after_head.partition("-- The end of the list.")[2]
     lines = "\n".join([*listed, history])
     return f"{head}record_schema`.\n{lines}\n-- The end of the list.{tail}"
 
@@ -132,10 +132,10 @@ def _database(postgres: EmbeddedPostgres, name: str) -> _Connection:
 
 
 def next_migration(
-    name: str, old: Sequence[Migration], schema: Sequence[SchemaFile], *, at: str
+    name: str, migrations: Sequence[Migration], schema: Sequence[SchemaFile], *, at: str
 ) -> Migration:
     """The files that no migration records as they are now, and who may call them; above them, place for the rest."""
-    recorded = "\n".join(migration.text for migration in old)
+    recorded = "\n".join(migration.text for migration in migrations)
 
     def is_recorded(file: SchemaFile) -> bool:
         title = f"-- ======== schemas/{file.path} ========\n"
@@ -170,9 +170,9 @@ def main(name: str | None = None) -> None:
         sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
     domain = path("supabase", "schemas", "policy", "why_code.sql")
     domain.write_text(why_codes(domain.read_text(encoding="utf-8")), encoding="utf-8")
-    made = _migration(name)
-    file = path("supabase", "migrations", made.file)
-    file.write_text(made.text, encoding="utf-8")
+    migration = _migration(name)
+    file = path("supabase", "migrations", migration.file)
+    file.write_text(migration.text, encoding="utf-8")
     sys.stdout.write(f"Wrote {file}.\n")
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)

@@ -86,14 +86,14 @@ def _fates(at: Rig, name: str, texts: int, settings: Mapping[str, str]) -> list[
 
 def main() -> None:
     """Measure, and print a table."""
-    given = parser(__doc__, texts=400, milliseconds=50.0).parse_args()
+    options = parser(__doc__, texts=400, milliseconds=50.0).parse_args()
     with (
-        rig(milliseconds=given.milliseconds) as at,
+        rig(milliseconds=options.milliseconds) as at,
         queues(at.stack.postgres) as installed,
     ):
         ways: dict[str, Mapping[str, str]] = {**installed, "smsretry": {}}
         rows = [
-            _fates(at, name, given.texts, settings) for name, settings in ways.items()
+            _fates(at, name, options.texts, settings) for name, settings in ways.items()
         ]
     show(
         "Lost answers, passing errors, and a worker that is killed twice",

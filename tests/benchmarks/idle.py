@@ -52,32 +52,38 @@ def settled(at: Rig) -> int:
         before = now
 
 
-def one(at: Rig, command: Sequence[str]) -> tuple[float, float, int]:
+def measure(at: Rig, command: Sequence[str]) -> tuple[float, float, int]:
     """One run: its CPU, its time, and the rows that it left."""
     before = settled(at)
-    done = at.run(command)
-    return done.cpu_seconds, done.seconds, settled(at) - before
+    drain = at.run(command)
+    return drain.cpu_seconds, drain.seconds, settled(at) - before
 
 
 def main() -> None:
     """Measure, and print tables."""
-    given = parser(__doc__, rounds=5).parse_args()
+    options = parser(__doc__, rounds=5).parse_args()
     with rig(prefect=True) as at:
         for command in CONTENDERS.values():
-            one(at, command)
-        found = [
-            {name: one(at, command) for name, command in CONTENDERS.items()}
-            for _ in range(given.rounds)
+            measure(at, command)
+        results = [
+            {name: measure(at, command) for name, command in CONTENDERS.items()}
+            for _ in range(options.rounds)
         ]
-    bare = median(each["a bare flow"][0] for each in found)
-    told = []
+    bare = median(result["a bare flow"][0] for result in results)
+    rows = []
     for name in CONTENDERS:
-        cpu = median(each[name][0] for each in found)
-        wrote = median(each[name][2] for each in found)
-        told.append(
-            [name, cpu, cpu / bare, median(each[name][1] for each in found), int(wrote)]
+        cpu = median(result[name][0] for result in results)
+        wrote = median(result[name][2] for result in results)
+        rows.append(
+            [
+                name,
+                cpu,
+                cpu / bare,
+                median(result[name][1] for result in results),
+                int(wrote),
+            ]
         )
-    show("An idle minute", ["", "CPU s", "of bare", "s", "rows"], told)
+    show("An idle minute", ["", "CPU s", "of bare", "s", "rows"], rows)
 
 
 if __name__ == "__main__":

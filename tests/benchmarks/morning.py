@@ -36,44 +36,50 @@ def main() -> None:
         "milliseconds": 100.0,
         "workers": 1,
     }
-    given = parser(__doc__, **options).parse_args()
-    with rig(milliseconds=given.milliseconds) as at:
-        at.fill(given.texts, businesses=given.businesses)
-        ahead = given.texts / given.per_second / 3
+    chosen = parser(__doc__, **options).parse_args()
+    with rig(milliseconds=chosen.milliseconds) as at:
+        at.fill(chosen.texts, businesses=chosen.businesses)
+        ahead = chosen.texts / chosen.per_second / 3
         due_at = at.stack.now() + timedelta(seconds=ahead)
         newcomers = at.queue(
             "newcomer", *(f"+1312555{n:04}" for n in range(_FEW)), due_at=due_at
         )
         with at.stack.connect() as connection:
-            told = at.stack.environment()
+            environment = at.stack.environment()
             connection.execute(
                 "insert into smsretry.senders (account, sent_by, segments_per_second) values (%s, %s, %s)",
                 [
-                    told["TWILIO_ACCOUNT_SID"],
-                    told["TWILIO_FROM_NUMBER"],
-                    given.per_second,
+                    environment["TWILIO_ACCOUNT_SID"],
+                    environment["TWILIO_FROM_NUMBER"],
+                    chosen.per_second,
                 ],
             )
-        done, sends = at.run_all([WORKER] * given.workers), accepted(at)
+        drain, sends = at.run_all([WORKER] * chosen.workers), accepted(at)
         with at.stack.connect() as connection:
             whose = {
                 row["number"]: row["business_id"] for row in connection.execute(_OWNER)
             }
-        last = max(moment for moment, number in sends if whose[number] == newcomers)
-        meanwhile = sum(due_at < moment <= last for moment, _ in sends)
+        last_newcomer = max(
+            moment for moment, number in sends if whose[number] == newcomers
+        )
+        meanwhile = sum(due_at < moment <= last_newcomer for moment, _ in sends)
         seconds = Counter(
             int((moment - sends[0][0]).total_seconds() // 10) for moment, _ in sends
         )
-        full = [seconds[n] / 10 / given.per_second for n in range(max(seconds))]
+        full = [seconds[n] / 10 / chosen.per_second for n in range(max(seconds))]
         half = Counter(whose[number] for _, number in sends[: len(sends) // 2])
         shares = sorted(half[business] for business in {*whose.values()} - {newcomers})
-        fair = len(sends) / 2 / given.businesses
+        fair = len(sends) / 2 / chosen.businesses
         longest = max(
-            (later[0] - one[0]).total_seconds() for one, later in pairwise(sends)
+            (later[0] - earlier[0]).total_seconds()
+            for earlier, later in pairwise(sends)
         )
         rows: list[list[object]] = [
-            ["texts a second", done.per_second],
-            ["of the sender's rate, all the time", done.per_second / given.per_second],
+            ["texts a second", drain.per_second],
+            [
+                "of the sender's rate, all the time",
+                drain.per_second / chosen.per_second,
+            ],
             [
                 "of it, the worst and the middle 10 s",
                 f"{min(full):.2f} {median(full):.2f}",
@@ -84,19 +90,19 @@ def main() -> None:
                 f"texts sent until the newcomer's {_FEW} are, from their due time",
                 meanwhile,
             ],
-            ["the same by a fair share", _FEW * (given.businesses + 1)],
+            ["the same by a fair share", _FEW * (chosen.businesses + 1)],
         ]
         show(
-            f"{given.texts} texts of {given.businesses} businesses, {given.per_second:g} segments/s",
+            f"{chosen.texts} texts of {chosen.businesses} businesses, {chosen.per_second:g} segments/s",
             ["", ""],
             rows,
         )
-        at.fill(given.texts, businesses=1)
+        at.fill(chosen.texts, businesses=1)
         at.queue("another", "+12125540000", due_at=at.stack.now())
         at.run(["-m", "smsretry", "process", "--limit", "1000"])
         place = [number for _, number in accepted(at)].index("2125540000") + 1
         show(
-            f"{given.texts} texts of one business, one of another",
+            f"{chosen.texts} texts of one business, one of another",
             ["", ""],
             [["the other's is number", place]],
         )

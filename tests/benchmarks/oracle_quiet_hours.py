@@ -51,23 +51,28 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
 
 def main() -> None:
     """Print how much was compared, and every mismatch."""
-    step, first, last = [int(word) for word in sys.argv[1:]] + [60, 2000, 2037][
-        len(sys.argv) - 1 :
-    ]
+    step, first_year, last_year = [int(word) for word in sys.argv[1:]] + [
+        60,
+        2000,
+        2037,
+    ][len(sys.argv) - 1 :]
     zones, began = distinct_zones(), time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(
-            pool.map(partial(compare, step=step, years=range(first, last + 1)), zones)
+            pool.map(
+                partial(compare, step=step, years=range(first_year, last_year + 1)),
+                zones,
+            )
         )
     wrong = [line for result in results for line in result[2]]
     changes = sum(result[0] for result in results)
-    asked = sum(result[1] for result in results)
+    compared = sum(result[1] for result in results)
     print(*wrong[:20], sep="\n")
     print(
         f"{len(zones)} zones, {changes:,} changes of clocks, {len(distinct_states())} sets of hours"
     )
     print(
-        f"{asked:,} instants compared, {len(wrong)} mismatches in {time.perf_counter() - began:.0f} s"
+        f"{compared:,} instants compared, {len(wrong)} mismatches in {time.perf_counter() - began:.0f} s"
     )
     sys.exit(bool(wrong))
 

@@ -33,16 +33,16 @@ _REDIS, _DATABASE = "BENCHMARK_REDIS_URL", "BENCHMARK_DATABASE_URL"
 @contextmanager
 def queues(postgres: EmbeddedPostgres) -> Iterator[dict[str, dict[str, str]]]:
     """The job queues that are installed here, each with its worker's environment. Says how to install the others."""
-    found: dict[str, dict[str, str]] = {}
+    environments: dict[str, dict[str, str]] = {}
     if find_spec("procrastinate"):
         postgres.create_database("procrastinate")
-        found["procrastinate"] = {_DATABASE: postgres.url("procrastinate")}
+        environments["procrastinate"] = {_DATABASE: postgres.url("procrastinate")}
     with _redis() as url:
         if url and find_spec("dramatiq"):
-            found = {"dramatiq": {_REDIS: url}, **found}
-        if missing := sorted({"dramatiq", "procrastinate"} - {*found}):
+            environments = {"dramatiq": {_REDIS: url}, **environments}
+        if missing := sorted({"dramatiq", "procrastinate"} - {*environments}):
             print(f"Not compared: {' and '.join(missing)}. To install them: {INSTALL}")
-        yield found
+        yield environments
 
 
 @contextmanager
@@ -155,18 +155,18 @@ def procrastinate(
 
 def main() -> None:
     """One worker's process: `drain` starts it."""
-    given = parser(
+    options = parser(
         __doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False
     ).parse_args()
-    if given.which == "threads":
-        threads(given.texts, given.at_once)
+    if options.which == "threads":
+        threads(options.texts, options.at_once)
     else:
-        queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[given.which]
+        queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[options.which]
         queue(
-            given.texts,
-            given.at_once,
-            only_queue=given.only_queue,
-            after_kill=given.after_kill,
+            options.texts,
+            options.at_once,
+            only_queue=options.only_queue,
+            after_kill=options.after_kill,
         )
 
 

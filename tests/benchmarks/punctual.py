@@ -46,20 +46,20 @@ def lateness(
     at: Rig, due: Mapping[str, tuple[datetime, str]]
 ) -> dict[str, list[float]]:
     """Seconds by which each text was late, by its kind."""
-    found: dict[str, list[float]] = {FIRST: [], AT_ONCE: [], QUEUED_AHEAD: []}
+    seconds_late: dict[str, list[float]] = {FIRST: [], AT_ONCE: [], QUEUED_AHEAD: []}
     for entry in at.entries:
         moment, kind = due[entry.to]
-        found[kind].append((entry.accepted_at - moment).total_seconds())
-    return found
+        seconds_late[kind].append((entry.accepted_at - moment).total_seconds())
+    return seconds_late
 
 
 def after_the_minute(at: Rig) -> float:
     """Seconds from the schedule's second to the first text of all."""
-    first = min(entry.accepted_at for entry in at.entries)
-    told = first - (
+    earliest = min(entry.accepted_at for entry in at.entries)
+    after_schedule = earliest - (
         at.stack.now() - datetime.now(UTC)
     )  # the stack's time is moved to a noon
-    return told.second + told.microsecond / 1e6
+    return after_schedule.second + after_schedule.microsecond / 1e6
 
 
 def tell(name: str, late: Sequence[float]) -> list[object]:
@@ -69,7 +69,7 @@ def tell(name: str, late: Sequence[float]) -> list[object]:
 
 def main() -> None:
     """Measure, and print a table."""
-    given = parser(__doc__, minutes=10.0, per_second=5.0).parse_args()
+    options = parser(__doc__, minutes=10.0, per_second=5.0).parse_args()
     with rig(prefect=True) as at:
         at.fill(0)
         at.stack.set_clock(DAY)
@@ -81,24 +81,24 @@ def main() -> None:
         )
         try:
             time.sleep(70)  # it has registered, and a minute has come
-            due = queue(at, given.minutes, given.per_second)
+            due = queue(at, options.minutes, options.per_second)
             time.sleep(AHEAD + 65)
         finally:
             runner.terminate()
             runner.wait(60)
         late = lateness(at, due)
         assert sum(map(len, late.values())) == len(due)
-        first = after_the_minute(at)
+        seconds = after_the_minute(at)
     rows = [tell(name, seconds) for name, seconds in late.items()]
     rows.append(
         tell("all after the first minute", [*late[AT_ONCE], *late[QUEUED_AHEAD]])
     )
     show(
-        f"{given.per_second:g} texts a second for {given.minutes:g} minutes: seconds late",
+        f"{options.per_second:g} texts a second for {options.minutes:g} minutes: seconds late",
         ["", "texts", "median", "p99", "worst"],
         rows,
     )
-    sys.stdout.write(f"From the schedule's second to the first text: {first:.1f} s\n")
+    sys.stdout.write(f"From the schedule's second to the first text: {seconds:.1f} s\n")
 
 
 if __name__ == "__main__":

@@ -49,24 +49,24 @@ def drain(
             {"account": account, "rates": list(rates), "services": services(senders)},
         )
     command = [*WORKER, "--limit", str(texts), "--drain-seconds", str(seconds)]
-    done = at.run_all([command] * workers)
-    assert len({entry.to for entry in at.entries}) == done.sends, (
+    drained = at.run_all([command] * workers)
+    assert len({entry.to for entry in at.entries}) == drained.sends, (
         "somebody was texted twice"
     )
-    return done
+    return drained
 
 
 def most_in_a_window(moments: Sequence[datetime]) -> int:
     """The most texts of a sender in any stretch of that length. They are in order."""
-    first, most = 0, 0
-    for last, moment in enumerate(moments):
-        while moments[first] <= moment - WINDOW:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+    start, busiest = 0, 0
+    for end, moment in enumerate(moments):
+        while moments[start] <= moment - WINDOW:
+            start += 1
+        busiest = max(busiest, end - start + 1)
+    return busiest
 
 
-def taken(at: Rig, senders: int) -> list[list[datetime]]:
+def times_by_sender(at: Rig, senders: int) -> list[list[datetime]]:
     """When each sender's texts were taken, in order."""
     of_each: dict[str | None, list[datetime]] = {
         service: [] for service in services(senders)
@@ -86,12 +86,12 @@ def shares(
     def allowed(rate: float, until: datetime) -> int:
         return min(1 + int((until - began).total_seconds() * rate), texts)
 
-    each = zip(of_each, rates, strict=True)
-    found = [
-        len(m) / allowed(rate, m[-1] if len(m) == texts else ended) for m, rate in each
+    pairs = zip(of_each, rates, strict=True)
+    ratios = [
+        len(m) / allowed(rate, m[-1] if len(m) == texts else ended) for m, rate in pairs
     ]
     return sum(map(len, of_each)) / sum(allowed(rate, ended) for rate in rates), sorted(
-        found
+        ratios
     )
 
 
@@ -104,21 +104,23 @@ def main() -> None:
         "milliseconds": 50.0,
         "seconds": 60,
     }
-    given = parser(__doc__, workers=1, **options).parse_args()
-    few = [float(rate) for rate in given.rates.split(",")]
-    rates = [few[number % len(few)] for number in range(given.senders)]
-    with rig(milliseconds=given.milliseconds, services=services(given.senders)) as at:
-        done = drain(at, rates, given.texts, given.workers, given.seconds)
-        of_each = taken(at, given.senders)
-        of_all, reached = shares(of_each, rates, given.texts // given.senders)
+    chosen = parser(__doc__, workers=1, **options).parse_args()
+    distinct_rates = [float(rate) for rate in chosen.rates.split(",")]
+    rates = [
+        distinct_rates[number % len(distinct_rates)] for number in range(chosen.senders)
+    ]
+    with rig(milliseconds=chosen.milliseconds, services=services(chosen.senders)) as at:
+        drained = drain(at, rates, chosen.texts, chosen.workers, chosen.seconds)
+        of_each = times_by_sender(at, chosen.senders)
+        of_all, reached = shares(of_each, rates, chosen.texts // chosen.senders)
         above = [
             most_in_a_window(moments) > WINDOW.total_seconds() * rate + 1
             for moments, rate in zip(of_each, rates, strict=True)
         ]
         rows: list[list[object]] = [
-            ["texts sent", done.sends],
+            ["texts sent", drained.sends],
             ["sum of the rates", sum(rates)],
-            ["texts a second", done.per_second],
+            ["texts a second", drained.per_second],
             ["share of what the rates allow", of_all],
             [
                 "share of its own rate: worst, worst of ten, middle",
@@ -127,7 +129,7 @@ def main() -> None:
             ["senders above their rate", sum(above)],
         ]
         show(
-            f"{given.texts} texts of {given.senders} senders, {given.rates} segments/s each",
+            f"{chosen.texts} texts of {chosen.senders} senders, {chosen.rates} segments/s each",
             ["", ""],
             rows,
         )

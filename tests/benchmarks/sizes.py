@@ -105,9 +105,9 @@ def milliseconds(connection: _Connection, query: str) -> float:
     connection.execute("begin")
     began = time.perf_counter()
     connection.execute(query)
-    taken = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     connection.execute("rollback")
-    return 1000 * taken
+    return 1000 * seconds
 
 
 def pages(connection: _Connection, query: str) -> int:
@@ -125,26 +125,26 @@ def compare(
     connections: Sequence[_Connection], query: str, rounds: int
 ) -> tuple[float, float, int, int]:
     """The medians of calls that take turns, and the pages of each."""
-    taken: list[list[float]] = [[] for _ in connections]
+    timings: list[list[float]] = [[] for _ in connections]
     for _ in range(rounds):
-        for connection, times in zip(connections, taken, strict=True):
+        for connection, times in zip(connections, timings, strict=True):
             times.append(milliseconds(connection, query))
-    (small, large), (few, many) = (
-        map(median, taken),
+    (small, large), (small_calls, large_calls) = (
+        map(median, timings),
         (pages(connection, query) for connection in connections),
     )
-    return small, large, few, many
+    return small, large, small_calls, large_calls
 
 
 def main() -> None:
     """Fill, measure, and print tables."""
-    given = parser(__doc__, rounds=9, **LARGE).parse_args()
-    sizes = {kind: getattr(given, kind) for kind in LARGE}
+    options = parser(__doc__, rounds=9, **LARGE).parse_args()
+    sizes = {kind: getattr(options, kind) for kind in LARGE}
     with running_stack() as stack:
         small = fill(stack, "small", SMALL)
         large = fill(stack, "large", sizes)
         rows = [
-            (name, *compare([small, large], query, given.rounds))
+            (name, *compare([small, large], query, options.rounds))
             for name, query in CALLS.items()
         ]
         for connection in (small, large):
@@ -153,12 +153,12 @@ def main() -> None:
         rows.append(
             (
                 "claim, nothing due",
-                *compare([small, large], CALLS["claim of 50"], given.rounds),
+                *compare([small, large], CALLS["claim of 50"], options.rounds),
             )
         )
-        told = [[name, a, b, b / a, c, d, d / c] for name, a, b, c, d in rows]
+        cells = [[name, a, b, b / a, c, d, d / c] for name, a, b, c, d in rows]
         headings = ["", "ms, small", "large", "ratio", "pages, small", "large", "ratio"]
-        show(f"{SMALL} beside {sizes}", headings, told)
+        show(f"{SMALL} beside {sizes}", headings, cells)
         small.close()
         large.close()
 

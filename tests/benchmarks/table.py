@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table, numbers to the right."""
-    told = [list(headings), *([_told(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in told) for column in range(len(headings))]
+    cells = [list(headings), *([_cell_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     print(f"\n{title}")
-    for row in told:
-        first, *others = zip(row, widths, strict=True)
+    for row in cells:
+        label, *numbers = zip(row, widths, strict=True)
         print(
             "  ".join(
                 [
-                    first[0].ljust(first[1]),
-                    *(cell.rjust(width) for cell, width in others),
+                    label[0].ljust(label[1]),
+                    *(cell.rjust(width) for cell, width in numbers),
                 ]
             )
         )
 
 
-def _told(cell: object) -> str:
+def _cell_text(cell: object) -> str:
     return f"{cell:.2f}" if isinstance(cell, float) else str(cell)

@@ -163,7 +163,7 @@ def _functions(endpoint: Endpoint) -> Iterator[Endpoint]:
     with psycopg.connect(endpoint.database_url, autocommit=True) as connection:
         before = set(connection.execute(_FUNCTIONS))
         connection.execute(script)
-        made = set(connection.execute(_FUNCTIONS)) - before
+        created = set(connection.execute(_FUNCTIONS)) - before
         try:
             connection.execute("notify pgrst, 'reload schema'")
             deadline = time.monotonic() + _RELOAD_SECONDS
@@ -173,6 +173,6 @@ def _functions(endpoint: Endpoint) -> Iterator[Endpoint]:
             yield endpoint
         finally:
             connection.execute(
-                f"drop function {', '.join(name for (name,) in made)} cascade".encode()
+                f"drop function {', '.join(name for (name,) in created)} cascade".encode()
             )
             connection.execute("drop table public.notes")

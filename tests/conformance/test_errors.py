@@ -40,13 +40,13 @@ def test_an_error_of_the_function_has_postgresqls_four_fields_and_the_status_of_
         for state in states:
             response = postgrest.call("fail", {"state": state, "message": "no"})
             assert response.status_code == status, state
-            told = {
+            expected = {
                 "code": state,
                 "details": "the detail",
                 "hint": "the hint",
                 "message": "no",
             }
-            assert state == "PT429" or response.json() == told
+            assert state == "PT429" or response.json() == expected
             assert response.headers["proxy-status"] == f"PostgREST; error={state}"
 
 

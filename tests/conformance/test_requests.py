@@ -90,8 +90,8 @@ def test_only_post_and_get_call_a_function_and_get_writes_nothing(
         answer = postgrest.call(function, method=method, params=params, content="")
         assert answer.status_code == status, (function, method)
     assert postgrest.notes() == []
-    read = postgrest.call("in_words", method="GET", params={"n": "3"}, content="")
-    assert (read.status_code, read.json()) == (200, "3 texts")
+    response = postgrest.call("in_words", method="GET", params={"n": "3"}, content="")
+    assert (response.status_code, response.json()) == (200, "3 texts")
 
 
 def test_a_function_s_own_statement_timeout_holds_for_its_call(

@@ -15,7 +15,7 @@ from smsretry.sending.ports import Batch
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
-Told: TypeAlias = PutOff | Send | AfterSend | AfterLook
+Recorded: TypeAlias = PutOff | Send | AfterSend | AfterLook
 
 
 @dataclass
@@ -34,9 +34,9 @@ class FakeQueue:
     """Whether the provider's report comes before a send is finished."""
     trouble: dict[str, Exception] = field(default_factory=dict)
     """What a call raises, by its name."""
-    told: list[tuple[str, Told]] = field(default_factory=list)
+    recorded: list[tuple[str, Recorded]] = field(default_factory=list)
     """The calls in order, each with its decision."""
-    asked: list[int] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
     """How many each claim asked for."""
     stops: set[tuple[StopKind, str]] = field(default_factory=set)
     """What has stopped."""
@@ -45,8 +45,8 @@ class FakeQueue:
         """A call that nothing here depends on."""
         return lambda *_, **__: []
 
-    def _note(self, call: str, told: Told) -> None:
-        self.told.append((call, told))
+    def _note(self, call: str, value: Recorded) -> None:
+        self.recorded.append((call, value))
         if call in self.trouble:
             raise self.trouble[call]
 
@@ -62,11 +62,11 @@ class FakeQueue:
             if "suspects" in self.trouble:
                 raise self.trouble["suspects"]
             return Batch([self.suspects.pop(0)] if self.suspects else [], [*self.stops])
-        self.asked.append(limit)
+        self.limits.append(limit)
         due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
-        taken = due[: min(limit, 1) if ("everybody", "") in self.stops else limit]
-        self.claims = [claim for claim in self.claims if claim not in taken]
-        return Batch(taken, [*self.stops], 0 if self.claims else None)
+        batch = due[: min(limit, 1) if ("everybody", "") in self.stops else limit]
+        self.claims = [claim for claim in self.claims if claim not in batch]
+        return Batch(batch, [*self.stops], 0 if self.claims else None)
 
     def begin(self, claim: Claim, attempt_id: UUID, decision: Send, **_: Any) -> Begun:
         self._note("begin", decision)
@@ -92,20 +92,20 @@ class FakeQueue:
         self._note("reconcile", decision)
         return "applied" if self.holds else "lost"
 
-    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+    def set_stop(self, kind: StopKind, subject: str, reason: str | None) -> None:
         self.stops = {stop for stop in self.stops if stop != (kind, subject)} | (
-            {(kind, subject)} if why else set()
+            {(kind, subject)} if reason else set()
         )
 
     @property
     def calls(self) -> list[str]:
         """The names of the calls, in order."""
-        return [call for call, _ in self.told]
+        return [call for call, _ in self.recorded]
 
     @property
-    def decisions(self) -> list[Told]:
+    def decisions(self) -> list[Recorded]:
         """The decisions, in order."""
-        return [told for _, told in self.told]
+        return [value for _, value in self.recorded]
 
 
 def _subjects(claim: Claim) -> set[str]:

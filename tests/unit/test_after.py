@@ -50,21 +50,22 @@ def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
 
 def test_a_text_is_tried_as_often_as_its_row_says() -> None:
     """Its first send does not count, and a request that never left is none."""
-    for most in (1, 2, 5):
+    for limit in (1, 2, 5):
         claims = [
-            claim_with(attempt_count=sends, max_attempts=most) for sends in range(most)
+            claim_with(attempt_count=sends, max_attempts=limit)
+            for sends in range(limit)
         ]
         ends = [isinstance(after_send(claim, refused(30003)), Fail) for claim in claims]
-        assert ends == [False] * (most - 1) + [True]
+        assert ends == [False] * (limit - 1) + [True]
     unsent = after_send(claim_with(attempt_count=2), NotSent("Not reached"))
     assert unsent == Retry("Not reached", "unreachable", due_in=next_retry_delay(2))
-    first = after_send(claim_with(max_attempts=1), refused(30003), first_send=True)
-    assert isinstance(first, Retry)
+    decision = after_send(claim_with(max_attempts=1), refused(30003), first_send=True)
+    assert isinstance(decision, Retry)
 
 
 def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() -> None:
     """Never less than the backoff, and no header keeps a text for a day."""
-    first, last, most, second = (
+    short, long, cap, second = (
         next_retry_delay(0),
         next_retry_delay(100),
         MAX_RETRY_AFTER,
@@ -72,12 +73,13 @@ def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() ->
     )
     table = [
         # sends made, what it asks, how long the text waits
-        (0, None, first), (0, 0 * second, first), (0, first - second, first), (0, first + second, first + second),
-        (0, most - second, most - second), (0, most + second, most), (0, timedelta(days=1), most), (100, second, last),
+        (0, None, short), (0, 0 * second, short), (0, short - second, short), (0, short + second, short + second),
+        (0, cap - second, cap - second), (0, cap + second, cap), (0, timedelta(days=1), cap), (100, second, long),
     ]  # fmt: skip
-    for attempts, asked, waits in table:
+    for attempts, requested, waits in table:
         decision = after_send(
-            claim_with(attempt_count=attempts), refused(20429, 429, retry_after=asked)
+            claim_with(attempt_count=attempts),
+            refused(20429, 429, retry_after=requested),
         )
         assert isinstance(decision, Retry)
         assert (decision.due_in, decision.counted) == (waits, False)

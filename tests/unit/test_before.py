@@ -33,12 +33,12 @@ BY_DAY = Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 FLORIDA = "+13055550123"
 
 
-def waits_until(until: datetime, *, why: str) -> Defer:
+def waits_until(until: datetime, *, detail: str) -> Defer:
     """For a permitted hour."""
-    return Defer(why, "quiet_hours", until=until, for_window=True)
+    return Defer(detail, "quiet_hours", until=until, for_window=True)
 
 
-UNTIL_MORNING = waits_until(OPENING, why=f"Quiet hours: {NEW_YORK_RULE}")
+UNTIL_MORNING = waits_until(OPENING, detail=f"Quiet hours: {NEW_YORK_RULE}")
 EXPIRED = Cancel("Expired before it could be sent", "expired")
 EXPIRES = Cancel(
     f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired"
@@ -65,8 +65,8 @@ def test_a_text_that_can_never_go_out_fails_with_the_reason() -> None:
     """At once, and not only when its quiet hours are over. The first of several reasons is told."""
     for number, (wrong, why_code) in enumerate(HOPELESS):
         later: Record = {"expires_at": NIGHT}
-        for others, _ in reversed(HOPELESS[number:]):
-            later |= others
+        for later_changes, _ in reversed(HOPELESS[number:]):
+            later |= later_changes
         for changes in (wrong, later | wrong):
             for at in (NOON, NIGHT):
                 decision = before_send(claim_with(**changes), at=at)
@@ -208,7 +208,7 @@ MENDABLE: list[tuple[Record, str, WhyCode]] = [
 
 def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
     """It is looked at again each quarter of an hour and goes on once it is mended. Only its expiry ends it."""
-    for trouble, told, why_code in MENDABLE:
+    for trouble, advice, why_code in MENDABLE:
         for at, expires_at in (
             (NOON, None),
             (NIGHT, None),
@@ -217,7 +217,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         ):
             decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
             assert isinstance(decision, Hold)
-            assert told in decision.detail
+            assert advice in decision.detail
             assert (decision.why_code, decision.due_in, decision.ambiguous) == (
                 why_code,
                 HELD_LOOK,
@@ -229,11 +229,11 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
             "stopped_states": [],
         }
         assert isinstance(
-            before_send(claim_with(**mended, held=True, why=told), at=NOON), Send
+            before_send(claim_with(**mended, held=True, why=advice), at=NOON), Send
         )
-        expired = claim_with(**trouble, held=True, why=told, expires_at=NOON)
+        expired = claim_with(**trouble, held=True, why=advice, expires_at=NOON)
         assert before_send(expired, at=NOON) == Cancel(
-            f"{EXPIRED.detail}. {told}", "expired"
+            f"{EXPIRED.detail}. {advice}", "expired"
         )
 
 

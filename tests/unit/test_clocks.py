@@ -29,12 +29,14 @@ CLOCKS: list[tuple[dict[str, timedelta], list[tuple[bool, str]]]] = [
 
 def test_each_clock_that_differs_from_the_database_s_is_named() -> None:
     """Twilio's is right. Where it contradicts the database's, texts go out at the wrong hour; a stack keeps its own."""
-    for ahead, told in CLOCKS:
-        found = list(clock_findings(ahead))
-        assert [one.ok for one in found] == [ok for ok, _ in told]
-        for finding, (_, begins) in zip(found, told, strict=True):
+    for ahead, expected in CLOCKS:
+        findings = list(clock_findings(ahead))
+        assert [finding.ok for finding in findings] == [ok for ok, _ in expected]
+        for finding, (_, begins) in zip(findings, expected, strict=True):
             assert f"{finding.subject}: {finding.advice}".startswith(begins)
     rehearsal = list(
         clock_findings({"the database": LATE, "Twilio": RIGHT}, rehearsal=True)
     )
-    assert all(one.ok and "smsretry up" in (one.advice or "") for one in rehearsal)
+    assert all(
+        finding.ok and "smsretry up" in (finding.advice or "") for finding in rehearsal
+    )

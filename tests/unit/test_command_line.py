@@ -31,20 +31,20 @@ def ask(*arguments: str, columns: int = 80, stdin: str | None = None) -> Result:
 def test_the_help_of_each_command_has_an_example_and_names_every_option() -> None:
     """Nothing is cut, and no id is broken over two lines."""
     for name, command in EACH.items():
-        told = ask(*name.split(), "--help", columns=80)
-        assert told.exit_code == 0
-        assert re.search(rf"^ *smsretry {name}\b", told.output, re.MULTILINE), (
+        answer = ask(*name.split(), "--help", columns=80)
+        assert answer.exit_code == 0
+        assert re.search(rf"^ *smsretry {name}\b", answer.output, re.MULTILINE), (
             "an example"
         )
-        assert max(map(len, told.output.splitlines())) == 80
-        assert "…" not in told.output
+        assert max(map(len, answer.output.splitlines())) == 80
+        assert "…" not in answer.output
         for option in (option for param in command.params for option in param.opts):
-            assert option.startswith("--") is False or option in told.output
+            assert option.startswith("--") is False or option in answer.output
         _, *examples, _ = command.epilog.replace("\\[", "[").split("\n\n")
         assert {example.strip() for example in examples} <= {
-            line.strip() for line in told.output.splitlines()
+            line.strip() for line in answer.output.splitlines()
         }
-        assert "Exit codes: 0 " in told.output
+        assert "Exit codes: 0 " in answer.output
 
 
 ID = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
@@ -52,9 +52,9 @@ ID = "5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 
 def test_without_a_command_the_help_is_shown_and_nothing_else() -> None:
     """The exit code says that nothing was done. It names its version when it is asked."""
-    shown = ask()
-    assert (shown.exit_code, shown.stderr) == (64, "")
-    assert shown.stdout.split() == ask("--help").stdout.split()
+    result = ask()
+    assert (result.exit_code, result.stderr) == (64, "")
+    assert result.stdout.split() == ask("--help").stdout.split()
     assert ask("--version").output == f"smsretry {version('smsretry')}\n"
 
 
@@ -95,10 +95,10 @@ def test_a_command_line_that_makes_no_sense_is_refused_in_words_of_its_options()
         arguments = line.split()
         refused = ask(*arguments, columns=80, stdin="")
         assert (refused.exit_code, refused.stdout) == (64, ""), line
-        told = re.sub(r"\s+", " ", refused.stderr)
-        assert words in told, line
+        message = re.sub(r"\s+", " ", refused.stderr)
+        assert words in message, line
         assert all(len(line) <= 80 for line in refused.stderr.splitlines())
         assert (
-            re.search(rf"Try: smsretry {arguments[0]}( [a-z-]+)? --help $", told)
+            re.search(rf"Try: smsretry {arguments[0]}( [a-z-]+)? --help $", message)
             or line == "explian"
         ), line

@@ -67,7 +67,7 @@ def given_up(code: int | None = None, **number: Any) -> Fail:
     )
 
 
-def held(minutes: int) -> Hold:
+def hold(minutes: int) -> Hold:
     """Until its sender's number is registered."""
     return Hold("", "account_refused", 30034, due_in=minutes * MINUTE)
 
@@ -116,12 +116,12 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({}, report("failed", 30630), given_up(30630, opted_out=True)),
     ({}, report("canceled", None), given_up()),
     # What is its sender's costs nothing: neither an attempt nor one of the texts that may be sent again.
-    ({}, UNREGISTERED, held(30)),
-    ({"failures": 9, "attempt_count": 3}, UNREGISTERED, held(30)),
-    ({"excused": 1}, UNREGISTERED, held(120)),
-    ({"excused": 9}, UNREGISTERED, held(720)),
-    ({"excused": 9, "expires_at": NOON + 2 * HOUR}, UNREGISTERED, held(120)),
-    ({"expires_at": NOON - 2 * HOUR}, UNREGISTERED, held(0)),
+    ({}, UNREGISTERED, hold(30)),
+    ({"failures": 9, "attempt_count": 3}, UNREGISTERED, hold(30)),
+    ({"excused": 1}, UNREGISTERED, hold(120)),
+    ({"excused": 9}, UNREGISTERED, hold(720)),
+    ({"excused": 9, "expires_at": NOON + 2 * HOUR}, UNREGISTERED, hold(120)),
+    ({"expires_at": NOON - 2 * HOUR}, UNREGISTERED, hold(0)),
     ({"settled": True}, UNREGISTERED, WATCHED),
     ({"may_have_arrived": True}, UNREGISTERED, OTHER_UNDER_WAY),
     ({}, SPENT, spent(15)),
@@ -143,14 +143,14 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
 
 def test_what_follows_from_a_report() -> None:
     """The whole rule."""
-    for known, said, follows in TABLE:
-        decision = after_delivery(message(**known), said)
-        shown = (
+    for changes, received, follows in TABLE:
+        decision = after_delivery(message(**changes), received)
+        actual = (
             replace(decision, detail="") if isinstance(decision, Decision) else decision
         )
-        assert shown == follows, (known, said)
+        assert actual == follows, (changes, received)
         assert not isinstance(decision, Retry | Hold) or (
-            said.refusal and said.refusal.text in decision.detail
+            received.refusal and received.refusal.text in decision.detail
         )
 
 
@@ -211,9 +211,9 @@ SAID += [({SID: DeliveryReport(status)}, ASK_LATER) for status in ON_ITS_WAY]
 
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
     """One that is on the phone settles it, whatever is known of the others. One that is on its way again is awaited."""
-    for said, follows in SAID:
+    for reports, follows in SAID:
         decision = before_sending_again(
-            claim_with(lost_messages=[{"sid": sid} for sid in said]), said
+            claim_with(lost_messages=[{"sid": sid} for sid in reports]), reports
         )
         assert (replace(decision, detail="") if decision else None) == follows
         assert decision is None or SID in decision.detail

@@ -44,7 +44,7 @@ def sighting(sid: str = SID, *, second: float = 1, body: str = BODY) -> Sighting
     return listed_as(sid, created_at=BEGUN + second * SECOND, body=body)
 
 
-def found(sid: str = SID) -> Complete:
+def completed(sid: str = SID) -> Complete:
     """What is concluded of a message that is the text's."""
     return Complete("", sid=sid, by="reconcile")
 
@@ -68,9 +68,11 @@ def conclusions_of(
         after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt))
     )
     assert all(
-        LOOK_YOURSELF in one.detail for one in conclusions if isinstance(one, Hold)
+        LOOK_YOURSELF in conclusion.detail
+        for conclusion in conclusions
+        if isinstance(conclusion, Hold)
     ), "what a person is to do"
-    return [replace(one, detail="") for one in conclusions]
+    return [replace(conclusion, detail="") for conclusion in conclusions]
 
 
 # What is concluded
@@ -79,13 +81,15 @@ def conclusions_of(
 def test_the_send_log_may_know_what_became_of_a_text_in_doubt() -> None:
     """A SID always; that it was sent, because `begin` refuses a text whose log says so before. SQL knows the words."""
     by_sid = Complete("", sid=SID, by="callback")
-    for known, evidence in (
+    for claim, evidence in (
         (claim_with(known_sid=SID, log_says_sent=True), [by_sid, MARKED]),
         (claim_with(known_sid=SID), [by_sid, MARKED]),
         (claim_with(log_says_sent=True), [MARKED]),
         (claim_with(), []),
     ):
-        assert [replace(one, detail="") for one in known_evidence(known)] == evidence
+        assert [
+            replace(evidence_item, detail="") for evidence_item in known_evidence(claim)
+        ] == evidence
 
 
 UNSEEN = unseen(15)
@@ -128,23 +132,28 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
             minutes,
         )
         if minutes > 0:
-            known = doubtful(in_doubt_since=doubted, attempt_begun_at=doubted)
+            doubted_claim = doubtful(in_doubt_since=doubted, attempt_begun_at=doubted)
             assert (
-                conclusions_of(known, [listed_as(SID, created_at=doubted)], in_doubt)[0]
-                == found()
+                conclusions_of(
+                    doubted_claim, [listed_as(SID, created_at=doubted)], in_doubt
+                )[0]
+                == completed()
             )
 
 
 CANDIDATES: list[tuple[list[Sighting], list[AfterLook]]] = [
     # what the list holds, what is concluded, in this order, until it is no other attempt's
     ([], [NOTHING_YET]),
-    ([sighting()], [found(), NOTHING_YET]),
-    ([sighting(OTHER, second=2), sighting()], [found(), found(OTHER), NOTHING_YET]),
+    ([sighting()], [completed(), NOTHING_YET]),
+    (
+        [sighting(OTHER, second=2), sighting()],
+        [completed(), completed(OTHER), NOTHING_YET],
+    ),
     # What fits in all but the body is neither ours nor an absence: a person says, unless it turns out to be another's.
     ([sighting(OTHER, body="")], [ambiguous(OTHER), NOTHING_YET]),
     (
         [sighting(OTHER, body=""), sighting(second=2)],
-        [found(), ambiguous(OTHER), NOTHING_YET],
+        [completed(), ambiguous(OTHER), NOTHING_YET],
     ),
 ]
 
@@ -184,15 +193,15 @@ SPECIAL: list[tuple[Record, list[Sighting] | None, list[AfterLook]]] = [
 
 def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> None:
     """A list that lacks something proves what is in it and no absence: to look again will not make it shorter."""
-    for known, listed, conclusions in SPECIAL:
-        assert conclusions_of(doubtful(**known), listed) == conclusions, known
+    for changes, listed, conclusions in SPECIAL:
+        assert conclusions_of(doubtful(**changes), listed) == conclusions, changes
     for listed, before in (
         ([], []),
-        ([sighting()], [found()]),
+        ([sighting()], [completed()]),
         ([sighting(OTHER, body="")], [ambiguous(OTHER)]),
     ):
         look = Look(sightings=tuple(listed), lacks="is longer than anybody reads")
-        *told, last = after_look(doubtful(), look, at=NOON)
-        assert [replace(each, detail="") for each in told] == before
-        assert isinstance(last, Hold)
-        assert "is longer than anybody reads" in last.detail
+        *before_last, conclusion = after_look(doubtful(), look, at=NOON)
+        assert [replace(earlier, detail="") for earlier in before_last] == before
+        assert isinstance(conclusion, Hold)
+        assert "is longer than anybody reads" in conclusion.detail

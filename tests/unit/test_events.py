@@ -19,7 +19,7 @@ from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import CameTo, DeliverySummary, FollowedUp, RunSummary
 from smsretry.vocabulary import Fate, ScheduledResult
 from tests.unit.test_delivery import message
-from tests.unit.test_shown import report, seen, status
+from tests.unit.test_shown import processed_text, report, status
 
 _FLOWS = (process_sms_retries, process_scheduled_sends, sync_delivery_status)
 _BLAMED = twilio_report("undelivered", 30007)
@@ -53,7 +53,7 @@ def announced() -> set[str]:
         )
         for result in get_args(ScheduledResult)
     ]
-    texts = [seen(fate) for fate in get_args(Fate)]
+    texts = [processed_text(fate) for fate in get_args(Fate)]
     runs: list[Report] = [
         report(*texts, stopped="It is down", status=status(*late)),
         of_texts(RunSummary.of(results=[], stopped=[sender]), ()),
@@ -80,7 +80,7 @@ def test_each_event_of_a_run_is_documented_and_each_documented_one_is_announced(
     None
 ):
     """Those of the whole queue are typed, and each is made by some run."""
-    of_queue = {f"sms.queue.{what}" for what in get_args(OfQueue)}
+    of_queue = {f"sms.queue.{event}" for event in get_args(OfQueue)}
     assert {name for name in announced() if name.startswith("sms.queue.")} == of_queue
     of_runs = {COMPLETED.format("<flow>"), RUN_FAILED}
     assert announced() | of_runs == documented()

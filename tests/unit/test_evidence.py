@@ -38,11 +38,11 @@ def sighting(
     return listed_as(sid(number), to=to, body=body, created_at=created_at)
 
 
-def found(
+def verdict_on(
     *sightings: Sighting,
     body: str = BODY,
     clock_ahead: timedelta = timedelta(0),
-    others: tuple[str, ...] = (),
+    other_bodies: tuple[str, ...] = (),
 ) -> Matches:
     """What the list has of the attempt."""
     look = Look(sightings=sightings, clock_ahead=clock_ahead)
@@ -51,7 +51,7 @@ def found(
         sent_body=body,
         attempt_begun_at=BEGUN,
         in_doubt_since=DOUBTED,
-        other_bodies=others,
+        other_bodies=other_bodies,
     )
     return find(look, claim)
 
@@ -107,25 +107,29 @@ def test_a_message_with_our_words_is_ours_whatever_its_way_did_to_them_and_with_
     At another time, our words or none hold the text; with other words they are two strangers, or an application that
     records nothing would have each text in doubt held.
     """
-    for ours, shown in SAME:
-        assert found(sighting(body=shown), body=ours) == OURS, (ours, shown)
-        assert found(sighting(body=shown, created_at=AGO), body=ours) == PERHAPS, (
+    for ours, listed in SAME:
+        assert verdict_on(sighting(body=listed), body=ours) == OURS, (ours, listed)
+        assert (
+            verdict_on(sighting(body=listed, created_at=AGO), body=ours) == PERHAPS
+        ), (
             ours,
-            shown,
+            listed,
         )
-    for ours, shown in NO_WORDS:
-        assert found(sighting(body=shown), body=ours) == PERHAPS, (ours, shown)
+    for ours, listed in NO_WORDS:
+        assert verdict_on(sighting(body=listed), body=ours) == PERHAPS, (ours, listed)
         for step in (6 * SECOND, 130 * SECOND, 14 * HOUR, 2 * DAY):
             for created_at in (BEGUN_TO_THE_SECOND - step, DOUBTED + 2 * MINUTE + step):
                 assert (
-                    found(sighting(body=shown, created_at=created_at), body=ours)
+                    verdict_on(sighting(body=listed, created_at=created_at), body=ours)
                     == PERHAPS
-                ), (step, ours, shown)
-    for ours, shown in UNLIKE:
-        assert found(sighting(body=shown), body=ours) == PERHAPS, (ours, shown)
-        assert found(sighting(body=shown, created_at=AGO), body=ours) == NOT_OURS, (
+                ), (step, ours, listed)
+    for ours, listed in UNLIKE:
+        assert verdict_on(sighting(body=listed), body=ours) == PERHAPS, (ours, listed)
+        assert (
+            verdict_on(sighting(body=listed, created_at=AGO), body=ours) == NOT_OURS
+        ), (
             ours,
-            shown,
+            listed,
         )
 
 
@@ -146,18 +150,23 @@ WHOSE: list[tuple[str, str, tuple[str, ...], Matches]] = [
 
 def test_a_message_with_the_words_of_another_open_text_is_that_one_s() -> None:
     """One that began like ours was taken for it: ours was lost, and the other one was sent again."""
-    for listed, ours, others, whose in WHOSE:
-        assert found(sighting(body=listed), body=ours, others=others) == whose, (
+    for listed, ours, other_bodies, whose in WHOSE:
+        assert (
+            verdict_on(sighting(body=listed), body=ours, other_bodies=other_bodies)
+            == whose
+        ), (
             listed,
             ours,
-            others,
+            other_bodies,
         )
     for body in (
         LONGER,
         "Hi!",
     ):  # at any time: it need not have been sent when ours was
         assert (
-            found(sighting(body=body, created_at=BEGUN - 2 * HOUR), others=(body,))
+            verdict_on(
+                sighting(body=body, created_at=BEGUN - 2 * HOUR), other_bodies=(body,)
+            )
             == NOT_OURS
         )
 
@@ -193,28 +202,34 @@ def test_a_message_is_ours_only_if_it_was_made_around_the_attempt_by_the_provide
     None is ours that is dated more than three days from that: less than a week, so that weekly words hold nothing.
     """
     for ahead, created_at, usual in CLOCKS:
-        assert found(sighting(created_at=created_at), clock_ahead=ahead) == (
+        assert verdict_on(sighting(created_at=created_at), clock_ahead=ahead) == (
             OURS if usual else PERHAPS
         )
         other_words = sighting(body="Something else", created_at=created_at)
-        assert found(other_words, clock_ahead=ahead) == (PERHAPS if usual else NOT_OURS)
+        assert verdict_on(other_words, clock_ahead=ahead) == (
+            PERHAPS if usual else NOT_OURS
+        )
     before, after = (
         BEGUN_TO_THE_SECOND - 5 * SECOND - CLOCK_ERROR,
         DOUBTED + 2 * MINUTE + CLOCK_ERROR,
     )
     assert (
-        found(sighting(created_at=before))
-        == found(sighting(created_at=after))
+        verdict_on(sighting(created_at=before))
+        == verdict_on(sighting(created_at=after))
         == PERHAPS
     )
     for body, created_at in product((BODY, ""), (before - SECOND, after + SECOND)):
-        assert found(sighting(body=body, created_at=created_at)) == NOT_OURS
+        assert verdict_on(sighting(body=body, created_at=created_at)) == NOT_OURS
     assert earliest_creation(BEGUN) == BEGUN_TO_THE_SECOND - 3 * DAY
 
 
 def test_a_message_whose_number_is_masked_may_be_ours_and_is_never_proved() -> None:
     """With our words or without any. To another number, it is not ours."""
-    assert found(sighting(to=None)) == found(sighting(to=None, body="")) == PERHAPS
+    assert (
+        verdict_on(sighting(to=None))
+        == verdict_on(sighting(to=None, body=""))
+        == PERHAPS
+    )
     for to in (
         "+12125550124",
         "+1212555012",
@@ -222,7 +237,11 @@ def test_a_message_whose_number_is_masked_may_be_ours_and_is_never_proved() -> N
         "",
         "whatsapp:+12125550123",
     ):
-        assert found(sighting(to=to)) == found(sighting(to=to, body="")) == NOT_OURS
+        assert (
+            verdict_on(sighting(to=to))
+            == verdict_on(sighting(to=to, body=""))
+            == NOT_OURS
+        )
 
 
 # Several
@@ -241,15 +260,15 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
         sighting(6, created_at=BEGUN - 2 * HOUR),
         sighting(7, body="", created_at=BEGUN - 3 * HOUR),
     ]
-    assert found(*listed) == Matches(
+    assert verdict_on(*listed) == Matches(
         (sid(3), sid(1)), (sid(6), sid(5), sid(7), sid(4), sid(2))
     )
 
 
 def test_lists_of_which_one_could_not_be_had_prove_nothing() -> None:
     """The message may stand in that one. Those that were had are read as one."""
-    first, second = (Look(sightings=(sighting(number),)) for number in (1, 2))
-    assert all_in_one([first, None]) is None
-    both = all_in_one([first, second])
+    look, second = (Look(sightings=(sighting(number),)) for number in (1, 2))
+    assert all_in_one([look, None]) is None
+    both = all_in_one([look, second])
     assert both is not None
-    assert both.sightings == (*first.sightings, *second.sightings)
+    assert both.sightings == (*look.sightings, *second.sightings)

@@ -54,8 +54,8 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def text(business: UUID = SHOP, sender: UUID = SHARED) -> Claim:
     """A text of this business that goes out from this sender."""
-    own = AssignedSender(id=sender, account="AC", sent_by="MG")
-    return claim_with(id=uuid4(), business_id=business, sender=own)
+    sender_of_text = AssignedSender(id=sender, account="AC", sent_by="MG")
+    return claim_with(id=uuid4(), business_id=business, sender=sender_of_text)
 
 
 def texts(count: int) -> list[Claim]:
@@ -156,13 +156,13 @@ def test_a_sender_stops_and_others_go_on(claims: list[Claim], outcome: Outcome) 
     """By one refusal that is certain, or when nothing goes out of all that it sends."""
     queue = FakeQueue()
     control = FlowControl(queue.set_stop)
-    others = text(uuid4(), sender=UUID(int=200))
-    try_out(control, TAKEN, others)
+    neighbors = text(uuid4(), sender=UUID(int=200))
+    try_out(control, TAKEN, neighbors)
     try_out(control, outcome, *claims)
     put_off = control.admit(text())
     assert isinstance(put_off, GiveBack)
     assert put_off.why_code == "sending_stopped"
-    assert control.admit(others) is None
+    assert control.admit(neighbors) is None
     assert ("sender", str(SHARED)) in queue.stops
     assert ALL_SENDING not in queue.stops
     assert control.run_stopped_because is None
@@ -179,13 +179,13 @@ def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
 
 def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> None:
     """Then no text is tried in vain. A refused account is an answer of the provider's."""
-    own = [text(uuid4(), UUID(int=200 + number)) for number in range(SEVERAL)]
+    own_texts = [text(uuid4(), UUID(int=200 + number)) for number in range(SEVERAL)]
     queue = FakeQueue()
     control = FlowControl(queue.set_stop)
-    try_out(control, SUSPENDED, *own)
+    try_out(control, SUSPENDED, *own_texts)
     assert control.admit(text()) is None
     control = FlowControl(queue.set_stop)
-    try_out(control, NOT_REACHED, *own)
+    try_out(control, NOT_REACHED, *own_texts)
     assert isinstance(control.admit(text()), GiveBack)
     assert ALL_SENDING in queue.stops
     assert not control.wait_for_room(50, monotonic() + 60)
@@ -328,7 +328,9 @@ def test_a_text_leaves_at_its_turn_by_its_own_clock(
     later = answer.decided_at + timedelta(seconds=0.5)
     control.wait_for_turn(text(), answer)
     control.wait_for_turn(text(), answer.model_copy(update={"reached_at": later}))
-    own = AssignedSender(id=SHARED, account="AC", sent_by="MG", segments_per_second=4)
+    sender = AssignedSender(
+        id=SHARED, account="AC", sent_by="MG", segments_per_second=4
+    )
     for _ in range(2):
-        control.wait_for_turn(claim_with(sender=own), begun())
+        control.wait_for_turn(claim_with(sender=sender), begun())
     assert waits == pytest.approx([0, 0.5, 0, 0.25], abs=1e-6)

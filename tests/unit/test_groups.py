@@ -19,7 +19,9 @@ from smsretry.adapters.supabase.groups import (
 from smsretry.errors import QueueError, QueueUnreachable
 
 
-def made(groups: Groups, names: Sequence[str], *, after: float = 0.0) -> list[object]:
+def call_all(
+    groups: Groups, names: Sequence[str], *, after: float = 0.0
+) -> list[object]:
     """What each call came to: the first is under way when the others come."""
 
     def make(name: str) -> object:
@@ -43,13 +45,13 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
     def send(calls: Sequence[Call]) -> list[Result]:
         sizes.append(len(calls))
         time.sleep(0.5 if len(sizes) == 1 else 0)
-        told: list[Result] = [
+        results: list[Result] = [
             ValueError(call.function) if call.function == "call 3" else call.function
             for call in calls
         ]
-        return [*told[:30], *(NotMade() for _ in told[30:])]
+        return [*results[:30], *(NotMade() for _ in results[30:])]
 
-    answers = made(Groups(send), names, after=0.1)
+    answers = call_all(Groups(send), names, after=0.1)
     assert answers == [f"raised {name}" if name == "call 3" else name for name in names]
     assert sizes == [1, LARGEST_GROUP, 30]
 
@@ -74,15 +76,19 @@ def test_nobody_waits_for_ever_and_nobody_has_another_s_answer(
         time.sleep(0.001)  # so that others come meanwhile
         if isinstance(fate, BaseException):
             raise fate
-        told: list[Result] = [call.function for call in calls]
+        results: list[Result] = [call.function for call in calls]
         if fate == 3:
-            told[1:] = [NotMade() for _ in told[1:]]
+            results[1:] = [NotMade() for _ in results[1:]]
         return (
-            told[: len(told) - 1] if fate == 1 else told + told if fate == 2 else told
+            results[: len(results) - 1]
+            if fate == 1
+            else results + results
+            if fate == 2
+            else results
         )
 
     groups, names = Groups(send), [f"call {n}" for n in range(24)]
-    ends = made(groups, names)
+    ends = call_all(groups, names)
     groups.close()
     assert all(
         end == name or str(end).startswith("raised")

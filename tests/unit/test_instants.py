@@ -24,5 +24,5 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
 
 def test_a_span_is_told_in_the_largest_unit_that_fits() -> None:
     """With the next smaller one, if it has any."""
-    shown = [span(seconds) for seconds in (40, 720, 3600, 12_000, 86_400, 190_800)]
-    assert shown == ["40 s", "12 min", "1 h", "3 h 20 min", "1 d", "2 d 5 h"]
+    texts = [span(seconds) for seconds in (40, 720, 3600, 12_000, 86_400, 190_800)]
+    assert texts == ["40 s", "12 min", "1 h", "3 h 20 min", "1 d", "2 d 5 h"]

@@ -56,7 +56,7 @@ COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr
 
 def text(state: TextState, **changes: Any) -> TextRecord:
     """A text of somebody who has consented."""
-    known: Record = {
+    defaults: Record = {
         "retry_id": UUID(int=1),
         "business_id": UUID(int=2),
         "business": "Maple",
@@ -76,7 +76,7 @@ def text(state: TextState, **changes: Any) -> TextRecord:
         "can": (),
         "asked_at": NOON,
     }
-    return TextRecord.model_validate(known | changes)
+    return TextRecord.model_validate(defaults | changes)
 
 
 def check(lever: Lever) -> None:
@@ -93,15 +93,15 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
     )
     form = forms[word]
-    more = dict[str, str]()
+    placeholders = dict[str, str]()
     for word, (field, value) in LEFT_OPEN.items():
         if f"{word} …" in command_line:
-            more[field], command_line = (
+            placeholders[field], command_line = (
                 value,
                 command_line.replace(f"{word} …", f"{word} {value}"),
             )
     request = form.at_terminal(
-        **values, **(SIGNED if "who" in form.model_fields else {}), **more
+        **values, **(SIGNED if "who" in form.model_fields else {}), **placeholders
     )
     words = shlex.split(command_line)
     assert words.pop(0) == "smsretry"
@@ -110,13 +110,15 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
         command = (
             parts[words.pop(0)] if words[0] in parts else next(iter(parts.values()))
         )
-    given = {
+    values_given = {
         name: value
         for name, value in command.make_context(command.name, words).params.items()
         if name != "as_json"
     }
     assert (
-        fill_form(form, given | ({"who": "Ann"} if "who" in form.model_fields else {}))
+        fill_form(
+            form, values_given | ({"who": "Ann"} if "who" in form.model_fields else {})
+        )
         == request
     )
 
@@ -124,14 +126,14 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
 @pytest.mark.parametrize("state", get_args(TextState))
 def test_each_lever_s_form_and_command_are_whole_and_the_same(state: TextState) -> None:
     """Of each reason, whatever the text's consent is, and with an own sender or without; unless it has gone out."""
-    for why_code, can, consent, own in product(
+    for why_code, can, consent, own_sender in product(
         (*get_args(WhyCode), None), CAN[state], CONSENTS, OWN
     ):
-        one = text(state, why_code=why_code, can=can, **consent, **own)
-        assert next(levers(one, None, None), None) or not can or state == "in_doubt", (
-            one
-        )
+        record = text(state, why_code=why_code, can=can, **consent, **own_sender)
+        assert (
+            next(levers(record, None, None), None) or not can or state == "in_doubt"
+        ), record
         for code in (None, code_meaning(30003), code_meaning(21610)):
-            for lever in levers(one, None, code):
+            for lever in levers(record, None, code):
                 check(lever)
                 assert "{" not in str(lever)

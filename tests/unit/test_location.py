@@ -23,14 +23,14 @@ EDMONTON, VANCOUVER, TORONTO, WINNIPEG = (
 )
 
 
-def zones(found: Location) -> set[str]:
+def zones(location: Location) -> set[str]:
     """The names of the set."""
-    return {zone.name for zone in found.zones}
+    return {zone.name for zone in location.zones}
 
 
-def states(found: Location) -> set[str]:
+def states(location: Location) -> set[str]:
     """The states whose rules apply."""
-    return {state.name for state in found.states}
+    return {state.name for state in location.states}
 
 
 def at_area_code(npa: int) -> Location:
@@ -78,11 +78,11 @@ def test_an_area_code_gives_every_zone_it_reaches_into() -> None:
 def test_an_area_code_in_no_table_gives_every_us_zone_and_every_state() -> None:
     """It may be anywhere in the country, and any state's rules may hold, also where the customer's zone is known."""
     for npa in (328, 535, 761):
-        found = at_area_code(npa)
-        assert (zones(found), states(found)) == (set(US_ZONES), {EVERY_STATE})
-        assert f"area code {npa} is in no table" in found.where
-    found = locate("America/Kentucky/Louisville", phone="+13285550123")
-    assert (zones(found), states(found)) == (
+        location = at_area_code(npa)
+        assert (zones(location), states(location)) == (set(US_ZONES), {EVERY_STATE})
+        assert f"area code {npa} is in no table" in location.where
+    location = locate("America/Kentucky/Louisville", phone="+13285550123")
+    assert (zones(location), states(location)) == (
         {*US_ZONES, "America/Kentucky/Louisville"},
         {EVERY_STATE, "KY"},
     )
@@ -103,13 +103,13 @@ REFUSED = {
 
 def test_a_number_that_is_nobodys_phone_is_refused_by_name() -> None:
     """Whatever zone is known besides; the reason never quotes the number."""
-    for why, phones in REFUSED.items():
+    for reason, phones in REFUSED.items():
         for phone in phones:
-            found = locate(NY, phone=phone, fallback=CHICAGO)
-            assert why in (found.refused or ""), phone
-            assert not found.zones
-            assert not phone or phone not in (found.refused or "")
-            assert recipient_problem(phone) == found.refused
+            location = locate(NY, phone=phone, fallback=CHICAGO)
+            assert reason in (location.refused or ""), phone
+            assert not location.zones
+            assert not phone or phone not in (location.refused or "")
+            assert recipient_problem(phone) == location.refused
 
 
 def test_a_customer_is_where_the_number_may_be_from_in_the_stored_zone_and_at_the_business_of_its_calling_code() -> (
@@ -120,14 +120,17 @@ def test_a_customer_is_where_the_number_may_be_from_in_the_stored_zone_and_at_th
     Nobody with a Japanese number is thought to be in New York. An offset may be anybody's.
     """
     louisville = "America/Kentucky/Louisville"
-    own = locate(louisville, phone="+13055550123", fallback=LA)
-    assert (zones(own), states(own)) == ({NY, louisville, LA}, {"FL", "KY"})
-    assert own.where == (
+    in_louisville = locate(louisville, phone="+13055550123", fallback=LA)
+    assert (zones(in_louisville), states(in_louisville)) == (
+        {NY, louisville, LA},
+        {"FL", "KY"},
+    )
+    assert in_louisville.where == (
         f"{NY}, area code 305, and {louisville}, the customer's zone, and {LA}, the business's zone"
     )
-    found = locate(None, phone="+18505550123", fallback=DENVER)
+    location = locate(None, phone="+18505550123", fallback=DENVER)
     of_number = dict.fromkeys((CHICAGO, NY), "area code 850")
-    assert {zone.name: zone.origin for zone in found.zones} == of_number | {
+    assert {zone.name: zone.origin for zone in location.zones} == of_number | {
         DENVER: "the business's zone"
     }
     assert zones(locate(None, phone="+18765550123", fallback=NY)) == {
@@ -138,10 +141,10 @@ def test_a_customer_is_where_the_number_may_be_from_in_the_stored_zone_and_at_th
         "Europe/London"
     }
     for business in (NY, "US/Eastern", "Eastern Standard Time"):
-        found = locate(None, phone="+819012345678", fallback=business)
-        assert zones(found) == {"Asia/Tokyo"}
-    found = locate(None, phone="+819012345678", fallback="UTC+9")
-    assert zones(found) == {"Asia/Tokyo", "UTC+09:00"}
+        location = locate(None, phone="+819012345678", fallback=business)
+        assert zones(location) == {"Asia/Tokyo"}
+    location = locate(None, phone="+819012345678", fallback="UTC+9")
+    assert zones(location) == {"Asia/Tokyo", "UTC+09:00"}
 
 
 ALIASES = {
@@ -160,8 +163,8 @@ ALIASES = {
 def test_what_people_and_windows_write_is_read_as_the_place_it_stands_for() -> None:
     """`EST` has summer time here, unlike IANA's."""
     for name, expected in ALIASES.items():
-        found = locate(name)
-        assert zones(found) == expected
+        location = locate(name)
+        assert zones(location) == expected
 
 
 # Abroad

@@ -61,16 +61,16 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
 
     Numbers are shown by their last digits, and a collector refuses all that it is told if one line comes twice.
     """
-    told = told_of()
-    assert {value for points in told.values() for _, value in points} == {0}
-    assert told["smsretry.run.age"] == []
+    points_by_metric = points_of()
+    assert {value for points in points_by_metric.values() for _, value in points} == {0}
+    assert points_by_metric["smsretry.run.age"] == []
     stops = [
         Stop(what=what, since=NOON, why="A storm", sender=None)
         for what in ("sending", "state")
     ]
-    assert told_of(stops=stops)["smsretry.stopped"] == [({}, 1)]
-    told = told_of(senders=[paused("…0199", texts) for texts in (3, 4)])
-    assert told["smsretry.sender.texts"] == [
+    assert points_of(stops=stops)["smsretry.stopped"] == [({}, 1)]
+    points_by_metric = points_of(senders=[paused("…0199", texts) for texts in (3, 4)])
+    assert points_by_metric["smsretry.sender.texts"] == [
         ({"smsretry.sender": "…0199", "smsretry.why": "sender_paused"}, 7)
     ]
 
@@ -79,22 +79,28 @@ def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_tha
     None
 ):
     """As Prometheus spells them."""
-    [rules] = [one.text for one in documents() if "- alert: " in one.text]
-    told = set[str]()
-    for one in gauges(QueueStatus(at=NOON, senders=(paused("MG1", 1),))):
-        name = one.name.replace(".", "_") + "_seconds" * (one.unit == "s")
-        told |= {
+    [rules] = [
+        document.text for document in documents() if "- alert: " in document.text
+    ]
+    labels_by_metric = set[str]()
+    for gauge in gauges(QueueStatus(at=NOON, senders=(paused("MG1", 1),))):
+        name = gauge.name.replace(".", "_") + "_seconds" * (gauge.unit == "s")
+        labels_by_metric |= {
             name,
             *(
                 f'{name}{{{by.replace(".", "_")}="{of}"}}'
-                for at, _ in one.points
+                for at, _ in gauge.points
                 for by, of in at.items()
             ),
         }
-    assert set() < set(re.findall(r"expr: (?:absent\()?(\w+(?:{.*?})?)", rules)) <= told
+    assert (
+        set()
+        < set(re.findall(r"expr: (?:absent\()?(\w+(?:{.*?})?)", rules))
+        <= labels_by_metric
+    )
 
 
-def told_of(**parts: Any) -> dict[str, Sequence[Any]]:
+def points_of(**parts: Any) -> dict[str, Sequence[Any]]:
     """The points of each gauge."""
     return {gauge.name: gauge.points for gauge in gauges(QueueStatus(at=NOON, **parts))}
 

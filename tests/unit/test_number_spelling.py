@@ -76,12 +76,12 @@ def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it
     None
 ):
     """It had gone out: twice when in doubt, and its STOP was another number's."""
-    for stored, spelled, said in MISSPELLED:
+    for stored, spelled, words in MISSPELLED:
         decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
         assert isinstance(decision, Hold)
         assert (decision.why_code, decision.due_in) == ("number_spelling", HELD_LOOK)
-        assert said in decision.detail
-        if stored.startswith("+") and "and nothing else" in said:
+        assert words in decision.detail
+        if stored.startswith("+") and "and nothing else" in words:
             assert e164(stored) == spelled
         assert not re.search(r"[0-9]{5}", decision.detail), (
             "it must not tell the number"
@@ -99,7 +99,7 @@ def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it
 
 def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> None:
     """In most of those that have a prefix, the library still reads such a number. It knows whose zero is its own."""
-    held = set()
+    regions = set()
     for phone in SPELLED:
         assert spelling_problem(phone) is None
         assert e164(phone) == phone
@@ -111,11 +111,13 @@ def test_a_number_of_any_country_with_its_prefix_kept_is_another_spelling() -> N
         phone = phonenumbers.format_number(number, PhoneNumberFormat.E164)
         assert spelling_problem(phone) is None, region
         code = f"+{number.country_code}"
-        kept = f"{code}{metadata.national_prefix}{phone.removeprefix(code)}"
-        if metadata.national_prefix and e164(kept) == phone:
-            assert "is not spelled as E.164" in (spelling_problem(kept) or ""), region
-            held.add(region)
-    assert len(held) > 100
+        prefixed = f"{code}{metadata.national_prefix}{phone.removeprefix(code)}"
+        if metadata.national_prefix and e164(prefixed) == phone:
+            assert "is not spelled as E.164" in (spelling_problem(prefixed) or ""), (
+                region
+            )
+            regions.add(region)
+    assert len(regions) > 100
 
 
 def test_whoever_reads_numbers_refuses_another_spelling_with_the_right_one() -> None:

@@ -9,7 +9,7 @@ from tests.support.builders import PHONE
 MOMENT = "2026-11-24T08:15:00-05:00"
 
 
-def read(text: str) -> list[dict[str, object]]:
+def opt_outs_in(text: str) -> list[dict[str, object]]:
     """Every line of a file."""
     return list(read_opt_outs(text.splitlines(keepends=True)))
 
@@ -42,11 +42,11 @@ def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_cost
 ):
     """With commas, semicolons or tabs, with a header or without. The database is told which line it was."""
     for text in READ:
-        assert read(text) == [opt_out(2)]
+        assert opt_outs_in(text) == [opt_out(2)]
     good = f"{PHONE},{MOMENT}\n"
-    assert read(f"{good}\n{good}") == [opt_out(1), opt_out(3)]
+    assert opt_outs_in(f"{good}\n{good}") == [opt_out(1), opt_out(3)]
     for line in UNREAD:
-        assert read(f"phone,date\n{line}\n{good}") == [
+        assert opt_outs_in(f"phone,date\n{line}\n{good}") == [
             opt_out(2, "", ""),
             opt_out(3),
         ], line
@@ -57,5 +57,5 @@ def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_cost
 def test_whatever_a_file_holds_it_is_read_to_its_end(text: str) -> None:
     """And each line's number is right."""
     lines = text.splitlines(keepends=True)
-    places = [int(str(one["line"])) for one in read_opt_outs(lines)]
+    places = [int(str(opt_out["line"])) for opt_out in read_opt_outs(lines)]
     assert places == sorted(set(places) & set(range(1, len(lines) + 1)))

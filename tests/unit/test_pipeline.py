@@ -118,11 +118,11 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
     assert (result.fate, queue.calls) == ("InDoubt", ["begin", "finish"])
     assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
     assert PHONE not in result.detail
-    others: list[Record] = [
+    values: list[Record] = [
         {},
         {"phone": "+12125550199", "body": "Something else"},
     ]
-    for now in others:
+    for now in values:
         queue = FakeQueue(
             trouble={"reconcile": ValueError(f"a bug for {PHONE}: {BODY}")}
         )
@@ -144,13 +144,13 @@ def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_wi
         ({"begin": away, "put_off": away}, NOON, ["begin", "put_off"]),
         ({"begin": ValueError(PHONE), "put_off": away}, NOON, ["begin", "put_off"]),
     ]
-    for trouble, at, made in cases:
+    for trouble, at, calls in cases:
         queue = FakeQueue(trouble=trouble)
         with pytest.raises(QueueUnreachable) as raised:
             went(queue, claimed_at=at)
         assert raised.value is away
         assert PHONE not in "".join(traceback.format_exception(raised.value))
-        assert queue.calls == made
+        assert queue.calls == calls
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ ANSWERS: list[tuple[Literal["ended", "held", "lost"], Fate, datetime | None]] = 
 def test_a_send_that_may_not_begin_says_why_and_when_it_goes_on() -> None:
     """In words, and in the word that is counted by."""
     for answer, fate, next_at in ANSWERS:
-        told = Begun(
+        refusal = Begun(
             answer=answer,
             why="Gone",
             decided_at=NOON,
             reached_at=next_at,
             why_code="no_phone",
         )
-        result = went(FakeQueue(answers=[told]), sender := FakeSender())
+        result = went(FakeQueue(answers=[refusal]), sender := FakeSender())
         expected = ItemResult(
             retry_id=claim_with().id,
             fate=fate,

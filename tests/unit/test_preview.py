@@ -22,13 +22,13 @@ def waiting(number: int, **changes: object) -> WaitingText:
 
 def of(sender: int, count: int, body: str = "Hello") -> list[WaitingText]:
     """Texts of a business of its own that go out from this sender, due at once."""
-    own = AssignedSender(id=UUID(int=sender), account=ACCOUNT, sent_by=SENDER)
+    assigned = AssignedSender(id=UUID(int=sender), account=ACCOUNT, sent_by=SENDER)
     return [
         waiting(
             100 * sender + n,
             business_id=UUID(int=sender),
             scheduled_for=NOON,
-            sender=own,
+            sender=assigned,
             body=body,
         )
         for n in range(count)
@@ -51,6 +51,9 @@ def test_what_a_sender_s_rate_does_not_reach_is_named_and_limits_no_other() -> N
             "takes 36 segments in the hour from Tue 12 Jan 17:00 UTC, and 60 want to go",
         ),
     ):
-        told = ahead([*fast, *slow], listed(1), listed(2, **limits))
-        assert (sum(told.hours), len(told.too_slow)) == (110, 1 if words else 0), limits
-        assert words is None or words in told.too_slow[0]
+        forecast = ahead([*fast, *slow], listed(1), listed(2, **limits))
+        assert (sum(forecast.hours), len(forecast.too_slow)) == (
+            110,
+            1 if words else 0,
+        ), limits
+        assert words is None or words in forecast.too_slow[0]

@@ -68,18 +68,18 @@ def test_no_value_shows_number_and_body() -> None:
     Of a claim that is neither what was sent, nor a number of our own, nor the fingerprint of the number, which anybody
     can try numbers against.
     """
-    for value, told in (
+    for value, fingerprint in (
         (claim_with(phone=PHONE, body=BODY), UUID(int=1)),
         (DOUBTFUL, UUID(int=1)),
         (LOOK, SID),
         (LOOK.sightings[0], SID),
         (TEXT, UUID(int=5)),
     ):
-        for shown in (repr(value), str(value), repr([value]), str({"value": value})):
-            assert_tells_nothing(shown)
-            assert FINGERPRINT not in shown
-            assert OURS not in shown
-            assert str(told) in shown
+        for text in (repr(value), str(value), repr([value]), str({"value": value})):
+            assert_tells_nothing(text)
+            assert FINGERPRINT not in text
+            assert OURS not in text
+            assert str(fingerprint) in text
     for body in (BODY, f"{BODY} Reply STOP to end.", ""):
         for decision in after_look(
             DOUBTFUL,
@@ -146,14 +146,14 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(
     }.items():
         monkeypatch.setenv(variable, value)
     settings = load(Settings)
-    for shown in (
+    for text in (
         repr(settings),
         str(settings),
         settings.model_dump_json(),
         str(settings.model_dump()),
     ):
-        assert_tells_nothing(shown)
-        assert "https://project.supabase.co" in shown
+        assert_tells_nothing(text)
+        assert "https://project.supabase.co" in text
     for variable, value in MISPLACED:
         with monkeypatch.context() as patched:
             patched.setenv(variable, value)

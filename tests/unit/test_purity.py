@@ -55,12 +55,12 @@ def test_what_is_not_needed_is_not_loaded() -> None:
             (*ACTING, "smsretry.settings", "smsretry.local", "smsretry.retry"),
         ),
     ):
-        found = {
+        needless = {
             name
             for name in loaded(modules)
-            if any(f"{name}.".startswith(f"{each}.") for each in unwanted)
+            if any(f"{name}.".startswith(f"{package}.") for package in unwanted)
         }
-        assert found == set(), modules
+        assert needless == set(), modules
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

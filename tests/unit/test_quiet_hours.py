@@ -71,8 +71,8 @@ def test_a_stored_zone_adds_its_clock_to_the_numbers_and_replaces_none() -> None
         check = check_quiet_hours(stored, at=EARLY, phone="+12125550123")
         assert [zone.name for zone in check.zones] == [NEW_YORK, clock], stored
         assert check.next_send_at is not None
-        for shown in (NEW_YORK, clock):
-            local = check.next_send_at.in_timezone(data.clock(shown))
+        for zone in (NEW_YORK, clock):
+            local = check.next_send_at.in_timezone(data.clock(zone))
             assert 8 <= local.hour < 21, stored
 
 

@@ -61,8 +61,8 @@ def compared(
         for minute, is_open, change in questions(minutes, 4 * DAY, step):
             at, expected = start + minute * MINUTE, start + change * MINUTE
             check = check_quiet_hours(zone, at=at, phone=phone)
-            told = check.can_send, check.closes_at if is_open else check.next_send_at
-            agrees = told == (is_open, expected)
+            answer = check.can_send, check.closes_at if is_open else check.next_send_at
+            agrees = answer == (is_open, expected)
             yield "" if agrees else f"{zone} {state} at {at}: {check}, not {expected}"
 
 
@@ -76,8 +76,8 @@ def test_the_hours_agree_with_the_clocks_on_the_wall(zone: str | None) -> None:
         moments = sorted(
             {
                 moment
-                for each in US_ZONES
-                for moment in transitions(each, range(2026, 2027))
+                for zone in US_ZONES
+                for moment in transitions(zone, range(2026, 2027))
             }
         )
         assert len(moments) == 12

@@ -62,10 +62,14 @@ def written(table: str, key: str, cells: dict[str, str]) -> str:
     shipped = next(
         (row for row in data.table(table) if next(iter(row.values())) == key), {}
     )
-    rest = without(table, key)
-    first, *columns = rest.partition("\n")[0].split("\t")
-    row = shipped | cells | {first: key}
-    return rest + "\t".join(row.get(column, "") for column in (first, *columns)) + "\n"
+    remainder = without(table, key)
+    key_column, *columns = remainder.partition("\n")[0].split("\t")
+    row = shipped | cells | {key_column: key}
+    return (
+        remainder
+        + "\t".join(row.get(column, "") for column in (key_column, *columns))
+        + "\n"
+    )
 
 
 @pytest.fixture
@@ -143,18 +147,18 @@ CHANGES: list[
 def test_a_changed_row_changes_the_answer(checkout: Path) -> None:
     """The steps of `quiet_hours/README.md`: one row of one table is all it takes."""
     for (name, key, cells), question, before, after in CHANGES:
-        first = (
+        before_edit = (
             written(name, key, FEDERAL_ROW)
             if name == "us_quiet_hours"
             else without(name, key)
         )
         for text, (can_send, rule) in (
-            (first, before),
+            (before_edit, before),
             (written(name, key, cells), after),
         ):
-            said = run(checkout, "-c", QUESTION, *question, **{name: text})
-            assert said.returncode == 0, said.stderr
-            answer = json.loads(said.stdout)
+            process = run(checkout, "-c", QUESTION, *question, **{name: text})
+            assert process.returncode == 0, process.stderr
+            answer = json.loads(process.stdout)
             assert Path(answer["file"]).is_relative_to(checkout)
             assert answer["can_send"] is can_send
             assert rule in answer["rule"]

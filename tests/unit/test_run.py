@@ -80,12 +80,12 @@ class Timetable(FakeQueue):
     def claim_texts(self, limit: int, *, suspect: bool = False, **_: Any) -> Batch:
         if suspect:
             return super().claim_texts(limit, suspect=True)
-        self.asked.append(limit)
+        self.limits.append(limit)
         self.clock.seconds += self.slow
         due = [at for at in self.due_at if at <= self.clock.now()][
             : 1 if self.stops else limit
         ]
-        first = len(self.claimed_at)
+        start = len(self.claimed_at)
         if not self.comes_back:
             self.claimed_at += [self.clock.now()] * len(due)
             self.due_at = sorted(self.due_at)[len(due) :]
@@ -93,7 +93,7 @@ class Timetable(FakeQueue):
             (max(at - self.clock.now(), 0) for at in self.due_at), default=None
         )
         return Batch(
-            [claim_with(id=UUID(int=first + n)) for n in range(len(due))],
+            [claim_with(id=UUID(int=start + n)) for n in range(len(due))],
             [*self.stops],
             next_in,
         )
@@ -117,7 +117,7 @@ def go(
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked"),
+    ("limit", "limits"),
     [
         (1, [1]),
         (50, [50]),
@@ -127,12 +127,12 @@ def go(
     ],
 )
 def test_without_time_a_run_takes_what_is_due_and_no_more_than_its_limit(
-    clock: Clock, limit: int, asked: list[int]
+    clock: Clock, limit: int, limits: list[int]
 ) -> None:
     """Fifty at a time, as the original did. It waits for nothing, and leaves what is due later on."""
     queue = Timetable(clock=clock, due_at=[*[0.0] * 130, LINGER_SECONDS + 1])
     assert go(queue, limit=limit, seconds=0) == {"Sent": min(limit, 130)}
-    assert (queue.asked[: len(asked)], clock.waits) == (asked, [])
+    assert (queue.limits[: len(limits)], clock.waits) == (limits, [])
 
 
 def test_a_text_that_comes_due_in_the_run_s_time_is_sent_when_it_is_due(
@@ -152,7 +152,7 @@ def test_an_idle_run_ends_at_once_and_a_run_whose_time_is_over_claims_no_more(
     """An idle minute costs next to nothing, and the next run has begun by then."""
     queue = Timetable(clock=clock, due_at=[70])
     assert go(queue) == {}
-    assert (clock.waits, queue.asked) == ([], [CLAIM_SIZE])
+    assert (clock.waits, queue.limits) == ([], [CLAIM_SIZE])
     assert go(Timetable(clock=clock, due_at=[0.0] * 500, slow=20)) == {
         "Sent": 3 * CLAIM_SIZE
     }
@@ -163,7 +163,7 @@ def test_a_row_that_only_comes_back_does_not_keep_a_run_busy(clock: Clock) -> No
     queue = Timetable(clock=clock, due_at=[0], comes_back=True)
     go(queue)
     assert (
-        len(queue.asked) <= 50 / POLL_SECONDS + LINGER_SECONDS / ATTENTIVE_SECONDS + 2
+        len(queue.limits) <= 50 / POLL_SECONDS + LINGER_SECONDS / ATTENTIVE_SECONDS + 2
     )
     assert 49 <= clock.now() <= 51
 
@@ -196,12 +196,12 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     """The next run asks again. One that takes too long is made again row by row."""
 
     class Breaking(FakeQueue):
-        def claim_texts(self, limit: int, **more: Any) -> Batch:
-            if self.asked and "later" in self.trouble:
+        def claim_texts(self, limit: int, **options: Any) -> Batch:
+            if self.limits and "later" in self.trouble:
                 raise self.trouble["later"]
             if limit > 1 and "many" in self.trouble:
                 raise self.trouble["many"]
-            return super().claim_texts(limit, **more)
+            return super().claim_texts(limit, **options)
 
     broken = run_over(
         Breaking(claims=texts(130), trouble={"later": QueueUnreachable("No answer")}),
@@ -236,10 +236,10 @@ def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() 
 
 def test_a_business_whose_sender_stops_stops_nothing_but_its_own_texts() -> None:
     """Though no other text was due: what the run says, and what it does then, is that of the others."""
-    own = AssignedSender(
+    own_sender = AssignedSender(
         id=UUID(int=100), account="AC", sent_by="MG", whose="Maple Street Dental"
     )
-    for sender, stops in ((own, False), (None, True)):
+    for sender, stops in ((own_sender, False), (None, True)):
         run = run_over(
             FakeQueue(claims=[claim_with(sender=sender)]),
             FakeSender(refused(20003, 401)),
@@ -269,7 +269,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
         FakeSender(),
     )
     items, _ = run_once(run_over(queue, sender))
-    assert [each.retry_id.int for each in items] == [1, 2, 3, 11, 12]
+    assert [item.retry_id.int for item in items] == [1, 2, 3, 11, 12]
     stopped = run_over(FakeQueue(suspects=texts(1)), sender)
     stopped.flow_control.stop("Enough")
     assert fates_of(stopped) == []
@@ -283,9 +283,9 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
 
 def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> None:
     """Given back, it would be claimed again and again."""
-    own = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG")
+    sender = AssignedSender(id=UUID(int=100), account="AC", sent_by="MG")
     queue = FakeQueue(
-        suspects=[claim_with(id=UUID(int=n), sender=own) for n in range(3)]
+        suspects=[claim_with(id=UUID(int=n), sender=sender) for n in range(3)]
     )
     assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == [
         "Held",
@@ -295,11 +295,11 @@ def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "taken"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)]
+    ("seconds", "fewest"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)]
 )
 def test_a_run_takes_suspects_as_long_as_its_time_lasts(
-    seconds: float, taken: int
+    seconds: float, fewest: int
 ) -> None:
     """And a few in any case, so that they come to their turns."""
     queue = FakeQueue(suspects=texts(FEWEST_SUSPECTS + 20))
-    assert go(queue, seconds=seconds).total() >= taken
+    assert go(queue, seconds=seconds).total() >= fewest

@@ -34,7 +34,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def read(environment: pytest.MonkeyPatch, kind: type[_Kind], **values: str) -> _Kind:
+def settings_from(
+    environment: pytest.MonkeyPatch, kind: type[_Kind], **values: str
+) -> _Kind:
     """Read the settings from these variables, and nothing else."""
     with environment.context() as patched:
         for name, value in values.items():
@@ -47,13 +49,13 @@ def complaints(
 ) -> list[str]:
     """What is said of an environment that will not do, a line each."""
     with pytest.raises(SettingsError) as raised:
-        read(
+        settings_from(
             environment,
             Settings,
             **{name: value for name, value in values.items() if name != without},
         )
-    first, *lines = str(raised.value).split("\n  ")
-    assert first == "Settings are not complete:"
+    headline, *lines = str(raised.value).split("\n  ")
+    assert headline == "Settings are not complete:"
     return lines
 
 
@@ -61,7 +63,9 @@ def test_five_variables_will_do_and_the_rest_has_defaults(
     environment: pytest.MonkeyPatch,
 ) -> None:
     """A messaging service and an API key will do as well, and go before. A reader's broken key is nothing to a run."""
-    settings = read(environment, Settings, **COMPLETE, SUPABASE_READER_KEY="a\nb")
+    settings = settings_from(
+        environment, Settings, **COMPLETE, SUPABASE_READER_KEY="a\nb"
+    )
     assert (
         settings.supabase_service_role_key.get_secret_value(),
         settings.default_sender.sent_by,
@@ -70,10 +74,12 @@ def test_five_variables_will_do_and_the_rest_has_defaults(
         "+12125550100",
     )
     assert settings.profile == Profile()
-    others = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
-    del others["TWILIO_AUTH_TOKEN"]
+    environment_values = {**COMPLETE, **WITH_SERVICE, **WITH_KEY}
+    del environment_values["TWILIO_AUTH_TOKEN"]
     assert (
-        read(environment, Settings, **others).default_sender.sent_by
+        settings_from(
+            environment, Settings, **environment_values
+        ).default_sender.sent_by
         == WITH_SERVICE["TWILIO_MESSAGING_SERVICE_SID"]
     )
 
@@ -181,11 +187,12 @@ def test_a_wrong_environment_is_told_by_variable_with_what_it_should_be(
     assert [line.partition(": is")[0] for line in complaints(environment)] == [
         "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID", NO_CREDENTIALS, NO_SENDER,
     ]  # fmt: skip
-    for changes, without, said in WRONG:
+    for changes, without, complaints_expected in WRONG:
         lines = complaints(environment, **(COMPLETE | changes), without=without)
-        assert len(lines) == len(said), lines
+        assert len(lines) == len(complaints_expected), lines
         assert all(
-            line.startswith(words) for line, words in zip(lines, said, strict=True)
+            line.startswith(words)
+            for line, words in zip(lines, complaints_expected, strict=True)
         ), lines
         assert "5550" not in "".join(lines)
 
@@ -194,7 +201,7 @@ def test_a_list_is_read_entry_by_entry_and_never_shown(
     environment: pytest.MonkeyPatch,
 ) -> None:
     """What is no number of it is not texted."""
-    settings = read(
+    settings = settings_from(
         environment,
         Settings,
         **COMPLETE,
@@ -209,7 +216,9 @@ def test_a_list_is_read_entry_by_entry_and_never_shown(
         assert settings.audience.includes(phone) is may
     assert settings.audience.description == "texts only who is listed"
     assert "555012" not in repr(settings) + repr(settings.audience)
-    empty = read(environment, Settings, **COMPLETE, SMSRETRY_SEND_TO="nobody").audience
+    empty = settings_from(
+        environment, Settings, **COMPLETE, SMSRETRY_SEND_TO="nobody"
+    ).audience
     assert (empty.description, empty.includes("+12125550123")) == (
         "texts nobody",
         False,
@@ -227,12 +236,14 @@ def test_the_owners_decisions_are_read_and_the_longest_timeouts_end_before_the_w
     }
     minute = timedelta(minutes=1)
     expected = Profile("hold", "federal", opening_spread=30 * minute)
-    assert read(environment, Settings, **COMPLETE, **changed).profile == expected
+    assert (
+        settings_from(environment, Settings, **COMPLETE, **changed).profile == expected
+    )
     slow = {
         "TWILIO_CONNECT_TIMEOUT_SECONDS": "5",
         "TWILIO_READ_TIMEOUT_SECONDS": "35",
     }  # the longest that there are
-    settings = read(environment, Settings, **COMPLETE, **slow)
+    settings = settings_from(environment, Settings, **COMPLETE, **slow)
     timeouts = (
         settings.twilio_connect_timeout_seconds + settings.twilio_read_timeout_seconds
     )

@@ -19,12 +19,12 @@ from tests.support.records import Record
 CHICAGO: Record = {"timezone": "America/Chicago"}
 
 
-def seen(
+def processed_text(
     fate: Fate,
     detail: str = "",
     code: int | None = None,
     later: timedelta | None = None,
-    why: WhyCode | None = None,
+    why_code: WhyCode | None = None,
     **claim: Any,
 ) -> ProcessedText:
     """A text that came to this at noon in New York."""
@@ -38,63 +38,79 @@ def seen(
             detail=detail,
             code=code,
             next_at=next_at,
-            why_code=why,
+            why_code=why_code,
         ),
     )
 
 
 BADGES: list[tuple[ProcessedText, str, Color]] = [
-    (seen("Sent"), "Sent", "green"),
-    (seen("Failed", code=21614), "Failed 21614", "red"),
-    (seen("Failed", "Customer not found"), "Failed", "red"),
-    (seen("Held"), "Held", "red"),
-    (seen("Error", "a bug"), "Error", "red"),
-    (seen("InDoubt"), "In doubt", "orange"),
+    (processed_text("Sent"), "Sent", "green"),
+    (processed_text("Failed", code=21614), "Failed 21614", "red"),
+    (processed_text("Failed", "Customer not found"), "Failed", "red"),
+    (processed_text("Held"), "Held", "red"),
+    (processed_text("Error", "a bug"), "Error", "red"),
+    (processed_text("InDoubt"), "In doubt", "orange"),
     (
-        seen("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO),
+        processed_text("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO),
         "Deferred until Tue 12 Jan 13:03 CST",
         "violet",
     ),
     (
-        seen("Deferred", later=timedelta(hours=20), **CHICAGO),
+        processed_text("Deferred", later=timedelta(hours=20), **CHICAGO),
         "Deferred until Wed 13 Jan 07:00 CST",
         "violet",
     ),
     (
-        seen("RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"),
+        processed_text(
+            "RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"
+        ),
         "Retry at Tue 12 Jan 12:01 EST",
         "violet",
     ),
-    (seen("Cancelled", "In whatever words", why="opted_out"), "Opted out", "grey"),
-    (seen("Cancelled", "In whatever words", why="expired"), "Expired", "grey"),
     (
-        seen("Cancelled", "In whatever words", why="already_sent"),
+        processed_text("Cancelled", "In whatever words", why_code="opted_out"),
+        "Opted out",
+        "grey",
+    ),
+    (
+        processed_text("Cancelled", "In whatever words", why_code="expired"),
+        "Expired",
+        "grey",
+    ),
+    (
+        processed_text("Cancelled", "In whatever words", why_code="already_sent"),
         "Already sent",
         "grey",
     ),
-    (seen("Cancelled", "Customer opted out", why="operator"), "Operator", "grey"),
-    (seen("GivenBack"), "Given back", "grey"),
-    (seen("Lost"), "Lost", "grey"),
+    (
+        processed_text("Cancelled", "Customer opted out", why_code="operator"),
+        "Operator",
+        "grey",
+    ),
+    (processed_text("GivenBack"), "Given back", "grey"),
+    (processed_text("Lost"), "Lost", "grey"),
 ]
 
 
 def test_a_badge_says_why_and_its_color_what_to_do() -> None:
     """Times are on the recipient's clock, or the business's where theirs is not known."""
-    assert [(what.badge, what.color) for what, *_ in BADGES] == [
-        (shown, color) for _, shown, color in BADGES
+    assert [(text.badge, text.color) for text, *_ in BADGES] == [
+        (name, color) for _, name, color in BADGES
     ]
 
 
 def test_an_event_tells_of_a_businesss_own_sender() -> None:
     """It has a feed of its own. The number of one is not told."""
-    for sent_by, told in (
+    for sent_by, tag in (
         ("MG" + "3" * 32, "from MG" + "3" * 32),
         (PHONE, f"from …{PHONE[-4:]}"),
     ):
-        own = AssignedSender(id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by)
-        event = seen("Sent", sender=own).event
+        sender = AssignedSender(
+            id=UUID(int=5), account="AC" + "1" * 32, sent_by=sent_by
+        )
+        event = processed_text("Sent", sender=sender).event
         assert event.people["sender"] == UUID(int=5)
-        assert told in event.tags
+        assert tag in event.tags
         assert PHONE not in str(event)
 
 
@@ -102,7 +118,7 @@ def came_to(
     *texts: ProcessedText,
     stopped: str | None = None,
     is_news: bool = True,
-    **known: Any,
+    **fields: Any,
 ) -> RunSummary:
     """What a run of these came to."""
     everybody = {
@@ -117,7 +133,7 @@ def came_to(
         duration_seconds=1.5,
         stopped_because=stopped,
         stopped=[everybody] if stopped else [],
-        **known,
+        **fields,
     )
 
 
@@ -125,18 +141,18 @@ def report(
     *texts: ProcessedText,
     stopped: str | None = None,
     is_news: bool = True,
-    **known: Any,
+    **fields: Any,
 ) -> Report:
     """What it shows."""
-    return of_texts(came_to(*texts, stopped=stopped, is_news=is_news), texts, **known)
+    return of_texts(came_to(*texts, stopped=stopped, is_news=is_news), texts, **fields)
 
 
 def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
     """Texts that failed or are held there are only shown. Those that wait for the mark of production are told."""
     texts = (
-        seen("Failed"),
-        seen("Held", why="no_time_zone"),
-        seen("Cancelled", why="not_listed"),
+        processed_text("Failed"),
+        processed_text("Held", why_code="no_time_zone"),
+        processed_text("Cancelled", why_code="not_listed"),
     )
     summary = came_to(*texts, texts_only="texts nobody")
     quiet = of_texts(summary, texts)
@@ -151,8 +167,10 @@ def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
         "sms.queue.dead-letters",
     ]
     assert list(quiet.events) == []
-    [told] = of_texts(summary, [*texts, seen("Held", why="mark_mismatch")]).events
-    assert (told.name, told.payload["texts"]) == ("sms.queue.held", 1)
+    [event] = of_texts(
+        summary, [*texts, processed_text("Held", why_code="mark_mismatch")]
+    ).events
+    assert (event.name, event.payload["texts"]) == ("sms.queue.held", 1)
 
 
 def test_what_was_recovered_into_doubt_adds_up() -> None:
@@ -174,10 +192,12 @@ def test_a_run_announces_what_is_new() -> None:
         "sms.queue.sending-stopped"
     ]
     assert list(report(stopped="It is down", is_news=False).events) == []
-    held = report(
-        seen("Held", "No zone"), seen("Held", held=True), seen("Failed", "No number")
+    holding = report(
+        processed_text("Held", "No zone"),
+        processed_text("Held", held=True),
+        processed_text("Failed", "No number"),
     )
-    assert [(event.name, event.payload) for event in held.events] == [
+    assert [(event.name, event.payload) for event in holding.events] == [
         ("sms.queue.held", {"texts": 1, "why": "No zone"}),
         ("sms.queue.dead-letters", {"texts": 1, "why": "No number"}),
     ]
@@ -213,7 +233,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
         id=UUID(int=5), started_at=NOON, accepted=3, in_doubt=1, refused=0
     )
     texts = [
-        seen("Failed", "It | *failed*", id=UUID(int=number))
+        processed_text("Failed", "It | *failed*", id=UUID(int=number))
         for number in range(1, SHOWN_IN_FULL + 3)
     ]
     page = markdown(
@@ -235,6 +255,11 @@ def test_what_others_wrote_is_no_markup() -> None:
 
 def test_a_table_that_would_be_cut_off_is_a_list() -> None:
     """Prefect's UI shows as much of a cell as fits into its column."""
-    few, much = ("failed", "3", "Opted out"), ("failed", "1", "Not delivered " * 9)
-    assert "| failed | 3 | Opted out |" in markdown(["", Table("Ended", [few])])
-    assert "- failed 3: Opted out\n" in markdown(["", Table("Ended", [few, much])])
+    short_row, much = (
+        ("failed", "3", "Opted out"),
+        ("failed", "1", "Not delivered " * 9),
+    )
+    assert "| failed | 3 | Opted out |" in markdown(["", Table("Ended", [short_row])])
+    assert "- failed 3: Opted out\n" in markdown(
+        ["", Table("Ended", [short_row, much])]
+    )

@@ -33,7 +33,7 @@ def differences(*left_out: str) -> list[str]:
 
 
 def _area_codes(left_out: tuple[str, ...]) -> Iterator[str]:
-    known = {
+    area_codes = {
         row["npa"]: set(row["conservative_union"].split("+"))
         for row in data.table("npa_zones")
     }
@@ -45,7 +45,7 @@ def _area_codes(left_out: tuple[str, ...]) -> Iterator[str]:
     ):
         number, ours = (
             _subscriber(npa, "555"),
-            known.get(npa) if npa not in left_out else None,
+            area_codes.get(npa) if npa not in left_out else None,
         )
         if phonenumbers.number_type(number) in NOBODYS:
             yield f"area code {npa} is nobody's phone any more: add it to npa_refused.tsv"
@@ -88,7 +88,7 @@ def _numbers_abroad(left_out: tuple[str, ...]) -> Iterator[str]:
             data.zone_names(),
             f"mobile numbers of {region} (+{mobile.country_code})",
         )
-        given = {
+        stored = {
             _clock(zone) for zone in time_zones_for_number(mobile) if zone in places
         }
         there = {
@@ -96,7 +96,7 @@ def _numbers_abroad(left_out: tuple[str, ...]) -> Iterator[str]:
             for zone in sorted(places)
             if region in data.zone_countries(zone)
         }
-        missing = [zone for clock, zone in there.items() if clock not in given]
+        missing = [zone for clock, zone in there.items() if clock not in stored]
         if there and len(missing) == len(there):
             yield f"{where} are on no clock of that country: add its zones to number_zones.tsv"
         elif missing and region not in MOBILES_HAVE_AREA_CODES:

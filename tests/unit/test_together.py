@@ -24,22 +24,22 @@ def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other(
     """Each waits for the other, or the barrier breaks. What it had found is told before, and no word of the error."""
     both = Barrier(2, timeout=60)
 
-    def part(found: Iterator[Finding]) -> Iterator[Finding]:
+    def part(findings: Iterator[Finding]) -> Iterator[Finding]:
         both.wait()
-        yield from found
+        yield from findings
 
-    found = list(
+    findings = list(
         together(
             {"breaks": lambda: part(broken()), "other": lambda: part(fine("other"))}
         )
     )
-    assert [(one.subject, one.ok) for one in found] == [
+    assert [(finding.subject, finding.ok) for finding in findings] == [
         ("first", True),
         ("breaks", False),
         ("other", True),
     ]
-    assert "ValueError" in str(found[1].advice)
-    assert "secret" not in str(found)
+    assert "ValueError" in str(findings[1].advice)
+    assert "secret" not in str(findings)
 
 
 def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer() -> None:
@@ -50,9 +50,11 @@ def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer() -> None:
         yield Finding(subject="first", ok=True)
         end.wait()
 
-    found = list(together({"hangs": hangs, "other": lambda: fine("other")}, seconds=5))
+    findings = list(
+        together({"hangs": hangs, "other": lambda: fine("other")}, seconds=5)
+    )
     end.set()
-    assert [(one.subject, one.ok) for one in found] == [
+    assert [(finding.subject, finding.ok) for finding in findings] == [
         ("first", True),
         ("hangs", False),
         ("other", True),

@@ -45,16 +45,18 @@ WRONG_ENTRIES: list[object] = [
 def test_a_wrong_entry_holds_its_own_account_and_says_what_is_wrong() -> None:
     """It is not served by the parent's token, and the others are as ever. No value is quoted."""
     for entry in WRONG_ENTRIES:
-        read = accounts({FOREIGN: entry, THIRD: {"auth_token": FOREIGN_TOKEN}})
+        registry = accounts({FOREIGN: entry, THIRD: {"auth_token": FOREIGN_TOKEN}})
         with pytest.raises(
             NoCredentialsError, match=f"TWILIO_ACCOUNTS: account {FOREIGN}: must have"
         ) as raised:
-            read.login(FOREIGN)
+            registry.login(FOREIGN)
         assert "hush" not in str(raised.value)
-        assert read.login(THIRD) == Login(THIRD, FOREIGN_TOKEN)
-        shown = f"{read} {vars(read)} {read.login(THIRD)} {read.login(SUB)}"
-        assert not any(secret in shown for secret in (TOKEN, FOREIGN_TOKEN, "hush"))
-        assert [(finding.subject, finding.ok) for finding in read.findings()] == [
+        assert registry.login(THIRD) == Login(THIRD, FOREIGN_TOKEN)
+        text = (
+            f"{registry} {vars(registry)} {registry.login(THIRD)} {registry.login(SUB)}"
+        )
+        assert not any(secret in text for secret in (TOKEN, FOREIGN_TOKEN, "hush"))
+        assert [(finding.subject, finding.ok) for finding in registry.findings()] == [
             ("TWILIO_ACCOUNTS", False)
         ]
 

@@ -197,9 +197,9 @@ def test_a_request_that_may_have_left_is_in_doubt() -> None:
     for error in (
         *(
             http.ConnectionError(
-                wire.ProtocolError(f"Connection aborted for {PHONE}", one)
+                wire.ProtocolError(f"Connection aborted for {PHONE}", cause)
             )
-            for one in (RESET, CLOSED)
+            for cause in (RESET, CLOSED)
         ),
         http.ConnectionError(gave_up(wire.ProtocolError("Connection aborted."))),
         http.ConnectionError(),

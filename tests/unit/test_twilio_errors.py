@@ -117,8 +117,8 @@ def test_what_is_no_code_is_refused_and_not_taken_for_one_that_ends_a_text() -> 
         b"30008",
         ["30008"],
     ]
-    for given in nonsense:
+    for code in nonsense:
         with pytest.raises(InputError, match="code must be"):
-            is_retryable_error(given)
+            is_retryable_error(code)
         with pytest.raises(InputError, match="http_status must be"):
-            is_retryable_error(None, given)
+            is_retryable_error(None, code)

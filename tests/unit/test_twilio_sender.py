@@ -155,10 +155,10 @@ class Page:
 
     def __init__(self, **message: object) -> None:
         defaults = {"sid": SID, "to": PHONE, "date_created": NOON}
-        self._left = iter([SimpleNamespace(**(defaults | message))])
+        self._listing = iter([SimpleNamespace(**(defaults | message))])
 
     def __next__(self) -> object:
-        return next(self._left)
+        return next(self._listing)
 
     def page(self, **_: object) -> "Page":
         return self
@@ -172,17 +172,17 @@ def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is
 ):
     """At any other place the words are somebody's text, and it is ambiguous. Twilio lists SIDs in lower case."""
     http: Any = SimpleNamespace(answer=lambda: None)
-    for (ours, shown, same), (sent_by, is_ours) in product(
+    for (ours, body, same), (sent_by, is_ours) in product(
         LISTED, (("MG" + "AB" * 16, True), (SENDER, False))
     ):
         listed = Page(
-            body=shown,
+            body=body,
             direction="outbound-api",
             from_=None,
             messaging_service_sid="MG" + "ab" * 16,
         )
         look = read_list(listed, http, PHONE, sent_by=sent_by, since=NOON, at=NOON)
-        found = find(
+        matches = find(
             look,
             claim_with(
                 sent_to=PHONE,
@@ -192,9 +192,9 @@ def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is
             ),
         )
         expected = ((SID,), ()) if same else ((), (SID,))
-        assert (found.ours, found.ambiguous) == (expected if is_ours else ((), ())), (
-            shown
-        )
+        assert (matches.ours, matches.ambiguous) == (
+            expected if is_ours else ((), ())
+        ), body
 
 
 def test_a_text_that_went_out_by_rcs_is_one_to_its_number() -> None:

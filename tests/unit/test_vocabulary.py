@@ -23,9 +23,9 @@ Table: TypeAlias = Mapping[Any, object]
 def modules() -> Iterator[ModuleType]:
     """Of the package and of the flows, but for what starts a program."""
     for package in (smsretry, flows):
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.endswith("__main__"):
-                yield importlib.import_module(found.name)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                yield importlib.import_module(module.name)
 
 
 def words_of(kind: Any) -> set[str] | None:

@@ -71,8 +71,8 @@ def test_the_strictest_of_all_rules_that_apply_holds_and_is_told() -> None:
     for values, hours, rule_ids in RULES:
         answer = check(**values)
         assert ids(answer) == ["federal", *rule_ids]
-        told = f"{hours} ({', '.join(ids(answer))})" if rule_ids else hours
-        assert answer.rule.startswith(f"{told} in "), answer.rule
+        rule_text = f"{hours} ({', '.join(ids(answer))})" if rule_ids else hours
+        assert answer.rule.startswith(f"{rule_text} in "), answer.rule
     assert [check(**values).can_send for values, *_ in RULES[:3]] == [False, True, True]
     assert "501.616(6)" in check().window.rules[1].source
 

@@ -23,7 +23,7 @@ def test_a_number_is_read_in_every_way_of_writing_it() -> None:
 
 def test_what_is_no_number_or_two_is_refused_and_not_quoted() -> None:
     """Never the first of two, never both in one."""
-    for written, why in (
+    for written, problem in (
         ("020 7946 0958", "country or the area code"),
         ("555-0191", "country or the area code"),
         ("212-555-0191 212-555-0192", "more than one"),
@@ -33,7 +33,7 @@ def test_what_is_no_number_or_two_is_refused_and_not_quoted() -> None:
         ("212-555-0191 x5", "no phone number"),
         ("+1 212 555 019", "wrong length"),
     ):
-        with pytest.raises(ValueError, match=why) as refused:
+        with pytest.raises(ValueError, match=problem) as refused:
             read_phone(written)
         assert written[-6:] not in str(refused.value)
 

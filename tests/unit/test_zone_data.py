@@ -43,7 +43,7 @@ def test_the_pinned_data_decides_where_the_systems_is_wrong(tmp_path: Path) -> N
 
 def test_old_zone_data_is_told_with_what_to_do() -> None:
     """Older than 90 days: a warning. Older than what the release was made with: an error."""
-    for version, today, ok, told in (
+    for version, today, ok, advises in (
         ("2026f", date(2026, 11, 24), True, False),
         ("2026f", date(2027, 1, 26), True, False),
         ("2026f", date(2027, 1, 27), True, True),
@@ -53,15 +53,16 @@ def test_old_zone_data_is_told_with_what_to_do() -> None:
     ):
         finding, _ = fact_findings(today, version)
         assert (finding.ok, version in finding.subject) == (ok, True)
-        assert ("pip install --upgrade tzdata" in (finding.advice or "")) is told
+        assert ("pip install --upgrade tzdata" in (finding.advice or "")) is advises
 
 
 def test_old_tables_are_told_with_what_to_do() -> None:
     """Half a year after they were reviewed: a warning. The pinned zone data is the one whose day is written down."""
     assert TZDATA[0] == tzdata.IANA_VERSION
-    made = date.fromisoformat(DATA_VERSION)
-    (_, young), (_, old) = (
-        fact_findings(made + MAX_TABLES_AGE + timedelta(days=days)) for days in (0, 1)
+    released = date.fromisoformat(DATA_VERSION)
+    (_, young), (_, outdated) = (
+        fact_findings(released + MAX_TABLES_AGE + timedelta(days=days))
+        for days in (0, 1)
     )
-    assert (young.ok, young.advice, old.ok) == (True, None, True)
-    assert "upgrade smsretry" in (old.advice or "")
+    assert (young.ok, young.advice, outdated.ok) == (True, None, True)
+    assert "upgrade smsretry" in (outdated.advice or "")
