@@ -63,7 +63,9 @@ def test_a_text_is_tried_as_often_as_its_row_says() -> None:
     assert isinstance(decision, Retry)
 
 
-def test_what_a_provider_asks_to_wait_is_honored_up_to_a_quarter_of_an_hour() -> None:
+def test_the_wait_that_a_provider_asks_for_is_honored_up_to_a_quarter_of_an_hour() -> (
+    None
+):
     """Never less than the backoff, and no header keeps a text for a day."""
     short, long, cap, second = (
         next_retry_delay(0),

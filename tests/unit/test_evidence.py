@@ -148,7 +148,7 @@ WHOSE: list[tuple[str, str, tuple[str, ...], Matches]] = [
 ]
 
 
-def test_a_message_with_the_words_of_another_open_text_is_that_one_s() -> None:
+def test_a_message_with_the_words_of_another_open_text_belongs_to_that_text() -> None:
     """One that began like ours was taken for it: ours was lost, and the other one was sent again."""
     for listed, ours, other_bodies, whose in WHOSE:
         assert (
@@ -247,9 +247,7 @@ def test_a_message_whose_number_is_masked_may_be_ours_and_is_never_proved() -> N
 # Several
 
 
-def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order() -> (
-    None
-):
+def test_our_messages_and_ambiguous_ones_are_kept_apart_and_each_is_in_order() -> None:
     """The oldest first. What has our words comes before what may have had them: a person is told of three."""
     listed = [
         sighting(1, created_at=BEGUN + 4 * SECOND),
@@ -265,7 +263,7 @@ def test_what_is_ours_and_what_is_ambiguous_are_told_apart_and_each_is_in_order(
     )
 
 
-def test_lists_of_which_one_could_not_be_had_prove_nothing() -> None:
+def test_several_lists_prove_nothing_if_one_could_not_be_read() -> None:
     """The message may stand in that one. Those that were had are read as one."""
     look, second = (Look(sightings=(sighting(number),)) for number in (1, 2))
     assert all_in_one([look, None]) is None

@@ -302,7 +302,7 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     assert control.run_stopped_because == "No answer"
 
 
-def test_a_run_may_be_asked_to_stop_while_it_tells_of_a_stop_and_when_nobody_can_be_told() -> (
+def test_a_run_may_be_asked_to_stop_while_it_reports_a_stop_and_when_nobody_can_be_reached() -> (
     None
 ):
     """A signal's handler runs in whatever thread was interrupted, and no text waits for a message to the next run."""

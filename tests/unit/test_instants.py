@@ -22,7 +22,7 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
     assert str(result) == f"Quiet hours — next at {SHOWN}"
 
 
-def test_a_span_is_told_in_the_largest_unit_that_fits() -> None:
+def test_a_span_is_written_in_the_largest_unit_that_fits() -> None:
     """With the next smaller one, if it has any."""
     texts = [span(seconds) for seconds in (40, 720, 3600, 12_000, 86_400, 190_800)]
     assert texts == ["40 s", "12 min", "1 h", "3 h 20 min", "1 d", "2 d 5 h"]

@@ -178,7 +178,7 @@ CORRECTED = {
 }
 
 
-def test_numbers_abroad_for_which_the_library_is_wrong_have_zones_of_our_own() -> None:
+def test_numbers_abroad_that_the_library_gets_wrong_have_our_own_zones() -> None:
     """It knows Jakarta alone for Indonesia. A Russian mobile may be in Kaliningrad or, ten hours away, in Kamchatka.
 
     A satellite phone may be anywhere: its text is held, whatever zones are stored.

@@ -42,7 +42,7 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         assert wanted(off) is None
 
 
-def test_a_state_of_the_queue_that_nobody_tells_is_a_line_and_no_error(
+def test_a_queue_state_that_cannot_be_read_is_a_line_and_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The texts of the run have gone out."""
@@ -54,7 +54,7 @@ def test_a_state_of_the_queue_that_nobody_tells_is_a_line_and_no_error(
     assert "The database is away" in caplog.text
 
 
-def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_one_line() -> (
+def test_an_empty_queue_is_zeros_and_two_senders_that_look_the_same_are_one_line() -> (
     None
 ):
     """A 0 is not the same as no answer. What was never measured is not told: 0 seconds would be a time.
@@ -75,7 +75,7 @@ def test_an_empty_queue_is_told_as_zeros_and_two_senders_that_look_the_same_are_
     ]
 
 
-def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_that_are_told() -> (
+def test_each_alert_that_the_readme_recommends_asks_for_a_metric_and_a_label_that_exist() -> (
     None
 ):
     """As Prometheus spells them."""

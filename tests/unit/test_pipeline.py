@@ -133,7 +133,7 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
         assert PHONE[2:] not in str(raised.value)
 
 
-def test_a_database_that_does_not_answer_is_told_as_it_is_and_nothing_is_sent_without_it() -> (
+def test_a_database_that_does_not_answer_is_reported_and_nothing_is_sent_without_it() -> (
     None
 ):
     """The row keeps its state until recovery takes it back. Not even then is a bug's message carried along."""

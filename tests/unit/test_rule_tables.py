@@ -211,7 +211,7 @@ def test_a_table_that_says_something_twice_or_has_a_tab_too_few_is_refused() -> 
         data.parse_table("a\tb\tc\n1\t2\t3\n1\t2\n", name="some")
 
 
-def test_of_several_rules_the_lowest_cap_holds() -> None:
+def test_the_lowest_cap_of_several_rules_holds() -> None:
     """A number whose state is unknown has that of the strictest one."""
     rules = [replace(FEDERAL, daily_cap=cap) for cap in (5, None, 2)]
     assert strictest(rules, rule_id="all", source="all").daily_cap == 2

@@ -180,7 +180,7 @@ WRONG: list[tuple[dict[str, str], str, list[str]]] = [
 ]
 
 
-def test_a_wrong_environment_is_told_by_variable_with_what_it_should_be(
+def test_each_wrong_variable_is_named_with_what_it_should_be(
     environment: pytest.MonkeyPatch,
 ) -> None:
     """Every variable that is missing or malformed, not one a run. No number is quoted."""

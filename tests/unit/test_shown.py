@@ -99,7 +99,7 @@ def test_a_badge_says_why_and_its_color_what_to_do() -> None:
     ]
 
 
-def test_an_event_tells_of_a_businesss_own_sender() -> None:
+def test_an_event_names_a_businesss_own_sender() -> None:
     """It has a feed of its own. The number of one is not told."""
     for sent_by, tag in (
         ("MG" + "3" * 32, "from MG" + "3" * 32),

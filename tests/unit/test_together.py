@@ -18,9 +18,7 @@ def broken() -> Iterator[Finding]:
     raise ValueError("secret")
 
 
-def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other() -> (
-    None
-):
+def test_parts_run_at_once_and_one_that_breaks_is_reported_and_stops_no_other() -> None:
     """Each waits for the other, or the barrier breaks. What it had found is told before, and no word of the error."""
     both = Barrier(2, timeout=60)
 
@@ -42,7 +40,7 @@ def test_parts_are_asked_at_once_and_one_that_breaks_is_told_and_stops_no_other(
     assert "secret" not in str(findings)
 
 
-def test_a_part_that_does_not_end_is_told_and_waited_for_no_longer() -> None:
+def test_a_part_that_does_not_end_is_reported_and_no_longer_waited_for() -> None:
     """And so is what others found meanwhile."""
     end = Event()
 

@@ -86,7 +86,7 @@ def test_an_answer_that_proves_nothing_is_in_doubt() -> None:
         assert isinstance(outcome_of_answer(status, body), InDoubt), (status, body[:80])
 
 
-def test_what_twilio_asks_to_wait_is_read_in_whole_seconds() -> None:
+def test_the_wait_that_twilio_asks_for_is_read_in_whole_seconds() -> None:
     """Anything else is as if it were not there."""
     waits: dict[str | None, int | None] = {"0": 0, "7": 7, "999999": 999_999}
     waits |= dict.fromkeys(

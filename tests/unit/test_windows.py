@@ -66,7 +66,7 @@ RULES: list[tuple[Record, str, list[str]]] = [
 ]
 
 
-def test_the_strictest_of_all_rules_that_apply_holds_and_is_told() -> None:
+def test_the_strictest_rule_that_applies_decides_and_is_named() -> None:
     """Engineering guidance, not legal advice. The record names the statute, and no list of states."""
     for values, hours, rule_ids in RULES:
         answer = check(**values)

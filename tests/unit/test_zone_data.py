@@ -41,7 +41,7 @@ def test_the_pinned_data_decides_where_the_systems_is_wrong(tmp_path: Path) -> N
     assert json.loads(answer.stdout) == [True, "2027-01-13T02:00:00+00:00", 21, 9, 7]
 
 
-def test_old_zone_data_is_told_with_what_to_do() -> None:
+def test_old_zone_data_is_reported_with_what_to_do() -> None:
     """Older than 90 days: a warning. Older than what the release was made with: an error."""
     for version, today, ok, advises in (
         ("2026f", date(2026, 11, 24), True, False),
@@ -56,7 +56,7 @@ def test_old_zone_data_is_told_with_what_to_do() -> None:
         assert ("pip install --upgrade tzdata" in (finding.advice or "")) is advises
 
 
-def test_old_tables_are_told_with_what_to_do() -> None:
+def test_old_tables_are_reported_with_what_to_do() -> None:
     """Half a year after they were reviewed: a warning. The pinned zone data is the one whose day is written down."""
     assert TZDATA[0] == tzdata.IANA_VERSION
     released = date.fromisoformat(DATA_VERSION)
