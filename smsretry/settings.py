@@ -111,7 +111,7 @@ class Settings(ReadingSettings):
     """The service_role (or secret) key. No other key may give orders."""
     supabase_reader_key: SecretStr | None = None
     supabase_anon_key: SecretStr | None = None
-    """For questions alone, so a malformed one stops no run."""
+    """Keys that only questions need, so a malformed one stops no run."""
 
     twilio_account_sid: AccountSid
     twilio_api_key_sid: ApiKeySid | None = None

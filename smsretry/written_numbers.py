@@ -66,5 +66,5 @@ def read_phone(written: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """With digits, spaces and hyphens of one kind each."""
+    """The text with one kind of digits, spaces and hyphens."""
     return _DASHES.sub("-", normalize("NFKC", text))

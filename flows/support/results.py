@@ -102,7 +102,7 @@ def _store(content: Any, place: str, now: datetime) -> Any:
 
 
 def _sweep(folder: Path, now: datetime) -> None:
-    """At a run's end, delete the days that are over. A storage that is no folder has rules of its own."""
+    """Delete the days that are over, at a run's end. A storage that is no folder has rules of its own."""
     for day in folder.iterdir():
         if _DAY.fullmatch(day.name) and day.name < f"{now - KEPT:%Y-%m-%d}":
             shutil.rmtree(day, ignore_errors=True)  # another run may be at it

@@ -25,7 +25,7 @@ from .show import OURS, display_only, show, show_queue, this_run
 QUEUE: Final = {"prefect.resource.id": "sms.queue"}
 """What an event is about that is about no single text."""
 COMPLETED: Final = "sms.queue.completed.{}"
-"""With the flow's name."""
+"""The event of a completed run, with the flow's name."""
 RUN_FAILED: Final = "sms.queue.run-failed"
 GRACE_SECONDS: Final = 60
 """How long Prefect may go on reporting to its server. It takes a few seconds where the server answers."""
@@ -34,7 +34,7 @@ _OWN_PROCESS: Final = "PREFECT__FLOW_RUN_ID"
 _IDLE_KEPT: Final = timedelta(hours=1)
 """Long enough to see that the schedule is kept. The database's own list of runs has them all."""
 _AT_ONCE: Final = 50
-"""As many runs as the server takes in one call."""
+"""The most runs that the server takes in one call."""
 _UNKNOWN_CALL: Final = (404, 405)
 """An older server does not have it: there late runs are worked off one after the other, and idle ones stay."""
 _CANCELLED: Final = {
@@ -115,7 +115,7 @@ def _end_soon() -> None:
 
 @display_only()
 def _tidy() -> None:
-    """At a run's end: cancel this deployment's late runs, and delete its idle ones, about 3,000 a day.
+    """Cancel this deployment's late runs at a run's end, and delete its idle ones, about 3,000 a day.
 
     A run that a person asked for may do less than the schedule's, so it takes nothing over.
     """

@@ -56,7 +56,7 @@ def log_what_is_new() -> None:
 
 
 def _is_new(record: logging.LogRecord) -> bool:
-    """Of a text it would log each state but Sent as an error, and of a red run its own words again, with tracebacks."""
+    """Whether Prefect may log it: not every state but Sent as an error, nor a red run's own words with tracebacks."""
     is_said = record.exc_info and isinstance(
         record.exc_info[1], FailedRun | SmsRetryError
     )
@@ -65,7 +65,7 @@ def _is_new(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def display_only() -> Iterator[None]:
-    """For code that only shows a run. If it fails, a reader misses something, and that is all."""
+    """Guard code that only shows a run. If it fails, a reader misses something, and that is all."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the texts are seen to
@@ -207,7 +207,7 @@ class Progress:
 
     @display_only()
     def show(self, count: int) -> None:
-        """So many are taken."""
+        """Show how many are taken."""
         progress = (
             min(100 * count // self._texts, 100),
             f"{count} of {max(count, self._texts)} texts taken",

@@ -80,7 +80,7 @@ class TaskRuns:
         return processed
 
     def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
-        """The same with some texts at once."""
+        """Process some texts at once, and tell what each came to."""
         # Each in the context of this task run, so that the events name it.
         under_way = [
             self._workers.submit(copy_context().run, self.see_through, claim)

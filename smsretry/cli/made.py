@@ -31,7 +31,7 @@ _METAVARS: Final[dict[Any, str]] = {
     float: "N",
     str: "WORDS",
 }
-"""By the name of the field, or its type."""
+"""What stands for a value in `--help`, by the field's name or its type."""
 _MOST_CHOICES: Final = 4
 """A choice of so many is shown in full."""
 Carry = Callable[..., Answer]

@@ -40,7 +40,7 @@ class Imported(Done):
 
     @property
     def fails(self) -> bool:
-        """The same file again does the rest, once that is mended."""
+        """Whether lines were refused. Once they are mended, the same file again does the rest."""
         return bool(self.refused)
 
     def tell(self) -> Iterator[Told]:

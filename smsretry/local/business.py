@@ -10,12 +10,12 @@ import psycopg
 from psycopg import sql
 
 PHONE: Final = "+12125550123"
-"""In New York; from the numbers that are reserved for fiction, as all here."""
+"""A number in New York; like all here it is reserved for fiction."""
 BODY: Final = "Hi Ann, thanks for visiting Maple Street Dental."
 ZONE: Final = "America/New_York"
 
 OwnColumns: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""For each table, values of columns that only the application's schema has and that need one; a callable makes one."""
+"""Values of columns that only the application's schema has and that need one, by table; a callable makes one."""
 
 
 @dataclass

@@ -133,7 +133,7 @@ class Stack:
 
     @property
     def ahead(self) -> timedelta:
-        """By how much that is ahead of this machine's clock."""
+        """How far that is ahead of this machine's clock."""
         return self._shift
 
     def set_clock(self, to: datetime) -> None:

@@ -121,7 +121,7 @@ def troubled(
 
 
 def _due(claim: Claim) -> str:
-    """Since when a text was due that ends untouched. To the day only, because equal reasons are counted together."""
+    """The day since which a text was due that ends untouched. Equal reasons are counted together, so no hour."""
     return (
         f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
         if claim.due_since

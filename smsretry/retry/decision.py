@@ -1,7 +1,7 @@
 """What to do with a text, as values. Each knows its fate, its reason and what it changes.
 
 `before`, `after`, `doubt` and `delivery` make them, `sending` acts on them, and the queue's adapter alone makes columns
-of them. `why` is for people, and never holds a phone number or a body. `why_code` says the same to programs.
+of them. `detail` is for people, and never holds a phone number or a body. `why_code` says the same to programs.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Cap:
     since: datetime
     """Texts that may have reached the recipient since then count."""
     description: str
-    """The same in words for people."""
+    """The cap in words for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Waits(Decision):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complete(Decision):
-    """It went out."""
+    """The text went out."""
 
     fate, leaves = "Sent", "completed"
     sid: str | None
@@ -112,8 +112,8 @@ class Hold(Waits):
     fate, is_held = "Held", True
     due_in: timedelta = HELD_LOOK
     ambiguous: tuple[str, ...] = ()
-    """For a text in doubt: the messages that may be it, which the queue adds to `why`. If all of them turn out to be
-    other texts', it is not held."""
+    """Messages that may be the text in doubt, which the queue adds to `why`. If all of them turn out to be others',
+    it is not held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Retry(Waits):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAgain(Waits):
-    """It is unknown what became of it. Nothing is sent, and evidence is looked for."""
+    """Nobody knows what became of it. Nothing is sent, and evidence is looked for."""
 
     fate = "InDoubt"
     failed: bool = False
@@ -156,7 +156,7 @@ class Fail(Decision):
 
 @dataclass(frozen=True, slots=True)
 class Cancel(Decision):
-    """It is no longer wanted."""
+    """The text is no longer wanted."""
 
     fate, leaves = "Cancelled", "cancelled"
 

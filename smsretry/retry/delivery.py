@@ -125,7 +125,7 @@ class DeliveryReport:
 
     @property
     def description(self) -> str:
-        """The same in words for people."""
+        """The report in words for people."""
         return _SILENCES.get(self.status, f"The provider says {self.status}")
 
     @property

@@ -162,13 +162,13 @@ class ItemResult(Value):
 
     @classmethod
     def claim_lost(cls, claim: Claim) -> Self:
-        """That of a claim that another worker has by now."""
+        """The result of a claim that another worker has by now."""
         detail = "The claim was lost: another worker has the row, nothing was changed"
         return cls(retry_id=claim.id, fate="Lost", detail=detail, why_code="claim_lost")
 
     @classmethod
     def error(cls, claim: Claim, detail: str) -> Self:
-        """That of a claim whose processing raised. The other rows went on, and a later run recovers this one."""
+        """The result of a claim whose processing raised. The other rows went on, and a later run recovers this one."""
         return cls(retry_id=claim.id, fate="Error", detail=detail)
 
     def __str__(self) -> str:

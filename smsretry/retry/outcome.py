@@ -37,12 +37,12 @@ class Refusal:
 
     kind: RefusalKind
     text: str
-    """For people; holds no phone number and no body."""
+    """The reason for people; holds no phone number and no body."""
     code: int | None = None
     """The provider's own code: a label to show and to store, read by nobody here."""
     level: RefusalLevel = "request"
     certain: bool = True
-    """For kind `account_refused`: whether one such refusal proves it. If not, it may concern this destination alone."""
+    """Whether one refusal of kind `account_refused` proves it. If not, it may concern this destination alone."""
     phone_status: str | None = None
     """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
     to_do: str | None = None
@@ -79,7 +79,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request never reached the provider. `why` is one of our own phrases."""
+    """The request never reached the provider. `detail` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "not_sent"
     detail: str
@@ -87,7 +87,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The message may or may not exist. `why` is one of our own phrases."""
+    """The message may or may not exist. `detail` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "in_doubt"
     detail: str

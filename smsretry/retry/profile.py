@@ -49,7 +49,7 @@ class Audience:
 
     @property
     def send_to(self) -> SendTo:
-        """The same in a word, as the database knows it."""
+        """The audience in a word, as the database knows it."""
         if self.everybody:
             return "all"
         return "listed" if self.numbers else "nobody"

@@ -25,7 +25,7 @@ def sms_schema() -> Sequence[Path]:
 
 @pytest.fixture(scope="session")
 def sms_own_columns() -> "OwnColumns":
-    """For each table, the application's columns that need a value, each with one or with a callable that makes one.
+    """The application's columns that need a value, by table, each with one or with a callable that makes one.
 
     Replace it in your `conftest.py`.
     """

@@ -106,7 +106,7 @@ async def _form(request: Request) -> bytes | None:
 
 
 def _record_event(connected: _Connected, request: Request, form: bytes) -> Response:
-    """In a thread: it waits for the database."""
+    """Record a request in a thread, because it waits for the database."""
     event = connected.read_post(
         query=request.scope["query_string"].decode("latin-1"),
         form=form,

@@ -21,7 +21,7 @@ class OwnSender:
     number: str
     body: str
     phones: Mapping[str, str]
-    """By customer."""
+    """Numbers by customer."""
     is_suspended: bool = False
 
     @property
@@ -67,7 +67,7 @@ def open_accounts(stack: Stack) -> None:
 
 
 def give_sender(business: Business, sender: OwnSender) -> None:
-    """From now on the business texts from its own."""
+    """Let the business text from its own sender."""
     business.connection.execute(
         "select from add_sms_sender(%s, %s, %s, who => 'the demo', because => 'Each business has its own sender')",
         [business.id, sender.account, sender.service],

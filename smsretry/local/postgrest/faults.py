@@ -7,7 +7,7 @@ from typing import Final, Literal
 from starlette.responses import HTMLResponse, Response
 
 MAX_ROWS: Final = 1000
-"""Of an answer, as on Supabase."""
+"""The most rows of an answer, as on Supabase."""
 # What Cloudflare, in front of Supabase, answers when it does not reach the project: HTML, and no JSON.
 BAD_GATEWAY_PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>"

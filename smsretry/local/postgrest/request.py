@@ -17,7 +17,7 @@ _SCHEMA: Final = "public"
 _READS: Final = ("GET", "HEAD")
 _MEDIA_TYPES: Final = ("application/json", "application/*", "*/*")
 _PREFERENCES: Final = ("count", "timezone", "max-affected")
-"""Those that would change an answer."""
+"""Preferences that would change an answer."""
 
 
 def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:

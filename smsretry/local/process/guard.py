@@ -74,7 +74,7 @@ def _kill_group(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _die_too() -> None:
-    """For the command, before it is run: Linux kills it when the guard dies."""
+    """Let Linux kill the command when the guard dies. Runs in the command's process, before it."""
     if hasattr(libc := ctypes.CDLL(None), "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 class DropConnection(Response):
-    """In place of a response: the connection breaks before a byte of it, or after `head` of its body.
+    """A connection that breaks before a byte of the response, or after `head` of its body.
 
     `head` goes out under a Content-Length one byte larger, so the client sees a body cut short. A client that
     reads the whole head cannot mistake it for a complete answer.

@@ -23,7 +23,7 @@ _noted: list[int] = []
 
 
 def end_at_once() -> None:
-    """From now on a signal ends this process with one line. Exit code 130 after Ctrl-C, 143 after SIGTERM."""
+    """Let a signal end this process with one line. Exit code 130 after Ctrl-C, 143 after SIGTERM."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         os.write(2, b"\nStopped.\n")
@@ -33,7 +33,7 @@ def end_at_once() -> None:
 
 
 def note() -> None:
-    """From now on a signal is noted, and nothing else happens until somebody looks: for the rest of this process."""
+    """Note signals for the rest of this process. Nothing else happens until somebody looks."""
 
     def note_it(number: int, _frame: FrameType | None) -> None:
         if not _noted:

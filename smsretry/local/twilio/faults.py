@@ -70,7 +70,7 @@ class HtmlError:
     accepted: bool = False
 
     async def answer(self, _created: Mapping[str, Any]) -> Response:
-        """That page."""
+        """The page."""
         return HTMLResponse(_PAGE_OF_HTML, self.http_status)
 
 
@@ -81,7 +81,7 @@ class DropUnaccepted:
     accepted: ClassVar[bool] = False
 
     async def answer(self, _created: Mapping[str, Any]) -> Response:
-        """None."""
+        """A broken connection."""
         return DropConnection()
 
 
@@ -100,7 +100,7 @@ class AcceptThenWait:
     accepted: ClassVar[bool] = True
 
     async def answer(self, created: Mapping[str, Any]) -> Response:
-        """It, late."""
+        """The 201, late."""
         await asyncio.sleep(self.wait.total_seconds())
         return JSONResponse(created, 201)
 
@@ -118,7 +118,7 @@ class BrokenAnswer(Enum):
         return True
 
     async def answer(self, created: Mapping[str, Any]) -> Response:
-        """As the value says."""
+        """The broken 201 that the value names."""
         match self:
             case BrokenAnswer.EMPTY:
                 return Response(status_code=201, media_type="application/json")

@@ -24,13 +24,13 @@ class Entry:
     """The `From` number. None when only a messaging service was named: Twilio picks a number later."""
     messaging_service_sid: str | None
     body: str = field(repr=False)
-    """As it is stored, so with the prefix of a trial account."""
+    """The body as it is stored, so with the prefix of a trial account."""
     status_callback: str | None
     validity_period: timedelta | None
     accepted_at: datetime
-    """By the stand-in's clock."""
+    """The time on the stand-in's clock."""
     clock_ahead: timedelta = timedelta(0)
-    """By how much Twilio's own clock was ahead of that one: its `date_created` stays, whatever the clocks do later."""
+    """How far Twilio's own clock was ahead of that one: its `date_created` stays, whatever the clocks do later."""
     sent_at: datetime | None = None
     """Twilio's `date_sent`. None while the message waits in Twilio's own queue."""
     status: str | None = None

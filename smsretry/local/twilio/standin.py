@@ -70,7 +70,7 @@ class TwilioStandin:
         self.app = self._build_app()
 
     def _behave(self) -> None:
-        """As it is when nobody has told it anything."""
+        """Behave as a new stand-in does."""
         self.posts = 0
         """How many `POST Messages` arrived with valid credentials, whatever came of them."""
         self.posts_under_way = self.most_posts_at_once = 0
@@ -80,7 +80,7 @@ class TwilioStandin:
         self.lists = 0
         """How many `GET Messages` arrived with valid credentials; every page counts."""
         self.clock_ahead = timedelta(0)
-        """By how much Twilio's own clock, which its answers tell, is ahead of `clock`, by which the ledger is kept."""
+        """How far Twilio's own clock, which its answers show, is ahead of `clock`, by which the ledger is kept."""
         self.seconds_each = 0.0
         """How long it takes to accept one message."""
         self.retell: Callable[[Sequence[Entry]], Sequence[Entry]] = tuple
@@ -91,7 +91,7 @@ class TwilioStandin:
         """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
 
     def start_over(self) -> None:
-        """As new: an empty ledger, the first account alone, and nothing goes wrong. Counters begin at 0."""
+        """Empty the ledger, forget all accounts but the first, and let nothing go wrong. Counters begin at 0."""
         self.heal()
         self.ledger.clear()
         self.accounts.forget_others()
