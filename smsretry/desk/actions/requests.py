@@ -304,7 +304,7 @@ class StopTexts(Signed):
 
     @property
     def did(self) -> str:
-        what = f"marketing texts to {self.state}" if self.state else "its texts"
+        what = f"marketing texts to {self.state}" if self.state else "the business"
         return f"{'lifted the stop of' if self.lift else 'stopped'} {what}"
 
     def values(self) -> dict[str, object]:

@@ -48,7 +48,7 @@ _LATE: Final = {
         "planned, late and not queued: those that are less than 48 h late go, the others end",
         _START,
     ),
-    "words": ("wrote what may mean stop, unread for three days or more", _READ),
+    "words": ("what may mean stop is unread for three days or more", _READ),
 }
 """What is late, and what to do."""
 _STOPPED: Final = {
@@ -143,9 +143,9 @@ class Stop(Value):
 
 
 class UnreadWords(Value):
-    """People who wrote what may mean stop, and whom nobody has read."""
+    """Customers who wrote what may mean stop, and whom nobody has read."""
 
-    people: int
+    customers: int
     since: Instant
 
 
@@ -334,9 +334,9 @@ class QueueStatus(Answer):
         if self.unread:
             yield Need(
                 of="unread",
-                what="wrote what may mean stop, and marketing texts to them wait",
+                what="what may mean stop is unread, and marketing texts wait",
                 lever=_READ,
-                count=Lever.see(ReadWords, {}, str(self.unread.people)),
+                count=Lever.see(ReadWords, {}, str(self.unread.customers)),
                 since=self.unread.since,
             )
 
@@ -471,10 +471,9 @@ class QueueStatus(Answer):
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
         whose = f"{need.business}: " if need.business else ""
-        if need.lever == _READ:
-            return need.count, f" people {need.what}", self._for(need.since)
-        texts = (", texts ", need.count) if need.count else ()
-        return whose, need.what, *texts, self._for(need.since)
+        whom = "customers" if need.lever == _READ else "texts"
+        counted = (f", {whom} ", need.count) if need.count else ()
+        return whose, need.what, *counted, self._for(need.since)
 
     def _for(self, since: datetime | None) -> str:
         """For how long it has been so, in parentheses."""

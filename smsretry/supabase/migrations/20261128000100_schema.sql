@@ -9941,7 +9941,7 @@ $$;
 -- last runs, as one object:
 --   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
 --   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
---   of the environment if it is too slow · unread: numbers in smsretry.unread_words
+--   of the environment if it is too slow · unread: customers in smsretry.unread_words
 --   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
 --   of their own), state or business, by a person
 --   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
@@ -9997,7 +9997,7 @@ begin
         ),
         'unread', (
             select jsonb_build_object(
-                'people', count(distinct w.phone),
+                'customers', count(distinct w.customer_id),
                 'since', min(w.heard_at)
             )
             from smsretry.unread_words w

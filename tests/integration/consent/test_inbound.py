@@ -19,7 +19,7 @@ SID = "SM" + "f" * 32
 def unread(operators: SupabaseOperators) -> int:
     """How many wrote something that somebody has to read."""
     words = operators.status().unread
-    return words.people if words else 0
+    return words.customers if words else 0
 
 
 def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(

@@ -183,7 +183,7 @@ def test_the_list_names_the_oldest_first_and_shows_no_number(
         assert f"consent {words.customer_id} --said opted_out" in page
     words_unread = operators.status().unread
     assert words_unread
-    assert words_unread.people == 3
+    assert words_unread.customers == 3
 
 
 def test_what_is_unread_for_three_days_is_an_alarm(
