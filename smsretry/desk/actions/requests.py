@@ -293,9 +293,13 @@ class StopTexts(Signed):
     )
     FUNCTION = "set_sms_stop"
     state: Annotated[UsState | None, POSITIONAL] = Field(
-        None, description="Two letters of a US state or territory."
+        None,
+        description="Two letters of a US state or territory.",
+        serialization_alias="subject",
     )
-    business_id: BusinessId | None = Field(None, description="Id of the business.")
+    business_id: BusinessId | None = Field(
+        None, description="Id of the business.", serialization_alias="subject"
+    )
     because: Words = Field(
         description="Why, such as the declared emergency. Kept, and shown with each text.",
         serialization_alias="why",
@@ -309,10 +313,8 @@ class StopTexts(Signed):
 
     def values(self) -> dict[str, object]:
         """What may be stopped is a kind and a subject."""
-        values = super().values()
-        state, business = values.pop("state"), values.pop("business_id")
-        kind = "state" if state else "business_stopped"
-        return {"kind": kind, "subject": state or business, **values}
+        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {"kind": "state" if self.state else "business_stopped", **values}
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:

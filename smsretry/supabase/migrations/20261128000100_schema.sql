@@ -8353,8 +8353,7 @@ $$;
 
 -- ======== schemas/senders/texts_by_sender.sql ========
 -- The waiting texts of these businesses (null: of all), counted by sender, business and class;
--- sender_id null: the environment's. oldest: the due time of the oldest that is due. why: of most
--- of those that wait because of their sender.
+-- sender_id null: the environment's. why: of most of those that wait because of their sender.
 create or replace function smsretry.texts_by_sender(
     business_ids uuid[],
     at timestamptz
@@ -8366,7 +8365,6 @@ returns table (
     due bigint,
     waiting bigint,
     held bigint,
-    oldest timestamptz,
     why_code text,
     why text
 )
@@ -8391,10 +8389,6 @@ begin
                   and q.scheduled_for > texts_by_sender.at
             ),
             count(*) filter (where q.held_since is not null),
-            min(q.scheduled_for) filter (
-                where q.held_since is null
-                  and q.scheduled_for <= texts_by_sender.at
-            ),
             mode() within group (order by q.why_code::text) filter (where s.own),
             mode() within group (
                 order by left(
