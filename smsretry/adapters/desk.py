@@ -142,7 +142,7 @@ class Desk:
                 profile=self.profile,
                 audience=self.audience,
             )
-            for text in self.operators.waiting_ones(ids)
+            for text in self.operators.waiting(ids=ids)
         }
 
     def status(self) -> QueueStatus:

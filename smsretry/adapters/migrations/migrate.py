@@ -238,7 +238,7 @@ def _rehearse(connection: Connection) -> None:
         "select to_regproc('public.try_sms_retry_queue')"
     ).fetchone() == (None,):
         return
-    [(ok, advice), _] = connection.execute(
+    [(ok, advice), *_] = connection.execute(
         "select ok, advice from public.try_sms_retry_queue()"
     ).fetchall()
     if not ok:

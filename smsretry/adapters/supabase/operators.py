@@ -38,9 +38,16 @@ class SupabaseOperators(SupabaseCalls):
     def texts(self, form: WhichText | ListTexts) -> list[TextRecord]:
         return self.rows(TextRecord, self.once(form.FUNCTION, form.values(), QUESTION))
 
-    def waiting(self, *, until: datetime) -> Iterator[WaitingText]:
-        """Waiting texts in order of their due times, read page by page, but for those that cannot be read."""
-        page: dict[str, object] = {"until": until}
+    def waiting(
+        self, *, until: datetime | None = None, ids: Sequence[UUID] = ()
+    ) -> Iterator[WaitingText]:
+        """Waiting texts that are due until then, in order of their due times and read page by page; or those of these
+        ids that wait. But for those that cannot be read.
+        """
+        page: dict[str, object] = {
+            "until": until,
+            "ids": list(map(str, ids)) or None,
+        }
         while True:
             rows = self.readable(
                 WaitingText, self.once(Preview.FUNCTION, page, QUESTION)
@@ -50,16 +57,9 @@ class SupabaseOperators(SupabaseCalls):
             last = next(
                 (row for row in reversed(rows.given) if row["scheduled_for"]), None
             )
-            if last is None:
+            if last is None or ids:
                 return
             page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
-
-    def waiting_ones(self, ids: Sequence[UUID]) -> Sequence[WaitingText]:
-        """Those of these texts that wait, but for those that cannot be read."""
-        question = {"until": None, "ids": list(map(str, ids))}
-        return self.readable(
-            WaitingText, self.once(Preview.FUNCTION, question, QUESTION)
-        ).read
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""

@@ -368,11 +368,10 @@ class QueueStatus(Answer):
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        everybody = _STOPPED["sending"]
         obstacles = (
             need
             for need in self.needs()
-            if need.what.startswith(everybody) or (sender and need.sender == sender)
+            if need.of in ("stop", "sender") and need.sender in (None, sender)
         )
         return next(obstacles, None)
 

@@ -4340,7 +4340,7 @@ begin
         )
         from public.businesses b
         where b.id::text = subject;
-        if not found then
+        if not found and not v_lifts then
             raise exception 'There is no such business: look in the application''s table businesses'
                 using errcode = 'SR422';
         end if;
@@ -10978,6 +10978,8 @@ $$;
 --   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed;
 --   advice says which and why, or why
 --                        it could not be tried now
+--   what defaults and triggers write  another number, time or class than was given, and whether
+--                        those that keep opt-outs are switched off
 --   mark of the database whether a worker that texts send_to and reaches the database at address
 --   fits it
 create or replace function public.try_sms_retry_queue(
@@ -10996,6 +10998,7 @@ declare
     v_context text;
     v_hint text;
     v_due constant timestamptz := smsretry.clock();
+    v_changes text;
 begin
     subject := 'rehearsal of a text';
     begin
@@ -11006,30 +11009,29 @@ begin
         perform smsretry.number_key(v_attempt_id, '+15005550006');
         v_step := 'making a sample text';
         v_row.send_log_id := smsretry.sample_text();
-        v_step := 'consent';
-        if exists (
-            select from pg_catalog.pg_db_role_setting s
-            left join pg_catalog.pg_roles r on r.oid = s.setrole
-            where 'session_replication_role=replica' = any (s.setconfig)
-              and coalesce(r.rolname, 'authenticator') in (
-                  'authenticator',
-                  'authenticated',
-                  'service_role'
-              )
-        ) then
-            raise exception 'session_replication_role switches the triggers off that keep opt-outs'
-                using errcode = 'SR500',
-                      hint = 'Find it in pg_db_role_setting, and reset it.';
-        end if;
-        if exists (
-            select from public.send_logs l
-            join public.customers c on c.id = l.customer_id
-            where l.id = v_row.send_log_id
-              and c.phone::text !~ '^[+][1-9][0-9]{7,14}$'
-        ) then
-            raise exception 'a trigger on customers writes numbers in another form than E.164, and their texts are held'
-                using errcode = 'SR500';
-        end if;
+        v_changes := concat_ws(
+            '. ',
+            (
+                select 'session_replication_role switches the triggers off that keep opt-outs: reset it for '
+                    || coalesce(min(r.rolname), 'the database')
+                from pg_catalog.pg_db_role_setting s
+                left join pg_catalog.pg_roles r on r.oid = s.setrole
+                where 'session_replication_role=replica' = any (s.setconfig)
+                  and coalesce(r.rolname, 'authenticator') in (
+                      'authenticator',
+                      'authenticated',
+                      'service_role'
+                  )
+                having count(*) > 0
+            ),
+            (
+                select 'A trigger on customers writes numbers in another form than E.164, and their texts are held'
+                from public.send_logs l
+                join public.customers c on c.id = l.customer_id
+                where l.id = v_row.send_log_id
+                  and c.phone::text !~ '^[+][1-9][0-9]{7,14}$'
+            )
+        );
         v_step := 'an insert of the application''s';
         insert into public.sms_retry_queue (
             business_id,
@@ -11054,18 +11056,20 @@ begin
             'twilio_error'
         from public.send_logs l
         where l.id = v_row.send_log_id;
-        if exists (
-            select from public.sms_retry_queue q
-            where q.send_log_id = v_row.send_log_id
-              and q.status = 'pending'
-              and (
-                  q.scheduled_for > v_due + interval '1 minute'
-                  or q.message_class <> 'marketing'
-              )
-        ) then
-            raise exception 'a default or a trigger changes when it is due, or its message_class from marketing'
-                using errcode = 'SR500';
-        end if;
+        v_changes := concat_ws(
+            '. ',
+            nullif(v_changes, ''),
+            (
+                select 'A default or a trigger on sms_retry_queue changes when a text is due, or its message_class from marketing'
+                from public.sms_retry_queue q
+                where q.send_log_id = v_row.send_log_id
+                  and q.status = 'pending'
+                  and (
+                      q.scheduled_for > v_due + interval '1 minute'
+                      or q.message_class <> 'marketing'
+                  )
+            )
+        );
         update public.sms_retry_queue q
         set status = 'cancelled'
         where q.send_log_id = v_row.send_log_id;
@@ -11190,6 +11194,10 @@ begin
                 then '. A trigger''s function that finds tables by bare names needs: alter function … set search_path = public'
             else coalesce('. ' || nullif(smsretry.numberless(v_hint), ''), '')
         end;
+    return next;
+    subject := 'what defaults and triggers write';
+    ok := coalesce(v_changes, '') = '';
+    advice := nullif(v_changes, '');
     return next;
     subject := 'mark of the database';
     advice := smsretry.mark_mismatch(

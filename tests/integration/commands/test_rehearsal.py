@@ -71,22 +71,6 @@ HARMS = {
        create trigger lost before insert on sms_send_attempts for each row execute function lost()""": (
         "begin_sms_attempt (23000): its attempt was not kept"
     ),
-    """create function spelled() returns trigger language plpgsql as $$
-       begin new.phone := '(500) 555-0006'; return new; end $$;
-       create trigger spelled before insert on customers for each row execute function spelled()""": (
-        "consent (SR500): a trigger on customers writes numbers in another form"
-    ),
-    "alter role service_role set session_replication_role = replica": (
-        "consent (SR500): session_replication_role switches the triggers off"
-    ),
-    """create function tomorrow() returns trigger language plpgsql as $$
-       begin new.scheduled_for := new.scheduled_for + interval '1 day'; return new; end $$;
-       create trigger tomorrow before insert on sms_retry_queue for each row execute function tomorrow()""": (
-        "an insert of the application's (SR500): a default or a trigger changes when it is due"
-    ),
-    "alter table sms_retry_queue alter message_class set default 'transactional'": (
-        "an insert of the application's (SR500): a default or a trigger changes"
-    ),
     "alter role service_role nobypassrls": ("queue_sms_retry (SR404): "),
     "revoke update on scheduled_sends from service_role": (
         "queue_scheduled_sms (42501): permission denied for table scheduled_sends in smsretry.queue_scheduled. "
@@ -97,6 +81,37 @@ HARMS = {
         "A grant is missing: run `smsretry migrate --again`"
     ),
 }
+
+CHANGES = {
+    """create function spelled() returns trigger language plpgsql as $$
+       begin new.phone := '(500) 555-0006'; return new; end $$;
+       create trigger spelled before insert on customers for each row execute function spelled()""": (
+        "A trigger on customers writes numbers in another form"
+    ),
+    "alter role service_role set session_replication_role = replica": (
+        "session_replication_role switches the triggers off"
+    ),
+    """create function tomorrow() returns trigger language plpgsql as $$
+       begin new.scheduled_for := new.scheduled_for + interval '1 day'; return new; end $$;
+       create trigger tomorrow before insert on sms_retry_queue for each row execute function tomorrow()""": (
+        "A default or a trigger on sms_retry_queue changes when a text is due"
+    ),
+    "alter table sms_retry_queue alter message_class set default 'transactional'": (
+        "A default or a trigger on sms_retry_queue changes"
+    ),
+}
+
+
+def test_what_changes_a_text_as_it_is_written_is_told_beside_the_rehearsal(
+    migrated: Database,
+) -> None:
+    """It keeps nobody from migrating. Elsewhere nothing is told."""
+    for change, said in CHANGES.items():
+        with migrated.connection.transaction(force_rollback=True):
+            migrated.run(f"{change}; set local role service_role")
+            told = migrated.rows("select * from try_sms_retry_queue()")[1]
+        assert (told["ok"], told["advice"].startswith(said)) == (False, True), told
+    assert migrated.rows("select * from try_sms_retry_queue()")[1]["ok"]
 
 
 def test_a_rehearsal_says_at_which_step_it_fails(migrated: Database) -> None:

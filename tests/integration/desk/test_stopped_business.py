@@ -49,3 +49,8 @@ def test_a_business_is_stopped_by_a_person_who_says_why(shop: Shop) -> None:
             shop.sql(order, str(wrong[0]), *wrong[1:])
         assert refusal.value.sqlstate == "SR422"
     assert shop.sql("select from smsretry.stops") == []
+    shop.sql(order, str(shop.id), "Why", "ann")
+    shop.sql("delete from businesses where id = %s", shop.id)
+    lift = "select set_sms_stop('business_stopped', %s, 'Gone', 'ann', true)"
+    shop.sql(lift, str(shop.id))
+    assert shop.sql("select from smsretry.stops") == []

@@ -26,7 +26,7 @@ begin
         )
         from public.businesses b
         where b.id::text = subject;
-        if not found then
+        if not found and not v_lifts then
             raise exception 'There is no such business: look in the application''s table businesses'
                 using errcode = 'SR422';
         end if;
