@@ -97,18 +97,15 @@ class TaskRuns:
         """What each text came to. Waits for them."""
         self.wait()
         finished = {id(text.claim) for text in self._processed}
-        unfinished = [
-            (claim, future.state)
-            for claims, future in self._begun
-            for claim in claims
-            if id(claim) not in finished
-        ]
-        return self._processed + [
-            ProcessedText(
-                claim, ItemResult.error(claim, state.message or state.type.value)
-            )
-            for claim, state in unfinished
-        ]
+        unfinished = list[ProcessedText]()
+        for claims, future in self._begun:
+            why = future.state.message or future.state.type.value
+            unfinished += [
+                ProcessedText(claim, ItemResult.error(claim, why))
+                for claim in claims
+                if id(claim) not in finished
+            ]
+        return self._processed + unfinished
 
 
 @task(

@@ -140,13 +140,9 @@ def _parameters(form: type[Form]) -> Iterator[inspect.Parameter]:
             info = typer.Option(
                 f"--{called(name)}", metavar=metavar, help=words, show_default=False
             )
-        default = (
-            inspect.Parameter.empty
-            if positional and field.is_required()
-            else False
-            if kind is bool
-            else None
-        )
+        default: Any = False if kind is bool else None
+        if positional and field.is_required():
+            default = inspect.Parameter.empty
         annotation: Any = (
             kind if kind is bool or default is inspect.Parameter.empty else kind | None
         )

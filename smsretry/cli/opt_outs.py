@@ -62,13 +62,9 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
             moved(completed=part[-1]["line"])
     names = ("recorded", "known", "customers", "cancelled", "unmarked")
     numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
+    all_notes = [note for part in parts for note in part.notes]
     notes_by_kind = {
-        kind: [
-            words.format(**note)
-            for part in parts
-            for note in part.notes
-            if note["what"] == kind
-        ]
+        kind: [words.format(**note) for note in all_notes if note["what"] == kind]
         for kind, words in _NOTES.items()
     }
     lines_told = {

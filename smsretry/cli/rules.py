@@ -82,23 +82,22 @@ def quiet_hours(
     else:
         for line in explain(check, at=moment):
             print_text(line, hang=7)
-    raise typer.Exit(
-        0 if check.can_send else NEVER if check.refused or check.hold_reason else CLOSED
-    )
+    if check.refused or check.hold_reason:
+        raise typer.Exit(NEVER)
+    raise typer.Exit(0 if check.can_send else CLOSED)
 
 
 def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
     from smsretry.quiet_hours.hours import hours_text
 
+    answer = "open" if check.can_send else "closed"
+    if check.refused:
+        answer = "refused"
+    elif check.hold_reason:
+        answer = "held"
     return {
         "at": at.isoformat(),
-        "answer": "open"
-        if check.can_send
-        else "refused"
-        if check.refused
-        else "held"
-        if check.hold_reason
-        else "closed",
+        "answer": answer,
         "why": check.refused or check.hold_reason or check.rule,
         "closes_at": check.closes_at.isoformat() if check.closes_at else None,
         "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,

@@ -254,13 +254,9 @@ def doctor(as_json: Json = False) -> None:
     for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
-            word, style = (
-                ("bad", "red")
-                if not finding.ok
-                else ("warn", "yellow")
-                if finding.advice
-                else ("ok", "green")
-            )
+            word, style = ("warn", "yellow") if finding.advice else ("ok", "green")
+            if not finding.ok:
+                word, style = "bad", "red"
             print_verdicts([Verdict(word, str(finding), style)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:

@@ -72,9 +72,8 @@ def _look(
     minute = local.hour * 60 + local.minute
     spans = hours.spans(local.date())
     is_open = any(opens <= minute < closes for opens, closes in spans)
-    boundary = min(
-        (edge for span in spans for edge in span if edge > minute), default=DAY_MINUTES
-    )
+    edges = [edge for span in spans for edge in span]
+    boundary = min(filter(minute.__lt__, edges), default=DAY_MINUTES)
     until = local.start_of("minute").add(minutes=boundary - minute)
     if until.offset != local.offset:
         return is_open, _change_of_clocks(at, until, clock)

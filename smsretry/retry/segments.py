@@ -22,10 +22,12 @@ def segments(body: str) -> int:
     """
     if all(character in _BASIC or character in _EXTENSION for character in body):
         return _pieces(
-            [1 + (character in _EXTENSION) for character in body], whole=160, part=153
+            [2 if character in _EXTENSION else 1 for character in body],
+            whole=160,
+            part=153,
         )
     return _pieces(
-        [1 + (ord(character) > 0xFFFF) for character in body], whole=70, part=67
+        [2 if ord(character) > 0xFFFF else 1 for character in body], whole=70, part=67
     )
 
 

@@ -79,13 +79,7 @@ def apply_schema(database_url: str, paths: Sequence[Path]) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    paths = (
-        sorted(path.glob("*.sql"))
-        if path.is_dir()
-        else [path]
-        if path.is_file()
-        else []
-    )
+    paths = [path] if path.is_file() else sorted(path.glob("*.sql"))
     if not paths:
         raise LocalStackError(
             f"There is no {path.absolute()}, or it has no *.sql: correct the path in sms_schema"

@@ -67,12 +67,8 @@ def _refuse_wishes(request: Request) -> None:
 
 
 def _listed(request: Request, header: str) -> list[str]:
-    return [
-        item.strip()
-        for line in request.headers.getlist(header)
-        for item in line.split(",")
-        if item.strip()
-    ]
+    line = ",".join(request.headers.getlist(header))
+    return [item.strip() for item in line.split(",") if item.strip()]
 
 
 def _checked(raw: bytes) -> object:
