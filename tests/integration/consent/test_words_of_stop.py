@@ -132,7 +132,7 @@ def test_case_accents_punctuation_spaces_emoji_and_what_is_not_seen_make_no_diff
 @pytest.mark.parametrize(
     "body",
     [
-        "a" * 5_000_000,
+        "st" * 2_500_000,
         "stop " * 1_000_000,
         "don t " * 300,
         "loved “" * 300,

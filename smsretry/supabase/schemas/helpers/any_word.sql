@@ -1,6 +1,15 @@
--- A regular expression for any word of a list, where a blank parts words and _ is a blank.
+-- A regular expression for any word of a list, where blanks part words, _ is a blank, W is up to
+-- three words, and E, at the end, what ends a sentence: courtesies (C), a point or nothing.
 create or replace function smsretry.any_word(words text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select '\m(' || translate(any_word.words, ' _', '| ') || ')\M'
+    select '\m(' || replace(
+        replace(
+            translate(regexp_replace(any_word.words, '\s+', '|', 'g'), '_', ' '),
+            'W',
+            '( \w+){0,3}'
+        ),
+        'E',
+        '( C)*( \.|$)'
+    ) || ')\M'
 $$;
