@@ -45,28 +45,28 @@ class Contender:
 
 
 def contenders(
-    given: Namespace, installed: Mapping[str, Mapping[str, str]]
+    options: Namespace, installed: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Contender]:
     """Who takes part."""
-    size = ["--texts", str(given.texts), "--at-once", str(given.at_once)]
-    found = {"threads + SDK, no queue": Contender([*OTHERS, "threads", *size])}
-    if given.one_thread:
-        few = max(given.texts // given.at_once, 2)
-        found["one after the other"] = Contender(
-            [*OTHERS, "threads", "--texts", str(few), "--at-once", "1"],
-            share=few / given.texts,
+    size = ["--texts", str(options.texts), "--at-once", str(options.at_once)]
+    entrants = {"threads + SDK, no queue": Contender([*OTHERS, "threads", *size])}
+    if options.one_thread:
+        few_texts = max(options.texts // options.at_once, 2)
+        entrants["one after the other"] = Contender(
+            [*OTHERS, "threads", "--texts", str(few_texts), "--at-once", "1"],
+            share=few_texts / options.texts,
         )
     for name, settings in installed.items():
         work = [*OTHERS, name, *size]
-        found[name] = Contender(work, settings, before=[*work, "--only-queue"])
-    found["smsretry process"] = Contender(["-m", "smsretry", "process"])
-    if not given.without_prefect:
-        found["flow, slices of 25"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": "0"})
-        if given.texts <= MOST_TASK_RUNS:
-            found["flow, a task run each"] = Contender(
-                FLOW, {"SMSRETRY_TASK_RUNS": str(given.texts)}
+        entrants[name] = Contender(work, settings, before=[*work, "--only-queue"])
+    entrants["smsretry process"] = Contender(["-m", "smsretry", "process"])
+    if not options.without_prefect:
+        entrants["flow, slices of 25"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": "0"})
+        if options.texts <= MOST_TASK_RUNS:
+            entrants["flow, a task run each"] = Contender(
+                FLOW, {"SMSRETRY_TASK_RUNS": str(options.texts)}
             )
-    return found
+    return entrants
 
 
 def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
@@ -75,12 +75,12 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     settings = {"SMSRETRY_CONCURRENCY": str(at_once), **contender.settings}
     if contender.before:
         at.run(contender.before, **settings)
-    done = at.run(contender.command, **settings)
-    wanted = round(texts * contender.share)
-    assert done.sends == wanted, (
-        f"{contender.command} made {done.sends} sends of {wanted}"
+    drain = at.run(contender.command, **settings)
+    expected = round(texts * contender.share)
+    assert drain.sends == expected, (
+        f"{contender.command} made {drain.sends} sends of {expected}"
     )
-    return done
+    return drain
 
 
 def beside(folder: str, given: Namespace) -> list[str]:
@@ -107,29 +107,34 @@ def main() -> None:
     """Measure, and print a table."""
     sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
     flags = {"without_prefect": False, "one_thread": False}
-    given = parser(
+    options = parser(
         __doc__, milliseconds=200.0, beside="", **flags, **sizes
     ).parse_args()
-    ideal = given.texts * given.milliseconds / 1000 / given.at_once
+    ideal = options.texts * options.milliseconds / 1000 / options.at_once
     others: list[list[str]] = []
     with (
-        rig(prefect=not given.without_prefect, milliseconds=given.milliseconds) as at,
+        rig(
+            prefect=not options.without_prefect, milliseconds=options.milliseconds
+        ) as at,
         queues(at.stack.postgres) as installed,
     ):
-        taking_part = contenders(given, installed)
+        taking_part = contenders(options, installed)
         results: dict[str, list[Done]] = {name: [] for name in taking_part}
-        for _ in range(given.rounds):
+        for _ in range(options.rounds):
             for name, contender in taking_part.items():
-                results[name].append(one(at, contender, given.texts, given.at_once))
-            if given.beside:
-                others.append(beside(given.beside, given))
-    title = f"{given.texts} texts, {given.milliseconds:g} ms each, {given.at_once} at once; the ideal is {ideal:.1f} s"
+                results[name].append(one(at, contender, options.texts, options.at_once))
+            if options.beside:
+                others.append(beside(options.beside, options))
+    title = (
+        f"{options.texts} texts, {options.milliseconds:g} ms each, {options.at_once} at once; "
+        f"the ideal is {ideal:.1f} s"
+    )
     headings = ["first to last, s", "of ideal", "texts/s", "CPU: worker", "database"]
     show(
         title,
         ["", *headings, "stand-ins, ms a text", "process, s", "most at once"],
         [
-            _row(name, done, taking_part[name].share, given.texts, ideal)
+            _row(name, done, taking_part[name].share, options.texts, ideal)
             for name, done in results.items()
         ],
     )
@@ -138,7 +143,9 @@ def main() -> None:
             median(float(row[0]) for row in others),
             median(done.first_to_last for done in results["smsretry process"]),
         )
-        print(f"\n{given.beside}: {there:.2f} s; this is {there / here:.2f} × as fast")
+        print(
+            f"\n{options.beside}: {there:.2f} s; this is {there / here:.2f} × as fast"
+        )
 
 
 def _row(
