@@ -179,22 +179,22 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     """The artifact of the queue: one for good, so that its page can be a bookmark."""
     client = get_client(sync_client=True)
-    shown = client.read_artifacts(
+    artifacts = client.read_artifacts(
         artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
         sort=ArtifactSort.UPDATED_DESC,
         limit=1,
     )
-    if only_if_changed and shown and shown[0].description == status.name:
+    if only_if_changed and artifacts and artifacts[0].description == status.name:
         return
     page = markdown(status.tell(), form_addresses())
-    if not shown:
+    if not artifacts:
         create_markdown_artifact(page, key=QUEUE_KEY, description=status.name)
         return
     client.request(  # `update_artifact` would make an event of all of it
         "PATCH",
         "/artifacts/{id}",
         json={"data": page, "description": status.name},
-        path_params={"id": shown[0].id},
+        path_params={"id": artifacts[0].id},
     )
 
 

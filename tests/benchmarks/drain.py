@@ -69,7 +69,7 @@ def contenders(
     return entrants
 
 
-def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
+def measure(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     """One contender, once."""
     at.fill(texts)
     settings = {"SMSRETRY_CONCURRENCY": str(at_once), **contender.settings}
@@ -83,14 +83,14 @@ def one(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     return drain
 
 
-def beside(folder: str, given: Namespace) -> list[str]:
+def beside(folder: str, options: Namespace) -> list[str]:
     """What another commit's own benchmark says of its `smsretry process`, once."""
-    said = subprocess.run(
+    result = subprocess.run(
         [
             *(sys.executable, "-m", "tests.benchmarks.drain", "--without-prefect"),
-            *("--rounds", "1", "--texts", str(given.texts)),
-            *("--milliseconds", str(given.milliseconds)),
-            *("--at-once", str(given.at_once)),
+            *("--rounds", "1", "--texts", str(options.texts)),
+            *("--milliseconds", str(options.milliseconds)),
+            *("--at-once", str(options.at_once)),
         ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": folder},
@@ -99,7 +99,7 @@ def beside(folder: str, given: Namespace) -> list[str]:
         text=True,
     )
     name = "smsretry process"
-    [row] = [row for row in said.stdout.splitlines() if row.startswith(name)]
+    [row] = [row for row in result.stdout.splitlines() if row.startswith(name)]
     return row.removeprefix(name).split()
 
 
@@ -111,7 +111,7 @@ def main() -> None:
         __doc__, milliseconds=200.0, beside="", **flags, **sizes
     ).parse_args()
     ideal = options.texts * options.milliseconds / 1000 / options.at_once
-    others: list[list[str]] = []
+    other_rows: list[list[str]] = []
     with (
         rig(
             prefect=not options.without_prefect, milliseconds=options.milliseconds
@@ -122,9 +122,11 @@ def main() -> None:
         results: dict[str, list[Done]] = {name: [] for name in taking_part}
         for _ in range(options.rounds):
             for name, contender in taking_part.items():
-                results[name].append(one(at, contender, options.texts, options.at_once))
+                results[name].append(
+                    measure(at, contender, options.texts, options.at_once)
+                )
             if options.beside:
-                others.append(beside(options.beside, options))
+                other_rows.append(beside(options.beside, options))
     title = (
         f"{options.texts} texts, {options.milliseconds:g} ms each, {options.at_once} at once; "
         f"the ideal is {ideal:.1f} s"
@@ -134,14 +136,14 @@ def main() -> None:
         title,
         ["", *headings, "stand-ins, ms a text", "process, s", "most at once"],
         [
-            _row(name, done, taking_part[name].share, options.texts, ideal)
-            for name, done in results.items()
+            _row(name, drains, taking_part[name].share, options.texts, ideal)
+            for name, drains in results.items()
         ],
     )
-    if others:
+    if other_rows:
         there, here = (
-            median(float(row[0]) for row in others),
-            median(done.first_to_last for done in results["smsretry process"]),
+            median(float(row[0]) for row in other_rows),
+            median(drain.first_to_last for drain in results["smsretry process"]),
         )
         print(
             f"\n{options.beside}: {there:.2f} s; this is {there / here:.2f} × as fast"
@@ -149,20 +151,20 @@ def main() -> None:
 
 
 def _row(
-    name: str, done: Sequence[Done], share: float, texts: int, ideal: float
+    name: str, drains: Sequence[Done], share: float, texts: int, ideal: float
 ) -> list[object]:
-    span = median(d.first_to_last for d in done) / share
+    span = median(d.first_to_last for d in drains) / share
     sent = texts * share
     parts = ("cpu_seconds", "database_seconds", "standins_seconds")
-    cpu = [1000 * median(getattr(d, part) for d in done) / sent for part in parts]
+    cpu = [1000 * median(getattr(d, part) for d in drains) / sent for part in parts]
     return [
         name,
         span,
         span / ideal if ideal else "-",
         round(texts / span),
         *cpu,
-        median(d.seconds for d in done),
-        max(d.most_at_once for d in done),
+        median(d.seconds for d in drains),
+        max(d.most_at_once for d in drains),
     ]
 
 

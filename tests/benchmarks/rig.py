@@ -133,8 +133,8 @@ class Rig:
         seconds = time.monotonic() - began
         accepted = sorted(entry.accepted_at for entry in self.entries)
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
-        cpu_seconds = sum(each.ru_utime + each.ru_stime for each in used)
-        peak_mb = max(each.ru_maxrss for each in used) / 1024
+        cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
+        peak_mb = max(usage.ru_maxrss for usage in used) / 1024
         return Done(
             seconds,
             cpu_seconds,

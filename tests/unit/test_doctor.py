@@ -21,8 +21,10 @@ from smsretry.doctor.variables import callback_findings, variable_findings
 
 def meant(name: str, **problems: str) -> str:
     """What is said of a variable that nobody reads."""
-    said = variable_findings(problems, {name: "x"})
-    return " ".join(finding.advice or "" for finding in said if finding.subject == name)
+    findings = variable_findings(problems, {name: "x"})
+    return " ".join(
+        finding.advice or "" for finding in findings if finding.subject == name
+    )
 
 
 def test_a_variable_that_nobody_reads_is_compared_by_all_its_letters() -> None:
@@ -76,9 +78,13 @@ def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wai
 ):
     """One that is off does nothing, and each minute is the same everywhere. A daily one is not."""
     [minutely] = next(
-        one for one in declared() if one.name == "process-sms-retries"
+        deployment
+        for deployment in declared()
+        if deployment.name == "process-sms-retries"
     ).schedules
-    [nightly] = next(one for one in declared() if one.name == "sms-prune").schedules
+    [nightly] = next(
+        deployment for deployment in declared() if deployment.name == "sms-prune"
+    ).schedules
 
     def there(schedule: object, *, active: bool = True) -> RegisteredSchedule:
         values = dict(schedule)  # type: ignore[call-overload]
@@ -101,12 +107,12 @@ def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wai
 
 def test_a_terminal_that_takes_ascii_alone_is_told_all_the_same() -> None:
     """With question marks for what it cannot show."""
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "smsretry", "quiet-hours", "+12125550123"],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "08:00?21:00" in told.stdout
-    assert "Traceback" not in told.stderr
+    assert "08:00?21:00" in result.stdout
+    assert "Traceback" not in result.stderr

@@ -65,8 +65,8 @@ def test_an_empty_queue_is_zeros_and_two_senders_that_look_the_same_are_one_line
     assert {value for points in points_by_metric.values() for _, value in points} == {0}
     assert points_by_metric["smsretry.run.age"] == []
     stops = [
-        Stop(what=what, since=NOON, why="A storm", sender=None)
-        for what in ("sending", "state")
+        Stop(what=name, since=NOON, why="A storm", sender=None)
+        for name in ("sending", "state")
     ]
     assert points_of(stops=stops)["smsretry.stopped"] == [({}, 1)]
     points_by_metric = points_of(senders=[paused("…0199", texts) for texts in (3, 4)])

@@ -196,7 +196,7 @@ RANKS = Safeguard(
 )
 """Which of two reports of a message is the later one."""
 ASKING = Safeguard(
-    patches=((pipeline, "before_sending_again", lambda _claim, _said: None),)
+    patches=((pipeline, "before_sending_again", lambda _claim, _decision: None),)
 )
 """The question about a lost message before the next one leaves."""
 PATIENCE = Safeguard(

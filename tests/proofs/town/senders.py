@@ -36,9 +36,11 @@ class Senders:
     """The accounts of a run, and each business's way through them. At first all have the environment's sender."""
 
     def __init__(self, stack: Stack, seed: str) -> None:
-        own = stack.environment()
-        self.environment: Final[Address] = (own["TWILIO_ACCOUNT_SID"], SENDER)
-        self.tokens = {own["TWILIO_ACCOUNT_SID"]: own["TWILIO_AUTH_TOKEN"]}
+        environment = stack.environment()
+        self.environment: Final[Address] = (environment["TWILIO_ACCOUNT_SID"], SENDER)
+        self.tokens = {
+            environment["TWILIO_ACCOUNT_SID"]: environment["TWILIO_AUTH_TOKEN"]
+        }
         """By account, as Twilio has them."""
         self.listed_tokens = dict[str, str]()
         """Tokens of accounts that the parent's does not reach, as the runner has them."""
