@@ -132,3 +132,14 @@ def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -
     [held] = shop.sql(CLAIM)
     shop.queue_row(held["send_log_id"], held["customer_id"], attempts=1)
     assert shop.status_of(row) == "failed"
+
+
+def test_it_gets_no_text_of_a_business_that_a_person_stopped(shop: Shop) -> None:
+    """A neighbor's goes on. Once the stop is lifted, it gets them again."""
+    row, neighbor = shop.due_text(), shop.neighbor()
+    theirs = neighbor.due_text()
+    stop = "select set_sms_stop('business_stopped', %s, 'A lawsuit', 'ann', %s)"
+    shop.sql(stop, str(shop.id), False)
+    assert [claim["id"] for claim in shop.sql(CLAIM)] == [theirs]
+    shop.sql(stop, str(shop.id), True)
+    assert [claim["id"] for claim in shop.sql(CLAIM)] == [row]

@@ -23,7 +23,11 @@ begin
         smsretry.rows_of_claim(limit_count),
         v_now,
         null,
-        '{}'
+        array(
+            select s.subject::uuid
+            from smsretry.stops s
+            where s.kind = 'business_stopped'
+        )
     );
     for v_row in
         select *
