@@ -1,21 +1,13 @@
-"""What Twilio's answer means, or that none came: accepted, rejected, not sent, or nobody knows."""
+"""What Twilio's answer means: accepted, rejected, not sent, or nobody knows."""
 
 import json
-import socket
 from datetime import timedelta
-from http.client import RemoteDisconnected
 from typing import get_args
 
-import requests.exceptions as http
-import twilio.base.exceptions as sdk
-import urllib3.exceptions as wire
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3 import HTTPSConnectionPool
-from urllib3.connection import HTTPSConnection
 
 from smsretry.adapters.twilio.answers import outcome_of_answer
-from smsretry.adapters.twilio.http import outcome_of_exception
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.support.builders import PHONE, SID, refused
 
@@ -142,80 +134,3 @@ def test_every_answer_has_an_outcome(http_status: int, body: str) -> None:
     assert words not in repr(
         outcome_of_answer(http_status, json.dumps({"message": words, "sid": words}))
     )
-
-
-# No answer came
-
-POOL = HTTPSConnectionPool("api.twilio.com")
-CONNECTION = HTTPSConnection("api.twilio.com")
-REFUSED = wire.NewConnectionError(
-    CONNECTION, "Failed to establish a new connection: [Errno 111] Connection refused"
-)
-NO_SUCH_NAME = wire.NameResolutionError(
-    "api.twilio.com", CONNECTION, socket.gaierror("Name or service not known")
-)
-TOO_SLOW = wire.ConnectTimeoutError(
-    CONNECTION, "Connection to api.twilio.com timed out. (connect timeout=5)"
-)
-CLOSED, RESET = (
-    RemoteDisconnected("Remote end closed connection without response"),
-    ConnectionResetError(104, "reset"),
-)
-
-
-def gave_up(reason: Exception) -> wire.MaxRetryError:
-    """urllib3's wrapping of the reason for which it gave up."""
-    return wire.MaxRetryError(POOL, "/2010-04-01/Accounts/Messages.json", reason)
-
-
-def at_proxy(cause: Exception) -> http.ProxyError:
-    """What urllib3 says of any trouble with a proxy, also of one that broke off after the request."""
-    return http.ProxyError(
-        gave_up(wire.ProxyError("Unable to connect to proxy", cause))
-    )
-
-
-def test_a_request_that_never_left_was_not_sent() -> None:
-    """It may be made again without fear of a second text."""
-    for error in (
-        *(
-            http.ConnectionError(gave_up(reason))
-            for reason in (REFUSED, NO_SUCH_NAME, TOO_SLOW)
-        ),
-        http.ConnectTimeout(gave_up(TOO_SLOW)),
-        at_proxy(REFUSED),
-        at_proxy(OSError("Tunnel connection failed: 407")),
-        http.InvalidURL("Invalid URL"),
-        http.MissingSchema("No scheme supplied"),
-        http.InvalidHeader("Invalid header"),
-    ):
-        assert isinstance(outcome_of_exception(error), NotSent), error
-
-
-def test_a_request_that_may_have_left_is_in_doubt() -> None:
-    """Twilio may have made the message before the connection broke. No word of an error is quoted."""
-    for error in (
-        *(
-            http.ConnectionError(
-                wire.ProtocolError(f"Connection aborted for {PHONE}", cause)
-            )
-            for cause in (RESET, CLOSED)
-        ),
-        http.ConnectionError(gave_up(wire.ProtocolError("Connection aborted."))),
-        http.ConnectionError(),
-        at_proxy(CLOSED),
-        at_proxy(RESET),
-        http.ReadTimeout(
-            wire.ReadTimeoutError(POOL, "/", "Read timed out. (read timeout=35)")
-        ),
-        http.Timeout(),
-        http.SSLError(gave_up(wire.SSLError("bad record mac"))),
-        http.ChunkedEncodingError(wire.ProtocolError("broken")),
-        http.JSONDecodeError("Expecting value", "<html>", 0),
-        http.RequestException(),
-        sdk.TwilioRestException(500, "/Messages.json"),
-        ValueError(f"for {PHONE}"),
-    ):
-        outcome = outcome_of_exception(error)
-        assert isinstance(outcome, InDoubt), error
-        assert PHONE not in outcome.detail

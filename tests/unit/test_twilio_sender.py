@@ -1,7 +1,13 @@
-"""What a request to Twilio carries besides number and body, how Twilio lists a message, and a send without the SDK."""
+"""What a request to Twilio carries besides number and body, what it means that no answer comes, how Twilio lists a
+message, and a send without the SDK.
+"""
 
+import socket
 import sys
+import threading
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import product
 from types import SimpleNamespace
@@ -13,15 +19,16 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
+from urllib3.exceptions import ConnectTimeoutError, ProtocolError, ProxyError
 
 from smsretry.adapters.twilio.accounts import Accounts
-from smsretry.adapters.twilio.http import TwilioHttp
+from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
 from smsretry.adapters.twilio.lists import read_list
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.process.http import LocalServer
 from smsretry.retry.evidence import find
 from smsretry.retry.models import SenderId, Text
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent
+from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
 from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SENDER, SID, claim_with
 
@@ -133,6 +140,97 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
             is None
         )
         assert sender.what_became_of(SID, account=None).says_nothing
+
+
+# No answer comes
+
+
+@contextmanager
+def peer(answer: str) -> Iterator[tuple[str, list[str]]]:
+    """The URL of something that answers each request so and hangs up, and the heads of those requests."""
+    heads = list[str]()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    heads.append(connection.recv(65536).decode())
+                    connection.sendall(answer.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", heads
+
+
+def outcome(base_url: str, **environment: str) -> Outcome:
+    """What becomes of a text that is sent to this address from such an environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with TwilioSender(settings(base_url)) as sender:
+            return sender.send(text())
+
+
+TWILIO = "https://twilio.invalid"
+NOWHERE = "http://127.0.0.1:9"
+BASIC = "Basic " + b64encode(b"ann:secret").decode()
+ACCEPTED = f'HTTP/1.1 201 Created\r\nContent-Length: 44\r\n\r\n{{"sid":"{SID}"}}'
+
+
+def test_a_request_that_never_left_was_not_sent() -> None:
+    """It may be made again without fear of a second text."""
+    with peer("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as (proxy, _):
+        for base_url, environment in (
+            (NOWHERE, {}),
+            (TWILIO, {}),
+            (TWILIO, {"HTTPS_PROXY": NOWHERE}),
+            (TWILIO, {"HTTPS_PROXY": "http://nowhere.invalid:9"}),
+            (TWILIO, {"HTTPS_PROXY": proxy}),
+            (TWILIO, {"HTTPS_PROXY": "http://"}),
+            (TWILIO, {"REQUESTS_CA_BUNDLE": "/nowhere"}),
+        ):
+            assert isinstance(outcome(base_url, **environment), NotSent), environment
+    too_slow = ConnectTimeoutError(PHONE)
+    for error in (too_slow, ProxyError("Unable to connect to proxy", too_slow)):
+        assert isinstance(outcome_of_exception(error), NotSent)
+
+
+def test_a_request_that_may_have_left_is_in_doubt() -> None:
+    """Twilio may have made the message before the connection broke. No word of an error is quoted."""
+    for answer in ("", ACCEPTED[:-1], PHONE):
+        with peer(answer) as (url, heads):
+            for base_url, environment in (
+                (url, {}),
+                ("http://twilio.invalid", {"HTTP_PROXY": url}),
+            ):
+                doubt = outcome(base_url, **environment)
+                assert isinstance(doubt, InDoubt), (answer, environment)
+                assert PHONE not in doubt.detail
+                assert heads.pop()
+    for error in (
+        ProtocolError(PHONE),
+        ProxyError(PHONE, OSError()),
+        ValueError(PHONE),
+    ):
+        doubt = outcome_of_exception(error)
+        assert isinstance(doubt, InDoubt), error
+        assert PHONE not in doubt.detail
+
+
+def test_a_request_takes_the_way_that_the_environment_names() -> None:
+    """Through a proxy, with its password, or around it."""
+    proxied, around = "http://twilio.invalid", {"HTTP_PROXY": NOWHERE}
+    with peer(ACCEPTED) as (url, heads):
+        by_proxy = {"HTTP_PROXY": url.replace("//", "//ann:secret@")}
+        assert outcome(proxied, **by_proxy) == Accepted(SID)
+        assert heads[0].startswith(f"POST {proxied}/2010-04-01/")
+        assert f"Proxy-Authorization: {BASIC}".casefold() in heads[0].casefold()
+        assert outcome(url, **around, NO_PROXY="127.0.0.1") == Accepted(SID)
+        assert heads[1].startswith("POST /2010-04-01/")
 
 
 PREFIX = "Sent from your Twilio trial account - "

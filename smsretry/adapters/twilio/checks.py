@@ -110,7 +110,7 @@ def _ask(
     """
     try:
         found = question()
-    except Exception as error:  # noqa: BLE001 - of the SDK or of `requests`: the answer says which
+    except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
         found = _refused(http, error, mend, optional=optional)
     ok, advice = found or (True, None)
     return Finding(subject=subject, ok=ok, advice=advice)

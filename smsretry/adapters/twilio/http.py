@@ -1,28 +1,28 @@
-"""How a request reaches Twilio: the SDK's HTTP client with timeouts, without retries, and what its failures mean.
+"""How a request reaches Twilio: over urllib3, with timeouts and without retries, and what its failures mean.
 
-The SDK waits forever by default, hides answers behind three kinds of exception and drops them on a 201 without a
-body. This client keeps the bare answer, so that `answers.outcome_of_answer` can judge it.
+The SDK's own client waits forever by default, costs half as much again, hides answers behind three kinds of exception
+and drops them on a 201 without a body. This one keeps the bare answer, so that `answers.outcome_of_answer` can judge
+it.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
-from requests import exceptions as http
+from requests import Request, Session
 from requests.adapters import HTTPAdapter
-from twilio.http.http_client import TwilioHttpClient
+from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
+from urllib3 import Timeout, make_headers
 from urllib3.exceptions import (
     ConnectTimeoutError,
-    MaxRetryError,
     NewConnectionError,
-    ProxyError,
     ReadTimeoutError,
 )
 
@@ -46,44 +46,54 @@ class Answer:
     """Twilio's clock when it answered, to the second."""
 
 
-class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no types
-    """One session for all accounts, usable from several threads; `answer()` is the calling thread's last."""
+class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
+    """The connections of all accounts, usable from several threads; `answer()` is the calling thread's last."""
 
     def __init__(self, settings: Settings, accounts: Accounts) -> None:
-        super().__init__()  # max_retries stays None: a replayed POST is a second text
-        # Its constructor takes no tuple.
-        self.timeout: Any = (
-            settings.twilio_connect_timeout_seconds,
-            settings.twilio_read_timeout_seconds,
+        super().__init__(logging.getLogger(__name__), is_async=False)
+        self._timeout = Timeout(
+            connect=settings.twilio_connect_timeout_seconds,
+            read=settings.twilio_read_timeout_seconds,
         )
         # The SDK reads TWILIO_REGION and TWILIO_EDGE.
         own = Client("-", "-", http_client=self).get_hostname("https://api.twilio.com")
-        self._base = urlsplit(str(settings.twilio_base_url or own))
+        self.url: Final = str(settings.twilio_base_url or own)
+        """Where requests go."""
         self._moved = settings.twilio_base_url is not None
-        pool = HTTPAdapter(pool_maxsize=settings.concurrency)
-        self.session.mount("https://", pool)
-        self.session.mount("http://", pool)
-        self._read_environment()
+        self.adapter: Any = HTTPAdapter(pool_maxsize=settings.concurrency)
+        """What makes and keeps connections."""
         self._accounts = accounts
         self._making = threading.Lock()
         self._clients = dict[str, Client]()
+        self._hosts = dict[str, tuple[Any, str]]()
         self._local = threading.local()
         for (
             name
         ) in _LOGGERS:  # a logging configuration changes levels, and keeps filters
             logging.getLogger(name).addFilter(_is_anothers)
 
-    def _read_environment(self) -> None:
-        """Read proxies and certificates from the environment once: each reading costs a third of what a send costs."""
-        found = self.session.merge_environment_settings(
-            self._base.geturl(), {}, None, None, None
-        )
-        self.session.proxies, self.session.verify, self.session.cert = (
-            found["proxies"],
-            found["verify"],
-            found["cert"],
-        )
-        self.session.trust_env = False
+    def _connections(self, url: str) -> tuple[Any, str]:
+        """The connections to a URL's host, and what a request's path is preceded by.
+
+        Proxies and certificates are those of the environment, as `requests` reads it: once, because each reading costs
+        a third of what a send costs.
+        """
+        host = "{0.scheme}://{0.netloc}/".format(urlsplit(url))
+        with self._making:
+            if host not in self._hosts:
+                request = Request("GET", host).prepare()
+                environment = Session().merge_environment_settings(
+                    host, {}, None, None, None
+                )
+                proxies = environment["proxies"]
+                trust = {name: environment[name] for name in ("verify", "cert")}
+                pool = self.adapter.get_connection_with_tls_context(
+                    request, proxies=proxies, **trust
+                )
+                self.adapter.cert_verify(pool, host, **trust)
+                root = self.adapter.request_url(request, proxies)
+                self._hosts[host] = pool, root.removesuffix("/")
+            return self._hosts[host]
 
     def client(self, account: str | None) -> Client:
         """The client of an account; None: of the environment's.
@@ -100,40 +110,51 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
                 self._clients[sid] = made
             return self._clients[sid]
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
-        """Send one request. Raises the exceptions of `requests`."""
+    def request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        **_: object,
+    ) -> Response:
+        """Make one request, whose redirects are not followed. Raises the exceptions of urllib3."""
         self._local.answer = None
-        if self._moved:
-            url = urlunsplit(
-                urlsplit(url)._replace(
-                    scheme=self._base.scheme, netloc=self._base.netloc
-                )
-            )
-        response = super().request(method, url, *args, **kwargs)
-        headers = response.headers or {}
-        self._local.answer = Answer(
-            response.status_code,
-            response.text,
-            headers.get("Retry-After"),
-            _clock(headers.get("Date")),
+        pool, before_path = self._connections(self.url if self._moved else url)
+        parts = urlsplit(url)
+        asked = {
+            name: value for name, value in (params or {}).items() if value is not None
+        }
+        query = "&".join(filter(None, (parts.query, urlencode(asked))))
+        answer = pool.urlopen(
+            method,
+            f"{before_path}{parts.path}?{query}".removesuffix("?"),
+            body=urlencode(data) if data else None,
+            headers={
+                **(headers or {}),
+                **make_headers(
+                    accept_encoding=True, basic_auth=":".join(auth) if auth else None
+                ),
+            },
+            timeout=self._timeout,
+            retries=False,  # a replayed POST is a second text
+            redirect=False,
+            assert_same_host=False,  # a proxy's connections are of its own host
         )
-        return response
-
-    def log_request(self, kwargs: dict[str, Any]) -> None:
-        """Log nothing: at INFO the SDK would log the number that a list is for."""
-
-    def log_response(self, status_code: int, response: Any) -> None:
-        """Log nothing, as above."""
-
-    @property
-    def url(self) -> str:
-        """Where requests go."""
-        return self._base.geturl()
+        self._local.answer = Answer(
+            answer.status,
+            answer.data.decode(errors="replace"),
+            answer.headers.get("Retry-After"),
+            _clock(answer.headers.get("Date")),
+        )
+        return Response(answer.status, self._local.answer.body, answer.headers)
 
     @property
     def host(self) -> str:
         """What requests go to, for people."""
-        return self._base.netloc
+        return urlsplit(self.url).netloc
 
     def answer(self) -> Answer | None:
         """The answer to this thread's last request, or None when none came."""
@@ -143,6 +164,10 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # the SDK ships no ty
     def outcome(self, send: Callable[[], object]) -> Outcome:
         """What becomes of a text that this sends. Never raises: the request may have left."""
         self._local.answer = None  # the last one is another text's
+        try:
+            self._connections(self.url)
+        except Exception:  # noqa: BLE001 - whatever it is, no request has left
+            return NotSent(_NOT_MADE)
         try:
             send()
         except Exception as error:  # noqa: BLE001 - an answer speaks for itself, whatever the SDK makes of it
@@ -170,46 +195,23 @@ def _clock(date: str | None) -> datetime | None:
     return clock if clock.tzinfo else clock.replace(tzinfo=UTC)
 
 
-_NEVER_LEFT: Final = (
-    "Twilio could not be reached: the connection failed before the request left"
-)
-_OURS: Final = (
-    http.URLRequired,
-    http.MissingSchema,
-    http.InvalidSchema,
-    http.InvalidURL,
-    http.InvalidHeader,
-)
-"""For requests that could not even be made."""
+_NOT_MADE: Final = "The request could not be made: check TWILIO_BASE_URL and the settings of proxies and certificates"
 
 
 def outcome_of_exception(error: Exception) -> Outcome:
     """What a failed request means. Whatever is not known to have failed before it left is in doubt."""
-    if isinstance(error, http.ConnectTimeout) or _never_connected(error):
-        return NotSent(_NEVER_LEFT)
-    if isinstance(error, _OURS):
+    if any(_is_before(cause) for cause in (error, *error.args)):
         return NotSent(
-            "The request could not be made: check TWILIO_BASE_URL and the proxy settings"
+            "Twilio could not be reached: the connection failed before the request left"
         )
-    if isinstance(error, http.Timeout) or isinstance(
-        error.args[0] if error.args else None, ReadTimeoutError
-    ):
+    if isinstance(error, ReadTimeoutError):
         return InDoubt("Twilio did not answer in time")
     return InDoubt(f"No whole answer came from Twilio ({type(error).__name__})")
 
 
-def _never_connected(error: Exception) -> bool:
-    """Whether urllib3 gave up while connecting: name not resolved, refused, timed out, or no tunnel from the proxy."""
-    cause = (
-        error.args[0]
-        if isinstance(error, http.ConnectionError) and error.args
-        else None
+def _is_before(error: object) -> bool:
+    """Whether no connection was made: name not resolved, refused, timed out, or no tunnel from the proxy."""
+    return isinstance(error, NewConnectionError | ConnectTimeoutError) or (
+        isinstance(error, OSError)
+        and str(error).startswith("Tunnel connection failed")  # http.client's words
     )
-    reason = cause.reason if isinstance(cause, MaxRetryError) else None
-    if isinstance(reason, ProxyError):
-        reason = reason.original_error
-    if isinstance(reason, NewConnectionError | ConnectTimeoutError):
-        return True
-    return isinstance(reason, OSError) and str(reason).startswith(
-        "Tunnel connection failed"
-    )  # http.client's words

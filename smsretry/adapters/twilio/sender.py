@@ -47,7 +47,7 @@ class TwilioSender:
 
     def __exit__(self, *_: object) -> None:
         if self._loaded:
-            self._loaded.session.close()
+            self._loaded.adapter.close()
 
     @property
     def _http(self) -> "TwilioHttp":

@@ -13,7 +13,6 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
@@ -166,9 +165,7 @@ class _Sender(TwilioSender):
         class Pool(HTTPConnectionPool):
             ConnectionCls = Watched
 
-        adapter = HTTPAdapter()
-        adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
-        self._http.session.mount("http://", adapter)
+        self._http.adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
 
     def send(self, text: Text) -> Outcome:
         self._sending.body = text.body
