@@ -96,6 +96,7 @@ insert into listed_index values ('sms_retry_queue_customer', 'public.sms_retry_q
 insert into listed_index values ('sms_retry_queue_ended', 'public.sms_retry_queue');
 insert into listed_index values ('sms_retry_queue_one_live_row', 'public.sms_retry_queue');
 insert into listed_index values ('sms_retry_queue_turns', 'public.sms_retry_queue');
+insert into listed_index values ('sms_retry_queue_why', 'public.sms_retry_queue');
 insert into listed_index values ('sms_retry_queue_work', 'public.sms_retry_queue');
 insert into listed_index values ('sms_send_attempts_begun', 'public.sms_send_attempts');
 insert into listed_index values ('sms_send_attempts_number', 'public.sms_send_attempts');

@@ -884,16 +884,19 @@ comment on column public.sms_retry_queue.work is 'Who looks for it when it is du
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
     send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns,
--- and sms_status counts by them. They change only with the status, and so cost no HOT update.
+-- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
     include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
 -- The claim walks these business by business when more is due than it can take.
 create index if not exists sms_retry_queue_turns
     on public.sms_retry_queue (business_id, message_class, scheduled_for, id) where work = 'texts';
+-- sms_status counts what waits. Equal keys are stored once, in a twentieth of the pages above.
+create index if not exists sms_retry_queue_why
+    on public.sms_retry_queue (work, why_code, held_since) where work is not null;
 -- For the desk and for pruning. A row enters it once.
-create index if not exists sms_retry_queue_ended on public.sms_retry_queue (updated_at) where work is null;
+create index if not exists sms_retry_queue_ended
+    on public.sms_retry_queue (status, updated_at) where status in ('completed', 'failed', 'cancelled');
 
 alter table public.sms_retry_queue enable row level security;
 
@@ -9664,7 +9667,7 @@ create or replace function public.preview_sms_retries(
 )
 returns setof jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+as $$
 #variable_conflict use_variable
 declare
     v_limit constant integer := greatest(
@@ -9677,149 +9680,142 @@ declare
         order by r.started_at desc
         limit 1
     );
-    v_ids uuid[];
-    v_claim smsretry.claimed_retry;
-    v_refusal record;
+    v_environment constant jsonb := (
+        select t.told
+        from smsretry.told_senders t
+        where t.id = (smsretry.sender_of(null, null)).id
+    );
+    v_stops constant jsonb := (
+        select jsonb_object_agg(s.kind || ' ' || s.subject, s.why)
+        from smsretry.stops s
+    );
+    v_states constant text[] := (select s.states from smsretry.stopped_states s);
+    v_ids uuid[] := ids;
 begin
-    v_ids := coalesce(
-        ids,
-        array(
+    after_due := coalesce(after_due, '-infinity');
+    after_id := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
+    if ids is null then
+        v_ids := array(
             select w.id
             from (
-                (
+                select n.id, n.scheduled_for
+                from unnest('{texts,suspect}'::text[]) k (work)
+                cross join lateral (
                     select q.id, q.scheduled_for
                     from public.sms_retry_queue q
-                    where q.work in ('texts', 'suspect')
+                    where q.work = k.work
                       and q.in_doubt_since is null
                       and q.scheduled_for <= until
-                      and (
-                          after_due is null
-                          or (q.scheduled_for, q.id) > (after_due, after_id)
-                      )
-                    order by q.scheduled_for, q.id
+                      and (q.scheduled_for, q.id) > (after_due, after_id)
+                    order by q.work, q.scheduled_for, q.id
                     limit v_limit
-                )
+                ) n
                 union all
                 (
                     select s.id, s.scheduled_for
                     from public.scheduled_sends s
                     where s.status = 'scheduled'
                       and s.scheduled_for <= until
-                      and (
-                          after_due is null
-                          or (s.scheduled_for, s.id) > (after_due, after_id)
-                      )
+                      and (s.scheduled_for, s.id) > (after_due, after_id)
                     order by s.scheduled_for, s.id
                     limit v_limit
                 )
             ) w
             order by w.scheduled_for, w.id
             limit v_limit
-        )
-    );
-    for v_claim in
-        select r.*
-        from smsretry.claimed_retry r
-        where r.id = any (v_ids)
-          and r.status = 'pending'
-          and r.in_doubt_since is null
-        -- a scheduled send as its claim will be once it is queued
-        union all
-        select f.*
-        from public.scheduled_sends s
-        left join public.customers c
-            on c.id = s.customer_id
-              and c.business_id is not distinct from s.business_id
-        left join public.businesses b on b.id = s.business_id
-        cross join lateral jsonb_populate_record(
-            null::smsretry.claimed_retry,
-            jsonb_build_object(
-                'id', s.id,
-                'business_id', s.business_id,
-                'send_log_id', s.id,
-                'customer_id', s.customer_id,
-                'status', 'pending',
-                'attempt_count', 0,
-                'max_attempts', 3,
-                'scheduled_for', s.scheduled_for,
-                'due_since', s.scheduled_for,
-                'created_at', s.created_at,
-                'updated_at', s.updated_at,
-                'claim_no', 0,
-                'expires_at', s.not_after,
-                'held', s.held_since is not null,
-                'why', s.why,
-                'why_code', s.why_code,
-                'message_class', s.message_class,
-                'reconcile_count', 0,
-                'other_bodies', '{}'::text[],
-                'lost_messages', '[]'::jsonb,
-                'send_log_found', true,
-                'body', left(s.body, smsretry.longest_body() + 1),
-                'channel', 'sms',
-                'log_says_sent', false,
-                'customer_found', c.id is not null,
-                'phone', left(c.phone, 40),
-                'timezone', left(c.timezone, 100),
-                'sms_consent_status', left(c.sms_consent_status::text, 40),
-                'business_timezone', left(b.timezone, 100),
-                'business_hours', left(b.sms_hours, 1000),
-                'business_cap', b.sms_daily_cap
-            )
-        ) f
-        where s.id = any (v_ids) and s.status = 'scheduled'
-        order by scheduled_for, id
-    loop
-        v_claim.claimed_at := smsretry.clock();
-        v_claim.sender := (
-            select t.told
-            from smsretry.told_senders t
-            where t.id = (
-                smsretry.sender_of(v_claim.business_id, v_claim.message_class)
-            ).id
         );
-        select r.*
-        into v_refusal
-        from smsretry.refusal(
-            v_claim.log_says_sent,
-            v_claim.sms_consent_status,
-            v_claim.business_id,
-            v_claim.phone,
-            v_claim.message_class
-        ) r;
-        return next to_jsonb(v_claim)
-            || jsonb_build_object(
-                'refused', v_refusal.why,
-                'refused_code', v_refusal.why_code,
-                'refused_held', v_refusal.held,
-                'stopped', coalesce(
-                    'Sending is stopped: ' || v_mismatch,
-                    (
-                        select case x.kind
-                            when 'everybody' then 'Sending is stopped: '
-                            when 'sender' then 'Its sender is stopped: '
-                            else 'Texts of its business come to nothing, and are tried one by one: '
-                        end || x.why
-                        from smsretry.stops x
-                        where x.kind = 'everybody'
-                          or x.kind = 'sender'
-                              and x.subject = v_claim.sender ->> 'id'
-                          or x.kind = 'business'
-                              and x.subject = v_claim.business_id::text
-                        order by array_position(
-                            '{everybody,sender,business}',
-                            x.kind
-                        )
-                        limit 1
-                    )
+    end if;
+    return query
+    select to_jsonb(t)
+    from (
+        select
+            c.*,
+            -- of two columns of a name the last one counts
+            smsretry.clock() as claimed_at,
+            coalesce(c.sender, v_environment) as sender,
+            f.why as refused,
+            f.why_code as refused_code,
+            f.held as refused_held,
+            coalesce(
+                'Sending is stopped: '
+                    || coalesce(v_mismatch, v_stops ->> 'everybody '),
+                'Its sender is stopped: ' || (
+                    v_stops
+                        ->> ('sender ' || (coalesce(c.sender, v_environment) ->> 'id'))
                 ),
-                'longest_body', smsretry.longest_body(),
-                'stopped_states', coalesce(
-                    (select to_jsonb(s.states) from smsretry.stopped_states s),
-                    '[]'
+                'Texts of its business come to nothing, and are tried one by one: '
+                    || (v_stops ->> ('business ' || c.business_id))
+            ) as stopped,
+            smsretry.longest_body() as longest_body,
+            coalesce(v_states, '{}') as stopped_states
+        from (
+            select r.*
+            from smsretry.claimed_retry r
+            where r.id = any (v_ids)
+              and r.status = 'pending'
+              and r.in_doubt_since is null
+            -- a scheduled send as its claim will be once it is queued
+            union all
+            select p.*
+            from public.scheduled_sends s
+            left join public.customers c
+                on c.id = s.customer_id
+                  and c.business_id is not distinct from s.business_id
+            left join public.businesses b on b.id = s.business_id
+            cross join lateral jsonb_populate_record(
+                null::smsretry.claimed_retry,
+                jsonb_build_object(
+                    'id', s.id,
+                    'business_id', s.business_id,
+                    'send_log_id', s.id,
+                    'customer_id', s.customer_id,
+                    'status', 'pending',
+                    'attempt_count', 0,
+                    'max_attempts', 3,
+                    'scheduled_for', s.scheduled_for,
+                    'due_since', s.scheduled_for,
+                    'created_at', s.created_at,
+                    'updated_at', s.updated_at,
+                    'claim_no', 0,
+                    'expires_at', s.not_after,
+                    'held', s.held_since is not null,
+                    'why', s.why,
+                    'why_code', s.why_code,
+                    'message_class', s.message_class,
+                    'reconcile_count', 0,
+                    'other_bodies', '{}'::text[],
+                    'lost_messages', '[]'::jsonb,
+                    'send_log_found', true,
+                    'body', left(s.body, smsretry.longest_body() + 1),
+                    'channel', 'sms',
+                    'log_says_sent', false,
+                    'customer_found', c.id is not null,
+                    'phone', left(c.phone, 40),
+                    'timezone', left(c.timezone, 100),
+                    'sms_consent_status', left(c.sms_consent_status::text, 40),
+                    'business_timezone', left(b.timezone, 100),
+                    'business_hours', left(b.sms_hours, 1000),
+                    'business_cap', b.sms_daily_cap,
+                    'sender', (
+                        select t.told
+                        from smsretry.told_senders t
+                        where t.id = (
+                            smsretry.sender_of(s.business_id, s.message_class)
+                        ).id
+                    )
                 )
-            );
-    end loop;
+            ) p
+            where s.id = any (v_ids) and s.status = 'scheduled'
+        ) c
+        cross join lateral smsretry.refusal(
+            c.log_says_sent,
+            c.sms_consent_status,
+            c.business_id,
+            c.phone,
+            c.message_class
+        ) f
+        order by c.scheduled_for, c.id
+    ) t;
 end
 $$;
 
@@ -9858,7 +9854,8 @@ begin
         texts := (
             select count(*)
             from public.sms_retry_queue t
-            where t.work is null and t.updated_at < v_before
+            where t.status in ('completed', 'failed', 'cancelled')
+              and t.updated_at < v_before
         );
         runs := (
             select count(*)
@@ -9871,12 +9868,11 @@ begin
     v_ids := array(
         select t.id
         from public.sms_retry_queue t
-        where t.work is null
+        where t.status in ('completed', 'failed', 'cancelled')
           and t.updated_at < v_before
           and (
               smsretry.earlier_doubt(t.send_log_id, t.business_id)
           ).attempt_id is null -- else it is evidence still
-        order by t.updated_at
         limit prune_sms_history.batch
         for update skip locked
     );
@@ -10015,7 +10011,7 @@ $$;
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set jit = off as $$
+set plan_cache_mode = force_custom_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';
@@ -10151,8 +10147,7 @@ begin
     from (
         select q.status, q.why_code, q.last_error as why
         from public.sms_retry_queue q
-        where q.work is null
-          and q.status <> 'completed'
+        where q.status in ('failed', 'cancelled')
           and q.updated_at >= status_of_ended.since
         union all
         select s.status, s.why_code, s.why
@@ -10203,7 +10198,7 @@ begin
         from public.sms_retry_queue q
         where q.id = any (
             array(
-                -- from the index alone: a million rows may wait
+                -- by their index: a million rows may wait
                 select n.id
                 from public.sms_retry_queue n
                 where n.work is not null and n.held_since is not null
@@ -10260,18 +10255,26 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     select
-        date_trunc('hour', a.begun_at, 'UTC'),
+        a.hour,
         case
             when a.delivery_status in ('delivered', 'read') then 'delivered'
             when a.delivery_status = 'unknown' then 'unknown'
             when smsretry.is_lost(a.delivery_status) then 'undelivered'
             else 'open'
         end,
-        count(*)
-    from public.sms_send_attempts a
-    where a.begun_at > status_of_hours.since
-      and a.twilio_sid is not null
-      and not a.delivery_excused
+        sum(a.texts)::bigint
+    from (
+        select
+            date_bin('1 hour', o.begun_at, '2000-01-01 00:00+00') as hour,
+            o.delivery_status,
+            count(*) as texts
+        from public.sms_send_attempts o
+        where o.begun_at > status_of_hours.since
+          and o.twilio_sid is not null
+          and not o.delivery_excused
+        group by 1, 2
+        offset 0
+    ) a -- is_lost is asked of a group, and not of each text
     group by 1, 2;
 end
 $$;
@@ -10298,14 +10301,14 @@ begin
                 count(*) as texts
             from public.sms_send_attempts o
             where o.begun_at > status_of_undelivered.since
-              and o.twilio_sid is not null
+              and o.delivery_status <> 'delivered' -- as most are
               and not o.delivery_excused
             group by
                 o.delivery_code,
                 o.business_id,
                 o.delivery_status
             offset 0
-        ) a -- is_lost is asked of a group, and not of each text
+        ) a
         where smsretry.is_lost(a.delivery_status)
         group by a.delivery_code, a.business_id
         order by sum(a.texts) desc
@@ -10329,30 +10332,33 @@ returns table (
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off
-set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 begin
     return query
-    with alike as materialized (
-        -- from an index alone, the one that has this order: a million rows may wait
+    with few as materialized (
+        -- all but those that only wait for their time
         select
             q.work,
-            q.why_code::text as why_code,
+            q.why_code,
             min(q.in_doubt_since) as in_doubt_since,
             min(q.held_since) as held_since,
             min(q.scheduled_for) as oldest,
             count(*) as texts
         from (
-            select
-                n.work,
-                n.why_code,
-                n.in_doubt_since,
-                n.held_since,
-                n.scheduled_for
-            from public.sms_retry_queue n
-            where n.work is not null
-            order by n.work, n.scheduled_for, n.id
+            select d.*
+            from public.sms_retry_queue d
+            where d.work = 'texts' and d.scheduled_for <= status_of_states.at
+            union all
+            select h.*
+            from public.sms_retry_queue h
+            where h.work = 'texts'
+              and h.held_since is not null
+              and h.scheduled_for > status_of_states.at
+            union all
+            select o.*
+            from public.sms_retry_queue o
+            where o.work in ('doubtful', 'suspect', 'under_way')
         ) q
         group by
             q.work,
@@ -10364,16 +10370,45 @@ begin
     parts as (
         select
             smsretry.live_state(
-                a.work,
-                a.in_doubt_since,
-                a.held_since,
-                a.oldest,
+                f.work,
+                f.in_doubt_since,
+                f.held_since,
+                f.oldest,
                 status_of_states.at
             ) as state,
-            a.why_code,
-            a.texts,
-            a.oldest
-        from alike a
+            f.why_code::text,
+            f.texts,
+            f.oldest
+        from few f
+        union all
+        select 'waiting', w.why_code::text, w.texts, n.scheduled_for
+        from (
+            select
+                a.why_code,
+                a.texts - coalesce(f.texts, 0) as texts
+            from (
+                -- counted from an index alone: a million rows may wait
+                select q.why_code, count(*) as texts
+                from public.sms_retry_queue q
+                where q.work = 'texts' and q.held_since is null
+                group by q.why_code
+            ) a
+            left join few f
+                on f.work = 'texts'
+                  and f.held_since is null
+                  and f.why_code is not distinct from a.why_code
+        ) w
+        cross join lateral (
+            select q.scheduled_for
+            from public.sms_retry_queue q
+            where q.work = 'texts'
+              and q.held_since is null
+              and q.why_code is not distinct from w.why_code
+              and q.scheduled_for > status_of_states.at
+            order by q.work, q.scheduled_for, q.id
+            limit 1
+        ) n
+        where w.texts > 0
         union all
         select
             smsretry.planned_state(s),

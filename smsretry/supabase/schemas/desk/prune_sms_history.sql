@@ -32,7 +32,8 @@ begin
         texts := (
             select count(*)
             from public.sms_retry_queue t
-            where t.work is null and t.updated_at < v_before
+            where t.status in ('completed', 'failed', 'cancelled')
+              and t.updated_at < v_before
         );
         runs := (
             select count(*)
@@ -45,12 +46,11 @@ begin
     v_ids := array(
         select t.id
         from public.sms_retry_queue t
-        where t.work is null
+        where t.status in ('completed', 'failed', 'cancelled')
           and t.updated_at < v_before
           and (
               smsretry.earlier_doubt(t.send_log_id, t.business_id)
           ).attempt_id is null -- else it is evidence still
-        order by t.updated_at
         limit prune_sms_history.batch
         for update skip locked
     );

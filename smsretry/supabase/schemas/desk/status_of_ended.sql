@@ -15,8 +15,7 @@ begin
     from (
         select q.status, q.why_code, q.last_error as why
         from public.sms_retry_queue q
-        where q.work is null
-          and q.status <> 'completed'
+        where q.status in ('failed', 'cancelled')
           and q.updated_at >= status_of_ended.since
         union all
         select s.status, s.why_code, s.why

@@ -34,7 +34,7 @@ begin
         from public.sms_retry_queue q
         where q.id = any (
             array(
-                -- from the index alone: a million rows may wait
+                -- by their index: a million rows may wait
                 select n.id
                 from public.sms_retry_queue n
                 where n.work is not null and n.held_since is not null

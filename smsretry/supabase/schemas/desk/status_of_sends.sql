@@ -28,18 +28,26 @@ set enable_seqscan = off set jit = off as $$
 begin
     return query
     select
-        date_trunc('hour', a.begun_at, 'UTC'),
+        a.hour,
         case
             when a.delivery_status in ('delivered', 'read') then 'delivered'
             when a.delivery_status = 'unknown' then 'unknown'
             when smsretry.is_lost(a.delivery_status) then 'undelivered'
             else 'open'
         end,
-        count(*)
-    from public.sms_send_attempts a
-    where a.begun_at > status_of_hours.since
-      and a.twilio_sid is not null
-      and not a.delivery_excused
+        sum(a.texts)::bigint
+    from (
+        select
+            date_bin('1 hour', o.begun_at, '2000-01-01 00:00+00') as hour,
+            o.delivery_status,
+            count(*) as texts
+        from public.sms_send_attempts o
+        where o.begun_at > status_of_hours.since
+          and o.twilio_sid is not null
+          and not o.delivery_excused
+        group by 1, 2
+        offset 0
+    ) a -- is_lost is asked of a group, and not of each text
     group by 1, 2;
 end
 $$;
@@ -66,14 +74,14 @@ begin
                 count(*) as texts
             from public.sms_send_attempts o
             where o.begun_at > status_of_undelivered.since
-              and o.twilio_sid is not null
+              and o.delivery_status <> 'delivered' -- as most are
               and not o.delivery_excused
             group by
                 o.delivery_code,
                 o.business_id,
                 o.delivery_status
             offset 0
-        ) a -- is_lost is asked of a group, and not of each text
+        ) a
         where smsretry.is_lost(a.delivery_status)
         group by a.delivery_code, a.business_id
         order by sum(a.texts) desc

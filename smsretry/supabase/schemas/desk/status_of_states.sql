@@ -10,30 +10,33 @@ returns table (
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
 -- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off
-set jit = off as $$
+set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 begin
     return query
-    with alike as materialized (
-        -- from an index alone, the one that has this order: a million rows may wait
+    with few as materialized (
+        -- all but those that only wait for their time
         select
             q.work,
-            q.why_code::text as why_code,
+            q.why_code,
             min(q.in_doubt_since) as in_doubt_since,
             min(q.held_since) as held_since,
             min(q.scheduled_for) as oldest,
             count(*) as texts
         from (
-            select
-                n.work,
-                n.why_code,
-                n.in_doubt_since,
-                n.held_since,
-                n.scheduled_for
-            from public.sms_retry_queue n
-            where n.work is not null
-            order by n.work, n.scheduled_for, n.id
+            select d.*
+            from public.sms_retry_queue d
+            where d.work = 'texts' and d.scheduled_for <= status_of_states.at
+            union all
+            select h.*
+            from public.sms_retry_queue h
+            where h.work = 'texts'
+              and h.held_since is not null
+              and h.scheduled_for > status_of_states.at
+            union all
+            select o.*
+            from public.sms_retry_queue o
+            where o.work in ('doubtful', 'suspect', 'under_way')
         ) q
         group by
             q.work,
@@ -45,16 +48,45 @@ begin
     parts as (
         select
             smsretry.live_state(
-                a.work,
-                a.in_doubt_since,
-                a.held_since,
-                a.oldest,
+                f.work,
+                f.in_doubt_since,
+                f.held_since,
+                f.oldest,
                 status_of_states.at
             ) as state,
-            a.why_code,
-            a.texts,
-            a.oldest
-        from alike a
+            f.why_code::text,
+            f.texts,
+            f.oldest
+        from few f
+        union all
+        select 'waiting', w.why_code::text, w.texts, n.scheduled_for
+        from (
+            select
+                a.why_code,
+                a.texts - coalesce(f.texts, 0) as texts
+            from (
+                -- counted from an index alone: a million rows may wait
+                select q.why_code, count(*) as texts
+                from public.sms_retry_queue q
+                where q.work = 'texts' and q.held_since is null
+                group by q.why_code
+            ) a
+            left join few f
+                on f.work = 'texts'
+                  and f.held_since is null
+                  and f.why_code is not distinct from a.why_code
+        ) w
+        cross join lateral (
+            select q.scheduled_for
+            from public.sms_retry_queue q
+            where q.work = 'texts'
+              and q.held_since is null
+              and q.why_code is not distinct from w.why_code
+              and q.scheduled_for > status_of_states.at
+            order by q.work, q.scheduled_for, q.id
+            limit 1
+        ) n
+        where w.texts > 0
         union all
         select
             smsretry.planned_state(s),
