@@ -62,11 +62,20 @@ create table if not exists public.sms_retry_queue (
     ),
     -- No worker could read infinity or years BC, and the other rows of its claim would suffer.
     constraint sms_retry_queue_instants check (
-        scheduled_for between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and expires_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and last_attempted_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and created_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-        and updated_at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+        least(
+            scheduled_for,
+            expires_at,
+            last_attempted_at,
+            created_at,
+            updated_at
+        ) >= '2000-01-01 00:00+00'
+        and greatest(
+            scheduled_for,
+            expires_at,
+            last_attempted_at,
+            created_at,
+            updated_at
+        ) <= '2100-01-01 00:00+00'
     ),
     -- A claim's answer carries these for each of its rows.
     constraint sms_retry_queue_lengths check (

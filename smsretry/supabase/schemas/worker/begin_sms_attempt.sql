@@ -278,7 +278,8 @@ begin
             v_row.begun_at := decided_at;
             v_row.last_attempted_at := decided_at;
             v_row.claimed_by_application := false;
-            perform smsretry.save_row(v_row, decided_at);
+            -- its claim was a moment ago, and no index has what changes
+            perform smsretry.save_row(v_row, v_row.updated_at);
         else
             v_row.in_doubt_since := v_forgotten.until;
             v_row.reconcile_count := 0;

@@ -17,7 +17,6 @@ set statement_timeout = '2s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
     v_call record;
-    v_made text;
     v_code text;
     v_message text;
     v_hint text;
@@ -41,42 +40,10 @@ begin
         v_code := null;
         begin
             set constraints all deferred; -- to what they are in a transaction of the call's own
-            select format(
-                'select to_jsonb(f) from public.%I(%s) f',
-                p.proname,
-                string_agg(
-                    format(
-                        '%I => ($1 ->> %L)::%s',
-                        a.name,
-                        a.name,
-                        a.type::regtype
-                    ),
-                    ', '
-                )
-            )
-            into v_made
-            from pg_proc p
-            cross join lateral unnest(
-                p.proargnames,
-                p.proargtypes::oid[]
-            ) a (name, type)
-            where p.pronamespace = 'public'::regnamespace
-              and p.proname = v_call.value ->> 'function'
-              and p.proname in (
-                  'begin_sms_attempt',
-                  'finish_sms_attempt',
-                  'defer_sms_retry',
-                  'end_sms_retry'
-              )
-              and a.type is not null
-              and v_call.value -> 'values' ? a.name
-            group by p.oid, p.proname;
-            if v_made is null then
-                raise exception 'There is no call % in a group',
-                    v_call.value ->> 'function'
-                    using errcode = 'SR422';
-            end if;
-            execute v_made into v_answer using v_call.value -> 'values';
+            v_answer := smsretry.group_call(
+                v_call.value ->> 'function',
+                v_call.value -> 'values'
+            );
             v_answer := jsonb_build_object('answer', v_answer);
             set constraints all immediate; -- a deferred check would undo the others, too
         exception
