@@ -3058,6 +3058,40 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/analyze_filled.sql ========
+-- Analyze what PostgreSQL takes for empty and is not: its analyze came while many rows were
+-- inserted and not committed. Until the next one each look-up would read whole tables.
+-- security definer: the tables are not the backend's.
+create or replace function smsretry.analyze_filled()
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_table regclass;
+begin
+    for v_table in
+        select c.oid
+        from pg_class c
+        where c.oid = any (
+            array[
+                'public.businesses'::regclass,
+                'public.customers',
+                'public.send_logs',
+                'public.scheduled_sends',
+                'public.sms_retry_queue',
+                'public.sms_send_attempts'
+            ]
+        )
+          and c.reltuples = 0
+          and pg_stat_get_live_tuples(c.oid) > 0
+    loop
+        execute format('analyze (skip_locked) %s', v_table);
+    end loop;
+exception
+    when query_canceled or others then
+        null; -- no run fails for it
+end
+$$;
+
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
 -- the number's texts also writes the attempt. May be repeated with the same attempt_id.
@@ -4551,6 +4585,7 @@ as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
+    perform smsretry.analyze_filled();
     return query
     select
         start_sms_run.earlier_run,

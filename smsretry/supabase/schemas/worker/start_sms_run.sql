@@ -30,6 +30,7 @@ as $$
 declare
     v_now constant timestamptz := smsretry.clock();
 begin
+    perform smsretry.analyze_filled();
     return query
     select
         start_sms_run.earlier_run,
