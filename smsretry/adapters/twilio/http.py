@@ -124,10 +124,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         self._local.answer = None
         pool, before_path = self._connections(self.url if self._moved else url)
         parts = urlsplit(url)
-        asked = {
-            name: value for name, value in (params or {}).items() if value is not None
-        }
-        query = "&".join(filter(None, (parts.query, urlencode(asked))))
+        query = parts.query or urlencode(params or {})
         answer = pool.urlopen(
             method,
             f"{before_path}{parts.path}?{query}".removesuffix("?"),

@@ -10083,7 +10083,8 @@ $$;
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set jit = off
+as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';
@@ -10206,8 +10207,7 @@ $$;
 -- most of them
 create or replace function smsretry.status_of_ended(since timestamptz)
 returns table (state text, why_code text, why text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
@@ -10246,8 +10246,7 @@ returns table (
     since timestamptz,
     retry_id text
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
@@ -10300,9 +10299,7 @@ $$;
 -- sms_status: sends begun since then, by outcome.
 create or replace function smsretry.status_of_sends(since timestamptz)
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all attempts.
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return (
         select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
@@ -10322,8 +10319,7 @@ $$;
 -- undelivered, unknown or open.
 create or replace function smsretry.status_of_hours(since timestamptz)
 returns table (hour timestamptz, fate text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     select
@@ -10355,8 +10351,7 @@ $$;
 -- texts first.
 create or replace function smsretry.status_of_undelivered(since timestamptz)
 returns table (code integer, business text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     select u.code, left(b.name, 200), u.texts
@@ -10403,8 +10398,7 @@ returns table (
     next_at timestamptz
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
--- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set enable_bitmapscan = off as $$ -- an index has all of it
 #variable_conflict use_column
 begin
     return query

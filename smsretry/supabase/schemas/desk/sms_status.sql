@@ -10,7 +10,8 @@
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set jit = off
+as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
     v_day_ago constant timestamptz := v_now - interval '1 day';

@@ -2,8 +2,7 @@
 -- most of them
 create or replace function smsretry.status_of_ended(since timestamptz)
 returns table (state text, why_code text, why text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query

@@ -10,8 +10,7 @@ returns table (
     since timestamptz,
     retry_id text
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query

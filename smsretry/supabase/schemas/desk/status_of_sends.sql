@@ -1,9 +1,7 @@
 -- sms_status: sends begun since then, by outcome.
 create or replace function smsretry.status_of_sends(since timestamptz)
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
--- Without statistics the planner would read all attempts.
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return (
         select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
@@ -23,8 +21,7 @@ $$;
 -- undelivered, unknown or open.
 create or replace function smsretry.status_of_hours(since timestamptz)
 returns table (hour timestamptz, fate text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     select
@@ -56,8 +53,7 @@ $$;
 -- texts first.
 create or replace function smsretry.status_of_undelivered(since timestamptz)
 returns table (code integer, business text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_seqscan = off set jit = off as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     select u.code, left(b.name, 200), u.texts

@@ -9,8 +9,7 @@ returns table (
     next_at timestamptz
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
--- So that an index has all of it, whatever the statistics are.
-set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
+set enable_bitmapscan = off as $$ -- an index has all of it
 #variable_conflict use_column
 begin
     return query
