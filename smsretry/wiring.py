@@ -16,7 +16,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.hearing import heard
+from smsretry.adapters.twilio.hearing import read_event
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.form import Form
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -74,7 +74,7 @@ def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
 ) -> Callable[..., Heard | NotTaken]:
     """What reads and checks what the provider posts to a webhook, for `SupabaseQueue.record`."""
-    return partial(heard, settings, addresses, tokens)
+    return partial(read_event, settings, addresses, tokens)
 
 
 def push_metrics(status: QueueStatus | None = None) -> None:

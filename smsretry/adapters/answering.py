@@ -17,7 +17,7 @@ _CERTIFICATES: Final = (
 )
 
 
-def why(error: BaseException, url: str = "") -> str:
+def cause_of(error: BaseException, url: str = "") -> str:
     """The error's name, or what it is at bottom where that tells somebody more. Quotes no URL and no value.
 
     Args:
@@ -51,17 +51,17 @@ def _bottom(error: BaseException) -> str:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it wraps: `requests` and urllib3 keep the cause in arguments and attributes."""
-    waiting, seen = [error], set[int]()
+    waiting, seen_ids = [error], set[int]()
     while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
+        cause = waiting.pop(0)
+        if id(cause) in seen_ids:
             continue
-        seen.add(id(one))
-        yield one
+        seen_ids.add(id(cause))
+        yield cause
         wrapped = (
-            one.__cause__,
-            one.__context__,
-            getattr(one, "reason", None),
-            *one.args[:1],
+            cause.__cause__,
+            cause.__context__,
+            getattr(cause, "reason", None),
+            *cause.args[:1],
         )
         waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]

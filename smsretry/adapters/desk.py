@@ -82,13 +82,17 @@ class Desk:
             case AddSender():
                 self.operators.carry_out(form, dry_run=True)
                 if wrong := [
-                    one
-                    for one in self.check_sender(SenderId(form.account, form.sent_by))
-                    if not one.ok
+                    finding
+                    for finding in self.check_sender(
+                        SenderId(form.account, form.sent_by)
+                    )
+                    if not finding.ok
                 ]:
-                    why = ". ".join(f"{one.subject}: {one.advice}" for one in wrong)
+                    problems = ". ".join(
+                        f"{finding.subject}: {finding.advice}" for finding in wrong
+                    )
                     raise InputError(
-                        f"It was not added, because it cannot send. {why}. Fix that first"
+                        f"It was not added, because it cannot send. {problems}. Fix that first"
                     )
             case Resolve(went_out_as=sid) if sid != "nothing" and (
                 problem := self.id_problem(sid)
@@ -106,7 +110,9 @@ class Desk:
         businesses = self.operators.businesses(name)
         if len(businesses) == 1:
             return form.model_copy(update={"business_id": businesses[0].business_id})
-        choices = ", ".join(f"{one.business} ({one.business_id})" for one in businesses)
+        choices = ", ".join(
+            f"{sender.business} ({sender.business_id})" for sender in businesses
+        )
         raise InputError(
             f"Several businesses are called so: {choices}. Name one by its id"
             if choices

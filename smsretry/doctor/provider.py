@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.told import in_lines
@@ -58,7 +58,7 @@ def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[F
                 Finding(
                     subject="check",
                     ok=False,
-                    advice=f"could not be made ({why(error)})",
+                    advice=f"could not be made ({cause_of(error)})",
                 )
             ]
 

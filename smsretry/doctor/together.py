@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Final, TypeAlias
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.retry.models import Finding
 
 Part: TypeAlias = Callable[[], Iterable[Finding]]
@@ -46,7 +46,8 @@ def _asked(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
             for finding in part():
                 found.append(finding)
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the other parts are told all the same
-            advice = f"could not be checked to the end ({why(error)}): fix what is bad above, or {_AROUND}; ask again"
+            cause = cause_of(error)
+            advice = f"could not be checked to the end ({cause}): fix what is bad above, or {_AROUND}; ask again"
             found.append(Finding(subject=subject, ok=False, advice=advice))
 
     thread = threading.Thread(target=run, name=f"doctor: {subject}", daemon=True)

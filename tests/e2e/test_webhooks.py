@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.hearing import heard
+from smsretry.adapters.twilio.hearing import read_event
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.errors import SettingsError
 from smsretry.local.demo.run import ROOT
@@ -251,7 +251,9 @@ def test_what_twilio_says_of_a_text_is_heard_in_full(stack: Stack) -> None:
     main, service = stack.twilio.accounts.main, "MG" + "1" * 32
     posted = texted("stop", account=main.sid, token=main.auth_token, service=service)
     form, signature, sid = posted.body, posted.signature, posted.form["SmsSid"]
-    said = heard(stack.settings(), [URL], {}, query="", form=form, signature=signature)
+    said = read_event(
+        stack.settings(), [URL], {}, query="", form=form, signature=signature
+    )
     assert said == IncomingText(sid, PHONE, "stop", None, SENDER, service, main.sid)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.adapters.prefect.definition import (
     Registered,
     RegisteredSchedule,
@@ -44,12 +44,12 @@ def test_a_connection_names_the_proxy_or_the_file_that_it_used(
     error = httpx.ConnectError("refused")
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "db.example.com")
-    assert "HTTPS_PROXY" in why(error, "https://project.supabase.co")
-    assert why(error, "https://db.example.com") == "ConnectError"
-    assert why(error, "http://127.0.0.1:9") == "ConnectError"
+    assert "HTTPS_PROXY" in cause_of(error, "https://project.supabase.co")
+    assert cause_of(error, "https://db.example.com") == "ConnectError"
+    assert cause_of(error, "http://127.0.0.1:9") == "ConnectError"
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
-    assert why(FileNotFoundError(2, "No such file")).startswith("SSL_CERT_FILE")
-    assert why(ValueError()) == "ValueError"
+    assert cause_of(FileNotFoundError(2, "No such file")).startswith("SSL_CERT_FILE")
+    assert cause_of(ValueError()) == "ValueError"
 
 
 def test_a_callback_to_a_host_that_nobody_knows_is_a_warning() -> None:

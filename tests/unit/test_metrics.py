@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.telemetry.export import export, wanted
+from smsretry.adapters.telemetry.export import endpoint_of, export
 from smsretry.desk.pages.gauges import gauges
 from smsretry.desk.questions.queue_status import QueueStatus, Stop
 from smsretry.desk.questions.senders import SenderRecord
@@ -22,12 +22,12 @@ METRICS = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
     """The address is told without a path or a password: both may hold a key."""
     assert (
-        wanted(SOMEWHERE)
-        == wanted(SOMEWHERE | {"OTEL_METRICS_EXPORTER": "console, otlp"})
+        endpoint_of(SOMEWHERE)
+        == endpoint_of(SOMEWHERE | {"OTEL_METRICS_EXPORTER": "console, otlp"})
         == "localhost:4318"
     )
     assert (
-        wanted(
+        endpoint_of(
             SOMEWHERE | {METRICS: "https://user:key@otlp.example.com/a/key/v1/metrics"}
         )
         == "otlp.example.com"
@@ -39,7 +39,7 @@ def test_opentelemetrys_own_variables_switch_metrics_on_and_off() -> None:
         SOMEWHERE | {"OTEL_SDK_DISABLED": "True"},
         SOMEWHERE | {"OTEL_METRICS_EXPORTER": "none"},
     ):
-        assert wanted(off) is None
+        assert endpoint_of(off) is None
 
 
 def test_a_queue_state_that_cannot_be_read_is_a_line_and_no_error(

@@ -50,31 +50,33 @@ def read_checksums(connection: Connection) -> Checksums:
     """What the database has now, also if nothing of smsretry's is there."""
     with connection.transaction(force_rollback=True):
         connection.execute(_PRINTED)
-        [(found,)] = connection.execute(
+        [(checksums,)] = connection.execute(
             query_of("public.examine_sms_retries")
         ).fetchall()
-    return found or {}
+    return checksums or {}
 
 
-def differing(found: Checksums) -> list[str]:
+def differing(checksums: Checksums) -> list[str]:
     """Each object of this version that the database lacks or has otherwise."""
-    return [one for one, md5 in recorded().items() if found.get(one) != md5]
+    return [part for part, md5 in recorded().items() if checksums.get(part) != md5]
 
 
-def findings(found: Checksums) -> Iterator[Finding]:
+def findings(checksums: Checksums) -> Iterator[Finding]:
     """The first of those, each with what restores it; or that all are as they should be."""
     wrong, subject = (
-        differing(found),
+        differing(checksums),
         f"functions, tables and the like ({len(recorded())})",
     )
-    for one in wrong[:_TOLD]:
-        what = "differs from this version" if one in found else "is missing"
+    for part in wrong[:_TOLD]:
+        difference = "differs from this version" if part in checksums else "is missing"
         column = "; if that changes nothing, change it back to what supabase/schemas/tables says"
-        hand = column if one in found and one.startswith(("table", "column")) else ""
+        hand = (
+            column if part in checksums and part.startswith(("table", "column")) else ""
+        )
         yield Finding(
-            subject=one,
+            subject=part,
             ok=False,
-            advice=f"{what}: run `smsretry migrate`, then with --again{hand}",
+            advice=f"{difference}: run `smsretry migrate`, then with --again{hand}",
         )
     if len(wrong) > _TOLD:
         yield Finding(
@@ -82,42 +84,44 @@ def findings(found: Checksums) -> Iterator[Finding]:
             ok=False,
             advice=f"{len(wrong) - _TOLD} more differ or are missing, too",
         )
-    for where, what in clashes(found, adopts=False):
-        yield Finding(subject=where, ok=False, advice=what)
+    for where, difference in clashes(checksums, adopts=False):
+        yield Finding(subject=where, ok=False, advice=difference)
     if not wrong:
         yield Finding(subject=subject, ok=True)
 
 
-def dropping(found: Checksums) -> Iterator[str]:
+def dropping(checksums: Checksums) -> Iterator[str]:
     """Statements that drop the constraints and indexes that were changed, for the whole schema makes them anew."""
-    for one in differing(found):
-        part = _PART.fullmatch(one)
-        if part and one in found and part["kind"] == "constraint":
+    for part_name in differing(checksums):
+        part = _PART.fullmatch(part_name)
+        if part and part_name in checksums and part["kind"] == "constraint":
             yield f"alter table {part['table']} drop constraint {part['name']};"
-        elif part and one in found and part["kind"] == "index":
+        elif part and part_name in checksums and part["kind"] == "index":
             yield f"drop index {part['table'].partition('.')[0]}.{part['name']};"
 
 
-def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
+def clashes(checksums: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
     """What of the application's has a name of ours, and the statement that renames it.
 
     Args:
         adopts: nothing of smsretry's is there yet. Later, what is otherwise than here is ours, and somebody changed it.
     """
-    ours = {one.partition("(")[0] for one in recorded()}
-    for one, md5 in sorted(found.items()):
-        foreign, part = _FOREIGN.fullmatch(one), _PART.fullmatch(one)
-        is_another = adopts and (one == _DROPPED or recorded().get(one, md5) != md5)
+    ours = {part.partition("(")[0] for part in recorded()}
+    for object_name, md5 in sorted(checksums.items()):
+        foreign, part = _FOREIGN.fullmatch(object_name), _PART.fullmatch(object_name)
+        is_another = adopts and (
+            object_name == _DROPPED or recorded().get(object_name, md5) != md5
+        )
         if foreign and f"function public.{foreign[2]}" in ours:
             arguments = foreign[1].partition("(")[2]
-            where, what = _clash(
+            where, clash = _clash(
                 f"function {foreign[1]}", f"routine {foreign[1]}", foreign[2]
             )
             renamed = f"routine public.{_renamed(foreign[2])}({arguments}"
-            yield where, f"{what}; {_REVOKE.format(renamed)}"
-        elif is_another and one.startswith("column"):
-            table, _, name = one.removeprefix("column ").rpartition(".")
-            yield _clash(one, f"table {table}", name, part=f"column {name} ")
+            yield where, f"{clash}; {_REVOKE.format(renamed)}"
+        elif is_another and object_name.startswith("column"):
+            table, _, name = object_name.removeprefix("column ").rpartition(".")
+            yield _clash(object_name, f"table {table}", name, part=f"column {name} ")
         elif is_another and part:
             kind, name, table = part["kind"], part["name"], part["table"]
             constraint = kind == "constraint"
@@ -127,7 +131,7 @@ def clashes(found: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
                 else f"{kind} {name} on {table}"
             )
             yield _clash(
-                one,
+                object_name,
                 f"table {table}" if constraint else altered,
                 name,
                 part=f"constraint {name} " * constraint,

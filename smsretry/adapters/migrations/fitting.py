@@ -28,8 +28,8 @@ LABEL: Final = "label"
 def _columns(**names: str) -> dict[str, str]:
     return {
         name: type_.replace("_", " ")
-        for type_, some in names.items()
-        for name in some.split()
+        for type_, column_names in names.items()
+        for name in column_names.split()
     }
 
 
@@ -168,7 +168,7 @@ class Misfit(NamedTuple):
     """Something that does not fit, and what to do about it."""
 
     where: str
-    what: str
+    difference: str
 
 
 def refuse_what_does_not_fit(connection: Connection) -> None:
@@ -189,19 +189,19 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
         connection.execute(
             "set local search_path = ''"
         )  # so that names come with their schema
-        found = list(_columns_that_differ(connection))
-        found = found or list(_values_that_are_refused(connection))
-    found += [
+        misfits = list(_columns_that_differ(connection))
+        misfits = misfits or list(_values_that_are_refused(connection))
+    misfits += [
         Misfit(*clash) for clash in clashes(read_checksums(connection), adopts=adopts)
     ]
     if adopts:
-        found += _policies(connection)
-    if adopts and not found:
-        found += _rows(connection)
-    if found:
+        misfits += _policies(connection)
+    if adopts and not misfits:
+        misfits += _rows(connection)
+    if misfits:
         raise MigrationError(
             "Some of what is in this database does not fit:\n"
-            + "".join(f"  {misfit.where} {misfit.what}\n" for misfit in found)
+            + "".join(f"  {misfit.where} {misfit.difference}\n" for misfit in misfits)
             + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
             "again. Nothing was changed."
         )
@@ -238,18 +238,18 @@ def _plain(table: str, column: str) -> str:
 
 
 def _fits(column: Any) -> bool:
-    wanted = COLUMNS[column.table].get(column.name, column.type)
-    if wanted in (READ, LABEL):
-        return (wanted == LABEL and "sms" in column.labels) or bool(
+    expected_type = COLUMNS[column.table].get(column.name, column.type)
+    if expected_type in (READ, LABEL):
+        return (expected_type == LABEL and "sms" in column.labels) or bool(
             _TEXTS.fullmatch(column.type)
         )
     # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
     varying = (
-        wanted == "text"
+        expected_type == "text"
         and column.type == "character varying"
         and column.table != "sms_retry_queue"
     )
-    return bool(column.type == wanted or varying)
+    return bool(column.type == expected_type or varying)
 
 
 def _retyped(column: Any) -> str:
@@ -316,12 +316,12 @@ def _policies(connection: Connection) -> Iterator[Misfit]:
 
 
 def _rows(connection: Connection) -> Iterator[Misfit]:
-    for table, (are, which) in _ROWS.items():
+    for table, (are, condition) in _ROWS.items():
         if connection.execute(
             "select to_regclass(%s)", [f"public.{table}"]
         ).fetchone() == (None,):
             continue
-        names = sql.SQL(table), sql.SQL(which)
+        names = sql.SQL(table), sql.SQL(condition)
         [(rows,)] = connection.execute(
             sql.SQL("select count(*) from public.{} where {}").format(*names)
         ).fetchall()

@@ -62,11 +62,13 @@ class Migration:
 def migrations() -> list[Migration]:
     """All migrations of this version of the package, in order."""
     folder = files("smsretry").joinpath("supabase", "migrations")
-    found = []
+    migration_files = []
     for file in folder.iterdir():
         version, _, name = file.name.removesuffix(".sql").partition("_")
-        found.append(Migration(version, name, file.read_text(encoding="utf-8")))
-    return sorted(found, key=lambda migration: migration.version)
+        migration_files.append(
+            Migration(version, name, file.read_text(encoding="utf-8"))
+        )
+    return sorted(migration_files, key=lambda migration: migration.version)
 
 
 def migrate(
@@ -94,7 +96,7 @@ def migrate(
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
-    known = migrations() if shipped is None else shipped
+    known_migrations = migrations() if shipped is None else shipped
     anew = whole(schema_files()) if again else ""
     with connect(db_url) as connection:
         connection.add_notice_handler(
@@ -106,13 +108,15 @@ def migrate(
         )
         for pause in (*pauses, 0):
             try:
-                done, warnings = _apply(connection, known, anew, stage, dry_run=dry_run)
+                applied, warnings = _apply(
+                    connection, known_migrations, anew, stage, dry_run=dry_run
+                )
             except _LOCKED:
                 time.sleep(pause)
                 continue
             for warning in warnings:
                 warn(warning)
-            return done
+            return applied
         held_by = blockers(connection)
     raise MigrationError(
         f"The migration waited too long for its locks. {held_by}Usually it is a transaction that somebody left open "
@@ -177,12 +181,12 @@ def _apply(
 
 def _words(error: psycopg.Error) -> str:
     """What PostgreSQL says. The detail of a broken constraint quotes the row, and is left out."""
-    said = error.diag
+    diagnostics = error.diag
     quotes = isinstance(error, psycopg.errors.IntegrityError)
     parts = (
-        said.message_primary or type(error).__name__,
-        None if quotes else said.message_detail,
-        said.message_hint,
+        diagnostics.message_primary or type(error).__name__,
+        None if quotes else diagnostics.message_detail,
+        diagnostics.message_hint,
     )
     return ". ".join(part.rstrip(".") for part in parts if part)
 

@@ -120,23 +120,24 @@ def _lacking(table: str, items: list[str]) -> str:
     """Statements that add the columns and constraints of a table, which `create table if not exists` does not."""
     columns, rules, bare = dict[str, str](), dict[str, str](), table.partition(".")[2]
     for item in items:
-        name, _, said = item.partition(" ")
+        name, _, rule_text = item.partition(" ")
         if name == "constraint":
-            rule, _, definition = said.partition(" ")
+            rule, _, definition = rule_text.partition(" ")
             rules[rule] = definition
             continue
         if name != "primary":
-            columns[name] = said
+            columns[name] = rule_text
         if table in ("public.sms_retry_queue", "public.scheduled_sends"):
             continue  # an application's own may have other keys in their place
         if "primary key" in item:
             rules[f"{bare}_pkey"] = (
                 item if name == "primary" else f"primary key ({name})"
             )
-        if reference := _REFERENCE.search(said):
+        if reference := _REFERENCE.search(rule_text):
             rules[f"{bare}_{name}_fkey"] = f"foreign key ({name}) {reference[0]}"
     added = ",\n".join(
-        f"    add column if not exists {name} {said}" for name, said in columns.items()
+        f"    add column if not exists {name} {definition}"
+        for name, definition in columns.items()
     )
     ruled = "".join(
         f"select pg_temp.add_rule('{table}', '{name}', $r${rule}$r$);\n"

@@ -9,7 +9,7 @@ import httpx
 from pydantic import Field, HttpUrl, Json, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 
@@ -108,7 +108,7 @@ class PrefectApi:
             raise PrefectError(
                 f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked"
             )
-        asked = monotonic()
+        asked_at = monotonic()
         try:
             answer = self._http.request(
                 method,
@@ -119,10 +119,10 @@ class PrefectApi:
             )
         except httpx.HTTPError as error:
             raise PrefectError(
-                f"{self.host} does not answer ({why(error, self.url)}): check PREFECT_API_URL, and that the Prefect "
-                "server runs and can be reached from here"
+                f"{self.host} does not answer ({cause_of(error, self.url)}): check PREFECT_API_URL, and that the "
+                "Prefect server runs and can be reached from here"
             ) from None
-        self._asking += monotonic() - asked
+        self._asking += monotonic() - asked_at
         return answer
 
     def _refused(self) -> str:

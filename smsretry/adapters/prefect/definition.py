@@ -118,32 +118,33 @@ class Registered(BaseModel):
     last_polled: datetime | None = None
 
 
-def differences(declared: Deployment, found: Registered) -> list[str]:
+def differences(declared: Deployment, deployment: Registered) -> list[str]:
     """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared, and
     what is switched off beside ours is not told.
     """
     registered = [
-        Schedule.model_validate({**one.schedule, "slug": one.slug or ""})
-        for one in found.schedules
-        if one.active or one.slug in [ours.slug for ours in declared.schedules]
+        Schedule.model_validate({**schedule.schedule, "slug": schedule.slug or ""})
+        for schedule in deployment.schedules
+        if schedule.active
+        or schedule.slug in [ours.slug for ours in declared.schedules]
     ]
     pairs = {
-        "entrypoint": (found.entrypoint, declared.entrypoint),
-        "version": (found.version, declared.version),
-        "parameters": (found.parameters, declared.parameters),
-        "tags": (_words(found.tags), _words(declared.tags)),
-        "validation of parameters": (_switch(found), _switch(declared)),
+        "entrypoint": (deployment.entrypoint, declared.entrypoint),
+        "version": (deployment.version, declared.version),
+        "parameters": (deployment.parameters, declared.parameters),
+        "tags": (_words(deployment.tags), _words(declared.tags)),
+        "validation of parameters": (_switch(deployment), _switch(declared)),
         "schedule": (_listed(registered), _listed(declared.schedules)),
     }
     unlike = [
-        f"{what} is {there} there and {here} here"
-        for what, (there, here) in pairs.items()
+        f"{key} is {there} there and {here} here"
+        for key, (there, here) in pairs.items()
         if there != here
     ]
     return unlike + [
-        f"schedule {one.slug} has parameters of its own: {', '.join(one.parameters)}"
-        for one in found.schedules
-        if one.parameters
+        f"schedule {schedule.slug} has parameters of its own: {', '.join(schedule.parameters)}"
+        for schedule in deployment.schedules
+        if schedule.parameters
     ]
 
 
@@ -151,8 +152,8 @@ def _words(tags: Iterable[str]) -> str:
     return ", ".join(sorted(tags)) or "none"
 
 
-def _switch(one: Deployment | Registered) -> str:
-    return "on" if one.enforce_parameter_schema else "off"
+def _switch(deployment: Deployment | Registered) -> str:
+    return "on" if deployment.enforce_parameter_schema else "off"
 
 
 def _listed(schedules: Iterable[Schedule]) -> str:

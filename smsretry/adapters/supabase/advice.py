@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 from postgrest.exceptions import APIError
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.errors import (
     InputError,
     QueueBusy,
@@ -155,25 +155,27 @@ def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
             )
         return QueueUnreachable(trouble, undone=bool(_DONE_NOTHING.fullmatch(code)))
     if code == _NO_GRANT:
-        told = next(
+        advice = next(
             (
-                told
-                for words, told in _MAY_NOT.items()
+                advice
+                for words, advice in _MAY_NOT.items()
                 if words in (error.message or "")
             ),
             _NO_RIGHT,
         )
-        return QueueError(f"The database refused {function} with {code}: {told}")
+        return QueueError(f"The database refused {function} with {code}: {advice}")
     # Class 23: integrity_constraint_violation.
-    other = (
+    default_advice = (
         _FORBIDDEN
         if code.startswith("23")
         else f"The database refused {{function}} with {{code}}. {MIGRATE}"
     )
     # How a replica refuses PostgREST's transaction, before any function is called.
-    known = "25006" if "read-write mode" in (error.message or "") else code
+    error_key = "25006" if "read-write mode" in (error.message or "") else code
     return QueueError(
-        _WHAT_TO_DO.get(known, other).format(function=function, code=code, url=url)
+        _WHAT_TO_DO.get(error_key, default_advice).format(
+            function=function, code=code, url=url
+        )
     )
 
 
@@ -181,7 +183,7 @@ def unanswered(
     function: str, error: httpx.RequestError, *, url: str
 ) -> QueueUnreachable:
     """The error for a request to which no answer came, or none that can be unpacked."""
-    name = why(error, url)
+    name = cause_of(error, url)
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return QueueSlow(
             f"Supabase did not answer {function} in time ({name}). Check that the project ({url}) is up."
@@ -198,13 +200,13 @@ def ended(
     trouble: QueueUnreachable, ending: Ending, *, undone: bool
 ) -> QueueUnreachable:
     """The same error, with what follows. `undone`: no try can have had an effect."""
-    said = str(trouble)
+    text = str(trouble)
     if isinstance(trouble, QueueBusy):
         if ending is RUN:
             return trouble  # the caller says what becomes of its row
-        said += "."
+        text += "."
     return type(trouble)(
-        f"{said} {ending.undone if undone else ending.unknown}", undone=undone
+        f"{text} {ending.undone if undone else ending.unknown}", undone=undone
     )
 
 
@@ -214,7 +216,7 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     if response.is_success:
         return
     response.read()
-    code, said = _said(response)
+    code, reply_text = _error_of(response)
     if response.has_redirect_location:
         place = response.url.join(response.headers["location"])
         raise QueueError(
@@ -225,7 +227,7 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
         "content-type", ""
     )  # else it is a firewall's page, which knows no key
     if status in (401, 403) and is_json and (code != _NO_GRANT or as_reader):
-        words = said if code is None or code.startswith("PGRST3") else code
+        words = reply_text if code is None or code.startswith("PGRST3") else code
         advice = _SERVICE_KEY
         if as_reader:
             advice = _GATEWAYS_KEY if code is None else _READERS_KEY
@@ -235,23 +237,23 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
         f"{response.url.scheme}://{response.url.netloc.decode()}",
     )
     if code is None and status == 404:
-        told = f"it answered 404 to {function}: {said or 'no words'}"
-        raise QueueError(f"There is no Supabase API at SUPABASE_URL ({url}): {told}.")
-    if code is None and said and status >= 401:
-        trouble = f"Supabase answers {function} with HTTP {status}: {said}. {_OF_PROJECT.get(status, '')}".strip()
+        detail = f"it answered 404 to {function}: {reply_text or 'no words'}"
+        raise QueueError(f"There is no Supabase API at SUPABASE_URL ({url}): {detail}.")
+    if code is None and reply_text and status >= 401:
+        trouble = f"Supabase answers {function} with HTTP {status}: {reply_text}. {_OF_PROJECT.get(status, '')}".strip()
         raise QueueUnreachable(trouble, undone=status == 429)
 
 
-def _said(response: httpx.Response) -> tuple[str | None, str]:
+def _error_of(response: httpx.Response) -> tuple[str | None, str]:
     """PostgREST's or the database's code, and the words of whoever answered, without a page's markup."""
     try:
-        told = response.json()
+        body = response.json()
         words = " ".join(
-            str(told[name])
+            str(body[name])
             for name in ("message", "msg", "error", "hint")
-            if told.get(name)
+            if body.get(name)
         )
-        code = str(told["code"]) if told.get("code") else None
+        code = str(body["code"]) if body.get("code") else None
     except (ValueError, AttributeError, RecursionError):
         title = re.search("<title>(.*?)</title>", response.text, re.I | re.S)
         code, words = None, title[1] if title else re.sub("<[^>]*>", " ", response.text)

@@ -56,8 +56,8 @@ class SupabaseCalls:
         """At which the database is reached: `smsretry.mark` compares it with production's."""
         reader = settings.supabase_reader_key if reads else None
         self._as_reader = reader is not None
-        given = reader or settings.supabase_service_role_key
-        key = given.get_secret_value() if given else ""
+        key_secret = reader or settings.supabase_service_role_key
+        key = key_secret.get_secret_value() if key_secret else ""
         # Supabase's gateway knows the project's own keys alone. https://github.com/orgs/supabase/discussions/1925
         passes = settings.supabase_anon_key if reader else None
         self._http = httpx.Client(
@@ -83,13 +83,13 @@ class SupabaseCalls:
 
     # What an answer holds
 
-    def word(self, reply: Reply, known: Collection[object]) -> Any:
+    def word(self, reply: Reply, allowed: Collection[object]) -> Any:
         """A reply that is one of the known words."""
-        if reply.content not in known:
+        if reply.content not in allowed:
             raise self.not_ours(reply.function)
         return reply.content
 
-    def one(self, kind: type[_Row], reply: Reply) -> _Row:
+    def single_row(self, kind: type[_Row], reply: Reply) -> _Row:
         """The one row of a reply. A call of a group is answered with the row itself."""
         rows = self.rows(
             kind,
@@ -111,7 +111,7 @@ class SupabaseCalls:
                 reply.function,
                 {column for row in rows.unreadable for column in row.columns},
             )
-        return rows.read
+        return rows.parsed
 
     def readable(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
         """The rows of a reply, each read by itself. What the call did to those that cannot be read stays done."""
@@ -177,11 +177,14 @@ class SupabaseCalls:
 
     def _once(self, function: str, values: Mapping[str, object]) -> Any:
         trouble: SmsRetryError
-        given = dict(values)
+        arguments = dict(values)
         if self._as_reader:
-            function, given = "ask_sms_desk", {"question": function, "asked": given}
+            function, arguments = (
+                "ask_sms_desk",
+                {"question": function, "asked": arguments},
+            )
         try:
-            return self._client.rpc(function, given).execute().data
+            return self._client.rpc(function, arguments).execute().data
         except (
             httpx.RequestError
         ) as error:  # transport, and an answer that cannot be unpacked

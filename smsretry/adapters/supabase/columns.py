@@ -112,10 +112,10 @@ def after_look(decision: AfterLook) -> Values:
             values |= {"decision": "look_failed" if failed else "look_again"}
         case Retry():
             values |= {"decision": "resend"}
-        case Hold(why, ambiguous=ambiguous):
+        case Hold(detail, ambiguous=ambiguous):
             values |= {
                 "decision": "hold",
-                "error": why,
+                "error": detail,
                 "ambiguous": list(ambiguous) or None,
             }
         case _:
@@ -126,9 +126,9 @@ def after_look(decision: AfterLook) -> Values:
 def after_delivery(report: DeliveryReport, decision: AfterDelivery) -> Values:
     """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
     code = report.refusal.code if report.refusal else None
-    told = report.status not in get_args(Silence)
+    is_reported = report.status not in get_args(Silence)
     values: Values = (
-        {"delivery_status": report.status, "error_code": code} if told else {}
+        {"delivery_status": report.status, "error_code": code} if is_reported else {}
     )
     if isinstance(decision, Close):
         return values | {"decision": "unknown" if decision.unknown else "close"}

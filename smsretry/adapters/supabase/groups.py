@@ -73,10 +73,10 @@ class Groups:
             RepeatAlone: it must be made once more, outside any group.
             SmsRetryError: the error of the call, or of its group's request.
         """
-        mine = Future[object]()
-        self._waiting.append((call, mine))
+        future = Future[object]()
+        self._waiting.append((call, future))
         self._thread.submit(self._make_next)
-        return mine.result()
+        return future.result()
 
     def _make_next(self) -> None:
         """Make the request of all calls that wait; there are none if an earlier group took them.
@@ -122,10 +122,10 @@ class SupabaseGroups(SupabaseCalls):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._begins = Groups(self.together)
-        self._others = Groups(self.together)
+        self._other_calls = Groups(self.together)
 
     def __exit__(self, *error: object) -> None:
-        for groups in (self._begins, self._others):
+        for groups in (self._begins, self._other_calls):
             groups.close()
         super().__exit__(*error)
 
@@ -148,15 +148,16 @@ class SupabaseGroups(SupabaseCalls):
         call = Call(function, values, order, leave_if_busy)
         try:
             return Reply(
-                function, (self._begins if leave_if_busy else self._others).call(call)
+                function,
+                (self._begins if leave_if_busy else self._other_calls).call(call),
             )
         except RepeatAlone:
-            left = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
-            return self.repeated(call.function, call.values, but_for=left)
+            passing = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
+            return self.repeated(call.function, call.values, but_for=passing)
 
     def together(self, calls: Sequence[Call]) -> Sequence[Result]:
         """Make calls as one request and one transaction. Each has its own answer or error, in its place."""
-        given = [
+        entries = [
             {
                 "function": c.function,
                 "values": dict(c.values),
@@ -166,7 +167,7 @@ class SupabaseGroups(SupabaseCalls):
         ]
         try:
             reply = self.repeated(
-                "group_sms_calls", {"calls": given}, but_for=(QueueBusy, QueueSlow)
+                "group_sms_calls", {"calls": entries}, but_for=(QueueBusy, QueueSlow)
             )
         except QueueError as error:
             if type(error) is QueueUnreachable:
@@ -175,24 +176,24 @@ class SupabaseGroups(SupabaseCalls):
                 RepeatAlone() for _ in calls
             ]  # it may not be called, or took too long: single calls may work
         results = {
-            one.place: self._result_of(calls, one)
-            for one in self.rows(_Answered, reply)
+            answer.place: self._result_of(calls, answer)
+            for answer in self.rows(_Answered, reply)
         }
         if not results:
             raise self.not_ours("group_sms_calls")
         return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
 
-    def _result_of(self, calls: Sequence[Call], answered: _Answered) -> Result:
-        if not 1 <= answered.place <= len(calls):
+    def _result_of(self, calls: Sequence[Call], answer: _Answered) -> Result:
+        if not 1 <= answer.place <= len(calls):
             raise self.not_ours("group_sms_calls")
-        if not answered.code:
-            return answered.answer
-        call = calls[answered.place - 1]
+        if not answer.code:
+            return answer.answer
+        call = calls[answer.place - 1]
         error = APIError(
             {
-                "code": answered.code,
-                "message": answered.message,
-                "hint": answered.hint,
+                "code": answer.code,
+                "message": answer.message,
+                "hint": answer.hint,
                 "details": None,
             }
         )

@@ -52,14 +52,14 @@ class SupabaseOperators(SupabaseCalls):
             rows = self.readable(
                 WaitingText, self.once(Preview.FUNCTION, page, QUESTION)
             )
-            yield from rows.read
+            yield from rows.parsed
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
-            last = next(
-                (row for row in reversed(rows.given) if row["scheduled_for"]), None
+            last_row = next(
+                (row for row in reversed(rows.raw) if row["scheduled_for"]), None
             )
-            if last is None or ids:
+            if last_row is None or ids:
                 return
-            page |= {"after_due": last["scheduled_for"], "after_id": last["id"]}
+            page |= {"after_due": last_row["scheduled_for"], "after_id": last_row["id"]}
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""
@@ -72,13 +72,13 @@ class SupabaseOperators(SupabaseCalls):
         return self.rows(UnreadWords, self.once(ReadWords.FUNCTION, {}, QUESTION))
 
     def status(self) -> QueueStatus:
-        return self.one(QueueStatus, self.once(AskStatus.FUNCTION, {}, QUESTION))
+        return self.single_row(QueueStatus, self.once(AskStatus.FUNCTION, {}, QUESTION))
 
     def senders(self, business_id: UUID | str | None = None) -> list[SenderRecord]:
         """Those of a business, or all, page by page, each with its number."""
-        found = list[SenderRecord]()
+        senders = list[SenderRecord]()
         while True:
-            after = {"after_id": found[-1].sender_id if found else None}
+            after = {"after_id": senders[-1].sender_id if senders else None}
             values = {"with_numbers": True, "business_id": business_id} | after
             page = self.rows(
                 SenderRecord, self.once(WhichSenders.FUNCTION, values, QUESTION)
@@ -86,30 +86,36 @@ class SupabaseOperators(SupabaseCalls):
             if (
                 not page
             ):  # answers may be cut off, so a short page need not be the last one
-                return found
-            found += page
+                return senders
+            senders += page
 
-    def carry_out(self, form: Form, **more: object) -> Done:
+    def carry_out(self, form: Form, **parameters: object) -> Done:
         """Call a form's function; `more`: further arguments.
 
         Raises:
             InputError: the database says why it cannot be.
         """
         if isinstance(form, MarkDatabase):
-            more = {"address": self.address if form.kind == "production" else None}
+            parameters = {
+                "address": self.address if form.kind == "production" else None
+            }
         kind = Change if form.FUNCTION in _CHANGES else Done
         ending = (
-            Ending(ORDER.undone, ORDER.undone) if more.get("dry_run") else _ending(form)
+            Ending(ORDER.undone, ORDER.undone)
+            if parameters.get("dry_run")
+            else _ending(form)
         )
-        reply = self.once(form.FUNCTION, {**form.values(), **more}, ending)
+        reply = self.once(form.FUNCTION, {**form.values(), **parameters}, ending)
         rows = reply.content
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
-        told = {
+        request_fields = {
             "asked": form,
-            **({"address": more["address"]} if "address" in more else {}),
+            **({"address": parameters["address"]} if "address" in parameters else {}),
         }
-        return self.one(kind, replace(reply, content=[{**row, **told} for row in rows]))
+        return self.single_row(
+            kind, replace(reply, content=[{**row, **request_fields} for row in rows])
+        )
 
     def checksums(self) -> Mapping[str, str]:
         """Of each function, table and the like that smsretry defines, as the database has it."""

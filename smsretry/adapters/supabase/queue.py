@@ -113,7 +113,7 @@ class SupabaseQueue(SupabaseGroups):
         }
         return self.readable(
             Recovered, self.once("recover_stuck_sms_retries", values)
-        ).read
+        ).parsed
 
     def claim_texts(
         self,
@@ -123,20 +123,20 @@ class SupabaseQueue(SupabaseGroups):
         slow: Collection[UUID] = (),
         suspect: bool = False,
     ) -> Batch:
-        left = {"without": sorted(without), "slow": sorted(map(str, slow))}
-        values = {"limit_count": limit, "suspect": suspect, **left}
+        excluded = {"without": sorted(without), "slow": sorted(map(str, slow))}
+        values = {"limit_count": limit, "suspect": suspect, **excluded}
         return self._claimed("claim_sms_texts", values)[0]
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        batch, others = self._claimed("claim_sms_retry", {"retry_id": retry_id})
-        claimed: list[Claim | ItemResult] = [*batch.texts, *others]
+        batch, results = self._claimed("claim_sms_retry", {"retry_id": retry_id})
+        claimed: list[Claim | ItemResult] = [*batch.texts, *results]
         return claimed[0] if claimed else None
 
     def queue(self, **text: object) -> Queued:
-        return self.one(Queued, self.repeated("queue_sms_retry", text, QUEUEING))
+        return self.single_row(Queued, self.repeated("queue_sms_retry", text, QUEUEING))
 
     def schedule(self, **text: object) -> Scheduled:
-        return self.one(Scheduled, self.repeated("schedule_sms", text, QUEUEING))
+        return self.single_row(Scheduled, self.repeated("schedule_sms", text, QUEUEING))
 
     def queue_scheduled(
         self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()
@@ -150,7 +150,7 @@ class SupabaseQueue(SupabaseGroups):
         # Repeated where no answer came: what is queued already is not found again.
         return self.readable(
             ScheduledSend, self.repeated("queue_scheduled_sms", values)
-        ).read
+        ).parsed
 
     def begin(
         self,
@@ -182,7 +182,7 @@ class SupabaseQueue(SupabaseGroups):
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
-        return self.one(
+        return self.single_row(
             Begun, self.about(claim, "begin_sms_attempt", values, leave_if_busy=True)
         )
 
@@ -191,19 +191,21 @@ class SupabaseQueue(SupabaseGroups):
     ) -> Finished:
         self._mark(attempt_id, decision)
         values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
-        return self.one(Finished, self.about(claim, "finish_sms_attempt", values))
+        return self.single_row(
+            Finished, self.about(claim, "finish_sms_attempt", values)
+        )
 
     def put_off(self, claim: Claim, decision: PutOff) -> bool:
         function, values = put_off(claim, decision)
-        held: bool = self.word(self.about(claim, function, values), (True, False))
-        if held and isinstance(
+        is_ours: bool = self.word(self.about(claim, function, values), (True, False))
+        if is_ours and isinstance(
             decision, Arrived
         ):  # the report completes a row that waits
             self.repeated(
                 "settle_sms_attempt",
                 {"twilio_sid": decision.sid, "delivery_status": decision.status},
             )
-        return held
+        return is_ours
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         fence = {"retry_id": claim.id, "claim_no": claim.claim_no}
@@ -217,7 +219,7 @@ class SupabaseQueue(SupabaseGroups):
         values = {"limit_count": limit, "without": sorted(without)}
         return self.readable(
             OpenDelivery, self.once("claim_sms_deliveries", values)
-        ).read
+        ).parsed
 
     def follow(
         self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
@@ -230,7 +232,7 @@ class SupabaseQueue(SupabaseGroups):
         word: Followed = self.word(reply, get_args(Followed))
         return word
 
-    def record(self, heard: Heard) -> None:
+    def record(self, event: Heard) -> None:
         """Record what the provider told of its own accord. It may come late, twice and in any order.
 
         Raises:
@@ -239,15 +241,18 @@ class SupabaseQueue(SupabaseGroups):
         """
         function = (
             "settle_sms_attempt"
-            if isinstance(heard, StatusReport)
+            if isinstance(event, StatusReport)
             else "record_inbound_sms"
         )
-        values = {each.name: getattr(heard, each.name) for each in fields(heard)}
+        values = {
+            event_field.name: getattr(event, event_field.name)
+            for event_field in fields(event)
+        }
         # The provider waits for an answer: what took too long once is not tried again.
         self.repeated(function, values, _WEBHOOK, but_for=(QueueSlow,))
 
-    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
-        self.repeated("set_sms_stop", {"kind": kind, "subject": subject, "why": why})
+    def set_stop(self, kind: StopKind, subject: str, reason: str | None) -> None:
+        self.repeated("set_sms_stop", {"kind": kind, "subject": subject, "why": reason})
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
         self.repeated(
@@ -274,7 +279,7 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        claimed = self.one(
+        claimed = self.single_row(
             _Claimed, self.once(function, {**values, **self._environment})
         )
         for_all = {
@@ -290,40 +295,42 @@ class SupabaseQueue(SupabaseGroups):
             ],
         )
         if rows.foreign:
-            for row in rows.given:
+            for row in rows.raw:
                 self._give_back(row)
             raise self.mismatch(function, rows.foreign)
-        others = [self._put_aside(unreadable) for unreadable in rows.unreadable]
+        results = [self._put_aside(unreadable) for unreadable in rows.unreadable]
         batch = Batch(
-            rows.read, claimed.stops, claimed.next_in, claimed.slow, claimed.refused
+            rows.parsed, claimed.stops, claimed.next_in, claimed.slow, claimed.refused
         )
-        return batch, others
+        return batch, results
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
         row, fence = unreadable.row["id"], _fence(unreadable.row)
         try:
             if unreadable.row["in_doubt_since"] is None:
                 self.repeated(
-                    "end_sms_retry", fence | end(Fail(unreadable.why, "bad_row"))
+                    "end_sms_retry", fence | end(Fail(unreadable.problem, "bad_row"))
                 )
                 return ItemResult(
                     retry_id=row,
                     fate="Failed",
-                    detail=unreadable.why,
+                    detail=unreadable.problem,
                     why_code="bad_row",
                 )
             # It may have gone out: nobody may call it failed but a person.
-            why = f"In doubt. {unreadable.why}. Mend it, or say with `smsretry texts resolve` whether it went out"
+            detail = f"In doubt. {unreadable.problem}. Mend it, or say whether it went out: `smsretry texts resolve`"
             self.repeated(
-                "reconcile_sms_retry", fence | after_look(Hold(why, "bad_row"))
+                "reconcile_sms_retry", fence | after_look(Hold(detail, "bad_row"))
             )
-            return ItemResult(retry_id=row, fate="Held", detail=why, why_code="bad_row")
+            return ItemResult(
+                retry_id=row, fate="Held", detail=detail, why_code="bad_row"
+            )
         except (
             QueueError
         ):  # then recovery takes it back, and later on it is claimed alone
-            why = f"{unreadable.why}. That could not be recorded yet"
+            detail = f"{unreadable.problem}. That could not be recorded yet"
             return ItemResult(
-                retry_id=row, fate="GivenBack", detail=why, why_code="bad_row"
+                retry_id=row, fate="GivenBack", detail=detail, why_code="bad_row"
             )
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
@@ -331,8 +338,10 @@ class SupabaseQueue(SupabaseGroups):
         if until is None or not row.keys() >= {"id", "claim_no"}:
             return  # recovery takes it back
         with suppress(QueueError):  # likewise
-            kept = {column: row.get(column) for column in ("why", "why_code")}
-            self.repeated("defer_sms_retry", _fence(row) | {"until": until, **kept})
+            explanation = {column: row.get(column) for column in ("why", "why_code")}
+            self.repeated(
+                "defer_sms_retry", _fence(row) | {"until": until, **explanation}
+            )
 
 
 def _fence(row: Mapping[str, Any]) -> dict[str, object]:

@@ -17,7 +17,7 @@ class Unreadable:
     columns: tuple[str, ...]
 
     @property
-    def why(self) -> str:
+    def problem(self) -> str:
         """A sentence for people. It quotes no value, because a value may be a customer's."""
         return f"Columns of its row, its customer or its business cannot be read: {', '.join(self.columns)}"
 
@@ -26,8 +26,8 @@ class Unreadable:
 class Rows(Generic[_Row]):
     """What an answer held."""
 
-    given: list[Mapping[str, Any]]
-    read: list[_Row] = field(default_factory=list)
+    raw: list[Mapping[str, Any]]
+    parsed: list[_Row] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
     """Columns that are missing, or hold another kind of JSON than this version expects: no fault of any row."""
@@ -38,7 +38,7 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
     rows = Rows[_Row](answer)
     for row in answer:
         try:
-            rows.read.append(kind.model_validate(row))
+            rows.parsed.append(kind.model_validate(row))
         except ValidationError as error:
             problems = {
                 str(problem["loc"][0]): problem["type"]

@@ -36,44 +36,48 @@ def export(environment: Mapping[str, str], status: Callable[[], QueueStatus]) ->
         environment: says whether to push, and where to.
         status: the state of the queue; not called where metrics are off.
     """
-    endpoint = wanted(environment)
+    endpoint = endpoint_of(environment)
     if endpoint is None:
         return
     try:
-        if _first(_PROTOCOLS, environment) not in ("", _SPOKEN):
-            why = f"{_SPOKEN} is the only protocol that smsretry speaks: set OTEL_EXPORTER_OTLP_PROTOCOL to it"
-        elif not _first(_ENDPOINTS, environment).startswith(("http://", "https://")):
-            why = "the endpoint must begin with http:// or https://, such as http://localhost:4318"
+        if _first_value(_PROTOCOLS, environment) not in ("", _SPOKEN):
+            problem = f"{_SPOKEN} is the only protocol that smsretry speaks: set OTEL_EXPORTER_OTLP_PROTOCOL to it"
+        elif not _first_value(_ENDPOINTS, environment).startswith(
+            ("http://", "https://")
+        ):
+            problem = "the endpoint must begin with http:// or https://, such as http://localhost:4318"
         else:
-            why = _push(gauges(status()))
+            problem = _push(gauges(status()))
     except ModuleNotFoundError:
-        why = "the extra `metrics` is not installed: pip install 'smsretry[metrics]'"
+        problem = (
+            "the extra `metrics` is not installed: pip install 'smsretry[metrics]'"
+        )
     except Exception as error:  # noqa: BLE001 - the database's, or of somebody else's code and variables
-        why = str(error) or type(error).__name__
-    if why:
-        _logger.warning("Metrics were not delivered to %s: %s", endpoint, why)
+        problem = str(error) or type(error).__name__
+    if problem:
+        _logger.warning("Metrics were not delivered to %s: %s", endpoint, problem)
 
 
-def wanted(environment: Mapping[str, str]) -> str | None:
+def endpoint_of(environment: Mapping[str, str]) -> str | None:
     """Where metrics go, as host and port; None if they are off.
 
     OTEL_SDK_DISABLED=true and OTEL_METRICS_EXPORTER=none switch them off, as everywhere.
     """
     disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     exporters = environment.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp"
-    endpoint = _first(_ENDPOINTS, environment)
+    endpoint = _first_value(_ENDPOINTS, environment)
     if disabled or not endpoint or "otlp" not in exporters.replace(" ", "").split(","):
         return None
     return urlsplit(endpoint).netloc.rpartition("@")[2] or endpoint
 
 
-def _first(names: Sequence[str], environment: Mapping[str, str]) -> str:
+def _first_value(names: Sequence[str], environment: Mapping[str, str]) -> str:
     return next(
         (value for name in names if (value := environment.get(name, "").strip())), ""
     )
 
 
-def _push(told: Iterable[Gauge]) -> str:
+def _push(metrics: Iterable[Gauge]) -> str:
     """Push them by OTLP over HTTP, once. Returns why they did not arrive; empty if they did."""
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (
         OTLPMetricExporter,
@@ -98,19 +102,19 @@ def _push(told: Iterable[Gauge]) -> str:
     meter = MeterProvider(
         [reader], resource=resource, shutdown_on_exit=False
     ).get_meter("smsretry")
-    for gauge in told:
+    for gauge in metrics:
         instrument = meter.create_gauge(gauge.name, gauge.unit, gauge.description)
         for attributes, value in gauge.points:
             instrument.set(value, dict(attributes))
     data = reader.get_metrics_data()
-    with _unsaid() as said:
+    with _unsaid() as log_records:
         exporter = OTLPMetricExporter(timeout=_PUSH_SECONDS)
-        if said.buffer or data is None:
+        if log_records.buffer or data is None:
             return _MALFORMED
         if exporter.export(data) is MetricExportResult.SUCCESS:
             return ""
         for record in (
-            said.buffer
+            log_records.buffer
         ):  # of an exception its kind, because its own words quote the endpoint's path
             errors = [
                 value for value in record.args or () if isinstance(value, Exception)
@@ -122,11 +126,14 @@ def _push(told: Iterable[Gauge]) -> str:
 @contextmanager
 def _unsaid() -> Iterator[BufferingHandler]:
     """Collect what OpenTelemetry would log, instead of logging it: it would quote a header, and so a key."""
-    logger, said = logging.getLogger("opentelemetry"), BufferingHandler(capacity=1000)
-    logger.addHandler(said)
+    logger, log_records = (
+        logging.getLogger("opentelemetry"),
+        BufferingHandler(capacity=1000),
+    )
+    logger.addHandler(log_records)
     logger.propagate = False
     try:
-        yield said
+        yield log_records
     finally:
         logger.propagate = True
-        logger.removeHandler(said)
+        logger.removeHandler(log_records)

@@ -67,7 +67,7 @@ class Accounts:
         self._entries = dict[str, _Entry]()
         self._troubles = dict[str, str]()
         """What is wrong with an account's entry. Of none: with the list."""
-        self._read(
+        self._read_entries(
             settings.twilio_accounts.get_secret_value()
             if settings.twilio_accounts
             else "{}"
@@ -84,8 +84,8 @@ class Accounts:
         Raises:
             NoCredentialsError: nothing does.
         """
-        if own := self.own(account):
-            return own
+        if login := self.own_login(account):
+            return login
         if (
             (token := self.token(self.main))
             and ACCOUNT_SID.fullmatch(account)
@@ -94,7 +94,7 @@ class Accounts:
             return Login(self.main, token)
         raise NoCredentialsError(self.trouble(account) or _NONE.format(account))
 
-    def own(self, account: str) -> Login | None:
+    def own_login(self, account: str) -> Login | None:
         """The account's own credentials, which reach more than its messages."""
         entry = self._entries.get(account)
         return entry.login(account) if entry else None
@@ -116,7 +116,7 @@ class Accounts:
         for trouble in self._troubles.values():
             yield Finding(subject="TWILIO_ACCOUNTS", ok=False, advice=trouble)
 
-    def _read(self, text: str) -> None:
+    def _read_entries(self, text: str) -> None:
         try:
             accounts = json.loads(text)
         except (ValueError, RecursionError):
@@ -124,20 +124,20 @@ class Accounts:
         if not isinstance(accounts, dict):
             self._troubles[""] = _LIST
             return
-        for account, given in accounts.items():
+        for account, entry_given in accounts.items():
             if not ACCOUNT_SID.fullmatch(account):
                 self._troubles[""] = (
                     "has a name that is no account's SID (AC and 32 digits from 0 to f)"
                 )
-            elif entry := _entry(account, given):
+            elif entry := _entry(account, entry_given):
                 self._entries[account] = entry
             else:
                 self._troubles[account] = _ENTRY.format(account)
 
 
-def _entry(account: str, given: object) -> _Entry | None:
+def _entry(account: str, value: object) -> _Entry | None:
     try:
-        entry = _Entry.model_validate(given)
+        entry = _Entry.model_validate(value)
     except ValidationError:
         return None
     return entry if entry.login(account) else None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from smsretry.adapters.answering import why
+from smsretry.adapters.answering import cause_of
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.answers import outcome_of_answer
 from smsretry.phone import spelling_problem
@@ -22,7 +22,7 @@ from smsretry.setting_values import ACCOUNT_SID, SERVICE_SID
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
-_Found: TypeAlias = tuple[bool, str] | None
+_Verdict: TypeAlias = tuple[bool, str] | None
 """What a question finds: whether texts go out all the same, and what to do. None: nothing is wrong."""
 _ADVICE: Final = {
     20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
@@ -71,8 +71,11 @@ def check_sender(
     except NoCredentialsError as error:
         yield Finding(subject=of_account, ok=False, advice=str(error))
         return
-    is_main, own = account == accounts.main, accounts.own(account) is not None
-    mend = _MEND_LISTED if own else _MEND_SUBACCOUNT
+    is_main, has_login = (
+        account == accounts.main,
+        accounts.own_login(account) is not None,
+    )
+    mend = _MEND_LISTED if has_login else _MEND_SUBACCOUNT
     if is_main:
         mend = _MEND_MAIN
     active = _ask(http, of_account, lambda: _account(client, account), mend)
@@ -81,7 +84,7 @@ def check_sender(
         return
     if not sid.startswith("MG"):
         yield _ask(http, of_sender, lambda: _number(client, sid), mend, optional=True)
-    elif not own:
+    elif not has_login:
         yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
     else:
         yield _ask(
@@ -96,7 +99,7 @@ def check_sender(
 def _ask(
     http: "TwilioHttp",
     subject: str,
-    question: Callable[[], _Found],
+    question: Callable[[], _Verdict],
     mend: str,
     *,
     optional: bool = False,
@@ -109,21 +112,21 @@ def _ask(
             a standard or restricted key: https://www.twilio.com/docs/iam/api-keys
     """
     try:
-        found = question()
+        verdict = question()
     except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
-        found = _refused(http, error, mend, optional=optional)
-    ok, advice = found or (True, None)
+        verdict = _refused(http, error, mend, optional=optional)
+    ok, advice = verdict or (True, None)
     return Finding(subject=subject, ok=ok, advice=advice)
 
 
 def _refused(
     http: "TwilioHttp", error: Exception, mend: str, *, optional: bool
-) -> _Found:
+) -> _Verdict:
     answer = (
         http.answer()
     )  # for a list the SDK's exception has neither its status nor its code
     if answer is None or answer.http_status < 400:
-        cause = why(error, http.url)
+        cause = cause_of(error, http.url)
         return (
             False,
             f"{http.host} does not answer as Twilio does ({cause}): check that it is reachable from here",
@@ -150,22 +153,22 @@ def _refused(
     )
 
 
-def _account(client: Any, account: str) -> _Found:
+def _account(client: Any, account: str) -> _Verdict:
     """Whether the credentials reach the account, and it is active."""
     if str(client.username).startswith("SK"):  # only a main key may read the account
         client.messages.page(page_size=1)
         return None
-    found = client.api.v2010.accounts(account).fetch()
-    if found.status != "active":
-        return False, f"the account is {found.status}: see the Twilio console"
-    return (True, _TRIAL) if found.type == "Trial" else None
+    fetched = client.api.v2010.accounts(account).fetch()
+    if fetched.status != "active":
+        return False, f"the account is {fetched.status}: see the Twilio console"
+    return (True, _TRIAL) if fetched.type == "Trial" else None
 
 
-def _number(client: Any, number: str) -> _Found:
+def _number(client: Any, number: str) -> _Verdict:
     """Whether the account owns it, whether it can text, and who hears what is texted to it."""
-    found = client.incoming_phone_numbers.list(phone_number=number, limit=20)
+    numbers = client.incoming_phone_numbers.list(phone_number=number, limit=20)
     owned = [
-        one for one in found if one.phone_number == number
+        owned_number for owned_number in numbers if owned_number.phone_number == number
     ]  # Twilio also finds longer ones, of which it is a part
     if not owned:
         return (
@@ -177,14 +180,16 @@ def _number(client: Any, number: str) -> _Found:
             False,
             "cannot text, because it has no SMS capability: take another number of the account's",
         )
-    heard = owned[0].sms_url or owned[0].sms_application_sid
-    return None if heard else (True, _UNHEARD)
+    webhook = owned[0].sms_url or owned[0].sms_application_sid
+    return None if webhook else (True, _UNHEARD)
 
 
-def _service(service: Any) -> _Found:
+def _service(service: Any) -> _Verdict:
     """Whether a messaging service has what can text, whether carriers take its texts, and who hears the answers."""
     numbers = service.phone_numbers.list(limit=100, page_size=100)
-    if not any("SMS" in (one.capabilities or ["SMS"]) for one in numbers) and not any(
+    if not any(
+        "SMS" in (number.capabilities or ["SMS"]) for number in numbers
+    ) and not any(
         kind.list(limit=1, page_size=1)
         for kind in (service.short_codes, service.alpha_senders)
     ):
@@ -193,11 +198,12 @@ def _service(service: Any) -> _Found:
             "it has no number that can text: add one to its sender pool in the Twilio console",
         )
     if any(
-        one.country_code == "US" and not _TOLL_FREE.match(str(one.phone_number))
-        for one in numbers
+        number.country_code == "US" and not _TOLL_FREE.match(str(number.phone_number))
+        for number in numbers
     ):
         states = [
-            str(one.campaign_status) for one in service.us_app_to_person.list(limit=20)
+            str(campaign.campaign_status)
+            for campaign in service.us_app_to_person.list(limit=20)
         ]
         if not states:
             return True, "it has no A2P campaign, so carriers take no text to the US"
@@ -206,11 +212,11 @@ def _service(service: Any) -> _Found:
                 False,
                 f"its A2P campaign is {states[0]}, so carriers take no text of it yet: see the Twilio console",
             )
-    told = service.fetch()
-    heard = (
-        told.inbound_request_url or told.use_inbound_webhook_on_number
+    settings = service.fetch()
+    webhook = (
+        settings.inbound_request_url or settings.use_inbound_webhook_on_number
     )  # each number of the pool then has its own
-    return None if heard else (True, _UNHEARD)
+    return None if webhook else (True, _UNHEARD)
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
@@ -219,5 +225,5 @@ def sender_problem(account: str, sent_by: str) -> str | None:
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
     if SERVICE_SID.fullmatch(sent_by):
         return None
-    none = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
-    return spelling_problem(sent_by) if sent_by.startswith("+") else none
+    malformed = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
+    return spelling_problem(sent_by) if sent_by.startswith("+") else malformed

@@ -58,8 +58,8 @@ _TABLE: Final = refusals(table("twilio_errors"))
 
 def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     """Look a code up. An unlisted one gets a cautious kind by its HTTP status; without one, it is `refused`."""
-    if code is not None and (known := _TABLE.get(code)):
-        return known
+    if code is not None and (refusal := _TABLE.get(code)):
+        return refusal
     name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
     text = name if code is None else f"Twilio {code}: {name}"
     kind = _kind(http_status)
@@ -114,14 +114,14 @@ def is_retryable_error(
     return twilio_refusal(number, status).retryable
 
 
-def _number(given: object, otherwise: str) -> int | None:
-    match given:
+def _number(value: object, otherwise: str) -> int | None:
+    match value:
         case None:
             return None
-        case int() if not isinstance(given, bool) and given >= 0:
-            return given
-        case str() if re.fullmatch(r"\s*[0-9]{1,9}\s*", given):
-            return int(given)
+        case int() if not isinstance(value, bool) and value >= 0:
+            return value
+        case str() if re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+            return int(value)
         case _:
             raise InputError(otherwise)
 

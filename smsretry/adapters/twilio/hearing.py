@@ -35,7 +35,7 @@ _MOST_FIELDS: Final = 200
 """An incoming text has about twenty, and three more for each picture, of which it has ten at most."""
 
 
-def heard(
+def read_event(
     settings: Settings,
     addresses: Sequence[str],
     further: Mapping[str, Sequence[str]],
@@ -83,7 +83,7 @@ def heard(
         for url in called
     ):
         return _FORGED
-    return _said(fields, account, query)
+    return _event_of(fields, account, query)
 
 
 def _fields(form: bytes) -> dict[str, str] | None:
@@ -98,7 +98,7 @@ def _fields(form: bytes) -> dict[str, str] | None:
     return fields if len(fields) == len(pairs) else None
 
 
-def _said(fields: Mapping[str, str], account: str, query: str) -> Heard | NotTaken:
+def _event_of(fields: Mapping[str, str], account: str, query: str) -> Heard | NotTaken:
     sid, status, phone = (
         fields.get("MessageSid"),
         fields.get("MessageStatus"),

@@ -105,9 +105,9 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         with self._making:
             if sid not in self._clients:
                 login = self._accounts.login(sid)
-                made = Client(login.user, login.password, sid, http_client=self)
-                _ = made.messages  # imports most of the SDK
-                self._clients[sid] = made
+                client = Client(login.user, login.password, sid, http_client=self)
+                _ = client.messages  # imports most of the SDK
+                self._clients[sid] = client
             return self._clients[sid]
 
     def request(

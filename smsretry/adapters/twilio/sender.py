@@ -120,10 +120,10 @@ class TwilioSender:
                     "not kept" if self._can_read(account) else "denied"
                 )
             return DeliveryReport("denied" if status in (401, 403) else "unanswered")
-        known = message.status in get_args(DeliveryStatus)
+        is_known = message.status in get_args(DeliveryStatus)
         return (
             twilio_report(message.status, message.error_code)
-            if known
+            if is_known
             else DeliveryReport("unanswered")
         )
 
