@@ -48,7 +48,7 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
     )
     followed, silent = list[FollowedUp](), Counter[str]()
     in_a_row = unanswered = 0
-    nobody_answers = answered = False
+    nobody_answers = is_answered = False
     stopped_because: str | None = None
     with ThreadPoolExecutor(at_once) as pool:
         while len(followed) < limit and not nobody_answers:
@@ -76,9 +76,11 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
                 else:
                     del silent[account]
                     in_a_row = unanswered = 0
-                    answered = True
-            nobody_answers = unanswered >= ENOUGH and (not answered or len(silent) > 1)
-    if nobody_answers or (_without(silent) and not answered):
+                    is_answered = True
+            nobody_answers = unanswered >= ENOUGH and (
+                not is_answered or len(silent) > 1
+            )
+    if nobody_answers or (_without(silent) and not is_answered):
         stopped_because = stopped_because or _SILENT.format(in_a_row)
     return DeliverySummary(followed, stopped_because, _without(silent))
 
@@ -93,23 +95,25 @@ def _without(silent: Counter[str]) -> tuple[str, ...]:
 def follow(message: OpenDelivery, services: Services) -> FollowedUp:
     """Look up one message, and act on it. A reported failure is looked up once more: the message may have arrived."""
     report = services.sender.what_became_of(message.sid, account=message.account)
-    told = report
+    latest_report = report
     if report.status == "not kept" and message.delivery_status in FAILURES:
-        told = services.sender.reported(message.delivery_status, message.delivery_code)
-    decision = after_delivery(message, told, profile=services.profile)
-    why = "" if isinstance(decision, Close) else decision.detail
+        latest_report = services.sender.reported(
+            message.delivery_status, message.delivery_code
+        )
+    decision = after_delivery(message, latest_report, profile=services.profile)
+    detail = "" if isinstance(decision, Close) else decision.detail
     try:
-        answer = services.queue.follow(message, told, decision)
+        answer = services.queue.follow(message, latest_report, decision)
         came_to = (
-            _came_to(message, told, decision)
+            _came_to(message, latest_report, decision)
             if answer == "applied"
             else "settled elsewhere"
         )
     except QueueUnreachable as error:  # passing: it is looked up again
-        came_to, why = "not asked", str(error)
+        came_to, detail = "not asked", str(error)
     except SmsRetryError as error:
-        came_to, why = "error", str(error)
-    return FollowedUp(message, came_to, why, told)
+        came_to, detail = "error", str(error)
+    return FollowedUp(message, came_to, detail, latest_report)
 
 
 def _came_to(

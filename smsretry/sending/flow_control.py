@@ -108,7 +108,7 @@ class _Circuit:
     """
     businesses: set["_Circuit"] = field(default_factory=set)
     """A sender's, whose texts the run has claimed."""
-    why: str | None = None
+    stopped_because: str | None = None
     """Why it has stopped."""
     trial: UUID | None = None
     """It had stopped before this run, and this text tries it."""
@@ -120,7 +120,7 @@ class _Circuit:
     def has_room(self, text: UUID | None = None) -> bool:
         """Whether this text's send may begin; None: that of another one."""
         return (
-            self.why is None
+            self.stopped_because is None
             and self.trial in (None, text)
             and len(self.under_way) < self.at_once
             and self.waits_until <= monotonic()
@@ -183,7 +183,7 @@ class FlowControl:
                         circuit.trial = claim.id
                         self.tried.add(circuit.name)
 
-    def done(self, claim: Claim) -> None:
+    def release(self, claim: Claim) -> None:
         """Take note that a row is in its next state."""
         with self._lock:
             # Else it was given back, and has been claimed again.
@@ -282,12 +282,12 @@ class FlowControl:
         self, claim: Claim, business: _Circuit, sender: _Circuit
     ) -> PutOff | None:
         """Where the text waits if sending has stopped, or for trouble of its own business."""
-        if why := self.run_stopped_because:
-            return GiveBack(why, "sending_stopped")
-        if why := sender.why:
-            return self._back(claim, why, "sending_stopped")
-        if why := business.why:
-            return self._back(claim, why, "business_trouble")
+        if detail := self.run_stopped_because:
+            return GiveBack(detail, "sending_stopped")
+        if detail := sender.stopped_because:
+            return self._back(claim, detail, "sending_stopped")
+        if detail := business.stopped_because:
+            return self._back(claim, detail, "business_trouble")
         if business.unasked.is_of(1):
             return troubled(claim, self.database_trouble or "")
         waits_until = max(business.waits_until, sender.waits_until)
@@ -295,11 +295,11 @@ class FlowControl:
             return self._back(claim, _SLOWER, "rate_limited")
         return None
 
-    def _back(self, claim: Claim, why: str, why_code: WhyCode) -> PutOff:
+    def _back(self, claim: Claim, detail: str, why_code: WhyCode) -> PutOff:
         return (
-            troubled(claim, why, why_code)
+            troubled(claim, detail, why_code)
             if self.claims_one_by_one
-            else GiveBack(why, why_code)
+            else GiveBack(detail, why_code)
         )
 
     def wait_for_turn(self, claim: Claim, begun: Begun) -> None:
@@ -344,24 +344,24 @@ class FlowControl:
             business, sender, everybody = self._needs(claim)
             self.withdraw(claim)
             match outcome:
-                case NotSent(why) | InDoubt(why):
-                    self._failed(claim, why)
+                case NotSent(detail) | InDoubt(detail):
+                    self._failed(claim, detail)
                 case Rejected(refusal, retry_after) if _is_of_more_than_its_text(
                     refusal
                 ):
-                    self._answered(everybody)
+                    self._note_answer(everybody)
                     if refusal.kind == "account_refused":
                         self._stop(sender, _REFUSED.format(refusal.advice))
                     else:
                         slower = self._slow_down(business, sender, retry_after)
                 case Accepted() | Rejected():
-                    self._answered(business, sender, everybody)
+                    self._note_answer(business, sender, everybody)
                 case _:
                     assert_never(outcome)
         self._tell()
         return slower
 
-    def _answered(self, *circuits: _Circuit) -> None:
+    def _note_answer(self, *circuits: _Circuit) -> None:
         """Take note that these work, even if they had stopped."""
         for circuit in circuits:
             circuit.failures.end()
@@ -371,11 +371,11 @@ class FlowControl:
                 if circuit.name[0] == "sender"
                 else inf
             )
-            if circuit.why or circuit.trial:
-                circuit.why = circuit.trial = None
+            if circuit.stopped_because or circuit.trial:
+                circuit.stopped_because = circuit.trial = None
                 self._news.append((circuit.name, None))
 
-    def _failed(self, claim: Claim, why: str) -> None:
+    def _failed(self, claim: Claim, detail: str) -> None:
         """Count a failure, but of no more than what had stopped before: that proves nothing of what it is part of."""
         business, sender, everybody = needs = self._needs(claim)
         tried = self._tried_by(claim)
@@ -389,21 +389,24 @@ class FlowControl:
         of_several = 1, len(sender.businesses), SEVERAL
         for circuit, several in zip(needs, of_several, strict=True):
             if circuit in tried or circuit.failures.is_of(several):
-                self._stop(circuit, circuit.stopped.format(why))
-        if everybody.why:
-            for other in [*self._circuits.values()]:
-                if other.name[0] == "sender" and other.failures.length:
-                    self._stop(other, other.stopped.format(why))
-        if sender.why:
+                self._stop(circuit, circuit.stopped.format(detail))
+        if everybody.stopped_because:
+            for sender_circuit in [*self._circuits.values()]:
+                if (
+                    sender_circuit.name[0] == "sender"
+                    and sender_circuit.failures.length
+                ):
+                    self._stop(sender_circuit, sender_circuit.stopped.format(detail))
+        if sender.stopped_because:
             everybody.under_way -= sender.businesses
 
     def _slow_down(
         self, business: _Circuit, sender: _Circuit, retry_after: timedelta | None
     ) -> float | None:
-        now, asked = monotonic(), retry_after or timedelta(0)
-        seconds = max(asked.total_seconds(), SLOWER_SECONDS)
+        now, wait = monotonic(), retry_after or timedelta(0)
+        seconds = max(wait.total_seconds(), SLOWER_SECONDS)
         business.waits_until = now + seconds
-        slowed = sum(other.waits_until > now for other in sender.businesses)
+        slowed = sum(circuit.waits_until > now for circuit in sender.businesses)
         if slowed < min(2, len(sender.businesses)):
             return None  # it may be this business's recipients alone
         is_same_burst = sender.waits_until > now  # which was answered by waiting
@@ -414,14 +417,14 @@ class FlowControl:
         sender.at_once = max(1, min(sender.at_once, under_way) / 2)
         return seconds
 
-    def _stop(self, circuit: _Circuit, why: str) -> None:
+    def _stop(self, circuit: _Circuit, detail: str) -> None:
         if circuit.name == ("sender", ""):
-            self.stop(why)  # it has no name by which a claim could leave it out
-        elif circuit.why is None:
-            circuit.why = why
-            self._news.append((circuit.name, why))
+            self.stop(detail)  # it has no name by which a claim could leave it out
+        elif circuit.stopped_because is None:
+            circuit.stopped_because = detail
+            self._news.append((circuit.name, detail))
             if circuit is self._everybody:
-                self.stop(why)
+                self.stop(detail)
         self._lock.notify_all()
 
     def _tell(self) -> None:
@@ -430,28 +433,28 @@ class FlowControl:
             with self._lock:
                 if self._is_telling or not self._news:
                     return
-                (kind, subject), why = self._news.pop(0)
+                (kind, subject), detail = self._news.pop(0)
                 self._is_telling = True
             try:
                 with suppress(QueueError):
-                    self._tell_next_run(kind, subject, why)
+                    self._tell_next_run(kind, subject, detail)
             finally:
                 self._is_telling = False
 
-    def database_failed(self, claim: Claim, why: str) -> None:
+    def database_failed(self, claim: Claim, detail: str) -> None:
         """The database could not be asked whether this text may go; a person must mend that.
 
         No further send begins once that is so for every business of the run. Until then it may be this row's trouble
         alone.
         """
         with self._lock:
-            self.database_trouble = self.database_trouble or why
+            self.database_trouble = self.database_trouble or detail
             business = self._business(claim)
             business.unasked.add(claim.id)
             self._everybody.unasked.add(business)
             businesses = {text.business_id for text in self._in_flight.values()}
             if self._everybody.unasked.is_of(len(businesses)):
-                self.stop(why)
+                self.stop(detail)
 
     def database_answered(self, claim: Claim, seconds: float) -> None:
         """The database could be asked about this text, which took so long."""
@@ -467,9 +470,9 @@ class FlowControl:
         """What does not work beyond this run, and why."""
         with self._lock:
             return {
-                name: circuit.why
+                name: circuit.stopped_because
                 for name, circuit in self._circuits.items()
-                if circuit.why
+                if circuit.stopped_because
             }
 
     def businesses_of(self, sender: str) -> int:
@@ -478,10 +481,10 @@ class FlowControl:
             circuit = self._circuits.get(("sender", sender))
             return len(circuit.businesses) if circuit else 0
 
-    def stop(self, why: str) -> None:
+    def stop(self, detail: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
-            self.run_stopped_because = self.run_stopped_because or why
+            self.run_stopped_because = self.run_stopped_because or detail
             self._lock.notify_all()
 
     def wait(self, seconds: float) -> None:

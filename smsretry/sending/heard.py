@@ -45,7 +45,7 @@ class NotTaken:
     """What was posted is not taken. `why` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int
-    why: str
+    detail: str
 
 
 Heard = StatusReport | IncomingText

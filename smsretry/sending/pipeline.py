@@ -123,15 +123,17 @@ class _Item:
         # A text to somebody who is not listed needs nothing of the provider: begin says what becomes of it.
         if self._is_listed and (obstacle := self._obstacle()):
             return self._put_off(obstacle)
-        asked, attempt_id = _stopwatch(), uuid4()
+        asked_at, attempt_id = _stopwatch(), uuid4()
         try:
-            answer = self._lost_messages(asked) or self._ask(attempt_id, decision)
+            answer = self._lost_messages(asked_at) or self._ask(attempt_id, decision)
         except Exception:
             self.flow_control.withdraw(self.claim)
             raise
         if isinstance(answer, Begun) and answer.answer == "go":
             self.flow_control.wait_for_turn(self.claim, answer)
-            return self._go(attempt_id, decision.valid_until - answer.decided_at, asked)
+            return self._go(
+                attempt_id, decision.valid_until - answer.decided_at, asked_at
+            )
         self.flow_control.withdraw(self.claim)
         return (
             self._not_begun(answer, decision.cap)
@@ -141,9 +143,9 @@ class _Item:
 
     def _obstacle(self) -> PutOff | None:
         """Why this worker, or its run, does not let it go."""
-        if why := self.sender.cannot_send_for(self.claim.sender.account or ""):
+        if detail := self.sender.cannot_send_for(self.claim.sender.account or ""):
             # The application may have no credentials, and leave them to the workers.
-            return (GiveBack if self.first_send else Hold)(why, "no_credentials")
+            return (GiveBack if self.first_send else Hold)(detail, "no_credentials")
         return self.flow_control.admit(self.claim)
 
     @property
@@ -152,7 +154,7 @@ class _Item:
         return self.sender.audience.includes(self.claim.phone)
 
     @property
-    def _lost(self) -> ItemResult:
+    def _claim_lost(self) -> ItemResult:
         return ItemResult.claim_lost(self.claim)
 
     def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
@@ -181,16 +183,18 @@ class _Item:
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
-    def _lost_messages(self, asked: float) -> PutOff | None:
+    def _lost_messages(self, asked_at: float) -> PutOff | None:
         """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
-        lost = self.claim.lost_messages if self._is_listed else ()
+        lost_messages = self.claim.lost_messages if self._is_listed else ()
         reports = {
-            one.sid: self.sender.what_became_of(one.sid, account=one.account)
-            for one in lost
+            message.sid: self.sender.what_became_of(
+                message.sid, account=message.account
+            )
+            for message in lost_messages
         }
         if settled := before_sending_again(self.claim, reports):
             return settled
-        too_slow = lost and _stopwatch() - asked > SEND_WITHIN_SECONDS
+        too_slow = lost_messages and _stopwatch() - asked_at > SEND_WITHIN_SECONDS
         return before.troubled(self.claim, _SLOW, "unreachable") if too_slow else None
 
     def _not_begun(self, begun: Begun, cap: Cap | None) -> ItemResult:
@@ -203,12 +207,12 @@ class _Item:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                free_at, told = (
+                free_at, detail = (
                     until + before.CAP_WINDOW,
                     cap.description if cap else "",
                 )
                 return self._put_off(
-                    before.wait(claim, free_at, told, "daily_cap", profile=profile)
+                    before.wait(claim, free_at, detail, "daily_cap", profile=profile)
                 )
             case "busy":
                 return self._put_off(Defer(_BUSY, "sender_rate", until=until))
@@ -231,7 +235,7 @@ class _Item:
                     claim, due_at=until
                 )
             case "go" | "lost":
-                return self._lost
+                return self._claim_lost
             case _:
                 assert_never(begun.answer)
 
@@ -239,22 +243,26 @@ class _Item:
         return (
             decision.result(self.claim)
             if self.queue.put_off(self.claim, decision)
-            else self._lost
+            else self._claim_lost
         )
 
-    def _go(self, attempt_id: UUID, valid_for: timedelta, asked: float) -> ItemResult:
+    def _go(
+        self, attempt_id: UUID, valid_for: timedelta, asked_at: float
+    ) -> ItemResult:
         with self.flow_control.at_provider():
             # What allowed the send must still be so when the request leaves.
-            took = _stopwatch() - asked
+            took = _stopwatch() - asked_at
             is_late = took > SEND_WITHIN_SECONDS
             outcome = None if is_late else self._send(attempt_id, valid_for)
         if outcome:
             decision = after_send(self.claim, outcome, first_send=self.first_send)
             return self._finish(attempt_id, outcome, decision)
         self.flow_control.withdraw(self.claim)
-        why = _TOO_LATE.format(took)
-        again = Retry(why, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None)
-        return self._finish(attempt_id, NotSent(why), again)
+        detail = _TOO_LATE.format(took)
+        again = Retry(
+            detail, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None
+        )
+        return self._finish(attempt_id, NotSent(detail), again)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim
@@ -279,17 +287,18 @@ class _Item:
     def _finish(
         self, attempt_id: UUID, outcome: Outcome, decision: AfterSend
     ) -> ItemResult:
-        done = self.queue.finish(self.claim, attempt_id, outcome, decision)
-        if not done.applied:
-            return self._lost
-        if done.status == "completed" and isinstance(
+        finished = self.queue.finish(self.claim, attempt_id, outcome, decision)
+        if not finished.applied:
+            return self._claim_lost
+        if finished.status == "completed" and isinstance(
             decision, LookAgain
         ):  # a report was faster than giving up
             return Complete(
                 "Reported to the status callback", sid=None, by="callback"
             ).result(self.claim)
         return decision.result(
-            self.claim, due_at=done.scheduled_for if done.status == "pending" else None
+            self.claim,
+            due_at=finished.scheduled_for if finished.status == "pending" else None,
         )
 
 

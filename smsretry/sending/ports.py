@@ -82,7 +82,7 @@ class RetryQueue(Protocol):
             QueueCancelled: the database was too slow for so many.
         """
 
-    def set_stop(self, kind: StopKind, subject: str, why: str | None) -> None:
+    def set_stop(self, kind: StopKind, subject: str, reason: str | None) -> None:
         """Remember for the next runs that something does not work, or with None that it works again.
 
         Args:

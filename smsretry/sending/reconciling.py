@@ -40,9 +40,9 @@ def reconcile(
 
 def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
     """Decisions from the best evidence to none. The list is fetched only when the database knows nothing."""
-    known = doubt.known_evidence(claim)
-    if known:
-        yield from known
+    evidence = doubt.known_evidence(claim)
+    if evidence:
+        yield from evidence
         return
     look = denied = None
     if claim.sent_to and claim.attempt_begun_at:
@@ -52,7 +52,8 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
         )
         denied = next(
             filter(
-                None, (sender.cannot_send_for(each.account or "") for each in left_from)
+                None,
+                (sender.cannot_send_for(origin.account or "") for origin in left_from),
             ),
             None,
         )
@@ -61,8 +62,8 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
                 claim.sent_to
             )  # the application's own processor sends to whatever is stored
             looks = (
-                sender.look_up(to, sender=each, since=since, at=claim.claimed_at)
-                for each in left_from
+                sender.look_up(to, sender=origin, since=since, at=claim.claimed_at)
+                for origin in left_from
             )
             look = all_in_one([*looks])
     yield from doubt.after_look(
@@ -77,6 +78,8 @@ def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:
     left from the business's own sender, or from that of the environment.
     """
     unwritten = claim.sent_account is None and claim.sent_by is None
-    own = claim.sender.account if unwritten else None
-    others = [SenderId(own)] if own and own != default.account else []
-    return [SenderId(claim.sent_account, claim.sent_by), *others]
+    account = claim.sender.account if unwritten else None
+    other_senders = (
+        [SenderId(account)] if account and account != default.account else []
+    )
+    return [SenderId(claim.sent_account, claim.sent_by), *other_senders]

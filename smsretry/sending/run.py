@@ -73,7 +73,7 @@ class Run:
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
         self._without = set[str]()
         """Senders and businesses of which the last claim took nothing."""
-        self._taken = set[UUID]()
+        self._claimed_ids = set[UUID]()
         """Due texts that it has claimed. One that had to leave its place to others may be claimed again."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
@@ -157,7 +157,7 @@ class Run:
         return list(batch.texts)
 
     def drain(
-        self, first: Sequence[Claim], *, limit: int, seconds: float
+        self, first_claims: Sequence[Claim], *, limit: int, seconds: float
     ) -> Iterator[list[Claim]]:
         """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
 
@@ -168,19 +168,19 @@ class Run:
             limit: the most due rows that the run takes.
             seconds: the run's time, counted from its start. 0: it takes what is due and waits for nothing else.
         """
-        claims = list(first)
+        claims = list(first_claims)
         ends = self._started + seconds
         self._until = ends if seconds else self._started + LONGEST_SECONDS
         idle_from = -inf
         while True:
             due = {text.id for text in claims if text.in_doubt_since is None}
-            is_new = len(due) < len(claims) or not due <= self._taken
-            self._taken |= due
+            is_new = len(due) < len(claims) or not due <= self._claimed_ids
+            self._claimed_ids |= due
             if claims:
                 yield claims
             if not self.flow_control.wait_for_room(self.threads, self._until):
                 return
-            may_claim = len(self._taken) < limit
+            may_claim = len(self._claimed_ids) < limit
             if may_claim and is_new:
                 idle_from = monotonic()
             elif may_claim and (pause := self._pause(ends, idle_from)):
@@ -188,7 +188,7 @@ class Run:
             elif not self.flow_control.wait_for_others(self._without, self._until):
                 return
             try:
-                claims = self.claim(max(limit - len(self._taken), 0))
+                claims = self.claim(max(limit - len(self._claimed_ids), 0))
             except QueueError as error:
                 # The rows in flight are finished, and the next run asks again.
                 self._ended_because = str(error)
@@ -210,10 +210,10 @@ class Run:
 
         One of them may be what kills its worker, which has nothing else in flight then.
         """
-        seen = set[UUID]()
+        seen_ids = set[UUID]()
         self.flow_control.claims_one_by_one = True
         while (
-            len(seen) < FEWEST_SUSPECTS or monotonic() < self._until
+            len(seen_ids) < FEWEST_SUSPECTS or monotonic() < self._until
         ) and not self.flow_control.run_stopped_because:
             try:
                 claims = self._claimed(self._batch(1, suspect=True))
@@ -222,10 +222,10 @@ class Run:
                 return
             yield from claims
             if (
-                not claims or claims[0].id in seen
+                not claims or claims[0].id in seen_ids
             ):  # it was given back, and would only come again
                 return
-            seen.add(claims[0].id)
+            seen_ids.add(claims[0].id)
 
     def process(self, claim: Claim) -> ItemResult:
         """Bring one row to its next state."""
@@ -244,21 +244,21 @@ class Run:
                 run_id=self.id,
             )
             if result.why_code == "others_first":
-                self._taken.discard(claim.id)
+                self._claimed_ids.discard(claim.id)
             return result
         finally:
-            self.flow_control.done(claim)
+            self.flow_control.release(claim)
 
     def _stopped(self) -> Iterator[Stopped]:
         """Of what may stop for several businesses: what has."""
         control = self.flow_control
-        for (kind, subject), why in control.stopped.items():
+        for (kind, subject), detail in control.stopped.items():
             if kind == "business":
                 continue
             sender = self._senders.get(subject)
             yield Stopped(
                 what=_named(sender),
-                why=why,
+                why=detail,
                 is_news=(kind, subject) not in control.tried,
                 concerns_all=sender is None or sender.sent_by == self._default.sent_by,
                 businesses=control.businesses_of(subject),
@@ -267,7 +267,7 @@ class Run:
     def report(self, results: Sequence[ItemResult]) -> RunSummary:
         """End the run, and add it up."""
         control, stopped = self.flow_control, list(self._stopped())
-        for_all = next((each.why for each in stopped if each.concerns_all), None)
+        for_all = next((stop.why for stop in stopped if stop.concerns_all), None)
         unclaimed = None if results else self._refused
         summary = RunSummary.of(
             recovered=self.recovered,
@@ -306,7 +306,7 @@ def run_once(
     limit: int = CLAIM_SIZE,
     seconds: float = 0,
     stale_minutes: int = STALE_MINUTES,
-    each: Callable[[], None] = lambda: None,
+    between_rounds: Callable[[], None] = lambda: None,
 ) -> tuple[list[ItemResult], RunSummary]:
     """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`.
 
@@ -321,15 +321,15 @@ def run_once(
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemResult.error(claim, str(error))
         finally:
-            each()
+            between_rounds()
 
     with ThreadPoolExecutor(run.threads) as pool:
-        first = run.claim(limit)
+        first_claims = run.claim(limit)
         under_way = [
             pool.submit(process, claim)
-            for claims in run.drain(first, limit=limit, seconds=seconds)
+            for claims in run.drain(first_claims, limit=limit, seconds=seconds)
             for claim in claims
         ]
-    items = [each.result() for each in under_way]
+    items = [future.result() for future in under_way]
     items += map(process, run.suspects())
     return items, run.report(items)

@@ -52,17 +52,17 @@ def queue_scheduled_sends(
     Args:
         seconds: how long to go on at most; the next minute's run takes the rest.
     """
-    until, done, left_out = monotonic() + seconds, Queueing(), set[UUID]()
+    until, queueing, left_out = monotonic() + seconds, Queueing(), set[UUID]()
     while True:
         try:
             took = queue.queue_scheduled(batch, ahead, without=left_out)
         except QueueError as error:
-            done.stopped_because = str(error)
-            return done
+            queueing.stopped_because = str(error)
+            return queueing
         later = {send.business_id for send in took if send.result == "later"}
         left_out |= later | {
             send.scheduled_id for send in took if send.result == "held"
         }
-        done.sends += took
+        queueing.sends += took
         if (len(took) < batch and not later) or monotonic() >= until:
-            return done
+            return queueing

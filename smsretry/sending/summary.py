@@ -87,7 +87,7 @@ class RunSummary(Value):
         *,
         results: Sequence[ItemResult],
         recovered: Sequence[Recovered] = (),
-        **told: Any,
+        **details: Any,
     ) -> Self:
         """Count the results of a run. The numbers after `claimed` add up to it.
 
@@ -100,7 +100,7 @@ class RunSummary(Value):
             recovered_in_doubt=sum(row.in_doubt_since is not None for row in recovered),
             claimed=len(results),
             **{name: fates[fate] for fate, name in COUNTED_AS.items()},
-            **told,
+            **details,
         )
 
     @property
@@ -124,10 +124,10 @@ class RunSummary(Value):
         One business's stopped sender is told, and leaves the run green: it may take that business weeks to mend it, and
         by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
         """
-        for_all = any(each.concerns_all for each in self.stopped)
+        for_all = any(stop.concerns_all for stop in self.stopped)
         several = (
             not self.sent
-            and sum(each.businesses for each in self.stopped) >= _SEVERAL_BUSINESSES
+            and sum(stop.businesses for stop in self.stopped) >= _SEVERAL_BUSINESSES
         )
         return (
             bool(self.errors or self.restored)
@@ -139,7 +139,7 @@ class RunSummary(Value):
     @property
     def stopped_senders(self) -> list[Stopped]:
         """Businesses' own senders that have stopped, for trouble of their own."""
-        return [each for each in self.stopped if not each.concerns_all]
+        return [stop for stop in self.stopped if not stop.concerns_all]
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
@@ -158,9 +158,9 @@ class RunSummary(Value):
     def _senders(self) -> str:
         """Which businesses' own senders have stopped."""
         named = self.stopped_senders
-        more = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        remainder = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         return (
-            f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{more}. "
+            f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{remainder}. "
             if named
             else ""
         )
@@ -194,7 +194,7 @@ class FollowedUp:
 
     message: OpenDelivery
     came_to: CameTo
-    why: str
+    detail: str
     report: DeliveryReport
     """What the provider said of it, or had said before."""
 
@@ -222,7 +222,7 @@ class DeliverySummary:
     @property
     def counts(self) -> Counter[CameTo]:
         """How many messages came to each result."""
-        return Counter(one.came_to for one in self.followed)
+        return Counter(message.came_to for message in self.followed)
 
     @property
     def idle(self) -> bool:
@@ -232,9 +232,9 @@ class DeliverySummary:
     @property
     def needs_somebody(self) -> bool:
         """Whether something is broken: a look failed, the provider never answered, or the database broke off."""
-        asked = self.counts
-        silent = asked["not asked"] == len(self.followed) > 0
-        return asked["error"] > 0 or silent or self.stopped_because is not None
+        counts = self.counts
+        silent = counts["not asked"] == len(self.followed) > 0
+        return counts["error"] > 0 or silent or self.stopped_because is not None
 
     @property
     def numbers(self) -> str:

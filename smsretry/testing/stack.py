@@ -218,7 +218,7 @@ class SmsStack(Stack):
         )
         event = read_post(query="", form=callback.body, signature=callback.signature)
         if isinstance(event, NotTaken):
-            raise LocalStackError(f"The webhook does not take it: {event.why}")
+            raise LocalStackError(f"The webhook does not take it: {event.detail}")
         with SupabaseQueue(self.settings()) as records:
             records.record(event)
         return None

@@ -113,8 +113,8 @@ def _record_event(connected: _Connected, request: Request, form: bytes) -> Respo
         signature=request.headers.get("x-twilio-signature", ""),
     )
     if isinstance(event, NotTaken):
-        _LOG.warning("HTTP %d: %s", event.http_status, event.why)
-        return _answer(event.http_status, event.why)
+        _LOG.warning("HTTP %d: %s", event.http_status, event.detail)
+        return _answer(event.http_status, event.detail)
     try:
         connected.records.record(event)
     except InputError as error:

@@ -69,7 +69,7 @@ def try_out(control: FlowControl, outcome: Outcome, *claims: Claim) -> None:
         control.claimed(Batch([claim]))
         if control.admit(claim) is None:
             control.observe(claim, outcome)
-        control.done(claim)
+        control.release(claim)
 
 
 def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
@@ -212,7 +212,7 @@ def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     if outcome:
         assert control.admit(trial) is None
         control.observe(trial, outcome)
-    control.done(trial)
+    control.release(trial)
     assert (stop in queue.stops) is (outcome != TAKEN)
     assert (stop in control.stopped) is (outcome == NOT_REACHED)
 
@@ -228,7 +228,7 @@ def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
         control.claimed(Batch([claim], [stop]))
         assert control.admit(claim) is None
         control.observe(claim, NOT_REACHED)
-        control.done(claim)
+        control.release(claim)
     assert {*control.stopped} == {stop for _, stop in down}
     assert control.admit(text()) is None
 

@@ -211,7 +211,7 @@ def of_deliveries(summary: DeliverySummary) -> Report:
         Event(
             f"text.{one.message.retry_id}",
             one.came_to,
-            {"why": one.why, "code": one.code, "sid": one.message.sid},
+            {"why": one.detail, "code": one.code, "sid": one.message.sid},
             one.came_to,
             {
                 "customer": one.message.customer_id,
@@ -223,9 +223,9 @@ def of_deliveries(summary: DeliverySummary) -> Report:
     ]
     alerts = (
         *_alert(
-            "dead-letters", [one.why for one in lost if one.came_to == "undelivered"]
+            "dead-letters", [one.detail for one in lost if one.came_to == "undelivered"]
         ),
-        *_alert("sender-blamed", [one.why for one in lost if one.blames_sender]),
+        *_alert("sender-blamed", [one.detail for one in lost if one.blames_sender]),
     )
     idle = summary.idle and not summary.stopped_because
     return _of_others(

@@ -253,4 +253,4 @@ def _poll(order: Order, fate: Fate) -> None:
         )
         for followed in sync_deliveries(services, limit=order.limit).followed:
             if followed.came_to == "error":
-                fate.report("bug", followed.why[:300])
+                fate.report("bug", followed.detail[:300])
