@@ -26,12 +26,12 @@ def clock_findings(
     """
     if DATABASE not in ahead:
         return
-    others = {
+    offsets = {
         name: at - ahead[DATABASE]
         for name, at in {_HERE: timedelta(), **ahead}.items()
         if name != DATABASE
     }
-    for name, off in others.items():
+    for name, off in offsets.items():
         if abs(off) > _TOLERANCE:
             side = "ahead of" if off > timedelta() else "behind"
             advice = (
@@ -45,5 +45,5 @@ def clock_findings(
             )
             ok = rehearsal or name != PROVIDER
             yield Finding(subject=f"clock of {name}", ok=ok, advice=advice + set_it)
-    if not any(abs(off) > _TOLERANCE for off in others.values()):
-        yield Finding(subject=f"clocks of {', '.join([DATABASE, *others])}", ok=True)
+    if not any(abs(off) > _TOLERANCE for off in offsets.values()):
+        yield Finding(subject=f"clocks of {', '.join([DATABASE, *offsets])}", ok=True)

@@ -67,12 +67,12 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _audience(settings: ReadingSettings) -> Iterator[Finding]:
-    told = settings.audience.description
+    restriction = settings.audience.description
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
     yield Finding(
-        subject=f"whom texts go to: {told or 'texts everybody'}",
+        subject=f"whom texts go to: {restriction or 'texts everybody'}",
         ok=True,
-        advice=advice if told else None,
+        advice=advice if restriction else None,
     )
 
 
@@ -83,11 +83,11 @@ def _state(status: QueueStatus) -> Iterator[Finding]:
     keeping = {"stop"} if status.silent_seconds is None else {"stop", "late"}
     for need in status.needs():
         if need.of != "sender":
-            lever = need.lever
+            remedy = need.lever
             advice = (
-                str(lever)
-                if lever.form != "sms-doctor"
-                else lever.first or "see what is bad here"
+                str(remedy)
+                if remedy.form != "sms-doctor"
+                else remedy.first or "see what is bad here"
             )
             yield Finding(
                 subject="".join(map(str, status.say(need))),

@@ -29,9 +29,9 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[F
     age = today - (
         published if version <= made_with else date(int(version[:4]), 12, 31)
     )
-    old = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
+    stale = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
     older = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
-    outdated = old if age > MAX_AGE else None
+    outdated = stale if age > MAX_AGE else None
     if version < made_with:
         outdated = older
     yield Finding(subject=subject, ok=version >= made_with, advice=outdated)

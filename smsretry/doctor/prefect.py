@@ -97,13 +97,15 @@ def prefect_findings(
         ahead[PREFECT] = at - now()
         try:
             names = {
-                "deployments": {"name": {"any_": [one.name for one in declared()]}}
+                "deployments": {
+                    "name": {"any_": [deployment.name for deployment in declared()]}
+                }
             }
             registered = TypeAdapter(list[Registered]).validate_python(
                 api.ask("deployments/filter", names)
             )
-            for wanted in declared():
-                yield from _deployment(api, wanted, registered, at)
+            for deployment in declared():
+                yield from _deployment(api, deployment, registered, at)
         except PrefectError as error:
             yield _finding("Prefect's API", str(error))
 
@@ -120,13 +122,15 @@ def _loaded(*server: str) -> Iterator[Finding]:
         )  # fmt: skip
         *_, error = _ERROR.split(ended.stderr)
         lines = [
-            one.partition(" [type=")[0].strip()
-            for one in error.splitlines()
-            if "further information" not in one
+            line.partition(" [type=")[0].strip()
+            for line in error.splitlines()
+            if "further information" not in line
         ]
-        told = f"{'; '.join(lines[:3])[:300].rstrip('.')}. `prefect config view` shows what counts"
+        complaint = f"{'; '.join(lines[:3])[:300].rstrip('.')}. `prefect config view` shows what counts"
         problem = (
-            f"cannot be loaded, so no run starts: {told}" if ended.returncode else None
+            f"cannot be loaded, so no run starts: {complaint}"
+            if ended.returncode
+            else None
         )
         if not ended.stdout:
             yield _finding("Prefect's settings", problem)
@@ -144,60 +148,73 @@ def _loaded(*server: str) -> Iterator[Finding]:
 
 
 def _odd(url: str | None, *retries: int) -> str | None:
-    told, ours = (
-        urlsplit(one or "").netloc.rpartition("@")[2]
-        for one in (url, os.environ.get("PREFECT_API_URL"))
+    address, ours = (
+        urlsplit(url_given or "").netloc.rpartition("@")[2]
+        for url_given in (url, os.environ.get("PREFECT_API_URL"))
     )
     problems = [
-        f"name the server {told}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
-        if told and told != ours else "",
+        f"name the server {address}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
+        if address and address != ours else "",
         "repeat runs or tasks (default_retries), and the queue alone repeats here: unset that" if any(retries) else "",
     ]  # fmt: skip
     return "; ".join(filter(None, problems)) or None
 
 
 def _deployment(
-    api: PrefectApi, wanted: Deployment, registered: Sequence[Registered], at: datetime
+    api: PrefectApi,
+    deployment: Deployment,
+    registered: Sequence[Registered],
+    at: datetime,
 ) -> Iterator[Finding]:
     """One of ours. Of several with its name it is the one that is most like it."""
-    named = [row for row in registered if row.name == wanted.name]
-    found = min(named, key=lambda row: len(differences(wanted, row)), default=None)
-    if found is None:
-        yield _finding(f"deployment {wanted.name}", f"is not registered: {_REGISTER}")
+    named = [row for row in registered if row.name == deployment.name]
+    registration = min(
+        named, key=lambda row: len(differences(deployment, row)), default=None
+    )
+    if registration is None:
+        yield _finding(
+            f"deployment {deployment.name}", f"is not registered: {_REGISTER}"
+        )
         return
-    unlike = "; ".join(differences(wanted, found))
+    unlike = "; ".join(differences(deployment, registration))
     yield _finding(
-        f"deployment {wanted.name}",
+        f"deployment {deployment.name}",
         f"is not this version's: {unlike}. R{_REGISTER[1:]}" if unlike else None,
     )
-    if env := sorted((found.job_variables or {}).get("env") or {}):
+    if env := sorted((registration.job_variables or {}).get("env") or {}):
         advice = (
             f"set {', '.join(env)} for its runs: what is checked here does not count there, "
             "and Prefect shows it to all"
         )
-        yield Finding(subject=f"job variables of {wanted.name}", ok=True, advice=advice)
-    if wanted.schedules:
-        yield _finding(f"schedule of {wanted.name}", _switched_off(wanted, found))
-        yield _finding(f"runner of {wanted.name}", _no_runner(api, found, at))
-        yield _last_completed(api, wanted, found, at)
+        yield Finding(
+            subject=f"job variables of {deployment.name}", ok=True, advice=advice
+        )
+    if deployment.schedules:
+        yield _finding(
+            f"schedule of {deployment.name}", _switched_off(deployment, registration)
+        )
+        yield _finding(
+            f"runner of {deployment.name}", _no_runner(api, registration, at)
+        )
+        yield _last_completed(api, deployment, registration, at)
 
 
-def _switched_off(wanted: Deployment, found: Registered) -> str | None:
-    if found.paused:
+def _switched_off(deployment: Deployment, registration: Registered) -> str | None:
+    if registration.paused:
         return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
-    ours = {schedule.slug for schedule in wanted.schedules}
-    off = ours - {row.slug for row in found.schedules if row.active}
+    ours = {schedule.slug for schedule in deployment.schedules}
+    off = ours - {row.slug for row in registration.schedules if row.active}
     if off:
         return f"{', '.join(sorted(off))} is switched off: switch it on in the UI, or {_REGISTER}"
     return None
 
 
-def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
-    if pool := found.work_pool_name:
+def _no_runner(api: PrefectApi, registration: Registered, at: datetime) -> str | None:
+    if pool := registration.work_pool_name:
         try:
             there = api.ask(f"work_pools/{quote(pool)}")
             queue = api.ask(
-                f"work_pools/{quote(pool)}/queues/{quote(found.work_queue_name or 'default')}"
+                f"work_pools/{quote(pool)}/queues/{quote(registration.work_queue_name or 'default')}"
             )
         except PrefectLacks:
             return f"the work pool {pool}, or its queue, is gone: `prefect work-pool create --type process {pool}`"
@@ -210,9 +227,9 @@ def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
             return f"the queue {queue['name']} of {pool} is paused, or a concurrency limit of them is 0: see the UI"
         if there.get("status") == "NOT_READY":
             return f"the work pool {pool} has no worker: start `prefect worker start --pool {pool}` under a supervisor"
-    if found.last_polled is None:
+    if registration.last_polled is None:
         return f"none has ever asked for its runs: {_START}"
-    silent = at - found.last_polled
+    silent = at - registration.last_polled
     return (
         f"none has asked for its runs for {span(silent.total_seconds())}: {_START}"
         if silent > _SILENT
@@ -221,41 +238,50 @@ def _no_runner(api: PrefectApi, found: Registered, at: datetime) -> str | None:
 
 
 def _last_completed(
-    api: PrefectApi, wanted: Deployment, found: Registered, at: datetime
+    api: PrefectApi, deployment: Deployment, registration: Registered, at: datetime
 ) -> Finding:
     """When one last completed; and if that is long ago, what has become of those since."""
-    subject = f"last completed run of {wanted.name}"
-    completed = _runs(api, found, {"type": {"any_": ["COMPLETED"]}}, limit=1)
+    subject = f"last completed run of {deployment.name}"
+    completed = _runs(api, registration, {"type": {"any_": ["COMPLETED"]}}, limit=1)
     since = (
-        datetime.fromisoformat(completed[0]["end_time"]) if completed else found.created
+        datetime.fromisoformat(completed[0]["end_time"])
+        if completed
+        else registration.created
     )
     age = max(at - since, timedelta())
     newest = _runs(
-        api, found, {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}, limit=1
+        api,
+        registration,
+        {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}},
+        limit=1,
     )
     ended = [
         row["state"]
         for row in newest
         if datetime.fromisoformat(row["end_time"]) > since
     ]
-    told = [
+    reasons = [
         f"the newest one ended {state['name']}: {state['message']}" for state in ended
     ]
-    if age <= max(_NO_RUN, 2 * min(schedule.period for schedule in wanted.schedules)):
+    if age <= max(
+        _NO_RUN, 2 * min(schedule.period for schedule in deployment.schedules)
+    ):
         subject += f", {span(age.total_seconds())} ago" if completed else ": none yet"
-        told = (
-            told if ended and ended[0]["type"] != "CANCELLED" else []
+        reasons = (
+            reasons if ended and ended[0]["type"] != "CANCELLED" else []
         )  # a later run does its work
         return Finding(
             subject=subject,
-            ok=bool(completed) or not told,
-            advice="".join(told) or None,
+            ok=bool(completed) or not reasons,
+            advice="".join(reasons) or None,
         )
-    kept = [
+    standing = [
         f"{', '.join(f'{n} {name}' for name, n in waiting.items())}: {what_to_do}"
         for state, what_to_do in _WAITING
         if (
-            waiting := Counter(row["state"]["name"] for row in _runs(api, found, state))
+            waiting := Counter(
+                row["state"]["name"] for row in _runs(api, registration, state)
+            )
         )
     ]
     advice = (
@@ -263,17 +289,17 @@ def _last_completed(
         if completed
         else f"never was, in {span(age.total_seconds())}"
     )
-    return _finding(subject, "; ".join([advice, *([*kept, *told] or [_UNMADE])]))
+    return _finding(subject, "; ".join([advice, *([*standing, *reasons] or [_UNMADE])]))
 
 
 def _runs(
-    api: PrefectApi, found: Registered, state: dict[str, Any], limit: int = _PAGE
+    api: PrefectApi, registration: Registered, state: dict[str, Any], limit: int = _PAGE
 ) -> list[dict[str, Any]]:
-    wanted = {"deployment_id": {"any_": [found.id]}, "state": state}
+    query = {"deployment_id": {"any_": [registration.id]}, "state": state}
     if limit == 1:
-        wanted["end_time"] = {"is_null_": False}
+        query["end_time"] = {"is_null_": False}
     body = {
-        "flow_runs": wanted,
+        "flow_runs": query,
         "sort": "END_TIME_DESC" if limit == 1 else "ID_DESC",
         "limit": limit,
     }

@@ -48,11 +48,13 @@ def provider_findings(
 def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[Finding]:
     """A line for each that needs somebody, and one for all the others."""
 
-    def ask(one: SenderRecord) -> list[Finding]:
-        if one.told_at or not one.sent_by:  # the environment's has been asked about
+    def ask(sender: SenderRecord) -> list[Finding]:
+        if (
+            sender.told_at or not sender.sent_by
+        ):  # the environment's has been asked about
             return []
         try:
-            return check(SenderId(one.account, one.sent_by))
+            return check(SenderId(sender.account, sender.sent_by))
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
             return [
                 Finding(
@@ -64,19 +66,19 @@ def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[F
 
     fine = len(senders)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for one, found in zip(senders, pool.map(ask, senders), strict=True):
-            _, *trouble = in_lines(one.tell())
-            wrong = [finding for finding in found if finding.advice]
-            told = [
+        for sender, answers in zip(senders, pool.map(ask, senders), strict=True):
+            _, *trouble = in_lines(sender.tell())
+            wrong = [finding for finding in answers if finding.advice]
+            advice = [
                 *trouble,
                 *(f"{finding.subject}: {finding.advice}" for finding in wrong),
             ]
-            if told:
+            if advice:
                 ok = all(finding.ok for finding in wrong)
                 yield Finding(
-                    subject=one.title,
+                    subject=sender.title,
                     ok=ok,
-                    advice="; ".join(line.strip() for line in told),
+                    advice="; ".join(line.strip() for line in advice),
                 )
                 fine -= 1
     yield Finding(subject=f"senders ({fine} of {len(senders)} in order)", ok=True)

@@ -26,30 +26,30 @@ def together(
         seconds: from now.
     """
     ends = monotonic() + seconds
-    for subject, (thread, found) in {
-        subject: _asked(subject, part) for subject, part in parts.items()
+    for subject, (thread, findings) in {
+        subject: _start(subject, part) for subject, part in parts.items()
     }.items():
         thread.join(max(0.01, ends - monotonic()))
         unfinished = thread.is_alive()
-        yield from list(found)
+        yield from list(findings)
         if unfinished:
             advice = f"was not checked to the end, because answers took more than {seconds:.0f} s: is it up?"
             yield Finding(subject=subject, ok=False, advice=advice)
 
 
-def _asked(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
+def _start(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
     """A part that is under way in a thread of its own, which the process does not wait for."""
-    found = list[Finding]()
+    findings = list[Finding]()
 
     def run() -> None:
         try:
             for finding in part():
-                found.append(finding)
+                findings.append(finding)
         except Exception as error:  # noqa: BLE001 - of somebody else's code; the other parts are told all the same
             cause = cause_of(error)
             advice = f"could not be checked to the end ({cause}): fix what is bad above, or {_AROUND}; ask again"
-            found.append(Finding(subject=subject, ok=False, advice=advice))
+            findings.append(Finding(subject=subject, ok=False, advice=advice))
 
     thread = threading.Thread(target=run, name=f"doctor: {subject}", daemon=True)
     thread.start()
-    return thread, found
+    return thread, findings

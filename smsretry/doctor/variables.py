@@ -35,19 +35,21 @@ def variable_findings(
     not_set = [
         name for name in settings if not (environment.get(name) or name in problems)
     ]
-    told = {
+    defaults = {
         name: default
         for name, default in settings.items()
         if isinstance(default, str | int | float)
     }
-    shown = (f"{name} ({told[name]})" if name in told else name for name in not_set)
-    yield Finding(subject=f"not set, and need not be: {', '.join(shown)}", ok=True)
-    known = [*variables(Settings), *variables(PrefectSettings)]
-    unset = [name for name in known if not environment.get(name)]
+    labels = (
+        f"{name} ({defaults[name]})" if name in defaults else name for name in not_set
+    )
+    yield Finding(subject=f"not set, and need not be: {', '.join(labels)}", ok=True)
+    names = [*variables(Settings), *variables(PrefectSettings)]
+    unset = [name for name in names if not environment.get(name)]
     for name in sorted(environment):
-        if name in known:
+        if name in names:
             yield from _quoted(name, environment[name])
-        elif name.upper() not in known and name.upper().startswith(_PREFIXES):
+        elif name.upper() not in names and name.upper().startswith(_PREFIXES):
             yield from _unknown(name, unset, problems)
     if environment.get("TWILIO_BASE_URL"):
         advice = "texts go to this address, and not to Twilio: right for a test, and only there"
@@ -79,12 +81,14 @@ def _unknown(
     """A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only named
     if all its letters are those of a setting that is not set, but for a mistype, or are in one that must be.
     """
-    alike = [one for one in unset if abs(len(one) - len(name)) <= _MISTYPED]
+    alike = [
+        variable for variable in unset if abs(len(variable) - len(name)) <= _MISTYPED
+    ]
     meant = get_close_matches(name.upper(), alike, n=1, cutoff=0.8)
     meant += [
-        one
-        for one in missing
-        if one not in meant and re.search(".*".join(name.upper()), one)
+        variable
+        for variable in missing
+        if variable not in meant and re.search(".*".join(name.upper()), variable)
     ]
     if meant:
         yield Finding(
