@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from smsretry.desk.actions.doors import DOORS, help_of
+from smsretry.desk.actions.doors import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
 from smsretry.desk.pages.markdown import markdown
@@ -36,7 +36,7 @@ _WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
     """The flow of a desk command, with its forms for parameters, and their default where nothing is filled in."""
-    forms, deployment = DOORS[name], f"sms-{name}"
+    forms, deployment = DESK_COMMANDS[name], f"sms-{name}"
     usual, *alternatives = forms.values()
     asks = bool(usual.model_fields)
 
@@ -68,7 +68,7 @@ def _show_answer(answer: Answer, key: str) -> State[Any]:
     )
     result = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
     # Whoever gave the order believes that it was carried out.
-    if isinstance(answer, Done) and answer.fails and not answer.asked.is_question:
+    if isinstance(answer, Done) and answer.fails and not answer.form.is_question:
         return with_result(Failed(name="NothingChanged", message=headline), result)
     return with_result(Completed(message=headline), result)
 

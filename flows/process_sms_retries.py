@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.runs import of_texts
 from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
@@ -98,7 +98,7 @@ def process_sms_retries(
             processed,
             interrupted=run.interrupted,
             status=after or before,
-            explain=lambda row: at_desk.explain(WhichText(id=row)),
+            explain=lambda row: at_desk.explain(ExplainText(id=row)),
         )
         result = summary.model_dump(mode="json")
         return concluded(

@@ -20,7 +20,7 @@ from smsretry.adapters.twilio.hearing import read_event
 from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.actions.form import Form
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.sending.heard import Heard, NotTaken
+from smsretry.sending.heard import RejectedPost, WebhookEvent
 from smsretry.sending.ports import Provider, Services
 from smsretry.settings import ReadingSettings, Settings, load
 
@@ -72,7 +72,7 @@ def desk_for(form: Form) -> AbstractContextManager[Desk]:
 
 def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
-) -> Callable[..., Heard | NotTaken]:
+) -> Callable[..., WebhookEvent | RejectedPost]:
     """What reads and checks what the provider posts to a webhook, for `SupabaseQueue.record`."""
     return partial(read_event, settings, addresses, tokens)
 

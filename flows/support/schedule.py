@@ -16,7 +16,7 @@ from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
 from smsretry.desk.pages.markdown import IDLE
-from smsretry.desk.pages.runs import Report
+from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 
 from .results import with_result
@@ -82,7 +82,7 @@ OF_SCHEDULE: Final[dict[str, Any]] = {
 
 
 def concluded(
-    report: Report,
+    report: RunReport,
     *,
     message: str,
     failed: bool,

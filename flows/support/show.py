@@ -34,7 +34,7 @@ from prefect.states import Failed
 from smsretry.adapters.desk import Desk
 from smsretry.desk.pages.markdown import ROOT, FormAddress, markdown
 from smsretry.desk.pages.outcomes import Event
-from smsretry.desk.pages.runs import Report
+from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import SmsRetryError
 
@@ -101,7 +101,7 @@ def refused(problem: str, *, word: str = "refused") -> State[Any]:
 
 
 @display_only()
-def show(report: Report) -> None:
+def show(report: RunReport) -> None:
     """What a run of the schedule shows of itself. An idle one has a name, and little else."""
     emit(report.events)
     rename(report.name, idle=report.idle)
@@ -155,7 +155,7 @@ def emit(events: Iterable[Event]) -> None:
             event.name,
             {
                 "prefect.resource.id": f"sms.{event.subject}",
-                "prefect.resource.name": event.shown,
+                "prefect.resource.name": event.feed_text,
             },
             related=[
                 {"prefect.resource.id": feed, "prefect.resource.role": role}

@@ -121,7 +121,7 @@ def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
         name=processed.badge,
         message=str(processed.result),
     )
-    state = with_result(state, processed.told)
+    state = with_result(state, processed.to_dict)
     if processed.color == "violet" and (context := TaskRunContext.get()):
         # Prefect takes a paused run for one that goes on, and its graph of the flow run would grow for good.
         context.task_run.end_time = cast(Any, state.timestamp)
@@ -134,7 +134,7 @@ def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     processed = texts.see_all_through(claims)
     name, color = badge_of_many(processed)
     return with_result(
-        State(type=_TYPES[color], name=name), [text.told for text in processed]
+        State(type=_TYPES[color], name=name), [text.to_dict for text in processed]
     )
 
 

@@ -13,16 +13,21 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.form import UUID_PATTERN, Form
 from smsretry.desk.actions.requests import (
     AskStatus,
+    ExplainText,
     ListTexts,
     Preview,
     Prune,
     ReadWords,
     Resolve,
-    WhichText,
 )
 from smsretry.desk.actions.senders import AddSender, WhichSenders
 from smsretry.desk.questions.answers import Answer, Done, Listed
-from smsretry.desk.questions.explanation import WAITING, Explanation, Found, explain
+from smsretry.desk.questions.explanation import (
+    WAITING,
+    Explanation,
+    Explanations,
+    explain,
+)
 from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import (
     HORIZON,
@@ -66,8 +71,8 @@ class Desk:
         """
         form = self._with_business(form)
         match form:
-            case WhichText():
-                return Found(texts=tuple(self.explain(form)))
+            case ExplainText():
+                return Explanations(texts=tuple(self.explain(form)))
             case ListTexts():
                 listed = tuple(self.operators.texts(form))
                 return Listed(texts=listed, more=len(listed) >= form.limit)
@@ -119,7 +124,7 @@ class Desk:
             else "No business is called so. Look in the application's table businesses"
         )
 
-    def explain(self, form: WhichText) -> list[Explanation]:
+    def explain(self, form: ExplainText) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first."""
         texts = self.operators.texts(form)
         status = self.status() if any(text.state == "due" for text in texts) else None
@@ -181,6 +186,6 @@ class Desk:
             batch = self.operators.carry_out(form).came_to
             if not (batch["texts"] or batch["runs"]):
                 return Done.model_validate(
-                    {"asked": form, "texts": 0, "runs": 0, **deleted}
+                    {"form": form, "texts": 0, "runs": 0, **deleted}
                 )
             deleted.update(batch)

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
 from smsretry.cli.printing import print_note
-from smsretry.desk.actions.doors import DOORS, help_of
+from smsretry.desk.actions.doors import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.errors import SmsRetryError
@@ -158,7 +158,7 @@ def _answer(form: Form) -> "Answer":
 
 def _add_desk_command(name: str) -> None:
     """A command, or one for each thing to do there."""
-    panel, forms = _PANELS.get(name, _DESK), DOORS[name]
+    panel, forms = _PANELS.get(name, _DESK), DESK_COMMANDS[name]
     if len(forms) == 1:
         _add(panel, name, make(forms[name], _answer), *forms[name].EXAMPLES)
         return
@@ -186,7 +186,7 @@ _FILE: Final = inspect.Parameter(
     ],
 )
 
-for _command_name in DOORS:
+for _command_name in DESK_COMMANDS:
     _add_desk_command(_command_name)
 _add(
     _RULES,

@@ -104,7 +104,7 @@ def fill_form(form: type[Form], arguments: Mapping[str, Any]) -> Form:
 
 def _show(answer: Answer, *, as_json: bool) -> None:
     if as_json:
-        print_json(answer.told())
+        print_json(answer.to_dict())
     else:
         headline, *lines = answer.lines()
         print_text(headline, style="bold")

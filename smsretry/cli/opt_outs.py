@@ -15,7 +15,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.desk.questions.answers import Done
-from smsretry.desk.questions.told import Told
+from smsretry.desk.questions.told import Block
 from smsretry.settings import Settings, load
 from smsretry.written_numbers import read_phone
 
@@ -43,7 +43,7 @@ class Imported(Done):
         """Whether lines were refused. Once they are mended, the same file again does the rest."""
         return bool(self.refused)
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         yield from super().tell()
         yield from self.notes
 
@@ -77,7 +77,7 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
         for note_lines in notes_by_kind.values()
         for line in note_lines[:_MOST_NOTES]
     )
-    return Imported(asked=order, notes=notes, **numbers, **lines_told)
+    return Imported(form=order, notes=notes, **numbers, **lines_told)
 
 
 def _lines_of(file: str) -> list[str]:

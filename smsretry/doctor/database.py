@@ -83,11 +83,11 @@ def _state(status: QueueStatus) -> Iterator[Finding]:
     keeping = {"stop"} if status.silent_seconds is None else {"stop", "late"}
     for need in status.needs():
         if need.of != "sender":
-            remedy = need.lever
+            remedy = need.remedy
             advice = (
                 str(remedy)
                 if remedy.form != "sms-doctor"
-                else remedy.first or "see what is bad here"
+                else remedy.preparation or "see what is bad here"
             )
             yield Finding(
                 subject="".join(map(str, status.say(need))),
@@ -95,4 +95,4 @@ def _state(status: QueueStatus) -> Iterator[Finding]:
                 advice=advice,
             )
     for stop in status.orders_to_stop:
-        yield Finding(subject=stop.order, ok=True, advice=str(stop.lever))
+        yield Finding(subject=stop.order, ok=True, advice=str(stop.remedy))

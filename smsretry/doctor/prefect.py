@@ -153,7 +153,7 @@ def _odd(url: str | None, *retries: int) -> str | None:
         for url_given in (url, os.environ.get("PREFECT_API_URL"))
     )
     problems = [
-        f"name the server {address}, and PREFECT_API_URL {ours or 'is not set'}: set the variable, here and on the runner"
+        f"name the server {address}, and PREFECT_API_URL {ours or 'is not set'}: set it, here and on the runner"
         if address and address != ours else "",
         "repeat runs or tasks (default_retries), and the queue alone repeats here: unset that" if any(retries) else "",
     ]  # fmt: skip

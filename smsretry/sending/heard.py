@@ -41,11 +41,11 @@ class IncomingText:
 
 
 @dataclass(frozen=True, slots=True)
-class NotTaken:
+class RejectedPost:
     """What was posted is not taken. `why` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int
     detail: str
 
 
-Heard = StatusReport | IncomingText
+WebhookEvent = StatusReport | IncomingText

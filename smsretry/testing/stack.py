@@ -23,7 +23,7 @@ from smsretry.retry.answers import ScheduledSend
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.heard import NotTaken
+from smsretry.sending.heard import RejectedPost
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary, RunSummary
@@ -217,7 +217,7 @@ class SmsStack(Stack):
             self.settings(), [_NOWHERE], self.twilio.accounts.tokens()
         )
         event = read_post(query="", form=callback.body, signature=callback.signature)
-        if isinstance(event, NotTaken):
+        if isinstance(event, RejectedPost):
             raise LocalStackError(f"The webhook does not take it: {event.detail}")
         with SupabaseQueue(self.settings()) as records:
             records.record(event)

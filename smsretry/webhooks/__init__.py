@@ -20,7 +20,7 @@ from starlette.routing import Route
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import InputError, SettingsError, SmsRetryError
 from smsretry.privacy import describe_unforeseen
-from smsretry.sending.heard import IncomingText, NotTaken
+from smsretry.sending.heard import IncomingText, RejectedPost
 from smsretry.settings import load
 from smsretry.webhooks.settings import WebhookSettings
 from smsretry.wiring import post_reader
@@ -112,7 +112,7 @@ def _record_event(connected: _Connected, request: Request, form: bytes) -> Respo
         form=form,
         signature=request.headers.get("x-twilio-signature", ""),
     )
-    if isinstance(event, NotTaken):
+    if isinstance(event, RejectedPost):
         _LOG.warning("HTTP %d: %s", event.http_status, event.detail)
         return _answer(event.http_status, event.detail)
     try:

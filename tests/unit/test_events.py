@@ -11,7 +11,7 @@ from flows.support.schedule import COMPLETED, RUN_FAILED
 from flows.sync_delivery_status import sync_delivery_status
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.desk.pages.outcomes import OfQueue
-from smsretry.desk.pages.runs import Report, of_deliveries, of_scheduled, of_texts
+from smsretry.desk.pages.runs import RunReport, of_deliveries, of_scheduled, of_texts
 from smsretry.desk.questions.queue_status import Late
 from smsretry.local.demo.run import ROOT
 from smsretry.retry.answers import ScheduledSend
@@ -54,7 +54,7 @@ def announced() -> set[str]:
         for result in get_args(ScheduledResult)
     ]
     texts = [processed_text(fate) for fate in get_args(Fate)]
-    runs: list[Report] = [
+    runs: list[RunReport] = [
         report(*texts, stopped="It is down", status=status(*late)),
         of_texts(RunSummary.of(results=[], stopped=[sender]), ()),
         of_deliveries(DeliverySummary(looks, None, ())),

@@ -13,10 +13,10 @@ import typer.main
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.cli.command import app
 from smsretry.cli.made import fill_form
-from smsretry.desk.actions.doors import DOORS
-from smsretry.desk.questions.levers import levers
+from smsretry.desk.actions.doors import DESK_COMMANDS
+from smsretry.desk.questions.levers import remedies
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import Lever
+from smsretry.desk.questions.told import Remedy
 from smsretry.vocabulary import TextState, WhyCode
 from tests.support.builders import NOON, SENDER, SID
 from tests.support.records import Record
@@ -79,15 +79,15 @@ def text(state: TextState, **changes: Any) -> TextRecord:
     return TextRecord.model_validate(defaults | changes)
 
 
-def check(lever: Lever) -> None:
+def check(remedy: Remedy) -> None:
     """Its form takes what it is filled in with, and its command fills in the same form."""
-    if lever.form:
-        _check(lever.form, str(lever.command), json.dumps(lever.ask))
+    if remedy.form:
+        _check(remedy.form, str(remedy.command), json.dumps(remedy.ask))
 
 
 @cache
 def _check(name: str, command_line: str, filled_in: str) -> None:
-    forms = DOORS[name.removeprefix("sms-")]
+    forms = DESK_COMMANDS[name.removeprefix("sms-")]
     ask = json.loads(filled_in).get("ask", {})
     word, values = (
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
@@ -131,9 +131,9 @@ def test_each_lever_s_form_and_command_are_whole_and_the_same(state: TextState) 
     ):
         record = text(state, why_code=why_code, can=can, **consent, **own_sender)
         assert (
-            next(levers(record, None, None), None) or not can or state == "in_doubt"
+            next(remedies(record, None, None), None) or not can or state == "in_doubt"
         ), record
         for code in (None, code_meaning(30003), code_meaning(21610)):
-            for lever in levers(record, None, code):
-                check(lever)
-                assert "{" not in str(lever)
+            for remedy in remedies(record, None, code):
+                check(remedy)
+                assert "{" not in str(remedy)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText
-from smsretry.desk.pages.runs import SHOWN_IN_FULL, Report, of_texts
+from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, of_texts
 from smsretry.desk.questions.queue_status import Late, QueueStatus, StateCount
 from smsretry.desk.questions.told import Table
 from smsretry.retry.answers import InterruptedRun, Recovered
@@ -142,7 +142,7 @@ def report(
     stopped: str | None = None,
     is_news: bool = True,
     **fields: Any,
-) -> Report:
+) -> RunReport:
     """What it shows."""
     return of_texts(came_to(*texts, stopped=stopped, is_news=is_news), texts, **fields)
 

@@ -11,12 +11,12 @@ from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     AskStatus,
+    ExplainText,
     ListTexts,
     MarkDatabase,
     Preview,
     ReadWords,
     RecordConsent,
-    WhichText,
 )
 from smsretry.desk.actions.senders import WhichSenders
 from smsretry.desk.questions.answers import Change, Done
@@ -35,7 +35,7 @@ _CHANGES: Final = ("change_sms_texts", "after_sms_restore")
 class SupabaseOperators(SupabaseCalls):
     """The questions and orders of people, and what the import and the doctor ask of the database."""
 
-    def texts(self, form: WhichText | ListTexts) -> list[TextRecord]:
+    def texts(self, form: ExplainText | ListTexts) -> list[TextRecord]:
         return self.rows(TextRecord, self.once(form.FUNCTION, form.values(), QUESTION))
 
     def waiting(
@@ -110,7 +110,7 @@ class SupabaseOperators(SupabaseCalls):
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
         request_fields = {
-            "asked": form,
+            "form": form,
             **({"address": parameters["address"]} if "address" in parameters else {}),
         }
         return self.single_row(

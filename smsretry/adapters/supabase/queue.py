@@ -46,7 +46,7 @@ from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments
-from smsretry.sending.heard import Heard, StatusReport
+from smsretry.sending.heard import StatusReport, WebhookEvent
 from smsretry.sending.ports import Batch
 from smsretry.settings import Settings
 from smsretry.vocabulary import Followed, Reconciled, StopKind
@@ -232,7 +232,7 @@ class SupabaseQueue(SupabaseGroups):
         word: Followed = self.word(reply, get_args(Followed))
         return word
 
-    def record(self, event: Heard) -> None:
+    def record(self, event: WebhookEvent) -> None:
         """Record what the provider told of its own accord. It may come late, twice and in any order.
 
         Raises:

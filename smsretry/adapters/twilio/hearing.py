@@ -10,23 +10,28 @@ from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts
-from smsretry.sending.heard import Heard, IncomingText, NotTaken, StatusReport
+from smsretry.sending.heard import (
+    IncomingText,
+    RejectedPost,
+    StatusReport,
+    WebhookEvent,
+)
 from smsretry.setting_values import ACCOUNT_SID
 from smsretry.settings import Settings
 
-_NO_FORM: Final = NotTaken(
+_NO_FORM: Final = RejectedPost(
     400,
     "This is not the form of one message: each field must be there once, and no more.",
 )
-_NO_MESSAGE: Final = NotTaken(
+_NO_MESSAGE: Final = RejectedPost(
     422, "This is about no text message: give its webhook another address at Twilio."
 )
-_FORGED: Final = NotTaken(
+_FORGED: Final = RejectedPost(
     403,
     "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token of the "
     "account. The address must be written as it is at Twilio, without its query; the token must be the account's own.",
 )
-_NO_ACCOUNT: Final = NotTaken(403, "This names no account of Twilio's.")
+_NO_ACCOUNT: Final = RejectedPost(403, "This names no account of Twilio's.")
 _UNKNOWN: Final = (
     "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS or to "
     "TWILIO_AUTH_TOKENS. A subaccount signs with its own."
@@ -43,7 +48,7 @@ def read_event(
     query: str,
     form: bytes,
     signature: str,
-) -> Heard | NotTaken:
+) -> WebhookEvent | RejectedPost:
     """What Twilio says, or why it is not taken.
 
     Args:
@@ -72,9 +77,9 @@ def read_event(
             account
         )  # somebody can mend it: Twilio may call again
         return (
-            NotTaken(503, trouble)
+            RejectedPost(503, trouble)
             if trouble
-            else NotTaken(403, _UNKNOWN.format(account))
+            else RejectedPost(403, _UNKNOWN.format(account))
         )
     called = [f"{address}?{query}" if query else address for address in addresses]
     if not any(
@@ -98,7 +103,9 @@ def _fields(form: bytes) -> dict[str, str] | None:
     return fields if len(fields) == len(pairs) else None
 
 
-def _event_of(fields: Mapping[str, str], account: str, query: str) -> Heard | NotTaken:
+def _event_of(
+    fields: Mapping[str, str], account: str, query: str
+) -> WebhookEvent | RejectedPost:
     sid, status, phone = (
         fields.get("MessageSid"),
         fields.get("MessageStatus"),

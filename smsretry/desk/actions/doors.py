@@ -12,26 +12,30 @@ Forms: TypeAlias = Mapping[str, type[Form]]
 """What to do at a door, in a word each, the usual first. With a single one no word is needed."""
 
 
-def _by_door() -> Mapping[str, Forms]:
-    doors = dict[str, dict[str, type[Form]]]()
+def _by_command() -> Mapping[str, Forms]:
+    commands = dict[str, dict[str, type[Form]]]()
     for form in (*vars(requests).values(), *vars(senders).values()):
         if isinstance(form, type) and issubclass(form, Form) and form.COMMAND:
             name, *word = form.COMMAND.split()
-            doors.setdefault(name, {})["".join(word) or name] = form
-    return doors
+            commands.setdefault(name, {})["".join(word) or name] = form
+    return commands
 
 
-DOORS: Final = _by_door()
+DESK_COMMANDS: Final = _by_command()
 """The forms of each door, as they are written down. Its name is its command's, and its deployment's with `sms-`
 in front.
 """
 
 
-def help_of(door: str) -> str:
+def help_of(command: str) -> str:
     """What can be done there."""
-    usual, *others = DOORS[door].values()
+    usual, *alternatives = DESK_COMMANDS[command].values()
     does = " ".join((usual.__doc__ or "").split())
-    return f"{does} Or {', '.join(list(DOORS[door])[1:])}." if others else does
+    return (
+        f"{does} Or {', '.join(list(DESK_COMMANDS[command])[1:])}."
+        if alternatives
+        else does
+    )
 
 
 def filled_in(
@@ -57,8 +61,8 @@ def command_of(form: type[Form], values: Mapping[str, Any]) -> str:
             parts.append(option)
         elif value not in (False, field.default):
             parts += [
-                f"{option} {one}"
-                for one in (value if isinstance(value, list) else [value])
+                f"{option} {item}"
+                for item in (value if isinstance(value, list) else [value])
             ]
     needed = form.model_fields.get("because")
     signs = needed is not None and (

@@ -63,12 +63,12 @@ class Shape:
 
     def __init__(
         self,
-        wanted: str,
+        description: str,
         pattern: str,
         *,
         or_number: bool = False,
         or_name: bool = False,
-        **more: str,
+        **attributes: str,
     ) -> None:
         """Describe it.
 
@@ -76,14 +76,14 @@ class Shape:
             or_number: at a terminal a phone number may take its place, and is read as E.164.
             or_name: at a terminal a name may.
         """
-        self._wanted, self._pattern = f"must be {wanted}", pattern
+        self._requirement, self._pattern = f"must be {description}", pattern
         self.or_number, self.or_name = or_number, or_name
         wrong = {"type": "string", "not": {"pattern": pattern}}
         # The UI hands on what is in allOf, and nothing else that it does not draw.
         self._schema = {
             "type": "string",
-            **more,
-            "allOf": [{"if": wrong, "then": {"const": wanted}}],
+            **attributes,
+            "allOf": [{"if": wrong, "then": {"const": description}}],
         }
 
     def __get_pydantic_core_schema__(
@@ -113,7 +113,7 @@ class Shape:
             and not re.search("[A-Za-z]", value)
         ):
             return read_phone(value)
-        raise ValueError(self._wanted)
+        raise ValueError(self._requirement)
 
 
 def _zoned(moment: datetime) -> datetime:
@@ -271,8 +271,8 @@ class Signed(Form):
 
 def one_of_these(names: Iterable[str]) -> str:
     """Fields of which one is wanted, as they are called where a form is filled in."""
-    *others, last = (f"{{{name}}}" for name in names)
-    return f"{', '.join(others)} or {last}"
+    *names_before, last_name = (f"{{{name}}}" for name in names)
+    return f"{', '.join(names_before)} or {last_name}"
 
 
 def in_words(

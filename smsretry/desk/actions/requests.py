@@ -39,7 +39,7 @@ class ReadWords(Form):
     FUNCTION, ASKS = "unread_sms_words", True
 
 
-class WhichText(Form):
+class ExplainText(Form):
     """What happened to a text, why, what comes next, and what you can do; or to all texts of a customer.
 
     An id is found whichever kind it is of. Where the queue has no text, it tells what the application sent itself.
@@ -72,7 +72,7 @@ class Preview(Form):
     hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
 
 
-class WhichTexts(Form):
+class TextFilter(Form):
     """Which texts: those that match every field that is given. At least one must be."""
 
     LOOSE: ClassVar[tuple[str, ...]] = ("limit",)
@@ -98,21 +98,21 @@ class WhichTexts(Form):
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
-        names = [name for name in WhichTexts.model_fields if name not in self.LOOSE]
+        names = [name for name in TextFilter.model_fields if name not in self.LOOSE]
         if all(getattr(self, name) is None for name in names):
             raise ValueError(f"say which texts: by {one_of_these(names)}")
         return self
 
     def values(self) -> dict[str, object]:
         """The filter is one argument, so that a field more is nothing but that."""
-        given = self.model_dump(mode="json", exclude_none=True)
-        which = {
-            name: given.pop(name) for name in WhichTexts.model_fields if name in given
+        fields = self.model_dump(mode="json", exclude_none=True)
+        criteria = {
+            name: fields.pop(name) for name in TextFilter.model_fields if name in fields
         }
-        return {"row_limit": which.pop("limit"), "which": which, **given}
+        return {"row_limit": criteria.pop("limit"), "which": criteria, **fields}
 
 
-class ListTexts(WhichTexts):
+class ListTexts(TextFilter):
     """List texts that match everything that is given."""
 
     COMMAND, EXAMPLES = "texts list", ("texts list --state held --business $BUSINESS",)
@@ -144,7 +144,7 @@ class Order(Form):
         return self
 
 
-class ChangeTexts(WhichTexts, Order):
+class ChangeTexts(TextFilter, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"

@@ -57,11 +57,11 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         yield Gauge(name, "{text}", description, points)
     # Numbers with the same last digits are one case.
     waiting = Counter[tuple[str, str]]()
-    for own in now.senders:
-        waiting[own.sender, own.why_code or "unforeseen"] += own.texts
+    for sender in now.senders:
+        waiting[sender.sender, sender.why_code or "unforeseen"] += sender.texts
     of_senders = [
-        ({"smsretry.sender": name, "smsretry.why": why}, texts)
-        for (name, why), texts in waiting.items()
+        ({"smsretry.sender": name, "smsretry.why": why_code}, texts)
+        for (name, why_code), texts in waiting.items()
     ]
     yield Gauge(
         "smsretry.sender.texts",

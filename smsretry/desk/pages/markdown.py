@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.questions.told import Heading, Hours, Table, Told, Words
+from smsretry.desk.questions.told import Block, Heading, Hours, Table, Words
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""
@@ -29,20 +29,20 @@ _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
 """Of the parts of an hour."""
 
 
-def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
+def markdown(blocks: Iterable[Block], forms: FormAddress = lambda *_: None) -> str:
     """All of it; the first line is the title. The UI cuts a wide table off, so that one is a list."""
     text = ""
-    for nth, part in enumerate(told):
+    for nth, part in enumerate(blocks):
         match part:
             case Heading(words):
                 text += f"\n\n## {plain(words)}\n"
             case Table(title, rows) if rows:
                 cells = [[_words(cell, forms) for cell in row] for row in rows]
                 text += f"\n\n## {plain(title)}\n\n"
-                if max(len(more) for *_, more in rows) > _CELL:
+                if max(len(note) for *_, note in rows) > _CELL:
                     text += "".join(
-                        f"- {' '.join(filter(None, few))}: {more}\n"
-                        for *few, more in cells
+                        f"- {' '.join(filter(None, cells_before))}: {note}\n"
+                        for *cells_before, note in cells
                     )
                 else:
                     text += "| | texts | |\n|---|--:|---|\n"
@@ -61,7 +61,7 @@ def markdown(told: Iterable[Told], forms: FormAddress = lambda *_: None) -> str:
 
 def _line(line: str | tuple[Words, ...], forms: FormAddress) -> str:
     return "".join(
-        _words(one, forms) for one in ((line,) if isinstance(line, str) else line)
+        _words(part, forms) for part in ((line,) if isinstance(line, str) else line)
     ).strip()
 
 
@@ -69,8 +69,10 @@ def _words(words: Words, forms: FormAddress) -> str:
     if isinstance(words, str):
         return linked(words)
     address = forms(words.form, words.ask) if words.form else None
-    first = f"{plain(words.first)}, then " if words.first else ""
-    return f"{first}[{plain(words.words)}]({address})" if address else linked(words)
+    preparation = f"{plain(words.preparation)}, then " if words.preparation else ""
+    return (
+        f"{preparation}[{plain(words.words)}]({address})" if address else linked(words)
+    )
 
 
 def plain(text: object) -> str:
@@ -81,10 +83,10 @@ def plain(text: object) -> str:
 
 def linked(text: object) -> str:
     """As `plain`, with links to what it names: the page of a provider's code, a run, the Event Feed of an id."""
-    line = _CODE_PAGE.sub(lambda found: f"[what it means]({found[0]})", plain(text))
+    line = _CODE_PAGE.sub(lambda match: f"[what it means]({match[0]})", plain(text))
     return _ID.sub(
-        lambda found: (
-            f"[{'run' if found[1] == 'run' else found[0]}]({_page_of(found[1], found[2])})"
+        lambda match: (
+            f"[{'run' if match[1] == 'run' else match[0]}]({_page_of(match[1], match[2])})"
         ),
         line,
     )
@@ -101,12 +103,12 @@ def _page_of(kind: str, of: str) -> str:
 
 def _picture(hours: Hours) -> str:
     """A bar for each hour."""
-    most = max((sum(sizes) for _, sizes in hours.parts), default=0) or 1
+    largest = max((sum(sizes) for _, sizes in hours.parts), default=0) or 1
     shapes, step = "", 26
     for place, (hour, sizes) in enumerate(hours.parts):
         top = 100.0
         for color, size in zip(_COLORS, sizes, strict=False):
-            height = 90 * size / most
+            height = 90 * size / largest
             top -= height
             shapes += f'<rect x="{place * step + 2}" y="{top:.1f}" width="22" height="{height:.1f}" fill="{color}"/>'
         shapes += f'<text x="{place * step + 13}" y="114" text-anchor="middle">{hour:%H}</text>'

@@ -51,9 +51,9 @@ class Event:
 
     subject: str
     """What it is about: `queue`, or one text as `text.<id>`. Each has a feed."""
-    what: str
+    kind: str
     payload: Mapping[str, Any]
-    shown: str = ""
+    feed_text: str = ""
     """In the feed, beside the tags; the feed does not show the payload."""
     people: Mapping[str, UUID | None] = field(default_factory=dict)
     """Whose feeds it belongs in as well, by their roles."""
@@ -62,7 +62,7 @@ class Event:
     @property
     def name(self) -> str:
         """Such as `sms.text.retry-scheduled`."""
-        return f"sms.{self.subject.partition('.')[0]}.{self.what}"
+        return f"sms.{self.subject.partition('.')[0]}.{self.kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class ProcessedText:
         return words
 
     @property
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What it came to, for programs: ids and reasons as JSON, nothing personal."""
         ids = self.claim.model_dump(
             mode="json", include={"send_log_id", "customer_id", "business_id"}
@@ -107,18 +107,18 @@ class ProcessedText:
     @property
     def event(self) -> Event:
         """Its event: of `RetryScheduled`, `sms.text.retry-scheduled`."""
-        claim, own, result = self.claim, self.claim.sender, self.result
-        sender = masked_sender(own.sent_by) if own.sent_by else None
+        claim, assigned, result = self.claim, self.claim.sender, self.result
+        sender = masked_sender(assigned.sent_by) if assigned.sent_by else None
         people = {
             "customer": claim.customer_id,
             "business": claim.business_id,
-            "sender": own.id,
+            "sender": assigned.id,
         }
         return Event(
             f"text.{claim.id}",
             re.sub("(?<!^)(?=[A-Z])", "-", result.fate).lower(),
             {
-                **self.told,
+                **self.to_dict,
                 "outcome": self.badge,
                 "number": claim.masked,
                 "sender": sender,

@@ -7,12 +7,12 @@ from textwrap import shorten
 from typing import Final, get_args
 from uuid import UUID
 
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import Color, Event, OfQueue, ProcessedText
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.told import Heading, Lever, Told
+from smsretry.desk.questions.told import Block, Heading, Remedy
 from smsretry.retry.answers import InterruptedRun
 from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import DeliverySummary, RunSummary, numbers
@@ -37,7 +37,7 @@ _ORDER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """What a run shows of itself."""
 
     name: str
@@ -46,14 +46,14 @@ class Report:
     """Whether nothing was done, so that nothing needs to be shown."""
     events: Sequence[Event]
     """What a person may want to know at once."""
-    page: Iterable[Told]
+    page: Iterable[Block]
 
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
     """What a list shows for several texts: their counts, and the color of the one that needs a person most."""
-    run = RunSummary.of(results=[one.result for one in processed])
+    run = RunSummary.of(results=[text.result for text in processed])
     return _numbers(run), min(
-        (one.color for one in processed), key=get_args(Color).index
+        (text.color for text in processed), key=get_args(Color).index
     )
 
 
@@ -64,7 +64,7 @@ def of_texts(
     interrupted: Sequence[InterruptedRun] = (),
     status: QueueStatus | None = None,
     explain: Callable[[UUID], Iterable[Explanation]] = lambda _: (),
-) -> Report:
+) -> RunReport:
     """A run that sent texts.
 
     Args:
@@ -74,24 +74,28 @@ def of_texts(
         explain: explains the texts of a row. Asked for as the page is written.
     """
     idle = run.idle and not interrupted
-    shown = (
+    headline = (
         f"recovered {run.recovered}"
         if run.recovered and not run.claimed
         else _numbers(run)
     )
-    many = 0 if run.stopped_because else len(run.stopped_senders)
-    stopped = f"{many} sender{'s' if many > 1 else ''} stopped" if many else ""
+    sender_count = 0 if run.stopped_because else len(run.stopped_senders)
+    stopped = (
+        f"{sender_count} sender{'s' if sender_count > 1 else ''} stopped"
+        if sender_count
+        else ""
+    )
     # Idle runs are found by their name, and deleted.
     staging = f"staging: {run.texts_only}" if run.texts_only and not idle else ""
     name = _named(
-        shown or (IDLE if idle else "nothing to send"),
+        headline or (IDLE if idle else "nothing to send"),
         run.stopped_because,
         staging,
         "the database was restored" if run.restored else "",
         stopped,
     )
     page = _page(run, processed, interrupted, explain)
-    return Report(name, idle, list(_news(run, processed, status)), page)
+    return RunReport(name, idle, list(_news(run, processed, status)), page)
 
 
 def _numbers(run: RunSummary) -> str:
@@ -99,14 +103,14 @@ def _numbers(run: RunSummary) -> str:
     return numbers(Counter({**run.counts, "waiting": waiting}), _ORDER)
 
 
-def _named(shown: str, stopped_because: str | None, *first: str) -> str:
+def _named(headline: str, stopped_because: str | None, *prefixes: str) -> str:
     """Numbers, and before them what is wrong."""
     stopped = (
         f"stopped: {shorten(stopped_because, _NAME_LENGTH, placeholder=' …')}"
         if stopped_because
         else ""
     )
-    return " · ".join(filter(None, (*first, stopped, shown)))
+    return " · ".join(filter(None, (*prefixes, stopped, headline)))
 
 
 def _news(
@@ -125,33 +129,33 @@ def _news(
             yield _of_queue("words-unread", people=late.texts)
     # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
     loud = [
-        one
-        for one in processed
-        if not run.texts_only or one.result.why_code == "mark_mismatch"
+        text
+        for text in processed
+        if not run.texts_only or text.result.why_code == "mark_mismatch"
     ]
     yield from _alert(
         "held",
         [
-            one.result.detail
-            for one in loud
-            if one.result.fate == "Held" and not one.claim.held
+            text.result.detail
+            for text in loud
+            if text.result.fate == "Held" and not text.claim.held
         ],
     )
     yield from _alert(
         "dead-letters",
-        [one.result.detail for one in loud if one.result.fate == "Failed"],
+        [text.result.detail for text in loud if text.result.fate == "Failed"],
     )
 
 
-def _alert(what: OfQueue, whys: Sequence[str]) -> Iterator[Event]:
+def _alert(event_name: OfQueue, whys: Sequence[str]) -> Iterator[Event]:
     """How many texts there are, and why most of them are."""
     if whys:
-        why = Counter(whys).most_common(1)[0][0]
-        yield _of_queue(what, texts=len(whys), why=why)
+        commonest = Counter(whys).most_common(1)[0][0]
+        yield _of_queue(event_name, texts=len(whys), why=commonest)
 
 
-def _of_queue(what: OfQueue, **payload: object) -> Event:
-    return Event("queue", what, payload)
+def _of_queue(event_name: OfQueue, **payload: object) -> Event:
+    return Event("queue", event_name, payload)
 
 
 def _page(
@@ -159,33 +163,33 @@ def _page(
     processed: Sequence[ProcessedText],
     interrupted: Sequence[InterruptedRun],
     explain: Callable[[UUID], Iterable[Explanation]],
-) -> Iterator[Told]:
+) -> Iterator[Block]:
     yield _numbers(run) or "No text was taken"
     yield str(run)
     yield from map(str, interrupted)
-    needing = [one for one in processed if one.color == "red"]
+    needing = [text for text in processed if text.color == "red"]
     yield from [Heading("These need a person")] if needing else []
-    for one in needing[:SHOWN_IN_FULL]:
+    for text in needing[:SHOWN_IN_FULL]:
         yield (
-            f"{one.badge}, ",
-            _story(one.claim.id, one.claim.masked),
-            f": {one.result.detail}",
+            f"{text.badge}, ",
+            _story(text.claim.id, text.claim.masked),
+            f": {text.result.detail}",
         )
-        for explanation in explain(one.claim.id):
+        for explanation in explain(text.claim.id):
             yield f"  For {explanation.text.business or 'a business without a name'}. Next: {explanation.next}"
-            yield from (("  You can: ", lever) for lever in explanation.levers)
-    if more := len(needing[SHOWN_IN_FULL:]):
-        yield f"And {more} more: the red ones among this run's task runs."
+            yield from (("  You can: ", remedy) for remedy in explanation.remedies)
+    if remaining := len(needing[SHOWN_IN_FULL:]):
+        yield f"And {remaining} more: the red ones among this run's task runs."
 
 
-def _story(text: object, words: str) -> Lever:
+def _story(text: object, words: str) -> Remedy:
     """These words, which lead to its story."""
-    return Lever.see(WhichText, {"id": str(text)}, words)
+    return Remedy.see(ExplainText, {"id": str(text)}, words)
 
 
-def of_scheduled(done: Queueing) -> Report:
+def of_scheduled(queueing: Queueing) -> RunReport:
     """A run that queued scheduled sends, with those that did not become a text. The id of one is its send log's."""
-    others = [
+    events = [
         Event(
             f"send-log.{send.scheduled_id}",
             send.result,
@@ -193,59 +197,70 @@ def of_scheduled(done: Queueing) -> Report:
             f"{send.result} · scheduled send",
             {"customer": send.customer_id, "business": send.business_id},
         )
-        for send in done.sends
+        for send in queueing.sends
         if send.result not in ("queued", "later")
     ]
-    idle = not done.sends and not done.stopped_because
-    return _of_others(done.numbers, done.numbers, done.stopped_because, idle, others)
+    idle = not queueing.sends and not queueing.stopped_because
+    return _of_others(
+        queueing.numbers, queueing.numbers, queueing.stopped_because, idle, events
+    )
 
 
-def of_deliveries(summary: DeliverySummary) -> Report:
+def of_deliveries(summary: DeliverySummary) -> RunReport:
     """A run that looked after accepted texts, with those that did not arrive."""
-    lost = [
-        one
-        for one in summary.followed
-        if one.came_to in ("undelivered", "retried", "held", "error")
+    mishaps = [
+        message
+        for message in summary.followed
+        if message.came_to in ("undelivered", "retried", "held", "error")
     ]
-    others = [
+    events = [
         Event(
-            f"text.{one.message.retry_id}",
-            one.came_to,
-            {"why": one.detail, "code": one.code, "sid": one.message.sid},
-            one.came_to,
+            f"text.{message.message.retry_id}",
+            message.came_to,
+            {"why": message.detail, "code": message.code, "sid": message.message.sid},
+            message.came_to,
             {
-                "customer": one.message.customer_id,
-                "business": one.message.business_id,
-                "send-log": one.message.send_log_id,
+                "customer": message.message.customer_id,
+                "business": message.message.business_id,
+                "send-log": message.message.send_log_id,
             },
         )
-        for one in lost
+        for message in mishaps
     ]
     alerts = (
         *_alert(
-            "dead-letters", [one.detail for one in lost if one.came_to == "undelivered"]
+            "dead-letters",
+            [message.detail for message in mishaps if message.came_to == "undelivered"],
         ),
-        *_alert("sender-blamed", [one.detail for one in lost if one.blames_sender]),
+        *_alert(
+            "sender-blamed",
+            [message.detail for message in mishaps if message.blames_sender],
+        ),
     )
     idle = summary.idle and not summary.stopped_because
     return _of_others(
-        summary.numbers, str(summary), summary.stopped_because, idle, others, alerts
+        summary.numbers, str(summary), summary.stopped_because, idle, events, alerts
     )
 
 
 def _of_others(
-    shown: str,
+    summary_text: str,
     headline: str,
     stopped: str | None,
     idle: bool,
-    others: Sequence[Event],
+    events: Sequence[Event],
     alerts: Sequence[Event] = (),
-) -> Report:
+) -> RunReport:
     """With an event and a line for each of these."""
     lines = [
-        (_story(one.subject.partition(".")[2], one.what), f": {one.payload['why']}")
-        for one in others
+        (
+            _story(event.subject.partition(".")[2], event.kind),
+            f": {event.payload['why']}",
+        )
+        for event in events
     ]
-    more = [f"And {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    page: list[Told] = [headline or IDLE, *lines[:_SHOWN], *more]
-    return Report(_named(shown or IDLE, stopped), idle, (*alerts, *others), page)
+    ending = [f"And {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    page: list[Block] = [headline or IDLE, *lines[:_SHOWN], *ending]
+    return RunReport(
+        _named(summary_text or IDLE, stopped), idle, (*alerts, *events), page
+    )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import AfterRestore, Order, WhichText
+from smsretry.desk.actions.requests import AfterRestore, ExplainText, Order
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import Lever, Told, in_lines
+from smsretry.desk.questions.told import Block, Remedy, in_lines
 from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
 
@@ -26,7 +26,7 @@ _UNMARKED: Final = (
 class Answer(Value):
     """What a person is told: the first line says it, and the others explain."""
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         """All of it."""
         raise NotImplementedError
 
@@ -34,7 +34,7 @@ class Answer(Value):
         """All of it, as lines."""
         return in_lines(self.tell())
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it, for programs."""
         return {"name": self.name, **self.model_dump(mode="json")}
 
@@ -55,7 +55,7 @@ class Done(Answer):
 
     model_config = ConfigDict(extra="allow")
 
-    asked: Annotated[Form, Field(exclude=True, repr=False)]
+    form: Annotated[Form, Field(exclude=True, repr=False)]
 
     if TYPE_CHECKING:
 
@@ -66,7 +66,7 @@ class Done(Answer):
         """What its function answered: the names of its columns, or `answer`."""
         return self.model_extra or {}
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         """What was done, with the numbers of it."""
         numbers = (
             f"{name} {value}"
@@ -74,9 +74,7 @@ class Done(Answer):
             if name not in ("answer", "needs_start") and value is not None
         )
         did = (
-            _NO_DOUBT
-            if self.came_to.get("answer") == "not_in_doubt"
-            else self.asked.did
+            _NO_DOUBT if self.came_to.get("answer") == "not_in_doubt" else self.form.did
         )
         yield (
             f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
@@ -86,8 +84,8 @@ class Done(Answer):
         if self.came_to.get("unmarked"):
             yield _UNMARKED.format(self.came_to["unmarked"])
 
-    def told(self) -> dict[str, Any]:
-        return {**super().told(), "dry_run": self.asked.is_question}
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "dry_run": self.form.is_question}
 
     @property
     def fails(self) -> bool:
@@ -97,21 +95,21 @@ class Done(Answer):
 # Several texts
 
 
-def _texts(texts: Sequence[TextRecord]) -> Iterator[Told]:
+def _texts(texts: Sequence[TextRecord]) -> Iterator[Block]:
     """Each with what it waits for or why it ended. From its number a link leads to its story."""
-    for one in texts:
-        story = Lever.see(
-            WhichText, {"id": str(one.retry_id)}, one.number or "without a number"
+    for text in texts:
+        story = Remedy.see(
+            ExplainText, {"id": str(text.retry_id)}, text.number or "without a number"
         )
-        when, why = (
-            on_clock(one.next_at or one.since),
-            f": {one.why}" if one.why else "",
+        when, explanation = (
+            on_clock(text.next_at or text.since),
+            f": {text.why}" if text.why else "",
         )
         yield (
             story,
-            f" of {one.business or 'a business without a name'}, {one.state.replace('_', ' ')}, {when}{why}",
+            f" of {text.business or 'a business without a name'}, {text.state.replace('_', ' ')}, {when}{explanation}",
         )
-        yield f"    row {one.retry_id}, customer {one.customer_id or 'is gone'}"
+        yield f"    row {text.retry_id}, customer {text.customer_id or 'is gone'}"
 
 
 class Listed(Answer):
@@ -124,16 +122,16 @@ class Listed(Answer):
     def fails(self) -> bool:
         return not self.texts
 
-    def tell(self) -> Iterator[Told]:
-        more = "; there may be more" if self.more else ""
-        yield f"{len(self.texts)} text{' matches' if len(self.texts) == 1 else 's match'}{more}"
+    def tell(self) -> Iterator[Block]:
+        note = "; there may be more" if self.more else ""
+        yield f"{len(self.texts)} text{' matches' if len(self.texts) == 1 else 's match'}{note}"
         yield from _texts(self.texts)
 
 
 class Change(Done):
     """What a change of texts did, or would do."""
 
-    asked: Annotated[Order, Field(exclude=True, repr=False)]
+    form: Annotated[Order, Field(exclude=True, repr=False)]
     matched: int
     changed: int
     skipped: dict[str, int] = Field(description="How many were left alone, by reason.")
@@ -143,32 +141,33 @@ class Change(Done):
     def fails(self) -> bool:
         """A restore is on record though no text waits."""
         return not self.changed and (
-            self.asked.dry_run or not isinstance(self.asked, AfterRestore)
+            self.form.dry_run or not isinstance(self.form, AfterRestore)
         )
 
-    def tell(self) -> Iterator[Told]:
-        why = (
+    def tell(self) -> Iterator[Block]:
+        reason = (
             ""
             if self.changed
             else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
         )
-        yield f"{self.asked.did.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{why}"
-        if self.asked.dry_run and self.changed:
-            values = self.asked.model_dump(
+        yield f"{self.form.did.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{reason}"
+        if self.form.dry_run and self.changed:
+            values = self.form.model_dump(
                 mode="json", exclude_unset=True, exclude={"dry_run"}
             )
             yield (
                 "Nothing was changed: it was only tried. ",
-                Lever.of(type(self.asked), values, "Do it"),
+                Remedy.of(type(self.form), values, "Do it"),
             )
         if self.changed or len(self.skipped) > 1:
             yield from (
-                f"  left alone {texts}: {why}" for why, texts in self.skipped.items()
+                f"  left alone {texts}: {reason}"
+                for reason, texts in self.skipped.items()
             )
         yield from _texts(self.sample)
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"
-        if self.matched == getattr(self.asked, "limit", None):
+        if self.matched == getattr(self.form, "limit", None):
             yield f"These are the newest {self.matched}; there may be more: order it again."
 
 
@@ -177,12 +176,24 @@ class Examined(Answer):
 
     findings: tuple[Finding, ...]
 
-    def tell(self) -> Iterator[Told]:
-        found = {
-            "🔴 bad": [one for one in self.findings if not one.ok],
-            "🟠 warnings": [one for one in self.findings if one.ok and one.advice],
-            "🟢 ok": [one for one in self.findings if one.ok and not one.advice],
+    def tell(self) -> Iterator[Block]:
+        findings_by_word = {
+            "🔴 bad": [finding for finding in self.findings if not finding.ok],
+            "🟠 warnings": [
+                finding for finding in self.findings if finding.ok and finding.advice
+            ],
+            "🟢 ok": [
+                finding
+                for finding in self.findings
+                if finding.ok and not finding.advice
+            ],
         }
-        yield " · ".join(f"{word} {len(those)}" for word, those in found.items())
+        yield " · ".join(
+            f"{word} {len(findings)}" for word, findings in findings_by_word.items()
+        )
         yield "Seen from where the runs happen: their environment, their network, their clock."
-        yield from (f"{word}: {one}" for word, those in found.items() for one in those)
+        yield from (
+            f"{word}: {finding}"
+            for word, findings in findings_by_word.items()
+            for finding in findings
+        )

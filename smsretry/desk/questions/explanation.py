@@ -7,11 +7,11 @@ from typing import Final
 from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.history import history, late
-from smsretry.desk.questions.levers import CodeMeaning, levers
+from smsretry.desk.questions.levers import CodeMeaning, remedies
 from smsretry.desk.questions.preview import Prediction
 from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
-from smsretry.desk.questions.told import Heading, Lever, Told
+from smsretry.desk.questions.told import Block, Heading, Remedy
 from smsretry.instants import on_clock, span
 from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.delivery import FINAL
@@ -77,21 +77,21 @@ class Explanation(Value):
     """What happens without a person."""
     prediction: Prediction | None
     """The same for programs, of a text that waits."""
-    levers: tuple[Lever, ...]
+    remedies: tuple[Remedy, ...]
     """What a person can do about it, the best first."""
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         """What a person needs, then the history, and ids last."""
         text = self.text
         yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
         yield f"Next: {self.next}"
-        yield from (("You can: ", lever) for lever in self.levers)
+        yield from (("You can: ", remedy) for remedy in self.remedies)
         yield "History:"
         yield from (f"  {line}" for line in self.happened)
-        yield from text.shown()
+        yield from text.lines()
 
 
-class Found(Answer):
+class Explanations(Answer):
     """The texts that were found."""
 
     texts: tuple[Explanation, ...]
@@ -102,17 +102,19 @@ class Found(Answer):
 
     @property
     def name(self) -> str:
-        states = dict.fromkeys(one.text.state.replace("_", " ") for one in self.texts)
+        states = dict.fromkeys(
+            explanation.text.state.replace("_", " ") for explanation in self.texts
+        )
         return (
             f"{self.texts[0].text.number or 'no number'}: {' · '.join(states)}"
             if states
             else "nothing found"
         )
 
-    def tell(self) -> Iterator[Told]:
-        for nth, one in enumerate(self.texts):
-            yield Heading(one.headline) if nth else one.headline
-            yield from one.tell()
+    def tell(self) -> Iterator[Block]:
+        for nth, explanation in enumerate(self.texts):
+            yield Heading(explanation.headline) if nth else explanation.headline
+            yield from explanation.tell()
         if len(self.texts) == MOST:
             yield f"These are the newest {MOST}. `smsretry texts list --customer …` lists more."
         if not self.texts:
@@ -151,7 +153,7 @@ def explain(
         happened=tuple(history(text, zone)),
         next=_next(text, obstacle, prediction, zone),
         prediction=prediction,
-        levers=tuple(levers(text, obstacle.lever if obstacle else None, code)),
+        remedies=tuple(remedies(text, obstacle.remedy if obstacle else None, code)),
     )
 
 
@@ -203,19 +205,19 @@ def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
         if is_soon
         else f"at {on_clock(prediction.at, zone)}"
     )
-    why = f": {prediction.why}" if prediction.why else ""
+    explanation = f": {prediction.detail}" if prediction.detail else ""
     match prediction.fate:
         case "go out":
-            return f"it goes out {when}{f'. Until then{why}' if why and not is_soon else ''}"
+            return f"it goes out {when}{f'. Until then{explanation}' if explanation and not is_soon else ''}"
         case "wait longer":
             over = (
                 on_clock(prediction.until, zone) if prediction.until else "that is over"
             )
-            return f"it waits until {over}{why}"
+            return f"it waits until {over}{explanation}"
         case "held":
-            return f"it is held {when}{why}"
+            return f"it is held {when}{explanation}"
         case "end":
-            return f"it ends {when}, and is not sent{why}"
+            return f"it ends {when}, and is not sent{explanation}"
 
 
 def zone_of(*names: str | None) -> tzinfo:

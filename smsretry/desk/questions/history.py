@@ -62,21 +62,21 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     lines = [(text.queued_at, _line(_MADE[text.kind], {**of_class, **planned}, zone))]
     if text.first_due_at and text.first_due_at > text.queued_at:
         lines.append((text.first_due_at, "due for the first time"))
-    lines += ((step.at, _told(step, text, zone)) for step in text.steps)
+    lines += ((step.at, _step_text(step, text, zone)) for step in text.steps)
     yield from (
-        f"{on_clock(at, zone)}  {what}"
-        for at, what in sorted(lines, key=lambda one: one[0])
+        f"{on_clock(at, zone)}  {description}"
+        for at, description in sorted(lines, key=lambda entry: entry[0])
     )
     if text.kind == "row":
         yield f"{text.attempts} of {text.max_attempts} attempts were counted"
     since = f" since {on_clock(text.consent_at, zone)}" if text.consent_at else ""
-    said = (
+    remark = (
         f"; the number opted out on {on_clock(text.opted_out_since, zone)}"
         if text.opted_out_since
         else ""
     )
     source = f" ({one_word(text.consent_source)})" if text.consent_source else ""
-    yield f"{_CONSENT.get(text.consent, 'nobody knows whether they want texts')}{since}{source}{said}"
+    yield f"{_CONSENT.get(text.consent, 'nobody knows whether they want texts')}{since}{source}{remark}"
     if text.phone_status:
         yield f"the number is marked {one_word(text.phone_status)}"
 
@@ -87,9 +87,9 @@ def late(text: TextRecord, moment: datetime) -> str:
     return span((moment - due).total_seconds()) if due and moment - due > _LATE else ""
 
 
-def _told(step: Step, text: TextRecord, zone: tzinfo) -> str:
+def _step_text(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """Which send it is about, what it was, what is known of it, and why."""
-    known = step.model_dump(exclude={"what", "send", "because", "why_code"}) | {
+    fields = step.model_dump(exclude={"what", "send", "because", "why_code"}) | {
         "late": late(text, step.at)
         if step.what == "accepted" and not step.told_by
         else None,
@@ -97,27 +97,27 @@ def _told(step: Step, text: TextRecord, zone: tzinfo) -> str:
         "told_by": _TOLD_BY.get(step.told_by or ""),
         "until": step.until if step.until and step.until > step.at else None,
     }
-    what = (
+    action = (
         "not_found"
         if step.what == "not_sent" and step.told_by == "reconcile"
         else step.what
     )  # which proves no more
     reason = step.because or (step.why_code or "").replace("_", " ")
     of_send = f"send {step.send}: " if step.send else ""
-    return f"{of_send}{_line(what, known, zone)}{f': {reason}' if reason else ''}"
+    return f"{of_send}{_line(action, fields, zone)}{f': {reason}' if reason else ''}"
 
 
-def _line(what: str, known: Mapping[str, Any], zone: tzinfo) -> str:
-    shown = {
+def _line(action: str, fields: Mapping[str, Any], zone: tzinfo) -> str:
+    values_shown = {
         name: on_clock(value, zone) if isinstance(value, datetime) else value
-        for name, value in known.items()
+        for name, value in fields.items()
     }
-    said = [
-        words.format_map(shown)
+    parts = [
+        words.format_map(values_shown)
         for names, words in _SAID.items()
-        if all(shown.get(name) for name in names)
+        if all(values_shown.get(name) for name in names)
     ]
-    return ", ".join([what.replace("_", " "), *said])
+    return ", ".join([action.replace("_", " "), *parts])
 
 
 def one_word(written: str) -> str:

@@ -6,17 +6,17 @@ from uuid import UUID
 
 from smsretry.desk.actions.requests import (
     Cancel,
+    ExplainText,
     LookAgain,
     ReadWords,
     RecordConsent,
     Requeue,
     Resolve,
     StopTexts,
-    WhichText,
 )
 from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import LEFT, Lever
+from smsretry.desk.questions.told import LEFT, Remedy
 from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 
@@ -61,7 +61,7 @@ class CodeMeaning(Value):
     """Whether the provider blocks the number until it texts START."""
 
     @property
-    def first(self) -> str | None:
+    def preparation(self) -> str | None:
         """What to do before it is sent again, within a sentence."""
         if self.opted_out:
             return "make sure that they have texted START to the sender since: until then the provider blocks them"
@@ -69,12 +69,12 @@ class CodeMeaning(Value):
 
 
 def ending(
-    why: WhyCode | None,
+    why_code: WhyCode | None,
     texts: Mapping[str, Any] | None,
     sender: str | None,
     customer: UUID | str | None = LEFT,
     business: UUID | None = None,
-) -> Lever | None:
+) -> Remedy | None:
     """What ends the trouble of texts that wait; None: nothing but time.
 
     Args:
@@ -83,36 +83,36 @@ def ending(
         customer: whose number and zone they are decided from.
         business: whose they are.
     """
-    if sender and why in OF_SENDERS:
-        first, words, change = OF_SENDERS[why]
-        return Lever.of(ChangeSender, {"sender": sender, **change}, words, first)
-    if why in _ANEW:
+    if sender and why_code in OF_SENDERS:
+        preparation, words, change = OF_SENDERS[why_code]
+        return Remedy.of(ChangeSender, {"sender": sender, **change}, words, preparation)
+    if why_code in _ANEW:
         columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
-        what = f"if {columns} is wrong, correct it in the application"
+        advice = f"if {columns} is wrong, correct it in the application"
         places = f"customer {customer}, business {business}"
-        return Lever(words=f"{what} ({places}): it is looked at anew at once")
-    if why in ("state_stopped", "business_stopped"):
+        return Remedy(words=f"{advice} ({places}): it is looked at anew at once")
+    if why_code in ("state_stopped", "business_stopped"):
         stopped = {"business_id": str(business)}
-        stopped = {"state": LEFT} if why == "state_stopped" else stopped
+        stopped = {"state": LEFT} if why_code == "state_stopped" else stopped
         return lifting(stopped)
-    if why == "words_unread":
-        return Lever.of(ReadWords, {}, "read what they wrote, and say what it means")
+    if why_code == "words_unread":
+        return Remedy.of(ReadWords, {}, "read what they wrote, and say what it means")
     return (
-        Lever.of(LookAgain, texts, "have it looked at again now", _MEND)
+        Remedy.of(LookAgain, texts, "have it looked at again now", _MEND)
         if texts
         else None
     )
 
 
-def lifting(stopped: Mapping[str, str]) -> Lever:
+def lifting(stopped: Mapping[str, str]) -> Remedy:
     """What lifts a person's stop of a state or a business."""
     words = "lift the stop, once that is over: texts go within 15 minutes"
-    return Lever.of(StopTexts, {**stopped, "lift": True}, words)
+    return Remedy.of(StopTexts, {**stopped, "lift": True}, words)
 
 
-def levers(
-    text: TextRecord, obstacle: Lever | None, code: CodeMeaning | None
-) -> Iterator[Lever]:
+def remedies(
+    text: TextRecord, obstacle: Remedy | None, code: CodeMeaning | None
+) -> Iterator[Remedy]:
     """What a person can do, the first of it first.
 
     Args:
@@ -133,51 +133,58 @@ def levers(
             text.customer_id,
             text.business_id,
         )
-        mend = Lever(words=_MEND) if text.state == "held" else None
-        if lever := obstacle if text.state == "due" else end or mend:
-            yield lever
+        mend = Remedy(words=_MEND) if text.state == "held" else None
+        if remedy := obstacle if text.state == "due" else end or mend:
+            yield remedy
     if "resolve" in can and (
         text.state != "in_doubt" or "look-again" in can
     ):  # before it is held, looks may find it
         resolve = {"retry_id": str(text.retry_id)}
-        unseen, seen = (
+        unseen, candidates = (
             "make sure that the provider's log does not have it",
             "find it in the provider's log",
         )
-        yield Lever.of(
+        yield Remedy.of(
             Resolve, resolve | {"went_out_as": "nothing"}, "have it sent again", unseen
         )
-        yield Lever.of(
-            Resolve, resolve | {"went_out_as": LEFT}, "say which message it is", seen
+        yield Remedy.of(
+            Resolve,
+            resolve | {"went_out_as": LEFT},
+            "say which message it is",
+            candidates,
         )
     if "explain" in can:
-        yield Lever.of(
-            WhichText,
+        yield Remedy.of(
+            ExplainText,
             {"id": str(text.send_log_id)},
             "look at its next try, another row",
         )
     if "requeue" in can:
         consent = list(_consent(text))
         yield from consent
-        first = code.first if code else _MEND
-        first = "wait until their consent is on record" if consent else first
+        preparation = code.preparation if code else _MEND
+        preparation = (
+            "wait until their consent is on record" if consent else preparation
+        )
         state = {} if text.state == "failed" else {"states": [text.state]}
-        yield Lever.of(Requeue, row | state, "send it again, with every check", first)
+        yield Remedy.of(
+            Requeue, row | state, "send it again, with every check", preparation
+        )
     if "cancel" in can:
-        yield Lever.of(Cancel, row, "end it, if it is no longer wanted")
+        yield Remedy.of(Cancel, row, "end it, if it is no longer wanted")
     if code:
-        yield Lever(words=f"read what it means: {code.meaning}: {code.link}")
+        yield Remedy(words=f"read what it means: {code.meaning}: {code.link}")
 
 
-def _consent(text: TextRecord) -> Iterator[Lever]:
+def _consent(text: TextRecord) -> Iterator[Remedy]:
     """How somebody who opted out gets texts again."""
     if text.consent == "opted_in" and not text.opted_out_since:
         return
     if text.needs_start:
-        yield Lever(
+        yield Remedy(
             words="ask them to text START to the sender: until then the provider itself blocks their number"
         )
-    yield Lever.of(
+    yield Remedy.of(
         RecordConsent,
         {
             "customer_id": str(text.customer_id),
@@ -188,9 +195,9 @@ def _consent(text: TextRecord) -> Iterator[Lever]:
     )
 
 
-def after_reading(customer_id: UUID | None, sid: str) -> Lever:
+def after_reading(customer_id: UUID | None, sid: str) -> Remedy:
     """What a person does about a message that may mean stop."""
-    return Lever.of(
+    return Remedy.of(
         RecordConsent,
         {"customer_id": str(customer_id), "consent": "opted_out", "source": "text"},
         "record that they said stop; if they did not, choose unchanged instead",

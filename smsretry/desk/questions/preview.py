@@ -13,7 +13,7 @@ from uuid import UUID
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.records import WaitingText
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.told import Hours, Told
+from smsretry.desk.questions.told import Block, Hours
 from smsretry.instants import on_clock
 from smsretry.retry.before import before_send
 from smsretry.retry.decision import Decision, Defer, Send
@@ -35,7 +35,7 @@ class Prediction(Value):
     fate: Fate
     at: datetime
     """When that will be."""
-    why: str = ""
+    detail: str = ""
     """Why it does not go out; of one that goes out, what it waits for until then."""
     why_code: WhyCode | None = None
     until: datetime | None = None
@@ -51,31 +51,31 @@ def predict(
     audience: Audience,
 ) -> Prediction:
     """What its claims will have come to by then."""
-    at, why = max(now, text.scheduled_for), text.why or ""
+    at, detail = max(now, text.scheduled_for), text.why or ""
     decision = before_send(text, at=at, profile=profile)
     while isinstance(decision, Defer) and at < decision.until < until:
-        at, why = decision.until, decision.detail
+        at, detail = decision.until, decision.detail
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
         return Prediction(
             fate=_fate(decision),
             at=at,
-            why=decision.detail,
+            detail=decision.detail,
             why_code=decision.why_code,
             until=decision.due_at(at),
         )
     if text.refused:
         fate: Fate = "held" if text.refused_held else "end"
         return Prediction(
-            fate=fate, at=at, why=text.refused, why_code=text.refused_code
+            fate=fate, at=at, detail=text.refused, why_code=text.refused_code
         )
     if text.stopped:  # only one text of each run is tried
         return Prediction(
-            fate="wait longer", at=at, why=text.stopped, why_code="sending_stopped"
+            fate="wait longer", at=at, detail=text.stopped, why_code="sending_stopped"
         )
     if not audience.includes(text.phone):
-        return Prediction(fate="end", at=at, why=NOT_LISTED, why_code="not_listed")
-    return Prediction(fate="go out", at=at, why=why)
+        return Prediction(fate="end", at=at, detail=NOT_LISTED, why_code="not_listed")
+    return Prediction(fate="go out", at=at, detail=detail)
 
 
 def _fate(decision: Decision) -> Fate:
@@ -99,16 +99,16 @@ class Forecast(Answer):
     complete: bool
     """Whether every waiting text was looked at."""
 
-    def tell(self) -> Iterator[Told]:
-        others = "".join(
+    def tell(self) -> Iterator[Block]:
+        remark = "".join(
             f", {kind} {texts}"
             for kind, texts in self.counts.items()
             if kind != "go out"
         )
-        yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{others}"
+        yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{remark}"
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
-        yield from (f"too slow: {one}" for one in self.too_slow)
+        yield from (f"too slow: {sender_text}" for sender_text in self.too_slow)
         yield Hours(
             "by hour:",
             [
@@ -116,7 +116,7 @@ class Forecast(Answer):
                 for n, texts in enumerate(self.hours)
             ],
         )
-        yield from (f"{texts} not: {why}" for why, texts in self.why.items())
+        yield from (f"{texts} not: {reason}" for reason, texts in self.why.items())
         yield f"As of {on_clock(self.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
 
 
@@ -136,7 +136,7 @@ def forecast(
         audience: whom this installation texts.
         senders: all of them.
     """
-    counts, why, by_hour = Counter[str](), Counter[str](), Counter[int]()
+    counts, reasons, by_hour = Counter[str](), Counter[str](), Counter[int]()
     by_sender = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
         prediction = predict(
@@ -152,26 +152,26 @@ def forecast(
             by_hour[hour] += 1
             by_sender[text.sender.id][hour] += segments(text.body or "")
         else:
-            why[prediction.why] += 1
+            reasons[prediction.detail] += 1
     return Forecast(
         made_at=now,
         hours=tuple(by_hour[n] for n in range(hours)),
         counts=dict(counts),
-        why=dict(why.most_common()),
+        why=dict(reasons.most_common()),
         too_slow=tuple(
             words
-            for one in senders
-            for words in _slow(one, by_sender[one.sender_id], now)
+            for sender in senders
+            for words in _slow(sender, by_sender[sender.sender_id], now)
         ),
         complete=complete,
     )
 
 
-def _slow(sender: SenderRecord, wanted: Counter[int], now: datetime) -> Iterator[str]:
+def _slow(sender: SenderRecord, demand: Counter[int], now: datetime) -> Iterator[str]:
     """The first hour that a sender's rate does not reach."""
     takes = (sender.segments_per_second or inf) * 3600
-    crowded = [hour for hour, segments in wanted.items() if segments > takes]
+    crowded = [hour for hour, segments in demand.items() if segments > takes]
     if crowded:
         hour = min(crowded)
         when = f"in the hour from {on_clock(now + timedelta(hours=hour))}"
-        yield f"{sender.title} takes {int(takes)} segments {when}, and {wanted[hour]} want to go: the others wait"
+        yield f"{sender.title} takes {int(takes)} segments {when}, and {demand[hour]} want to go: the others wait"

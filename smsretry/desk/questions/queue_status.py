@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.requests import ListTexts, ReadWords, WhichText
+from smsretry.desk.actions.requests import ExplainText, ListTexts, ReadWords
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import OF_SENDERS, ending, lifting
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.told import Heading, Hours, Lever, Table, Told, Words
+from smsretry.desk.questions.told import Block, Heading, Hours, Remedy, Table, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Mark, SendTo, TextState
@@ -23,7 +23,7 @@ _STAGING: Final[dict[SendTo | None, str]] = {
     "listed": "STAGING: only who is listed is texted",
     "nobody": "STAGING: nobody is texted",
 }
-_DOCTOR: Final = Lever(
+_DOCTOR: Final = Remedy(
     words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
 )
 _MEND: Final = _DOCTOR.model_copy(
@@ -31,15 +31,15 @@ _MEND: Final = _DOCTOR.model_copy(
 )
 _START: Final = _DOCTOR.model_copy(
     update={
-        "first": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
+        "preparation": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
     }
 )
-_READ: Final = Lever.of(ReadWords, {}, "read it, and say what it means")
+_READ: Final = Remedy.of(ReadWords, {}, "read it, and say what it means")
 _LATE: Final = {
     "restored": (
         "the database was restored from a backup: older texts are looked for before they are sent",
         _DOCTOR.model_copy(
-            update={"first": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
+            update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
         ),
     ),
     "run": ("no run has finished", _START),
@@ -132,11 +132,11 @@ class Stop(Value):
     @property
     def order(self) -> str:
         """What a person stopped, who and why."""
-        who = f", by {self.who}" if self.who else ""
-        return f"stopped {self.business or self.subject}: {self.why}{who}"
+        signature = f", by {self.who}" if self.who else ""
+        return f"stopped {self.business or self.subject}: {self.why}{signature}"
 
     @property
-    def lever(self) -> Lever:
+    def remedy(self) -> Remedy:
         """What lifts a person's stop."""
         field = "state" if self.what == "state" else "business_id"
         return lifting({field: self.subject})
@@ -171,7 +171,7 @@ class Need(Value):
 
     of: Literal["stop", "late", "planned", "sender", "held", "unread"]
     what: str
-    lever: Lever
+    remedy: Remedy
     business: str | None = None
     count: Words = ""
     """How many texts; a link leads to exactly those."""
@@ -181,12 +181,12 @@ class Need(Value):
     )
 
 
-def listed(texts: int, **which: object) -> Lever:
+def listed(texts: int, **criteria: object) -> Remedy:
     """How many texts there are. It leads to them, as `ListTexts` finds them."""
-    values = {name: value for name, value in which.items() if value is not None}
+    values = {name: value for name, value in criteria.items() if value is not None}
     if texts > ListTexts.model_fields["limit"].default:
         values["limit"] = 500
-    return Lever.see(ListTexts, values, str(texts))
+    return Remedy.see(ListTexts, values, str(texts))
 
 
 class QueueStatus(Answer):
@@ -231,7 +231,11 @@ class QueueStatus(Answer):
     @property
     def overdue_seconds(self) -> float:
         """How late the oldest due text is; 0 if none is due."""
-        due = [one.oldest for one in self.states if one.state == "due" and one.oldest]
+        due = [
+            count.oldest
+            for count in self.states
+            if count.state == "due" and count.oldest
+        ]
         return max((self.at - min(due)).total_seconds(), 0) if due else 0
 
     @property
@@ -266,12 +270,12 @@ class QueueStatus(Answer):
     def numbers(self) -> str:
         """Texts in each state."""
         queue = self.queue
-        shown = [
+        counts = [
             f"{state.replace('_', ' ')} {queue[state]}"
             for state in self.STATES
             if state in queue
         ]
-        return " · ".join(shown) or "empty"
+        return " · ".join(counts) or "empty"
 
     @property
     def name(self) -> str:
@@ -304,66 +308,66 @@ class QueueStatus(Answer):
                 yield Need(
                     of="stop",
                     what=f"{_STOPPED[stop.what]}: {stop.why}",
-                    lever=ending("sending_stopped", None, stop.sender) or _MEND,
+                    remedy=ending("sending_stopped", None, stop.sender) or _MEND,
                     since=stop.since,
                     sender=stop.sender,
                 )
         for late in self.late:
-            what, lever = _LATE[late.name]
+            problem, remedy = _LATE[late.name]
             yield Need(
                 of="planned" if late.name == "scheduled" else "late",
-                what=what,
-                lever=lever,
+                what=problem,
+                remedy=remedy,
                 count=str(late.texts or ""),
                 since=late.oldest,
             )
-        for own in self.senders:
+        for sender in self.senders:
             # The status names the environment's for its rate alone: its stop is one of the stops.
-            is_of_all = own.told_at and own.why_code == "sender_rate"
+            is_of_all = sender.told_at and sender.why_code == "sender_rate"
             whose = "the sender of the environment" if is_of_all else "its sender"
             yield Need(
                 of="sender",
-                what=f"{whose} {own.trouble}",
-                lever=ending(own.why_code, None, own.name) or _DOCTOR,
-                business=None if is_of_all else own.names(3),
-                count=str(own.texts or ""),
-                since=own.since,
-                sender=own.name,
+                what=f"{whose} {sender.trouble}",
+                remedy=ending(sender.why_code, None, sender.name) or _DOCTOR,
+                business=None if is_of_all else sender.names(3),
+                count=str(sender.texts or ""),
+                since=sender.since,
+                sender=sender.name,
             )
-        yield from self._held()
+        yield from self._needs_of_held()
         if self.unread:
             yield Need(
                 of="unread",
                 what="what may mean stop is unread, and marketing texts wait",
-                lever=_READ,
-                count=Lever.see(ReadWords, {}, str(self.unread.customers)),
+                remedy=_READ,
+                count=Remedy.see(ReadWords, {}, str(self.unread.customers)),
                 since=self.unread.since,
             )
 
-    def _held(self) -> Iterator[Need]:
+    def _needs_of_held(self) -> Iterator[Need]:
         """Each reason of each business, unless it is its sender's; then those that are not listed."""
         unlisted = self.queue.get("held", 0)
-        for held in self.held:
-            unlisted -= held.texts if held.state == "held" else 0
-            if not self._is_senders(held):
-                yield _need_of(held)
+        for count in self.held:
+            unlisted -= count.texts if count.state == "held" else 0
+            if not self._is_senders(count):
+                yield _need_of(count)
         if unlisted > 0:
             every = {"states": ["held"], "limit": 500}
             yield Need(
                 of="held",
                 what="held for other reasons, or of other businesses",
-                lever=Lever.of(ListTexts, every, "see them all"),
+                remedy=Remedy.of(ListTexts, every, "see them all"),
                 count=str(unlisted),
             )
 
-    def _is_senders(self, held: HeldCount) -> bool:
+    def _is_senders(self, count: HeldCount) -> bool:
         """Whether it is named as the trouble of a sender, or of the environment's."""
-        whys = {own.why_code for own in self.senders}
+        whys = {sender.why_code for sender in self.senders}
         whys |= {"account_refused" for stop in self.stops if stop.sender}
         whys |= {"words_unread"} if self.unread else set()
-        businesses = {own.only_business for own in self.senders}
-        return held.why_code in whys or (
-            held.business_id in businesses and held.why_code in OF_SENDERS
+        businesses = {sender.only_business for sender in self.senders}
+        return count.why_code in whys or (
+            count.business_id in businesses and count.why_code in OF_SENDERS
         )
 
     def obstacle(self, sender: str | None) -> Need | None:
@@ -377,14 +381,14 @@ class QueueStatus(Answer):
 
     # All of it
 
-    def told(self) -> dict[str, Any]:
-        return super().told() | {
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {
             "queue": self.queue,
             "overdue_seconds": self.overdue_seconds,
             "needs": [need.model_dump(mode="json") for need in self.needs()],
         }
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         """What needs a person comes first; then what is due, waits and was sent."""
         yield self.name
         if self.mark:
@@ -395,11 +399,11 @@ class QueueStatus(Answer):
         yield from [Heading("NEEDS SOMEBODY")] if needs else []
         for need in needs:
             yield self.say(need)
-            yield "    ", need.lever
+            yield "    ", need.remedy
         yield from [Heading("Stopped by a person")] if self.orders_to_stop else []
         for stop in self.orders_to_stop:
             yield f"{stop.order}{self._for(stop.since)}"
-            yield "    ", stop.lever
+            yield "    ", stop.remedy
         yield Table("Not sent yet", list(self._states()))
         sends = [
             (outcome.replace("_", " "), str(count), "")
@@ -408,8 +412,12 @@ class QueueStatus(Answer):
         yield Table("Sends in the last hour", sends)
         yield from self._day()
         undelivered = [
-            (str(lost.code or "without a code"), str(lost.texts), lost.business or "")
-            for lost in self.undelivered
+            (
+                str(failure.code or "without a code"),
+                str(failure.texts),
+                failure.business or "",
+            )
+            for failure in self.undelivered
         ]
         yield Table("Undelivered in the last day, by code", undelivered)
         yield Table("Ended in the last day", list(self._ended()))
@@ -430,8 +438,8 @@ class QueueStatus(Answer):
             for count in counts:
                 if count.why_code and state == "waiting":
                     link = listed(count.texts, states=[state], why_code=count.why_code)
-                    why = f"waiting: {count.why_code.replace('_', ' ')}"
-                    yield why, link, self._until(count)
+                    label = f"waiting: {count.why_code.replace('_', ' ')}"
+                    yield label, link, self._until(count)
 
     def _until(self, *counts: StateCount) -> str:
         """In how long the next of them is due."""
@@ -453,24 +461,24 @@ class QueueStatus(Answer):
             count: Words = str(reason.texts)
             code = f"[{reason.why_code}]" if reason.why_code else None
             if code:
-                which = {"states": [reason.state], "why_code": reason.why_code}
-                count = listed(reason.texts, **which, **day)
+                criteria = {"states": [reason.state], "why_code": reason.why_code}
+                count = listed(reason.texts, **criteria, **day)
             yield reason.state, count, " · ".join(filter(None, (reason.why, code)))
 
     def _day(self) -> Iterator[Hours]:
         """The last day by hour, if a text was accepted in it."""
         if not self.hours:
             return
-        last = self.at.replace(minute=0, second=0, microsecond=0)
+        this_hour = self.at.replace(minute=0, second=0, microsecond=0)
         texts = {(count.hour, count.fate): count.texts for count in self.hours}
-        day = [last - timedelta(hours=ago) for ago in range(23, -1, -1)]
+        day = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
         parts = [(hour, [texts.get((hour, fate), 0) for fate in FATES]) for hour in day]
         yield Hours(_HOURS.format_map(Counter(self.fates)), parts)
 
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
         whose = f"{need.business}: " if need.business else ""
-        whom = "customers" if need.lever == _READ else "texts"
+        whom = "customers" if need.remedy == _READ else "texts"
         counted = (f", {whom} ", need.count) if need.count else ()
         return whose, need.what, *counted, self._for(need.since)
 
@@ -487,29 +495,31 @@ def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(sums)
 
 
-def _need_of(held: HeldCount) -> Need:
+def _need_of(held_texts: HeldCount) -> Need:
     """What is held, and what ends it. A person alone may know what became of one in doubt."""
-    count: Words = str(held.texts)
-    if held.state == "in_doubt":
-        one_of_them = {"id": str(held.retry_id)}
-        lever = Lever.of(
-            WhichText, one_of_them, "see one of them, and say what became of it"
+    count: Words = str(held_texts.texts)
+    if held_texts.state == "in_doubt":
+        one_of_them = {"id": str(held_texts.retry_id)}
+        remedy = Remedy.of(
+            ExplainText, one_of_them, "see one of them, and say what became of it"
         )
     else:
-        which = {
+        criteria = {
             "states": ["held"],
-            "business_id": str(held.business_id),
-            "why_code": held.why_code,
+            "business_id": str(held_texts.business_id),
+            "why_code": held_texts.why_code,
         }
-        if held.why_code:
-            count = listed(held.texts, **which)
-        of_business = ending(held.why_code, which, None, business=held.business_id)
-        lever = of_business or _DOCTOR
+        if held_texts.why_code:
+            count = listed(held_texts.texts, **criteria)
+        of_business = ending(
+            held_texts.why_code, criteria, None, business=held_texts.business_id
+        )
+        remedy = of_business or _DOCTOR
     return Need(
         of="held",
-        what=f"held: {held.why}",
-        lever=lever,
-        business=held.business,
+        what=f"held: {held_texts.why}",
+        remedy=remedy,
+        business=held_texts.business,
         count=count,
-        since=held.since,
+        since=held_texts.since,
     )

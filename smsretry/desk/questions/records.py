@@ -102,7 +102,7 @@ class TextRecord(Value):
     sid: str | None = Field(None, title="its send log has the message {}")
     why_code: KnownCode = Field(None, title="why, in a word: {}")
 
-    def shown(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
         """What links, forms and programs know it by."""
         yield f"{self.kind} {self.retry_id}"
         for name, field in type(self).model_fields.items():

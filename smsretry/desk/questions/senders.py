@@ -8,7 +8,7 @@ from pydantic import Field
 
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import ending
-from smsretry.desk.questions.told import Told
+from smsretry.desk.questions.told import Block
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import WhyCode
@@ -64,11 +64,11 @@ class SenderRecord(Value):
             dict(self)
         )
 
-    def names(self, most: int) -> str:
+    def names(self, limit: int) -> str:
         """The businesses that use it."""
-        names = list(self.used_by[:most])
-        more = self.businesses - len(names)
-        return ", ".join([*names, *([f"{more} more"] if more else [])])
+        names = list(self.used_by[:limit])
+        remaining = self.businesses - len(names)
+        return ", ".join([*names, *([f"{remaining} more"] if remaining else [])])
 
     @property
     def name(self) -> str:
@@ -80,15 +80,15 @@ class SenderRecord(Value):
         """What it is, for people."""
         return f"sender {'of the environment, ' if self.told_at else ''}{self.sender} of account {self.account}"
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         """It in a line; why its texts wait, and what ends that."""
         yield "; ".join((self.title, *self._facts()))
         if self.why_code:
             since = f" (since {on_clock(self.since)})" if self.since else ""
             yield f"  it {self.trouble}{since}"
             yield from (
-                [("    ", lever)]
-                if (lever := ending(self.why_code, None, self.name))
+                [("    ", remedy)]
+                if (remedy := ending(self.why_code, None, self.name))
                 else []
             )
 
@@ -111,8 +111,8 @@ class Senders(Answer):
 
     senders: tuple[SenderRecord, ...]
 
-    def tell(self) -> Iterator[Told]:
-        needing = sum(one.why_code is not None for one in self.senders)
+    def tell(self) -> Iterator[Block]:
+        needing = sum(sender.why_code is not None for sender in self.senders)
         yield f"senders {len(self.senders)}{f' · need somebody {needing}' if needing else ''}"
-        for one in sorted(self.senders, key=lambda one: one.why_code is None):
-            yield from one.tell()
+        for sender in sorted(self.senders, key=lambda sender: sender.why_code is None):
+            yield from sender.tell()

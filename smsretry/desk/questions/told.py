@@ -21,12 +21,12 @@ _BAR: Final = 30
 """Columns of the longest bar."""
 
 
-class Lever(Value):
+class Remedy(Value):
     """What a person can do: a form filled in, a command, or something in their own application."""
 
     words: str
     """What to do."""
-    first: str | None = None
+    preparation: str | None = None
     """What to fix or find out before, where no form of ours can."""
     command: str | None = None
     """The command that does it, whole but for why. None: it has none, or a terminal does not name it."""
@@ -41,7 +41,7 @@ class Lever(Value):
         form: type[Form],
         values: Mapping[str, Any],
         words: str,
-        first: str | None = None,
+        preparation: str | None = None,
     ) -> Self:
         """A form filled in. The value `LEFT` is left to the person."""
         if "dry_run" in form.model_fields:
@@ -51,7 +51,7 @@ class Lever(Value):
         )
         return cls(
             words=words,
-            first=first,
+            preparation=preparation,
             command=command_of(form, values),
             form=deployment,
             ask=ask,
@@ -63,11 +63,13 @@ class Lever(Value):
         return cls.of(form, values, words).model_copy(update={"command": None})
 
     def __str__(self) -> str:
-        first = f"{self.first}, then " if self.first else ""
-        return f"{first}{self.words}{f' ({self.command})' if self.command else ''}"
+        preparation = f"{self.preparation}, then " if self.preparation else ""
+        return (
+            f"{preparation}{self.words}{f' ({self.command})' if self.command else ''}"
+        )
 
 
-Words: TypeAlias = str | Lever
+Words: TypeAlias = str | Remedy
 Line: TypeAlias = str | tuple[Words, ...]
 """A line. One that begins with spaces belongs to the one above it."""
 
@@ -95,12 +97,12 @@ class Hours:
     parts: Sequence[tuple[datetime, Sequence[int]]]
 
 
-Told: TypeAlias = Line | Heading | Table | Hours
+Block: TypeAlias = Line | Heading | Table | Hours
 
 
-def in_lines(told: Iterable[Told]) -> Iterator[str]:
+def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
     """As lines. Hours without a text are left out."""
-    for part in told:
+    for part in blocks:
         match part:
             case str():
                 yield part
@@ -110,13 +112,13 @@ def in_lines(told: Iterable[Told]) -> Iterator[str]:
                 yield from ("", words)
             case Table(title, rows):
                 yield from ("", title) if rows else ()
-                for name, count, more in rows:
+                for name, count, note in rows:
                     yield "  " + ", ".join(
-                        filter(None, (name, f"texts {count}" if count else "", more))
+                        filter(None, (name, f"texts {count}" if count else "", note))
                     )
             case Hours(words, parts):
-                most = max((sum(sizes) for _, sizes in parts), default=0)
-                yield from [words] if most else []
+                largest = max((sum(sizes) for _, sizes in parts), default=0)
+                yield from [words] if largest else []
                 for hour, sizes in parts:
                     if texts := sum(sizes):
-                        yield f"  from {on_clock(hour)}  {'█' * max(1, round(texts / most * _BAR))} {texts}"
+                        yield f"  from {on_clock(hour)}  {'█' * max(1, round(texts / largest * _BAR))} {texts}"

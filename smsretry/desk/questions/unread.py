@@ -5,7 +5,7 @@ from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.levers import after_reading
-from smsretry.desk.questions.told import Told
+from smsretry.desk.questions.told import Block
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import Value
 
@@ -26,7 +26,7 @@ class Unread(Answer):
 
     words: tuple[UnreadWords, ...]
 
-    def tell(self) -> Iterator[Told]:
+    def tell(self) -> Iterator[Block]:
         customers = len({words.customer_id for words in self.words})
         yield (
             f"{customers or 'no'} customer{'' if customers == 1 else 's'} to answer. Marketing texts to them wait"

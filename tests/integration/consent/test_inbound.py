@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Prune, WhichText
+from smsretry.desk.actions.requests import ExplainText, Prune
 from smsretry.errors import InputError
 from tests.integration.hearing import answer, consents, hear, is_out
 from tests.support.builders import PHONE
@@ -221,7 +221,9 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     for _ in range(2):
         status = operators.status()
         assert any("may mean stop" in need.what for need in status.needs())
-        assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [SID]
+        assert [told.stop_sid for told in operators.texts(ExplainText(id=text))] == [
+            SID
+        ]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7, dry_run=False))
     hear(shop, body="stop it?", phone=other)
@@ -230,7 +232,7 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
             operators, phone, consent="unchanged", source="text", business_id=shop.id
         )
         assert unread(operators) == left
-    assert [told.stop_sid for told in operators.texts(WhichText(id=text))] == [None]
+    assert [told.stop_sid for told in operators.texts(ExplainText(id=text))] == [None]
     with pytest.raises(InputError, match="No text of this number waits"):
         record_consent(
             operators, PHONE, consent="unchanged", source="text", business_id=None

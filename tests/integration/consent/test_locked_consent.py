@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import ExplainText
 from tests.integration.hearing import consents, consents_of, hear, hear_in_full
 from tests.support.builders import PHONE
 from tests.support.orders import record_consent
@@ -149,7 +149,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
             operators, PHONE, consent="opted_out", source="telephone", business_id=None
         )
     assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
-    [told] = operators.texts(WhichText(id=row))
+    [told] = operators.texts(ExplainText(id=row))
     assert told.opted_out_since is not None
     shop.later(minutes=1)
     hear(shop, "STOP")

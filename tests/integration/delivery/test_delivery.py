@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import markdown
 from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
 from smsretry.sending.delivering import sync_deliveries
@@ -525,7 +525,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
 
     def told() -> str:
-        [explanation] = desk.explain(WhichText(id=row))
+        [explanation] = desk.explain(ExplainText(id=row))
         return explanation.next
 
     row = post.accepted()
@@ -575,6 +575,6 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(
             "completed",
             "delivered",
         )
-        [told] = desk.explain(WhichText(id=row))
+        [told] = desk.explain(ExplainText(id=row))
         assert f"It was delivered after all. Before that it {before}" in told.headline
-        assert (told.next, told.levers) == ("nothing more; it was delivered", ())
+        assert (told.next, told.remedies) == ("nothing more; it was delivered", ())

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import Cancel, Preview, Prune, Requeue, WhichText
+from smsretry.desk.actions.requests import Cancel, ExplainText, Preview, Prune, Requeue
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.support.orders import ordered
@@ -29,7 +29,7 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         found = command("explain", row, "--json").stdout
         [by_command], [by_desk] = (
             json.loads(found)["texts"],
-            desk.explain(WhichText(id=row)),
+            desk.explain(ExplainText(id=row)),
         )
         text = json.loads(by_desk.text.model_dump_json())
         for name in (
@@ -110,7 +110,7 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
         "Would requeue 0 of 1: It has not ended, it is due",
     )
     assert shop.run() == ["Sent"]
-    [explanation] = desk.explain(WhichText(id=failed))
+    [explanation] = desk.explain(ExplainText(id=failed))
     assert [step.what for step in explanation.text.steps if step.send] == [
         "rejected",
         "accepted",
@@ -361,7 +361,7 @@ def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_term
             "update sms_retry_queue set status = 'failed', last_error = %s, updated_at = smsretry.clock()",
             written,
         )
-        assert f": {said} (since " in desk.explain(WhichText(id=row))[0].headline
+        assert f": {said} (since " in desk.explain(ExplainText(id=row))[0].headline
         assert [reason.why for reason in desk.status().ended] == [said]
         assert ordered(desk, Requeue(retry_ids=[row])).sample[0].why == said
     shop.sql(

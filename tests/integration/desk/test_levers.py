@@ -7,17 +7,17 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.doors import DOORS
+from smsretry.desk.actions.doors import DESK_COMMANDS
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     Cancel,
+    ExplainText,
     LookAgain,
     Requeue,
     StopTexts,
-    WhichText,
 )
 from smsretry.desk.questions.explanation import Explanation
-from smsretry.desk.questions.told import Lever
+from smsretry.desk.questions.told import Remedy
 from smsretry.vocabulary import WhyCode
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, PHONE
@@ -167,9 +167,9 @@ def test_each_reason_is_tried_and_says_what_is_to_be_fixed() -> None:
     assert {case.code for case in CASES} == set(get_args(WhyCode))
 
 
-def form_of(lever: Lever) -> tuple[str, Form]:
+def form_of(lever: Remedy) -> tuple[str, Form]:
     """What its form is for, and the form as it is filled in, with who and because."""
-    forms = DOORS[str(lever.form).removeprefix("sms-")]
+    forms = DESK_COMMANDS[str(lever.form).removeprefix("sms-")]
     ask = lever.ask["ask"]
     word, values = (
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
@@ -181,7 +181,7 @@ def form_of(lever: Lever) -> tuple[str, Form]:
     return word, form.model_validate({**values, **given})
 
 
-def pull(desk: Desk, lever: Lever) -> None:
+def pull(desk: Desk, lever: Remedy) -> None:
     """Submit its form."""
     _, form = form_of(lever)
     assert not desk.answer(form).fails
@@ -189,7 +189,7 @@ def pull(desk: Desk, lever: Lever) -> None:
 
 def story_of(desk: Desk, row: UUID) -> Explanation:
     """Its story."""
-    [explanation] = desk.explain(WhichText(id=row))
+    [explanation] = desk.explain(ExplainText(id=row))
     return explanation
 
 
@@ -203,18 +203,18 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
         shop.run(AT_ONCE)
     story = story_of(desk, row)
     assert story.text.why_code == case.code
-    told = " ".join([*map(str, story.levers[:1]), story.next])
-    assert case.says in told, story.levers
+    told = " ".join([*map(str, story.remedies[:1]), story.next])
+    assert case.says in told, story.remedies
     if case.form in (None, ANEW):
         assert told.strip()
-        assert not any(lever.form for lever in story.levers[:1])
+        assert not any(lever.form for lever in story.remedies[:1])
         if case.form is None:
             return
     else:
-        assert form_of(story.levers[0])[0] == case.form, story.levers
+        assert form_of(story.remedies[0])[0] == case.form, story.remedies
     case.change(shop, row, case.mended)
     if case.form != ANEW:
-        pull(desk, story.levers[0])
+        pull(desk, story.remedies[0])
     after = story_of(desk, row)
     match case.form:
         case "cancel":
@@ -244,7 +244,7 @@ def test_what_somebody_said_on_the_telephone_brings_the_text_back(
     """Two levers, each the first of its story: consent, then the text itself."""
     row = Case("opted_out", CONSENT, OPTED_OUT).make(shop)
     for _ in range(2):
-        pull(desk, story_of(desk, row).levers[0])
+        pull(desk, story_of(desk, row).remedies[0])
     shop.run(AT_ONCE)
     assert [message.to for message in shop.messages] == [PHONE]
     assert "opted in, by Ann: A customer called" in "\n".join(

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import Cancel, Preview, WhichText
+from smsretry.desk.actions.requests import Cancel, ExplainText, Preview
 from tests.conftest import Business
 from tests.support.builders import PHONE
 from tests.support.orders import ordered
@@ -80,8 +80,10 @@ def test_an_odd_scheduled_send_hides_no_other_text(
                 f"update scheduled_sends set {name} = %s where id = %s".encode(),
                 [content, planned],
             )
-        told = {one.text.retry_id: one for one in desk.explain(WhichText(id=customer))}
-        [by_itself] = desk.explain(WhichText(id=planned))
+        told = {
+            one.text.retry_id: one for one in desk.explain(ExplainText(id=customer))
+        }
+        [by_itself] = desk.explain(ExplainText(id=planned))
         alone = [*by_itself.tell()]
         assert fine in told
         assert planned not in told or [*told[planned].tell()] == alone, (
@@ -113,7 +115,7 @@ def test_an_odd_time_of_consent_hides_no_story(
         "update businesses set name = %s where id = %s", [HUGE, business.id]
     )
     other = business.due_text()
-    explanations = desk.explain(WhichText.at_terminal(id=PHONE))
+    explanations = desk.explain(ExplainText.at_terminal(id=PHONE))
     assert {explanation.text.retry_id for explanation in explanations} == {row, other}
     assert all(len(str([*explanation.tell()])) < 7000 for explanation in explanations)
     assert desk.preview(Preview(hours=2)).counts

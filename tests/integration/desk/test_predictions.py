@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import Preview, WhichText
+from smsretry.desk.actions.requests import ExplainText, Preview
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.support.builders import AT_ONCE
@@ -171,7 +171,7 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
     row = STATES[name].make(shop)
     now, hours = shop.now(), FEW_HOURS if name in WAITS else HOURS
     ahead = desk.preview(Preview(hours=hours))
-    [story] = desk.explain(WhichText(id=row))
+    [story] = desk.explain(ExplainText(id=row))
     fate, why = came_to(shop, row, now + timedelta(hours=hours))
     assert (list(ahead.counts) or ["wait longer"]) == [fate], why
     assert story.prediction

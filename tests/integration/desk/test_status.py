@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import ListTexts, WhichText
-from smsretry.desk.questions.told import Lever, Table, Told
+from smsretry.desk.actions.requests import ExplainText, ListTexts
+from smsretry.desk.questions.told import Block, Remedy, Table
 from tests.support.builders import ACCOUNT, SENDER
 from tests.support.shop import Shop
 
@@ -77,7 +77,7 @@ def every_state(shop: Shop) -> Shop:
     return shop
 
 
-def words_of(part: Told) -> Iterator[Any]:
+def words_of(part: Block) -> Iterator[Any]:
     """The words and levers of a part of a page."""
     if isinstance(part, Table):
         for row in part.rows:
@@ -93,8 +93,8 @@ def test_each_number_of_the_page_leads_to_exactly_the_texts_that_it_counts(
     numbers = 0
     for part in desk.status().tell():
         for link in words_of(part):
-            if isinstance(link, Lever) and link.words.isdigit():
-                texts = desk.answer(ListTexts(**link.ask["ask"]["list"])).told()
+            if isinstance(link, Remedy) and link.words.isdigit():
+                texts = desk.answer(ListTexts(**link.ask["ask"]["list"])).to_dict()
                 assert len(texts["texts"]) == int(link.words), link
                 numbers += 1
     assert numbers >= 14
@@ -118,7 +118,7 @@ def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -
     status = desk.status()
     assert status.queue == known
     for state, texts in known.items():
-        found = desk.answer(ListTexts.model_validate({"states": [state]})).told()
+        found = desk.answer(ListTexts.model_validate({"states": [state]})).to_dict()
         assert len(found["texts"]) == texts, state
     ended = Counter[tuple[str, Any]]()
     for reason in status.ended:
@@ -133,11 +133,11 @@ def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -
 def test_a_doubt_that_is_held_asks_for_a_person(every_state: Shop, desk: Desk) -> None:
     """On the page and in its story. One that is not held needs nobody yet."""
     needs = [need for need in desk.status().needs() if need.what == "held: Who knows"]
-    assert [(need.count, need.lever.form) for need in needs] == [
+    assert [(need.count, need.remedy.form) for need in needs] == [
         ("1", "sms-explain"),
         ("1", "sms-explain"),
     ]
-    [story] = desk.explain(WhichText.model_validate(needs[0].lever.ask["ask"]))
+    [story] = desk.explain(ExplainText.model_validate(needs[0].remedy.ask["ask"]))
     assert "it waits for a person to say what became of it" in story.next
 
 

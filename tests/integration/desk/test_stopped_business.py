@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import StopTexts, WhichText
+from smsretry.desk.actions.requests import ExplainText, StopTexts
 from tests.integration.hearing import hear
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
@@ -24,7 +24,7 @@ def test_a_business_that_a_person_stops_waits_until_a_person_lifts_it(
     stop = {"business_id": shop.id, "who": "ann"}
     desk.answer(StopTexts(because="It has not paid", **stop))
     assert Counter(shop.run()) == {"Held": 2, "Sent": 1}
-    [story] = desk.explain(WhichText(id=waiting[1]))
+    [story] = desk.explain(ExplainText(id=waiting[1]))
     assert (story.text.state, story.text.why_code) == ("held", "business_stopped")
     assert "by ann" in " ".join(story.happened)
     assert "It has not paid" in story.headline
@@ -37,7 +37,7 @@ def test_a_business_that_a_person_stops_waits_until_a_person_lifts_it(
     assert shop.run() == ["Sent"]
     assert shop.end_of(waiting[0]) == ("cancelled", "opted_out")
     assert [message.to for message in shop.messages].count(PHONE) == 2
-    [story] = desk.explain(WhichText(id=waiting[1]))
+    [story] = desk.explain(ExplainText(id=waiting[1]))
     assert "It has paid" in " ".join(story.happened)
 
 

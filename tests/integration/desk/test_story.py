@@ -9,8 +9,8 @@ import pytest
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Cancel, Prune, Requeue, WhichText
-from smsretry.desk.questions.explanation import Explanation, Found
+from smsretry.desk.actions.requests import Cancel, ExplainText, Prune, Requeue
+from smsretry.desk.questions.explanation import Explanation, Explanations
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.integration.hearing import answer, sends_from
@@ -27,9 +27,9 @@ def told(desk: Desk) -> Told:
     """What the desk says of a text, in which there is no number and no body."""
 
     def ask(row: UUID) -> Explanation:
-        [explanation] = desk.explain(WhichText(id=row))
+        [explanation] = desk.explain(ExplainText(id=row))
         words = explanation.model_dump_json() + "\n".join(
-            Found(texts=(explanation,)).lines()
+            Explanations(texts=(explanation,)).lines()
         )
         assert PHONE[1:] not in words
         assert PHONE[2:] not in words

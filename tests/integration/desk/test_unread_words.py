@@ -213,7 +213,7 @@ def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:
     shop.due_text()
     hear(shop, body=REVOKED[0])
     forecast = desk.answer(Preview(hours=1))
-    assert forecast.told()["counts"] == {"held": 1}
+    assert forecast.to_dict()["counts"] == {"held": 1}
 
 
 def test_the_number_is_kept_only_until_somebody_has_read_it(

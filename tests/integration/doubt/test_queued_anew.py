@@ -10,7 +10,7 @@ import pytest
 
 from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Requeue, WhichText
+from smsretry.desk.actions.requests import ExplainText, Requeue
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
 from smsretry.retry.before import LIFE
 from tests.integration.doubt.doubting import fails_in_doubt, live, settle
@@ -129,7 +129,7 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     )
     [(why, texts)] = ordered(operators, requeue).skipped.items()
     assert (texts, "resolve_sms_doubt" in why) == (1, True)
-    assert operators.texts(WhichText(id=newer))[0].can == ("resolve",)
+    assert operators.texts(ExplainText(id=newer))[0].can == ("resolve",)
     assert resolve(operators, resolution(newer, None))
     assert ordered(operators, requeue).changed == 1
     assert shop.run() == ["Sent"]

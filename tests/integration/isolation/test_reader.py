@@ -11,7 +11,7 @@ from smsretry.adapters.desk import Desk
 from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.desk.actions.requests import Preview, WhichText
+from smsretry.desk.actions.requests import ExplainText, Preview
 from smsretry.desk.questions.preview import Forecast
 from smsretry.local.stack import Stack
 from smsretry.settings import ReadingSettings, load
@@ -158,8 +158,8 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
         assert _plain(reader.preview(Preview())) == _plain(whole.preview(Preview()))
     assert reader.status().queue == whole.status().queue
     [told], [wanted] = (
-        reader.explain(WhichText(id=row)),
-        whole.explain(WhichText(id=row)),
+        reader.explain(ExplainText(id=row)),
+        whole.explain(ExplainText(id=row)),
     )
     assert (told.headline.split(" (since")[0], told.next) == (
         wanted.headline.split(" (since")[0],

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.desk.actions.requests import WhichText
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.retry.profile import DEFAULT
 from tests.proofs.interleavings.state import BODY, LOG, OTHER_LOG, State
 from tests.proofs.interleavings.world import World
@@ -127,7 +127,7 @@ def _explained_wrongly(world: World, state: State) -> Iterator[str]:
     desk = Desk(world.operators, DEFAULT, meaning=code_meaning)
     rows = {str(row["id"]): row for row in world.rows(state.content, "sms_retry_queue")}
     stories = [
-        story for row_id in rows for story in desk.explain(WhichText(id=UUID(row_id)))
+        story for row_id in rows for story in desk.explain(ExplainText(id=UUID(row_id)))
     ]
     if len(stories) != len(rows):
         yield "a text without a story"
