@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from smsretry.desk.actions.doors import DESK_COMMANDS, help_of
+from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Preview, Prune
 from smsretry.desk.pages.markdown import markdown

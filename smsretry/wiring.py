@@ -16,12 +16,12 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.hearing import read_event
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.webhook import read_event
 from smsretry.desk.actions.form import Form
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.sending.heard import RejectedPost, WebhookEvent
 from smsretry.sending.ports import Provider, Services
+from smsretry.sending.webhook_events import RejectedPost, WebhookEvent
 from smsretry.settings import ReadingSettings, Settings, load
 
 

@@ -28,7 +28,6 @@ from smsretry.desk.questions.explanation import (
     Explanations,
     explain,
 )
-from smsretry.desk.questions.levers import CodeMeaning
 from smsretry.desk.questions.preview import (
     HORIZON,
     Forecast,
@@ -38,6 +37,7 @@ from smsretry.desk.questions.preview import (
 )
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.remedies import CodeMeaning
 from smsretry.desk.questions.senders import Senders
 from smsretry.desk.questions.unread import Unread
 from smsretry.errors import InputError

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from smsretry.cli import deployments, rules, running
 from smsretry.cli.made import make
 from smsretry.cli.printing import print_note
-from smsretry.desk.actions.doors import DESK_COMMANDS, help_of
+from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.errors import SmsRetryError

@@ -15,7 +15,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.desk.questions.answers import Done
-from smsretry.desk.questions.told import Block
+from smsretry.desk.questions.blocks import Block
 from smsretry.settings import Settings, load
 from smsretry.written_numbers import read_phone
 

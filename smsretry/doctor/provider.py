@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 
 from smsretry.adapters.answering import cause_of
 from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.desk.questions.blocks import in_lines
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.told import in_lines
 from smsretry.doctor.clocks import PROVIDER
 from smsretry.doctor.database import PATIENCE
 from smsretry.errors import QueueError

@@ -23,10 +23,10 @@ from smsretry.retry.answers import ScheduledSend
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.heard import RejectedPost
 from smsretry.sending.run import Run, run_once
 from smsretry.sending.scheduled import queue_scheduled_sends
 from smsretry.sending.summary import DeliverySummary, RunSummary
+from smsretry.sending.webhook_events import RejectedPost
 from smsretry.testing.database import apply_schema, empty, remember_rows
 from smsretry.vocabulary import Fate
 from smsretry.wiring import post_reader, services

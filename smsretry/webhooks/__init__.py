@@ -20,7 +20,7 @@ from starlette.routing import Route
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import InputError, SettingsError, SmsRetryError
 from smsretry.privacy import describe_unforeseen
-from smsretry.sending.heard import IncomingText, RejectedPost
+from smsretry.sending.webhook_events import IncomingText, RejectedPost
 from smsretry.settings import load
 from smsretry.webhooks.settings import WebhookSettings
 from smsretry.wiring import post_reader

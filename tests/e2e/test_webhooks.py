@@ -21,8 +21,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.hearing import read_event
 from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.webhook import read_event
 from smsretry.errors import SettingsError
 from smsretry.local.demo.run import ROOT
 from smsretry.local.process.guarded_process import inherited
@@ -32,7 +32,7 @@ from smsretry.local.twilio.callbacks import Callback, signed
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.local.twilio.ledger import Entry
 from smsretry.local.twilio.standin import TwilioStandin
-from smsretry.sending.heard import IncomingText
+from smsretry.sending.webhook_events import IncomingText
 from smsretry.settings import load
 from smsretry.webhooks import webhook as python_webhook
 from smsretry.webhooks.settings import WebhookSettings

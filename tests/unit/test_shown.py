@@ -7,8 +7,8 @@ from uuid import UUID
 from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import Color, ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, of_texts
+from smsretry.desk.questions.blocks import Table
 from smsretry.desk.questions.queue_status import Late, QueueStatus, StateCount
-from smsretry.desk.questions.told import Table
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary

@@ -46,8 +46,8 @@ from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments
-from smsretry.sending.heard import StatusReport, WebhookEvent
 from smsretry.sending.ports import Batch
+from smsretry.sending.webhook_events import StatusReport, WebhookEvent
 from smsretry.settings import Settings
 from smsretry.vocabulary import Followed, Reconciled, StopKind
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from smsretry.data import table
-from smsretry.desk.questions.levers import CodeMeaning
+from smsretry.desk.questions.remedies import CodeMeaning
 from smsretry.errors import InputError
 from smsretry.retry.delivery import FAILURES, DeliveryReport
 from smsretry.retry.outcome import Refusal, RefusalKind, RefusalLevel

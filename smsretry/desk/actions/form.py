@@ -201,7 +201,7 @@ class Form(BaseModel):
     FUNCTION: ClassVar[str] = ""
     """Its SQL function."""
     COMMAND: ClassVar[str] = ""
-    """The command that fills it in: the name of a door, and a word if there are several things to do."""
+    """The command that fills it in: the name of a desk command, and a word if there are several things to do."""
     EXAMPLES: ClassVar[tuple[str, ...]] = ()
     """Of that command."""
     DOES: ClassVar[tuple[str, str]] = ("", "")

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.questions.told import Block, Heading, Hours, Table, Words
+from smsretry.desk.questions.blocks import Block, Heading, Hours, Table, Words
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""

@@ -10,9 +10,9 @@ from uuid import UUID
 from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import Color, Event, OfQueue, ProcessedText
+from smsretry.desk.questions.blocks import Block, Heading, Remedy
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.told import Block, Heading, Remedy
 from smsretry.retry.answers import InterruptedRun
 from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import DeliverySummary, RunSummary, numbers

@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import AfterRestore, ExplainText, Order
+from smsretry.desk.questions.blocks import Block, Remedy, in_lines
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import Block, Remedy, in_lines
 from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
 

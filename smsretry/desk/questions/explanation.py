@@ -6,12 +6,12 @@ from typing import Final
 
 from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
+from smsretry.desk.questions.blocks import Block, Heading, Remedy
 from smsretry.desk.questions.history import history, late
-from smsretry.desk.questions.levers import CodeMeaning, remedies
 from smsretry.desk.questions.preview import Prediction
 from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import RecordState, TextRecord
-from smsretry.desk.questions.told import Block, Heading, Remedy
+from smsretry.desk.questions.remedies import CodeMeaning, remedies
 from smsretry.instants import on_clock, span
 from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.delivery import FINAL

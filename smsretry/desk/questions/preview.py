@@ -11,9 +11,9 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
+from smsretry.desk.questions.blocks import Block, Hours
 from smsretry.desk.questions.records import WaitingText
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.told import Block, Hours
 from smsretry.instants import on_clock
 from smsretry.retry.before import before_send
 from smsretry.retry.decision import Decision, Defer, Send

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from smsretry.desk.actions.requests import ExplainText, ListTexts, ReadWords
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.levers import OF_SENDERS, ending, lifting
+from smsretry.desk.questions.blocks import Block, Heading, Hours, Remedy, Table, Words
+from smsretry.desk.questions.remedies import OF_SENDERS, ending, lifting
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.told import Block, Heading, Hours, Remedy, Table, Words
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Mark, SendTo, TextState

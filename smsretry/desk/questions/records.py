@@ -89,7 +89,8 @@ class TextRecord(Value):
     phone_status: str | None = None
     steps: tuple[Step, ...] = Field((), description="In order.")
     can: tuple[str, ...] = Field(
-        (), description="What the database lets a person do: words of the door `texts`."
+        (),
+        description="What the database lets a person do: words of the command `texts`.",
     )
     customer_id: UUID | None = Field(None, title="customer {}")
     business_id: UUID | None = Field(None, title="business {}")

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.levers import ending
-from smsretry.desk.questions.told import Block
+from smsretry.desk.questions.blocks import Block
+from smsretry.desk.questions.remedies import ending
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import WhyCode

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.levers import after_reading
-from smsretry.desk.questions.told import Block
+from smsretry.desk.questions.blocks import Block
+from smsretry.desk.questions.remedies import after_reading
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import Value
 

@@ -122,7 +122,7 @@ def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
     assert "12125550111" not in refused.output + told.output
 
 
-def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble(
+def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_trouble(
     business: Business,
     queue: SupabaseQueue,
     sender: TwilioSender,
@@ -130,19 +130,19 @@ def test_a_text_is_explained_with_its_sender_and_the_lever_that_ends_its_trouble
     account: str,
     own: str,
 ) -> None:
-    """The lever is pulled as it is told, and the text goes out. After a move, each send says what it left from."""
+    """The remedy is applied as the page says, and the text goes out. After a move, each send says what it left from."""
     row = business.due_text()
     command("senders", "change", own, "--paused", "yes", "--because", "It is suspended")
     assert run(queue, sender, AT_ONCE) == ["Held"]
-    lever = f"let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')"
-    assert f"You can: {lever}" in command("explain", row).stdout
+    remedy = f"let its sender send again, once that is fixed (smsretry senders change {own} --paused no --because '…')"
+    assert f"You can: {remedy}" in command("explain", row).stdout
     status = command("status")
     assert status.exit_code == 1
     assert (
         "Maple Street Dental: its sender is paused: It is suspended, texts 1"
         in status.stdout
     )
-    assert lever in said(status)
+    assert remedy in said(status)
     assert "need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
     assert (one["used_by"], one["held"], one["why_code"]) == (
@@ -186,7 +186,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     )
 
 
-def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_the_lever(
+def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_its_remedy(
     business: Business, command: Command, account: str, own: str
 ) -> None:
     """Once the rate is raised, the next run takes it. A stop keeps no other business's texts."""

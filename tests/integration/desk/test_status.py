@@ -10,7 +10,7 @@ import pytest
 
 from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import ExplainText, ListTexts
-from smsretry.desk.questions.told import Block, Remedy, Table
+from smsretry.desk.questions.blocks import Block, Remedy, Table
 from tests.support.builders import ACCOUNT, SENDER
 from tests.support.shop import Shop
 
@@ -78,7 +78,7 @@ def every_state(shop: Shop) -> Shop:
 
 
 def words_of(part: Block) -> Iterator[Any]:
-    """The words and levers of a part of a page."""
+    """The words and remedies of a part of a page."""
     if isinstance(part, Table):
         for row in part.rows:
             yield from row

@@ -84,7 +84,7 @@ def test_no_marketing_text_goes_to_someone_whose_no_is_unread(
 def test_whoever_says_what_the_words_mean_ends_the_wait_at_once(
     shop: Shop, desk: Desk, said: Said, end: tuple[str, str | None]
 ) -> None:
-    """A person by the list's lever, or the customer by a plain word. The next run sends or has nothing left to send."""
+    """A person by the list's remedy, or the customer by a word. The next run sends, or nothing is left to send."""
     text = shop.due_text()
     hear(shop, body=REVOKED[0])
     assert shop.run() == ["Held"]

@@ -15,8 +15,8 @@ from smsretry.desk.actions.requests import (
     StopTexts,
 )
 from smsretry.desk.actions.senders import ChangeSender
+from smsretry.desk.questions.blocks import LEFT, Remedy
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import LEFT, Remedy
 from smsretry.retry.models import Value
 from smsretry.vocabulary import WhyCode
 

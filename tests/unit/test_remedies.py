@@ -1,4 +1,4 @@
-"""Every lever of every reason in every state: its form can be submitted, and its command asks for the same."""
+"""Every remedy of every reason in every state: its form can be submitted, and its command asks for the same."""
 
 import json
 import shlex
@@ -13,10 +13,10 @@ import typer.main
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.cli.command import app
 from smsretry.cli.made import fill_form
-from smsretry.desk.actions.doors import DESK_COMMANDS
-from smsretry.desk.questions.levers import remedies
+from smsretry.desk.actions.commands import DESK_COMMANDS
+from smsretry.desk.questions.blocks import Remedy
 from smsretry.desk.questions.records import TextRecord
-from smsretry.desk.questions.told import Remedy
+from smsretry.desk.questions.remedies import remedies
 from smsretry.vocabulary import TextState, WhyCode
 from tests.support.builders import NOON, SENDER, SID
 from tests.support.records import Record
@@ -50,7 +50,7 @@ LEFT_OPEN = {
     "--rate": ("segments_per_second", "9"),
     "--cap": ("segments_per_day", "9"),
 }
-"""What a lever leaves to the person, and what they say."""
+"""What a remedy leaves to the person, and what they say."""
 COMMANDS: Final[Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -124,7 +124,9 @@ def _check(name: str, command_line: str, filled_in: str) -> None:
 
 
 @pytest.mark.parametrize("state", get_args(TextState))
-def test_each_lever_s_form_and_command_are_whole_and_the_same(state: TextState) -> None:
+def test_each_remedy_s_form_and_command_are_whole_and_the_same(
+    state: TextState,
+) -> None:
     """Of each reason, whatever the text's consent is, and with an own sender or without; unless it has gone out."""
     for why_code, can, consent, own_sender in product(
         (*get_args(WhyCode), None), CAN[state], CONSENTS, OWN

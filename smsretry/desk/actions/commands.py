@@ -1,4 +1,4 @@
-"""The doors at which a person asks and orders: each is a command, and most are a deployment in Prefect."""
+"""The desk's commands, by which a person asks and orders; most are a deployment in Prefect, too."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
@@ -9,7 +9,7 @@ from smsretry.desk.actions.form import POSITIONAL, Form, called
 RUN: Final = "process-sms-retries"
 """The deployment of a run."""
 Forms: TypeAlias = Mapping[str, type[Form]]
-"""What to do at a door, in a word each, the usual first. With a single one no word is needed."""
+"""The forms of a command, each behind its word, the usual first. A single one needs no word."""
 
 
 def _by_command() -> Mapping[str, Forms]:
@@ -22,13 +22,11 @@ def _by_command() -> Mapping[str, Forms]:
 
 
 DESK_COMMANDS: Final = _by_command()
-"""The forms of each door, as they are written down. Its name is its command's, and its deployment's with `sms-`
-in front.
-"""
+"""The forms of each command, as they are written down. Its deployment is named `sms-` and the command's name."""
 
 
 def help_of(command: str) -> str:
-    """What can be done there."""
+    """What a command does."""
     usual, *alternatives = DESK_COMMANDS[command].values()
     does = " ".join((usual.__doc__ or "").split())
     return (

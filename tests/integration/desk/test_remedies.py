@@ -1,4 +1,4 @@
-"""What a person can do: for each reason the first lever ends the trouble, or it is said why there is none."""
+"""What a person can do: for each reason the first remedy ends the trouble, or it is said why there is none."""
 
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.doors import DESK_COMMANDS
+from smsretry.desk.actions.commands import DESK_COMMANDS
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     Cancel,
@@ -16,8 +16,8 @@ from smsretry.desk.actions.requests import (
     Requeue,
     StopTexts,
 )
+from smsretry.desk.questions.blocks import Remedy
 from smsretry.desk.questions.explanation import Explanation
-from smsretry.desk.questions.told import Remedy
 from smsretry.vocabulary import WhyCode
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, PHONE
@@ -33,11 +33,11 @@ ANEW = "anew"
 
 @dataclass(frozen=True)
 class Case:
-    """A text in trouble, what its first lever is, and what the person does before they pull it."""
+    """A text in trouble, what its first remedy is, and what the person does before they apply it."""
 
     code: str
     form: str | None
-    """None: there is no lever that a form has."""
+    """None: there is no remedy that a form has."""
     made: str = ""
     """What somebody does to the text. If it is due still, a run takes it, and says what its trouble is."""
     mended: str = ""
@@ -167,10 +167,10 @@ def test_each_reason_is_tried_and_says_what_is_to_be_fixed() -> None:
     assert {case.code for case in CASES} == set(get_args(WhyCode))
 
 
-def form_of(lever: Remedy) -> tuple[str, Form]:
+def form_of(remedy: Remedy) -> tuple[str, Form]:
     """What its form is for, and the form as it is filled in, with who and because."""
-    forms = DESK_COMMANDS[str(lever.form).removeprefix("sms-")]
-    ask = lever.ask["ask"]
+    forms = DESK_COMMANDS[str(remedy.form).removeprefix("sms-")]
+    ask = remedy.ask["ask"]
     word, values = (
         next(iter(ask.items())) if len(forms) > 1 else (next(iter(forms)), ask)
     )
@@ -181,9 +181,9 @@ def form_of(lever: Remedy) -> tuple[str, Form]:
     return word, form.model_validate({**values, **given})
 
 
-def pull(desk: Desk, lever: Remedy) -> None:
+def apply(desk: Desk, remedy: Remedy) -> None:
     """Submit its form."""
-    _, form = form_of(lever)
+    _, form = form_of(remedy)
     assert not desk.answer(form).fails
 
 
@@ -194,7 +194,7 @@ def story_of(desk: Desk, row: UUID) -> Explanation:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
+def test_the_first_remedy_ends_the_trouble_or_it_is_said_why_there_is_none(
     shop: Shop, desk: Desk, case: Case
 ) -> None:
     """After what it says is fixed, the form is submitted as it is filled in, and the next run sends the text."""
@@ -207,14 +207,14 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
     assert case.says in told, story.remedies
     if case.form in (None, ANEW):
         assert told.strip()
-        assert not any(lever.form for lever in story.remedies[:1])
+        assert not any(remedy.form for remedy in story.remedies[:1])
         if case.form is None:
             return
     else:
         assert form_of(story.remedies[0])[0] == case.form, story.remedies
     case.change(shop, row, case.mended)
     if case.form != ANEW:
-        pull(desk, story.remedies[0])
+        apply(desk, story.remedies[0])
     after = story_of(desk, row)
     match case.form:
         case "cancel":
@@ -241,10 +241,10 @@ def test_the_first_lever_ends_the_trouble_or_it_is_said_why_there_is_none(
 def test_what_somebody_said_on_the_telephone_brings_the_text_back(
     shop: Shop, desk: Desk
 ) -> None:
-    """Two levers, each the first of its story: consent, then the text itself."""
+    """Two remedies, each the first of its story: consent, then the text itself."""
     row = Case("opted_out", CONSENT, OPTED_OUT).make(shop)
     for _ in range(2):
-        pull(desk, story_of(desk, row).remedies[0])
+        apply(desk, story_of(desk, row).remedies[0])
     shop.run(AT_ONCE)
     assert [message.to for message in shop.messages] == [PHONE]
     assert "opted in, by Ann: A customer called" in "\n".join(

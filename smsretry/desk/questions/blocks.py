@@ -1,4 +1,4 @@
-"""What an answer is made of: lines, tables and a picture by hour, of words and levers.
+"""What an answer is made of: lines, tables and a picture by hour, of words and remedies.
 
 `in_lines` writes them for a terminal, and `smsretry.desk.pages.markdown` for Prefect's pages.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from pydantic import Field
 
-from smsretry.desk.actions.doors import command_of, filled_in
+from smsretry.desk.actions.commands import command_of, filled_in
 from smsretry.desk.actions.form import Form
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value

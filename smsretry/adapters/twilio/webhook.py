@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, parse_qsl
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts
-from smsretry.sending.heard import (
+from smsretry.sending.webhook_events import (
     IncomingText,
     RejectedPost,
     StatusReport,
