@@ -60,7 +60,7 @@ def quiet_hours(
 ) -> None:
     """Explain whether a text may go out, by which rules, and when next."""
     from smsretry.quiet_hours.check import check_quiet_hours
-    from smsretry.quiet_hours.explain import explain
+    from smsretry.quiet_hours.explain import explain_hours
     from smsretry.quiet_hours.hours import parse_week
 
     try:
@@ -80,7 +80,7 @@ def quiet_hours(
     if as_json:
         print_json(_answer(check, at=moment))
     else:
-        for line in explain(check, at=moment):
+        for line in explain_hours(check, at=moment):
             print_text(line, hang=7)
     if check.refused or check.hold_reason:
         raise typer.Exit(NEVER)

@@ -12,7 +12,7 @@ from smsretry.quiet_hours.check import QuietHoursCheck
 from smsretry.quiet_hours.hours import hours_text
 
 
-def explain(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
+def explain_hours(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
     """The answer; where the recipient may be, and why; the rules with their sources."""
     yield _answer(check)
     yield f"asked about {_both(check, at)}"

@@ -117,7 +117,7 @@ class _Circuit:
     free_at: float = 0.0
     """When a sender's next text may leave, by its rate."""
 
-    def has_room(self, text: UUID | None = None) -> bool:
+    def has_capacity(self, text: UUID | None = None) -> bool:
         """Whether this text's send may begin; None: that of another one."""
         return (
             self.stopped_because is None
@@ -219,10 +219,10 @@ class FlowControl:
             return {
                 subject
                 for (_, subject), circuit in self._circuits.items()
-                if subject and not circuit.has_room()
+                if subject and not circuit.has_capacity()
             }
 
-    def wait_for_room(self, at_most: int, until: float) -> bool:
+    def wait_for_capacity(self, at_most: int, until: float) -> bool:
         """Wait until so few rows are in flight that others may be claimed. False: nothing more is to be claimed.
 
         Args:
@@ -230,7 +230,7 @@ class FlowControl:
         """
         with self._lock:
             while self.run_stopped_because is None and (now := monotonic()) < until:
-                if len(self._in_flight) <= at_most and self._everybody.has_room():
+                if len(self._in_flight) <= at_most and self._everybody.has_capacity():
                     return True
                 self._lock.wait(min(LOOK_UP_SECONDS, until - now))
             return False
@@ -259,12 +259,12 @@ class FlowControl:
             business, sender, everybody = needs = self._needs(claim)
             while not (put_off := self._put_off(claim, business, sender)):
                 has_place = self._has_place()
-                if has_place and all(c.has_room(claim.id) for c in needs):
+                if has_place and all(c.has_capacity(claim.id) for c in needs):
                     self._let_in.add(claim.id)
                     for circuit in needs:
                         circuit.under_way.add(claim.id)
                     return None
-                if not (has_place and everybody.has_room(claim.id)):
+                if not (has_place and everybody.has_capacity(claim.id)):
                     began = monotonic()  # then nobody else needs its thread
                 if monotonic() > began + PATIENCE_SECONDS:
                     return self._back(claim, _OTHERS_FIRST, "others_first")

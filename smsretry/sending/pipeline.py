@@ -125,7 +125,9 @@ class _Item:
             return self._put_off(obstacle)
         asked_at, attempt_id = _stopwatch(), uuid4()
         try:
-            answer = self._lost_messages(asked_at) or self._ask(attempt_id, decision)
+            answer = self._check_lost_messages(asked_at) or self._ask(
+                attempt_id, decision
+            )
         except Exception:
             self.flow_control.withdraw(self.claim)
             raise
@@ -183,7 +185,7 @@ class _Item:
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
         return begun
 
-    def _lost_messages(self, asked_at: float) -> PutOff | None:
+    def _check_lost_messages(self, asked_at: float) -> PutOff | None:
         """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
         lost_messages = self.claim.lost_messages if self._is_listed else ()
         reports = {

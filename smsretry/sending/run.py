@@ -178,7 +178,7 @@ class Run:
             self._claimed_ids |= due
             if claims:
                 yield claims
-            if not self.flow_control.wait_for_room(self.threads, self._until):
+            if not self.flow_control.wait_for_capacity(self.threads, self._until):
                 return
             may_claim = len(self._claimed_ids) < limit
             if may_claim and is_new:

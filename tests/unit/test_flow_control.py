@@ -77,7 +77,9 @@ def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
     admitted = []
     for claim in claims:
         control.claimed(Batch([claim]))
-        if control.wait_for_room(99, monotonic() + 0.01) and not control.admit(claim):
+        if control.wait_for_capacity(99, monotonic() + 0.01) and not control.admit(
+            claim
+        ):
             admitted.append(claim)
     return admitted
 
@@ -188,7 +190,7 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     try_out(control, NOT_REACHED, *own_texts)
     assert isinstance(control.admit(text()), GiveBack)
     assert ALL_SENDING in queue.stops
-    assert not control.wait_for_room(50, monotonic() + 60)
+    assert not control.wait_for_capacity(50, monotonic() + 60)
 
 
 # 3. How what has stopped is tried
@@ -208,7 +210,7 @@ def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     control, trial = FlowControl(queue.set_stop), text()
     control.claimed(Batch([trial], [stop]))
     assert control.without == {stop[1]} - {""}
-    assert control.wait_for_room(50, monotonic() + 0.01) is (stop != ALL_SENDING)
+    assert control.wait_for_capacity(50, monotonic() + 0.01) is (stop != ALL_SENDING)
     if outcome:
         assert control.admit(trial) is None
         control.observe(trial, outcome)

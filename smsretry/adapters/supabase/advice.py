@@ -125,7 +125,7 @@ _OF_PROJECT: Final = {
 """Statuses of Supabase's own, and what to do: https://supabase.com/docs/guides/platform/http-status-codes"""
 
 
-def explain(function: str, error: APIError, *, url: str) -> SmsRetryError:
+def error_of(function: str, error: APIError, *, url: str) -> SmsRetryError:
     """This package's error for one of PostgREST's or the database's, with what to do about it."""
     code = error.code or ""
     if code.startswith(

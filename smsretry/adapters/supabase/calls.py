@@ -25,7 +25,7 @@ from smsretry.adapters.supabase.advice import (
     RUN,
     Ending,
     ended,
-    explain,
+    error_of,
     refuse,
     unanswered,
 )
@@ -190,7 +190,7 @@ class SupabaseCalls:
         ) as error:  # transport, and an answer that cannot be unpacked
             trouble = unanswered(function, error, url=self.url)
         except APIError as error:
-            trouble = explain(function, error, url=self.url)
+            trouble = error_of(function, error, url=self.url)
         except (ValueError, RecursionError):
             trouble = self.not_ours(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.

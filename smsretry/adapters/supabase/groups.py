@@ -14,7 +14,7 @@ from typing import Any, Final
 from postgrest.exceptions import APIError
 from pydantic import BaseModel
 
-from smsretry.adapters.supabase.advice import explain
+from smsretry.adapters.supabase.advice import error_of
 from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
 from smsretry.errors import (
     QueueBusy,
@@ -197,7 +197,7 @@ class SupabaseGroups(SupabaseCalls):
                 "details": None,
             }
         )
-        trouble = explain(call.function, error, url=self.url)
+        trouble = error_of(call.function, error, url=self.url)
         passing = isinstance(trouble, QueueUnreachable) and not (
             call.leave_if_busy and isinstance(trouble, QueueBusy)
         )
