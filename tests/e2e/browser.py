@@ -69,10 +69,10 @@ class Browser:
 
     def __enter__(self) -> Self:
         try:
-            told = self._profile / "DevToolsActivePort"
-            until(lambda: told.exists() and "\n" in told.read_text())
+            path = self._profile / "DevToolsActivePort"
+            until(lambda: path.exists() and "\n" in path.read_text())
             pages = httpx.get(
-                f"http://127.0.0.1:{told.read_text().split()[0]}/json/list"
+                f"http://127.0.0.1:{path.read_text().split()[0]}/json/list"
             ).json()
             address = next(
                 page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"
@@ -100,7 +100,7 @@ class Browser:
         self._say("Page.navigate", url=url)
         shown = ""
 
-        def seen() -> bool:
+        def is_shown() -> bool:
             nonlocal shown
             shown = str(
                 self._say("Runtime.evaluate", expression=_SHOWN, returnByValue=True)[
@@ -110,7 +110,7 @@ class Browser:
             return all(word in shown for word in words)
 
         try:
-            until(seen, seconds=20)
+            until(is_shown, seconds=20)
         except AssertionError:
             pytest.fail(f"{url} does not show {words}:\n{shown}")
         return shown

@@ -47,15 +47,15 @@ def run_as_shown(
             given = (
                 Path(words.pop()).read_text(encoding="utf-8") if "<" in words else None
             )
-            done = CliRunner().invoke(
+            result = CliRunner().invoke(
                 app,
                 [here.get(word, word) for word in words if word != "<"],
                 input=given,
             )
-            assert done.exit_code in codes.get(words[0], (0,)), (
-                f"{block.where}: {words}: {done.output} {done.exception}"
+            assert result.exit_code in codes.get(words[0], (0,)), (
+                f"{block.where}: {words}: {result.output} {result.exception}"
             )
-            printed += done.output.splitlines()
+            printed += result.output.splitlines()
     assert not printed or not block.missing_in(printed), "\n".join(printed)
 
 
@@ -81,12 +81,12 @@ def _python(words: list[str]) -> None:
 @cache
 def _help(module: str) -> str:
     """What `python -m <module> --help` says. In this process: a new one takes a second to load it all."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
         patch.setattr(sys, "argv", [module, "--help"])
         with pytest.raises(SystemExit) as ended:
             run_module(module, run_name="__main__")
-    assert not ended.value.code, said.getvalue()
-    return said.getvalue().replace("]", " ")
+    assert not ended.value.code, output.getvalue()
+    return output.getvalue().replace("]", " ")
 
 
 def _smsretry(words: list[str]) -> None:

@@ -87,11 +87,11 @@ class Prefect:
     def events(self, resource: str) -> list[Record]:
         """The event feed of one resource, oldest first, as `/events?resource=…` shows it."""
         about = {"id": [resource]}
-        found: list[Record] = []
+        records: list[Record] = []
         for which in ({"resource": about}, {"related": about}):
             body = {"filter": {**which, "order": "DESC"}, "limit": 50}
-            found += self.post("events/filter", body)["events"]
-        return sorted(found, key=lambda event: str(event["occurred"]))
+            records += self.post("events/filter", body)["events"]
+        return sorted(records, key=lambda event: str(event["occurred"]))
 
     def artifacts(self, key: str) -> list[Record]:
         """The history of an artifact, newest first."""

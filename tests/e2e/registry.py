@@ -47,7 +47,7 @@ class Registry:
 
     def register(self, deployment: str, **changes: Any) -> str:
         """Register one of `prefect.yaml`, changed as told; returns its id."""
-        [wanted] = [one for one in declared() if one.name == deployment]
+        [declared_deployment] = [one for one in declared() if one.name == deployment]
         flow = self.prefect.post("flows/", {"name": deployment})
         schedules = [
             {
@@ -55,10 +55,10 @@ class Registry:
                 "active": schedule.active,
                 "slug": schedule.slug,
             }
-            for schedule in wanted.schedules
+            for schedule in declared_deployment.schedules
         ]
         body = {
-            **wanted.model_dump(exclude={"schedules"}),
+            **declared_deployment.model_dump(exclude={"schedules"}),
             "flow_id": flow["id"],
             "schedules": schedules,
             **changes,
@@ -66,7 +66,7 @@ class Registry:
         return str(self.prefect.post("deployments/", body)["id"])
 
     def run(
-        self, deployment: str, state: str, *, tags: Sequence[str] = (), **more: str
+        self, deployment: str, state: str, *, tags: Sequence[str] = (), **options: str
     ) -> str:
         """A run of it that is in this state; returns its id."""
         found = self.prefect.post(
@@ -78,7 +78,7 @@ class Registry:
         for kind in ("RUNNING", state) if state != "SCHEDULED" else (state,):
             self.prefect.post(
                 f"flow_runs/{run['id']}/set_state",
-                {"state": {"type": kind, **more}, "force": True},
+                {"state": {"type": kind, **options}, "force": True},
             )
         return str(run["id"])
 

@@ -60,15 +60,15 @@ def command(registry: Registry, *arguments: str) -> "subprocess.CompletedProcess
 
 def installed(registry: Registry) -> list[Record]:
     """The automations that the server has."""
-    found: list[Record] = registry.prefect.post("automations/filter", {})
-    return sorted(found, key=lambda one: str(one["name"]))
+    records: list[Record] = registry.prefect.post("automations/filter", {})
+    return sorted(records, key=lambda one: str(one["name"]))
 
 
 def remove_all(registry: Registry) -> None:
     """As on a server that has none yet."""
-    for one in installed(registry):
+    for record in installed(registry):
         httpx.delete(
-            f"{registry.api_url}/automations/{one['id']}", timeout=30
+            f"{registry.api_url}/automations/{record['id']}", timeout=30
         ).raise_for_status()
 
 
@@ -99,7 +99,7 @@ def test_installing_twice_is_installing_once(
     )
     assert command(registry, receiver.named).returncode == 0
     first = installed(registry)
-    assert [one["name"] for one in first] == sorted(
+    assert [record["name"] for record in first] == sorted(
         entry["name"] for entry in defined()
     )
     registry.prefect.post(
@@ -129,13 +129,13 @@ def test_installing_twice_is_installing_once(
 
 def hurry(registry: Registry) -> None:
     """Ten seconds instead of minutes, which is the least that Prefect takes where something does not happen."""
-    for one in installed(registry):
-        if one["trigger"].get("posture") != "Proactive":
+    for record in installed(registry):
+        if record["trigger"].get("posture") != "Proactive":
             continue  # what is told once in so long stays so, or it would be told twice on a slow machine
-        trigger = {**one["trigger"], "within": min(one["trigger"]["within"], 10)}
+        trigger = {**record["trigger"], "within": min(record["trigger"]["within"], 10)}
         httpx.put(
-            f"{registry.api_url}/automations/{one['id']}",
-            json={**essence(one), "trigger": trigger},
+            f"{registry.api_url}/automations/{record['id']}",
+            json={**essence(record), "trigger": trigger},
             timeout=30,
         ).raise_for_status()
 
@@ -251,9 +251,9 @@ def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_tw
 ):
     """A twin's dead runs had stayed Running for good, as had those of what looks after deliveries."""
     [trigger] = [
-        one["trigger"]
-        for one in defined()
-        if one["name"].endswith("a run without a sign of life ends")
+        record["trigger"]
+        for record in defined()
+        if record["name"].endswith("a run without a sign of life ends")
     ]
     known = ResourceSpecification.model_validate(trigger["match_related"])
     for name in [entry.name for entry in declared() if entry.schedules]:

@@ -29,8 +29,8 @@ PLANNED = "process-scheduled-sends"
 
 def deployment(prefect: Prefect) -> Record:
     """The deployment as the API has it."""
-    found: Record = prefect.get(f"deployments/name/{SCHEDULED}/{SCHEDULED}")
-    return found
+    record: Record = prefect.get(f"deployments/name/{SCHEDULED}/{SCHEDULED}")
+    return record
 
 
 def serving(flow: FlowProcess, log: Path) -> GuardedProcess:
@@ -89,9 +89,9 @@ def test_a_second_runner_switches_the_schedule_on_and_its_stop_leaves_it_on(
     second = serving(flow, tmp_path / "second.log")
     until(runs_to_come)
     second.stop()
-    found = deployment(flow.prefect)
-    assert not found["paused"]
-    assert [schedule["active"] for schedule in found["schedules"]] == [True]
+    record = deployment(flow.prefect)
+    assert not record["paused"]
+    assert [schedule["active"] for schedule in record["schedules"]] == [True]
     assert runs_to_come() > 0
 
 
@@ -101,8 +101,8 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
     """Name, description, version, tags, parameters, schedule and form; `prefect.yaml` is the one definition."""
 
     def essence() -> Record:
-        found = deployment(flow.prefect)
-        [schedule] = found["schedules"]
+        record = deployment(flow.prefect)
+        [schedule] = record["schedules"]
         keys = [
             "name",
             "description",
@@ -113,11 +113,11 @@ def test_serve_and_deploy_register_the_same_deployment_which_names_no_folder(
             "entrypoint",
             "path",
         ]
-        shown = {key: found[key] for key in [*keys, "entrypoint"]} | {
+        shown = {key: record[key] for key in [*keys, "entrypoint"]} | {
             key: schedule[key] for key in ("active", "slug")
         }
         times = {key: schedule["schedule"][key] for key in ("cron", "timezone")}
-        return shown | {"schedule": times, "pull_steps": found["pull_steps"] or []}
+        return shown | {"schedule": times, "pull_steps": record["pull_steps"] or []}
 
     by_serve = essence()
     for command in (

@@ -61,13 +61,13 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     assert (
         ask("sms-texts", {"ask": {"requeue": order}})["name"] == "would requeue 1 of 1"
     )
-    who = {"who": "Ann", "because": "The number was mended"}
-    done = ask("sms-texts", {"ask": {"requeue": again["ask"]["requeue"] | who}})
+    signature = {"who": "Ann", "because": "The number was mended"}
+    done = ask("sms-texts", {"ask": {"requeue": again["ask"]["requeue"] | signature}})
     assert (done["name"], business.row(failed)["status"]) == (
         "requeued 1 of 1",
         "pending",
     )
-    signed = order | who | {"dry_run": False}
+    signed = order | signature | {"dry_run": False}
     nothing = ask("sms-texts", {"ask": {"cancel": signed | {"code": 30003}}})
     assert nothing["state"]["name"] == "NothingChanged"
     assert nothing["name"] == "cancelled 0 of 0: no text matches all that was given"
@@ -119,11 +119,11 @@ def test_what_does_not_fit_is_refused_in_words_and_taken_out_of_the_run(
     """Also when Prefect's own check is switched off: a red run with a message and one error line, and no traceback.
     What was filled in is kept only where fields contradict each other. Else it is in no column of Prefect's tables.
     """
-    for form, parameters, why, kept in REFUSED:
+    for form, parameters, reason, kept in REFUSED:
         run = ask(form, parameters, enforce_parameter_schema=False)
         assert columns(run["state"], "type", "name") == ("FAILED", "Refused")
-        assert run["state"]["message"].startswith(why)
-        assert run["name"].startswith(f"refused: {why}"[:60])
+        assert run["state"]["message"].startswith(reason)
+        assert run["name"].startswith(f"refused: {reason}"[:60])
         assert run["parameters"] == (parameters if kept else {})
         assert errors_of(run, prefect) == [run["state"]["message"]]
     with psycopg.connect(stack.postgres.url(DATABASE), autocommit=True) as connection:

@@ -57,10 +57,10 @@ def test_every_command_that_a_document_or_a_message_names_can_be_given() -> None
 def test_every_file_module_and_link_that_a_document_names_exists() -> None:
     """From its own folder or from the top; a name without a folder is somewhere. A link leads to a heading, too."""
     assert [
-        (str(one), name)
-        for one in documents()
-        for name in one.code()
-        if not _exists(name, one)
+        (str(document), name)
+        for document in documents()
+        for name in document.code()
+        if not _exists(name, document)
     ] == []
     assert [
         (str(one), link)

@@ -31,9 +31,9 @@ def blocks(language: str, containing: str = "") -> pytest.MarkDecorator:
     """Every block of one language that contains a text. The playbooks' are for troubles: test_playbooks.py."""
     shown = [
         block
-        for one in documents()
-        if one != PLAYBOOKS
-        for block in one.blocks(language)
+        for document in documents()
+        if document != PLAYBOOKS
+        for block in document.blocks(language)
     ]
     found = [
         block
@@ -176,12 +176,12 @@ def test_systemd_finds_nothing_amiss_in_the_units_shown(
         block.text.replace("/opt/smsretry/.venv/bin", str(Path(sys.executable).parent)),
         encoding="utf-8",
     )
-    done = subprocess.run(
+    result = subprocess.run(
         ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
     )
     assert (
-        done.returncode,
-        [line for line in done.stderr.splitlines() if unit.name in line],
+        result.returncode,
+        [line for line in result.stderr.splitlines() if unit.name in line],
     ) == (0, [])
 
 

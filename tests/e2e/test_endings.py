@@ -63,7 +63,7 @@ def test_a_process_of_somebody_elses_is_left_alone(
         _HURRIED.format(module="flows.process_sms_retries").replace("= 2", "= 0.2")
         + "\nimport time\ntime.sleep(1)\nprint('still here')"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         env=flow.environment(),
@@ -72,7 +72,7 @@ def test_a_process_of_somebody_elses_is_left_alone(
         timeout=180,
         check=True,
     )
-    assert done.stdout.endswith("still here\n")
+    assert result.stdout.endswith("still here\n")
 
 
 @pytest.mark.long
@@ -104,9 +104,10 @@ def test_idle_runs_are_deleted_an_hour_after_their_end(
         over(ours, "queued 1", 600),
         over(others, "idle", 61),
     ]
-    last = ask(ours, {})
-    assert last["name"] == "idle"
+    last_record = ask(ours, {})
+    assert last_record["name"] == "idle"
     found = prefect.post(
-        "flow_runs/filter", {"flow_runs": {"id": {"any_": [*gone, *kept, last["id"]]}}}
+        "flow_runs/filter",
+        {"flow_runs": {"id": {"any_": [*gone, *kept, last_record["id"]]}}},
     )
-    assert {run["id"] for run in found} == {*kept, last["id"]}
+    assert {run["id"] for run in found} == {*kept, last_record["id"]}

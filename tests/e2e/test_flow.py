@@ -81,11 +81,11 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
         badge: len(ids) for badge, ids in rows.items()
     }
     for row in (row for ids in rows.values() for row in ids):
-        [found] = business.connection.execute(
+        [record] = business.connection.execute(
             "select id, phone from customers where id = %s",
             [business.row(row)["customer_id"]],
         ).fetchall()
-        name = f"sms …{(found['phone'] or '')[-4:]} row {row} customer {found['id']}"
+        name = f"sms …{(record['phone'] or '')[-4:]} row {row} customer {record['id']}"
         assert name in {task["name"] for task in ended}
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].startswith(
@@ -120,23 +120,23 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     [bookmarked] = prefect.artifacts("sms-queue-now")
     assert bookmarked["id"] == queue["id"]
     assert bookmarked["data"] != queue["data"]
-    told = wait_for_events(
+    records = wait_for_events(
         prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2
     )
-    assert [event["event"] for event in told] == [
+    assert [event["event"] for event in records] == [
         "sms.text.retry-scheduled",
         "sms.text.sent",
     ]
-    assert {event["resource"]["prefect.resource.id"] for event in told} == {
+    assert {event["resource"]["prefect.resource.id"] for event in records} == {
         f"sms.text.{limited}"
     }
     flow_runs = [f"prefect.flow-run.{one['id']}" for one in (run, second)]
-    assert [related_to(event, "flow-run") for event in told] == flow_runs
+    assert [related_to(event, "flow-run") for event in records] == flow_runs
     assert (
-        related_to(told[0], "send-log")
+        related_to(records[0], "send-log")
         == f"sms.send-log.{business.row(limited)['send_log_id']}"
     )
-    assert told[0]["payload"].items() >= {
+    assert records[0]["payload"].items() >= {
         "outcome": badge, "detail": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
         "code": 14107, "sender": "…0006", "number": "…0161",
     }.items()  # fmt: skip
@@ -250,7 +250,7 @@ def test_a_run_that_cannot_begin_fails_and_says_what_to_do(
     stack: Stack, flow: FlowProcess, prefect: Prefect
 ) -> None:
     """Nothing is claimed, nothing is sent. Its name begins with the reason, and its log has no traceback."""
-    for variables, why in (
+    for variables, reason in (
         (
             {"SUPABASE_URL": "http://127.0.0.1:9"},
             "Supabase did not answer start_sms_run (ConnectError)",
@@ -261,9 +261,9 @@ def test_a_run_that_cannot_begin_fails_and_says_what_to_do(
         ),
     ):
         run, _ = flow.run(**variables)
-        assert (run["state"]["type"], run["state"]["message"].startswith(why)) == (
+        assert (run["state"]["type"], run["state"]["message"].startswith(reason)) == (
             "FAILED",
             True,
         )
-        assert run["name"].startswith(f"failed: {' '.join(why.split())}")
+        assert run["name"].startswith(f"failed: {' '.join(reason.split())}")
         assert "Traceback" not in str(prefect.logs(run["id"]))

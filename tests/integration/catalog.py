@@ -17,7 +17,7 @@ class Database(NamedTuple):
         """The rows of a query."""
         return self.connection.execute(query.encode(), values).fetchall()
 
-    def one(self, query: str, *values: object) -> Record:
+    def single_row(self, query: str, *values: object) -> Record:
         """The one row of a query."""
         [row] = self.rows(query, *values)
         return row
@@ -47,4 +47,8 @@ def api_functions() -> list[str]:
 def complaints(connection: Connection) -> dict[str, str]:
     """What the doctor says of our objects that is wrong, or a warning, by subject."""
     [row] = connection.execute("select examine_sms_retries() as said").fetchall()
-    return {one.subject: one.advice for one in findings(row["said"]) if one.advice}
+    return {
+        finding.subject: finding.advice
+        for finding in findings(row["said"])
+        if finding.advice
+    }

@@ -23,7 +23,7 @@ def answer(
     account: str | None = None,
 ) -> Record:
     """What the application's webhook is answered. to, service and account: what Twilio says of our sender."""
-    found = business.connection.execute(
+    record = business.connection.execute(
         """select * from record_inbound_sms(%s, %s, %s, %s, to_number => %s, messaging_service_sid => %s,
                                             account_sid => %s)""",
         [
@@ -36,8 +36,8 @@ def answer(
             account,
         ],
     ).fetchone()
-    assert found is not None
-    return found
+    assert record is not None
+    return record
 
 
 def hear_in_full(business: Business, *said: str | None, **named: str | None) -> Record:
@@ -47,9 +47,9 @@ def hear_in_full(business: Business, *said: str | None, **named: str | None) -> 
 
 def hear(business: Business, *said: str | None, **named: str | None) -> tuple[Any, ...]:
     """Its answer, the customers it concerns and the texts that waited; each of them could be marked."""
-    found = hear_in_full(business, *said, **named)
-    assert found["unmarked"] == 0
-    return columns(found, "answer", "customers", "cancelled")
+    record = hear_in_full(business, *said, **named)
+    assert record["unmarked"] == 0
+    return columns(record, "answer", "customers", "cancelled")
 
 
 def refuse(business: Business, phone: str = PHONE) -> None:
@@ -65,20 +65,20 @@ def refuse(business: Business, phone: str = PHONE) -> None:
 
 def consents(business: Business) -> list[tuple[Any, ...]]:
     """Status and source of every customer, by status and source."""
-    found = business.connection.execute(
+    rows = business.connection.execute(
         "select sms_consent_status as status, sms_consent_source as source from customers order by status, source"
     )
-    return [tuple(row.values()) for row in found]
+    return [tuple(row.values()) for row in rows]
 
 
 def consents_of(business: Business) -> list[tuple[Any, ...]]:
     """Those of this business alone."""
-    found = business.connection.execute(
+    rows = business.connection.execute(
         """select sms_consent_status as status, sms_consent_source as source from customers where business_id = %s
            order by status, source""",
         [business.id],
     )
-    return [tuple(row.values()) for row in found]
+    return [tuple(row.values()) for row in rows]
 
 
 def is_out(business: Business, phone: str = PHONE) -> bool:
@@ -93,11 +93,11 @@ def is_out(business: Business, phone: str = PHONE) -> bool:
 
 def customer_of(business: Business, customer: UUID) -> Record:
     """The customer's row."""
-    found = business.connection.execute(
+    record = business.connection.execute(
         "select * from customers where id = %s", [customer]
     ).fetchone()
-    assert found is not None
-    return found
+    assert record is not None
+    return record
 
 
 def another(business: Business) -> Business:

@@ -231,21 +231,21 @@ class Scene:
 def set_scene(stack: Stack, business: Business) -> Scene:
     """See Scene."""
 
-    def said(statement: str, *values: object) -> Any:
+    def value_of(statement: str, *values: object) -> Any:
         """The first value that a statement answers, if it answers any."""
         row = business.connection.execute(statement.encode(), values).fetchone() or {}
         return next(iter(row.values()), None)
 
     def claim() -> tuple[UUID, int]:
         row_id = business.due_text()
-        return row_id, said(
+        return row_id, value_of(
             "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no'", row_id
         )
 
     def begin() -> tuple[UUID, int, UUID]:
         (row_id, claim_no), attempt_id = claim(), uuid4()
         until = stack.now() + timedelta(hours=1)
-        said(
+        value_of(
             "select from begin_sms_attempt(%s, %s, %s, %s, 'default')",
             row_id,
             claim_no,
@@ -257,14 +257,16 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     def finish(outcome: str, ends: str, **more: object) -> tuple[UUID, UUID]:
         row_id, claim_no, attempt_id = begin()
         named = "".join(f", {name} => %s" for name in more)
-        said(
+        value_of(
             f"select from finish_sms_attempt(%s, %s, %s, %s, %s{named})",
             *(row_id, claim_no, attempt_id, outcome, ends, *more.values()),
         )
         return row_id, attempt_id
 
     def changed(row_id: UUID, change: str) -> UUID:
-        said(f"update sms_retry_queue set {change} where id = %s returning id", row_id)
+        value_of(
+            f"update sms_retry_queue set {change} where id = %s returning id", row_id
+        )
         return row_id
 
     text, due = business.send_log(business.customer()), business.due_text()
@@ -282,14 +284,14 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         business.due_text(), f"{it_failed}, updated_at = updated_at - interval '1 year'"
     )
     for run in (6, 5):
-        said("select from start_sms_run(%s)", UUID(int=run))
+        value_of("select from start_sms_run(%s)", UUID(int=run))
     stack.move_clock(timedelta(minutes=15))
-    said("select from finish_sms_run(%s, 'sent 1')", UUID(int=5))
+    value_of("select from finish_sms_run(%s, 'sent 1')", UUID(int=5))
     unreached = changed(
         business.due_text(due=timedelta(hours=1)),
         "(why, why_code) = ('Not reached', 'unreachable')",
     )
-    scheduled, other = (
+    scheduled, other_business = (
         business.scheduled(),
         Business(business.connection, stack.now).open(),
     )
@@ -298,10 +300,10 @@ def set_scene(stack: Stack, business: Business) -> Scene:
         "status = 'processing', claim_no = claim_no + 1, claimed_at = smsretry.clock()",
     )
     own = "select from add_sms_sender(%s, %s, %s, who => 'Ann', because => 'It has its own')"
-    said(own, other.id, ACCOUNT, SENDER)
+    value_of(own, other_business.id, ACCOUNT, SENDER)
     return Scene(
         stack=stack, business=business, text=text, due=due, claimed=claimed, claimed_no=claimed_no, begun=begun,
         begun_no=begun_no, attempt=attempt, doubtful=doubtful, looked=looked,
         looked_no=business.row(looked)["claim_no"], suspect=suspect, failed=failed, unreached=unreached, old=old,
-        scheduled=scheduled, sent=sent, accepted=accepted, other=other.id,
+        scheduled=scheduled, sent=sent, accepted=accepted, other=other_business.id,
     )  # fmt: skip

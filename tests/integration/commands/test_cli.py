@@ -83,7 +83,7 @@ def test_process_goes_on_beside_what_cannot_be_done_and_says_so(
         f"revoke execute on function {function} from service_role".encode()
     )
     try:
-        told, again = (
+        result, again = (
             command("process"),
             json.loads(command("process", "--json").stdout),
         )
@@ -91,9 +91,9 @@ def test_process_goes_on_beside_what_cannot_be_done_and_says_so(
         business.connection.execute(
             f"grant execute on function {function} to service_role".encode()
         )
-    assert (told.exit_code, business.row(row)["status"]) == (1, "completed")
-    assert f"row {row}: Accepted as SM" in told.output
-    assert said in told.stdout + told.stderr
+    assert (result.exit_code, business.row(row)["status"]) == (1, "completed")
+    assert f"row {row}: Accepted as SM" in result.output
+    assert said in result.stdout + result.stderr
     assert "lacks a grant" in again[key]
 
 
@@ -122,8 +122,8 @@ def test_process_that_is_asked_to_stop_ends_what_it_began_and_exits_as_interrupt
 
     with ThreadPoolExecutor(1) as pool:
         interrupted = pool.submit(interrupt)
-        told = command("process")
-    assert (told.exit_code, business.row(row)["status"], interrupted.result()) == (
+        result = command("process")
+    assert (result.exit_code, business.row(row)["status"], interrupted.result()) == (
         130,
         "completed",
         None,
@@ -161,9 +161,9 @@ def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
     names = [f"{migration.version}_{migration.name}" for migration in migrations()]
     said = command("migrate", "--db-url", original.url, "--dry-run").output.splitlines()
     assert said == [*(f"would apply {name}" for name in names), "Nothing was changed."]
-    assert original.one("select to_regclass('public.sms_send_attempts') as made") == {
-        "made": None
-    }
+    assert original.single_row(
+        "select to_regclass('public.sms_send_attempts') as made"
+    ) == {"made": None}
     assert command("migrate", "--db-url", original.url).output.splitlines() == [
         f"applied {name}" for name in names
     ]
@@ -224,22 +224,22 @@ def test_quiet_hours_are_explained_and_their_exit_code_says_whether_a_text_may_g
         ("+1305555012", 17, 3, "held"),
     ):
         at = f"2027-01-12T{hour:02}:00"
-        told = command("quiet-hours", phone, "--at", at, "--json", SUPABASE_URL=None)
+        result = command("quiet-hours", phone, "--at", at, "--json", SUPABASE_URL=None)
         assert (
-            told.exit_code,
-            json.loads(told.stdout)["answer"],
-            phone in told.output,
+            result.exit_code,
+            json.loads(result.stdout)["answer"],
+            phone in result.output,
         ) == (code, answer, False)
         assert (
             command("quiet-hours", "-", "--at", at, stdin=f"{phone}\n").exit_code
             == code
         )
     for at in ("2027-01-12T20:30-05:00", "2027-01-13T01:30+0000", "2027-01-13 01:30"):
-        told = command("quiet-hours", "+13055550123", "--at", at)
-        assert told.output.startswith(
+        result = command("quiet-hours", "+13055550123", "--at", at)
+        assert result.output.startswith(
             "Quiet hours: 08:00–20:00 (federal, us-fl-501.616) in America/New_York, area code 305\n"
         )
-        assert "asked about Tue 12 Jan 20:30 EST" in told.output
+        assert "asked about Tue 12 Jan 20:30 EST" in result.output
     assert (
         "Wed 13 Jan 2027 00:00 UTC"
         in command("quiet-hours", "+13055550123", "--at", "2027-01-13").output

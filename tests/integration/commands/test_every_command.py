@@ -108,16 +108,16 @@ def test_without_settings_or_a_database_a_command_names_them(
             ),
             ({"SUPABASE_URL": nowhere}, f"Check SUPABASE_URL ({nowhere})"),
         ):
-            told = command(
+            result = command(
                 *name.split(), *least[name], "--json", columns=80, **variables
             )
-            assert (told.exit_code, told.stdout) == (1, ""), name
-            _is_a_complaint(told, words)
-    told = command(
+            assert (result.exit_code, result.stdout) == (1, ""), name
+            _is_a_complaint(result, words)
+    result = command(
         "migrate", "--db-url", "postgresql://app:hush@127.0.0.1:9/app", columns=80
     )
-    assert (told.exit_code, told.stdout, "hush" in told.stderr) == (1, "", False)
-    _is_a_complaint(told, "Check --db-url.")
+    assert (result.exit_code, result.stdout, "hush" in result.stderr) == (1, "", False)
+    _is_a_complaint(result, "Check --db-url.")
 
 
 @pytest.mark.parametrize("name", _TELLS)
@@ -125,15 +125,15 @@ def test_in_an_empty_database_each_command_ends_as_its_help_says(
     name: str, command: Command, least: dict[str, list[str]]
 ) -> None:
     """What is not found is said on standard error, and JSON is JSON all the same."""
-    told = command(*name.split(), *least[name], columns=80)
+    result = command(*name.split(), *least[name], columns=80)
     as_json = command(*name.split(), *least[name], "--json", columns=80)
-    assert told.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
-    assert as_json.stderr == told.stderr
-    assert as_json.stdout or told.exit_code == 1, (
+    assert result.exit_code == as_json.exit_code == _NOTHING_THERE.get(name, 0)
+    assert as_json.stderr == result.stderr
+    assert as_json.stdout or result.exit_code == 1, (
         "nothing was found, so there is nothing to tell"
     )
     json.loads(as_json.stdout or "{}")
-    code = "0 it may go out now" if name == "quiet-hours" else f"{told.exit_code} "
+    code = "0 it may go out now" if name == "quiet-hours" else f"{result.exit_code} "
     assert code in " ".join(
         command(*name.split(), "--help").stdout.split("Exit codes:")[1].split()
     )
@@ -152,25 +152,27 @@ def test_what_each_command_tells_of_a_busy_queue_has_no_number_and_its_json_is_w
     changes = "senders add", "senders change", "senders remove", "texts resolve", "stop"
     others = "mark", "consent", "migrate", "quiet-hours"
     for name in [one for one in asked if one not in (*changes, *others)]:
-        told = command(*name.split(), *asked[name], columns=80)
+        result = command(*name.split(), *asked[name], columns=80)
         as_json = command(*name.split(), *asked[name], "--json")
-        assert not re.search(r"\+1212555|\b212555", told.output + as_json.output), name
+        assert not re.search(r"\+1212555|\b212555", result.output + as_json.output), (
+            name
+        )
         assert all(
             len(line) <= 80 or len(line.split()) == 1
-            for line in told.stdout.splitlines()
+            for line in result.stdout.splitlines()
         ), name
         json.loads(as_json.stdout)
-        ids = set(_UUID.findall(told.stdout))
+        ids = set(_UUID.findall(result.stdout))
         assert name == "process" or ids <= set(_UUID.findall(as_json.stdout)), name
 
 
-def _is_a_complaint(told: Result, words: str) -> None:
+def _is_a_complaint(result: Result, words: str) -> None:
     """A sentence on standard error, folded; no traceback, and no repr of anything."""
-    said = " ".join(told.stderr.split())
+    said = " ".join(result.stderr.split())
     assert said.startswith("Error: ")
     assert words in said
     assert not re.search(r"Traceback|Exception|object at 0x|\[type=|<class", said)
-    assert isinstance(told.exception, SystemExit)
+    assert isinstance(result.exception, SystemExit)
     assert all(
-        len(line) <= 80 or len(line.split()) == 1 for line in told.stderr.splitlines()
+        len(line) <= 80 or len(line.split()) == 1 for line in result.stderr.splitlines()
     )

@@ -54,16 +54,16 @@ def waiting(shop: Shop, customer: UUID, *, due: timedelta = LATER) -> UUID:
 
 def consent(shop: Shop, customer: UUID) -> tuple[Any, Any]:
     """The customer's consent, and where it is known from."""
-    found = customer_of(shop, customer)
-    return found["sms_consent_status"], found["sms_consent_source"]
+    record = customer_of(shop, customer)
+    return record["sms_consent_status"], record["sms_consent_source"]
 
 
 def ending(shop: Shop, row: UUID) -> tuple[str, str | None]:
     """How a row ended, and why; its send log says the same."""
-    found = shop.row(row)
-    if found["status"] == "cancelled":
-        assert shop.log_of(row)["error_message"] == found["last_error"]
-    return found["status"], found["last_error"]
+    record = shop.row(row)
+    if record["status"] == "cancelled":
+        assert shop.log_of(row)["error_message"] == record["last_error"]
+    return record["status"], record["last_error"]
 
 
 # Read as the send begins, and kept
@@ -120,10 +120,10 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
             uuid4(),
             shop.now() + LATER,
         )
-        said = record_consent(
+        answer = record_consent(
             operators, PHONE, consent="opted_out", source="letter", business_id=None
         )
-        assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
+        assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 1)
     assert [attempt["consent_status"] for attempt in shop.attempts_of(row)] == [
         "opted_in"
     ]
@@ -173,14 +173,14 @@ def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(
         == ("opted_in", None)
     )
 
-    why = "Twilio 21610: Attempt to send to unsubscribed recipient"
+    reason = "Twilio 21610: Attempt to send to unsubscribed recipient"
     ended, log, [attempt] = shop.row(row), shop.log_of(row), shop.attempts_of(row)
     assert (ended["status"], ended["error_code"], ended["last_error"]) == (
         "failed",
         21610,
-        why,
+        reason,
     )
-    assert (log["status"], log["error_message"]) == ("failed", why)
+    assert (log["status"], log["error_message"]) == ("failed", reason)
     assert (attempt["outcome"], attempt["error_code"], attempt["consent_status"]) == (
         "rejected",
         21610,
@@ -204,11 +204,11 @@ def test_a_text_that_was_claimed_before_the_opt_out_came_is_refused_as_it_begins
     """It is no longer pending, so nobody cancels it under its worker's hands."""
     shop.due_text()
     shop.due_text()
-    first, second = shop.claims(2)
+    first_claim, second = shop.claims(2)
     if how == "21610":
         attempt = uuid4()
-        shop.begin(first, attempt)
-        unsubscribed(shop, first, attempt)
+        shop.begin(first_claim, attempt)
+        unsubscribed(shop, first_claim, attempt)
     else:
         said = record_consent(
             operators, PHONE, consent="opted_out", source="telephone", business_id=None
@@ -250,10 +250,10 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     record_consent(
         operators, PHONE, consent=word, source="telephone", business_id=shop.id
     )
-    first = customer_of(shop, shop.row(row)["customer_id"])
+    first_record = customer_of(shop, shop.row(row)["customer_id"])
     shop.later(minutes=1)
     unsubscribed(shop, claim, attempt)
-    assert customer_of(shop, first["id"]) == first
+    assert customer_of(shop, first_record["id"]) == first_record
     assert len(shop.attempts_of(row)) == 1
 
 
@@ -334,7 +334,7 @@ def test_a_number_that_takes_no_texts_is_marked_at_the_business(shop: Shop) -> N
     theirs = shop.sql(
         "select phone_status from customers where business_id = %s", neighbor.id
     )
-    assert {one["phone_status"] for one in theirs} == {None}
+    assert {record["phone_status"] for record in theirs} == {None}
 
 
 def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words_are_kept_nowhere(
@@ -361,12 +361,12 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
         if code != 21610:
             assert customer_of(shop, customer["id"]) == customer
             assert shop.row(other)["status"] == "pending"
-        kept = shop.sql(
+        records = shop.sql(
             """select to_jsonb(q)::text as said from sms_retry_queue q
                union all select to_jsonb(a)::text from sms_send_attempts a
                union all select error_message from send_logs where error_message is not null"""
         )
-        for said in (str(item.detail), *(each["said"] for each in kept)):
+        for said in (str(item.detail), *(record["said"] for record in records)):
             assert PHONE[2:] not in said
             assert "Maple Street" not in said
         shop.sql(EMPTY)
@@ -380,12 +380,12 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
 def app_rule(shop: Shop, rule: str) -> Iterator[None]:
     """The application's own rule on customers: a check, or what a trigger does on each update."""
     if rule.startswith("check"):
-        made = f"alter table customers add constraint app_rule {rule} not valid"
+        ddl = f"alter table customers add constraint app_rule {rule} not valid"
     else:
-        made = f"""create function app_rule() returns trigger language plpgsql as $$ begin {rule}; return new; end $$;
+        ddl = f"""create function app_rule() returns trigger language plpgsql as $$ begin {rule}; return new; end $$;
                    create trigger app_rule before update on customers for each row execute function app_rule()"""
     gone = "alter table customers drop constraint if exists app_rule; drop function if exists app_rule cascade"
-    with shop.changed(made, gone):
+    with shop.changed(ddl, gone):
         yield
 
 
@@ -449,15 +449,15 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     rows = [waiting(shop, who) for who in (customer, family, family)]
     theirs = waiting(neighbor, neighbor.customer())
     at = None if everywhere else shop.id
-    said = record_consent(
+    answer = record_consent(
         operators,
         PHONE,
         consent="opted_out",
         source="telephone, Ms Lee",
         business_id=at,
     )
-    assert (said.customers, said.cancelled) == ((3, 4) if everywhere else (2, 3))
-    first = customer_of(shop, customer)
+    assert (answer.customers, answer.cancelled) == ((3, 4) if everywhere else (2, 3))
+    first_record = customer_of(shop, customer)
     assert (
         consent(shop, customer)
         == consent(shop, family)
@@ -467,7 +467,7 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
         shop.value(
             "select count(*) from smsretry.events where who = 'telephone, Ms Lee'"
         )
-        == said.customers
+        == answer.customers
     )
     rows.append(waiting(shop, customer))
     shop.later(minutes=1)
@@ -475,7 +475,7 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
         operators, PHONE, consent="opted_out", source="letter", business_id=shop.id
     )
     assert (again.customers, again.cancelled) == (2, 1)
-    assert customer_of(shop, customer) == first
+    assert customer_of(shop, customer) == first_record
     assert [ending(shop, row) for row in rows] == [OPTED_OUT] * 4
     shop.later(hours=2)
     assert shop.run() == ([] if everywhere else ["Sent"])
@@ -534,7 +534,7 @@ def test_a_word_that_leaves_something_open_is_refused(
         (shop.id, None, "SR422"),
         (shop.neighbor().id, "Ann", "SR404"),
     ):
-        with pytest.raises(psycopg.Error) as told:
+        with pytest.raises(psycopg.Error) as error:
             shop.sql(
                 "select record_sms_consent(null, 'opted_out', 'letter', %s, %s, %s, %s)",
                 business,
@@ -542,7 +542,7 @@ def test_a_word_that_leaves_something_open_is_refused(
                 who,
                 who,
             )
-        assert told.value.sqlstate == state
+        assert error.value.sqlstate == state
     assert consent(shop, customer) == ("opted_in", None)
 
 
@@ -559,14 +559,14 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
         operators, PHONE, consent="opted_in", source="form", business_id=shop.id
     )
     shop.sql("delete from customers")
-    said = record_consent(
+    answer = record_consent(
         operators,
         PHONE,
         consent="opted_out",
         source="letter",
         business_id=None if everywhere else shop.id,
     )
-    assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 0)
+    assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 0)
     ours, theirs = shop.due_text(), neighbor.due_text()
     shop.run()
     assert shop.row(ours)["status"] == "cancelled"
@@ -595,10 +595,10 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
     row = shop.due_text()
     shop.stack.twilio.fail(DropUnaccepted())
     assert shop.run() == ["InDoubt"]
-    said = record_consent(
+    answer = record_consent(
         operators, PHONE, consent="opted_out", source="telephone", business_id=None
     )
-    assert (said.customers, said.cancelled) == (1, 0)
+    assert (answer.customers, answer.cancelled) == (1, 0)
     fates = []
     for minutes in (1, 5, 15, 0):
         shop.later(minutes=minutes, seconds=1)
@@ -624,5 +624,5 @@ def test_two_opt_outs_of_the_same_people_at_once_both_end(
             ),
             [None, shop.id, neighbor.id] * 2,
         )
-    assert sum(each.cancelled for each in said) == len(rows)
+    assert sum(answer.cancelled for answer in said) == len(rows)
     assert {shop.row(row)["status"] for row in rows} == {"cancelled"}

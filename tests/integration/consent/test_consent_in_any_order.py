@@ -84,9 +84,9 @@ class World:
     def ones_with(self, business: Business, number: str) -> list[Customer]:
         """The customers of a business who have this number."""
         return [
-            each
-            for each in self.customers.values()
-            if each.business is business and each.number == number
+            person
+            for person in self.customers.values()
+            if person.business is business and person.number == number
         ]
 
     def opt_outs(self, business: Business, number: str) -> set[Out]:
@@ -261,7 +261,9 @@ class World:
     def moves_to_the_other_business(self, id_: UUID, other: str) -> None:
         customer = self.customers[id_]
         customer.business = next(
-            each for each in self.businesses if each is not customer.business
+            other_business
+            for other_business in self.businesses
+            if other_business is not customer.business
         )
         self._run(
             "update customers set business_id = %s where id = %s",

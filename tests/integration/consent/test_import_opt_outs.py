@@ -23,22 +23,22 @@ DAY = timedelta(days=1)
 DONE = ("--yes", "--who", "Ann", "--because", "From the old tool")
 
 
-def given(shop: Shop, *opt_outs: Any, **more: Any) -> dict[str, Any]:
+def import_from(shop: Shop, *opt_outs: Any, **options: Any) -> dict[str, Any]:
     """Call the SQL function, as the owner of a table would."""
     values = {
         "business_id": shop.id,
         "dry_run": False,
         "who": "Ann",
         "because": "Moved",
-        **more,
+        **options,
     }
     names = ", ".join(f"{name} => %s" for name in values)
-    [found] = shop.sql(
+    [record] = shop.sql(
         f"select * from import_sms_opt_outs(%s::jsonb, {names})",
         json.dumps(opt_outs),
         *values.values(),
     )
-    return found
+    return record
 
 
 def opted_out(
@@ -84,9 +84,9 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert "Would record: recorded 2" in tried.stdout
     assert "cancelled 1" in tried.stdout
     assert (is_out(shop), shop.row(waiting)["status"]) == (False, "pending")
-    done = command("import-opt-outs", stops, "--business", shop.id, *DONE)
-    assert done.exit_code == 0, done.output
-    assert "Recorded: recorded 2" in done.stdout
+    result = command("import-opt-outs", stops, "--business", shop.id, *DONE)
+    assert result.exit_code == 0, result.output
+    assert "Recorded: recorded 2" in result.stdout
     row = shop.row(waiting)
     assert (row["status"], row["last_error"]) == ("cancelled", "Customer opted out")
     assert row["updated_at"] > shop.now() - DAY  # and not when they opted out
@@ -114,8 +114,12 @@ def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_th
         shop.later(minutes=60)
         return dict(json.loads(told))
 
-    first, second = again(), again()
-    assert (first["recorded"], first["refused"], first["lines_read"]) == (1, 1, 2)
+    first_record, second = again(), again()
+    assert (
+        first_record["recorded"],
+        first_record["refused"],
+        first_record["lines_read"],
+    ) == (1, 1, 2)
     assert (second["recorded"], second["known"]) == (0, 1)
     assert (
         shop.value(
@@ -138,25 +142,25 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     file, rows = tmp_path / "stops.txt", [PHONE, "1.21256E+10", MIAMI]
     lines = "".join(f"{row}\t2026-11-01T10:00:00Z\n" for row in rows)
     file.write_text("Phone\tOpted Out At\n" + lines)
-    done = command("import-opt-outs", file, "--business", shop.id, *DONE)
-    assert done.exit_code == 1
-    assert "line 3: must be a number with its country code" in done.stdout
-    assert "lines_read 3, refused 1." in done.stdout
+    result = command("import-opt-outs", file, "--business", shop.id, *DONE)
+    assert result.exit_code == 1
+    assert "line 3: must be a number with its country code" in result.stdout
+    assert "lines_read 3, refused 1." in result.stdout
     assert is_out(shop)
     assert is_out(shop, MIAMI)
-    assert not any(number in done.output for number in (*rows, PHONE[2:], MIAMI[2:]))
+    assert not any(number in result.output for number in (*rows, PHONE[2:], MIAMI[2:]))
 
 
 def test_a_command_line_that_leaves_something_open_is_refused(
     command: Command, stops: Path
 ) -> None:
     """Before anything is recorded."""
-    for options, code, why in (
+    for options, code, reason in (
         ((), 64, "--business"),
         (("--business", "all", "--yes"), 64, "--because"),
     ):
         refused = command("import-opt-outs", stops, *options)
-        assert (refused.exit_code, why in refused.stderr) == (code, True), (
+        assert (refused.exit_code, reason in refused.stderr) == (code, True), (
             refused.output
         )
 
@@ -175,8 +179,8 @@ def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
         QueueUnreachable, match="It is not known whether it was recorded"
     ):
         operators.carry_out(order, opt_outs=lines)
-    done = operators.carry_out(order, opt_outs=lines)
-    assert (done.recorded, done.known) == (0, 1)
+    answer = operators.carry_out(order, opt_outs=lines)
+    assert (answer.recorded, answer.known) == (0, 1)
     assert shop.row(row)["status"] == "cancelled"
 
 
@@ -203,8 +207,8 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
         opted_out(at, phone=f"+1212555000{number}", line=number) for number in range(6)
     ]
     tried, done = (
-        given(shop, *lines, dry_run=True),
-        given(shop, *lines, opted_out(at, phone=MIAMI)),
+        import_from(shop, *lines, dry_run=True),
+        import_from(shop, *lines, opted_out(at, phone=MIAMI)),
     )
     assert (tried["recorded"], tried["customers"], tried["notes"]) == (
         5,
@@ -234,21 +238,21 @@ def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_
     shop: Shop,
 ) -> None:
     """A later opt-in at one of them stays there alone."""
-    other, later = shop.neighbor(), shop.neighbor()
+    neighbor, later = shop.neighbor(), shop.neighbor()
     customer = opt_in(shop, shop.now())
-    other.customer()
+    neighbor.customer()
     line, everybodys = (
         opted_out(shop.now() - DAY),
         {"business_id": None, "all_businesses": True},
     )
-    done = given(shop, line, **everybodys)
+    done = import_from(shop, line, **everybodys)
     assert (done["recorded"], done["customers"]) == (1, 1)
     assert [note["customer_id"] for note in done["notes"]] == [str(customer)]
-    again = given(shop, line, **everybodys)
+    again = import_from(shop, line, **everybodys)
     assert (again["recorded"], again["known"], again["customers"]) == (0, 1, 0)
     texts = [
         shop.queue_row(shop.send_log(customer), customer),
-        other.due_text(),
+        neighbor.due_text(),
         later.due_text(),
     ]
     shop.run()
@@ -269,7 +273,9 @@ def test_a_date_that_says_nothing_is_told_by_its_line_and_costs_no_other(
     ]  # fmt: skip
     lines = [{"line": n, "phone": PHONE, "at": at} for n, at in enumerate(dates)]
     customer = opt_in(shop, shop.now() - DAY)
-    done = given(shop, *lines, {"phone": MIAMI, "at": "2026-02-30T12:00:00-05:00"})
+    done = import_from(
+        shop, *lines, {"phone": MIAMI, "at": "2026-02-30T12:00:00-05:00"}
+    )
     assert done["recorded"] == 1
     assert [(note["line"], note["what"]) for note in done["notes"]] == [
         (n, "unreadable") for n in range(len(dates))
@@ -286,15 +292,15 @@ def test_the_latest_of_a_number_s_lines_counts(shop: Shop) -> None:
     first, last = shop.now() - 3 * DAY, shop.now() - DAY
     customer = opt_in(shop, first - DAY)
     hear(shop, "STOP")
-    done = given(shop, opted_out(last, line=2), opted_out(first, line=3))
+    done = import_from(shop, opted_out(last, line=2), opted_out(first, line=3))
     assert (done["recorded"], done["known"]) == (1, 1)
     imported = (
         "select dated from smsretry.standing_opt_outs where source like 'import%%'"
     )
     assert shop.value(imported) == last
     assert customer_of(shop, customer)["sms_consent_source"] == "import_2027-01-12"
-    assert given(shop, opted_out(first))["known"] == 1
-    assert given(shop, opted_out(shop.now()))["recorded"] == 1
+    assert import_from(shop, opted_out(first))["known"] == 1
+    assert import_from(shop, opted_out(shop.now()))["recorded"] == 1
     shop.later(minutes=1)
     hear(shop, "START")
     assert status(shop, customer) == "opted_out"
@@ -308,7 +314,7 @@ def test_locked_customers_keep_no_other_number_from_opting_out(shop: Shop) -> No
     lines = opted_out(shop.now() - DAY), opted_out(shop.now() - DAY, phone=MIAMI)
     with shop.stack.connect() as holder, holder.transaction():
         holder.execute("select from customers where phone = %s for update", [PHONE])
-        done = given(shop, *lines)
+        done = import_from(shop, *lines)
     assert (done["customers"], done["unmarked"]) == (1, 1)
     shop.run()
     assert {shop.row(row)["last_error"][:18] for row in rows} == {"Customer opted out"}
@@ -335,7 +341,7 @@ def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:
         *({"phone": number} for number in numbers),
     ]
     for line in lines:
-        done = given(shop, line, opted_out(phone=MIAMI, line=9))
+        done = import_from(shop, line, opted_out(phone=MIAMI, line=9))
         assert done["recorded"] + done["known"] == 1, line
         assert [(note["line"], note["what"]) for note in done["notes"]] == [
             (1, "unreadable")
@@ -351,8 +357,8 @@ def test_an_import_that_leaves_something_open_records_nothing(shop: Shop) -> Non
         (1, {"because": f"She called from {PHONE}"}, "SR422"),
         (LINES_OF_A_CALL + 1, {}, "SR422"),
     ]  # fmt: skip
-    for lines, more, state in wrong:
+    for lines, options, state in wrong:
         with pytest.raises(psycopg.Error) as refused:
-            given(shop, *[opted_out()] * lines, **more)
-        assert (more, refused.value.sqlstate) == (more, state)
+            import_from(shop, *[opted_out()] * lines, **options)
+        assert (options, refused.value.sqlstate) == (options, state)
     assert not is_out(shop)

@@ -26,11 +26,11 @@ def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_on
     shop: Shop,
 ) -> None:
     """They share the sender, and Twilio blocks the number for it. A row that says so already changes nothing."""
-    other, third = shop.neighbor(), shop.neighbor()
+    neighbor, third = shop.neighbor(), shop.neighbor()
     third.customer(consent="opted_out")
     rows = [
         shop.due_text(),
-        other.due_text(due=timedelta(hours=1)),
+        neighbor.due_text(due=timedelta(hours=1)),
         shop.due_text(phone="+12125550124"),
     ]
     shop.later(minutes=1)
@@ -45,11 +45,16 @@ def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_on
         "cancelled",
         "pending",
     ]
-    kept = shop.sql(
+    records = shop.sql(
         "select business_id from smsretry.consents where source = 'inbound_stop'"
     )
-    assert {row["business_id"] for row in kept} == {shop.id, other.id, third.id, None}
-    assert len(kept) == 4
+    assert {row["business_id"] for row in records} == {
+        shop.id,
+        neighbor.id,
+        third.id,
+        None,
+    }
+    assert len(records) == 4
 
 
 WORDS: Final[list[tuple[str | None, str | None, str]]] = [
@@ -169,8 +174,8 @@ def test_a_start_that_had_to_wait_gives_nothing_back_if_a_stop_came_meanwhile(
             "select from record_inbound_sms(%s, %s, body => 'START')",
             [PHONE, "SM" + "5" * 32],
         )
-        with shop.stack.connect() as other:
-            other.execute(
+        with shop.stack.connect() as other_connection:
+            other_connection.execute(
                 "select from record_inbound_sms(%s, %s, body => 'STOP')", [PHONE, SID]
             )
     shop.run()
@@ -221,9 +226,10 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     for _ in range(2):
         status = operators.status()
         assert any("may mean stop" in need.what for need in status.needs())
-        assert [told.stop_sid for told in operators.texts(ExplainText(id=text))] == [
-            SID
-        ]
+        assert [
+            text_record.stop_sid
+            for text_record in operators.texts(ExplainText(id=text))
+        ] == [SID]
         shop.later(days=50)
         operators.carry_out(Prune(keep_days=7, dry_run=False))
     hear(shop, body="stop it?", phone=other)

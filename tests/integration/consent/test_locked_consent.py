@@ -17,7 +17,7 @@ from tests.support.shop import Shop
 STOP, START = "SM" + "a" * 32, "SM" + "b" * 32
 
 
-def answered(
+def record_answer(
     answer: str, *, customers: int = 0, cancelled: int = 0, unmarked: int = 0
 ) -> dict[str, Any]:
     """The whole answer as it should be."""
@@ -45,8 +45,8 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
     shop: Shop, held: str
 ) -> None:
     """The number is opted out everywhere at once. Who could not be marked is marked by the next run."""
-    others = [shop.neighbor() for _ in range(2)]
-    rows = [one.due_text() for one in (shop, *others)]
+    neighbors = [shop.neighbor() for _ in range(2)]
+    rows = [one.due_text() for one in (shop, *neighbors)]
     refuses = "trigger" in held
     unmarked = int("customers of" in held or refuses or held == "send logs")
     if refuses:
@@ -62,10 +62,12 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
         told = hear_in_full(shop, "STOP", sid=STOP)
         shop.sql("reset statement_timeout")
     shop.sql("drop function if exists forbid cascade")
-    assert told == answered(
+    assert told == record_answer(
         "opted_out", customers=3 - unmarked, cancelled=3 - unmarked, unmarked=unmarked
     )
-    assert [consents_of(one) for one in others] == [[("opted_out", "inbound_stop")]] * 2
+    assert [consents_of(one) for one in neighbors] == [
+        [("opted_out", "inbound_stop")]
+    ] * 2
     assert consents_of(shop) == [
         ("opted_in", None) if unmarked else ("opted_out", "inbound_stop")
     ]
@@ -77,8 +79,10 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
     assert shop.row(row)["last_error"].startswith("Customer opted out (the number did")
     shop.sql("delete from customers where id = %s", shop.row(row)["customer_id"])
     shop.later(minutes=1)
-    assert hear_in_full(shop, "STOP", sid=STOP) == answered("already_recorded")
-    assert hear_in_full(shop, "START", sid=START) == answered("opted_in", customers=3)
+    assert hear_in_full(shop, "STOP", sid=STOP) == record_answer("already_recorded")
+    assert hear_in_full(shop, "START", sid=START) == record_answer(
+        "opted_in", customers=3
+    )
 
 
 @pytest.mark.parametrize("then", ["START", "a form", "the application"])
@@ -110,9 +114,9 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_a_run_unless_a_stop_
     shop: Shop,
 ) -> None:
     """Until then nobody is texted."""
-    other = shop.neighbor()
+    neighbor = shop.neighbor()
     shop.customer()
-    other.customer()
+    neighbor.customer()
     for stop_again in (False, True):
         sid = "SM" + ("d" if stop_again else "c") * 32
         hear(shop, "STOP")
@@ -121,10 +125,10 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_a_run_unless_a_stop_
             importing.execute(
                 "select from customers where business_id = %s for update", [shop.id]
             )
-            assert hear_in_full(shop, "START", sid=sid) == answered(
+            assert hear_in_full(shop, "START", sid=sid) == record_answer(
                 "opted_in", customers=1, unmarked=1
             )
-        assert (consents_of(shop)[0][0], consents_of(other)[0][0]) == (
+        assert (consents_of(shop)[0][0], consents_of(neighbor)[0][0]) == (
             "opted_out",
             "opted_in",
         )
@@ -145,12 +149,12 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     row = shop.due_text()
     with shop.stack.connect() as importing, importing.transaction():
         importing.execute("select from customers for update")
-        said = record_consent(
+        answer = record_consent(
             operators, PHONE, consent="opted_out", source="telephone", business_id=None
         )
-    assert (said.customers, said.cancelled, said.unmarked) == (0, 0, 1)
-    [told] = operators.texts(ExplainText(id=row))
-    assert told.opted_out_since is not None
+    assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 1)
+    [text] = operators.texts(ExplainText(id=row))
+    assert text.opted_out_since is not None
     shop.later(minutes=1)
     hear(shop, "STOP")
     assert consents(shop) == [("opted_out", "telephone")]
@@ -167,7 +171,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     shop.later(minutes=1)
     with shop.stack.connect() as writing, writing.transaction():
         writing.execute("update customers set sms_consent_source = 'telephone'")
-        assert hear_in_full(shop, "START", sid=START) == answered(
+        assert hear_in_full(shop, "START", sid=START) == record_answer(
             "opted_in", unmarked=1
         )
     shop.run()

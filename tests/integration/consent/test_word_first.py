@@ -25,11 +25,11 @@ Say = Callable[[Connection, Shop], None]
 @contextmanager
 def trigger(shop: Shop, body: str) -> Iterator[None]:
     """The application's own, on each change of a customer of this business."""
-    made = f"""
+    statement = f"""
         create function app_rule() returns trigger language plpgsql as $$ begin {body}; end $$;
         create trigger app_rule before update on customers for each row
         when (new.business_id = '{shop.id}') execute function app_rule()"""
-    with shop.changed(made, "drop function if exists app_rule cascade"):
+    with shop.changed(statement, "drop function if exists app_rule cascade"):
         yield
 
 
@@ -64,19 +64,19 @@ def test_a_word_outlives_a_trigger_that_takes_longer_than_the_api_waits(
     shop: Shop, say: Say, rule: str
 ) -> None:
     """Nobody is texted at four businesses; the others' rows say so soon, and that one's when its trigger lets them."""
-    others = [shop.neighbor() for _ in range(3)]
-    rows = [owner.due_text() for owner in (shop, *others)]
+    neighbors = [shop.neighbor() for _ in range(3)]
+    rows = [owner.due_text() for owner in (shop, *neighbors)]
     with trigger(shop, rule):
         with api(shop) as connection:
             say(connection, shop)
-        assert all(is_out(owner) for owner in (shop, *others))
+        assert all(is_out(owner) for owner in (shop, *neighbors))
         assert consents_of(shop) == [("opted_in", None)]
     for _ in range(2):
         shop.run()
         shop.later(minutes=1)
     assert {shop.row(row)["status"] for row in rows} == {"cancelled"}
     assert not shop.messages
-    assert {consents_of(owner)[0][0] for owner in (shop, *others)} == {"opted_out"}
+    assert {consents_of(owner)[0][0] for owner in (shop, *neighbors)} == {"opted_out"}
     assert shop.value("select count(*) from smsretry.unmarked") == 0
 
 
@@ -152,14 +152,14 @@ def test_a_crowd_with_one_number_costs_no_other_business_the_word(
     shop: Shop, count: int
 ) -> None:
     """A trigger needs 10 ms for each of them. Runs mark the rest, some at a time, and what they have done stays."""
-    other = shop.neighbor()
-    row = other.due_text()
+    neighbor = shop.neighbor()
+    row = neighbor.due_text()
     shop.sql(CROWD, shop.id, PHONE, count)
     with trigger(shop, "perform pg_sleep(0.01); return new"):
         with api(shop) as connection:
             by_stop(connection, shop)
         assert is_out(shop)
-        assert is_out(other)
+        assert is_out(neighbor)
         shop.run()
     marked = "select count(*) from customers where sms_consent_status = 'opted_out'"
     assert 0 < shop.value(marked) < count + 1
@@ -167,7 +167,7 @@ def test_a_crowd_with_one_number_costs_no_other_business_the_word(
         shop.later(hours=1)
         shop.run()
     assert shop.value(marked) == count + 1
-    assert other.row(row)["status"] == "cancelled"
+    assert neighbor.row(row)["status"] == "cancelled"
 
 
 def test_an_idle_run_looks_once_into_an_empty_index_for_what_is_to_be_marked(

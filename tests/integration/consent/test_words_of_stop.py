@@ -10,11 +10,11 @@ from tests.proofs.oracles import stopping
 
 def means(business: Business, *bodies: str) -> list[str | None]:
     """What the package takes each of them for."""
-    found = business.connection.execute(
+    rows = business.connection.execute(
         "select smsretry.means_stop(b.body) as means from unnest(%s::text[]) with ordinality b (body, n) order by b.n",
         [list(bodies)],
     )
-    return [row["means"] for row in found]
+    return [row["means"] for row in rows]
 
 
 def unlike(

@@ -35,10 +35,10 @@ class Post(Shop):
         return str(self.attempts_of(row)[-1]["twilio_sid"])
 
     def report(
-        self, row: UUID, status: str, code: int | None = None, **more: Any
+        self, row: UUID, status: str, code: int | None = None, **options: Any
     ) -> None:
         """Twilio knows this of its last message."""
-        self.twilio.report(self.sid_of(row), status, code, **more)
+        self.twilio.report(self.sid_of(row), status, code, **options)
 
     def lost_text(self, code: int = 30008) -> tuple[UUID, str]:
         """A text whose message a carrier lost, after that was decided about, and the message."""

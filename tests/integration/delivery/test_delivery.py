@@ -347,15 +347,15 @@ def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(
     first, second = post.accepted(), post.accepted(phone="+12125550124")
     for row in (first, second):
         post.report(row, "undelivered", 30006)
-    with post.stack.connect() as other, other.transaction():
-        other.execute(
+    with post.stack.connect() as other_connection, other_connection.transaction():
+        other_connection.execute(
             "select from sms_send_attempts where retry_id = %s for update", [first]
         )
         assert post.sync() == "undelivered 1"
     [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
     gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
-    with post.stack.connect() as other, other.transaction():
-        other.execute(
+    with post.stack.connect() as other_connection, other_connection.transaction():
+        other_connection.execute(
             "select from send_logs where id = %s for update",
             [post.row(first)["send_log_id"]],
         )
@@ -452,7 +452,7 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -
         post.connection.execute("alter table send_logs drop constraint known")
 
 
-def many(
+def many_accepted(
     post: Post,
     name: str,
     seconds: list[int | None],
@@ -460,9 +460,9 @@ def many(
     ago: timedelta = timedelta(minutes=30),
 ) -> None:
     """Accepted texts of another business: so many seconds until each was delivered; None, it was not."""
-    other = post.neighbor()
+    neighbor = post.neighbor()
     post.connection.execute(
-        "update businesses set name = %s where id = %s", [name, other.id]
+        "update businesses set name = %s where id = %s", [name, neighbor.id]
     )
     post.connection.execute(
         """with text as (
@@ -479,7 +479,7 @@ def many(
                   'SM' || replace(id::text, '-', ''), case when seconds is null then 'undelivered' else 'delivered' end,
                   at + make_interval(secs => coalesce(seconds, 60))
            from text""",
-        {"ago": ago, "seconds": seconds, "business": other.id},
+        {"ago": ago, "seconds": seconds, "business": neighbor.id},
     )
 
 
@@ -487,17 +487,19 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     post: Post, command: Command
 ) -> None:
     """By SQL, by command and as a page, which has a picture of the day."""
-    many(post, "Half", [4] * 10 + [None] * 10)
-    many(post, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
-    many(post, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
-    many(post, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
+    many_accepted(post, "Half", [4] * 10 + [None] * 10)
+    many_accepted(post, "Most", [4] * 8 + [30] + [None], ago=timedelta(hours=3))
+    many_accepted(post, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
+    many_accepted(post, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
 
     told = command("status").stdout
     with SupabaseOperators(post.stack.settings()) as operators:
         status = operators.status()
     page = markdown(status.tell())
 
-    assert {(one.business, one.code, one.texts) for one in status.undelivered} == {
+    assert {
+        (count.business, count.code, count.texts) for count in status.undelivered
+    } == {
         ("Half", None, 10),
         ("Most", None, 1),
         ("Most too", None, 2),
@@ -524,7 +526,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     """Its second one was lost meanwhile: it had been told that the text did not arrive."""
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
 
-    def told() -> str:
+    def reports() -> str:
         [explanation] = desk.explain(ExplainText(id=row))
         return explanation.next
 
@@ -535,13 +537,13 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     post.later(minutes=31)
     assert post.run() == ["Sent"]
     post.settle(post.sid_of(row), "undelivered", 30003)
-    assert "sync-delivery-status may then send it again" in told()
+    assert "sync-delivery-status may then send it again" in reports()
     post.settle(first, "delivered")
     assert [attempt["delivery_status"] for attempt in post.attempts_of(row)] == [
         "delivered",
         "undelivered",
     ]
-    assert told() == "nothing more; it was delivered"
+    assert reports() == "nothing more; it was delivered"
     assert columns(post.log_of(row), "status", "provider_message_id") == (
         "delivered",
         {"twilio_sid": first},
@@ -575,6 +577,12 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(
             "completed",
             "delivered",
         )
-        [told] = desk.explain(ExplainText(id=row))
-        assert f"It was delivered after all. Before that it {before}" in told.headline
-        assert (told.next, told.remedies) == ("nothing more; it was delivered", ())
+        [explanation] = desk.explain(ExplainText(id=row))
+        assert (
+            f"It was delivered after all. Before that it {before}"
+            in explanation.headline
+        )
+        assert (explanation.next, explanation.remedies) == (
+            "nothing more; it was delivered",
+            (),
+        )

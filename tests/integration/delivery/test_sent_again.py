@@ -179,7 +179,9 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
             str(post.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008
         )
         [error] = [
-            one.detail for one in post.look().followed if one.message.retry_id == third
+            followed.detail
+            for followed in post.look().followed
+            if followed.message.retry_id == third
         ]
         assert "cannot be told that its text waits: P0001" in error
         assert BODY not in error

@@ -37,23 +37,27 @@ def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mend
             30034,
             True,
         )
-        held, log = post.row(row), post.log_of(row)
-        assert columns(held, "status", "attempt_count", "why_code") == (
+        held_record, log = post.row(row), post.log_of(row)
+        assert columns(held_record, "status", "attempt_count", "why_code") == (
             "pending",
             0,
             "account_refused",
         )
-        assert (held["held_since"] is not None, held["why"], log["error_message"]) == (
+        assert (
+            held_record["held_since"] is not None,
+            held_record["why"],
+            log["error_message"],
+        ) == (
             True,
             UNREGISTERED,
             UNREGISTERED,
         )
         assert log["status"] == "pending"
-        assert held["scheduled_for"] - post.stack.now() == pytest.approx(
+        assert held_record["scheduled_for"] - post.stack.now() == pytest.approx(
             waits, abs=timedelta(seconds=30)
         )
         assert post.run() == []
-        post.stack.set_clock(held["scheduled_for"])
+        post.stack.set_clock(held_record["scheduled_for"])
     refused.clear()
     assert post.run() == ["Sent"]
     post.twilio.report(post.messages[-1].sid, "delivered")
@@ -90,9 +94,9 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     )
     assert waits["held_since"] is None
     assert waits["scheduled_for"] - MIDNIGHT < timedelta(minutes=1)
-    assert [(one.fate, one.texts) for one in operators.status().hours] == [
-        ("delivered", 1)
-    ]
+    assert [
+        (hour_count.fate, hour_count.texts) for hour_count in operators.status().hours
+    ] == [("delivered", 1)]
     post.stack.set_clock(waits["scheduled_for"])
     assert post.run() == ["Deferred"]
     post.stack.set_clock(datetime(2027, 1, 13, 17, 0, tzinfo=UTC))
@@ -108,9 +112,9 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
     """Here its parent no longer reaches it. Its messages stay as they are; the others' are all asked about."""
     account = open_account(post.stack, number=NUMBER)
     texts_from(post.connection, post.id, account.sid, NUMBER)
-    other = post.neighbor()
+    neighbor = post.neighbor()
     for number in range(40):
-        whose = post if number < 20 else other
+        whose = post if number < 20 else neighbor
         whose.due_text(phone=f"+1212556{number:04}")
     assert post.run() == ["Sent"] * 40
     for entry in post.messages:
@@ -174,21 +178,21 @@ def test_a_message_that_another_account_keeps_is_not_called_missing(post: Post) 
 
 def test_a_lost_message_is_asked_about_in_the_account_that_it_left(post: Post) -> None:
     """Its business has moved to another one meanwhile. The message had arrived after all, so no second one leaves."""
-    old, new = (
+    old_account, new_account = (
         open_account(post.stack, number=NUMBER),
         open_account(post.stack, number=OTHER_NUMBER),
     )
-    texts_from(post.connection, post.id, old.sid, NUMBER)
+    texts_from(post.connection, post.id, old_account.sid, NUMBER)
     row = post.due_text()
     assert post.run() == ["Sent"]
     post.twilio.report(post.messages[0].sid, "undelivered", 30008)
     assert post.looked_after().came_to == "retried"
-    texts_from(post.connection, post.id, new.sid, OTHER_NUMBER)
+    texts_from(post.connection, post.id, new_account.sid, OTHER_NUMBER)
     post.later(minutes=31)
     post.twilio.report(post.messages[0].sid, "delivered")
     post.twilio.fetches = 0
     assert post.run() == ["Sent"]
-    assert [one.account_sid for one in post.messages] == [old.sid]
+    assert [message.account_sid for message in post.messages] == [old_account.sid]
     assert (post.twilio.fetches, len(post.attempts_of(row))) == (1, 1)
 
 
@@ -210,9 +214,9 @@ def test_a_run_ends_its_asking_soon_and_says_so(
 
     Messages of one business that cannot be read stop nobody else's: the other one's come in turns between them.
     """
-    other = post.neighbor()
+    neighbor = post.neighbor()
     for number in range(24):
-        (other if number >= 20 else post).due_text(
+        (neighbor if number >= 20 else post).due_text(
             phone=f"+1212556{'8' if number >= 20 else '0'}{number:03}"
         )
     assert post.run() == ["Sent"] * 24

@@ -83,7 +83,7 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
     again = "Do it (smsretry texts requeue --code 21612 --since 2027-01-12T00:00:00Z --yes --because '…')\n"
     assert f"Nothing was changed: it was only tried. {again}" in tried
     assert shop.row(failed) == before
-    done = command(
+    result = command(
         "texts",
         "requeue",
         "--row",
@@ -93,7 +93,10 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
         "It was mended",
         "--json",
     )
-    assert (json.loads(done.stdout)["dry_run"], json.loads(done.stdout)["changed"]) == (
+    assert (
+        json.loads(result.stdout)["dry_run"],
+        json.loads(result.stdout)["changed"],
+    ) == (
         False,
         1,
     )
@@ -279,20 +282,20 @@ def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(
 ) -> None:
     """By a code that PostgREST answers as 503; and that all is well otherwise."""
 
-    def asked() -> str:
+    def ask() -> str:
         try:
             return str(shop.value("select check_sms_retries()"))
         except psycopg.Error as alarm:
             return f"{alarm.sqlstate}: {alarm.diag.message_primary}"
 
-    assert asked().startswith("PT503: no run has finished in 7 days")
+    assert ask().startswith("PT503: no run has finished in 7 days")
     shop.run()
-    assert asked().startswith("ok, ")
+    assert ask().startswith("ok, ")
     shop.due_text(due=timedelta(minutes=-11))
-    assert asked().startswith("PT503: 1 texts are overdue since ")
+    assert ask().startswith("PT503: 1 texts are overdue since ")
     shop.run()
     shop.later(minutes=30)
-    assert asked().startswith("PT503: no run has finished since ")
+    assert ask().startswith("PT503: no run has finished since ")
 
 
 def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(
@@ -308,7 +311,7 @@ def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_c
     shop.later(minutes=11)
     after, again = run_over(shop.queue, shop.sender), run_over(shop.queue, shop.sender)
     after.recover(10)
-    assert [(one.id, one.accepted, one.in_doubt) for one in after.interrupted] == [
+    assert [(run.id, run.accepted, run.in_doubt) for run in after.interrupted] == [
         (killed.id, 2, 0)
     ]
     again.recover(10)
@@ -335,13 +338,15 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
-    with shop.stack.connect() as other, other.transaction():
-        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+    with shop.stack.connect() as other_connection, other_connection.transaction():
+        other_connection.execute(
+            "select from sms_retry_queue where id = %s for update", [locked]
+        )
         tried = next(desk.answer(Prune(keep_days=7)).lines())
         assert tried == "Would delete: texts 3, runs 1."
         assert next(desk.answer(prune).lines()) == "Deleted: texts 1, runs 1."
-    kept = shop.sql("select id from sms_retry_queue")
-    assert {row["id"] for row in kept} == {unknown, live, locked}
+    records = shop.sql("select id from sms_retry_queue")
+    assert {row["id"] for row in records} == {unknown, live, locked}
 
 
 def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_terminal(

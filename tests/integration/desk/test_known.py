@@ -38,16 +38,16 @@ def test_an_id_is_found_whichever_kind_it_is_of(
     """By a number, too."""
     row = business.due_text()
     fates_of(run_over(queue, sender))
-    found = business.row(row)
+    record = business.row(row)
     [attempt] = business.attempts_of(row)
-    for given in (row, found["send_log_id"], found["customer_id"], attempt["id"]):
+    for given in (row, record["send_log_id"], record["customer_id"], attempt["id"]):
         assert f"row {row}" in command("explain", given).stdout
-    for told in (
+    for result in (
         command("explain", "-", stdin=f"{PHONE}\n"),
         command("explain", "-", stdin="212-555-0123\n"),
     ):
-        assert f"row {row}" in told.stdout
-        assert PHONE[2:] not in told.stdout
+        assert f"row {row}" in result.stdout
+        assert PHONE[2:] not in result.stdout
     planned = business.scheduled(due=timedelta(hours=5))
     assert "Scheduled, it is queued" in command("explain", planned).stdout
 
@@ -92,8 +92,8 @@ def test_what_nothing_has_is_said_to_be_nobody_s(
         (("explain", _send_log(business, channel="email")), None),
         (("explain", "-"), "+12125550188\n"),
     ):
-        told = command(*words, stdin=stdin)
-        assert (told.exit_code, " ".join(told.stdout.split())) == (1, NOTHING)
+        result = command(*words, stdin=stdin)
+        assert (result.exit_code, " ".join(result.stdout.split())) == (1, NOTHING)
     refused = command(
         "explain", "-", stdin="+1 212-555-012\n", SUPABASE_URL="http://127.0.0.1:9"
     )

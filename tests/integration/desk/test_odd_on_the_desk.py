@@ -56,7 +56,9 @@ def brought(business: Business) -> Iterator[None]:
     connection.execute(
         (
             alter
-            + ", ".join(loosen + [f"drop constraint {one['conname']}" for one in rules])
+            + ", ".join(
+                loosen + [f"drop constraint {record['conname']}" for record in rules]
+            )
         ).encode()
     )
     yield
@@ -81,7 +83,8 @@ def test_an_odd_scheduled_send_hides_no_other_text(
                 [content, planned],
             )
         told = {
-            one.text.retry_id: one for one in desk.explain(ExplainText(id=customer))
+            explanation.text.retry_id: explanation
+            for explanation in desk.explain(ExplainText(id=customer))
         }
         [by_itself] = desk.explain(ExplainText(id=planned))
         alone = [*by_itself.tell()]

@@ -54,7 +54,7 @@ $$
 def test_what_a_text_became_since_it_was_found_is_asked_again(shop: Shop) -> None:
     """Somebody was faster. A send log that somebody writes at this moment may be about to say that it was sent."""
     row = shop.due_text(due=LATER)
-    for what, change, why in (
+    for what, change, reason in (
         ("requeue", "status = 'completed'", "It is sent already"),
         ("cancel", "status = 'completed'", "It is sent already"),
         ("look", "status = 'failed'", "It has ended, it is failed: requeue it"),
@@ -68,15 +68,15 @@ def test_what_a_text_became_since_it_was_found_is_asked_again(shop: Shop) -> Non
             became(shop, row, f"why_code = 'unreachable', {change}")
             before = shop.row(row)
             shop.sql(_AS_IT_WAS)
-            assert order(shop, what, retry_ids=[row], **DONE) == (0, {why: 1})
+            assert order(shop, what, retry_ids=[row], **DONE) == (0, {reason: 1})
             assert shop.row(row) == before
     became(shop, row, "status = 'failed'")
     with (
-        shop.stack.connect() as other,
-        other.transaction(),
+        shop.stack.connect() as other_connection,
+        other_connection.transaction(),
         shop.connection.transaction(force_rollback=True),
     ):
-        other.execute("update send_logs set status = 'sent'")
+        other_connection.execute("update send_logs set status = 'sent'")
         shop.connection.execute("set local lock_timeout = '10ms'")
         assert order(shop, "requeue", retry_ids=[row])[0] == 0
 

@@ -141,11 +141,11 @@ def came_to(shop: Shop, row: UUID, until: datetime) -> tuple[str, str]:
     run(shop)
     for _ in range(200):
         left = (until - shop.now()).total_seconds()
-        found = shop.sql(
+        records = shop.sql(
             "select 1 from sms_retry_queue where status in ('pending', 'processing') and in_doubt_since is null"
             " union all select 1 from scheduled_sends where status = 'scheduled'"
         )
-        if left <= 0 or not found:
+        if left <= 0 or not records:
             break
         due = next_due(shop.connection)
         shop.later(seconds=min(max(left if due is None else due, 30), 1800, left + 1))
@@ -172,10 +172,10 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
     now, hours = shop.now(), FEW_HOURS if name in WAITS else HOURS
     ahead = desk.preview(Preview(hours=hours))
     [story] = desk.explain(ExplainText(id=row))
-    fate, why = came_to(shop, row, now + timedelta(hours=hours))
-    assert (list(ahead.counts) or ["wait longer"]) == [fate], why
+    fate, reason = came_to(shop, row, now + timedelta(hours=hours))
+    assert (list(ahead.counts) or ["wait longer"]) == [fate], reason
     assert story.prediction
-    assert why in story.headline + story.next or fate in ("go out", "wait longer")
+    assert reason in story.headline + story.next or fate in ("go out", "wait longer")
     if fate != "wait longer":
         assert story.prediction.fate == fate
     if fate == "go out":
@@ -185,4 +185,4 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
         predicted = next(hour for hour, texts in enumerate(ahead.hours) if texts)
         assert predicted - 0.1 <= went_out <= predicted + 1.1
     if fate in ("end", "held"):
-        assert [one for one in ahead.why if why in one] == [*ahead.why]
+        assert [one for one in ahead.why if reason in one] == [*ahead.why]

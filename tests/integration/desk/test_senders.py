@@ -23,11 +23,11 @@ SIGNED: Final[dict[str, Any]] = {"who": "Ann", "because": "It is registered"}
 def call(shop: Shop, function: str, **values: Any) -> dict[str, Any]:
     """Call a function as the application may; its first row."""
     arguments = ", ".join(f"{name} => %({name})s" for name in values)
-    found = shop.connection.execute(
+    record = shop.connection.execute(
         f"select * from {function}({arguments})".encode(), values
     ).fetchone()
-    assert found is not None
-    return found
+    assert record is not None
+    return record
 
 
 def add(shop: Shop, sent_by: str = SENDER, **values: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def listed(shop: Shop) -> list[dict[str, Any]]:
 WAITING: Final = ("due", "waiting", "held")
 
 
-def told(shop: Shop) -> list[tuple[Any, ...]]:
+def status_of_senders(shop: Shop) -> list[tuple[Any, ...]]:
     """What the status says of stops, and of senders: name, code and texts."""
     status = shop.value("select sms_status()")
     stops = [("stopped", stop["what"], None, None) for stop in status["stops"]]
@@ -85,17 +85,18 @@ def test_a_sender_is_shared_outranked_by_a_class_s_own_and_gone_with_its_last_bu
     shop: Shop, neighbor: Shop
 ) -> None:
     """One row for the sender, whoever uses it; its rate is the one it has."""
-    first = add(shop, segments_per_second=3, segments_per_day=2000)
+    first_record = add(shop, segments_per_second=3, segments_per_day=2000)
     again = add(neighbor)
-    assert (first["businesses"], again["businesses"], again["sender_id"]) == (
+    assert (first_record["businesses"], again["businesses"], again["sender_id"]) == (
         1,
         2,
-        first["sender_id"],
+        first_record["sender_id"],
     )
     assert sender_of(shop) == sender_of(neighbor) == SENDER
-    [one] = listed(shop)
+    [record] = listed(shop)
     assert [
-        one[name] for name in ("segments_per_second", "segments_per_day", "used_today")
+        record[name]
+        for name in ("segments_per_second", "segments_per_day", "used_today")
     ] == [3, 2000, 0]
     with pytest.raises(
         psycopg.Error, match=r"another rate or cap already \(3 a second, 2000 a day\)"
@@ -172,19 +173,19 @@ def test_a_second_active_sender_is_refused_and_a_paused_one_is_replaced(
     named(shop, "pause")
     add(shop, NUMBER)
     assert sender_of(shop) == NUMBER
-    [one] = listed(shop)
-    assert (one["sender"], one["used_by"]) == ("…0199", ["Maple Street Dental"])
+    [record] = listed(shop)
+    assert (record["sender"], record["used_by"]) == ("…0199", ["Maple Street Dental"])
 
 
 def test_two_people_who_give_a_business_its_first_sender_at_once_do_not_overrule_each_other(
     shop: Shop,
 ) -> None:
     """The second waits, and is told of the first."""
-    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
-        with other.transaction():
-            add(replace(shop, connection=other))
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other_connection:
+        with other_connection.transaction():
+            add(replace(shop, connection=other_connection))
             second = pool.submit(add, shop, OTHER)
-            until_locked_out(shop.connection, seen_by=other)
+            until_locked_out(shop.connection, seen_by=other_connection)
         with pytest.raises(psycopg.Error, match="an active sender for any texts"):
             second.result()
     assert sender_of(shop) == SENDER
@@ -197,7 +198,7 @@ def test_a_list_of_senders_is_read_to_its_end(
     add(shop, message_class="marketing")
     add(shop, OTHER, message_class="transactional")
     shop.stack.rpc_faults.max_rows = 1
-    assert {one.sent_by for one in operators.senders()} == {SENDER, OTHER}
+    assert {sender.sent_by for sender in operators.senders()} == {SENDER, OTHER}
 
 
 def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
@@ -290,11 +291,13 @@ def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(
     )
     before = [shop.row(row)["scheduled_for"] for row in others]
     with (
-        shop.stack.connect() as other,
-        other.transaction(),
+        shop.stack.connect() as other_connection,
+        other_connection.transaction(),
         shop.connection.transaction(),
     ):
-        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+        other_connection.execute(
+            "select from sms_retry_queue where id = %s for update", [locked]
+        )
         shop.sql("set local lock_timeout = '100ms'")
         assert named(shop, "resume")["released"] == 1
     assert shop.row(waits)["scheduled_for"] <= shop.now()
@@ -305,11 +308,11 @@ def test_a_sender_is_named_by_id_sid_or_number_and_no_two_at_once(
     shop: Shop, neighbor: Shop
 ) -> None:
     """A number that moved to another account is two senders."""
-    one = add(shop, NUMBER)
+    record = add(shop, NUMBER)
     assert named(shop, "pause", NUMBER)["sender"] == "…0199"
     assert (
-        named(shop, "resume", str(one["sender_id"]).upper())["sender_id"]
-        == one["sender_id"]
+        named(shop, "resume", str(record["sender_id"]).upper())["sender_id"]
+        == record["sender_id"]
     )
     add(neighbor, NUMBER, account="AC" + "9" * 32)
     for name, words in (
@@ -351,12 +354,12 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         except psycopg.Error as error:
             return str(error.diag.message_primary)
 
-    assert (monitored(), told(shop)) == ("ok", [])
+    assert (monitored(), status_of_senders(shop)) == ("ok", [])
     neighbor.due_text(due=HOUR)
     for who in (NUMBER, OTHER, environments):
         shop.sql(STOP, who)
     assert monitored() == "3 senders are stopped: Refused"
-    assert told(shop) == [
+    assert status_of_senders(shop) == [
         ("stopped", "environment", None, None),
         ("sender", "…0199", "sending_stopped", 1),
         ("sender", OTHER, "sending_stopped", 0),
@@ -372,7 +375,9 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     assert monitored() == "1 senders are stopped: Refused"
     shop.sql(STOP, "")
     assert monitored() == "sending is stopped: Refused"
-    assert [name for part, name, *_ in told(shop) if part == "stopped"] == [
+    assert [
+        name for part, name, *_ in status_of_senders(shop) if part == "stopped"
+    ] == [
         "sending",
         "environment",
     ]
@@ -387,9 +392,9 @@ def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(shop: Shop) -> 
     )
     for _ in range(6):
         shop.due_text()
-    assert told(shop) == [("sender", OTHER, "sender_rate", 6)]
+    assert status_of_senders(shop) == [("sender", OTHER, "sender_rate", 6)]
     shop.sql("update smsretry.senders set segments_per_second = 1")
-    assert told(shop) == []
+    assert status_of_senders(shop) == []
     add(shop, segments_per_day=2)
     held = "held_since = smsretry.clock(), why = 'None', why_code = 'no_credentials'"
     day = "day_segments = 2, day_ends_at = smsretry.carriers_midnight(smsretry.clock())"
@@ -399,5 +404,5 @@ def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(shop: Shop) -> 
         (f"smsretry.senders set {day} where sent_by = '{SENDER}'", "day_spent"),
     ):
         shop.sql(f"update {change}")
-        lines = [line for line in told(shop) if line[0] == "sender"]
+        lines = [line for line in status_of_senders(shop) if line[0] == "sender"]
         assert lines == ([("sender", SENDER, why_code, 6)] if why_code else [])

@@ -118,8 +118,8 @@ def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -
     status = desk.status()
     assert status.queue == known
     for state, texts in known.items():
-        found = desk.answer(ListTexts.model_validate({"states": [state]})).to_dict()
-        assert len(found["texts"]) == texts, state
+        record = desk.answer(ListTexts.model_validate({"states": [state]})).to_dict()
+        assert len(record["texts"]) == texts, state
     ended = Counter[tuple[str, Any]]()
     for reason in status.ended:
         ended[reason.state, reason.why_code] += reason.texts
@@ -187,5 +187,5 @@ def test_a_cap_that_was_reached_yesterday_keeps_nobody_today(
         shop.sql(
             f"update smsretry.senders set day_segments = 1, day_ends_at = {ends_at}"
         )
-        assert [own.why_code for own in desk.status().senders] == whys
+        assert [sender.why_code for sender in desk.status().senders] == whys
         assert shop.value("select used_today from sms_senders()") == used

@@ -23,7 +23,7 @@ SIGNED = {"who": "Ann", "because": "It was mended", "dry_run": False}
 
 
 @pytest.fixture
-def told(desk: Desk) -> Told:
+def story_of(desk: Desk) -> Told:
     """What the desk says of a text, in which there is no number and no body."""
 
     def ask(row: UUID) -> Explanation:
@@ -56,14 +56,14 @@ def minutes(shop: Shop, number: int) -> None:
 
 
 def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """One that goes out at the first try has no line beyond its send."""
     at_once = shop.due_text()
     assert shop.run() == ["Sent"]
     assert (
-        [one.what for one in told(at_once).text.steps],
-        "first due" in str(told(at_once).happened),
+        [step.what for step in story_of(at_once).text.steps],
+        "first due" in str(story_of(at_once).happened),
     ) == (
         ["accepted"],
         False,
@@ -73,7 +73,7 @@ def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
     assert shop.run(AT_ONCE) == ["Deferred"]
     shop.at(OPENING)
     assert shop.run(AT_ONCE) == ["Sent"]
-    sent = told(row)
+    sent = story_of(row)
     [deferred] = lines(sent, "deferred")
     assert deferred.startswith("deferred, next at Wed 13 Jan 08:00 EST: Quiet hours")
     assert re.match(
@@ -83,7 +83,7 @@ def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
 
 
 def test_a_held_text_is_one_line_however_often_it_is_looked_at(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """Its number is corrected meanwhile, which is told by the last digits."""
     row = shop.due_text(phone="+881612345678", timezone=None)
@@ -92,7 +92,7 @@ def test_a_held_text_is_one_line_however_often_it_is_looked_at(
         shop.later(minutes=15, seconds=1)
     shop.sql("update customers set phone = %s, timezone = 'America/New_York'", PHONE)
     assert shop.run() == ["Sent"]
-    sent = told(row)
+    sent = story_of(row)
     [held] = lines(sent, "held")
     assert ", 3 times, the last at Tue 12 Jan 12:30 EST: No time zone is known" in held
     assert lines(sent, "number changed") == ["number changed, from …5678 to …0123"]
@@ -100,7 +100,7 @@ def test_a_held_text_is_one_line_however_often_it_is_looked_at(
 
 
 def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_order(
-    shop: Shop, desk: Desk, told: Told
+    shop: Shop, desk: Desk, story_of: Told
 ) -> None:
     """A send that was not made does not count, and the next has the same attempt number."""
     row = shop.due_text()
@@ -115,7 +115,7 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
         == 1
     )
     assert shop.run() == ["Sent"]
-    sent = told(row)
+    sent = story_of(row)
     [again] = lines(sent, "retry scheduled")
     assert "20429" in again
     [failed] = lines(sent, "failed")
@@ -133,17 +133,17 @@ def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_orde
 
 
 def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """And then how often that was."""
     row = shop.due_text()
     shop.stack.twilio.fail(DropUnaccepted())
     assert shop.run(AT_ONCE) == ["InDoubt"]
-    assert told(row).next.startswith(
+    assert story_of(row).next.startswith(
         "evidence is looked for at Tue 12 Jan 12:01 EST. If 3 looks in 15 minutes find"
     )
     minutes(shop, 25)
-    sent = told(row)
+    sent = story_of(row)
     assert sent.text.state == "sent"
     assert [line.split(",")[0] for line in lines(sent, "looked for", "send 1: not")][
         1:
@@ -154,19 +154,21 @@ def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
     assert ", 2 times, the last at" in lines(sent, "looked for")[0]
 
 
-def test_a_text_is_taken_back_from_a_worker_that_died(shop: Shop, told: Told) -> None:
+def test_a_text_is_taken_back_from_a_worker_that_died(
+    shop: Shop, story_of: Told
+) -> None:
     """The time that it had the text was lost with it."""
     row = shop.due_text()
     shop.sql("select * from claim_sms_retry(%s)", row)
     shop.later(minutes=11)
     shop.sql("select * from recover_stuck_sms_retries()")
     assert shop.run() == ["Sent"]
-    sent = told(row)
+    sent = story_of(row)
     assert lines(sent, "taken back") == ["taken back, begun at Tue 12 Jan 12:00 EST"]
 
 
 def test_what_the_application_does_past_the_functions_is_its_own_step(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """It ends, requeues, puts off and completes rows by updates of the original columns."""
     row = shop.due_text()
@@ -177,7 +179,7 @@ def test_what_the_application_does_past_the_functions_is_its_own_step(
         "status = 'completed'",
     ):
         shop.sql(f"update sms_retry_queue set {change} where id = %s", row)
-    assert lines(told(row), "put off", "cancelled", "queued anew", "completed") == [
+    assert lines(story_of(row), "put off", "cancelled", "queued anew", "completed") == [
         "put off, next at Tue 12 Jan 12:59 EST, by the application",
         "cancelled, by the application: Not wanted",
         "queued anew, next at Tue 12 Jan 12:59 EST, by the application: Not wanted",
@@ -186,7 +188,7 @@ def test_what_the_application_does_past_the_functions_is_its_own_step(
 
 
 def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """Older changes are not this text's."""
     customer = shop.customer(consent="unknown")
@@ -205,7 +207,7 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
         *["She rang 212 555 0123", customer],
     )
     assert shop.run() == ["Cancelled"]
-    ended = told(row)
+    ended = story_of(row)
     assert lines(ended, "consent changed", "cancelled") == [
         "consent changed, from opted_out to opted_in, source web_form",
         "consent changed, from opted_in to opted_out, source in words that are not shown here",
@@ -217,7 +219,7 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
     ]
 
 
-def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> None:
+def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, story_of: Told) -> None:
     """In the person's words; the trigger says nothing of its own beside it."""
     row = shop.due_text()
     for order in (Cancel, Requeue, Cancel):
@@ -229,7 +231,9 @@ def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, told: Told) -> Non
             == 1
         )
         shop.later(minutes=1)
-    assert [(step.what, step.model_dump()["who"]) for step in told(row).text.steps] == [
+    assert [
+        (step.what, step.model_dump()["who"]) for step in story_of(row).text.steps
+    ] == [
         ("cancelled", "Ann"),
         ("requeued", "Ann"),
         ("cancelled", "Ann"),
@@ -249,12 +253,15 @@ def test_a_tenant_s_own_updates_are_in_the_story(shop: Shop) -> None:
             shop.sql("update customers set sms_consent_status = 'opted_out'")
             shop.sql("update sms_retry_queue set status = 'cancelled'")
             shop.sql("reset role")
-            kept = shop.sql("select code from smsretry.events order by id")
-            assert [event["code"] for event in kept] == ["consent_changed", "cancelled"]
+            records = shop.sql("select code from smsretry.events order by id")
+            assert [event["code"] for event in records] == [
+                "consent_changed",
+                "cancelled",
+            ]
 
 
 def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
-    shop: Shop, operators: SupabaseOperators, told: Told
+    shop: Shop, operators: SupabaseOperators, story_of: Told
 ) -> None:
     """A story shows the hundred newest."""
     with_text, _ = shop.customer(), shop.customer()
@@ -268,7 +275,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         end
         $$"""
     )
-    assert [step.model_dump()["became"] for step in told(row).text.steps] == [
+    assert [step.model_dump()["became"] for step in story_of(row).text.steps] == [
         f"…{n:04}" for n in range(21, 121)
     ]
     shop.later(days=100)
@@ -276,25 +283,27 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     assert shop.sql("select from smsretry.events") == []
 
 
-def test_a_planned_text_is_late_from_its_planned_time(shop: Shop, told: Told) -> None:
+def test_a_planned_text_is_late_from_its_planned_time(
+    shop: Shop, story_of: Told
+) -> None:
     """Nothing ran for four hours, and so there was no text yet. Its headline says so meanwhile."""
     planned = shop.scheduled(due=timedelta(minutes=1))
     shop.later(hours=4, minutes=1)
     assert re.match(
         r"Late, it is not queued yet \(.*, 4 h after it was first due\)",
-        told(planned).headline,
+        story_of(planned).headline,
     )
     assert [send.result for send in queue_scheduled_sends(shop.queue).sends] == [
         "queued"
     ]
     assert shop.run() == ["Sent"]
-    happened = told(shop.text_of(planned)["id"])
+    happened = story_of(shop.text_of(planned)["id"])
     assert ", 4 h after it was first due" in lines(happened, "send 1")[0]
     assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]
 
 
 def test_the_same_words_to_the_same_number_are_told_with_the_time_between(
-    shop: Shop, told: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """In both stories. Other words, or to somebody else, are not."""
     first = shop.due_text(body="See you at 5")
@@ -305,17 +314,17 @@ def test_the_same_words_to_the_same_number_are_told_with_the_time_between(
     shop.due_text(body="See you at 5", phone="+12125550199")
     assert shop.run() == ["Sent"] * 3
     for row, other in ((first, second), (second, first)):
-        assert lines(told(row), "same words") == [
+        assert lines(story_of(row), "same words") == [
             f"same words went out, in row {other}, 7 min apart"
         ]
 
 
-def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, told: Told) -> None:
+def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, story_of: Told) -> None:
     """When, to which number or service, as which message, what it was taken for and which business heard it."""
-    other, service = shop.neighbor(), "MG" + "5" * 32
-    other.customer()
-    sends_from(other, "AC" + "5" * 32, service)
-    shop.sql("update businesses set name = 'Bob’s Bar' where id = %s", other.id)
+    neighbor, service = shop.neighbor(), "MG" + "5" * 32
+    neighbor.customer()
+    sends_from(neighbor, "AC" + "5" * 32, service)
+    shop.sql("update businesses set name = 'Bob’s Bar' where id = %s", neighbor.id)
     row = shop.due_text()
     wrote = {
         "STOP": answer(shop, body="stop", service=service, sid="SM" + "1" * 32),
@@ -323,8 +332,8 @@ def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, told: Told) -> No
             shop, body="no thanks", to="+12125550100", sid="SM" + "2" * 32
         ),
     }
-    assert [said["answer"] for said in wrote.values()] == ["opted_out", "unsure"]
-    stop, unsure = lines(told(row), "they wrote")
+    assert [record["answer"] for record in wrote.values()] == ["opted_out", "unsure"]
+    stop, unsure = lines(story_of(row), "they wrote")
     assert (
         stop
         == f"they wrote, to {service}, as SM{'1' * 32}, taken for STOP, heard by Bob’s Bar"

@@ -117,8 +117,8 @@ def test_each_business_that_heard_the_words_answers_for_itself(
     shop: Shop, desk: Desk
 ) -> None:
     """They share the sender. One that gets the number later shares it, too."""
-    other = shop.neighbor()
-    texts = [shop.due_text(), other.due_text()]
+    neighbor = shop.neighbor()
+    texts = [shop.due_text(), neighbor.due_text()]
     hear(shop, body=REVOKED[0])
     third = shop.neighbor()
     texts.append(third.due_text())
@@ -130,7 +130,7 @@ def test_each_business_that_heard_the_words_answers_for_itself(
     assert shop.run() == ["Sent"]
     assert [shop.end_of(text) for text in texts] == [("completed", None), WAITS, WAITS]
     assert {words.business_id for words in list_words(desk).words} == {
-        other.id,
+        neighbor.id,
         third.id,
     }
 
@@ -139,8 +139,8 @@ def test_the_words_hold_texts_only_where_a_stop_would_have_counted(
     shop: Shop, desk: Desk
 ) -> None:
     """What was written to one business's sender is nothing to another's, but to whoever comes to share that one."""
-    other = shop.neighbor()
-    for business, sender in ((shop, DENTIST), (other, BARBER)):
+    neighbor = shop.neighbor()
+    for business, sender in ((shop, DENTIST), (neighbor, BARBER)):
         business.customer()
         sends_from(business, "AC" + "1" * 32, sender)
     answer(shop, None, REVOKED[0], to=DENTIST)

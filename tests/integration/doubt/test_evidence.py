@@ -51,9 +51,9 @@ def bodies(shop: Shop) -> list[str]:
 
 def is_held(shop: Shop, row: UUID) -> bool:
     """Whether a person is to decide."""
-    kept = shop.row(row)
-    assert (kept["status"], kept["in_doubt_since"] is not None) == ("pending", True)
-    return kept["held_since"] is not None
+    record = shop.row(row)
+    assert (record["status"], record["in_doubt_since"] is not None) == ("pending", True)
+    return record["held_since"] is not None
 
 
 @pytest.mark.parametrize(

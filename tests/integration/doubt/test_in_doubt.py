@@ -88,11 +88,11 @@ def test_with_the_policy_hold_a_person_decides(shop: Shop) -> None:
     """The row is held with what to do, its attempt stays in doubt, and nobody is given it who would simply send it."""
     row = in_doubt(shop, DropUnaccepted())
     live(shop, Profile(in_doubt="hold"))
-    held = shop.row(row)
-    assert held["status"] == "pending"
-    assert held["in_doubt_since"]
-    assert held["held_since"]
-    assert held["why"].startswith("In doubt: no evidence after 3 looks")
+    held_record = shop.row(row)
+    assert held_record["status"] == "pending"
+    assert held_record["in_doubt_since"]
+    assert held_record["held_since"]
+    assert held_record["why"].startswith("In doubt: no evidence after 3 looks")
     assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["in_doubt"]
     shop.later(hours=2)
     assert shop.sql("select from claim_due_sms_retries(10)") == []

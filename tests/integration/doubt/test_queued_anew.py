@@ -80,7 +80,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
         "completed",
         "sent",
     )
-    assert [known["id"] for known in shop.attempts_of(new)] == [attempt]
+    assert [defaults["id"] for defaults in shop.attempts_of(new)] == [attempt]
     assert shop.process(claim).fate == "Lost"
     live(shop)
     assert len(shop.messages) == 1
@@ -127,8 +127,8 @@ def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_d
     requeue = Requeue(
         retry_ids=[newer], dry_run=False, who="Ann", because="It never went out"
     )
-    [(why, texts)] = ordered(operators, requeue).skipped.items()
-    assert (texts, "resolve_sms_doubt" in why) == (1, True)
+    [(reason, texts)] = ordered(operators, requeue).skipped.items()
+    assert (texts, "resolve_sms_doubt" in reason) == (1, True)
     assert operators.texts(ExplainText(id=newer))[0].can == ("resolve",)
     assert resolve(operators, resolution(newer, None))
     assert ordered(operators, requeue).changed == 1
@@ -155,13 +155,13 @@ def test_another_businesss_row_of_the_same_send_log_keeps_no_text_waiting(
     shop: Shop,
 ) -> None:
     """Whoever wrote it there: a row answers for itself alone."""
-    customer, other = shop.customer(), shop.neighbor()
+    customer, neighbor = shop.customer(), shop.neighbor()
     log = shop.send_log(customer)
-    theirs = other.queue_row(log, other.customer(phone="+12125550199"))
+    theirs = neighbor.queue_row(log, neighbor.customer(phone="+12125550199"))
     shop.sql("select * from claim_due_sms_retries(limit_count => 50)")
     shop.later(minutes=11)
     shop.recover()
     shop.sql("update sms_retry_queue set status = 'failed' where id = %s", theirs)
-    assert other.attempts_of(theirs)[0]["outcome"] == "in_doubt"
+    assert neighbor.attempts_of(theirs)[0]["outcome"] == "in_doubt"
     shop.queue_row(log, customer)
     assert shop.run() == ["Sent"]

@@ -31,7 +31,7 @@ def test_no_one_else_has_a_right_to_anything_of_ours(shop: Shop) -> None:
     none to the application's tables either, and is a member of nothing.
     """
     for role in ("anon", "authenticated", "smsretry_reader"):
-        found = shop.sql(
+        records = shop.sql(
             f"""select p.proname as name from pg_proc p
                 where p.pronamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
                   and has_function_privilege('{role}', p.oid, 'execute')
@@ -51,7 +51,7 @@ def test_no_one_else_has_a_right_to_anything_of_ours(shop: Shop) -> None:
                 where '{role}' = 'smsretry_reader' and r.rolname <> '{role}'
                   and pg_has_role('{role}', r.oid, 'member')"""
         )
-        assert [row["name"] for row in found] == (
+        assert [row["name"] for row in records] == (
             ["ask_sms_desk"] if role == "smsretry_reader" else []
         ), role
 
@@ -219,7 +219,7 @@ def test_a_tenant_queues_its_own_text_and_ends_the_claim_that_its_own_processor_
 def test_a_tenant_queues_nothing_but_a_new_pending_row_of_its_own(shop: Shop) -> None:
     """Within the limits of attempts that the policy names, and with no business's, text or customer but its own."""
     neighbor = shop.neighbor()
-    mine, theirs = _new_row(shop), _new_row(neighbor)
+    own_record, theirs = _new_row(shop), _new_row(neighbor)
     to_them = _new_row(shop) | {"customer_id": neighbor.customer()}
     to_them["send_log_id"] = shop.send_log(to_them["customer_id"])
     wrong: list[dict[str, object]] = [
@@ -227,9 +227,12 @@ def test_a_tenant_queues_nothing_but_a_new_pending_row_of_its_own(shop: Shop) ->
         {"max_attempts": 1000}, {"max_attempts": 0},
         {"attempt_count": -1}, {"attempt_count": 4}, {"attempt_count": None},
     ]  # fmt: skip
-    rows = [mine | values for values in wrong] + [theirs, to_them]
+    rows = [own_record | values for values in wrong] + [theirs, to_them]
     for other in ("business_id", "send_log_id", "customer_id"):
-        rows += [mine | {other: theirs[other]}, theirs | {other: mine[other]}]
+        rows += [
+            own_record | {other: theirs[other]},
+            theirs | {other: own_record[other]},
+        ]
     for row in rows:
         with (
             acting_as(shop.connection, "authenticated", shop.user_id),

@@ -47,7 +47,7 @@ def error(code: str | None, status: int, message: str = "Invalid API key") -> Re
     )
 
 
-def told(queue: SupabaseQueue, kind: type[SmsRetryError]) -> str:
+def error_message(queue: SupabaseQueue, kind: type[SmsRetryError]) -> str:
     """What is said of a claim that cannot be made."""
     with pytest.raises(kind) as raised:
         claim_due(queue, 1)
@@ -64,7 +64,7 @@ def test_a_wrong_key_is_named(shop: Shop, settings: Settings) -> None:
     ]
     for key in keys:
         with SupabaseQueue(changed(settings, supabase_service_role_key=key)) as queue:
-            said = told(queue, QueueError)
+            said = error_message(queue, QueueError)
         assert "SUPABASE_SERVICE_ROLE_KEY must be the service_role" in said
         assert key not in said
 
@@ -73,7 +73,7 @@ def test_a_wrong_address_is_named(settings: Settings) -> None:
     """Nobody is there; or a web page answers."""
     url = f"http://127.0.0.1:{free_port()}"
     with SupabaseQueue(changed(settings, supabase_url=url)) as queue:
-        said = told(queue, QueueUnreachable)
+        said = error_message(queue, QueueUnreachable)
     assert f"Check SUPABASE_URL ({url})" in said
     pages: list[tuple[int, type[SmsRetryError], str]] = [
         (200, QueueError, "Check that SUPABASE_URL ("),
@@ -88,7 +88,7 @@ def test_a_wrong_address_is_named(settings: Settings) -> None:
     ]
     for status, kind, part in pages:
         with answering(HTMLResponse("<html>Welcome</html>", status), settings) as queue:
-            assert part in told(queue, kind)
+            assert part in error_message(queue, kind)
 
 
 def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
@@ -109,7 +109,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
     ]
     for status, code, advice in refusals:
         with answering(error(code, status), settings) as queue:
-            said = told(queue, QueueError)
+            said = error_message(queue, QueueError)
         assert advice in said, code
         assert ("smsretry migrate" in said) is (
             code in ("PGRST202", "PGRST203", "42P01", "42703")
@@ -135,15 +135,15 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
         error("0A000", 400, "cannot set transaction read-write mode during recovery"),
         settings,
     ) as queue:
-        assert "or it is a replica." in told(queue, QueueError)
+        assert "or it is a replica." in error_message(queue, QueueError)
     for status in (401, 403):
         with answering(error("42501", status), settings) as queue:
             assert (
                 "not the anon key. If it is, run `smsretry migrate --again`."
-                in told(queue, QueueError)
+                in error_message(queue, QueueError)
             )
         with answering(error(None, status), settings) as queue:
-            told(queue, QueueError)
+            error_message(queue, QueueError)
 
 
 def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(
@@ -165,4 +165,4 @@ def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(
     ]
     for answer, kind, said in answers:
         with answering(answer, settings) as queue:
-            assert said in told(queue, kind)
+            assert said in error_message(queue, kind)

@@ -146,9 +146,9 @@ def test_a_claim_of_very_many_takes_at_most_five_hundred(scene: Scene) -> None:
     assert (
         len(called(scene, "claim_due_sms_retries", limit_count=2**31 - 1).json()) == 500
     )
-    found = scene.business.connection.execute(
+    record = scene.business.connection.execute(
         """select count(*) as n from sms_retry_queue
            where status = 'processing' and in_doubt_since is null and claimed_at > %s""",
         [scene.stack.now() - timedelta(minutes=5)],
     ).fetchone()
-    assert found == {"n": 500}
+    assert record == {"n": 500}

@@ -157,15 +157,15 @@ def test_a_reader_is_told_the_same_story_status_and_preview(
     with shop.clock_stopped():  # a preview counts by hours from now on
         assert _plain(reader.preview(Preview())) == _plain(whole.preview(Preview()))
     assert reader.status().queue == whole.status().queue
-    [told], [wanted] = (
+    [explanation], [story] = (
         reader.explain(ExplainText(id=row)),
         whole.explain(ExplainText(id=row)),
     )
-    assert (told.headline.split(" (since")[0], told.next) == (
-        wanted.headline.split(" (since")[0],
-        wanted.next,
+    assert (explanation.headline.split(" (since")[0], explanation.next) == (
+        story.headline.split(" (since")[0],
+        story.next,
     )
-    assert [one.name for one in reader.operators.senders()] == [
+    assert [sender.name for sender in reader.operators.senders()] == [
         one.name for one in whole.operators.senders()
     ]
 
@@ -182,8 +182,8 @@ def test_the_reading_commands_need_only_the_reader_s_key(
     row = business.due_text()
     only = dict.fromkeys(stack.environment()) | stack.reading_environment()
     for words in (("explain", row), ("status", "--json"), ("preview",), ("senders",)):
-        told = command(*words, **only)
-        assert (told.exit_code, told.stderr) == (
+        result = command(*words, **only)
+        assert (result.exit_code, result.stderr) == (
             1 if words[0] == "status" else 0,
             "",
         ), words

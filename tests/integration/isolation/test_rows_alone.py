@@ -72,11 +72,11 @@ def test_what_is_kept_of_megabytes_is_what_a_person_reads(shop: Shop) -> None:
         "update customers set sms_consent_source = repeat('a form on our page ', 50000)"
     )
     shop.sql("update sms_retry_queue set status = 'failed' where id = %s", error)
-    old = shop.row(error)
+    old_record = shop.row(error)
     [again] = shop.sql(
         """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, last_error)
            values (%s, %s, %s, %s, repeat('x', 1000000)) returning id""",
-        *[shop.id, old["send_log_id"], old["customer_id"], shop.now()],
+        *[shop.id, old_record["send_log_id"], old_record["customer_id"], shop.now()],
     )
     assert len(shop.row(again["id"])["last_error"]) == 2000
     assert shop.run() == ["Sent", "Sent"]
@@ -131,8 +131,11 @@ def test_a_row_that_the_database_refuses_to_begin_stops_no_other(
 ) -> None:
     """A trigger of the application's refuses one text. It is the oldest, so each run comes to it first."""
     bad = shop.due_text(due=timedelta(days=-1))
-    others = [shop if alone else shop.neighbor() for _ in range(3)]
-    rows = [other.due_text(phone=f"+1212555{n:04}") for n, other in enumerate(others)]
+    neighbors = [shop if alone else shop.neighbor() for _ in range(3)]
+    rows = [
+        neighbor.due_text(phone=f"+1212555{n:04}")
+        for n, neighbor in enumerate(neighbors)
+    ]
     forbid = MEDDLE.format(
         f"if new.retry_id = '{bad}' then raise 'not this one'; end if",
         "sms_send_attempts",
@@ -203,11 +206,11 @@ def unbounded(shop: Shop) -> Iterator[None]:
 
 def readable(shop: Shop, row: UUID) -> Record:
     """Of a row, what psycopg can read, too."""
-    [found] = shop.sql(
+    [record] = shop.sql(
         "select status, last_error, why, held_since from sms_retry_queue where id = %s",
         row,
     )
-    return found
+    return record
 
 
 @pytest.mark.usefixtures("unbounded")
@@ -329,7 +332,7 @@ def test_a_run_that_could_claim_no_due_text_is_red_with_the_databases_words_and_
 
     shop.due_text(phone="+12125550102")
     results, summary = run_once(run_over(shop.queue, shop.sender))
-    assert ([each.fate for each in results], summary.needs_somebody) == (
+    assert ([result.fate for result in results], summary.needs_somebody) == (
         ["Sent"],
         False,
     )

@@ -27,7 +27,7 @@ def test_no_two_customers_share_a_number_or_a_name() -> None:
         DEAD_AFTER_BEGIN,
         DELETED,
     ]
-    everybody += [customer for own in OWN_SENDERS for customer in own.customers]
+    everybody += [customer for sender in OWN_SENDERS for customer in sender.customers]
     for known in ([c.phone for c in everybody if c.phone], [c.name for c in everybody]):
         assert [value for value, times in Counter(known).items() if times > 1] == []
 
@@ -43,12 +43,12 @@ def test_texts_come_at_their_rate_until_many_wait_and_the_demo_is_on_a_working_d
     with stack.connect() as connection:
         try:
             queued = [row for _ in range(40) if (row := texts.tick())]
-            found = connection.execute(
+            record = connection.execute(
                 "select count(distinct phone) as numbers from customers"
             ).fetchone()
         finally:
             connection.execute("alter table customers drop column if exists name")
-    assert (len(queued), found) == (20, {"numbers": 20})
+    assert (len(queued), record) == (20, {"numbers": 20})
     assert Stream(stack, rate=0).tick() is None
     stack.set_clock(datetime(2031, 11, 26, 20, tzinfo=UTC))
     move_to_morning(stack)

@@ -25,7 +25,7 @@ time.sleep(60)
 """
 
 
-def _said(log: Path) -> int:
+def _pid_in(log: Path) -> int:
     until(lambda: log.exists() and log.read_text().endswith("\n"))
     return int(log.read_text())
 
@@ -43,7 +43,7 @@ def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
     killed = GuardedProcess(
         ignores, log=tmp_path / "killed", stop_signal=signal.SIGUSR1, grace_seconds=0.2
     )
-    _said(killed.log)
+    _pid_in(killed.log)
     crashed = GuardedProcess(["sleep", "60"], log=tmp_path / "crashed")
     missing = GuardedProcess([str(tmp_path / "missing")], log=tmp_path / "log")
     assert told.poll() is None
@@ -61,11 +61,11 @@ def test_what_it_started_ends_with_it_and_a_supervisors_signal_leaves_the_guard_
     process = GuardedProcess(
         ["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "group"
     )
-    child = _said(process.log)
+    child = _pid_in(process.log)
     process.stop()
     assert ends(child)
     process = GuardedProcess(_WAITS, log=tmp_path / "log", stop_signal=signal.SIGUSR1)
-    guard = psutil.Process(_said(process.log)).parent()
+    guard = psutil.Process(_pid_in(process.log)).parent()
     assert guard is not None
     guard.terminate()
     time.sleep(0.1)
@@ -84,7 +84,7 @@ def test_the_command_ends_when_its_starter_or_its_guard_is_killed(
     for whom in ("starter", "guard"):
         command = [sys.executable, "-c", _STARTS_ONE_AND_WAITS, str(tmp_path / whom)]
         with subprocess.Popen(command, env=environment) as starter:
-            pid = _said(tmp_path / whom)
+            pid = _pid_in(tmp_path / whom)
             guard = psutil.Process(pid).parent()
             assert guard is not None
             (guard if whom == "guard" else psutil.Process(starter.pid)).kill()

@@ -44,10 +44,10 @@ def test_only_a_key_of_the_project_passes_and_what_is_not_supported_says_so(
 ) -> None:
     """A key of another secret, of another role, or unsigned does not. No request is quietly ignored: PGRST127."""
     url, service = stack.environment()["SUPABASE_URL"], stack.key("service_role")
-    none = httpx.post(
+    response = httpx.post(
         f"{url}/rest/v1/rpc/sms_status", headers={"Authorization": f"Bearer {service}"}
     )
-    assert (none.status_code, none.json()["message"]) == (
+    assert (response.status_code, response.json()["message"]) == (
         401,
         "No API key found in request",
     )

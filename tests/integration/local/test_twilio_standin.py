@@ -179,7 +179,12 @@ def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
         {"date_sent": world.now},
         {"date_sent_after": yesterday},
     ]
-    assert [len(messages.list(**one)) for one in ({"to": TO}, *by)] == [1, 0, 0, 0]
+    assert [len(messages.list(**record)) for record in ({"to": TO}, *by)] == [
+        1,
+        0,
+        0,
+        0,
+    ]
     world.twilio.report(sid, "sent")
     assert [
         len(messages.list(**one))

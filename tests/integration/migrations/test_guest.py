@@ -49,7 +49,7 @@ def migrator(gym: Database, running_stack: Stack) -> str:
     return running_stack.postgres.url(name, user="gym_migrator")
 
 
-def kept(database: Database) -> set[tuple[str, str]]:
+def kept_objects(database: Database) -> set[tuple[str, str]]:
     """What the application has."""
     return {(row["what"], row["how"]) for row in database.rows(_KEPT)}
 
@@ -75,15 +75,15 @@ def make_it_fit(database: Database, url: str) -> None:
 def send_all(database: Database) -> int:
     """Send all that is due, as a worker's calls do; returns how many texts went out."""
     database.run("set role service_role")
-    texts = database.one("select claim_sms_texts(50) as claim")["claim"]["texts"]
+    texts = database.single_row("select claim_sms_texts(50) as claim")["claim"]["texts"]
     for text in texts:
         attempt = uuid4()
         fence = [text["id"], text["claim_no"], attempt]
-        assert database.one(_BEGIN, *fence) == {"answer": "go"}
+        assert database.single_row(_BEGIN, *fence) == {"answer": "go"}
         sid = f"SM{attempt.hex}"
         finish = """select applied from finish_sms_attempt(
             %s, %s, %s, next_status => 'completed', outcome => 'accepted', twilio_sid => %s)"""
-        assert database.one(finish, *fence, sid) == {"applied": True}
+        assert database.single_row(finish, *fence, sid) == {"applied": True}
     database.run("reset role")
     return len(texts)
 
@@ -94,11 +94,11 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
     """What is printed takes no default, rule or index; its own inserts work before, after and once it is removed."""
     business = Business(gym.connection, lambda: datetime.now(UTC)).open()
     write(business)
-    before = kept(gym)
+    before = kept_objects(gym)
     make_it_fit(gym, migrator)
-    assert kept(gym) == before
+    assert kept_objects(gym) == before
     renamed = "select has_function_privilege('anon', oid, 'execute') as may from pg_proc where proname = %s"
-    assert gym.one(renamed, "app_recover_stuck_sms_retries") == {"may": False}
+    assert gym.single_row(renamed, "app_recover_stuck_sms_retries") == {"may": False}
     write(business)
     fitted = schema_of(gym.url)
     warned: list[str] = []
@@ -119,7 +119,7 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
         if line.rstrip(",") not in {each.rstrip(",") for each in left}
     ] == []
     assert "smsretry" not in after.replace("smsretry_reader", "")
-    added = kept(gym) - before
+    added = kept_objects(gym) - before
     assert {what.rpartition(".")[0] for what, how in added if how != "index"} == {
         "sms_send_attempts",
         "sms_retry_queue",
@@ -129,7 +129,7 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
     of_history = {what for what, how in added if how == "index"}
     assert all(index.startswith("sms_send_attempts_") for index in of_history)
     write(business)
-    assert gym.one("select app_sms_total() as n") == {"n": 5}
+    assert gym.single_row("select app_sms_total() as n") == {"n": 5}
 
 
 def test_a_customer_whose_consent_is_null_gets_no_text(original: Database) -> None:
@@ -138,9 +138,9 @@ def test_a_customer_whose_consent_is_null_gets_no_text(original: Database) -> No
     business = Business(original.connection, lambda: datetime.now(UTC)).open()
     row = business.due_text()
     original.run("update customers set sms_consent_status = null")
-    [text] = original.one("select claim_sms_texts(1) as claim")["claim"]["texts"]
+    [text] = original.single_row("select claim_sms_texts(1) as claim")["claim"]["texts"]
     fence = [row, text["claim_no"], uuid4()]
-    assert original.one(_BEGIN, *fence) == {"answer": "ended"}
+    assert original.single_row(_BEGIN, *fence) == {"answer": "ended"}
     assert business.row(row)["why_code"] == "opted_out"
 
 
@@ -188,10 +188,10 @@ def test_what_is_printed_for_a_column_keeps_its_default_check_and_index(
                 empty.run(f"create index {table}_{name}_own on {table} ({name})")
     insert = "; ".join(f"insert into {table} default values" for table in COLUMNS)
     empty.run(insert)
-    before = kept(empty)
+    before = kept_objects(empty)
     make_it_fit(empty, empty.url)
-    assert kept(empty) == before
+    assert kept_objects(empty) == before
     empty.run(insert)
     migrate(empty.url)
     empty.run(insert)
-    assert empty.one("select count(*) as n from sms_retry_queue") == {"n": 3}
+    assert empty.single_row("select count(*) as n from sms_retry_queue") == {"n": 3}

@@ -56,7 +56,7 @@ returning status, id
 
 
 @pytest.fixture
-def old(original: Database) -> Old:
+def old_rows(original: Database) -> Old:
     """The existing installation's rows."""
     return {row["status"]: row["id"] for row in original.rows(_ROWS)}
 
@@ -104,7 +104,7 @@ def test_lists_of_columns_that_must_say_the_same_say_the_same(
 
 
 def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(
-    original: Database, old: Old
+    original: Database, old_rows: Old
 ) -> None:
     """Foreign keys, checks, indexes, triggers, comments, defaults and storage options of the application."""
     original.run(
@@ -150,7 +150,7 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     assert [
         row["advice"] for row in original.rows("select * from try_sms_retry_queue()")
     ] == [None, None]
-    assert original.one("select sms_consent_status from customers") == {
+    assert original.single_row("select sms_consent_status from customers") == {
         "sms_consent_status": "unknown"
     }
 
@@ -217,7 +217,7 @@ def test_applying_everything_again_changes_nothing(
 
 
 def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_next(
-    original: Database, old: Old
+    original: Database, old_rows: Old
 ) -> None:
     """A status that nobody knows; a time that no worker could read, which stops nobody else."""
     original.run("alter table sms_retry_queue drop constraint retry_status_known")
@@ -232,27 +232,27 @@ def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_nex
         for warning in warned
     }
     assert broken == {
-        "sms_retry_queue_status": [{"id": old["failed"]}],
-        "sms_retry_queue_attempts": [{"id": old["pending"]}],
-        "sms_retry_queue_instants": [{"id": old["pending"]}],
+        "sms_retry_queue_status": [{"id": old_rows["failed"]}],
+        "sms_retry_queue_attempts": [{"id": old_rows["pending"]}],
+        "sms_retry_queue_instants": [{"id": old_rows["pending"]}],
     }
     with pytest.raises(psycopg.errors.CheckViolation, match="sms_retry_queue_status"):
         original.rows(
             "update sms_retry_queue set status = 'asleep' where id = %s returning 1",
-            old["completed"],
+            old_rows["completed"],
         )
     original.run("update send_logs set status = 'pending'; update sms_retry_queue set status = 'pending' "
                  "where status = 'completed'")  # fmt: skip
     assert [
         row["id"] for row in original.rows("select id from claim_due_sms_retries(10)")
-    ] == [old["completed"]]
+    ] == [old_rows["completed"]]
 
 
 # Rows that were there before
 
 
 def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_doubt(
-    original: Database, old: Old
+    original: Database, old_rows: Old
 ) -> None:
     """In every original column; what waits has its whole life before it. What an old worker was sending, which it would
     have sent a second time, has the claim and lease of its last try, and is recovered in doubt, with as many attempts.
@@ -269,15 +269,15 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     ]
     [row] = original.rows("select * from recover_stuck_sms_retries(10)")
     assert (row["id"], row["status"], row["attempt_count"]) == (
-        old["processing"],
+        old_rows["processing"],
         "pending",
         2,
     )
     assert row["in_doubt_since"] is not None
-    attempt = original.one("select * from sms_send_attempts")
+    attempt = original.single_row("select * from sms_send_attempts")
     assert (attempt["id"], attempt["retry_id"], attempt["claim_no"]) == (
         row["attempt_id"],
-        old["processing"],
+        old_rows["processing"],
         1,
     )
     assert (attempt["begun_at"], attempt["business_id"]) == (
@@ -291,15 +291,17 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     )
     counts = original.rows("select status, attempt_count as n from sms_retry_queue")
     assert {
-        one["status"]: one["n"] for one in counts if one["status"] != "pending"
+        record["status"]: record["n"]
+        for record in counts
+        if record["status"] != "pending"
     } == {"completed": 1, "failed": 3}
     assert original.rows("select id from claim_due_sms_retries(50)") == [
-        {"id": old["pending"]}
+        {"id": old_rows["pending"]}
     ]
 
 
 def test_rows_without_their_text_and_customer_stop_nobody(
-    original: Database, old: Old
+    original: Database, old_rows: Old
 ) -> None:
     """Columns that an old table lets be null (on delete set null) break no claim and no look at deliveries."""
     for column in ("send_log_id", "customer_id"):
@@ -338,14 +340,14 @@ def test_the_next_migration_holds_what_changed_and_who_may_call_it_and_may_be_ap
     empty: Database, migrated: Database, fresh_schema: str
 ) -> None:
     """On a database of the version before, and on a new one."""
-    more = after_a_change()
-    assert re.findall("== schemas/.*/(.*).sql ==", more.text) == [
+    extra_migration = after_a_change()
+    assert re.findall("== schemas/.*/(.*).sql ==", extra_migration.text) == [
         "finish_sms_run",
         "backend",
     ]
-    every = [*migrations(), more]
-    assert migrate(migrated.url, shipped=every) == [more]
-    migrated.run(more.text)
+    every = [*migrations(), extra_migration]
+    assert migrate(migrated.url, shipped=every) == [extra_migration]
+    migrated.run(extra_migration.text)
     assert migrate(empty.url, shipped=every) == every
     assert whole_schema(empty.url) == whole_schema(migrated.url) != fresh_schema
 
@@ -358,17 +360,17 @@ def test_the_books_name_every_file_and_hold_its_statements_once(
     A dry run does all of it, says what it would apply, and keeps nothing.
     """
     assert migrate(original.url, dry_run=True) == migrations()
-    assert original.one("select to_regnamespace('smsretry') as there") == {
+    assert original.single_row("select to_regnamespace('smsretry') as there") == {
         "there": None
     }
     with ThreadPoolExecutor(4) as machines:
         applied = list(machines.map(migrate, [original.url] * 4))
     assert sorted(applied, key=len) == [[], [], [], migrations()]
     assert original.applied() == _FILES
-    kept = original.rows(
+    records = original.rows(
         "select version, statements from supabase_migrations.schema_migrations"
     )
-    assert {row["version"]: "".join(row["statements"]) for row in kept} == {
+    assert {row["version"]: "".join(row["statements"]) for row in records} == {
         migration.version: migration.text for migration in migrations()
     }
 
@@ -394,10 +396,10 @@ def push(tmp_path: Path) -> Push:
     )
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **off}
 
-    def run(database: Database, more: Migration | None = None) -> str:
-        if more:
-            (tmp_path / "supabase" / "migrations" / more.file).write_text(
-                more.text, encoding="utf-8"
+    def run(database: Database, extra_migration: Migration | None = None) -> str:
+        if extra_migration:
+            (tmp_path / "supabase" / "migrations" / extra_migration.file).write_text(
+                extra_migration.text, encoding="utf-8"
             )
         url = f"{database.url}?sslmode=disable"
         command = [
@@ -420,7 +422,7 @@ def push(tmp_path: Path) -> Push:
 
 
 def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_other_stopped(
-    empty: Database, original: Database, old: Old, push: Push, fresh_schema: str
+    empty: Database, original: Database, old_rows: Old, push: Push, fresh_schema: str
 ) -> None:
     """It takes the files apart into statements in its own way. The next migration comes by `migrate`, or by it."""
     push(empty)
@@ -429,12 +431,14 @@ def test_the_supabase_cli_makes_the_same_schema_and_either_goes_on_where_the_oth
     assert migrate(empty.url) == []
     push(original)
     assert complaints(original.connection) == {}
-    assert original.one(
-        "select claim_no from sms_retry_queue where id = %s", old["processing"]
+    assert original.single_row(
+        "select claim_no from sms_retry_queue where id = %s", old_rows["processing"]
     ) == {"claim_no": 1}
-    more = after_a_change()
-    assert migrate(empty.url, shipped=[*migrations(), more]) == [more]
-    assert "up to date" in push(empty, more)
+    extra_migration = after_a_change()
+    assert migrate(empty.url, shipped=[*migrations(), extra_migration]) == [
+        extra_migration
+    ]
+    assert "up to date" in push(empty, extra_migration)
     push(original)
     of_function = "select from pg_proc where proname = 'finish_sms_run' and prosrc like '%%only smsretry.runs%%'"
     assert len(original.rows(of_function)) == 1

@@ -52,11 +52,11 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     """
     business = installed(original)
     begun = business.due_text()
-    claim = original.one(
+    claim = original.single_row(
         "select claim_sms_retry(%s) -> 'texts' -> 0 -> 'claim_no' as claim_no", begun
     )
     begin = "select answer from begin_sms_attempt(%s, %s, %s, now() + interval '1 hour', 'test')"
-    original.one(begin, begun, claim["claim_no"], uuid4())
+    original.single_row(begin, begun, claim["claim_no"], uuid4())
     business.due_text()
     doubt = "in_doubt_since = now(), attempt_id = gen_random_uuid()"
     original.run(
@@ -72,14 +72,14 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
     )
 
     original.run("set role service_role")
-    claimed = original.one("select * from claim_due_sms_retries(10)")
+    claimed = original.single_row("select * from claim_due_sms_retries(10)")
     assert claimed["status"] == "processing"
     original.run(
         f"""insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for)
             select business_id, send_log_id, customer_id, 1, now() from sms_retry_queue where id = '{claimed["id"]}';
             update sms_retry_queue set status = 'failed', last_error = 'Twilio was down' where id = '{claimed["id"]}'"""
     )
-    again = original.one("select * from claim_due_sms_retries(10)")
+    again = original.single_row("select * from claim_due_sms_retries(10)")
     assert again["send_log_id"] == claimed["send_log_id"]
     original.run(
         f"update sms_retry_queue set status = 'completed' where id = '{again['id']}'"
@@ -121,12 +121,12 @@ def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(
     business = installed(original)
     business.customer(consent="opted_out")
     original.run("delete from customers")
-    original.one(
+    original.single_row(
         "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, null) returning id",
         business.id,
         PHONE,
     )
     consent = "select sms_consent_status as said from customers"
-    assert original.one(consent) == {"said": None}
+    assert original.single_row(consent) == {"said": None}
     remove(original)
-    assert original.one(consent) == {"said": "opted_out"}
+    assert original.single_row(consent) == {"said": "opted_out"}

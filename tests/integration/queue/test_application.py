@@ -17,7 +17,7 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
     shop: Shop,
 ) -> None:
     """It is not sent, and nobody is said to have opted out who was only deleted."""
-    for table, why in (
+    for table, reason in (
         ("customers", "Customer not found"),
         ("send_logs", "Send log not found"),
     ):
@@ -26,7 +26,7 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
         shop.sql(f"delete from {table}")
         assert shop.process(claim).fate == "GivenBack"
         assert shop.run() == ["Failed"]
-        assert columns(shop.row(row), "status", "last_error") == ("failed", why)
+        assert columns(shop.row(row), "status", "last_error") == ("failed", reason)
     assert not shop.messages
 
 
@@ -129,8 +129,8 @@ def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -
     shop.sql("update businesses set sms_hours = '18:00-09:00'")
     assert shop.run() == ["Held"]
     shop.later(minutes=16)
-    [held] = shop.sql(CLAIM)
-    shop.queue_row(held["send_log_id"], held["customer_id"], attempts=1)
+    [held_record] = shop.sql(CLAIM)
+    shop.queue_row(held_record["send_log_id"], held_record["customer_id"], attempts=1)
     assert shop.status_of(row) == "failed"
 
 

@@ -103,14 +103,14 @@ def test_a_text_whose_window_closes_on_its_way_is_not_sent(shop: Shop) -> None:
     with ThreadPoolExecutor(1) as pool, shop.stack.connect() as application:
         with application.transaction():
             application.execute("select from send_logs for update")
-            told = pool.submit(shop.process, claim)
+            future = pool.submit(shop.process, claim)
             until(
                 lambda: (
-                    told.done() or shop.sql("select from pg_locks where not granted")
+                    future.done() or shop.sql("select from pg_locks where not granted")
                 )
             )
             shop.later(minutes=2)
-        assert told.result().fate == "Deferred"
+        assert future.result().fate == "Deferred"
     assert (shop.row(row)["attempt_count"], shop.messages) == (0, ())
 
 
@@ -159,11 +159,11 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
     )
     good = shop.due_text()
     assert sorted(shop.run()) == [*["Failed"] * 9, "Sent"]
-    for row, why in (wrong | {email: "of channel email"}).items():
+    for row, reason in (wrong | {email: "of channel email"}).items():
         ended, log = shop.row(row), shop.log_of(row)
-        assert why in ended["last_error"]
+        assert reason in ended["last_error"]
         assert "555" not in ended["last_error"]
-        if why != "Send log not found":  # another business's is not touched
+        if reason != "Send log not found":  # another business's is not touched
             assert columns(log, "status", "error_message") == (
                 "failed",
                 ended["last_error"],

@@ -86,7 +86,7 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     )
     assert told == ("lost", False), "a look has the claim for its evidence alone"
     assert shop.status_of(row) == "processing"
-    assert [one["outcome"] for one in shop.attempts_of(row)] == ["in_doubt"]
+    assert [record["outcome"] for record in shop.attempts_of(row)] == ["in_doubt"]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(
     """An opt-out, or another's word that it was sent, waits until a begin is written, or is seen by it."""
     locked, free = shop.due_text(), shop.due_text()
     begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
-    with shop.stack.connect() as other:
-        with other.transaction():
-            other.execute(
+    with shop.stack.connect() as other_connection:
+        with other_connection.transaction():
+            other_connection.execute(
                 "select from sms_retry_queue where id = %s for update", [locked]
             )
             claim = shop.claim()
@@ -235,4 +235,6 @@ def test_what_is_locked_is_passed_over_and_what_is_decided_by_stays_locked(
             ):
                 key = shop.row(free)[column]
                 ask = f"select from {table} where id = %s for update skip locked"
-                assert other.execute(ask.encode(), [key]).fetchall() == [], table
+                assert other_connection.execute(ask.encode(), [key]).fetchall() == [], (
+                    table
+                )

@@ -93,14 +93,14 @@ def test_a_queued_retry_waits_as_long_as_its_attempts_say(shop: Shop) -> None:
 def test_queueing_a_text_twice_gives_the_row_that_it_has(shop: Shop) -> None:
     """One live row a text, which keeps its class: asking again frees nothing from the states' rules."""
     log = shop.send_log(shop.customer())
-    first = queue_sms_retry(log, "twilio_error", queue=shop.queue)
+    first_queued = queue_sms_retry(log, "twilio_error", queue=shop.queue)
     again = queue_sms_retry(
         log, "rate_limit", 1, queue=shop.queue, message_class="transactional"
     )
-    assert (first.result, again.result) == ("queued", "already_queued")
-    assert first.retry_id == again.retry_id
-    assert first.retry_id
-    assert shop.row(first.retry_id)["message_class"] == "marketing"
+    assert (first_queued.result, again.result) == ("queued", "already_queued")
+    assert first_queued.retry_id == again.retry_id
+    assert first_queued.retry_id
+    assert shop.row(first_queued.retry_id)["message_class"] == "marketing"
 
 
 def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(
@@ -109,12 +109,14 @@ def test_a_text_that_somebody_inserts_at_the_same_moment_is_that_row(
     """Past the function, which locks the send log: one of the two would be an error."""
     customer = shop.customer()
     log = shop.send_log(customer)
-    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
-        with other.transaction():
-            row = Business(other, shop.now, id=shop.id).queue_row(log, customer)
-            asked = pool.submit(shop.sql, "select * from queue_sms_retry(%s)", log)
-            until_locked_out(shop.connection, seen_by=other)
-        [queued] = asked.result()
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other_connection:
+        with other_connection.transaction():
+            row = Business(other_connection, shop.now, id=shop.id).queue_row(
+                log, customer
+            )
+            future = pool.submit(shop.sql, "select * from queue_sms_retry(%s)", log)
+            until_locked_out(shop.connection, seen_by=other_connection)
+        [queued] = future.result()
     assert columns(queued, "result", "retry_id") == ("already_queued", row)
 
 
@@ -124,11 +126,13 @@ def test_a_send_log_that_somebody_writes_at_this_moment_is_waited_for(
     """It may be about to say that the text was sent."""
     log = shop.send_log(shop.customer())
     with (
-        shop.stack.connect() as other,
-        other.transaction(),
+        shop.stack.connect() as other_connection,
+        other_connection.transaction(),
         shop.connection.transaction(force_rollback=True),
     ):
-        other.execute("update send_logs set status = 'sent' where id = %s", [log])
+        other_connection.execute(
+            "update send_logs set status = 'sent' where id = %s", [log]
+        )
         shop.sql("set local lock_timeout = '10ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             shop.sql("select * from queue_sms_retry(%s)", log)
@@ -173,10 +177,10 @@ def test_past_the_last_attempt_nothing_is_queued_and_the_send_log_says_why(
             queue=shop.queue,
         )
         assert (queued.retry_id, queued.result) == (None, "attempts_exhausted")
-        found = shop.sql(
+        records = shop.sql(
             "select status, error_message from send_logs where id = %s", log
         )
-        assert found == [
+        assert records == [
             {"status": "failed", "error_message": "Twilio 30008: Unknown error"}
         ]
     queue_sms_retry(shop.send_log(shop.customer()), "quiet_hours", 3, queue=shop.queue)
@@ -239,7 +243,7 @@ def test_no_index_and_no_trigger_of_ours_refuses_a_value(shop: Shop) -> None:
 # In the place of a row that the application's own processor holds
 
 
-def held(shop: Shop, **customer: Any) -> Record:
+def held_text(shop: Shop, **customer: Any) -> Record:
     """A due text that it has claimed, as it would write the row back to try it again in a minute."""
     row = shop.row(shop.due_text(**customer))
     shop.sql("select claim_due_sms_retries(50)")
@@ -272,7 +276,7 @@ def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processo
     shop: Shop, how: str
 ) -> None:
     """It inserts the next try and marks the present row failed. One live row is left, and one text goes out."""
-    row, new = held(shop), uuid4()
+    row, new = held_text(shop), uuid4()
     if how == "function":
         [queued] = shop.sql(
             "select * from queue_sms_retry(%s, 'twilio_error', 1)", row["send_log_id"]
@@ -302,7 +306,7 @@ def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:
     """A row that is not inserted because its id is there, a second call without another attempt, another business's
     row, and whatever is written beside a row that our own worker has.
     """
-    row, other = held(shop), shop.due_text(phone="+12125550124")
+    row, other = held_text(shop), shop.due_text(phone="+12125550124")
     for taken in (row["id"], other):
         assert insert(shop, row | {"id": taken}, on_conflict="ignore") == 0
     [queued] = shop.sql("select * from queue_sms_retry(%s)", row["send_log_id"])
@@ -316,8 +320,8 @@ def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:
     }
     with pytest.raises(psycopg.errors.UniqueViolation):
         insert(shop, anothers)
-    kept = shop.row(row["id"])
-    assert columns(kept, "status", "claimed_by_application", "last_error") == (
+    record = shop.row(row["id"])
+    assert columns(record, "status", "claimed_by_application", "last_error") == (
         "processing",
         True,
         None,

@@ -16,7 +16,7 @@ def test_what_can_be_mended_holds_a_text_until_it_is(
     stop_state(operators, "LA", "hurricane")
     assert shop.run() == ["Held"] * 3
     held = {row: shop.row(row) for row in (states, number, zone)}
-    assert {one["status"] for one in held.values()} == {"pending"}
+    assert {record["status"] for record in held.values()} == {"pending"}
     assert {one["attempt_count"] for one in held.values()} == {0}
     assert all(one["held_since"] for one in held.values())
     assert "LA" in held[states]["why"]
@@ -49,7 +49,7 @@ def test_of_a_large_table_some_customers_are_looked_at_without_their_last_digits
         shop.sql(order)
         customers = operators.customers()
         assert 500 < len(customers) <= 2000
-        assert {(one.phone, one.timezone) for one in customers} == {
+        assert {(customer.phone, customer.timezone) for customer in customers} == {
             ("(212) 555-0000", "UTC-8")
         }
 
@@ -71,7 +71,7 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
     shop: Shop,
 ) -> None:
     """The next run decides anew: it may be night there, another business may have the customer, or it is no text."""
-    other = shop.neighbor()
+    neighbor = shop.neighbor()
     changes = (
         "update customers set phone = '+12125550199'",
         "update customers set timezone = 'Asia/Tokyo'",
@@ -81,8 +81,8 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
         "update send_logs set channel = 'email'",
         "update sms_retry_queue set message_class = 'transactional'",
         "insert into smsretry.stops (kind, subject, since, why) values ('state', 'NY', now(), 'A storm')",
-        f"update customers set business_id = '{other.id}'",
-        f"update send_logs set business_id = '{other.id}'",
+        f"update customers set business_id = '{neighbor.id}'",
+        f"update send_logs set business_id = '{neighbor.id}'",
     )
     shop.due_text()
     claim = shop.claim()

@@ -48,8 +48,10 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
     }
     for kind in get_args(MessageClass):
         log = shop.send_log(shop.customer(phone=FLORIDA))
-        first = send_sms(log, queue=shop.queue, sender=shop.sender, message_class=kind)
-        rows[kind, "first send"] = first.retry_id
+        first_result = send_sms(
+            log, queue=shop.queue, sender=shop.sender, message_class=kind
+        )
+        rows[kind, "first send"] = first_result.retry_id
     shop.run()
     assert len(shop.messages) == 2
     for (kind, _), row in rows.items():
@@ -83,14 +85,14 @@ def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(
 ) -> None:
     """For what was asked for, too, and for no other business. Waiting for them costs no life, however long it takes."""
     set_hours(shop, "Fri 10:00-18:00")
-    other = shop.neighbor()
+    neighbor = shop.neighbor()
     rows = [
         queued(shop, "transactional"),
         shop.due_text(timezone="America/Los_Angeles"),
     ]
-    theirs = other.due_text()
+    theirs = neighbor.due_text()
     assert sorted(shop.run()) == ["Deferred", "Deferred", "Sent"]
-    assert other.status_of(theirs) == "completed"
+    assert neighbor.status_of(theirs) == "completed"
     for row, opening in zip(
         rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True
     ):
@@ -116,10 +118,10 @@ def test_hours_that_are_none_are_refused_where_they_are_written(shop: Shop) -> N
 def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) -> None:
     """Held with the column's name and what to do, until it is mended. No other business is kept waiting."""
     senseless = ["20:00-08:00", "09:00-09:00", "Fri-Mon 09:00-18:00"]
-    others = {hours: shop.neighbor() for hours in senseless}
-    for hours, other in others.items():
-        set_hours(other, hours)
-    held = {hours: other.due_text() for hours, other in others.items()}
+    neighbors = {hours: shop.neighbor() for hours in senseless}
+    for hours, neighbor in neighbors.items():
+        set_hours(neighbor, hours)
+    held = {hours: other.due_text() for hours, other in neighbors.items()}
     mine = shop.due_text()
     assert sorted(shop.run()) == ["Held"] * 3 + ["Sent"]
     assert shop.status_of(mine) == "completed"
@@ -133,7 +135,7 @@ def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) 
         assert waiting["why"].startswith("The business's sms_hours cannot be read: ")
         assert waiting["held_since"] is not None
         assert shop.log_of(row)["status"] == "pending"
-    set_hours(others["20:00-08:00"], "08:00-20:00")
+    set_hours(neighbors["20:00-08:00"], "08:00-20:00")
     shop.later(minutes=15)
     assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
     assert [shop.status_of(row) for row in held.values()] == [

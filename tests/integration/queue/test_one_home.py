@@ -76,16 +76,16 @@ def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> Non
     shop.due_text()
     shop.run()
     for status in get_args(DeliveryStatus):
-        [found] = shop.sql(
+        [record] = shop.sql(
             """update sms_send_attempts set delivery_status = %s, delivery_at = smsretry.clock()
                returning smsretry.is_lost(delivery_status) as lost, sign(smsretry.delivery_rank(delivery_status)
                                     - smsretry.delivery_rank('undelivered')) as beyond_lost""",
             status,
         )
-        assert found["lost"] == (status in FAILURES) == (found["beyond_lost"] == 0), (
+        assert record["lost"] == (status in FAILURES) == (record["beyond_lost"] == 0), (
             status
         )
-        assert (status in FINAL) == (found["beyond_lost"] > 0), status
+        assert (status in FINAL) == (record["beyond_lost"] > 0), status
 
 
 def test_a_column_takes_each_word_of_the_vocabulary_and_no_other(shop: Shop) -> None:

@@ -70,11 +70,11 @@ def test_a_row_that_kills_its_workers_is_claimed_alone_and_never_given_up(
         assert len(claim_suspect(shop.queue)) == 1
         shop.later(minutes=11)
         shop.recover()
-    kept = [shop.row(row) for row in rows]
-    assert sum(row["recover_count"] for row in kept) == 10
-    assert [columns(row, "status", "attempt_count", "last_error") for row in kept] == [
-        ("pending", 0, None)
-    ] * 2
+    records = [shop.row(row) for row in rows]
+    assert sum(row["recover_count"] for row in records) == 10
+    assert [
+        columns(row, "status", "attempt_count", "last_error") for row in records
+    ] == [("pending", 0, None)] * 2
     shop.later(minutes=16)
     assert shop.run() == ["Sent", "Sent"]
 
@@ -89,8 +89,10 @@ def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_f
         shop.sql(
             "update sms_retry_queue set recover_count = %s where id = %s", deaths, row
         )
-    with shop.stack.connect() as other, other.transaction():
-        other.execute("select from sms_retry_queue where id = %s for update", [locked])
+    with shop.stack.connect() as other_connection, other_connection.transaction():
+        other_connection.execute(
+            "select from sms_retry_queue where id = %s for update", [locked]
+        )
         claims = [claim for _ in range(5) for claim in claim_suspect(shop.queue)]
     assert [claim.id for claim in claims] == [rows[2], rows[3], rows[4]]
     assert shop.begin(claims[0]).answer == "go"

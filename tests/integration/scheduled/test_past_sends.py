@@ -20,16 +20,16 @@ def adopted(original: Database) -> Database:
                id uuid primary key default gen_random_uuid(), business_id uuid not null references businesses (id),
                customer_id uuid, body text, scheduled_for timestamptz not null, status text not null)"""
     )
-    business = original.one(
+    business = original.single_row(
         "insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple Street') returning id"
     )
-    customer = original.one(
+    customer = original.single_row(
         "insert into customers (business_id, phone, sms_consent_status) values (%s, '+12125550123', 'opted_in')"
         " returning id",
         business["id"],
     )
     for past in PAST:
-        original.one(
+        original.single_row(
             """insert into scheduled_sends (business_id, customer_id, body, scheduled_for, status)
                values (%s, %s, %s, now() - %s::interval, 'scheduled') returning id""",
             business["id"], customer["id"], f"See you tomorrow, {past}", past,
@@ -60,7 +60,7 @@ def test_by_the_statement_that_the_refusal_prints_none_becomes_a_text(
         migrate(adopted.url)
     assert set(states(adopted).values()) == {"scheduled"}
     later = "update scheduled_sends set scheduled_for = now() + interval '1 day' where body like %s returning 1"
-    adopted.one(later, "%3 days")
+    adopted.single_row(later, "%3 days")
     [line] = str(raised.value).splitlines()[1:-1]
     adopted.run(line.partition("otherwise: ")[2])
     assert migrate(adopted.url) == migrations()

@@ -27,9 +27,9 @@ SOON = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
 
-def process(shop: Shop, **how: Any) -> list[str]:
+def process(shop: Shop, **options: Any) -> list[str]:
     """One run of process-scheduled-sends: what became of each."""
-    return [send.result for send in queue_scheduled_sends(shop.queue, **how).sends]
+    return [send.result for send in queue_scheduled_sends(shop.queue, **options).sends]
 
 
 def update(shop: Shop, scheduled_id: UUID, **values: object) -> None:
@@ -265,8 +265,10 @@ def test_a_business_that_somebody_has_locked_delays_nobody_else(shop: Shop) -> N
         locked = [shop.scheduled() for _ in range(20)]
         neighbor = shop.neighbor()
         theirs = neighbor.scheduled()
-    with shop.stack.connect() as other, other.transaction():
-        other.execute("select 1 from businesses where id = %s for update", [shop.id])
+    with shop.stack.connect() as other_connection, other_connection.transaction():
+        other_connection.execute(
+            "select 1 from businesses where id = %s for update", [shop.id]
+        )
         assert sorted(process(shop)) == ["later"] * 20 + ["queued"]
     assert neighbor.scheduled_send(theirs)["status"] == "queued"
     assert {shop.scheduled_send(name)["status"] for name in locked} == {"scheduled"}
@@ -318,14 +320,14 @@ def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_
     other = shop.scheduled(due=HOUR)
     with planted(shop.connection, HARMS["a trigger raises"]):
         assert process(shop) == ["held"]
-        [told] = shop.queue.queue_scheduled(10, timedelta(minutes=2))
-        assert told.why
-        assert told.why.startswith(
+        [send] = shop.queue.queue_scheduled(10, timedelta(minutes=2))
+        assert send.why
+        assert send.why.startswith(
             "Its text cannot be made: P0001. Look at what send_logs"
         )
         assert (
             "Its row cannot be changed (P0001): fix the row, or look at the triggers and rules of "
-            in told.why
+            in send.why
         )
         assert command("preview").exit_code == 0
         ended = command(
@@ -386,13 +388,13 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
     shop: Shop, operators: SupabaseOperators
 ) -> None:
     """A send log that its table refuses, swallows or calls sent. The reason names the place and quotes nothing."""
-    for harm, mended, why in UNTRUE:
+    for harm, mended, reason in UNTRUE:
         scheduled = shop.scheduled(due=-SOON, body="Hi!")
         with shop.changed(harm, mended):
             assert process(shop) == ["held"]
             row = shop.scheduled_send(scheduled)
             assert (row["status"], row["held_since"] is not None) == ("scheduled", True)
-            assert row["why"].startswith(f"Its text cannot be made: {why}")
+            assert row["why"].startswith(f"Its text cannot be made: {reason}")
             assert process(shop) == []
             assert operators.status().queue == {"held": 1}
             assert shop.sql("select 1 from send_logs where id = %s", scheduled) == []
@@ -741,7 +743,9 @@ def test_an_applications_own_table_keeps_its_columns_its_words_and_its_rows(
     migrate(original.url)
     migrate(original.url, again=True)
     assert original.rows("select * from queue_scheduled_sms()") == []
-    row = original.one("select template, status, message_class from scheduled_sends")
+    row = original.single_row(
+        "select template, status, message_class from scheduled_sends"
+    )
     assert columns(row, "template", "status", "message_class") == (
         "reminder",
         "pending",

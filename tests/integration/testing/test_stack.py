@@ -69,9 +69,9 @@ def test_twilio_posts_signed_callbacks_and_texts_to_the_webhook(
     status, stop = posts
     assert columns(status, "MessageSid", "MessageStatus") == (message.sid, "delivered")
     assert columns(stop, "From", "Body", "To") == (PHONE, "STOP", SENDER)
-    with pytest.raises(LocalStackError, match="start the application") as told:
+    with pytest.raises(LocalStackError, match="start the application") as raised:
         sms_stack.receive(PHONE, "STOP", webhook=f"{webhook}?to={PHONE}")
-    assert PHONE not in str(told.value)
+    assert PHONE not in str(raised.value)
 
 
 def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_numbers_and_bodies(
@@ -102,12 +102,12 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     )
     assert "Messages that Twilio accepted: 3" in queue
     assert not any(word in queue for word in (PHONE, FIRST, BODY))
-    [first], [second] = (
+    [first_entry], [second] = (
         sms_stack.twilio.ledger.entries(phone) for phone in (FIRST, SECOND)
     )
     with pytest.raises(ValueError, match="delivered"):
-        sms_stack.report(first, "deliverd")
-    sms_stack.report(first, "delivered")
+        sms_stack.report(first_entry, "deliverd")
+    sms_stack.report(first_entry, "delivered")
     sms_stack.twilio.report(second.sid, "undelivered", 30006)
     assert sms_stack.look_after_deliveries().idle
     sms_stack.move_clock(timedelta(minutes=59))
@@ -136,12 +136,12 @@ def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
         (backend, backend, 200),
         (given["SUPABASE_ANON_KEY"], tenant, 403),
     ):
-        asked = httpx.post(
+        response = httpx.post(
             f"{given['SUPABASE_URL']}/rest/v1/rpc/claim_due_sms_retries",
             headers={"apikey": key, "Authorization": f"Bearer {token}"},
             json={"limit_count": 1},
         )
-        assert asked.status_code == answer
+        assert response.status_code == answer
 
 
 def test_each_test_begins_with_what_the_schema_came_with(sms_stack: SmsStack) -> None:

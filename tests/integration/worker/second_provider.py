@@ -68,12 +68,12 @@ def _handler(exchange: Exchange) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path, _, to = self.path.partition("?recipient=")
             if path == "/letters":
-                found = [
-                    each
-                    for each in exchange.messages.values()
-                    if each["recipient"] == to
+                records = [
+                    record
+                    for record in exchange.messages.values()
+                    if record["recipient"] == to
                 ]
-                self._answer(200, {"letters": found})
+                self._answer(200, {"letters": records})
             elif message := exchange.messages.get(path.removeprefix("/letters/")):
                 self._answer(200, message)
             else:

@@ -26,12 +26,12 @@ def account(number: int) -> str:
 
 def shops(connection: Connection, count: int) -> list[UUID]:
     """So many businesses, in order of their ids."""
-    made = connection.execute(
+    rows = connection.execute(
         """insert into businesses (user_id, name, timezone)
            select gen_random_uuid(), 'Shop', 'America/New_York' from generate_series(1, %s) returning id""",
         [count],
     )
-    return sorted(row["id"] for row in made)
+    return sorted(row["id"] for row in rows)
 
 
 def give_sender(
@@ -80,18 +80,18 @@ def add_texts(
     )
 
 
-def claim(queue: SupabaseQueue, limit: int = 50, **more: Any) -> list[Claim]:
+def claim(queue: SupabaseQueue, limit: int = 50, **options: Any) -> list[Claim]:
     """A worker's claim."""
-    return claim_due(queue, limit, **more)
+    return claim_due(queue, limit, **options)
 
 
-def begin_as_told(queue: SupabaseQueue, one: Claim, *, lead: float = 0.0) -> Begun:
+def begin_as_told(queue: SupabaseQueue, claim: Claim, *, lead: float = 0.0) -> Begun:
     """As a worker begins."""
     return queue.begin(
-        one, uuid4(), send(one.claimed_at + timedelta(hours=1)), lead=lead
+        claim, uuid4(), send(claim.claimed_at + timedelta(hours=1)), lead=lead
     )
 
 
 def by_business(claims: Sequence[Claim]) -> Counter[UUID]:
     """How many of each."""
-    return Counter(one.business_id for one in claims)
+    return Counter(claim.business_id for claim in claims)

@@ -108,15 +108,15 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
         ),
     )
     results = slip.results()
-    assert sorted(one.fate for one in results.values()) == ["Held", "Sent"]
+    assert sorted(result.fate for result in results.values()) == ["Held", "Sent"]
     assert results[row].why_code == "no_credentials"
     assert results[row].detail.startswith(
         f"TWILIO_ACCOUNTS: account {stranger.sid}: must have auth_token"
     )
     assert (shop.row(row)["attempt_count"], len(shop.messages)) == (0, 1)
     log = shop.send_log(shop.customer(phone="+12125550125"))
-    first = send_sms(log, queue=shop.queue, sender=connect(**BY_KEY))
-    assert (first.fate, first.why_code) == ("GivenBack", "no_credentials")
+    first_result = send_sms(log, queue=shop.queue, sender=connect(**BY_KEY))
+    assert (first_result.fate, first_result.why_code) == ("GivenBack", "no_credentials")
     shop.later(minutes=16)
     mended = connect(
         twilio_accounts=listed(
@@ -209,8 +209,8 @@ def checked(
 ) -> list[tuple[bool, str]]:
     """What a check finds: whether it is right, and the advice or the subject."""
     return [
-        (one.ok, one.advice or one.subject)
-        for one in twilio.check_sender(SenderId(account.sid, sent_by))
+        (finding.ok, finding.advice or finding.subject)
+        for finding in twilio.check_sender(SenderId(account.sid, sent_by))
     ]
 
 
@@ -239,18 +239,21 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
         False,
         True,
     )
-    own = connect(
+    sender = connect(
         twilio_accounts=listed(**{dentist.sid: {"auth_token": dentist.auth_token}})
     )
-    assert "no A2P campaign" in checked(own, dentist, SERVICE)[1][1]
+    assert "no A2P campaign" in checked(sender, dentist, SERVICE)[1][1]
     dentist.campaigns[SERVICE] = ["VERIFIED"]
     dentist.webhooks[SERVICE] = "https://app.example.com/sms"
-    assert checked(own, dentist, SERVICE)[1] == (True, f"messaging service {SERVICE}")
-    (ok, advice) = checked(own, dentist, EMPTY)[1]
+    assert checked(sender, dentist, SERVICE)[1] == (
+        True,
+        f"messaging service {SERVICE}",
+    )
+    (ok, advice) = checked(sender, dentist, EMPTY)[1]
     assert (ok, "it has no number that can text" in advice) == (False, True)
     dentist.short_codes[EMPTY] = ["12345"]
     dentist.webhooks[EMPTY] = "https://app.example.com/sms"
-    assert checked(own, dentist, EMPTY)[1] == (True, f"messaging service {EMPTY}"), (
+    assert checked(sender, dentist, EMPTY)[1] == (True, f"messaging service {EMPTY}"), (
         "a short code needs no campaign"
     )
     dentist.status = "suspended"
@@ -259,5 +262,5 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
     ]
     assert (
         "in the Twilio console whether the account is active"
-        in checked(own, dentist, NUMBER)[0][1]
+        in checked(sender, dentist, NUMBER)[0][1]
     )

@@ -55,18 +55,23 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
     before, change = CHANGES[name]
     if before:
         shop.sql(before)
-    [first] = claim(shop.queue)
+    [first_claim] = claim(shop.queue)
     shop.sql(change)
-    assert begin_as_told(shop.queue, first).answer == "changed"
+    assert begin_as_told(shop.queue, first_claim).answer == "changed"
     assert shop.value("select count(*) from sms_send_attempts") == 0
     shop.sql("update smsretry.senders set paused_at = null, paused_because = null")
     shop.sql("update sms_retry_queue set status = 'pending' where begun_at is null")
     [second] = claim(shop.queue)
-    assert (second.id, second.sender != first.sender) == (first.id, name != "is paused")
+    assert (second.id, second.sender != first_claim.sender) == (
+        first_claim.id,
+        name != "is paused",
+    )
     assert begin_as_told(shop.queue, second).answer == "go"
     shop.sql("delete from smsretry.business_senders; delete from smsretry.senders")
-    [kept] = shop.sql("select sent_account as account, sent_by from sms_send_attempts")
-    assert kept["sent_by"] == second.sender.sent_by
+    [record] = shop.sql(
+        "select sent_account as account, sent_by from sms_send_attempts"
+    )
+    assert record["sent_by"] == second.sender.sent_by
 
 
 def one_sender(shop: Shop, texts: int, **limits: float) -> UUID:
@@ -102,8 +107,8 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     ]
     shop.later(days=1)
     add_texts(shop.connection, business, 4)
-    *today, last = claim(shop.queue)
-    assert [begin_as_told(shop.queue, one).answer for one in (*today, last)] == [
+    *today, last_claim = claim(shop.queue)
+    assert [begin_as_told(shop.queue, one).answer for one in (*today, last_claim)] == [
         "go",
         "go",
         "go",
@@ -115,7 +120,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
         claims[1].claim_no,
         shop.attempts_of(claims[1].id)[0]["id"],
     )
-    assert begin_as_told(shop.queue, last).answer == "spent"
+    assert begin_as_told(shop.queue, last_claim).answer == "spent"
 
 
 def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(

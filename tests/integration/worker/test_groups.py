@@ -101,9 +101,9 @@ def test_each_call_of_a_group_has_the_answer_it_has_alone(shop: Shop) -> None:
 def test_rows_that_somebody_holds_locked_hold_a_group_up_once(shop: Shop) -> None:
     """One lock is waited for, for half a second; the others are left for the next run at once."""
     claims = claims_of(shop, 34)
-    with shop.stack.connect() as other, other.transaction():
+    with shop.stack.connect() as other_connection, other_connection.transaction():
         locked = [claim.id for claim in claims[:30]]
-        other.execute(
+        other_connection.execute(
             "select from sms_retry_queue where id = any (%s) for update", [locked]
         )
         told = together(shop, *(begin(claim, n) for n, claim in enumerate(claims)))
@@ -123,27 +123,31 @@ def test_a_group_that_is_slow_ends_after_a_second_and_what_only_a_commit_asks_fa
     """What was not made belongs to the next group. A deferred constraint of the application's undoes no other call."""
     neighbor = shop.neighbor()
     neighbor.due_text(phone="+12055550100")
-    first, *claims = claims_of(shop, 3)
-    assert first.business_id == neighbor.id
+    first_claim, *claims = claims_of(shop, 3)
+    assert first_claim.business_id == neighbor.id
     with trigger(neighbor, "raise exception 'No'", deferred=True):
-        assert together(shop, *map(defer, (claims[0], first))) == [True, "P0001"]
+        assert together(shop, *map(defer, (claims[0], first_claim))) == [True, "P0001"]
     with trigger(neighbor, "perform pg_sleep(1.1)"):
-        assert together(shop, *map(defer, (first, *claims[1:]))) == [True, None, None]
+        assert together(shop, *map(defer, (first_claim, *claims[1:]))) == [
+            True,
+            None,
+            None,
+        ]
 
 
 def test_a_call_that_waits_for_a_lock_keeps_no_other_call_from_its_answer(
     shop: Shop,
 ) -> None:
     """Also where it was the only one under way when it began to wait."""
-    first, second = claims_of(shop, 2)
+    first_claim, second = claims_of(shop, 2)
     waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other:
-        with other.transaction():
-            other.execute(
-                "select from sms_retry_queue where id = %s for update", [first.id]
+    with ThreadPoolExecutor(1) as pool, shop.stack.connect() as other_connection:
+        with other_connection.transaction():
+            other_connection.execute(
+                "select from sms_retry_queue where id = %s for update", [first_claim.id]
             )
             waiting = pool.submit(
-                shop.queue.put_off, first, GiveBack("Asked to", "operator")
+                shop.queue.put_off, first_claim, GiveBack("Asked to", "operator")
             )
             until(lambda: shop.sql(waits))
             assert shop.queue.put_off(second, GiveBack("Asked to", "operator"))

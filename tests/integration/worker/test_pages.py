@@ -288,9 +288,9 @@ def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
     with _database(running_stack, database) as application:
         _add(application, _A_FEW, scheduled=3)
         application.execute("analyze")
-        with _connect(running_stack, database) as old:
+        with _connect(running_stack, database) as old_connection:
             for call in calls.values():
-                _touched(old, call, before=_UNTIL_A_PLAN_IS_KEPT)
+                _touched(old_connection, call, before=_UNTIL_A_PLAN_IS_KEPT)
             # By the same connection: another one's first temporary table would make everybody forget their plans.
             _add(
                 application,
@@ -299,12 +299,13 @@ def remembered(running_stack: Stack) -> dict[str, tuple[int, int]]:
                 scheduled=2_000,
             )
             before = {
-                name: _touched(old, call, before=0) for name, call in calls.items()
+                name: _touched(old_connection, call, before=0)
+                for name, call in calls.items()
             }
         application.execute("analyze")
-        with _connect(running_stack, database) as new:
+        with _connect(running_stack, database) as new_connection:
             return {
-                name: (before[name], _touched(new, call, before=1))
+                name: (before[name], _touched(new_connection, call, before=1))
                 for name, call in calls.items()
             }
 

@@ -38,11 +38,15 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     add_texts(shop.connection, other, 8)
     claims = [one for _ in range(8) for one in claim(shop.queue, 1)]
     begun = [begin_as_told(shop.queue, one) for one in claims]
-    leaves = [each.reached_at - each.decided_at for each in begun if each.reached_at]
+    leaves = [
+        begun_answer.reached_at - begun_answer.decided_at
+        for begun_answer in begun
+        if begun_answer.reached_at
+    ]
     assert leaves == [
         timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)
     ]
-    assert [each.answer for each in begun] == ["go"] * 5 + ["busy"] * 3
+    assert [answer.answer for answer in begun] == ["go"] * 5 + ["busy"] * 3
 
 
 def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(

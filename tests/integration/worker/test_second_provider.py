@@ -44,10 +44,10 @@ def letters(shop: Shop, settings: Settings, exchange: Exchange) -> Iterator[Shop
 
 def customer_of(shop: Shop, row: UUID) -> dict[str, object]:
     """Whose text it is."""
-    [found] = shop.sql(
+    [record] = shop.sql(
         "select * from customers where id = %s", shop.row(row)["customer_id"]
     )
-    return found
+    return record
 
 
 def test_a_text_goes_out_and_what_did_not_arrive_is_sent_again(

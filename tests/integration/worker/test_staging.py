@@ -178,9 +178,11 @@ def test_a_text_is_cancelled_only_when_it_would_have_gone_out(
     shop.at(shop.row(night)["scheduled_for"] + timedelta(seconds=1))
     assert staging.run() == ["Cancelled"]
     assert shop.row(night)["why_code"] == "not_listed"
-    [*_, kept] = shop.sql("select told, send_to from smsretry.runs order by started_at")
-    assert kept == {"told": kept["told"], "send_to": "nobody"}
-    assert kept["told"].startswith(
+    [*_, record] = shop.sql(
+        "select told, send_to from smsretry.runs order by started_at"
+    )
+    assert record == {"told": record["told"], "send_to": "nobody"}
+    assert record["told"].startswith(
         "This installation texts nobody. recovered 0, claimed 1: cancelled 1"
     )
     assert not shop.messages
@@ -269,16 +271,16 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         monkeypatch.setattr(its.queue, "address", "staging.example.com")
     assert its.run() == [fate]
     assert len(shop.messages) == (fate == "Sent")
-    held = shop.row(row)
+    held_record = shop.row(row)
     if fate == "Held":
-        assert columns(held, "status", "why_code", "attempt_count") == (
+        assert columns(held_record, "status", "why_code", "attempt_count") == (
             "pending",
             "mark_mismatch",
             0,
         )
-        assert held["held_since"] is not None
-        assert held["expires_at"] > shop.now() + timedelta(hours=47)
-        assert "SMSRETRY_SEND_TO" in held["why"]
+        assert held_record["held_since"] is not None
+        assert held_record["expires_at"] > shop.now() + timedelta(hours=47)
+        assert "SMSRETRY_SEND_TO" in held_record["why"]
         assert "smsretry mark" in (operators.status().stopped_because or "")
         with pytest.raises(
             psycopg.Error, match="sending is stopped: The database is marked as"

@@ -147,17 +147,18 @@ def test_claimers_at_once_wait_for_nobody_and_serve_everybody(shop: Shop) -> Non
     eight = shops(shop.connection, 8)
     for one in eight:
         add(shop.connection, one, 10)
-    with shop.stack.connect() as first, shop.stack.connect() as second:
-        for claimer in (first, second):
+    with shop.stack.connect() as first_connection, shop.stack.connect() as second:
+        for claimer in (first_connection, second):
             claimer.autocommit = False
             claimer.execute("set local lock_timeout = '2s'")
         served = Counter(
             chain.from_iterable(
-                claimed(claimer, 4) for claimer in (first, second, first, second)
+                claimed(claimer, 4)
+                for claimer in (first_connection, second, first_connection, second)
             )
         )
         assert max(served.values()) - min(served[one] for one in eight) <= 1
-        first.rollback()
+        first_connection.rollback()
         second.commit()
     assert len(claimed(shop.connection, 72)) == 72
 
@@ -185,7 +186,7 @@ def test_who_shares_a_slow_sender_takes_turns_whoever_else_is_served(
     for one in many:
         add_texts(shop.connection, one, 20)
     served = Counter(
-        each.business_id for _ in sharing for each in shop.queue.claim_texts(11).texts
+        claim.business_id for _ in sharing for claim in shop.queue.claim_texts(11).texts
     )
     assert {served[one] for one in sharing} == {1}
     assert max(served[one] for one in free) - min(served[one] for one in free) <= 1
