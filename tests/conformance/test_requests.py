@@ -7,7 +7,9 @@ from tests.conformance.conftest import Endpoint
 _JSON = {"Content-Type": "application/json"}
 
 
-def test_an_unknown_function_is_told_in_postgrests_words(postgrest: Endpoint) -> None:
+def test_an_unknown_function_is_refused_in_postgrests_words(
+    postgrest: Endpoint,
+) -> None:
     """PGRST202. Its hint is the one thing that the stand-in leaves out. The words for "no arguments" are others."""
     response = postgrest.call("add_upp", {"b": 2, "a": 1})
     answer = response.json()

@@ -184,7 +184,7 @@ def emit(
 
 
 @pytest.mark.long
-def test_each_trouble_is_told_and_nothing_else_is(
+def test_each_trouble_alerts_and_nothing_else_does(
     registry: Registry, receiver: Receiver, block: str
 ) -> None:
     """Once, however often it happens or long it lasts; silence is told again. A run without a sign of life ends."""

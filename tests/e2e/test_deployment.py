@@ -165,7 +165,7 @@ def test_a_runner_has_five_runs_at_once_whatever_has_piled_up(
     assert max(taken) > first_end
 
 
-def test_a_run_whose_process_is_killed_is_told_of_by_its_runner(
+def test_a_runner_reports_a_run_whose_process_is_killed(
     runner: None, business: Business, prefect: Prefect
 ) -> None:
     """Nobody else is left to do so. It waits for a text that is due soon."""

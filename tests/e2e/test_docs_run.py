@@ -117,7 +117,7 @@ def test_every_python_block_runs_and_prints_what_is_shown(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
-def test_the_monitor_shown_is_told_how_it_stands_and_may_do_nothing_else(
+def test_the_documented_monitor_learns_the_state_and_may_do_nothing_else(
     stack: Stack,
 ) -> None:
     """A role of its own, its token, and curl: an alarm, and then none."""

@@ -139,7 +139,7 @@ for form, ask in json.load(sys.stdin):
 
 
 @pytest.mark.long
-def test_whatever_the_desk_is_asked_prefect_is_told_nothing_private(
+def test_prefect_gets_nothing_private_whatever_the_desk_is_asked(
     stack: Stack, business: Business, flow: FlowProcess, nowhere: Callable[..., None]
 ) -> None:
     """Explained, predicted, requeued, cancelled, resolved, sent, refused: texts in each state. Where the application or

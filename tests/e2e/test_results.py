@@ -64,7 +64,7 @@ def _of(results: list[Record], row: Any) -> Record:
 
 
 @pytest.mark.long
-def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_told(
+def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_reported(
     business: Business, flow: FlowProcess, prefect: Prefect, tmp_path: Path
 ) -> None:
     """Each is sent once; no reference leads to a result that is not there. The queue's state is only shown."""

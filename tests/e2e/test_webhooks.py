@@ -246,7 +246,7 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
 # What only the package's own has
 
 
-def test_what_twilio_says_of_a_text_is_heard_in_full(stack: Stack) -> None:
+def test_what_twilio_says_of_a_text_is_recorded_in_full(stack: Stack) -> None:
     """Which of our senders heard it decides at whom it is a stop."""
     main, service = stack.twilio.accounts.main, "MG" + "1" * 32
     posted = texted("stop", account=main.sid, token=main.auth_token, service=service)
@@ -341,7 +341,7 @@ def test_what_twilio_never_posts_is_refused_and_an_address_is_compared_as_it_is_
         assert {post(address) for address in others} == {403}
 
 
-def test_whoever_starts_or_mounts_it_is_told_what_is_missing(
+def test_whoever_starts_or_mounts_it_learns_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each variable by its name, and no value. Mounted, it answers 503 until all is right: Twilio may call again."""

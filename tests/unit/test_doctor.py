@@ -105,7 +105,7 @@ def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wai
     )
 
 
-def test_a_terminal_that_takes_ascii_alone_is_told_all_the_same() -> None:
+def test_an_ascii_terminal_gets_the_whole_answer() -> None:
     """With question marks for what it cannot show."""
     result = subprocess.run(
         [sys.executable, "-m", "smsretry", "quiet-hours", "+12125550123"],

@@ -87,7 +87,7 @@ def test_a_command_says_whether_its_order_was_recorded(
         assert words in result.output, (order, result.output)
 
 
-def test_the_application_is_told_whether_its_text_was_queued(
+def test_the_application_learns_whether_its_text_was_queued(
     settings: Settings,
 ) -> None:
     """And with which id a plan may be repeated that may have been kept. A worker's call is made by the next run."""

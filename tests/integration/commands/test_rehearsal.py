@@ -102,7 +102,7 @@ CHANGES = {
 }
 
 
-def test_what_changes_a_text_as_it_is_written_is_told_beside_the_rehearsal(
+def test_what_changes_a_text_as_it_is_written_is_named_beside_the_rehearsal(
     migrated: Database,
 ) -> None:
     """It keeps nobody from migrating. Elsewhere nothing is told."""

@@ -263,7 +263,7 @@ def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_
     ]
 
 
-def test_a_date_that_says_nothing_is_told_by_its_line_and_costs_no_other(
+def test_a_date_that_says_nothing_is_named_by_its_line_and_costs_no_other(
     shop: Shop,
 ) -> None:
     """It has not come, is too long ago or on no calendar. Read as now it would end an opt-in that came since."""

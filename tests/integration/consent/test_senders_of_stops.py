@@ -104,7 +104,7 @@ STOPS: Final[list[tuple[dict[str, str], str]]] = [
 ]
 
 
-def test_a_stop_holds_for_the_businesses_that_use_the_sender_which_heard_it(
+def test_a_stop_holds_for_the_businesses_that_use_the_sender_that_received_it(
     shops: Shops,
 ) -> None:
     """For all, if nobody knows the sender."""
@@ -195,7 +195,7 @@ HISTORIES: Final[dict[str, list[tuple[str, Any, str]]]] = {
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_what_a_sender_heard_counts_for_whom_it_texts(
+def test_what_a_sender_received_counts_for_whom_it_texts(
     stack: Stack, shops: Shops, operators: SupabaseOperators, history: str
 ) -> None:
     """Each step: a shop gets a sender for a class; or the sender hears a word, and then these are opted out."""
@@ -267,7 +267,7 @@ def test_who_gets_the_number_later_is_stopped_where_the_senders_text(
         assert is_out(baker, phone) is still
 
 
-def test_a_start_is_heard_once(stack: Stack, shops: Shops) -> None:
+def test_a_start_counts_once(stack: Stack, shops: Shops) -> None:
     """What it named the first time counts."""
     barber, sid = shops["barber"], "SM" + "5" * 32
     hear(barber, "STOP", to=NOBODY)

@@ -46,7 +46,7 @@ def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
     )
 
 
-def test_a_failure_is_told_with_its_code_and_a_late_delivery_takes_it_back(
+def test_a_failure_is_shown_with_its_code_and_a_late_delivery_takes_it_back(
     post: Post,
 ) -> None:
     """The code may come with the second report."""
@@ -315,7 +315,7 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
     assert post.row(row) == before
 
 
-def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_has_told(
+def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_reported(
     post: Post,
 ) -> None:
     """Whatever it has decided: it knows of another state than the database. The next look decides."""
@@ -340,7 +340,7 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_c
     assert post.sync(after=timedelta(0)) == "undelivered 1"
 
 
-def test_what_somebody_holds_locked_keeps_nobody_waiting_and_is_told_later(
+def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
     post: Post,
 ) -> None:
     """Its attempt, and its send log, without which it does not end."""

@@ -277,7 +277,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     )
 
 
-def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(
+def test_a_monitor_learns_when_texts_are_overdue_or_no_run_finishes(
     shop: Shop,
 ) -> None:
     """By a code that PostgREST answers as 503; and that all is well otherwise."""
@@ -298,7 +298,7 @@ def test_a_monitor_is_told_once_texts_are_overdue_or_no_run_finishes(
     assert ask().startswith("PT503: no run has finished since ")
 
 
-def test_a_run_that_was_killed_is_told_of_once_by_the_next_with_what_its_sends_came_to(
+def test_the_next_run_reports_once_what_the_sends_of_a_killed_run_came_to(
     shop: Shop,
 ) -> None:
     """From its attempts, which name it."""
@@ -349,7 +349,7 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
     assert {row["id"] for row in records} == {unknown, live, locked}
 
 
-def test_what_somebody_wrote_is_told_without_its_numbers_and_cannot_steer_a_terminal(
+def test_what_somebody_wrote_is_shown_without_its_numbers_and_cannot_steer_a_terminal(
     shop: Shop, desk: Desk, command: Command
 ) -> None:
     """Ids, SIDs and times are no numbers. By explain, by status, and where it is requeued."""

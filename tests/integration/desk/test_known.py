@@ -66,7 +66,7 @@ def test_an_id_is_found_whichever_kind_it_is_of(
         ),
     ],
 )
-def test_a_text_that_was_never_queued_is_told_as_what_it_is(
+def test_a_text_that_was_never_queued_is_shown_as_what_it_is(
     business: Business, command: Command, values: dict[str, object], told: str
 ) -> None:
     """By its send log and by its customer. Evidence proves only what it proves."""

@@ -383,7 +383,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     ]
 
 
-def test_a_sender_that_keeps_texts_waiting_is_told_with_how_many(shop: Shop) -> None:
+def test_a_sender_that_keeps_texts_waiting_is_shown_with_how_many(shop: Shop) -> None:
     """Without credentials, with its day used, or too slow for what is due; the environment's, too, if it is slow."""
     shop.sql(
         """insert into smsretry.senders (account, sent_by, told_at, segments_per_second)

@@ -99,7 +99,7 @@ def test_a_held_text_is_one_line_however_often_it_is_looked_at(
     assert ", 45 min after it was first due" in lines(sent, "send 1")[0]
 
 
-def test_an_end_is_still_told_after_a_requeue_and_the_sends_are_numbered_in_order(
+def test_an_end_is_still_shown_after_a_requeue_and_the_sends_are_numbered_in_order(
     shop: Shop, desk: Desk, story_of: Told
 ) -> None:
     """A send that was not made does not count, and the next has the same attempt number."""
@@ -219,7 +219,7 @@ def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
     ]
 
 
-def test_a_person_s_step_is_told_once(shop: Shop, desk: Desk, story_of: Told) -> None:
+def test_a_person_s_step_is_shown_once(shop: Shop, desk: Desk, story_of: Told) -> None:
     """In the person's words; the trigger says nothing of its own beside it."""
     row = shop.due_text()
     for order in (Cancel, Requeue, Cancel):
@@ -302,7 +302,7 @@ def test_a_planned_text_is_late_from_its_planned_time(
     assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]
 
 
-def test_the_same_words_to_the_same_number_are_told_with_the_time_between(
+def test_the_same_words_to_the_same_number_are_shown_with_the_time_between(
     shop: Shop, story_of: Told
 ) -> None:
     """In both stories. Other words, or to somebody else, are not."""

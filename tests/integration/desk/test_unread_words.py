@@ -113,7 +113,7 @@ def test_a_text_that_came_after_the_answer_is_read_again(
     assert shop.run() == ["Held"]
 
 
-def test_each_business_that_heard_the_words_answers_for_itself(
+def test_each_business_that_received_the_words_answers_for_itself(
     shop: Shop, desk: Desk
 ) -> None:
     """They share the sender. One that gets the number later shares it, too."""

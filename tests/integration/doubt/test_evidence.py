@@ -165,7 +165,7 @@ def test_the_same_words_that_an_application_sends_unrecorded(
     )
 
 
-def test_a_person_is_told_of_no_message_that_is_anothers(shop: Shop) -> None:
+def test_a_person_is_shown_no_message_that_is_anothers(shop: Shop) -> None:
     """Two older texts of the same words are on record, one by its attempt alone; the one that is not is named."""
     row = shop.due_text()
     assert shop.run() == ["Sent"]
@@ -220,7 +220,7 @@ MISPRINTS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
 }
 
 
-def test_an_entry_that_cannot_be_read_and_may_be_ours_is_told_to_a_person(
+def test_an_entry_that_cannot_be_read_and_may_be_ours_is_shown_to_a_person(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look must not fail for ever, with nobody told. Each text has its own number, and its own misprint."""

@@ -487,7 +487,7 @@ def test_two_runs_that_notice_a_restore_at_once_record_it_once(backup: Backup) -
     assert backup.shop.value("select count(*) from smsretry.restores") == 1
 
 
-def test_people_are_told_for_an_hour_that_the_database_was_restored(
+def test_people_can_see_for_an_hour_that_the_database_was_restored(
     backup: Backup,
 ) -> None:
     """By the run, which is red, on the queue's page, and by the monitor."""

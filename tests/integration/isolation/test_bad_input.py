@@ -146,7 +146,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
             error_message(queue, QueueError)
 
 
-def test_an_answer_that_cannot_be_read_is_told_for_what_it_is(
+def test_an_answer_that_cannot_be_read_is_reported_as_what_it_is(
     settings: Settings,
 ) -> None:
     """It was garbled on its way, so what the call did is unknown; or something else answers at this address."""

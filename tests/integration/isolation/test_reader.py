@@ -124,7 +124,7 @@ def test_an_owner_is_warned_of_a_reader_whom_they_may_not_make(stack: Stack) -> 
     )
 
 
-def test_a_reader_is_told_the_same_story_status_and_preview(
+def test_a_reader_gets_the_same_story_status_and_preview(
     stack: Stack,
     reader: Desk,
     operators: SupabaseOperators,

@@ -264,7 +264,7 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
 
 
 @pytest.mark.usefixtures("unbounded")
-def test_what_recovery_took_back_is_told_of_as_far_as_it_can_be_read(
+def test_what_recovery_took_back_is_reported_as_far_as_it_can_be_read(
     shop: Shop,
 ) -> None:
     """A row that cannot be read must not stop the run before it has claimed anything."""

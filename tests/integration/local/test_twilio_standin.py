@@ -247,7 +247,7 @@ def test_an_account_reaches_and_is_shown_its_own(world: World) -> None:
     assert world.twilio.posts == posts
 
 
-def test_the_list_is_newest_first_and_a_message_is_told_as_it_was_reported(
+def test_the_list_is_newest_first_and_a_message_is_listed_as_it_was_reported(
     world: World,
 ) -> None:
     """By recipient and in pages, each message once, also if another one arrives between two pages."""

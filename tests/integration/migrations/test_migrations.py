@@ -216,7 +216,7 @@ def test_applying_everything_again_changes_nothing(
     assert whole_database() == before
 
 
-def test_rows_that_break_a_rule_are_kept_and_told_and_the_rule_holds_for_the_next(
+def test_rows_that_break_a_rule_are_kept_and_named_and_the_rule_holds_for_the_next(
     original: Database, old_rows: Old
 ) -> None:
     """A status that nobody knows; a time that no worker could read, which stops nobody else."""

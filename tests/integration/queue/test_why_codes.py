@@ -12,7 +12,7 @@ from tests.support.shop import Shop
 DAY = timedelta(days=1)
 
 
-def test_what_a_worker_decides_is_kept_and_told_in_a_word(shop: Shop) -> None:
+def test_what_a_worker_decides_is_kept_and_shown_as_a_word(shop: Shop) -> None:
     """With the row and in the run's result alike, beside the provider's own code. What went out has none."""
     rows = {
         shop.due_text(phone="+12125550101"): ("completed", None),

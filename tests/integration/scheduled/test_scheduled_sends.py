@@ -277,7 +277,7 @@ def test_a_business_that_somebody_has_locked_delays_nobody_else(shop: Shop) -> N
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_rows_that_nobody_can_change_stand_in_nobodys_way_and_people_are_told_of_them(
+def test_rows_that_nobody_can_change_block_no_other_and_are_reported(
     shop: Shop, command: Command, harm: str
 ) -> None:
     """They stayed the oldest and came back each time. After two days they are cancelled, as soon as they can be."""
@@ -312,7 +312,7 @@ def test_rows_that_nobody_can_change_stand_in_nobodys_way_and_people_are_told_of
         assert shop.sql("select 1 from send_logs where id <> %s", theirs) == []
 
 
-def test_a_row_that_nobody_can_change_is_told_by_each_run_and_goes_on_once_that_is_mended(
+def test_a_row_that_nobody_can_change_is_reported_by_each_run_and_goes_on_once_that_is_fixed(
     shop: Shop, command: Command
 ) -> None:
     """The row cannot keep it: only the runs say why."""
@@ -629,7 +629,7 @@ def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
     )
 
 
-def test_scheduled_sends_that_nobody_queues_are_told_to_monitors(shop: Shop) -> None:
+def test_monitors_learn_of_scheduled_sends_that_nobody_queues(shop: Shop) -> None:
     """Ten minutes late."""
     shop.scheduled(due=-timedelta(minutes=11))
     shop.sql("select * from start_sms_run(%s)", UUID(int=1))

@@ -124,7 +124,9 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
 
 
-def test_a_provider_that_asks_to_go_slower_is_heard_by_all_machines(shop: Shop) -> None:
+def test_a_provider_that_asks_to_go_slower_is_obeyed_by_all_machines(
+    shop: Shop,
+) -> None:
     """Nothing of that sender is claimed until then, a quarter of an hour at most, and no other's text waits."""
     slow, other = shops(shop.connection, 2)
     sent_by = give_sender(shop.connection, 1, [slow])

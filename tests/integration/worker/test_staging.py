@@ -308,7 +308,7 @@ def test_one_place_is_one_address_however_it_is_written(settings: Settings) -> N
         )
 
 
-def test_people_are_told_whom_texts_go_to(
+def test_people_can_see_whom_texts_go_to(
     shop: Shop, operators: SupabaseOperators, runner: Runner
 ) -> None:
     """The queue by the last run's settings, because who asks may have others; preview before any run."""

@@ -163,7 +163,9 @@ def test_claimers_at_once_wait_for_nobody_and_serve_everybody(shop: Shop) -> Non
     assert len(claimed(shop.connection, 72)) == 72
 
 
-def test_where_businesses_are_too_many_to_walk_each_has_its_turn(shop: Shop) -> None:
+def test_each_business_has_its_turn_where_there_are_too_many_to_look_at(
+    shop: Shop,
+) -> None:
     """They wait for a later hour but for one; claims start their walk elsewhere each time."""
     for later in shops(shop.connection, 1500):
         add(shop.connection, later, 1, minutes=-60)
@@ -203,7 +205,7 @@ def test_a_business_s_transactional_texts_go_before_its_marketing(shop: Shop) ->
     assert sorted(classes) == ["marketing"] + ["transactional"] * 5
 
 
-def test_how_long_until_the_next_text_is_due_is_told(shop: Shop) -> None:
+def test_a_claim_says_how_long_until_the_next_text_is_due(shop: Shop) -> None:
     """By each claim: a run waits for it."""
     with shop.clock_stopped():
         assert shop.queue.claim_texts(50).next_in is None
