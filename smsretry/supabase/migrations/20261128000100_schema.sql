@@ -1153,13 +1153,13 @@ alter table if exists smsretry.turns
     add column if not exists business_id uuid not null,
     add column if not exists served timestamptz not null;
 select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, business_id)$r$);
-select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check ( kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk') )$r$);
+select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check ( kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'cursor') )$r$);
 
 -- ======== schemas/tables/turns.sql ========
 -- Which business was served when, by kind of work: who was served longest ago goes first, and
 -- whoever was never served before all others. Only a claim that cannot take all that is due writes
 -- here, and of texts only where few are due or a sender has a limit: otherwise each business has
--- its turn as the walk comes by. walk: one row, the business behind which the next claim of texts
+-- its turn as the cursor comes by. cursor: one row, the business behind which the next claim of texts
 -- looks.
 create table if not exists smsretry.turns (
     kind text not null,
@@ -1167,7 +1167,7 @@ create table if not exists smsretry.turns (
     served timestamptz not null,
     primary key (kind, business_id),
     constraint turns_kind check (
-        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk')
+        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'cursor')
     )
 ) with (fillfactor = 70); -- rows are rewritten all day
 
@@ -2462,6 +2462,90 @@ begin
 end
 $$;
 
+-- ======== schemas/turns/capacities.sql ========
+-- How many texts a claim may take of each of these streams. A stream is what a business sends of one
+-- class, through one sender.
+--   streams: [{business_id, message_class, texts}] · environment: the sender of businesses that have
+--   none of their own
+--   without: senders and businesses of which nothing is taken
+--   of_sender: about half a second's worth, so that its texts are ready when it is, and others'
+--   threads do not wait for it; null:
+--     any number. A sender that is paused, or has used its day, has room: its texts are put off,
+--     which costs no time
+--   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the
+--   sender is busy
+create or replace function smsretry.capacities(
+    streams jsonb,
+    at timestamptz,
+    environment uuid,
+    without uuid[]
+)
+returns table (
+    business_id uuid,
+    message_class text,
+    texts uuid[],
+    sender_id uuid,
+    of_sender integer,
+    of_business integer,
+    free_at timestamptz
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off
+set enable_mergejoin = off as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        l.business_id,
+        l.message_class,
+        l.texts,
+        s.id,
+        case
+            when s.id = any (capacities.without)
+              or l.business_id = any (capacities.without)
+                then 0
+            when s.paused_at is not null
+              or s.day_segments >= s.segments_per_day
+                  and s.day_ends_at > capacities.at
+                then null
+            when b.is_busy then 0
+            when s.id::text = any (x.senders) then 1
+            when s.segments_per_second is not null
+                then greatest(s.segments_per_second / 2, 1)::integer
+        end,
+        case when l.business_id::text = any (x.businesses) then 1 end,
+        case when b.is_busy then s.free_at end
+    from (
+        select
+            array_agg(o.subject) filter (where o.kind = 'sender') as senders,
+            array_agg(o.subject) filter (where o.kind = 'business') as businesses
+        from smsretry.stops o
+        offset 0
+    ) x
+    cross join jsonb_to_recordset(capacities.streams) as l (
+        business_id uuid,
+        message_class text,
+        texts uuid[]
+    )
+    left join lateral (
+        select o.sender_id
+        from smsretry.business_senders o
+        where o.business_id = l.business_id
+          and o.message_class in (l.message_class, 'any')
+        order by o.message_class = 'any'
+        limit 1
+    ) own
+        on true
+    left join smsretry.senders s
+        on s.id = coalesce(own.sender_id, capacities.environment)
+    -- More than an hour: the clock was set back.
+    cross join lateral (
+        select s.free_at > capacities.at + interval '100 ms'
+            and s.free_at < capacities.at + interval '1 hour' as is_busy
+    ) b;
+end
+$$;
+
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have
 -- waited longest; who was looked for longest ago goes first. Locked rows are passed over. without:
@@ -2594,107 +2678,23 @@ begin
         on conflict on constraint turns_pkey
         do update set served = excluded.served;
         if note_served.behind is not null then
-            delete from smsretry.turns t where t.kind = 'walk';
+            delete from smsretry.turns t where t.kind = 'cursor';
             insert into smsretry.turns (kind, business_id, served)
-            values ('walk', note_served.behind, note_served.at);
+            values ('cursor', note_served.behind, note_served.at);
         end if;
     end if;
 end
 $$;
 
--- ======== schemas/turns/rooms.sql ========
--- How many texts a claim may take of each of these lanes. A lane is what a business sends of one
--- class, through one sender.
---   lanes: [{business_id, message_class, texts}] · environment: the sender of businesses that have
---   none of their own
---   without: senders and businesses of which nothing is taken
---   of_sender: about half a second's worth, so that its texts are ready when it is, and others'
---   threads do not wait for it; null:
---     any number. A sender that is paused, or has used its day, has room: its texts are put off,
---     which costs no time
---   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the
---   sender is busy
-create or replace function smsretry.rooms(
-    lanes jsonb,
-    at timestamptz,
-    environment uuid,
-    without uuid[]
-)
-returns table (
-    business_id uuid,
-    message_class text,
-    texts uuid[],
-    sender_id uuid,
-    of_sender integer,
-    of_business integer,
-    free_at timestamptz
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off
-set enable_mergejoin = off as $$
-#variable_conflict use_column
-begin
-    return query
-    select
-        l.business_id,
-        l.message_class,
-        l.texts,
-        s.id,
-        case
-            when s.id = any (rooms.without)
-              or l.business_id = any (rooms.without)
-                then 0
-            when s.paused_at is not null
-              or s.day_segments >= s.segments_per_day
-                  and s.day_ends_at > rooms.at
-                then null
-            when b.is_busy then 0
-            when s.id::text = any (x.senders) then 1
-            when s.segments_per_second is not null
-                then greatest(s.segments_per_second / 2, 1)::integer
-        end,
-        case when l.business_id::text = any (x.businesses) then 1 end,
-        case when b.is_busy then s.free_at end
-    from (
-        select
-            array_agg(o.subject) filter (where o.kind = 'sender') as senders,
-            array_agg(o.subject) filter (where o.kind = 'business') as businesses
-        from smsretry.stops o
-        offset 0
-    ) x
-    cross join jsonb_to_recordset(rooms.lanes) as l (
-        business_id uuid,
-        message_class text,
-        texts uuid[]
-    )
-    left join lateral (
-        select o.sender_id
-        from smsretry.business_senders o
-        where o.business_id = l.business_id
-          and o.message_class in (l.message_class, 'any')
-        order by o.message_class = 'any'
-        limit 1
-    ) own
-        on true
-    left join smsretry.senders s
-        on s.id = coalesce(own.sender_id, rooms.environment)
-    -- More than an hour: the clock was set back.
-    cross join lateral (
-        select s.free_at > rooms.at + interval '100 ms'
-            and s.free_at < rooms.at + interval '1 hour' as is_busy
-    ) b;
-end
-$$;
-
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
--- transactional ones. Locked rows are passed over, and lanes without room (smsretry.rooms, which
+-- transactional ones. Locked rows are passed over, and streams without room (smsretry.capacities, which
 -- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
--- the lanes behind the business at which the last claim ended are, so that nobody waits behind
+-- the streams behind the business at which the last claim ended are, so that nobody waits behind
 -- another's backlog, and if these have too little, what has waited longest.
 -- While everybody has stopped it is one text, of a sender that has not stopped if there is one.
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
---   due than was taken; none where the walk alone tells whose turn is next · behind: where the next
+--   due than was taken; none where the cursor alone tells whose turn is next · behind: where the next
 --   claim looks
 --   next_at: when something is due that is not yet · nothing is due: that alone
 create or replace function smsretry.texts_in_turn(
@@ -2722,19 +2722,19 @@ declare
     );
     v_oldest record;
     v_found record;
-    v_first uuid; -- behind it the walk begins
+    v_first uuid; -- the cursor at first
     -- whether a sender has room for some alone: these take turns, and else each has its own as the
-    -- walk comes by
+    -- cursor comes by
     v_limited boolean := false;
     v_last uuid;
-    v_class text := 'transactional'; -- the last one: the next lane is another business's
+    v_class text := 'transactional'; -- the last one: the next stream is another business's
     v_looks integer;
     v_new jsonb;
-    v_lanes jsonb := '[]';
+    v_streams jsonb := '[]';
     v_each integer;
 begin
     select
-        coalesce(jsonb_agg(to_jsonb(o)), '[]') as lanes,
+        coalesce(jsonb_agg(to_jsonb(o)), '[]') as streams,
         coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all
     into v_oldest
     from (
@@ -2773,7 +2773,7 @@ begin
                     (
                         select t.business_id
                         from smsretry.turns t
-                        where t.kind = 'walk'
+                        where t.kind = 'cursor'
                         limit 1
                     ),
                     '00000000-0000-0000-0000-000000000000'
@@ -2782,16 +2782,16 @@ begin
         end;
         v_first := behind;
     end if;
-    if v_oldest.lanes = '[]' then
+    if v_oldest.streams = '[]' then
         return;
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
-            v_new := v_oldest.lanes;
+            v_new := v_oldest.streams;
         else
-            -- The next lanes round and round, with their oldest text if it is due: one index probe
+            -- The next streams round and round, with their oldest text if it is due: one index probe
             -- each.
-            with recursive lane (n, business_id, message_class, id, due, first) as (
+            with recursive stream (n, business_id, message_class, id, due, first) as (
                 select
                     0,
                     behind,
@@ -2807,7 +2807,7 @@ begin
                     x.id,
                     x.scheduled_for <= at,
                     coalesce(l.first, x.business_id || x.message_class)
-                from lane l
+                from stream l
                 cross join lateral (
                     (
                         select
@@ -2862,10 +2862,10 @@ begin
                 (array_agg(l.business_id order by l.n desc))[1],
                 (array_agg(l.message_class order by l.n desc))[1]
             into v_new, v_looks, behind, v_class
-            from lane l;
+            from stream l;
         end if;
         select
-            v_lanes
+            v_streams
                 || coalesce(
                     jsonb_agg(to_jsonb(r)) filter (
                         where r.of_sender is distinct from 0
@@ -2875,18 +2875,18 @@ begin
             coalesce(bool_or(r.of_sender is not null), false)
                 or v_limited,
             least(next_at, min(r.free_at) - interval '100 ms')
-        into v_lanes, v_limited, next_at
-        from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
+        into v_streams, v_limited, next_at
+        from smsretry.capacities(coalesce(v_new, '[]'), at, environment, without) r;
         exit when v_oldest.are_all
             or v_looks < v_step
-            or jsonb_array_length(v_lanes) >= most and not v_is_trial;
+            or jsonb_array_length(v_streams) >= most and not v_is_trial;
     end loop;
 
-    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room
+    -- Of each sender the texts of the streams that were served longest ago, as many as there is room
     -- for. A business whose own texts come to nothing is the last to try its sender.
     v_each := case
-        when jsonb_array_length(v_lanes) >= v_step then 1
-        else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1)
+        when jsonb_array_length(v_streams) >= v_step then 1
+        else 4 * v_step / greatest(jsonb_array_length(v_streams), 1)
     end;
     select
         coalesce(
@@ -2939,7 +2939,7 @@ begin
                 end as served
             from (
                 select distinct on (e.business_id, e.message_class) e.*
-                from jsonb_to_recordset(v_lanes) as e (
+                from jsonb_to_recordset(v_streams) as e (
                     business_id uuid,
                     message_class text,
                     texts uuid[],
@@ -2990,7 +2990,7 @@ begin
     ) t;
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
-    elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
+    elsif jsonb_array_length(v_streams) >= most or v_looks < v_step then
         behind := v_last; -- otherwise the next claim looks further
     end if;
 end
@@ -5509,31 +5509,6 @@ begin
 end
 $$;
 
--- ======== schemas/consent/has_borne.sql ========
--- Whether a row with this number has borne this date of an opt-in before, so that it is no news
--- now. Applications cut off or round to milliseconds or seconds. in_vain: only where the date
--- lifted nothing.
-create or replace function smsretry.has_borne(
-    number_key bytea,
-    dated timestamptz,
-    in_vain boolean default false
-)
-returns boolean
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return exists (
-        select from smsretry.consents i
-        where i.number_key = has_borne.number_key
-          and i.said in ('opted_in', 'seen')
-          and (i.said = 'seen' or not has_borne.in_vain)
-          and date_trunc('second', i.dated) in (
-              date_trunc('second', has_borne.dated),
-              date_trunc('second', has_borne.dated) - interval '1 second'
-          )
-    );
-end
-$$;
-
 -- ======== schemas/consent/heard_by.sql ========
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
@@ -5714,7 +5689,7 @@ begin
                   and c.sms_consent_status::text = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
-                  and not smsretry.has_borne(
+                  and not smsretry.is_known_opt_in(
                       smsretry.number_key(c.business_id, v_line.phone),
                       c.sms_consent_at,
                       in_vain => true
@@ -5766,6 +5741,31 @@ begin
             null;
     end;
     return next;
+end
+$$;
+
+-- ======== schemas/consent/is_known_opt_in.sql ========
+-- Whether a row with this number has had this date of an opt-in before, so that it is no news
+-- now. Applications cut off or round to milliseconds or seconds. in_vain: only where the date
+-- lifted nothing.
+create or replace function smsretry.is_known_opt_in(
+    number_key bytea,
+    dated timestamptz,
+    in_vain boolean default false
+)
+returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (
+        select from smsretry.consents i
+        where i.number_key = is_known_opt_in.number_key
+          and i.said in ('opted_in', 'seen')
+          and (i.said = 'seen' or not is_known_opt_in.in_vain)
+          and date_trunc('second', i.dated) in (
+              date_trunc('second', is_known_opt_in.dated),
+              date_trunc('second', is_known_opt_in.dated) - interval '1 second'
+          )
+    );
 end
 $$;
 
@@ -5936,7 +5936,7 @@ begin
             where o.number_key = v_key
               and o.dated < least(new.sms_consent_at, v_now)
         )
-        and not smsretry.has_borne(v_key, new.sms_consent_at)
+        and not smsretry.is_known_opt_in(v_key, new.sms_consent_at)
     then
         insert into smsretry.consents (
             number_key,
@@ -5979,7 +5979,7 @@ begin
         d.dated > v_now
         or d.dated is not null and d.is_of_another_number
     )
-      and not smsretry.has_borne(v_key, d.dated);
+      and not smsretry.is_known_opt_in(v_key, d.dated);
     return null;
 end
 $$;

@@ -149,7 +149,7 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     assert complaints(original.connection) == {}
     assert [
         row["advice"] for row in original.rows("select * from try_sms_retry_queue()")
-    ] == [None, None]
+    ] == [None, None, None]
     assert original.single_row("select sms_consent_status from customers") == {
         "sms_consent_status": "unknown"
     }
@@ -194,7 +194,7 @@ def test_applying_everything_again_changes_nothing(
     """Neither the schema nor a row; also where the history was lost."""
     database: Database = request.getfixturevalue(installation)
     if installation == "original":
-        request.getfixturevalue("old")
+        request.getfixturevalue("old_rows")
 
     def whole_database() -> object:
         tables = (

@@ -183,7 +183,7 @@ SWITCHES = {
     ),
     "several fail, and what has stopped is tried": _switch(  # each would do alone
         _edit(
-            "smsretry.rooms",
+            "smsretry.capacities",
             (r"(s\.id::text = any \(x\.senders\)) then 1", r"\1 then 0"),
             patches=(_WHOSE,),
         ),

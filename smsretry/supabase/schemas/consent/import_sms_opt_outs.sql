@@ -130,7 +130,7 @@ begin
                   and c.sms_consent_status::text = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
-                  and not smsretry.has_borne(
+                  and not smsretry.is_known_opt_in(
                       smsretry.number_key(c.business_id, v_line.phone),
                       c.sms_consent_at,
                       in_vain => true

@@ -164,7 +164,7 @@ begin
             where o.number_key = v_key
               and o.dated < least(new.sms_consent_at, v_now)
         )
-        and not smsretry.has_borne(v_key, new.sms_consent_at)
+        and not smsretry.is_known_opt_in(v_key, new.sms_consent_at)
     then
         insert into smsretry.consents (
             number_key,
@@ -207,7 +207,7 @@ begin
         d.dated > v_now
         or d.dated is not null and d.is_of_another_number
     )
-      and not smsretry.has_borne(v_key, d.dated);
+      and not smsretry.is_known_opt_in(v_key, d.dated);
     return null;
 end
 $$;

@@ -1,7 +1,7 @@
 -- Which business was served when, by kind of work: who was served longest ago goes first, and
 -- whoever was never served before all others. Only a claim that cannot take all that is due writes
 -- here, and of texts only where few are due or a sender has a limit: otherwise each business has
--- its turn as the walk comes by. walk: one row, the business behind which the next claim of texts
+-- its turn as the cursor comes by. cursor: one row, the business behind which the next claim of texts
 -- looks.
 create table if not exists smsretry.turns (
     kind text not null,
@@ -9,6 +9,6 @@ create table if not exists smsretry.turns (
     served timestamptz not null,
     primary key (kind, business_id),
     constraint turns_kind check (
-        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'walk')
+        kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'cursor')
     )
 ) with (fillfactor = 70); -- rows are rewritten all day

@@ -26,9 +26,9 @@ begin
         on conflict on constraint turns_pkey
         do update set served = excluded.served;
         if note_served.behind is not null then
-            delete from smsretry.turns t where t.kind = 'walk';
+            delete from smsretry.turns t where t.kind = 'cursor';
             insert into smsretry.turns (kind, business_id, served)
-            values ('walk', note_served.behind, note_served.at);
+            values ('cursor', note_served.behind, note_served.at);
         end if;
     end if;
 end

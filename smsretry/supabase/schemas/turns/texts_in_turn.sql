@@ -1,11 +1,11 @@
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
--- transactional ones. Locked rows are passed over, and lanes without room (smsretry.rooms, which
+-- transactional ones. Locked rows are passed over, and streams without room (smsretry.capacities, which
 -- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
--- the lanes behind the business at which the last claim ended are, so that nobody waits behind
+-- the streams behind the business at which the last claim ended are, so that nobody waits behind
 -- another's backlog, and if these have too little, what has waited longest.
 -- While everybody has stopped it is one text, of a sender that has not stopped if there is one.
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
---   due than was taken; none where the walk alone tells whose turn is next · behind: where the next
+--   due than was taken; none where the cursor alone tells whose turn is next · behind: where the next
 --   claim looks
 --   next_at: when something is due that is not yet · nothing is due: that alone
 create or replace function smsretry.texts_in_turn(
@@ -33,19 +33,19 @@ declare
     );
     v_oldest record;
     v_found record;
-    v_first uuid; -- behind it the walk begins
+    v_first uuid; -- the cursor at first
     -- whether a sender has room for some alone: these take turns, and else each has its own as the
-    -- walk comes by
+    -- cursor comes by
     v_limited boolean := false;
     v_last uuid;
-    v_class text := 'transactional'; -- the last one: the next lane is another business's
+    v_class text := 'transactional'; -- the last one: the next stream is another business's
     v_looks integer;
     v_new jsonb;
-    v_lanes jsonb := '[]';
+    v_streams jsonb := '[]';
     v_each integer;
 begin
     select
-        coalesce(jsonb_agg(to_jsonb(o)), '[]') as lanes,
+        coalesce(jsonb_agg(to_jsonb(o)), '[]') as streams,
         coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all
     into v_oldest
     from (
@@ -84,7 +84,7 @@ begin
                     (
                         select t.business_id
                         from smsretry.turns t
-                        where t.kind = 'walk'
+                        where t.kind = 'cursor'
                         limit 1
                     ),
                     '00000000-0000-0000-0000-000000000000'
@@ -93,16 +93,16 @@ begin
         end;
         v_first := behind;
     end if;
-    if v_oldest.lanes = '[]' then
+    if v_oldest.streams = '[]' then
         return;
     end if;
     for v_count in 1 .. k_steps + 1 loop
         if v_oldest.are_all or v_count > k_steps then
-            v_new := v_oldest.lanes;
+            v_new := v_oldest.streams;
         else
-            -- The next lanes round and round, with their oldest text if it is due: one index probe
+            -- The next streams round and round, with their oldest text if it is due: one index probe
             -- each.
-            with recursive lane (n, business_id, message_class, id, due, first) as (
+            with recursive stream (n, business_id, message_class, id, due, first) as (
                 select
                     0,
                     behind,
@@ -118,7 +118,7 @@ begin
                     x.id,
                     x.scheduled_for <= at,
                     coalesce(l.first, x.business_id || x.message_class)
-                from lane l
+                from stream l
                 cross join lateral (
                     (
                         select
@@ -173,10 +173,10 @@ begin
                 (array_agg(l.business_id order by l.n desc))[1],
                 (array_agg(l.message_class order by l.n desc))[1]
             into v_new, v_looks, behind, v_class
-            from lane l;
+            from stream l;
         end if;
         select
-            v_lanes
+            v_streams
                 || coalesce(
                     jsonb_agg(to_jsonb(r)) filter (
                         where r.of_sender is distinct from 0
@@ -186,18 +186,18 @@ begin
             coalesce(bool_or(r.of_sender is not null), false)
                 or v_limited,
             least(next_at, min(r.free_at) - interval '100 ms')
-        into v_lanes, v_limited, next_at
-        from smsretry.rooms(coalesce(v_new, '[]'), at, environment, without) r;
+        into v_streams, v_limited, next_at
+        from smsretry.capacities(coalesce(v_new, '[]'), at, environment, without) r;
         exit when v_oldest.are_all
             or v_looks < v_step
-            or jsonb_array_length(v_lanes) >= most and not v_is_trial;
+            or jsonb_array_length(v_streams) >= most and not v_is_trial;
     end loop;
 
-    -- Of each sender the texts of the lanes that were served longest ago, as many as there is room
+    -- Of each sender the texts of the streams that were served longest ago, as many as there is room
     -- for. A business whose own texts come to nothing is the last to try its sender.
     v_each := case
-        when jsonb_array_length(v_lanes) >= v_step then 1
-        else 4 * v_step / greatest(jsonb_array_length(v_lanes), 1)
+        when jsonb_array_length(v_streams) >= v_step then 1
+        else 4 * v_step / greatest(jsonb_array_length(v_streams), 1)
     end;
     select
         coalesce(
@@ -250,7 +250,7 @@ begin
                 end as served
             from (
                 select distinct on (e.business_id, e.message_class) e.*
-                from jsonb_to_recordset(v_lanes) as e (
+                from jsonb_to_recordset(v_streams) as e (
                     business_id uuid,
                     message_class text,
                     texts uuid[],
@@ -301,7 +301,7 @@ begin
     ) t;
     if v_oldest.are_all and v_found.due <= cardinality(rows) then
         served := null;
-    elsif jsonb_array_length(v_lanes) >= most or v_looks < v_step then
+    elsif jsonb_array_length(v_streams) >= most or v_looks < v_step then
         behind := v_last; -- otherwise the next claim looks further
     end if;
 end

@@ -1,6 +1,6 @@
--- How many texts a claim may take of each of these lanes. A lane is what a business sends of one
+-- How many texts a claim may take of each of these streams. A stream is what a business sends of one
 -- class, through one sender.
---   lanes: [{business_id, message_class, texts}] · environment: the sender of businesses that have
+--   streams: [{business_id, message_class, texts}] · environment: the sender of businesses that have
 --   none of their own
 --   without: senders and businesses of which nothing is taken
 --   of_sender: about half a second's worth, so that its texts are ready when it is, and others'
@@ -9,8 +9,8 @@
 --     which costs no time
 --   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the
 --   sender is busy
-create or replace function smsretry.rooms(
-    lanes jsonb,
+create or replace function smsretry.capacities(
+    streams jsonb,
     at timestamptz,
     environment uuid,
     without uuid[]
@@ -36,12 +36,12 @@ begin
         l.texts,
         s.id,
         case
-            when s.id = any (rooms.without)
-              or l.business_id = any (rooms.without)
+            when s.id = any (capacities.without)
+              or l.business_id = any (capacities.without)
                 then 0
             when s.paused_at is not null
               or s.day_segments >= s.segments_per_day
-                  and s.day_ends_at > rooms.at
+                  and s.day_ends_at > capacities.at
                 then null
             when b.is_busy then 0
             when s.id::text = any (x.senders) then 1
@@ -57,7 +57,7 @@ begin
         from smsretry.stops o
         offset 0
     ) x
-    cross join jsonb_to_recordset(rooms.lanes) as l (
+    cross join jsonb_to_recordset(capacities.streams) as l (
         business_id uuid,
         message_class text,
         texts uuid[]
@@ -72,11 +72,11 @@ begin
     ) own
         on true
     left join smsretry.senders s
-        on s.id = coalesce(own.sender_id, rooms.environment)
+        on s.id = coalesce(own.sender_id, capacities.environment)
     -- More than an hour: the clock was set back.
     cross join lateral (
-        select s.free_at > rooms.at + interval '100 ms'
-            and s.free_at < rooms.at + interval '1 hour' as is_busy
+        select s.free_at > capacities.at + interval '100 ms'
+            and s.free_at < capacities.at + interval '1 hour' as is_busy
     ) b;
 end
 $$;
