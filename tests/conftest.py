@@ -20,6 +20,7 @@ from smsretry.settings import Settings
 from smsretry.testing.database import EMPTY as EMPTY
 from smsretry.testing.stack import SmsStack
 from tests.support.killed_runs import remove_killed_runs
+from tests.support.records import Connection
 from tests.support.scheduling import ByFile
 
 # The same examples every time, and none is judged by how long it takes.
@@ -92,7 +93,15 @@ def sender(settings: Settings) -> Iterator[TwilioSender]:
 
 
 @pytest.fixture
-def business(stack: Stack) -> Iterator[Business]:
+def owner(sms_stack: SmsStack) -> Iterator[Connection]:
+    """The database's owner: one connection for all tests, because a new one compiles each function anew."""
+    connection = sms_stack.connection()
+    connection.prepare_threshold = None
+    yield connection
+    connection.execute("reset session authorization; reset all; discard temp")
+
+
+@pytest.fixture
+def business(stack: Stack, owner: Connection) -> Business:
     """A business in New York."""
-    with stack.connect() as connection:
-        yield Business(connection, stack.now).open()
+    return Business(owner, stack.now).open()

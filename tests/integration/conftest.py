@@ -22,6 +22,7 @@ from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.scene import Scene, set_scene
 from tests.support.builders import forget_settings
+from tests.support.records import Connection
 from tests.support.restoring import schema_of
 from tests.support.shop import Shop
 
@@ -109,12 +110,13 @@ def fresh_schema(running_stack: Stack) -> str:
 
 
 @pytest.fixture
-def shop(stack: Stack, queue: SupabaseQueue, sender: TwilioSender) -> Iterator[Shop]:
+def shop(
+    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioSender
+) -> Shop:
     """A business in New York with its workers."""
-    with stack.connect() as connection:
-        shop = Shop(connection, stack.now, stack=stack, queue=queue, sender=sender)
-        shop.open()
-        yield shop
+    shop = Shop(owner, stack.now, stack=stack, queue=queue, sender=sender)
+    shop.open()
+    return shop
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Order, RecordConsent, Resolve, StopTexts
+from smsretry.desk.actions.requests import Order, RecordConsent, Resolve
 from smsretry.desk.questions.answers import Change, Done
 
 
@@ -34,11 +34,3 @@ def record_consent(
         customer_id=phone, consent=consent, source=source, who=source, because=source
     )
     return operators.carry_out(order, business_id=business_id)
-
-
-def stop_state(operators: SupabaseOperators, state: str, reason: str | None) -> None:
-    """Let no marketing text go to a US state. With None, let them go again."""
-    because = reason or "It is over"
-    operators.carry_out(
-        StopTexts(state=state, who="ann", because=because, lift=reason is None)
-    )

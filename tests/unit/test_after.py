@@ -8,17 +8,14 @@ import pytest
 
 from smsretry.retry.after import after_send
 from smsretry.retry.backoff import MAX_RETRY_AFTER, next_retry_delay, uncounted_delay
-from smsretry.retry.decision import Complete, Decision, Fail, Hold, LookAgain, Retry
+from smsretry.retry.decision import Decision, Fail, Hold, Retry
 from smsretry.retry.outcome import (
-    Accepted,
-    InDoubt,
     NotSent,
     Refusal,
     RefusalKind,
     Rejected,
 )
-from smsretry.vocabulary import WhyCode
-from tests.support.builders import SID, claim_with, refused
+from tests.support.builders import claim_with, refused
 
 MINUTE = timedelta(minutes=1)
 RETRY_SCHEDULE = {0: 1, 1: 5, 2: 15, 3: 15, 4: 15, 100: 15}
@@ -32,20 +29,6 @@ def test_a_text_is_tried_again_after_each_of_the_delays() -> None:
     for delay in (next_retry_delay, uncounted_delay):
         with pytest.raises(ValueError, match=r"^count must be 0 or more, not -1"):
             delay(-1)
-
-
-def test_an_accepted_text_is_complete_and_one_in_doubt_is_held_back() -> None:
-    """However many attempts it has left, it is neither failed nor sent again."""
-    assert after_send(claim_with(), Accepted(SID)) == Complete(
-        f"Accepted as {SID}", sid=SID
-    )
-    for attempts, first_send in ((0, True), (0, False), (2, False)):
-        decision = after_send(
-            claim_with(attempt_count=attempts),
-            InDoubt("No answer"),
-            first_send=first_send,
-        )
-        assert decision == LookAgain("No answer", "in_doubt", due_in=MINUTE)
 
 
 def test_a_text_is_tried_as_often_as_its_row_says() -> None:
@@ -106,26 +89,6 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_
         assert (decision.why_code == "destination_refused") != concerns_all
         assert decision.code == outcome.refusal.code
         assert decision.due_in == 15 * MINUTE
-
-
-REFUSED_FOR_GOOD: list[tuple[int, WhyCode, bool, str | None]] = [
-    # Twilio's code, the reason, whether the recipient said stop, what is wrong with the number
-    (21211, "refused", False, "invalid"),
-    (21614, "refused", False, "not_mobile"),
-    (21610, "opted_out", True, None),
-    (21612, "refused", False, None),  # trouble with our sender is no word on the number
-]
-
-
-def test_what_will_be_refused_every_time_is_given_up_at_once() -> None:
-    """No second try, and what it says of the number is kept."""
-    for code, why_code, opted_out, phone_status in REFUSED_FOR_GOOD:
-        outcome = refused(code)
-        for first_send in (True, False):
-            decision = after_send(claim_with(), outcome, first_send=first_send)
-            assert decision == Fail(
-                outcome.refusal.text, why_code, code, opted_out, phone_status
-            )
 
 
 def test_a_decision_goes_by_the_kind_of_a_refusal_and_reads_no_code() -> None:

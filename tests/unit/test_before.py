@@ -108,17 +108,6 @@ def test_a_text_is_sent_inside_its_window_and_its_life() -> None:
         )
 
 
-def test_a_business_may_narrow_the_window() -> None:
-    """To its own hours, until six. Nothing is valid in the last minute of either window."""
-    narrowed = before_send(claim_with(business_hours="09:00-18:00"), at=NOON)
-    for decision, before_closing in (
-        (before_send(claim_with(), at=NOON), MINUTE),
-        (narrowed, 3 * HOUR + MINUTE),
-    ):
-        assert isinstance(decision, Send)
-        assert decision.valid_until == NIGHT - before_closing
-
-
 # Caps and days
 
 
@@ -275,16 +264,3 @@ def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_
     assert before_send(claim, at=NOON) == Cancel(
         f"{EXPIRED.detail}: it was due on 2027-01-10 (UTC)", "expired"
     )
-
-
-def test_waiting_for_an_opening_costs_no_life() -> None:
-    """A business that texts on Mondays: longer than a life, and the text waits and is not cancelled."""
-    decision = before_send(
-        claim_with(expires_at=None, business_hours="Mon 09:00-18:00"),
-        at=NOON,
-        profile=AT_ONCE,
-    )
-    assert isinstance(decision, Defer)
-    assert decision.until > NOON + LIFE
-    expires = claim_with(expires_at=NOON + LIFE, business_hours="Mon 09:00-18:00")
-    assert isinstance(before_send(expires, at=NOON), Cancel)

@@ -8,28 +8,23 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueBusy, QueueUnreachable, UnforeseenError
-from smsretry.retry.answers import Begun
-from smsretry.retry.decision import Fail, Hold, Retry, Send
+from smsretry.errors import QueueUnreachable, UnforeseenError
+from smsretry.retry.decision import Fail, Hold, Retry
 from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import ItemResult
-from smsretry.retry.outcome import Accepted, InDoubt, NotSent
 from smsretry.retry.profile import SEND_WITHIN_SECONDS
 from smsretry.sending.flow_control import ALL_SENDING, FlowControl
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Batch
-from smsretry.vocabulary import Fate
 from tests.support.builders import (
     AT_ONCE,
     BODY,
     CLOSING,
     NOON,
-    OPENING,
     PHONE,
     SID,
     begun,
     claim_with,
-    refused,
 )
 from tests.support.records import Record
 from tests.unit.fakes import FakeQueue, FakeSender
@@ -153,100 +148,15 @@ def test_a_database_that_does_not_answer_is_reported_and_nothing_is_sent_without
         assert queue.calls == calls
 
 
-@pytest.mark.parametrize(
-    ("trouble", "why_code", "stops"),
-    [
-        (QueueUnreachable("away"), "database_trouble", "away"),
-        (QueueBusy("locked"), "locked", None),
-    ],
-)
-def test_a_text_that_may_not_be_asked_about_waits_behind_the_others(
-    trouble: Exception, why_code: Any, stops: str | None
-) -> None:
-    """A lock is this row's own trouble, and says nothing of the database."""
-    queue, sender, control = (
-        FakeQueue(trouble={"begin": trouble}),
-        FakeSender(),
-        FlowControl(),
-    )
-    result = went(queue, sender, control)
-    assert (result.fate, result.why_code, result.next_at) == (
-        "Deferred",
-        why_code,
-        NOON + timedelta(seconds=30),
-    )
-    assert (control.database_trouble, sender.texts) == (stops, [])
-
-
-# Claims that are lost, and windows that close on the way
+# Claims that are lost, and texts that take long on the way
 
 
 def test_a_worker_that_lost_its_claim_says_so() -> None:
-    """Whatever became of the request, or of the decision to make none, the row is another's."""
-    for outcome in (
-        Accepted(SID),
-        refused(30003),
-        refused(21211),
-        NotSent("Not reached"),
-        InDoubt("No answer"),
-    ):
-        result = went(FakeQueue(holds=False), FakeSender(outcome))
-        assert (result.fate, result.next_at, result.code) == ("Lost", None, None)
-    for changes in ({"claimed_at": CLOSING}, {"phone": None}):
-        assert (
-            went(FakeQueue(holds=False), sender := FakeSender(), **changes).fate
-            == "Lost"
-        )
-        assert sender.texts == []
-
-
-def test_a_text_whose_window_closed_on_the_way_is_decided_anew_by_the_databases_clock() -> (
-    None
-):
-    """It waits for the morning; and what waited through the night on the way is sent in the new window."""
-    queue, sender = FakeQueue(answers=[begun("closed", at=CLOSING)]), FakeSender()
-    result = went(queue, sender, claimed_at=CLOSING - timedelta(minutes=2))
-    assert (result.fate, result.next_at, sender.texts) == ("Deferred", OPENING, [])
-    queue = FakeQueue(answers=[begun("closed", at=OPENING)])
-    assert went(queue).fate == "Sent"
-    until = [
-        decision.valid_until
-        for decision in queue.decisions
-        if isinstance(decision, Send)
-    ]
-    assert until == [LAST_HOLD, LAST_HOLD + timedelta(days=1)]
-
-
-ANSWERS: list[tuple[Literal["ended", "held", "lost"], Fate, datetime | None]] = [
-    ("ended", "Cancelled", None),
-    ("held", "Held", NOON + timedelta(minutes=15)),  # whatever begin says
-    (
-        "lost",
-        "InDoubt",
-        NOON + timedelta(hours=1),
-    ),  # about another row of the text: it is looked for at once
-]
-
-
-def test_a_send_that_may_not_begin_says_why_and_when_it_goes_on() -> None:
-    """In words, and in the word that is counted by."""
-    for answer, fate, next_at in ANSWERS:
-        refusal = Begun(
-            answer=answer,
-            why="Gone",
-            decided_at=NOON,
-            reached_at=next_at,
-            why_code="no_phone",
-        )
-        result = went(FakeQueue(answers=[refusal]), sender := FakeSender())
-        expected = ItemResult(
-            retry_id=claim_with().id,
-            fate=fate,
-            detail="Gone",
-            why_code="no_phone",
-            next_at=next_at,
-        )
-        assert (result, sender.texts) == (expected, [])
+    """Whether it sent the text or decided against it, the row is another's."""
+    for changes, sends in (({}, 1), ({"claimed_at": CLOSING}, 0), ({"phone": None}, 0)):
+        sender = FakeSender()
+        result = went(FakeQueue(holds=False), sender, **changes)
+        assert (result.fate, len(sender.texts)) == ("Lost", sends)
 
 
 def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(

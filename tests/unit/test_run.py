@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.errors import QueueCancelled, QueueError, QueueUnreachable
+from smsretry.errors import QueueCancelled, QueueUnreachable
 from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import Accepted, NotSent, Refusal, Rejected
 from smsretry.sending import flow_control, run
@@ -217,42 +217,6 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
 
 # One row stops no other
-
-
-def test_when_begin_cannot_be_asked_every_claim_goes_back_and_the_run_says_so() -> None:
-    """Nothing is sent without permission, and nothing is lost."""
-    queue, sender = (
-        FakeQueue(claims=texts(40), trouble={"begin": QueueError("It is missing")}),
-        FakeSender(),
-    )
-    items, summary = run_once(run_over(queue, sender), limit=40)
-    assert {item.fate for item in items} == {"Deferred", "GivenBack"}
-    assert (sender.texts, summary.stopped_because, summary.needs_somebody) == (
-        [],
-        "It is missing",
-        True,
-    )
-
-
-def test_a_business_whose_sender_stops_stops_nothing_but_its_own_texts() -> None:
-    """Though no other text was due: what the run says, and what it does then, is that of the others."""
-    own_sender = AssignedSender(
-        id=UUID(int=100), account="AC", sent_by="MG", whose="Maple Street Dental"
-    )
-    for sender, stops in ((own_sender, False), (None, True)):
-        run = run_over(
-            FakeQueue(claims=[claim_with(sender=sender)]),
-            FakeSender(refused(20003, 401)),
-        )
-        _, summary = run_once(run)
-        assert (summary.stopped_because is not None, len(summary.stopped_senders)) == (
-            stops,
-            0 if stops else 1,
-        )
-        assert ("the sender of Maple Street Dental" in str(summary)) is not stops
-        assert "Check this account's credentials" in str(summary), (
-            "and not with the doctor, who tells of the stop"
-        )
 
 
 # Rows under suspicion

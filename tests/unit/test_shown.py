@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from smsretry.desk.pages.markdown import markdown, plain
-from smsretry.desk.pages.outcomes import Color, ProcessedText
+from smsretry.desk.pages.outcomes import ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, of_texts
 from smsretry.desk.questions.blocks import Table
 from smsretry.desk.questions.queue_status import Late, QueueStatus, StateCount
@@ -41,62 +41,6 @@ def processed_text(
             why_code=why_code,
         ),
     )
-
-
-BADGES: list[tuple[ProcessedText, str, Color]] = [
-    (processed_text("Sent"), "Sent", "green"),
-    (processed_text("Failed", code=21614), "Failed 21614", "red"),
-    (processed_text("Failed", "Customer not found"), "Failed", "red"),
-    (processed_text("Held"), "Held", "red"),
-    (processed_text("Error", "a bug"), "Error", "red"),
-    (processed_text("InDoubt"), "In doubt", "orange"),
-    (
-        processed_text("Deferred", later=timedelta(hours=2, minutes=3), **CHICAGO),
-        "Deferred until Tue 12 Jan 13:03 CST",
-        "violet",
-    ),
-    (
-        processed_text("Deferred", later=timedelta(hours=20), **CHICAGO),
-        "Deferred until Wed 13 Jan 07:00 CST",
-        "violet",
-    ),
-    (
-        processed_text(
-            "RetryScheduled", later=timedelta(minutes=1), timezone="nonsense"
-        ),
-        "Retry at Tue 12 Jan 12:01 EST",
-        "violet",
-    ),
-    (
-        processed_text("Cancelled", "In whatever words", why_code="opted_out"),
-        "Opted out",
-        "grey",
-    ),
-    (
-        processed_text("Cancelled", "In whatever words", why_code="expired"),
-        "Expired",
-        "grey",
-    ),
-    (
-        processed_text("Cancelled", "In whatever words", why_code="already_sent"),
-        "Already sent",
-        "grey",
-    ),
-    (
-        processed_text("Cancelled", "Customer opted out", why_code="operator"),
-        "Operator",
-        "grey",
-    ),
-    (processed_text("GivenBack"), "Given back", "grey"),
-    (processed_text("Lost"), "Lost", "grey"),
-]
-
-
-def test_a_badge_says_why_and_its_color_what_to_do() -> None:
-    """Times are on the recipient's clock, or the business's where theirs is not known."""
-    assert [(text.badge, text.color) for text, *_ in BADGES] == [
-        (name, color) for _, name, color in BADGES
-    ]
 
 
 def test_an_event_names_a_businesss_own_sender() -> None:

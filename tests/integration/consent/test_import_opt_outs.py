@@ -16,6 +16,7 @@ from smsretry.errors import QueueUnreachable
 from tests.integration.conftest import Command
 from tests.integration.hearing import customer_of, hear, is_out
 from tests.support.builders import NOON, PHONE
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 MIAMI = "+13055550199"
@@ -88,7 +89,7 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert result.exit_code == 0, result.output
     assert "Recorded: recorded 2" in result.stdout
     row = shop.row(waiting)
-    assert (row["status"], row["last_error"]) == ("cancelled", "Customer opted out")
+    assert columns(row, "status", "last_error") == ("cancelled", "Customer opted out")
     assert row["updated_at"] > shop.now() - DAY  # and not when they opted out
     shop.queue.queue_scheduled(10, timedelta(minutes=10))
     shop.run()
@@ -210,15 +211,15 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
         import_from(shop, *lines, dry_run=True),
         import_from(shop, *lines, opted_out(at, phone=MIAMI)),
     )
-    assert (tried["recorded"], tried["customers"], tried["notes"]) == (
+    assert columns(tried, "recorded", "customers", "notes") == (
         5,
         5,
         done["notes"],
     )
-    assert (done["recorded"], done["customers"]) == (6, 5)
-    assert [
-        (note["line"], note["what"], note["customer_id"]) for note in done["notes"]
-    ] == [(0, "outlived", str(later))]
+    assert columns(done, "recorded", "customers") == (6, 5)
+    assert [columns(note, "line", "what", "customer_id") for note in done["notes"]] == [
+        (0, "outlived", str(later))
+    ]
     assert {status(shop, customer) for customer in given_up} == {"opted_out"}
     assert customer_of(shop, given_up[0])["sms_consent_at"] == at
     row = shop.queue_row(shop.send_log(later), later)
@@ -227,7 +228,7 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
         shop.neighbor().due_text(phone=MIAMI),
     )
     shop.run()
-    assert [shop.row(text)["status"] for text in (row, newcomer, elsewhere)] == [
+    assert [shop.status_of(text) for text in (row, newcomer, elsewhere)] == [
         "completed",
         "cancelled",
         "completed",
@@ -256,7 +257,7 @@ def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_
         later.due_text(),
     ]
     shop.run()
-    assert [shop.row(text)["status"] for text in texts] == [
+    assert [shop.status_of(text) for text in texts] == [
         "completed",
         "cancelled",
         "cancelled",
@@ -277,7 +278,7 @@ def test_a_date_that_says_nothing_is_named_by_its_line_and_costs_no_other(
         shop, *lines, {"phone": MIAMI, "at": "2026-02-30T12:00:00-05:00"}
     )
     assert done["recorded"] == 1
-    assert [(note["line"], note["what"]) for note in done["notes"]] == [
+    assert [columns(note, "line", "what") for note in done["notes"]] == [
         (n, "unreadable") for n in range(len(dates))
     ]
     assert (
@@ -343,7 +344,7 @@ def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:
     for line in lines:
         done = import_from(shop, line, opted_out(phone=MIAMI, line=9))
         assert done["recorded"] + done["known"] == 1, line
-        assert [(note["line"], note["what"]) for note in done["notes"]] == [
+        assert [columns(note, "line", "what") for note in done["notes"]] == [
             (1, "unreadable")
         ], line
         assert "555" not in json.dumps(done["notes"])

@@ -40,7 +40,7 @@ def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_on
         *[("opted_out", "inbound_stop")] * 2,
         ("opted_out", None),
     ]
-    assert [shop.row(row)["status"] for row in rows] == [
+    assert [shop.status_of(row) for row in rows] == [
         "cancelled",
         "cancelled",
         "pending",
@@ -91,7 +91,7 @@ def test_twilio_says_what_it_is_and_without_that_the_body_does(
         text = shop.due_text(due=timedelta(hours=1))
         assert hear(shop, opt_out_type, body)[0] == said, (opt_out_type, body)
         out = said == "opted_out"
-        assert shop.row(text)["status"] == ("cancelled" if out else "pending")
+        assert shop.status_of(text) == ("cancelled" if out else "pending")
         assert consents(shop)[0][0] == ("opted_out" if out else "opted_in")
         assert unread(operators) == (said == "unsure")
 

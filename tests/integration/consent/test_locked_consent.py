@@ -72,7 +72,7 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
         ("opted_in", None) if unmarked else ("opted_out", "inbound_stop")
     ]
     shop.run()
-    assert [shop.row(row)["status"] for row in rows] == ["cancelled"] * 3
+    assert [shop.status_of(row) for row in rows] == ["cancelled"] * 3
     assert consents_of(shop) == [("opted_out", "inbound_stop")]
     row = shop.due_text()
     assert shop.run() == ["Cancelled"]
@@ -158,7 +158,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     shop.later(minutes=1)
     hear(shop, "STOP")
     assert consents(shop) == [("opted_out", "telephone")]
-    assert shop.row(row)["status"] == "cancelled"
+    assert shop.status_of(row) == "cancelled"
     shop.later(minutes=1)
     assert hear(shop, "START") == ("opted_in", 0, 0)
     shop.run()

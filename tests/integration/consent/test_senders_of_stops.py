@@ -30,6 +30,7 @@ from tests.support.builders import (
 )
 from tests.support.claims import claim_due
 from tests.support.orders import record_consent
+from tests.support.records import columns
 
 BARBER, DENTIST, NEW, OTHER = (
     "MG" + "1" * 32,
@@ -309,7 +310,7 @@ def test_a_refusal_is_of_the_business_whose_text_it_was_and_any_sender_of_its_he
     stack: Stack, shops: Shops, queue: SupabaseQueue
 ) -> None:
     """The provider refuses the others' texts, too. Nobody else's lock or trigger decides about this one."""
-    baker, florist = shops["baker"], shops["florist"]
+    baker, florist = columns(shops, "baker", "florist")
     attempt = uuid4()
     with stack.connect() as importing, importing.transaction():
         importing.execute(

@@ -74,7 +74,7 @@ def test_a_word_outlives_a_trigger_that_takes_longer_than_the_api_waits(
     for _ in range(2):
         shop.run()
         shop.later(minutes=1)
-    assert {shop.row(row)["status"] for row in rows} == {"cancelled"}
+    assert {shop.status_of(row) for row in rows} == {"cancelled"}
     assert not shop.messages
     assert {consents_of(owner)[0][0] for owner in (shop, *neighbors)} == {"opted_out"}
     assert shop.value("select count(*) from smsretry.unmarked") == 0

@@ -15,6 +15,7 @@ from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
 from smsretry.sending.summary import DeliverySummary, FollowedUp
+from tests.support.records import Connection
 from tests.support.shop import Shop
 
 
@@ -81,12 +82,14 @@ class Post(Shop):
 
 
 @pytest.fixture
-def post(stack: Stack, queue: SupabaseQueue, sender: TwilioSender) -> Iterator[Post]:
+def post(
+    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioSender
+) -> Iterator[Post]:
     """The production adapters, over HTTP. Four are asked for at once."""
-    with SupabaseQueue(stack.settings()) as records, stack.connect() as connection:
+    with SupabaseQueue(stack.settings()) as records:
         services = Services(records, sender, DEFAULT, 4)
         post = Post(
-            connection,
+            owner,
             stack.now,
             stack=stack,
             queue=queue,

@@ -22,7 +22,7 @@ def desk(operators: SupabaseOperators) -> Desk:
 def failed(shop: Shop) -> UUID:
     """A text that Twilio refused for good, once."""
     row = shop.due_text()
-    shop.stack.twilio.fail(JsonError(21612, http_status=400))
+    shop.twilio.fail(JsonError(21612, http_status=400))
     assert shop.run() == ["Failed"]
     return row
 
@@ -31,6 +31,6 @@ def failed(shop: Shop) -> UUID:
 def doubtful(shop: Shop) -> UUID:
     """A text that Twilio took, while its answer was lost."""
     row = shop.due_text()
-    shop.stack.twilio.fail(AcceptThenDrop())
+    shop.twilio.fail(AcceptThenDrop())
     assert shop.run() == ["InDoubt"]
     return row

@@ -14,6 +14,7 @@ from smsretry.desk.actions.requests import Cancel, ExplainText, Preview, Prune, 
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.support.orders import ordered
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -101,7 +102,7 @@ def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
         1,
     )
     row = shop.row(failed)
-    assert (row["status"], row["attempt_count"], row["max_attempts"]) == (
+    assert columns(row, "status", "attempt_count", "max_attempts") == (
         "pending",
         1,
         4,
@@ -167,7 +168,7 @@ def test_a_text_that_may_have_gone_out_is_never_requeued(
         "Another row of the same text waits, or is newer",
         "It is unknown whether it went out: look in the provider's log, then resolve_sms_doubt",
     }
-    assert shop.row(newer)["status"] == "pending"
+    assert shop.status_of(newer) == "pending"
 
 
 def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
@@ -184,7 +185,7 @@ def test_what_waits_is_cancelled_and_what_a_worker_has_is_left_alone(
     assert (change.matched, change.changed) == (2, 1)
     assert change.skipped == {"A worker has it at this moment": 1}
     assert shop.row(waiting)["last_error"] == "Cancelled by Ann: The shop has closed"
-    assert shop.row(claimed)["status"] == "processing"
+    assert shop.status_of(claimed) == "processing"
     with pytest.raises(Exception, match="must hold no phone number"):
         shop.sql(
             "select * from change_sms_texts('cancel', %s, dry_run => false, who => 'Ann', because => '+12125550123')",

@@ -6,12 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.desk.questions.explanation import NOTHING
 from tests.conftest import Business
 from tests.integration.conftest import Command
-from tests.support.builders import PHONE, SID, fates_of, run_over
+from tests.support.builders import PHONE, SID
 from tests.support.shop import Shop
 
 
@@ -30,26 +28,6 @@ def _send_log(
             f"update send_logs set {column} = %s where id = %s".encode(), [value, log]
         )
     return log
-
-
-def test_an_id_is_found_whichever_kind_it_is_of(
-    business: Business, queue: SupabaseQueue, sender: TwilioSender, command: Command
-) -> None:
-    """By a number, too."""
-    row = business.due_text()
-    fates_of(run_over(queue, sender))
-    record = business.row(row)
-    [attempt] = business.attempts_of(row)
-    for given in (row, record["send_log_id"], record["customer_id"], attempt["id"]):
-        assert f"row {row}" in command("explain", given).stdout
-    for result in (
-        command("explain", "-", stdin=f"{PHONE}\n"),
-        command("explain", "-", stdin="212-555-0123\n"),
-    ):
-        assert f"row {row}" in result.stdout
-        assert PHONE[2:] not in result.stdout
-    planned = business.scheduled(due=timedelta(hours=5))
-    assert "Scheduled, it is queued" in command("explain", planned).stdout
 
 
 @pytest.mark.parametrize(
@@ -108,14 +86,17 @@ def test_what_nothing_has_is_said_to_be_nobody_s(
 
 
 def test_a_text_is_found_by_what_people_have(shop: Shop, command: Command) -> None:
-    """A message's SID, the last four digits of a number, or an id; and the texts of a business by its name."""
+    """A message's SID, a number or its last four digits, an id of any kind; and the texts of a business by its name."""
     row = shop.due_text(phone="+12125550199")
     shop.due_text()
     shop.run()
-    sid = shop.attempts_of(row)[0]["twilio_sid"]
-    for found_by in (sid, "0199", row, shop.row(row)["customer_id"]):
+    [attempt], ids = shop.attempts_of(row), shop.row(row)
+    known = (attempt["twilio_sid"], attempt["id"], "0199", row)
+    for found_by in (*known, ids["customer_id"], ids["send_log_id"]):
         [story] = json.loads(command("explain", found_by, "--json").stdout)["texts"]
         assert story["text"]["retry_id"] == str(row), found_by
+    told = command("explain", "-", stdin="212-555-0199\n").stdout
+    assert (f"row {row}" in told, "5550199" in told) == (True, False)
     assert command("explain", "SM" + "0" * 32).exit_code == 1
     shop.neighbor().due_text()
     shop.sql("update businesses set name = 'Oak Lane ' || id where id <> %s", shop.id)
@@ -126,6 +107,8 @@ def test_a_text_is_found_by_what_people_have(shop: Shop, command: Command) -> No
     for name, choice in (("oak", str(shop.id)), ("Elm", "No business is called so")):
         refused = command("texts", "--business", name)
         assert (refused.exit_code, choice in refused.stderr) == (1, True), name
+    planned = shop.scheduled(due=timedelta(hours=5))
+    assert "Scheduled, it is queued" in command("explain", planned).stdout
 
 
 def test_a_list_ends_where_it_is_said_to(shop: Shop, command: Command) -> None:

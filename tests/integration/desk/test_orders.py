@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
 
@@ -28,7 +29,7 @@ def order(shop: Shop, what: str, **values: Any) -> tuple[int, dict[str, int]]:
     [told] = shop.connection.execute(
         f"select * from change_sms_texts({arguments})".encode(), given
     ).fetchall()
-    return told["changed"], told["skipped"]
+    return columns(told, "changed", "skipped")
 
 
 def became(shop: Shop, row: UUID, change: str) -> None:
@@ -117,7 +118,7 @@ def test_an_order_keeps_to_the_business_the_customer_and_the_rows_that_it_names(
         ]
         == 1
     )
-    assert [shop.row(row)["status"] for row in (first, second, theirs)] == [
+    assert [shop.status_of(row) for row in (first, second, theirs)] == [
         "failed",
         "pending",
         "failed",

@@ -50,7 +50,7 @@ class State:
         shop.later(hours=10 * self.night)
         if self.stopped:
             shop.queue.set_stop("everybody", "", "Twilio is down")
-            shop.stack.twilio.fail(JsonError(20500, http_status=500), times=None)
+            shop.twilio.fail(JsonError(20500, http_status=500), times=None)
         row = (
             shop.scheduled(due=timedelta(minutes=5))
             if self.planned

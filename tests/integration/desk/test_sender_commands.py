@@ -12,6 +12,7 @@ from smsretry.local.stack import SENDER, Stack
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import AT_ONCE, run
+from tests.support.records import columns
 
 HOUR = timedelta(hours=1)
 BECAUSE = ("--because", "It is registered")
@@ -145,7 +146,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     assert remedy in said(status)
     assert "need somebody 1" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
-    assert (one["used_by"], one["held"], one["why_code"]) == (
+    assert columns(one, "used_by", "held", "why_code") == (
         ["Maple Street Dental"],
         1,
         "sender_paused",
@@ -156,7 +157,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     )
     assert run(queue, sender, AT_ONCE) == ["Sent"]
     [attempt] = business.attempts_of(row)
-    assert (attempt["sent_by"], attempt["attempt_number"]) == (SENDER, 1), (
+    assert columns(attempt, "sent_by", "attempt_number") == (SENDER, 1), (
         "the pause cost no attempt"
     )
     assert ", from …0006, " in command("explain", row).stdout

@@ -62,7 +62,7 @@ def listed(shop: Shop) -> list[dict[str, Any]]:
     return shop.sql("select * from sms_senders()")
 
 
-WAITING: Final = ("due", "waiting", "held")
+WAITING = ("due", "waiting", "held")
 
 
 def status_of_senders(shop: Shop) -> list[tuple[Any, ...]]:

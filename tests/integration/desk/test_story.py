@@ -104,10 +104,10 @@ def test_an_end_is_still_shown_after_a_requeue_and_the_sends_are_numbered_in_ord
 ) -> None:
     """A send that was not made does not count, and the next has the same attempt number."""
     row = shop.due_text()
-    shop.stack.twilio.fail(JsonError(20429, http_status=429))
+    shop.twilio.fail(JsonError(20429, http_status=429))
     assert shop.run() == ["RetryScheduled"]
     shop.later(minutes=20)
-    shop.stack.twilio.fail(JsonError(21612, http_status=400))
+    shop.twilio.fail(JsonError(21612, http_status=400))
     assert shop.run() == ["Failed"]
     shop.later(hours=3)
     assert (
@@ -137,7 +137,7 @@ def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
 ) -> None:
     """And then how often that was."""
     row = shop.due_text()
-    shop.stack.twilio.fail(DropUnaccepted())
+    shop.twilio.fail(DropUnaccepted())
     assert shop.run(AT_ONCE) == ["InDoubt"]
     assert story_of(row).next.startswith(
         "evidence is looked for at Tue 12 Jan 12:01 EST. If 3 looks in 15 minutes find"

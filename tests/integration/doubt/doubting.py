@@ -20,7 +20,7 @@ def in_doubt(
 ) -> UUID:
     """A text whose answer is lost."""
     row = shop.due_text(body=body, phone=phone)
-    shop.stack.twilio.fail(fault)
+    shop.twilio.fail(fault)
     assert shop.run() == ["InDoubt"]
     return row
 
@@ -28,10 +28,10 @@ def in_doubt(
 def fails_in_doubt(shop: Shop, fault: SendFault) -> UUID:
     """One whose life ended, too, before the provider's list could be had. Now it can."""
     row = in_doubt(shop, fault)
-    shop.stack.twilio.fail(ListError(), times=None)
+    shop.twilio.fail(ListError(), times=None)
     shop.later(hours=LIFE / timedelta(hours=1) + 1)
     assert shop.run() == ["Failed"]
-    shop.stack.twilio.heal()
+    shop.twilio.heal()
     return row
 
 

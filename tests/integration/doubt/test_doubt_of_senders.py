@@ -43,4 +43,4 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
     for _ in range(4):
         shop.run()
         shop.later(minutes=16)
-    assert (shop.row(row)["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(row), len(shop.messages)) == ("completed", 1)

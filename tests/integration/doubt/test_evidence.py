@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     DropUnaccepted,
@@ -27,9 +26,9 @@ from tests.integration.doubt.doubting import (
     record,
     sent_unrecorded,
 )
-from tests.support.builders import BODY, PHONE, resolution
+from tests.support.builders import BODY, PHONE
 from tests.support.claims import claim_doubtful
-from tests.support.orders import resolve
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 SHORT = "Reminder: your visit is tomorrow"
@@ -86,54 +85,19 @@ def test_of_two_texts_that_are_alike_each_goes_out_once(
         rows.append(in_doubt(shop, fault, body=body))
         shop.later(seconds=30)
     an_hour(shop)
-    assert [shop.row(row)["status"] for row in rows] == ["completed", "completed"]
+    assert [shop.status_of(row) for row in rows] == ["completed", "completed"]
     assert bodies(shop) == sorted([dropped, accepted])
-
-
-def test_a_longer_message_of_the_application_is_a_persons_to_decide(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """It was taken for ours, and our text was lost. A person may say that it is ours all the same."""
-    row = in_doubt(shop, DropUnaccepted(), body=SHORT)
-    theirs = sent_unrecorded(shop, LONG)
-    an_hour(shop)
-    assert is_held(shop, row)
-    assert theirs in shop.row(row)["why"]
-    assert resolve(operators, resolution(row, theirs))
-    assert (shop.row(row)["status"], bodies(shop)) == ("completed", [LONG])
-    assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": theirs}
-
-
-@pytest.mark.parametrize(
-    "ahead", [timedelta(seconds=-6), timedelta(minutes=-10), timedelta(days=2)], ids=str
-)
-def test_a_message_from_before_a_step_of_the_clock_is_not_followed_by_another(
-    shop: Shop, ahead: timedelta
-) -> None:
-    """The database's clock was wrong when the send began, and is right when it is looked for: sent twice, 10 of 10."""
-    shop.stack.twilio.clock_ahead = ahead
-    try:
-        row = in_doubt(shop, AcceptThenDrop())
-    finally:
-        shop.stack.twilio.clock_ahead = timedelta(0)
-    an_hour(shop)
-    if (
-        shop.row(row)["status"] != "completed"
-    ):  # it may be found, and must not be sent again
-        assert is_held(shop, row)
-        assert shop.messages[0].sid in shop.row(row)["why"]
-    assert bodies(shop) == [BODY]
 
 
 def test_a_message_is_dated_by_twilios_own_clock_which_its_answers_tell(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is minutes behind ours. The message is no older one, and nobody need decide."""
-    monkeypatch.setattr(shop.stack.twilio, "clock_ahead", timedelta(minutes=-8))
+    monkeypatch.setattr(shop.twilio, "clock_ahead", timedelta(minutes=-8))
     row = in_doubt(shop, AcceptThenDrop())
     shop.later(minutes=2)
     assert shop.run() == ["Sent"]
-    assert (shop.row(row)["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(row), len(shop.messages)) == ("completed", 1)
 
 
 def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_third(
@@ -141,28 +105,11 @@ def test_the_message_of_an_earlier_send_that_the_list_hid_is_not_followed_by_a_t
 ) -> None:
     """Twilio's list lagged beyond the three looks, and the second send is in doubt, too."""
     row = in_doubt(shop, AcceptThenDrop())
-    shop.stack.twilio.fail(ListLag(timedelta(minutes=40)), times=None)
-    shop.stack.twilio.fail(DropUnaccepted())
+    shop.twilio.fail(ListLag(timedelta(minutes=40)), times=None)
+    shop.twilio.fail(DropUnaccepted())
     an_hour(shop)
     assert is_held(shop, row)
     assert bodies(shop) == [BODY]
-
-
-@pytest.mark.parametrize(
-    ("days", "messages"), [(1, 1), (7, 2)], ids=["daily", "weekly"]
-)
-def test_the_same_words_that_an_application_sends_unrecorded(
-    shop: Shop, days: int, messages: int
-) -> None:
-    """Each day: a person decides about a text in doubt. Each week: it is sent again without one."""
-    sent_unrecorded(shop, BODY)
-    shop.later(days=days)
-    row = in_doubt(shop, DropUnaccepted())
-    an_hour(shop)
-    assert (shop.row(row)["held_since"] is not None, len(bodies(shop))) == (
-        messages == 1,
-        messages,
-    )
 
 
 def test_a_person_is_shown_no_message_that_is_anothers(shop: Shop) -> None:
@@ -194,9 +141,9 @@ def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itse
     record(shop, theirs)
     shop.later(minutes=61)
     assert shop.run() == ["InDoubt"]
-    assert (shop.row(row)["held_since"], shop.row(row)["why"]) == (None, None)
+    assert columns(shop.row(row), "held_since", "why") == (None, None)
     an_hour(shop)
-    assert shop.row(row)["status"] == "completed"
+    assert shop.status_of(row) == "completed"
 
 
 def without(*names: str, **values: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -233,7 +180,7 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_shown_to_a_person(
     )
     with monkeypatch.context() as misprinting:
         misprinting.setattr(
-            shop.stack.twilio, "misprint", lambda message: odd[message["to"]](message)
+            shop.twilio, "misprint", lambda message: odd[message["to"]](message)
         )
         an_hour(shop, 30)
         for kind, row in rows.items():
@@ -241,7 +188,7 @@ def test_an_entry_that_cannot_be_read_and_may_be_ours_is_shown_to_a_person(
             assert "smsretry texts resolve" in shop.row(row)["why"], kind
             assert BODY not in shop.row(row)["why"], kind
     an_hour(shop)
-    assert {shop.row(row)["status"] for row in rows.values()} == {"completed"}
+    assert {shop.status_of(row) for row in rows.values()} == {"completed"}
     assert bodies(shop) == [BODY] * len(rows)
 
 
@@ -253,7 +200,7 @@ def test_a_message_that_is_listed_behind_an_older_one_is_found(
     assert shop.run() == ["Sent"]
     shop.later(days=3, minutes=10)
     in_doubt(shop, AcceptThenDrop())
-    monkeypatch.setattr(shop.stack.twilio, "retell", lambda entries: entries[::-1])
+    monkeypatch.setattr(shop.twilio, "retell", lambda entries: entries[::-1])
     shop.at(shop.now() + LOOK)
     assert shop.run() == ["Sent"]
 
@@ -261,15 +208,15 @@ def test_a_message_that_is_listed_behind_an_older_one_is_found(
 def test_a_list_without_an_end_is_read_so_far_and_no_further(shop: Shop) -> None:
     """It proves no absence: the text is held, says why, and goes on by itself once the list has an end."""
     row = in_doubt(shop, DropUnaccepted())
-    shop.stack.twilio.fail(EndlessList(), times=None)
-    before = shop.stack.twilio.lists
+    shop.twilio.fail(EndlessList(), times=None)
+    before = shop.twilio.lists
     shop.at(shop.now() + LOOK)
     assert shop.run() == ["Held"]
-    assert shop.stack.twilio.lists - before == 10
+    assert shop.twilio.lists - before == 10
     assert "longer than" in shop.row(row)["why"]
-    shop.stack.twilio.heal()
+    shop.twilio.heal()
     an_hour(shop)
-    assert (shop.row(row)["status"], bodies(shop)) == ("completed", [BODY])
+    assert (shop.status_of(row), bodies(shop)) == ("completed", [BODY])
 
 
 def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
@@ -310,7 +257,7 @@ def test_a_text_in_doubt_is_found_whatever_became_of_its_rows(
     shop.sql(meanwhile)
     shop.at(shop.now() + LOOK)
     assert shop.run() == ["Sent"]
-    assert (shop.row(row)["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(row), len(shop.messages)) == ("completed", 1)
 
 
 def test_workers_that_die_between_begin_and_send_cost_no_attempt(shop: Shop) -> None:
@@ -325,7 +272,7 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(shop: Shop) -> 
                 reconcile(doubt, queue=shop.queue, sender=shop.sender, profile=DEFAULT)
             if (
                 shop.row(row)["in_doubt_since"] is None
-                and shop.row(row)["status"] == "pending"
+                and shop.status_of(row) == "pending"
             ):
                 break
         assert shop.row(row)["attempt_count"] == 0

@@ -17,6 +17,7 @@ from tests.integration.doubt.doubting import fails_in_doubt, live, settle
 from tests.support.builders import resolution
 from tests.support.claims import claim_doubtful
 from tests.support.orders import ordered, resolve
+from tests.support.records import columns
 from tests.support.shop import Shop
 
 WHY = "An earlier send of this text may have gone out: it is looked for before another one leaves"
@@ -42,9 +43,9 @@ def test_a_text_that_twilio_has_is_found_and_not_sent_again(shop: Shop) -> None:
     assert waits["attempt_id"] == shop.attempts_of(row)[0]["id"]
     live(shop)
     [message], [attempt] = shop.messages, shop.attempts_of(new)
-    assert (shop.row(row)["status"], shop.row(new)["status"]) == ("failed", "completed")
+    assert (shop.status_of(row), shop.status_of(new)) == ("failed", "completed")
     assert shop.log_of(new)["provider_message_id"] == {"twilio_sid": message.sid}
-    assert (attempt["outcome"], attempt["settled_by"], attempt["twilio_sid"]) == (
+    assert columns(attempt, "outcome", "settled_by", "twilio_sid") == (
         "accepted",
         "reconcile",
         message.sid,
@@ -76,7 +77,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
     new = queued_anew(shop, fails_in_doubt(shop, AcceptThenDrop()))
     attempt, [claim] = shop.row(new)["attempt_id"], claim_doubtful(shop.queue, 1)
     assert [settle(shop, attempt) for _ in range(2)] == ["settled", "already_settled"]
-    assert (shop.row(new)["status"], shop.log_of(new)["status"]) == (
+    assert (shop.status_of(new), shop.log_of(new)["status"]) == (
         "completed",
         "sent",
     )
@@ -97,7 +98,7 @@ def test_a_person_says_by_either_row_whether_it_went_out(
     sid = shop.messages[0].sid if went_out else None
     assert resolve(operators, resolution(rows[asked], sid))
     assert shop.run() == ([] if went_out else ["Sent"])
-    assert (shop.row(rows["new"])["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(rows["new"]), len(shop.messages)) == ("completed", 1)
     assert shop.log_of(row)["provider_message_id"] == {
         "twilio_sid": shop.messages[0].sid
     }
@@ -114,7 +115,7 @@ def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(
         shop.row(new)["attempt_id"],
     )
     live(shop, minutes=5)
-    assert (shop.row(new)["status"], len(shop.messages)) == ("completed", 1)
+    assert (shop.status_of(new), len(shop.messages)) == ("completed", 1)
 
 
 def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(
@@ -143,7 +144,7 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(
     shop.sql("update sms_retry_queue set reconcile_count = 2")
     shop.sql("update sms_retry_queue set status = 'pending', expires_at = null")
     back = shop.row(row)
-    assert (back["attempt_id"], back["why"]) == (shop.attempts_of(row)[0]["id"], WHY)
+    assert columns(back, "attempt_id", "why") == (shop.attempts_of(row)[0]["id"], WHY)
     assert back["reconcile_count"] == 0, "the looks start anew"
     [claim] = claim_doubtful(shop.queue, 1)
     assert shop.begin(claim).answer == "lost"

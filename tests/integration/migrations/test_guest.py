@@ -13,6 +13,7 @@ from smsretry.local.business import PHONE, ZONE, Business
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
 from tests.integration.catalog import Database, complaints
+from tests.support.records import columns
 from tests.support.restoring import schema_of
 
 _SCHEMA = Path(__file__).with_name("guest_schema.sql").read_bytes()
@@ -51,7 +52,7 @@ def migrator(gym: Database, running_stack: Stack) -> str:
 
 def kept_objects(database: Database) -> set[tuple[str, str]]:
     """What the application has."""
-    return {(row["what"], row["how"]) for row in database.rows(_KEPT)}
+    return {columns(row, "what", "how") for row in database.rows(_KEPT)}
 
 
 def write(business: Business) -> UUID:
@@ -180,10 +181,10 @@ def test_what_is_printed_for_a_column_keeps_its_default_check_and_index(
     empty.run(
         f"create type label as enum ('unknown', '{ZONE}', '{PHONE}', 'pending', 'rate_limit', 'marketing', 'sms')"
     )
-    for table, columns in COLUMNS.items():
-        parts = ", ".join(odd(name, type_, limited) for name, type_ in columns.items())
+    for table, types in COLUMNS.items():
+        parts = ", ".join(odd(name, type_, limited) for name, type_ in types.items())
         empty.run(f"create table {table} ({parts}, name text, primary key (id))")
-        for name, type_ in columns.items():
+        for name, type_ in types.items():
             if type_ != "jsonb":  # json has no order
                 empty.run(f"create index {table}_{name}_own on {table} ({name})")
     insert = "; ".join(f"insert into {table} default values" for table in COLUMNS)

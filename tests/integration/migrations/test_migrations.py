@@ -26,6 +26,7 @@ from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, complaints
 from tests.integration.conftest import whole_schema
 from tests.record_schema import next_migration
+from tests.support.records import columns
 from tests.support.restoring import schema_of
 
 _FILES = [f"{migration.version}_{migration.name}" for migration in migrations()]
@@ -91,16 +92,16 @@ def test_lists_of_columns_that_must_say_the_same_say_the_same(
     round, would go unnoticed. A field of a claim that the view has not would have its default for good.
     """
 
-    def columns(view: str) -> list[tuple[str, str]]:
+    def columns_of(view: str) -> list[tuple[str, str]]:
         query = """select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
                    where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum"""
         return [
-            (row["name"], row["type"])
+            columns(row, "name", "type")
             for row in migrated.rows(query, f"smsretry.{view}")
         ]
 
     of_a_row = set(Claim.model_fields) - {"stopped_states", "longest_body"}
-    assert of_a_row <= {name for name, _ in columns("claimed_retry")}
+    assert of_a_row <= {name for name, _ in columns_of("claimed_retry")}
 
 
 def test_an_installation_gets_what_a_new_one_has_and_keeps_what_is_its_own(
@@ -280,11 +281,10 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
         old_rows["processing"],
         1,
     )
-    assert (attempt["begun_at"], attempt["business_id"]) == (
-        row["last_attempted_at"],
-        row["business_id"],
+    assert columns(attempt, "begun_at", "business_id") == columns(
+        row, "last_attempted_at", "business_id"
     )
-    assert (attempt["attempt_number"], attempt["sent_to"], attempt["outcome"]) == (
+    assert columns(attempt, "attempt_number", "sent_to", "outcome") == (
         2,
         "+12125550123",
         "in_doubt",

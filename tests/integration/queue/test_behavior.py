@@ -41,10 +41,14 @@ def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
         JsonError(20429, http_status=429),
         JsonError(20003, http_status=401),
     )
-    for refusal, fate in ((limited, "RetryScheduled"), (locked_out, "Held")):
+    for refusal, fate, why_code in (
+        (limited, "RetryScheduled", "rate_limited"),
+        (locked_out, "Held", "account_refused"),
+    ):
         shop.twilio.fail(refusal, times=4)
         for _ in range(4):
             assert shop.run() == [fate]
+            assert shop.end_of(row) == ("pending", why_code)
             shop.later(minutes=61)
     assert shop.row(row)["attempt_count"] == 0
     assert shop.run() == ["Sent"]

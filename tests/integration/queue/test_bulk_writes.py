@@ -3,10 +3,13 @@
 Rows and index entries that are read are counted, not time.
 """
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import pytest
 
+from smsretry.local.stack import Stack
+from tests.support.records import Connection
 from tests.support.shop import Shop
 
 Statistics = Literal["never analyzed", "analyzed when empty", "full"]
@@ -62,6 +65,13 @@ STATEMENTS = {
     "import who opted out": customers("opted_out", "now() - interval '1 day'"),
 }
 """In the order of a customer's life."""
+
+
+@pytest.fixture
+def owner(stack: Stack) -> Iterator[Connection]:
+    """A connection that has kept no plan yet."""
+    with stack.connect() as connection:
+        yield connection
 
 
 def rows_read(shop: Shop, statement: str, first: int, last: int) -> int:

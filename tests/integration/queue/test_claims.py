@@ -1,13 +1,10 @@
 """A claim is atomic and takes at most what it asks for; its number is the fence of every write; answers may be lost."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import chain
 from uuid import uuid4
 
 import pytest
 
-from smsretry.errors import QueueUnreachable
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Claim
 from tests.support.builders import SID
@@ -115,19 +112,6 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(
     assert shop.row(row)["attempt_count"] == len(shop.attempts_of(row))
 
 
-def test_a_claim_whose_answer_is_lost_is_harmless(shop: Shop) -> None:
-    """Its rows are taken back untouched by recovery."""
-    row = shop.due_text()
-    shop.stack.rpc_faults.drop_after_commit("claim_sms_texts", times=1)
-    with pytest.raises(QueueUnreachable, match="did not answer claim_sms_texts"):
-        shop.claims()
-    assert shop.status_of(row) == "processing"
-    shop.later(minutes=11)
-    assert shop.recover() == [row]
-    assert shop.run() == ["Sent"]
-    assert shop.row(row)["attempt_count"] == 1
-
-
 def test_a_claim_takes_at_most_what_it_asks_for(shop: Shop) -> None:
     """Also on tables without statistics, where a locking subquery would run once a row. Each is oldest first."""
     shop.sql("truncate sms_retry_queue cascade")
@@ -160,17 +144,6 @@ def test_only_what_waits_and_is_due_is_claimed(shop: Shop) -> None:
     shop.recover()
     assert shop.row(row)["in_doubt_since"] is not None
     assert shop.value(by_id, row) == 0
-
-
-def test_two_workers_never_hold_the_same_row(shop: Shop) -> None:
-    """Eight claimers at once, each for ten of a hundred."""
-    rows = {shop.due_text() for _ in range(100)}
-    with ThreadPoolExecutor(8) as pool:
-        batches = list(pool.map(lambda _: shop.claims(10), range(8)))
-    claimed = [claim.id for claim in chain.from_iterable(batches)]
-    assert all(len(batch) <= 10 for batch in batches)
-    assert len(claimed) == len(set(claimed))
-    assert set(claimed) <= rows
 
 
 def test_the_claim_number_rises_with_every_claim_and_never_falls(shop: Shop) -> None:

@@ -44,12 +44,13 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_
     ).retry_id
     waits = []
     while (waiting := shop.row(row))["status"] == "pending":
+        assert waiting["why_code"] == "refused_for_now"
         waits.append(waiting["scheduled_for"] - waiting["updated_at"])
         shop.at(waiting["scheduled_for"])
         shop.run()
     assert waits == [next_retry_delay(retries) for retries in (0, 1, 2)]
-    assert columns(waiting, "status", "attempt_count", "error_code") == (
-        "failed",
+    assert columns(waiting, "why_code", "attempt_count", "error_code") == (
+        "attempts_used_up",
         3,
         21702,
     )

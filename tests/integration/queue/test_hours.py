@@ -113,33 +113,3 @@ def test_hours_that_are_none_are_refused_where_they_are_written(shop: Shop) -> N
         with pytest.raises(psycopg.errors.CheckViolation, match="businesses_sms_hours"):
             set_hours(shop, hours)
     assert shop.value("select sms_hours from businesses") == office
-
-
-def test_hours_that_make_no_sense_hold_a_text_rather_than_let_it_go(shop: Shop) -> None:
-    """Held with the column's name and what to do, until it is mended. No other business is kept waiting."""
-    senseless = ["20:00-08:00", "09:00-09:00", "Fri-Mon 09:00-18:00"]
-    neighbors = {hours: shop.neighbor() for hours in senseless}
-    for hours, neighbor in neighbors.items():
-        set_hours(neighbor, hours)
-    held = {hours: other.due_text() for hours, other in neighbors.items()}
-    mine = shop.due_text()
-    assert sorted(shop.run()) == ["Held"] * 3 + ["Sent"]
-    assert shop.status_of(mine) == "completed"
-    for row in held.values():
-        waiting = shop.row(row)
-        assert columns(waiting, "status", "attempt_count", "attempt_id") == (
-            "pending",
-            0,
-            None,
-        )
-        assert waiting["why"].startswith("The business's sms_hours cannot be read: ")
-        assert waiting["held_since"] is not None
-        assert shop.log_of(row)["status"] == "pending"
-    set_hours(neighbors["20:00-08:00"], "08:00-20:00")
-    shop.later(minutes=15)
-    assert sorted(shop.run()) == ["Held"] * 2 + ["Sent"]
-    assert [shop.status_of(row) for row in held.values()] == [
-        "completed",
-        "pending",
-        "pending",
-    ]

@@ -5,12 +5,9 @@ from datetime import timedelta
 import pytest
 
 from smsretry import queue_sms_retry
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Requeue
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.before import LIFE
 from smsretry.sending.scheduled import queue_scheduled_sends
-from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 HOUR = timedelta(hours=1)
@@ -70,21 +67,6 @@ def test_a_text_that_was_tried_is_of_use_for_48_hours_too(shop: Shop) -> None:
     shop.later(hours=49)
     assert shop.run() == ["Cancelled"]
     assert shop.end_of(row) == ("cancelled", "expired")
-
-
-def test_an_expired_text_that_a_person_puts_back_has_a_life_before_it(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """Somebody wants it all the same."""
-    row = shop.due_text()
-    shop.later(hours=49)
-    assert shop.run() == ["Cancelled"]
-    signed = {"dry_run": False, "who": "Ann", "because": "Still wanted"}
-    ordered(
-        operators,
-        Requeue.model_validate({"retry_ids": [row], "states": ["cancelled"]} | signed),
-    )
-    assert shop.run() == ["Sent"]
 
 
 def test_a_text_planned_for_days_ahead_lives_from_then_on(shop: Shop) -> None:

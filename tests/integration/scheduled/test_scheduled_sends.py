@@ -1,6 +1,5 @@
 """Scheduled sends: each becomes exactly one text, at its time and with every check, or there is a reason why not."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -164,24 +163,6 @@ def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
     shop.later(minutes=2)
     assert shop.run() == ["Sent", "Sent"]
     assert len(shop.messages) == 2
-
-
-def test_workers_at_once_make_each_text_once(shop: Shop) -> None:
-    """Four of them, 120 scheduled sends, batches of seven."""
-    with shop.connection.transaction():
-        wanted = {shop.scheduled() for _ in range(120)}
-    made: list[list[str]] = []
-    workers = [
-        threading.Thread(target=lambda: made.append(process(shop, batch=7)))
-        for _ in range(4)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert sorted(result for results in made for result in results) == ["queued"] * 120
-    texts = shop.sql("select send_log_id from sms_retry_queue")
-    assert sorted(row["send_log_id"] for row in texts) == sorted(wanted)
 
 
 def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(shop: Shop) -> None:
@@ -587,46 +568,7 @@ def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(
     assert abs(shop.text_of(scheduled)["expires_at"] - not_after) < timedelta(seconds=1)
 
 
-def test_it_has_every_check_that_each_text_has(shop: Shop) -> None:
-    """Consent as it is then, the hours where the customer is, the number."""
-    out = shop.scheduled()
-    shop.connection.execute(
-        "update customers set sms_consent_status = 'opted_out' where id = %s",
-        [shop.scheduled_send(out)["customer_id"]],
-    )
-    night = shop.scheduled(phone="+18085550123", timezone="Pacific/Honolulu")
-    wrong = shop.scheduled(phone="212-555-0123")
-    assert process(shop) == ["queued"] * 3
-    shop.later(minutes=2)
-    assert sorted(shop.run()) == ["Cancelled", "Deferred", "Held"]
-    assert shop.text_of(out)["last_error"] == "Customer opted out"
-    assert shop.text_of(night)["reason"] == "quiet_hours"
-    assert shop.text_of(wrong)["why_code"] == "number_spelling"
-    assert not shop.messages
-
-
 # What people see
-
-
-def test_explain_status_and_preview_tell_of_it_before_it_is_a_text(
-    shop: Shop, command: Command
-) -> None:
-    """With the words that each text has."""
-    scheduled = shop.scheduled(due=HOUR)
-    customer = shop.scheduled_send(scheduled)["customer_id"]
-    shop.scheduled(due=HOUR / 2, phone="+18085550123", timezone="Pacific/Honolulu")
-    told = command("explain", customer).output
-    assert "Scheduled, it is queued shortly before its time" in told
-    assert f"scheduled send {scheduled}" in told
-    assert "Next: it goes out at Tue 12 Jan 13:00 EST" in told
-    assert "  scheduled, texts 2, in 30 min" in command("status").output
-    assert "2 to go out in the next 24 h" in command("preview").output
-    shop.later(hours=1)
-    process(shop)
-    assert (
-        "Next: it goes out with one of the next runs"
-        in command("explain", scheduled).output
-    )
 
 
 def test_monitors_learn_of_scheduled_sends_that_nobody_queues(shop: Shop) -> None:

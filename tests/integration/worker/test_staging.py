@@ -225,18 +225,6 @@ def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(
     ]
 
 
-def test_a_number_that_changes_after_the_decision_is_asked_about_anew(
-    shop: Shop, runner: Runner
-) -> None:
-    """What is listed is what is texted: the begin reads the number again."""
-    row, staging = shop.due_text(phone=FRIEND), runner(**listed(FRIEND))
-    claim = staging.claim()
-    shop.sql("update customers set phone = %s", PHONE)
-    assert staging.process(claim).why_code == "data_changed"
-    assert staging.run() == ["Cancelled"]
-    assert (shop.row(row)["why_code"], shop.messages) == ("not_listed", ())
-
-
 # The mark of the database
 
 Worker = Literal["production's", "a copy's", "one that lists", "one that texts nobody"]

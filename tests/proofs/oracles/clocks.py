@@ -17,53 +17,44 @@ MINUTE = timedelta(minutes=1)
 DAY = 24 * 60
 Hours = tuple[float, float] | None
 
-# state: Monday to Friday, Saturday, Sunday (None: never), and whether its holidays are closed
-STATES: dict[str, tuple[Hours, Hours, Hours, bool]] = {
-    "federal": ((8, 21), (8, 21), (8, 21), False),
-    "AL": ((8, 20), (8, 20), None, True),
-    "CT": ((9, 20), (9, 20), (9, 20), False),
-    "FL": ((8, 20), (8, 20), (8, 20), False),
-    "KY": ((10, 21), (10, 21), (10, 21), False),
-    "LA": ((8, 20), (8, 20), None, True),
-    "MA": ((8, 20), (8, 20), (8, 20), False),
-    "MD": ((8, 20), (8, 20), (8, 20), False),
-    "MI": ((9, 21), (9, 21), (9, 21), False),
-    "MN": ((9, 21), (9, 21), (9, 21), False),
-    "MS": ((8, 20), (8, 20), None, False),
-    "NM": ((9, 21), (9, 21), (9, 21), False),
-    "NV": ((9, 20), (9, 20), (9, 20), False),
-    "OK": ((8, 20), (8, 20), (8, 20), False),
-    "OR": ((8, 20), (8, 20), (8, 20), False),
-    "PA": ((9, 19), (9, 19), None, True),
-    "RI": ((9, 18), (10, 17), None, True),
-    "TX": ((9, 21), (9, 21), (12, 21), False),
-    "UT": ((8, 21), (8, 21), None, True),
-    "WA": ((8, 20), (8, 20), (8, 20), False),
-    "WY": ((8, 20), (8, 20), (8, 20), False),
-}
-AREA_CODES = {
-    "AL": 205,
-    "CT": 203,
-    "FL": 305,
-    "KY": 502,
-    "LA": 225,
-    "MA": 617,
-    "MD": 410,
-    "MI": 313,
-    "MN": 612,
-    "MS": 228,
-    "NM": 505,
-    "NV": 702,
-    "OK": 405,
-    "OR": 503,
-    "PA": 215,
-    "RI": 401,
-    "TX": 214,
-    "UT": 801,
-    "WA": 206,
-    "WY": 307,
-    "federal": 415,
-}
+_HOURS = """
+federal  415 8-21   8-21   8-21   open
+AL       205 8-20   8-20   closed closed
+CT       203 9-20   9-20   9-20   open
+FL       305 8-20   8-20   8-20   open
+KY       502 10-21  10-21  10-21  open
+LA       225 8-20   8-20   closed closed
+MA       617 8-20   8-20   8-20   open
+MD       410 8-20   8-20   8-20   open
+MI       313 9-21   9-21   9-21   open
+MN       612 9-21   9-21   9-21   open
+MS       228 8-20   8-20   closed open
+NM       505 9-21   9-21   9-21   open
+NV       702 9-20   9-20   9-20   open
+OK       405 8-20   8-20   8-20   open
+OR       503 8-20   8-20   8-20   open
+PA       215 9-19   9-19   closed closed
+RI       401 9-18   10-17  closed closed
+TX       214 9-21   9-21   12-21  open
+UT       801 8-21   8-21   closed closed
+WA       206 8-20   8-20   8-20   open
+WY       307 8-20   8-20   8-20   open
+"""
+"""State, an area code, the hours from Monday to Friday, on Saturday and on Sunday, and on the state's holidays."""
+
+
+def _hours(text: str) -> Hours:
+    opens, _, closes = text.partition("-")
+    return (int(opens), int(closes)) if closes else None
+
+
+STATES: dict[str, tuple[Hours, Hours, Hours, bool]] = {}
+AREA_CODES: dict[str, str] = {}
+for _row in _HOURS.strip().splitlines():
+    _state, _code, _weekday, _saturday, _sunday, _holidays = _row.split()
+    _week = _hours(_weekday), _hours(_saturday), _hours(_sunday)
+    STATES[_state] = (*_week, _holidays == "closed")
+    AREA_CODES[_state] = _code
 ZONE_STATES = {
     "America/Boise": "OR",
     "America/Detroit": "MI",
