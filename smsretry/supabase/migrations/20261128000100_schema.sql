@@ -3071,16 +3071,15 @@ begin
     for v_table in
         select c.oid
         from pg_class c
-        where c.oid = any (
-            array[
-                'public.businesses'::regclass,
-                'public.customers',
-                'public.send_logs',
-                'public.scheduled_sends',
-                'public.sms_retry_queue',
-                'public.sms_send_attempts'
-            ]
-        )
+        where c.relnamespace = 'public'::regnamespace
+          and c.relname in (
+              'businesses',
+              'customers',
+              'send_logs',
+              'scheduled_sends',
+              'sms_retry_queue',
+              'sms_send_attempts'
+          )
           and c.reltuples = 0
           and pg_stat_get_live_tuples(c.oid) > 0
     loop
