@@ -4076,7 +4076,7 @@ $$;
 
 -- ======== schemas/worker/group_call.sql ========
 -- One call of a group: written from what the functions' parameters and defaults are, so that
--- PostgreSQL plans each of them once.
+-- PostgreSQL plans each of them once. A migration that changes a parameter runs this, too.
 do $do$
 begin
     execute (

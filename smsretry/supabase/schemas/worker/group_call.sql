@@ -1,5 +1,5 @@
 -- One call of a group: written from what the functions' parameters and defaults are, so that
--- PostgreSQL plans each of them once.
+-- PostgreSQL plans each of them once. A migration that changes a parameter runs this, too.
 do $do$
 begin
     execute (
