@@ -99,9 +99,9 @@ class TaskRuns:
         finished = {id(text.claim) for text in self._processed}
         unfinished = list[ProcessedText]()
         for claims, future in self._begun:
-            why = future.state.message or future.state.type.value
+            detail = future.state.message or future.state.type.value
             unfinished += [
-                ProcessedText(claim, ItemResult.error(claim, why))
+                ProcessedText(claim, ItemResult.error(claim, detail))
                 for claim in claims
                 if id(claim) not in finished
             ]

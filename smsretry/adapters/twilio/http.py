@@ -56,8 +56,10 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             read=settings.twilio_read_timeout_seconds,
         )
         # The SDK reads TWILIO_REGION and TWILIO_EDGE.
-        own = Client("-", "-", http_client=self).get_hostname("https://api.twilio.com")
-        self.url: Final = str(settings.twilio_base_url or own)
+        default_url = Client("-", "-", http_client=self).get_hostname(
+            "https://api.twilio.com"
+        )
+        self.url: Final = str(settings.twilio_base_url or default_url)
         """Where requests go."""
         self._moved = settings.twilio_base_url is not None
         self.adapter: Any = HTTPAdapter(pool_maxsize=settings.concurrency)
