@@ -53,7 +53,7 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     again = json.loads(unquote(filled_in))
     nameless = ask("sms-texts", again, enforce_parameter_schema=False)
     assert (nameless["state"]["name"], business.row(failed)["status"]) == (
-        "Failed",
+        "Refused",
         "failed",
     )
 
