@@ -37,7 +37,7 @@ VARIABLES = [
         },
         [
             "bad  Supabase: Supabase did not answer examine_sms_retries (ConnectError). Check SUPABASE_URL (http://127",
-            ": 127.0.0.1:9 does not answer as Twilio does (NewConnectionError): check ",
+            ": 127.0.0.1:9 does not answer as Twilio does (",
             "bad  Prefect's API: 127.0.0.1:9 does not answer (ConnectError): check PREFECT_API_URL",
         ],
     ),
