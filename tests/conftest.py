@@ -37,8 +37,10 @@ _ENOUGH = 6 * 2**30
 def pytest_configure() -> None:
     """Databases stand in memory where there is enough: their files took a tenth of the time.
 
-    What a run left there that was killed would stay: some 50 MB for each of its processes.
+    What a run left there that was killed would stay: some 50 MB for each of its processes. Where byte code may not be
+    written, each of some hundred interpreters that the tests start would compile everything again.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     remove_killed_runs(_MEMORY / f"pytest-of-{getuser()}")
     if (
         _MEMORY.is_dir()
