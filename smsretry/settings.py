@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError
 from smsretry.retry.models import SenderId
-from smsretry.retry.profile import DEFAULT, EVERYBODY, Profile
+from smsretry.retry.profile import DEFAULT, EVERYBODY, MOST_CONCURRENCY, Profile
 from smsretry.setting_values import (
     SEND_TO,
     AccountSid,
@@ -75,7 +75,9 @@ class ReadingSettings(BaseSettings):
     )
     """Whom the runner texts: everybody, unless this says otherwise."""
 
-    concurrency: int = Field(50, ge=1, le=200, validation_alias="SMSRETRY_CONCURRENCY")
+    concurrency: int = Field(
+        50, ge=1, le=MOST_CONCURRENCY, validation_alias="SMSRETRY_CONCURRENCY"
+    )
     """Texts of one run that are sent at once."""
 
     @property

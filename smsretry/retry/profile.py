@@ -11,6 +11,8 @@ SEND_WITHIN_SECONDS: Final = 15.0
 that is less than the shortest lease (one minute), so that nobody else takes the row while its request is under way."""
 STALE_MINUTES: Final = 10
 """After how many minutes a silent worker's texts are taken back, if a run is not told otherwise."""
+MOST_CONCURRENCY: Final = 200
+"""The most sends that a run may have under way at the provider."""
 MOST_TEXTS: Final = 100_000
 """The most due texts of one run, which claims them bit by bit."""
 

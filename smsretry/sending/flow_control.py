@@ -37,6 +37,7 @@ from smsretry.retry.outcome import (
     Refusal,
     Rejected,
 )
+from smsretry.retry.profile import MOST_CONCURRENCY
 from smsretry.retry.segments import segments
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind, WhyCode
@@ -45,8 +46,6 @@ IN_A_ROW: Final = 3
 """Failures in a row that stop a business, and its sends under way until it was answered."""
 AT_FIRST: Final = 10
 """Sends of a run under way until somebody was answered: an outage costs hardly more texts."""
-MOST_CONCURRENCY: Final = 200
-"""The setting's upper bound."""
 SEVERAL: Final = 4
 """Businesses, or senders, that must fail before it is the trouble of what they share."""
 PATIENCE_SECONDS: Final = 3.0
@@ -391,7 +390,7 @@ class FlowControl:
             if circuit in tried or circuit.failures.is_of(several):
                 self._stop(circuit, circuit.stopped.format(detail))
         if everybody.stopped_because:
-            for sender_circuit in [*self._circuits.values()]:
+            for sender_circuit in self._circuits.values():
                 if (
                     sender_circuit.name[0] == "sender"
                     and sender_circuit.failures.length

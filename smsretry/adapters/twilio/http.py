@@ -62,7 +62,8 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         self.url: Final = str(settings.twilio_base_url or default_url)
         """Where requests go."""
         self._moved = settings.twilio_base_url is not None
-        self.adapter: Any = HTTPAdapter(pool_maxsize=settings.concurrency)
+        # Twice: a run's other threads read lists meanwhile, and a connection too many is thrown away.
+        self.adapter: Any = HTTPAdapter(pool_maxsize=2 * settings.concurrency)
         """What makes and keeps connections."""
         self._accounts = accounts
         self._making = threading.Lock()
