@@ -121,7 +121,18 @@ from pg_class
 where relkind in ('r', 'i') and relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
 """
 """By this transaction. What an index finds counts with the index."""
-_FORGET = b"delete from pg_statistic where starelid in (select oid from pg_class where relname = any(%s))"
+_FORGET = b"""
+with known as (
+    select c.oid as relid from pg_class c
+    where c.oid in (select t.oid from pg_class t where t.relname = any(%(tables)s))
+       or c.oid in (select i.indexrelid from pg_index i join pg_class t on t.oid = i.indrelid
+                    where t.relname = any(%(tables)s))
+), size as (
+    update pg_class c set relpages = 0, reltuples = -1 from known where c.oid = known.relid
+)
+delete from pg_statistic s using known where s.starelid = known.relid
+"""
+"""As if nobody had ever analyzed or vacuumed: what the columns hold, and how many rows there were."""
 _PLANS = ("force_custom_plan", "force_generic_plan")
 PLANS = pytest.mark.parametrize("plan", _PLANS)
 SLACK = 2
@@ -150,7 +161,9 @@ def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, statistics: str) -
     """
     with _connected(stack.database_url) as connection:
         without_autovacuum(connection)
-        connection.execute(_FORGET, [list(TABLES)])  # what an earlier test had there
+        connection.execute(
+            _FORGET, {"tables": list(TABLES)}
+        )  # what an earlier test had there
         connection.execute(_BUSINESSES.encode(), {"businesses": 20})
         few = dict.fromkeys(("due", "doubtful", "claimed", "begun", "looked"), 50)
         with connection.transaction():
@@ -163,7 +176,9 @@ def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, statistics: str) -
             connection.execute("select start_sms_run(gen_random_uuid())")
         if statistics == "fresh":
             connection.execute("analyze")
-        for name, plan in product(CALLS.keys() - {"deliveries", "preview"}, _PLANS):
+        for name, plan in product(
+            sorted(CALLS.keys() - {"deliveries", "preview"}), _PLANS
+        ):
             rows = _rows_read(connection, CALLS[name], plan)
             assert rows < 1500, f"{name}: {rows} rows, {plan}"
 
@@ -254,7 +269,7 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
         if known == "fresh":
             connection.execute("analyze")
         if known == "nothing":
-            connection.execute(_FORGET, [list(TABLES)])
+            connection.execute(_FORGET, {"tables": list(TABLES)})
         _keep_to(connection, plan)
         return _touched(connection, call, before=1)
 
