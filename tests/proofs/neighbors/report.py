@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import count, islice
 from typing import Any
 
 from smsretry.local.stack import Stack
@@ -122,9 +123,12 @@ def _of_good(text: Text, story: Story, end: str, street: Street) -> Iterator[Fin
 
 
 def _on_time(text: Text, street: Street) -> datetime:
-    """The end of the run after the first one that could have had it."""
+    """The end of the second run that could have had it."""
     ready = max(text.due_at, street.excused.get(text.retry_id, text.due_at))
-    for since, until in street.outages:
-        if since - A_RUN <= ready < until:
-            ready = until
-    return street.start - ((street.start - ready) // MINUTE) * MINUTE + 2 * A_RUN
+    first = street.start - ((street.start - ready) // MINUTE) * MINUTE
+    possible = (
+        run
+        for run in (first + n * MINUTE for n in count())
+        if not any(since <= run < until for since, until in street.outages)
+    )
+    return next(islice(possible, 1, None)) + A_RUN
