@@ -43,10 +43,10 @@ _given_up: Final[set[UUID]] = set()
 
 
 def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State[Any]:
-    """The state with a reference to what it tells, which is stored. If that fails, without one; the log says so once.
+    """The state with a reference to its stored content. If storing fails, it has none, and the log says so once.
 
     Args:
-        told: plain JSON, and nothing personal.
+        content: plain JSON, and nothing personal.
         idle: it is a run that did nothing.
     """
     run = this_run()

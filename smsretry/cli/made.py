@@ -46,7 +46,7 @@ def make(
     """A command that fills in a form, carries it out and prints the answer.
 
     Args:
-        more: further parameters of the command, which `carry_out` has by their names.
+        extra_parameters: further parameters of the command, which `carry_out` has by their names.
     """
 
     def command(*, as_json: bool, **arguments: Any) -> None:

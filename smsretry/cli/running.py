@@ -186,7 +186,7 @@ def process(
                 limit=limit,
                 seconds=drain_seconds,
                 stale_minutes=stale_minutes,
-                between_rounds=lambda: moved(advance=1),
+                after_each=lambda: moved(advance=1),
             )
         if planned.stopped_because:  # what waited in the queue went out all the same
             print_note(

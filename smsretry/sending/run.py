@@ -306,12 +306,12 @@ def run_once(
     limit: int = CLAIM_SIZE,
     seconds: float = 0,
     stale_minutes: int = STALE_MINUTES,
-    between_rounds: Callable[[], None] = lambda: None,
+    after_each: Callable[[], None] = lambda: None,
 ) -> tuple[list[ItemResult], RunSummary]:
     """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`.
 
     Args:
-        each: called, by any thread, when another row is in its next state.
+        after_each: called, by any thread, when another row is in its next state.
     """
     run.recover(stale_minutes)
 
@@ -321,7 +321,7 @@ def run_once(
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemResult.error(claim, str(error))
         finally:
-            between_rounds()
+            after_each()
 
     with ThreadPoolExecutor(run.threads) as pool:
         first_claims = run.claim(limit)

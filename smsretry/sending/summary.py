@@ -92,7 +92,7 @@ class RunSummary(Value):
         """Count the results of a run. The numbers after `claimed` add up to it.
 
         Args:
-            told: the fields that are not counted.
+            details: the fields that are not counted.
         """
         fates = Counter(result.fate for result in results)
         return cls(

@@ -13,9 +13,10 @@ import prefect.context
 from prefect.logging.configuration import setup_logging
 from prefect.settings import get_current_settings
 
-import flows.process_scheduled_sends
-import flows.process_sms_retries
-import flows.sync_delivery_status  # noqa: F401 - what they import is there before the fork
+# What they import is there before the fork.
+import flows.process_scheduled_sends  # noqa: F401
+import flows.process_sms_retries  # noqa: F401
+import flows.sync_delivery_status  # noqa: F401
 
 
 def send_no_heartbeats() -> None:

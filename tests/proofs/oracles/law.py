@@ -276,7 +276,7 @@ class Almanac:
         """One byte a minute: 1 where a text may go out.
 
         Args:
-            own: the business's own hours.
+            business_hours: the business's own hours.
             transactional: the states' and countries' hours do not bind it.
         """
         key = (recipient, business_hours, transactional)

@@ -125,7 +125,7 @@ def read_book(
     """Read both sides.
 
     Args:
-        told: what the provider learned of each message, by SID. None: what the ledger says at the end.
+        reports: what the provider learned of each message, by SID. None: what the ledger says at the end.
     """
     entries = defaultdict[str, list[Message]](list)
     for entry in stack.twilio.ledger.entries():

@@ -32,7 +32,7 @@ def judged(
     """The verdict with what was found of each text, and of messages that are no text's.
 
     Args:
-        more: what a proof asks besides of each text.
+        judges: what a proof asks besides of each text.
     """
     verdict.add(("bugs", line) for line in book.strays)
     for text in texts:
