@@ -107,7 +107,7 @@ def _show(answer: Answer, *, as_json: bool) -> None:
         print_json(answer.to_dict())
     else:
         headline, *lines = answer.lines()
-        print_text(headline, style="bold")
+        print_text(headline, bold=True)
         for line in lines:
             print_text(line)
     if answer.fails:

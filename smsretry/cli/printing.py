@@ -11,23 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TextIO
 
+import typer
+
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 """Characters that would control a terminal. Names and errors come from the application's rows."""
 
 
-def print_text(text: str, *, style: str = "", hang: int = 2) -> None:
+def print_text(text: str, *, bold: bool = False, hang: int = 2) -> None:
     """Print lines of text. On a terminal, one that is too long goes on in the next line, `hang` columns further in."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    for line in text.splitlines() or [""]:
-        styled = Text(
-            fold(_UNPRINTABLE.sub("�", line), width=width(), hang=hang), style=style
-        )
-        console.print(styled, soft_wrap=True, highlight=False)
+    folded = _folded(text, sys.stdout, hang)
+    _write(typer.style(folded, bold=True) if bold else folded, sys.stdout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +31,18 @@ class Verdict:
 
     word: str
     text: str
-    style: str = ""
+    color: str | None = None
 
 
 def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
-    """Print each: its word, and the rest from a fixed column on."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console, at_most = (
-        Console(),
-        width(),
-    )  # once: to ask what the terminal is like takes a millisecond
+    """Print them together, each as its word, and the rest from a fixed column on."""
+    at_most, lines = width(sys.stdout), list[str]()
     for verdict in verdicts:
-        lines = fold(
-            " " * columns + _UNPRINTABLE.sub("�", verdict.text), width=at_most, hang=0
-        )
-        styled = Text.assemble(
-            (verdict.word, verdict.style), lines[len(verdict.word) :]
-        )
-        console.print(styled, soft_wrap=True, highlight=False)
+        line = fold(" " * columns + _printable(verdict.text), width=at_most, hang=0)
+        word = typer.style(verdict.word, fg=verdict.color)
+        lines.append(word + line[len(verdict.word) :])
+    if lines:
+        _write("\n".join(lines), sys.stdout)
 
 
 def print_json(value: object) -> None:
@@ -67,16 +54,23 @@ def print_json(value: object) -> None:
 
 def print_note(text: str, *, word: str = "") -> None:
     """Print to standard error, after a red word if there is one."""
-    from rich.console import Console
-    from rich.text import Text
+    folded = _folded(f"{word} {text}" if word else text, sys.stderr, 2)
+    _write(typer.style(word, fg="red") + folded[len(word) :], sys.stderr)
 
-    lines = _UNPRINTABLE.sub("�", f"{word} {text}" if word else text).splitlines()
-    folded = "\n".join(fold(line, width=width(sys.stderr), hang=2) for line in lines)
-    Console(stderr=True).print(
-        Text.assemble((word, "red"), folded[len(word) :]),
-        soft_wrap=True,
-        highlight=False,
-    )
+
+def _folded(text: str, stream: TextIO, hang: int) -> str:
+    lines, at_most = _printable(text).splitlines(), width(stream)
+    return "\n".join(fold(line, width=at_most, hang=hang) for line in lines)
+
+
+def _printable(text: str) -> str:
+    return _UNPRINTABLE.sub("�", text)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write lines, on a terminal in their colors (https://no-color.org)."""
+    color = False if os.environ.get("NO_COLOR") else None
+    typer.echo(text, file=stream, color=color)
 
 
 @contextmanager
@@ -101,12 +95,12 @@ def bar(
         yield partial(progress.update, progress.add_task(words, total=total()))
 
 
-def width(stream: TextIO | None = None) -> int | None:
+def width(stream: TextIO) -> int | None:
     """Columns to fold at. None for a pipe or a file, where each line stays one line."""
-    from rich.console import Console
-
-    console = Console(file=stream)
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(columns) or None
+    size = os.get_terminal_size(stream.fileno()) if stream.isatty() else None
+    return size and (size.columns or None)  # some terminals do not say
 
 
 def fold(line: str, *, width: int | None, hang: int) -> str:

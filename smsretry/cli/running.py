@@ -242,7 +242,7 @@ def _verdict(item: "ItemResult") -> Verdict:
     return Verdict(
         item.fate,
         f"row {item.retry_id}: {item}",
-        "red" if item.fate in ("Error", "Failed") else "",
+        "red" if item.fate in ("Error", "Failed") else None,
     )
 
 
@@ -254,10 +254,10 @@ def doctor(as_json: Json = False) -> None:
     for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
-            word, style = ("warn", "yellow") if finding.advice else ("ok", "green")
+            word, color = ("warn", "yellow") if finding.advice else ("ok", "green")
             if not finding.ok:
-                word, style = "bad", "red"
-            print_verdicts([Verdict(word, str(finding), style)], columns=5)
+                word, color = "bad", "red"
+            print_verdicts([Verdict(word, str(finding), color)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         print_json({"bad": bad, "findings": findings})
