@@ -130,8 +130,8 @@ class Settings(ReadingSettings):
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
-    """Seconds for the whole answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives before our
-    timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
+    """Seconds without a byte of the answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives
+    before our timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
     task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 

@@ -20,11 +20,7 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 from urllib3 import Timeout, make_headers
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import ReadTimeoutError
 
 from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.answers import outcome_of_answer
@@ -94,6 +90,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
                     request, proxies=proxies, **trust
                 )
                 self.adapter.cert_verify(pool, host, **trust)
+                pool.ConnectionCls = _saying(pool.ConnectionCls)
                 root = self.adapter.request_url(request, proxies)
                 self._hosts[host] = pool, root.removesuffix("/")
             return self._hosts[host]
@@ -198,20 +195,29 @@ def _clock(date: str | None) -> datetime | None:
 _NOT_MADE: Final = "The request could not be made: check TWILIO_BASE_URL and the settings of proxies and certificates"
 
 
+class NotConnectedError(Exception):
+    """No connection was made, so that no request has left."""
+
+
+def _saying(kind: Any) -> Any:
+    """Connections of this kind that say when none was made: no name, no answer, no tunnel or no trust in time."""
+
+    class Connection(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except Exception as error:
+                raise NotConnectedError(type(error).__name__) from error
+
+    return Connection
+
+
 def outcome_of_exception(error: Exception) -> Outcome:
     """What a failed request means. Whatever is not known to have failed before it left is in doubt."""
-    if any(_is_before(cause) for cause in (error, *error.args)):
+    if isinstance(error, NotConnectedError):
         return NotSent(
-            "Twilio could not be reached: the connection failed before the request left"
+            f"Twilio could not be reached: the connection failed before the request left ({error})"
         )
     if isinstance(error, ReadTimeoutError):
         return InDoubt("Twilio did not answer in time")
     return InDoubt(f"No whole answer came from Twilio ({type(error).__name__})")
-
-
-def _is_before(error: object) -> bool:
-    """Whether no connection was made: name not resolved, refused, timed out, or no tunnel from the proxy."""
-    return isinstance(error, NewConnectionError | ConnectTimeoutError) or (
-        isinstance(error, OSError)
-        and str(error).startswith("Tunnel connection failed")  # http.client's words
-    )
