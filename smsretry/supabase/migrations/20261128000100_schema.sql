@@ -6106,15 +6106,17 @@ begin
             if v_mark.status is not null or v_texts <> '{}' then
                 continue when clock_timestamp() > until;
                 begin
-                    perform smsretry.save_row(
-                        q,
-                        v_now,
-                        ended => 'cancelled',
-                        because => 'Customer opted out',
-                        why_code => 'opted_out'
-                    )
-                    from public.sms_retry_queue q
-                    where q.id = any (v_texts);
+                    if v_texts <> '{}' then -- else PostgreSQL may read all that waits
+                        perform smsretry.save_row(
+                            q,
+                            v_now,
+                            ended => 'cancelled',
+                            because => 'Customer opted out',
+                            why_code => 'opted_out'
+                        )
+                        from public.sms_retry_queue q
+                        where q.id = any (v_texts);
+                    end if;
                     update public.customers c
                     set
                         sms_consent_status = v_mark.status,
@@ -7440,7 +7442,8 @@ returns table (
     day_turns_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
+set jit = off
 as $$
 declare
     k_most constant integer := 10000;
@@ -9504,9 +9507,13 @@ create or replace function public.explain_sms(
 )
 returns setof smsretry.text_on_record
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
 #variable_conflict use_variable
 declare
+    -- In each array, because PostgreSQL takes any partial index for one of an empty array's rows.
+    k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_people uuid[];
     v_ids constant uuid[] := array(
         select id
@@ -9549,9 +9556,9 @@ begin
         from smsretry.text_on_record t
         where (t.kind = 'send log') = v_own
           and (
-              t.retry_id = any (v_ids)
+              t.retry_id = any (v_ids || k_nobody)
               or t.send_log_id = id
-              or t.customer_id = any (v_people)
+              or t.customer_id = any (v_people || k_nobody)
           )
         order by t.queued_at desc, t.retry_id
         limit row_limit;

@@ -64,15 +64,17 @@ begin
             if v_mark.status is not null or v_texts <> '{}' then
                 continue when clock_timestamp() > until;
                 begin
-                    perform smsretry.save_row(
-                        q,
-                        v_now,
-                        ended => 'cancelled',
-                        because => 'Customer opted out',
-                        why_code => 'opted_out'
-                    )
-                    from public.sms_retry_queue q
-                    where q.id = any (v_texts);
+                    if v_texts <> '{}' then -- else PostgreSQL may read all that waits
+                        perform smsretry.save_row(
+                            q,
+                            v_now,
+                            ended => 'cancelled',
+                            because => 'Customer opted out',
+                            why_code => 'opted_out'
+                        )
+                        from public.sms_retry_queue q
+                        where q.id = any (v_texts);
+                    end if;
                     update public.customers c
                     set
                         sms_consent_status = v_mark.status,

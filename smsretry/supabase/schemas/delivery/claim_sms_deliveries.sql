@@ -34,7 +34,8 @@ returns table (
     day_turns_at timestamptz
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set enable_sort = off set jit = off
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
+set jit = off
 as $$
 declare
     k_most constant integer := 10000;
