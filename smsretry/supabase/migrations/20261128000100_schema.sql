@@ -5770,11 +5770,11 @@ $$;
 
 -- ======== schemas/consent/keep_consent.sql ========
 -- What the application writes into customers counts as said, for the number and not for the row
--- (smsretry.consents). Later means
--- written and dated later: not a row that is imported later, is saved unchanged, or only receives
--- the number. security definer, because tenants may not write consents. An exception block would
--- cost each row of a statement a transaction id, so a word that cannot be kept refuses the write,
--- and nobody takes it for kept.
+-- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
+-- and a date that only came along with a number say nothing.
+-- security definer, because tenants may not write consents. An exception block would cost each row of a
+-- statement a transaction id, so a word that cannot be kept refuses the write, and nobody takes it for
+-- kept.
 create or replace function smsretry.keep_consent()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -5788,8 +5788,7 @@ declare
         old.business_id,
         old.phone
     ) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds. A time that has not come is
-    -- corrected.
+    -- A date that has not come is corrected by any other.
     v_is_later constant boolean := coalesce(
         new.sms_consent_at > case
             when old.sms_consent_at <= v_now then old.sms_consent_at
@@ -5797,32 +5796,28 @@ declare
         end,
         false
     );
-    v_dated timestamptz := new.sms_consent_at;
+    v_is_said constant boolean := v_is_changed or v_is_later;
+    v_dated constant timestamptz := case
+        when tg_op = 'UPDATE' and v_is_changed and not v_is_later
+            then v_now -- its date is that of the consent which ends here
+        else new.sms_consent_at
+    end;
     v_key bytea;
 begin
     if tg_op = 'DELETE' then
-        v_key := smsretry.number_key(old.business_id, old.phone);
-        if old.sms_consent_status::text = 'opted_out'
-            and old.phone is not null
-            and not exists (
-                select from smsretry.consents o
-                where o.number_key = v_key
-                  and o.said = 'opted_out'
-                  and o.dated >= coalesce(old.sms_consent_at, '-infinity')
-            ) then -- written while triggers were off
+        if old.sms_consent_status::text = 'opted_out' then -- perhaps written while triggers were off
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
                 old.sms_consent_source::text,
-                old.sms_consent_at
+                old.sms_consent_at,
+                once => true
             );
         end if;
         return null;
     end if;
 
     if tg_op = 'UPDATE' and v_is_changed then
-        -- or it is dated before the consent that ends here
-        v_dated := case when v_is_later then v_dated else v_now end;
         insert into smsretry.events (at, about, code, detail)
         values (
             v_now,
@@ -5838,9 +5833,7 @@ begin
             )
         );
     end if;
-    if tg_op = 'UPDATE'
-        and old.phone is distinct from new.phone
-    then
+    if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
         insert into smsretry.events (at, about, code, detail)
         values (
             v_now,
@@ -5851,10 +5844,7 @@ begin
                 'became', smsretry.masked(new.phone::text)
             )
         );
-        if v_is_changed
-            and new.sms_consent_status::text = 'opted_out'
-            and old.phone is not null
-        then
+        if v_is_changed and new.sms_consent_status::text = 'opted_out' then
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
@@ -5868,7 +5858,7 @@ begin
     end if;
 
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_is_moved then -- what the number said before this business knew it
+    if v_is_moved then -- what the number said before this business knew it, and has not taken back
         perform smsretry.keep_opt_out(
             new.business_id,
             new.phone,
@@ -5888,10 +5878,11 @@ begin
           )
         order by o.dated desc;
     end if;
+
     if new.sms_consent_status::text = 'opted_out' then
         if v_is_changed
             and smsretry.start_takes_back(new.sms_consent_source::text)
-        then -- which gives it back
+        then -- and gives back what this ends
             insert into smsretry.consents (
                 number_key,
                 business_id,
@@ -5909,8 +5900,7 @@ begin
                 left(old.sms_consent_status::text, 40)
             );
         end if;
-        if v_is_changed
-            or v_is_later
+        if v_is_said
             or v_is_moved
             -- Another source alone opts nobody out again who has opted in since.
             or old.sms_consent_source is distinct from new.sms_consent_source
@@ -5925,74 +5915,68 @@ begin
                 v_dated
             );
         end if;
-    elsif new.sms_consent_status::text = 'opted_in'
-        and (v_is_changed or v_is_later)
-        -- It lifts what stands if its date is later, has come, and is news. An application's clock
-        -- may be fast.
-        and new.sms_consent_at <= v_now + interval '5 minutes'
-        and exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = v_key
-              and o.dated < least(new.sms_consent_at, v_now)
-        )
-        and not smsretry.is_known_opt_in(v_key, new.sms_consent_at)
-    then
-        insert into smsretry.consents (
-            number_key,
-            business_id,
-            said,
-            source,
-            at,
-            dated
-        )
-        values (
-            v_key,
-            new.business_id,
-            'opted_in',
-            left(new.sms_consent_source::text, 200),
-            v_now,
-            new.sms_consent_at
-        );
     end if;
-    -- A date that has not come, or only came along with the number, lifts nothing later either.
-    insert into smsretry.consents (number_key, business_id, said, at, dated)
-    select
+
+    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may be
+    -- five minutes fast. Seen is a date that has not come, or came along with the number: it lifts
+    -- nothing later either.
+    insert into smsretry.consents (number_key, business_id, said, source, at, dated)
+    select distinct
         v_key,
         new.business_id,
-        'seen',
+        w.said,
+        case w.said when 'opted_in' then left(new.sms_consent_source::text, 200) end,
         v_now,
-        d.dated
+        w.dated
     from (
-        select old.sms_consent_at, false
-        where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
-        union
         select
-            new.sms_consent_at,
-            old.phone is not null
-                and v_is_moved
-                and not v_is_changed
-                and not v_is_later
-        where new.sms_consent_status::text = 'opted_in'
-    ) d (dated, is_of_another_number)
-    where (
-        d.dated > v_now
-        or d.dated is not null and d.is_of_another_number
-    )
-      and not smsretry.is_known_opt_in(v_key, d.dated);
+            d.dated,
+            case
+                when d.is_said
+                  and d.dated <= v_now + interval '5 minutes'
+                  and exists (
+                      select from smsretry.standing_opt_outs o
+                      where o.number_key = v_key
+                        and o.dated < least(d.dated, v_now)
+                  )
+                    then 'opted_in'
+                when d.dated > d.is_seen_after then 'seen'
+            end as said
+        from (
+            values
+                -- the clock may have been set back
+                (old.sms_consent_status::text, old.sms_consent_at, false, v_now),
+                (
+                    new.sms_consent_status::text,
+                    new.sms_consent_at,
+                    v_is_said,
+                    case
+                        when v_is_said or old.phone is null or not v_is_moved
+                            then v_now
+                        else '-infinity'
+                    end
+                )
+        ) d (status, dated, is_said, is_seen_after)
+        where d.status = 'opted_in'
+    ) w
+    where w.said is not null
+      and not smsretry.is_known_opt_in(v_key, w.dated);
     return null;
 end
 $$;
 
 -- ======== schemas/consent/keep_opt_out.sql ========
--- Keep that a number opted out at a business; null: at each that gets to know it. It waits for
--- nobody. False: an opt-out stands there that is no earlier and no easier to take back.
+-- Keep that a number (null: nobody's) opted out at a business; null: at each that gets to know it. It
+-- waits for nobody. False: an opt-out stands there that is no earlier and no easier to take back.
 --   dated: null: now, and whatever stands is no earlier
+--   once: an opt-out that was kept before is not kept again, whatever was said after it
 create or replace function smsretry.keep_opt_out(
     business_id uuid,
     phone text,
     source text,
     dated timestamptz,
-    senders text[] default null
+    senders text[] default null,
+    once boolean default false
 )
 returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -6001,20 +5985,29 @@ declare
         keep_opt_out.business_id,
         keep_opt_out.phone
     );
+    v_since constant timestamptz := coalesce(keep_opt_out.dated, '-infinity');
 begin
-    if exists (
-        select from smsretry.standing_opt_outs o
-        where o.number_key = v_key
-          and o.dated >= coalesce(keep_opt_out.dated, '-infinity')
-          and (
-              keep_opt_out.senders is null
-              or o.senders <@ keep_opt_out.senders
-          )
-          and (
-              smsretry.start_takes_back(keep_opt_out.source)
-              or not smsretry.start_takes_back(o.source)
-          )
-    ) then
+    if v_key is null
+        or keep_opt_out.once
+            and exists (
+                select from smsretry.consents o
+                where o.number_key = v_key
+                  and o.said = 'opted_out'
+                  and o.dated >= v_since
+            )
+        or exists (
+            select from smsretry.standing_opt_outs o
+            where o.number_key = v_key
+              and o.dated >= v_since
+              and (
+                  keep_opt_out.senders is null
+                  or o.senders <@ keep_opt_out.senders
+              )
+              and (
+                  smsretry.start_takes_back(keep_opt_out.source)
+                  or not smsretry.start_takes_back(o.source)
+              )
+        ) then
         return false;
     end if;
     insert into smsretry.consents (
@@ -6324,24 +6317,18 @@ $$;
 
 -- ======== schemas/consent/opt_outs_before.sql ========
 -- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a
--- trigger.
+-- trigger, or while it was off.
 select count(
     smsretry.keep_opt_out(
         c.business_id,
         c.phone,
         c.sms_consent_source::text,
-        c.sms_consent_at
+        c.sms_consent_at,
+        once => true
     )
 )
 from public.customers c
-where c.sms_consent_status::text = 'opted_out'
-  and c.phone is not null
-  and not exists (
-      select from smsretry.consents o
-      where o.number_key = smsretry.number_key(c.business_id, c.phone)
-        and o.said = 'opted_out'
-      offset 0
-  );
+where c.sms_consent_status::text = 'opted_out';
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,

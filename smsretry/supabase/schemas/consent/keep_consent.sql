@@ -1,9 +1,9 @@
 -- What the application writes into customers counts as said, for the number and not for the row
--- (smsretry.consents). Later means
--- written and dated later: not a row that is imported later, is saved unchanged, or only receives
--- the number. security definer, because tenants may not write consents. An exception block would
--- cost each row of a statement a transaction id, so a word that cannot be kept refuses the write,
--- and nobody takes it for kept.
+-- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
+-- and a date that only came along with a number say nothing.
+-- security definer, because tenants may not write consents. An exception block would cost each row of a
+-- statement a transaction id, so a word that cannot be kept refuses the write, and nobody takes it for
+-- kept.
 create or replace function smsretry.keep_consent()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -17,8 +17,7 @@ declare
         old.business_id,
         old.phone
     ) is distinct from (new.business_id, new.phone);
-    -- An application that saves whole rows may cut off microseconds. A time that has not come is
-    -- corrected.
+    -- A date that has not come is corrected by any other.
     v_is_later constant boolean := coalesce(
         new.sms_consent_at > case
             when old.sms_consent_at <= v_now then old.sms_consent_at
@@ -26,32 +25,28 @@ declare
         end,
         false
     );
-    v_dated timestamptz := new.sms_consent_at;
+    v_is_said constant boolean := v_is_changed or v_is_later;
+    v_dated constant timestamptz := case
+        when tg_op = 'UPDATE' and v_is_changed and not v_is_later
+            then v_now -- its date is that of the consent which ends here
+        else new.sms_consent_at
+    end;
     v_key bytea;
 begin
     if tg_op = 'DELETE' then
-        v_key := smsretry.number_key(old.business_id, old.phone);
-        if old.sms_consent_status::text = 'opted_out'
-            and old.phone is not null
-            and not exists (
-                select from smsretry.consents o
-                where o.number_key = v_key
-                  and o.said = 'opted_out'
-                  and o.dated >= coalesce(old.sms_consent_at, '-infinity')
-            ) then -- written while triggers were off
+        if old.sms_consent_status::text = 'opted_out' then -- perhaps written while triggers were off
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
                 old.sms_consent_source::text,
-                old.sms_consent_at
+                old.sms_consent_at,
+                once => true
             );
         end if;
         return null;
     end if;
 
     if tg_op = 'UPDATE' and v_is_changed then
-        -- or it is dated before the consent that ends here
-        v_dated := case when v_is_later then v_dated else v_now end;
         insert into smsretry.events (at, about, code, detail)
         values (
             v_now,
@@ -67,9 +62,7 @@ begin
             )
         );
     end if;
-    if tg_op = 'UPDATE'
-        and old.phone is distinct from new.phone
-    then
+    if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
         insert into smsretry.events (at, about, code, detail)
         values (
             v_now,
@@ -80,10 +73,7 @@ begin
                 'became', smsretry.masked(new.phone::text)
             )
         );
-        if v_is_changed
-            and new.sms_consent_status::text = 'opted_out'
-            and old.phone is not null
-        then
+        if v_is_changed and new.sms_consent_status::text = 'opted_out' then
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
@@ -97,7 +87,7 @@ begin
     end if;
 
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_is_moved then -- what the number said before this business knew it
+    if v_is_moved then -- what the number said before this business knew it, and has not taken back
         perform smsretry.keep_opt_out(
             new.business_id,
             new.phone,
@@ -117,10 +107,11 @@ begin
           )
         order by o.dated desc;
     end if;
+
     if new.sms_consent_status::text = 'opted_out' then
         if v_is_changed
             and smsretry.start_takes_back(new.sms_consent_source::text)
-        then -- which gives it back
+        then -- and gives back what this ends
             insert into smsretry.consents (
                 number_key,
                 business_id,
@@ -138,8 +129,7 @@ begin
                 left(old.sms_consent_status::text, 40)
             );
         end if;
-        if v_is_changed
-            or v_is_later
+        if v_is_said
             or v_is_moved
             -- Another source alone opts nobody out again who has opted in since.
             or old.sms_consent_source is distinct from new.sms_consent_source
@@ -154,60 +144,52 @@ begin
                 v_dated
             );
         end if;
-    elsif new.sms_consent_status::text = 'opted_in'
-        and (v_is_changed or v_is_later)
-        -- It lifts what stands if its date is later, has come, and is news. An application's clock
-        -- may be fast.
-        and new.sms_consent_at <= v_now + interval '5 minutes'
-        and exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = v_key
-              and o.dated < least(new.sms_consent_at, v_now)
-        )
-        and not smsretry.is_known_opt_in(v_key, new.sms_consent_at)
-    then
-        insert into smsretry.consents (
-            number_key,
-            business_id,
-            said,
-            source,
-            at,
-            dated
-        )
-        values (
-            v_key,
-            new.business_id,
-            'opted_in',
-            left(new.sms_consent_source::text, 200),
-            v_now,
-            new.sms_consent_at
-        );
     end if;
-    -- A date that has not come, or only came along with the number, lifts nothing later either.
-    insert into smsretry.consents (number_key, business_id, said, at, dated)
-    select
+
+    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may be
+    -- five minutes fast. Seen is a date that has not come, or came along with the number: it lifts
+    -- nothing later either.
+    insert into smsretry.consents (number_key, business_id, said, source, at, dated)
+    select distinct
         v_key,
         new.business_id,
-        'seen',
+        w.said,
+        case w.said when 'opted_in' then left(new.sms_consent_source::text, 200) end,
         v_now,
-        d.dated
+        w.dated
     from (
-        select old.sms_consent_at, false
-        where old.sms_consent_status::text = 'opted_in' -- the clock may have been set back
-        union
         select
-            new.sms_consent_at,
-            old.phone is not null
-                and v_is_moved
-                and not v_is_changed
-                and not v_is_later
-        where new.sms_consent_status::text = 'opted_in'
-    ) d (dated, is_of_another_number)
-    where (
-        d.dated > v_now
-        or d.dated is not null and d.is_of_another_number
-    )
-      and not smsretry.is_known_opt_in(v_key, d.dated);
+            d.dated,
+            case
+                when d.is_said
+                  and d.dated <= v_now + interval '5 minutes'
+                  and exists (
+                      select from smsretry.standing_opt_outs o
+                      where o.number_key = v_key
+                        and o.dated < least(d.dated, v_now)
+                  )
+                    then 'opted_in'
+                when d.dated > d.is_seen_after then 'seen'
+            end as said
+        from (
+            values
+                -- the clock may have been set back
+                (old.sms_consent_status::text, old.sms_consent_at, false, v_now),
+                (
+                    new.sms_consent_status::text,
+                    new.sms_consent_at,
+                    v_is_said,
+                    case
+                        when v_is_said or old.phone is null or not v_is_moved
+                            then v_now
+                        else '-infinity'
+                    end
+                )
+        ) d (status, dated, is_said, is_seen_after)
+        where d.status = 'opted_in'
+    ) w
+    where w.said is not null
+      and not smsretry.is_known_opt_in(v_key, w.dated);
     return null;
 end
 $$;
