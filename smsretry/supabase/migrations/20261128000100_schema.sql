@@ -1622,6 +1622,19 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     end
 $$;
 
+-- ======== schemas/helpers/own_senders.sql ========
+-- Which sender of its own a business has for each class of texts: the one of the class outranks the
+-- one for any. Ask for one business and class, in a subquery that ends in `offset 0`.
+create or replace view smsretry.own_senders with (security_invoker = true) as
+select distinct on (b.business_id, c.message_class)
+    b.business_id,
+    c.message_class,
+    b.sender_id
+from smsretry.business_senders b
+cross join (values ('marketing'), ('transactional')) c (message_class)
+where b.message_class in (c.message_class, 'any')
+order by b.business_id, c.message_class, b.message_class = 'any';
+
 -- ======== schemas/helpers/planned_state.sql ========
 -- The state of a scheduled send that is no text yet: scheduled, held, failed or cancelled.
 create or replace function smsretry.planned_state(planned public.scheduled_sends)
@@ -1650,12 +1663,10 @@ begin
     from smsretry.senders s
     where s.id = coalesce(
         (
-            select b.sender_id
-            from smsretry.business_senders b
-            where b.business_id = sender_of.business_id
-              and b.message_class in (sender_of.message_class, 'any')
-            order by b.message_class = 'any'
-            limit 1
+            select o.sender_id
+            from smsretry.own_senders o
+            where o.business_id = sender_of.business_id
+              and o.message_class = sender_of.message_class
         ),
         (
             select t.id
@@ -1906,12 +1917,11 @@ cross join lateral (
 ) cut
 left join lateral (
     select s.told, s.id
-    from smsretry.business_senders e
-    join smsretry.told_senders s on s.id = e.sender_id
-    where e.business_id = q.business_id
-      and e.message_class in (q.message_class, 'any')
-    order by e.message_class = 'any'
-    limit 1
+    from smsretry.own_senders o
+    join smsretry.told_senders s on s.id = o.sender_id
+    where o.business_id = q.business_id
+      and o.message_class = q.message_class
+    offset 0
 ) own
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
@@ -2462,90 +2472,6 @@ begin
 end
 $$;
 
--- ======== schemas/turns/capacities.sql ========
--- How many texts a claim may take of each of these streams. A stream is what a business sends of one
--- class, through one sender.
---   streams: [{business_id, message_class, texts}] · environment: the sender of businesses that have
---   none of their own
---   without: senders and businesses of which nothing is taken
---   of_sender: about half a second's worth, so that its texts are ready when it is, and others'
---   threads do not wait for it; null:
---     any number. A sender that is paused, or has used its day, has room: its texts are put off,
---     which costs no time
---   of_business: one, if its own texts come to nothing; null: any number · free_at: until when the
---   sender is busy
-create or replace function smsretry.capacities(
-    streams jsonb,
-    at timestamptz,
-    environment uuid,
-    without uuid[]
-)
-returns table (
-    business_id uuid,
-    message_class text,
-    texts uuid[],
-    sender_id uuid,
-    of_sender integer,
-    of_business integer,
-    free_at timestamptz
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off
-set enable_mergejoin = off as $$
-#variable_conflict use_column
-begin
-    return query
-    select
-        l.business_id,
-        l.message_class,
-        l.texts,
-        s.id,
-        case
-            when s.id = any (capacities.without)
-              or l.business_id = any (capacities.without)
-                then 0
-            when s.paused_at is not null
-              or s.day_segments >= s.segments_per_day
-                  and s.day_ends_at > capacities.at
-                then null
-            when b.is_busy then 0
-            when s.id::text = any (x.senders) then 1
-            when s.segments_per_second is not null
-                then greatest(s.segments_per_second / 2, 1)::integer
-        end,
-        case when l.business_id::text = any (x.businesses) then 1 end,
-        case when b.is_busy then s.free_at end
-    from (
-        select
-            array_agg(o.subject) filter (where o.kind = 'sender') as senders,
-            array_agg(o.subject) filter (where o.kind = 'business') as businesses
-        from smsretry.stops o
-        offset 0
-    ) x
-    cross join jsonb_to_recordset(capacities.streams) as l (
-        business_id uuid,
-        message_class text,
-        texts uuid[]
-    )
-    left join lateral (
-        select o.sender_id
-        from smsretry.business_senders o
-        where o.business_id = l.business_id
-          and o.message_class in (l.message_class, 'any')
-        order by o.message_class = 'any'
-        limit 1
-    ) own
-        on true
-    left join smsretry.senders s
-        on s.id = coalesce(own.sender_id, capacities.environment)
-    -- More than an hour: the clock was set back.
-    cross join lateral (
-        select s.free_at > capacities.at + interval '100 ms'
-            and s.free_at < capacities.at + interval '1 hour' as is_busy
-    ) b;
-end
-$$;
-
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have
 -- waited longest; who was looked for longest ago goes first. Locked rows are passed over. without:
@@ -2688,15 +2614,20 @@ $$;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
--- transactional ones. Locked rows are passed over, and streams without room (smsretry.capacities, which
--- says what the other parameters are). If few texts are due, all of them are looked at. Otherwise
--- the streams behind the business at which the last claim ended are, so that nobody waits behind
--- another's backlog, and if these have too little, what has waited longest.
--- While everybody has stopped it is one text, of a sender that has not stopped if there is one.
+-- transactional ones. A stream is what a business sends of one class. If few texts are due, all their
+-- streams are looked at. Otherwise those behind the business at which the last claim ended are, so
+-- that nobody waits behind another's backlog, and if these give too little, the streams that have
+-- waited longest.
+-- Of a sender as much is taken as it sends in half a second, so that others' threads do not wait for
+-- it; nothing while its time is given away; and any number of texts that are put off, because it is
+-- paused or has used its day. Of a sender or a business that has stopped one text is taken, which is
+-- tried; while everybody has, one in all, of a sender that has not if there is one. Locked rows are
+-- passed over.
+--   environment: the sender of businesses that have none of their own · without: senders and
+--   businesses of which nothing is taken
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
---   due than was taken; none where the cursor alone tells whose turn is next · behind: where the next
---   claim looks
---   next_at: when something is due that is not yet · nothing is due: that alone
+--   due than was taken; none where the cursor alone says whose turn is next · behind: where the next
+--   claim looks · next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer,
     at timestamptz,
@@ -2714,34 +2645,26 @@ set enable_seqscan = off set enable_sort = off set enable_incremental_sort = off
 set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
-    k_steps constant integer := 10;
-    v_step constant integer := greatest(most, 25);
-    v_is_trial constant boolean := exists (
-        select from smsretry.stops s
-        where s.kind = 'everybody'
-    );
+    v_least constant integer := greatest(most, 25); -- streams to look at
+    v_walk integer := 0; -- and, at most, behind the last claim
+    v_stopped record;
     v_oldest record;
-    v_found record;
-    v_first uuid; -- the cursor at first
-    -- whether a sender has room for some alone: these take turns, and else each has its own as the
-    -- cursor comes by
-    v_limited boolean := false;
+    v_turns record;
     v_last uuid;
-    v_class text := 'transactional'; -- the last one: the next stream is another business's
-    v_looks integer;
-    v_new jsonb;
-    v_streams jsonb := '[]';
-    v_each integer;
 begin
     select
-        coalesce(jsonb_agg(to_jsonb(o)), '[]') as streams,
-        coalesce(sum(cardinality(o.texts)), 0) < 4 * v_step as are_all
+        coalesce(sum(o.texts), 0) < 4 * v_least as are_all,
+        array_agg(o.business_id order by o.due_since) as businesses,
+        array_agg(o.message_class order by o.due_since) as classes,
+        array_agg(o.first order by o.due_since) as texts
     into v_oldest
     from (
         select
             n.business_id,
             n.message_class,
-            array_agg(n.id order by n.scheduled_for, n.id) as texts
+            count(*) as texts,
+            min(n.scheduled_for) as due_since,
+            (array_agg(n.id order by n.scheduled_for, n.id))[1] as first
         from (
             select
                 q.id,
@@ -2751,7 +2674,7 @@ begin
             from public.sms_retry_queue q
             where q.work = 'texts' and q.scheduled_for <= at
             order by q.work, q.scheduled_for, q.id
-            limit 4 * v_step
+            limit 4 * v_least
         ) n
         group by n.business_id, n.message_class
     ) o;
@@ -2763,7 +2686,11 @@ begin
             order by q.work, q.scheduled_for, q.id
             limit 1
         );
+        if v_oldest.businesses is null then
+            return;
+        end if;
     else
+        v_walk := 10 * v_least;
         -- elsewhere if another claim is under way, because that one has locked what comes next
         behind := case
             when pg_try_advisory_xact_lock(
@@ -2780,218 +2707,247 @@ begin
                 )
             else gen_random_uuid()
         end;
-        v_first := behind;
     end if;
-    if v_oldest.streams = '[]' then
-        return;
-    end if;
-    for v_count in 1 .. k_steps + 1 loop
-        if v_oldest.are_all or v_count > k_steps then
-            v_new := v_oldest.streams;
-        else
-            -- The next streams round and round, with their oldest text if it is due: one index probe
-            -- each.
-            with recursive stream (n, business_id, message_class, id, due, first) as (
-                select
-                    0,
-                    behind,
-                    v_class,
-                    null::uuid,
-                    false,
-                    null::text
-                union all
-                select
-                    l.n + 1,
-                    x.business_id,
-                    x.message_class,
-                    x.id,
-                    x.scheduled_for <= at,
-                    coalesce(l.first, x.business_id || x.message_class)
-                from stream l
-                cross join lateral (
-                    (
-                        select
-                            q.business_id,
-                            q.message_class,
-                            q.id,
-                            q.scheduled_for
-                        from public.sms_retry_queue q
-                        where q.work = 'texts'
-                          and (
-                              q.business_id,
-                              q.message_class
-                          ) > (l.business_id, l.message_class)
-                        order by
-                            q.business_id,
-                            q.message_class,
-                            q.scheduled_for,
-                            q.id
-                        limit 1
-                    )
-                    union all
-                    -- there is none behind
-                    (
-                        select
-                            q.business_id,
-                            q.message_class,
-                            q.id,
-                            q.scheduled_for
-                        from public.sms_retry_queue q
-                        where q.work = 'texts'
-                        order by
-                            q.business_id,
-                            q.message_class,
-                            q.scheduled_for,
-                            q.id
-                        limit 1
-                    )
-                    limit 1
-                ) x
-                where l.n < v_step
-                  and x.business_id || x.message_class is distinct from l.first
-            )
-            select
-                jsonb_agg(
-                    jsonb_build_object(
-                        'business_id', l.business_id,
-                        'message_class', l.message_class,
-                        'texts', array[l.id]
-                    )
-                ) filter (where l.due),
-                max(l.n),
-                (array_agg(l.business_id order by l.n desc))[1],
-                (array_agg(l.message_class order by l.n desc))[1]
-            into v_new, v_looks, behind, v_class
-            from stream l;
-        end if;
-        select
-            v_streams
-                || coalesce(
-                    jsonb_agg(to_jsonb(r)) filter (
-                        where r.of_sender is distinct from 0
-                    ),
-                    '[]'
-                ),
-            coalesce(bool_or(r.of_sender is not null), false)
-                or v_limited,
-            least(next_at, min(r.free_at) - interval '100 ms')
-        into v_streams, v_limited, next_at
-        from smsretry.capacities(coalesce(v_new, '[]'), at, environment, without) r;
-        exit when v_oldest.are_all
-            or v_looks < v_step
-            or jsonb_array_length(v_streams) >= most and not v_is_trial;
-    end loop;
-
-    -- Of each sender the texts of the streams that were served longest ago, as many as there is room
-    -- for. A business whose own texts come to nothing is the last to try its sender.
-    v_each := case
-        when jsonb_array_length(v_streams) >= v_step then 1
-        else 4 * v_step / greatest(jsonb_array_length(v_streams), 1)
-    end;
     select
-        coalesce(
+        coalesce(bool_or(s.kind = 'everybody'), false) as everybody,
+        array_agg(s.subject) filter (where s.kind = 'sender') as senders,
+        array_agg(s.subject) filter (where s.kind = 'business') as businesses
+    into v_stopped
+    from smsretry.stops s;
+
+    with recursive
+    -- One after another until enough have room: those behind the cursor, by an index probe each, to the
+    -- end and from the start on; then the oldest.
+    stream as (
+        select
+            0 as n,
+            behind as business_id,
+            'transactional' as message_class, -- the last one: the next is another business's
+            'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid as until,
+            null::uuid as first, -- its oldest text
+            false as is_due,
+            null::uuid as sender_id,
+            null::integer as room, -- for texts of its sender; null: any number
+            null::timestamptz as free_at,
+            0 as with_room
+        union all
+        select
+            l.n + 1,
+            x.business_id,
+            x.message_class,
+            x.until,
+            x.first,
+            x.is_due,
+            s.id,
+            r.room,
+            case when b.is_busy then s.free_at end,
+            l.with_room + (x.is_due and r.room is distinct from 0)::integer
+        from stream l
+        cross join lateral (
+            select
+                q.business_id,
+                q.message_class,
+                f.until,
+                q.id as first,
+                q.scheduled_for <= at as is_due
+            from (
+                values
+                    (l.business_id, l.message_class, l.until),
+                    (
+                        '00000000-0000-0000-0000-000000000000',
+                        '',
+                        nullif(behind, l.until)
+                    )
+            ) f (business_id, message_class, until)
+            cross join lateral (
+                select
+                    t.business_id,
+                    t.message_class,
+                    t.id,
+                    t.scheduled_for
+                from public.sms_retry_queue t
+                where t.work = 'texts'
+                  and (
+                      t.business_id,
+                      t.message_class
+                  ) > (f.business_id, f.message_class)
+                  and t.business_id <= f.until
+                order by
+                    t.business_id,
+                    t.message_class,
+                    t.scheduled_for,
+                    t.id
+                limit 1
+            ) q
+            where l.n < v_walk
+            union all
+            select
+                v_oldest.businesses[l.n + 1 - v_walk],
+                v_oldest.classes[l.n + 1 - v_walk],
+                l.until,
+                v_oldest.texts[l.n + 1 - v_walk],
+                true
+            where l.n >= v_walk
+            limit 1
+        ) x
+        left join lateral (
+            select o.sender_id
+            from smsretry.own_senders o
+            where o.business_id = x.business_id
+              and o.message_class = x.message_class
+            offset 0
+        ) own
+            on true
+        left join smsretry.senders s on s.id = coalesce(own.sender_id, environment)
+        cross join lateral (
+            select x.is_due and s.free_at > at + interval '100 ms' as is_busy
+        ) b
+        cross join lateral (
+            select case
+                when s.id = any (without)
+                  or x.business_id = any (without)
+                    then 0
+                when s.paused_at is not null
+                  or s.day_segments >= s.segments_per_day and s.day_ends_at > at
+                    then null
+                when b.is_busy then 0
+                when s.id::text = any (v_stopped.senders) then 1
+                when s.segments_per_second is not null
+                    then greatest(s.segments_per_second / 2, 1)::integer
+            end as room
+        ) r
+        where x.business_id is not null
+          and (l.n < v_least or l.with_room < most or v_stopped.everybody)
+    ),
+    walk as (
+        select
+            case -- texts of each stream
+                when v_oldest.are_all then 4 * v_least
+                when max(l.with_room) >= v_least then 1
+                else 4 * v_least / greatest(max(l.with_room), 1)
+            end as texts,
+            min(l.free_at) as free_at,
+            -- Then businesses take turns; otherwise each has its own as the cursor comes by.
+            v_oldest.are_all or coalesce(bool_or(l.is_due and l.room >= 0), false) as is_limited,
+            -- where it found too little
+            (
+                array_agg(l.business_id) filter (
+                    where l.n = v_walk and l.with_room < most
+                )
+            )[1] as ended_at
+        from stream l
+    ),
+    candidate as (
+        select
+            t.id,
+            l.*,
+            row_number() over (
+                partition by l.business_id
+                order by l.message_class desc, t.scheduled_for, t.id
+            ) as turn
+        from (
+            select distinct on (e.business_id, e.message_class)
+                e.n,
+                e.business_id,
+                e.message_class,
+                e.first,
+                e.sender_id,
+                e.room,
+                w.texts,
+                e.business_id::text = any (v_stopped.businesses) as is_tried,
+                case
+                    when w.is_limited
+                        then (
+                            select u.served
+                            from smsretry.turns u
+                            where u.kind = 'texts' and u.business_id = e.business_id
+                        )
+                end as served
+            from stream e
+            cross join walk w
+            where e.is_due and e.room is distinct from 0
+            order by e.business_id, e.message_class, e.n
+        ) l
+        cross join lateral (
+            select l.first as id, at as scheduled_for
+            where l.texts = 1
+            union all
+            (
+                select q.id, q.scheduled_for
+                from public.sms_retry_queue q
+                where l.texts > 1
+                  and q.work = 'texts'
+                  and q.business_id = l.business_id
+                  and q.message_class = l.message_class
+                  and q.scheduled_for <= at
+                order by
+                    q.business_id,
+                    q.message_class,
+                    q.scheduled_for,
+                    q.id
+                limit l.texts
+            )
+        ) t
+    ),
+    -- A business whose own texts come to nothing is the last to try its sender.
+    ordered as (
+        select
+            c.*,
+            row_number() over (
+                partition by c.sender_id
+                order by c.turn, c.is_tried is true, c.served nulls first, c.n
+            ) as nth
+        from candidate c
+    )
+    select
+        w.is_limited,
+        w.free_at,
+        w.ended_at,
+        t.ids,
+        t.due
+    into v_turns
+    from walk w
+    cross join (
+        select
             (
                 array_agg(
                     c.id
                     order by
-                        (v_is_trial and c.of_sender = 1) is true,
+                        (v_stopped.everybody and c.room = 1) is true,
                         c.turn,
-                        c.of_business nulls first,
+                        c.is_tried is true,
                         c.served nulls first,
-                        c.business_id <= v_first,
-                        c.business_id
+                        c.n
                 ) filter (
-                    where c.turn <= coalesce(c.of_business, c.turn)
-                      and c.nth <= coalesce(c.of_sender, c.nth)
+                    where (c.turn = 1 or c.is_tried is not true)
+                      and c.nth <= coalesce(c.room, c.nth)
                 )
-            )[:4 * v_step],
-            '{}'
-        ) as ids,
-        count(*) as due
-    into v_found
-    from (
-        select
-            d.*,
-            row_number() over (
-                partition by d.sender_id
-                order by
-                    d.turn,
-                    d.of_business nulls first,
-                    d.served nulls first,
-                    d.business_id <= v_first,
-                    d.business_id
-            ) as nth
-        from (
-            select
-                t.id,
-                l.*,
-                row_number() over (
-                    partition by l.business_id
-                    order by l.message_class desc, t.place
-                ) as turn,
-                case
-                    when v_oldest.are_all or v_limited
-                        then (
-                            select u.served
-                            from smsretry.turns u
-                            where u.kind = 'texts' and u.business_id = l.business_id
-                        )
-                end as served
-            from (
-                select distinct on (e.business_id, e.message_class) e.*
-                from jsonb_to_recordset(v_streams) as e (
-                    business_id uuid,
-                    message_class text,
-                    texts uuid[],
-                    sender_id uuid,
-                    of_sender integer,
-                    of_business integer
-                )
-            ) l
-            cross join unnest(
-                case
-                    when v_oldest.are_all or v_each = 1 then l.texts
-                    else array(
-                        select q.id
-                        from public.sms_retry_queue q
-                        where q.work = 'texts'
-                          and q.business_id = l.business_id
-                          and q.message_class = l.message_class
-                          and q.scheduled_for <= at
-                        order by
-                            q.business_id,
-                            q.message_class,
-                            q.scheduled_for,
-                            q.id
-                        limit v_each
-                    )
-                end
-            ) with ordinality t (id, place)
-        ) d
-    ) c;
+            )[:4 * v_least] as ids,
+            count(*) as due
+        from ordered c
+    ) t;
+    next_at := least(next_at, v_turns.free_at - interval '100 ms');
     select
         coalesce(array_agg(t.ctid), '{}'),
         coalesce(
-            array_agg(t.business_id order by t.place) filter (
-                where v_oldest.are_all or v_limited
-            ),
+            array_agg(t.business_id order by t.place) filter (where v_turns.is_limited),
             '{}'
         ),
         (array_agg(t.business_id order by t.place desc))[1]
     into rows, served, v_last
     from (
         select q.ctid, q.business_id, u.place
-        from unnest(v_found.ids) with ordinality as u (id, place)
+        from unnest(v_turns.ids) with ordinality as u (id, place)
         join public.sms_retry_queue q on q.id = u.id
         where q.work = 'texts' and q.scheduled_for <= at
         order by u.place
-        limit case when v_is_trial then least(most, 1) else most end
+        limit case when v_stopped.everybody then least(most, 1) else most end
         for update of q skip locked
     ) t;
-    if v_oldest.are_all and v_found.due <= cardinality(rows) then
+    if v_oldest.are_all and v_turns.due <= cardinality(rows) then
         served := null;
-    elsif jsonb_array_length(v_streams) >= most or v_looks < v_step then
-        behind := v_last; -- otherwise the next claim looks further
+    else
+        behind := coalesce(v_turns.ended_at, v_last);
     end if;
 end
 $$;
@@ -4535,7 +4491,7 @@ declare
 begin
     update smsretry.senders s
     set free_at = greatest(
-        case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
+        s.free_at,
         v_now + make_interval(
             secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)
         )
@@ -4617,6 +4573,9 @@ begin
     where start_sms_run.account <> start_sms_run.sender
     on conflict on constraint senders_one
     do update set told_at = excluded.told_at;
+    update smsretry.senders s
+    set free_at = null
+    where s.free_at > v_now + interval '1 hour'; -- the clock was set back
     return query
     with silent as (
         update smsretry.runs r
@@ -4790,9 +4749,7 @@ begin
         else 0
     end;
     free_at := greatest(
-        case
-            when v_sender.free_at < at + interval '1 hour' then v_sender.free_at
-        end, -- more: the clock was set back
+        v_sender.free_at,
         at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
     );
     if v_sender.paused_at is not null then

@@ -89,6 +89,7 @@ def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keep
     shop.sql(
         "update smsretry.senders set free_at = smsretry.clock() + interval '2 days'"
     )
+    shop.sql("select start_sms_run(gen_random_uuid())")
     [one] = claim(shop.queue, 1)
     begun = begin_as_told(shop.queue, one)
     assert begun.reached_at == begun.decided_at

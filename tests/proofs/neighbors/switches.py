@@ -183,8 +183,8 @@ SWITCHES = {
     ),
     "several fail, and what has stopped is tried": _switch(  # each would do alone
         _edit(
-            "smsretry.capacities",
-            (r"(s\.id::text = any \(x\.senders\)) then 1", r"\1 then 0"),
+            "smsretry.texts_in_turn",
+            (r"(s\.id::text = any \(v_stopped\.senders\)) then 1", r"\1 then 0"),
             patches=(_WHOSE,),
         ),
         "late",
@@ -229,7 +229,7 @@ SWITCHES = {
     "turns go on": _switch(
         _edit(
             "smsretry.texts_in_turn",
-            (r"< 4 \* v_step as are_all", "is not null as are_all"),
+            (r"< 4 \* v_least as are_all", "is not null as are_all"),
         ),
         "late",
         tenants.backlog(20),

@@ -12,12 +12,10 @@ begin
     from smsretry.senders s
     where s.id = coalesce(
         (
-            select b.sender_id
-            from smsretry.business_senders b
-            where b.business_id = sender_of.business_id
-              and b.message_class in (sender_of.message_class, 'any')
-            order by b.message_class = 'any'
-            limit 1
+            select o.sender_id
+            from smsretry.own_senders o
+            where o.business_id = sender_of.business_id
+              and o.message_class = sender_of.message_class
         ),
         (
             select t.id

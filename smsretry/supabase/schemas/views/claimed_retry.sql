@@ -98,12 +98,11 @@ cross join lateral (
 ) cut
 left join lateral (
     select s.told, s.id
-    from smsretry.business_senders e
-    join smsretry.told_senders s on s.id = e.sender_id
-    where e.business_id = q.business_id
-      and e.message_class in (q.message_class, 'any')
-    order by e.message_class = 'any'
-    limit 1
+    from smsretry.own_senders o
+    join smsretry.told_senders s on s.id = o.sender_id
+    where o.business_id = q.business_id
+      and o.message_class = q.message_class
+    offset 0
 ) own
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another

@@ -16,7 +16,7 @@ declare
 begin
     update smsretry.senders s
     set free_at = greatest(
-        case when s.free_at < v_now + interval '1 hour' then s.free_at end, -- more: the clock was set back
+        s.free_at,
         v_now + make_interval(
             secs => least(greatest(coalesce(slow_sms_sender.seconds, 0), 0), 900)
         )

@@ -63,6 +63,9 @@ begin
     where start_sms_run.account <> start_sms_run.sender
     on conflict on constraint senders_one
     do update set told_at = excluded.told_at;
+    update smsretry.senders s
+    set free_at = null
+    where s.free_at > v_now + interval '1 hour'; -- the clock was set back
     return query
     with silent as (
         update smsretry.runs r

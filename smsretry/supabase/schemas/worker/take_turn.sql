@@ -47,9 +47,7 @@ begin
         else 0
     end;
     free_at := greatest(
-        case
-            when v_sender.free_at < at + interval '1 hour' then v_sender.free_at
-        end, -- more: the clock was set back
+        v_sender.free_at,
         at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
     );
     if v_sender.paused_at is not null then
