@@ -174,7 +174,7 @@ SWITCHES = {
         _edit(
             BEGIN,
             (
-                r"v_customer\.id is null or v_told\.channel is distinct from 'sms'",
+                r"v_customer\.id is null or v_claim\.channel is distinct from 'sms'",
                 "false",
             ),
         ),

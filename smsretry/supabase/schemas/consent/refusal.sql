@@ -8,6 +8,7 @@ create or replace function smsretry.refusal(
     business_id uuid,
     phone text,
     message_class text,
+    expired boolean default false,
     out why text,
     out why_code text,
     out held boolean
@@ -34,6 +35,10 @@ begin
     end;
     if why is not null then
         why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
+        return;
+    elsif refusal.expired then
+        why := 'Expired before it could be sent';
+        why_code := 'expired';
         return;
     end if;
     select *

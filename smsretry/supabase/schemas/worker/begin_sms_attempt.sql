@@ -54,9 +54,8 @@ as $$
 declare
     v_row public.sms_retry_queue;
     v_phone text;
-    v_key bytea;
     v_customer public.customers;
-    v_told record;
+    v_claim record;
     v_refusal record;
     v_forgotten record;
 begin
@@ -69,12 +68,14 @@ begin
         raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
     end if;
+
+    -- Is the row still this worker's?
     v_row := smsretry.fenced(retry_id, claim_no);
     if v_row.id is null
         or v_row.in_doubt_since is not null
         or v_row.begun_at is not null
     then
-        -- The answer to the same call was lost on its way, or another worker has the row.
+        -- Perhaps the answer to the same call was lost on its way.
         select
             case q.status when 'cancelled' then 'ended' else 'lost' end,
             coalesce(q.why, q.last_error),
@@ -102,6 +103,7 @@ begin
         return next;
         return;
     end if;
+
     -- One at a time to a number, or two texts would each be counted without the other.
     select c.phone
     into v_phone
@@ -128,54 +130,50 @@ begin
         r.body,
         r.decided_by,
         r.log_says_sent
-    into v_told
+    into v_claim
     from smsretry.claimed_retry r
     where r.id = v_row.id;
 
-    v_key := smsretry.number_key(v_row.business_id, v_customer.phone);
-    select *
-    into v_refusal
-    from smsretry.refusal(
-        v_told.log_says_sent,
-        v_customer.sms_consent_status::text,
-        v_row.business_id,
-        v_customer.phone,
-        v_row.message_class
-    );
-    if v_customer.id is null
-        or v_told.channel is distinct from 'sms'
-    then
-        answer := 'changed'; -- deleted: the next decision says so
-    elsif not v_refusal.held then
-        answer := 'ended';
-        why := v_refusal.why;
-        why_code := v_refusal.why_code;
-    elsif v_row.expires_at <= decided_at then
-        answer := 'ended';
-        why := 'Expired before it could be sent';
-        why_code := 'expired';
-    elsif v_refusal.why is not null then
-        answer := 'held';
-        why := v_refusal.why;
-        why_code := v_refusal.why_code;
-    elsif decided_at >= send_before then
-        answer := 'closed';
-    elsif v_customer.phone is distinct from v_phone
-        or v_told.decided_by <> decided_by
-    then
-        answer := 'changed';
-    elsif cap is not null then
-        reached_at := smsretry.cap_reached_at(
+    <<checks>>
+    begin
+        -- May it go to its customer?
+        select *
+        into v_refusal
+        from smsretry.refusal(
+            v_claim.log_says_sent,
+            v_customer.sms_consent_status::text,
             v_row.business_id,
             v_customer.phone,
-            cap,
-            cap_since
+            v_row.message_class,
+            v_row.expires_at <= decided_at
         );
-        answer := case when reached_at is not null then 'capped' end;
-    end if;
-    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
-    if answer is null then
-        -- it may have been restored under the run
+        if v_customer.id is null
+            or v_claim.channel is distinct from 'sms'
+        then
+            answer := 'changed'; -- deleted: the next decision says so
+        elsif v_refusal.why is not null then
+            answer := case when v_refusal.held then 'held' else 'ended' end;
+            why := v_refusal.why;
+            why_code := v_refusal.why_code;
+        -- May it go now?
+        elsif decided_at >= send_before then
+            answer := 'closed';
+        elsif v_customer.phone is distinct from v_phone
+            or v_claim.decided_by <> decided_by
+        then
+            answer := 'changed';
+        elsif cap is not null then
+            reached_at := smsretry.cap_reached_at(
+                v_row.business_id,
+                v_customer.phone,
+                cap,
+                cap_since
+            );
+            answer := case when reached_at is not null then 'capped' end;
+        end if;
+        exit checks when answer is not null;
+
+        -- Has a backup that was restored, perhaps under this run, forgotten its message?
         perform smsretry.notice_restore(run_id, decided_at, send_to);
         select f.since, f.until
         into v_forgotten
@@ -185,24 +183,28 @@ begin
             answer := 'lost';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
+            sent_account := null; -- whatever its sender was
+            sent_by := null;
+            segments := null;
+            exit checks;
         end if;
-    end if;
-    -- At last, so that a staging copy shows what would have gone out, and when. Whom a person named
-    -- may be texted everywhere.
-    if answer is null
-        and not (send_to = 'listed' and coalesce(listed, false))
-    then
-        why := smsretry.mark_mismatch(send_to, address);
-        if why is not null then
-            answer := 'held';
-            why_code := 'mark_mismatch';
-        elsif send_to <> 'all' then
-            answer := 'ended';
-            why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO does not list its number';
-            why_code := 'not_listed';
+
+        -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows what would
+        -- have gone out, and when.
+        if (send_to = 'listed' and listed) is not true then
+            why := smsretry.mark_mismatch(send_to, address);
+            if why is not null then
+                answer := 'held';
+                why_code := 'mark_mismatch';
+            elsif send_to <> 'all' then
+                answer := 'ended';
+                why := 'Not sent: it would have gone out now, but SMSRETRY_SEND_TO does not list its number';
+                why_code := 'not_listed';
+            end if;
+            exit checks when answer is not null;
         end if;
-    end if;
-    if answer is null then
+
+        -- When is its sender free?
         select t.answer, t.free_at
         into answer, reached_at
         from smsretry.take_turn(
@@ -212,8 +214,9 @@ begin
             lead,
             decided_at
         ) t;
-    end if;
+    end checks;
 
+    v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer = 'ended' then
         perform smsretry.save_row(
             v_row,
@@ -222,7 +225,7 @@ begin
             because => why,
             why_code => why_code
         );
-    elsif answer in ('go', 'lost') then -- or what was begun before the restore, from whatever sender
+    elsif answer in ('go', 'lost') then
         insert into public.sms_send_attempts (
             id,
             retry_id,
@@ -256,13 +259,13 @@ begin
             v_customer.sms_consent_at,
             left(v_customer.sms_consent_source::text, 200),
             quiet_hours_rule,
-            v_key,
+            smsretry.number_key(v_row.business_id, v_customer.phone),
             left(v_customer.phone, 40),
-            v_told.body,
-            case when answer = 'go' then sent_by end,
+            v_claim.body,
+            sent_by,
             run_id,
-            case when answer = 'go' then sent_account end,
-            case when answer = 'go' then segments end,
+            sent_account,
+            segments,
             v_row.business_id
         );
         if not found then
