@@ -1,4 +1,4 @@
-"""The description of an unforeseen error, without any phone number or body."""
+"""What is shown instead of phone numbers and bodies: last digits, and unforeseen errors without either."""
 
 import re
 import traceback
@@ -36,6 +36,11 @@ def _quotes(message: str, private: str) -> bool:
     )
 
 
+def masked(phone: str | None) -> str:
+    """A number's last four digits, like `smsretry.masked`; none of a short or missing one."""
+    return f"…{phone[-4:]}" if phone and len(phone) >= 8 else "…"
+
+
 def masked_sender(sent_by: str) -> str:
-    """A sender to show: a number only as its last digits, like `smsretry.masked`; a messaging service as it is."""
-    return f"…{sent_by[-4:]}" if sent_by.startswith("+") else sent_by
+    """A sender to show: a number as its last digits, a messaging service as it is."""
+    return masked(sent_by) if sent_by.startswith("+") else sent_by

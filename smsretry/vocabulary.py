@@ -1,9 +1,11 @@
 """The words stored in columns and settings, one spelling for Python and SQL. This module imports nothing of ours.
 
-One word has one meaning. A new word goes here and into the column's check constraint.
+One word has one meaning. A new word goes here and into the column's check constraint; a new reason goes into its kind,
+and `python -m tests.record_schema` tells SQL.
 """
 
-from typing import Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias, get_args
 
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
@@ -62,7 +64,34 @@ belongs to another attempt. wait: a send to the same number has no answer yet, s
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 """An outcome as stored in `sms_send_attempts.outcome`."""
 
+PlaceReason: TypeAlias = Literal[
+    "quiet_hours",
+    "daily_cap",
+    "number_spelling",
+    "no_time_zone",
+    "no_opening",
+    "hours_unreadable",
+]
+"""Decided from number, zones and hours: a text is looked at anew as soon as one of them is corrected."""
+
+SenderTrouble: TypeAlias = Literal[
+    "sender_paused", "no_credentials", "account_refused", "sending_stopped"
+]
+"""Somebody must mend the sender."""
+
+SenderLimit: TypeAlias = Literal["sender_rate", "day_spent"]
+"""The sender's own rate and day: time ends it, or whoever raises them."""
+
+PassingReason: TypeAlias = Literal[
+    "business_trouble", "unreachable", "locked", "database_trouble", "data_changed"
+]
+"""It may be over at any moment, and a look shows whether it is."""
+
 WhyCode: TypeAlias = Literal[
+    PlaceReason,
+    SenderTrouble,
+    SenderLimit,
+    PassingReason,
     "no_send_log",
     "not_sms",
     "no_customer",
@@ -81,30 +110,13 @@ WhyCode: TypeAlias = Literal[
     "operator",
     "application",
     "superseded",
-    "quiet_hours",
-    "daily_cap",
-    "number_spelling",
-    "no_time_zone",
-    "no_opening",
-    "hours_unreadable",
     "state_stopped",
     "business_stopped",
     "mark_mismatch",
-    "locked",
-    "database_trouble",
-    "data_changed",
-    "sending_stopped",
     "others_first",
-    "business_trouble",
-    "sender_rate",
-    "sender_paused",
-    "day_spent",
-    "no_credentials",
     "already_queued",
     "claim_lost",
-    "unreachable",
     "rate_limited",
-    "account_refused",
     "destination_refused",
     "refused_for_now",
     "refused",
@@ -137,6 +149,14 @@ out later, or never. delivery_open: an earlier message of it may still arrive. I
 began, or several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous: what a look for
 evidence came to.
 """
+
+REASONS_OF: Final[Mapping[str, tuple[WhyCode, ...]]] = {
+    "place": get_args(PlaceReason),
+    "sender": get_args(SenderTrouble),
+    "sender_limit": get_args(SenderLimit),
+    "passing": get_args(PassingReason),
+}
+"""The words of each kind, as `smsretry.reasons_of` has them."""
 
 DeliveryStatus: TypeAlias = Literal[
     "accepted",

@@ -4,8 +4,8 @@
 
 As long as nothing is released, it writes anew the migration that makes the whole schema. From then on it begins the
 next one, by the name that it is given, with each file that changed; a person adds what cannot be replaced. It also
-writes the words of schemas/policy/why_code.sql, and the checksums by which `smsretry doctor` knows what differs
-(smsretry/adapters/migrations/checksums.tsv).
+writes the words of schemas/policy/why_code.sql and reasons_of.sql, and the checksums by which `smsretry doctor` knows
+what differs (smsretry/adapters/migrations/checksums.tsv).
 """
 
 import re
@@ -30,7 +30,7 @@ from smsretry.adapters.migrations.schemas import (
     whole,
 )
 from smsretry.local.postgres.server import EmbeddedPostgres
-from smsretry.vocabulary import WhyCode
+from smsretry.vocabulary import REASONS_OF, WhyCode
 
 RECORDED = ("adapters", "migrations", "checksums.tsv")
 REMOVAL = ("supabase", "remove.sql")
@@ -56,6 +56,18 @@ def why_codes(text: str) -> str:
     broken = re.sub(r"(.{1,110})(?: |$)", r"    \1\n", words)
     return re.sub(
         r"(?<=\(value in \(\n).*?(?=\)\) not valid)", broken.rstrip(), text, flags=re.S
+    )
+
+
+def reasons_of(text: str) -> str:
+    """The text of the function's file with the kinds of the vocabulary."""
+    rows = ",\n".join(
+        f"            ('{kind}', '{word}')"
+        for kind, words in REASONS_OF.items()
+        for word in words
+    )
+    return re.sub(
+        r"(?<=        values\n).*?(?=    \) r)", f"{rows}\n", text, flags=re.S
     )
 
 
@@ -168,8 +180,10 @@ def main(name: str | None = None) -> None:
     """Write all of it, and say what is left to do. `name`: of the next migration."""
     if name and not re.fullmatch("[a-z0-9_]+", name):
         sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
-    domain = path("supabase", "schemas", "policy", "why_code.sql")
-    domain.write_text(why_codes(domain.read_text(encoding="utf-8")), encoding="utf-8")
+    for written in (why_codes, reasons_of):
+        name_of_file = f"{written.__name__.removesuffix('s')}.sql"
+        file = path("supabase", "schemas", "policy", name_of_file)
+        file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")
     migration = _migration(name)
     file = path("supabase", "migrations", migration.file)
     file.write_text(migration.text, encoding="utf-8")

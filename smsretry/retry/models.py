@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from smsretry.instants import Instant, on_clock
+from smsretry.privacy import masked
 from smsretry.vocabulary import Fate, MessageClass, WhyCode
 
 KnownCode: TypeAlias = Annotated[
@@ -143,7 +144,7 @@ class Claim(Value):
     @property
     def masked(self) -> str:
         """The number's last digits; none if it has no number."""
-        return f"…{self.phone[-4:]}" if self.phone and len(self.phone) >= 8 else "…"
+        return masked(self.phone)
 
 
 class ItemResult(Value):

@@ -1,6 +1,7 @@
 """What a person can do: what ends each trouble is said once, for a text's story and for the queue's page."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from smsretry.desk.actions.requests import (
 from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.blocks import LEFT, Remedy
 from smsretry.desk.questions.records import TextRecord
+from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Value
-from smsretry.vocabulary import WhyCode
+from smsretry.vocabulary import REASONS_OF, WhyCode
 
 _ASK: Final = "ask what is wrong with its sender (smsretry doctor) and fix that"
 _CREDENTIALS: Final = "give the runner credentials for its account"
@@ -41,11 +43,7 @@ OF_SENDERS: Final[
     "account_refused": (_ASK, "let it send again", _RESUME),
     "sending_stopped": (_ASK, "let it send again", _RESUME),
 }
-"""What is about a sender: what to fix, what then to do, and how it is changed."""
-_ANEW: Final = frozenset(
-    {"quiet_hours", "number_spelling", "no_time_zone", "no_opening", "hours_unreadable"}
-)
-"""What is decided from number, zones and hours: a text is looked at anew as soon as one of them is corrected."""
+"""For each reason that is a sender's: what to fix, what then to do, and how the sender is changed."""
 _MEND: Final = "mend what it says, if something can be mended"
 
 
@@ -86,7 +84,7 @@ def ending(
     if sender and why_code in OF_SENDERS:
         preparation, words, change = OF_SENDERS[why_code]
         return Remedy.of(ChangeSender, {"sender": sender, **change}, words, preparation)
-    if why_code in _ANEW:
+    if why_code in REASONS_OF["place"] and why_code != "daily_cap":
         columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
         advice = f"if {columns} is wrong, correct it in the application"
         places = f"customer {customer}, business {business}"
@@ -106,7 +104,8 @@ def ending(
 
 def lifting(stopped: Mapping[str, str]) -> Remedy:
     """What lifts a person's stop of a state or a business."""
-    words = "lift the stop, once that is over: texts go within 15 minutes"
+    minutes = HELD_LOOK // timedelta(minutes=1)
+    words = f"lift the stop, once that is over: texts go within {minutes} minutes"
     return Remedy.of(StopTexts, {**stopped, "lift": True}, words)
 
 

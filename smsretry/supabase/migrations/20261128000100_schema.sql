@@ -62,6 +62,36 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     select 2000
 $$;
 
+-- ======== schemas/policy/reasons_of.sql ========
+-- The words of smsretry.why_code that are of these kinds (smsretry/vocabulary.py, REASONS_OF, from which
+-- `python -m tests.record_schema` writes them here).
+create or replace function smsretry.reasons_of(variadic kinds text[])
+returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(r.why_code)
+    from (
+        values
+            ('place', 'quiet_hours'),
+            ('place', 'daily_cap'),
+            ('place', 'number_spelling'),
+            ('place', 'no_time_zone'),
+            ('place', 'no_opening'),
+            ('place', 'hours_unreadable'),
+            ('sender', 'sender_paused'),
+            ('sender', 'no_credentials'),
+            ('sender', 'account_refused'),
+            ('sender', 'sending_stopped'),
+            ('sender_limit', 'sender_rate'),
+            ('sender_limit', 'day_spent'),
+            ('passing', 'business_trouble'),
+            ('passing', 'unreachable'),
+            ('passing', 'locked'),
+            ('passing', 'database_trouble'),
+            ('passing', 'data_changed')
+    ) r (kind, why_code)
+    where r.kind = any (reasons_of.kinds)
+$$;
+
 -- ======== schemas/policy/retry_delay.sql ========
 -- How long a text waits after so many sends from the queue, the last value repeating. This is the
 -- schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
@@ -127,13 +157,13 @@ end
 $$;
 alter domain smsretry.why_code drop constraint if exists known;
 alter domain smsretry.why_code add constraint known check (value in (
-    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
-    'id_taken', 'row_refused', 'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator',
-    'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
-    'hours_unreadable', 'state_stopped', 'business_stopped', 'mark_mismatch', 'locked', 'database_trouble',
-    'data_changed', 'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused',
-    'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited',
-    'account_refused', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
+    'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'sender_rate', 'day_spent',
+    'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'no_send_log', 'not_sms',
+    'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
+    'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded',
+    'state_stopped', 'business_stopped', 'mark_mismatch', 'others_first', 'already_queued', 'claim_lost',
+    'rate_limited', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
     'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
     'unforeseen')) not valid;
 
@@ -1973,14 +2003,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := array[
-        'quiet_hours',
-        'daily_cap',
-        'number_spelling',
-        'no_time_zone',
-        'no_opening',
-        'hours_unreadable'
-    ];
+    v_waits constant text[] := smsretry.reasons_of('place');
 begin
     update public.sms_retry_queue q
     set scheduled_for = v_now, updated_at = v_now
@@ -8199,13 +8222,7 @@ begin
                 where w.business_id = v_business
                   and w.work = 'texts'
                   and w.scheduled_for > v_now
-                  and w.why_code in (
-                      'sender_paused',
-                      'no_credentials',
-                      'day_spent',
-                      'account_refused',
-                      'sending_stopped'
-                  )
+                  and w.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
                 order by w.id
                 limit 10000
                 for update skip locked
@@ -8299,7 +8316,7 @@ begin
                     from public.sms_retry_queue q
                     where q.work in ('texts', 'suspect')
                       and q.held_since is not null
-                      and q.why_code in ('no_credentials', 'account_refused')
+                      and q.why_code = any (smsretry.reasons_of('sender'))
                     union
                     select q.business_id
                     from public.sms_retry_queue q
@@ -8499,13 +8516,7 @@ begin
             ) filter (where s.own)
         from public.sms_retry_queue q
         cross join lateral (
-            select q.why_code in (
-                'sender_paused',
-                'no_credentials',
-                'day_spent',
-                'account_refused',
-                'sending_stopped'
-            )
+            select q.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
         ) s (own)
         where q.work in ('texts', 'suspect')
           and q.in_doubt_since is null
@@ -9583,18 +9594,8 @@ begin
         when v_state = 'in_doubt'
             then 'It is in doubt: evidence is looked for at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
-        when retry.why_code in (
-            'sender_paused',
-            'no_credentials',
-            'account_refused',
-            'sending_stopped',
-            'business_trouble',
-            'unreachable',
-            'locked',
-            'database_trouble',
-            'data_changed',
-            'quiet_hours'
-        )
+        when retry.why_code = 'quiet_hours'
+          or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))
             then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;

@@ -6,11 +6,13 @@ from typing import get_args
 import psycopg
 import pytest
 
+from smsretry.desk.questions.remedies import OF_SENDERS
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import (
     MESSAGE_ID,
+    REASONS_OF,
     DeliveryStatus,
     MessageClass,
     OutcomeName,
@@ -86,6 +88,15 @@ def test_python_and_sql_agree_on_what_a_delivery_status_means(shop: Shop) -> Non
             status
         )
         assert (status in FINAL) == (record["beyond_lost"] > 0), status
+
+
+def test_each_reason_of_a_sender_has_its_remedy_and_sql_knows_the_same_kinds(
+    shop: Shop,
+) -> None:
+    """Whoever adds a reason puts it into its kind alone."""
+    assert set(OF_SENDERS) == {*REASONS_OF["sender"], *REASONS_OF["sender_limit"]}
+    for kind, words in REASONS_OF.items():
+        assert shop.value("select smsretry.reasons_of(%s)", kind) == list(words)
 
 
 def test_a_column_takes_each_word_of_the_vocabulary_and_no_other(shop: Shop) -> None:

@@ -61,18 +61,8 @@ begin
         when v_state = 'in_doubt'
             then 'It is in doubt: evidence is looked for at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
-        when retry.why_code in (
-            'sender_paused',
-            'no_credentials',
-            'account_refused',
-            'sending_stopped',
-            'business_trouble',
-            'unreachable',
-            'locked',
-            'database_trouble',
-            'data_changed',
-            'quiet_hours'
-        )
+        when retry.why_code = 'quiet_hours'
+          or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))
             then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;

@@ -10,12 +10,12 @@ end
 $$;
 alter domain smsretry.why_code drop constraint if exists known;
 alter domain smsretry.why_code add constraint known check (value in (
-    'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row',
-    'id_taken', 'row_refused', 'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator',
-    'application', 'superseded', 'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening',
-    'hours_unreadable', 'state_stopped', 'business_stopped', 'mark_mismatch', 'locked', 'database_trouble',
-    'data_changed', 'sending_stopped', 'others_first', 'business_trouble', 'sender_rate', 'sender_paused',
-    'day_spent', 'no_credentials', 'already_queued', 'claim_lost', 'unreachable', 'rate_limited',
-    'account_refused', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
+    'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'sender_rate', 'day_spent',
+    'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'no_send_log', 'not_sms',
+    'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
+    'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded',
+    'state_stopped', 'business_stopped', 'mark_mismatch', 'others_first', 'already_queued', 'claim_lost',
+    'rate_limited', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
     'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
     'unforeseen')) not valid;

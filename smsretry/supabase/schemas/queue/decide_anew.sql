@@ -9,14 +9,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := array[
-        'quiet_hours',
-        'daily_cap',
-        'number_spelling',
-        'no_time_zone',
-        'no_opening',
-        'hours_unreadable'
-    ];
+    v_waits constant text[] := smsretry.reasons_of('place');
 begin
     update public.sms_retry_queue q
     set scheduled_for = v_now, updated_at = v_now

@@ -93,13 +93,7 @@ begin
                 where w.business_id = v_business
                   and w.work = 'texts'
                   and w.scheduled_for > v_now
-                  and w.why_code in (
-                      'sender_paused',
-                      'no_credentials',
-                      'day_spent',
-                      'account_refused',
-                      'sending_stopped'
-                  )
+                  and w.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
                 order by w.id
                 limit 10000
                 for update skip locked

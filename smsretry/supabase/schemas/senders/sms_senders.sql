@@ -74,7 +74,7 @@ begin
                     from public.sms_retry_queue q
                     where q.work in ('texts', 'suspect')
                       and q.held_since is not null
-                      and q.why_code in ('no_credentials', 'account_refused')
+                      and q.why_code = any (smsretry.reasons_of('sender'))
                     union
                     select q.business_id
                     from public.sms_retry_queue q

@@ -44,13 +44,7 @@ begin
             ) filter (where s.own)
         from public.sms_retry_queue q
         cross join lateral (
-            select q.why_code in (
-                'sender_paused',
-                'no_credentials',
-                'day_spent',
-                'account_refused',
-                'sending_stopped'
-            )
+            select q.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
         ) s (own)
         where q.work in ('texts', 'suspect')
           and q.in_doubt_since is null
