@@ -17,7 +17,7 @@ from prefect.states import Completed, Failed
 
 from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import Preview, Prune
+from smsretry.desk.actions.requests import EndDeactivated, Preview, Prune
 from smsretry.desk.pages.markdown import markdown
 from smsretry.desk.questions.answers import Answer, Done, Examined
 from smsretry.doctor import examine
@@ -82,6 +82,7 @@ sms_senders = _flow_of("senders", {"list": {}})
 sms_consent = _flow_of("consent")
 sms_stop = _flow_of("stop")
 sms_prune = _flow_of("prune", Prune(dry_run=False))
+sms_deactivated = _flow_of("deactivated", EndDeactivated(dry_run=False))
 
 
 @flow(name="sms-doctor", **_DESK_FLOW)

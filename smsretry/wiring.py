@@ -55,7 +55,9 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         provider(settings) as connected_provider,
     ):
         yield replace(
-            _at(connected, settings), check_sender=connected_provider.check_sender
+            _at(connected, settings),
+            check_sender=connected_provider.check_sender,
+            deactivated=connected_provider.deactivated,
         )
 
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.form import UUID_PATTERN, Form
 from smsretry.desk.actions.requests import (
     AskStatus,
+    EndDeactivated,
     ExplainText,
     ListTexts,
     Preview,
@@ -44,6 +45,9 @@ from smsretry.errors import InputError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
+NUMBERS_OF_A_CALL: Final = 500
+"""How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
+_NO_LISTS: Final = "The provider has no list of deactivated numbers of these days. It makes one a day: ask it, if none comes"
 _PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
 
@@ -62,6 +66,8 @@ class Desk:
     """What is wrong with the message id that a person typed, if the provider gives no such ids."""
     check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
     """What the provider says of a sender."""
+    deactivated: Callable[[date], Sequence[str] | None] = lambda _: None
+    """The provider's list of the numbers that carriers deactivated on a day."""
 
     def answer(self, form: Form) -> Answer:
         """Answer a question, or carry an order out.
@@ -103,6 +109,8 @@ class Desk:
                 problem := self.id_problem(sid)
             ):
                 raise InputError(problem)
+            case EndDeactivated():
+                return self._end_deactivated(form)
             case Prune(dry_run=False):
                 return self._prune(form)
         return self.operators.carry_out(form)
@@ -189,3 +197,20 @@ class Desk:
                     {"form": form, "texts": 0, "runs": 0, **deleted}
                 )
             deleted.update(batch)
+
+    def _end_deactivated(self, form: EndDeactivated) -> Done:
+        """List by list, and some numbers at a time. Whatever ends it, the next time does the rest."""
+        today, done = self.status().at.date(), Counter[str]()
+        for age in range(form.days, 0, -1):
+            day = today - timedelta(days=age)
+            phones = self.deactivated(day)
+            if phones is None:
+                continue
+            done.update(lists=1, numbers=len(phones))
+            for start in range(0, len(phones), NUMBERS_OF_A_CALL):
+                part = phones[start : start + NUMBERS_OF_A_CALL]
+                answer = self.operators.carry_out(form, day=str(day), phones=part)
+                done.update(answer.came_to)
+        if not done:
+            raise InputError(_NO_LISTS)
+        return Done.model_validate({"form": form, **done})

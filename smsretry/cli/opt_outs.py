@@ -11,6 +11,7 @@ from typing import Final
 import typer
 from pydantic import Field
 
+from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.cli.printing import bar
 from smsretry.desk.actions.requests import ImportOptOuts
@@ -19,8 +20,6 @@ from smsretry.desk.questions.blocks import Block
 from smsretry.settings import Settings, load
 from smsretry.written_numbers import read_phone
 
-LINES_OF_A_CALL: Final = 500
-"""How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
 _MOST_NOTES: Final = 100
 """How many lines are told one by one, of each kind."""
 _NOTES: Final = {
@@ -56,7 +55,7 @@ def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
         SupabaseOperators(load(Settings)) as connected,
         bar("Importing", total=lambda: len(lines)) as moved,
     ):
-        while part := list(islice(opt_outs, LINES_OF_A_CALL)):
+        while part := list(islice(opt_outs, NUMBERS_OF_A_CALL)):
             line_count += len(part)
             parts.append(connected.carry_out(order, opt_outs=part))
             moved(completed=part[-1]["line"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -213,6 +213,13 @@ class Provider(Sender, Protocol):
         """The same of a business's own sender, and is it registered, so far as that can be read?
 
         It may be called from several threads.
+        """
+
+    def deactivated(self, day: date) -> Sequence[str] | None:
+        """The numbers, in E.164, that carriers deactivated on that day. None: there is no list of it.
+
+        Raises:
+            InputError: it could not be read, and what to do.
         """
 
     def clock(self) -> datetime | None:

@@ -55,6 +55,7 @@ drop function if exists public.claim_sms_deliveries(integer,interval,text[]);
 drop function if exists public.claim_sms_retry(uuid,text,text);
 drop function if exists public.claim_sms_texts(integer,text,text,uuid[],boolean,uuid[]);
 drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
+drop function if exists public.end_deactivated_sms_consent(date,text[],boolean);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
 drop function if exists public.examine_sms_retries();
 drop function if exists public.explain_sms(uuid,text,integer,text,text);
@@ -62,7 +63,7 @@ drop function if exists public.finish_sms_attempt(uuid,bigint,uuid,text,text,tex
 drop function if exists public.finish_sms_delivery(uuid,integer,text,text,integer,interval,interval,text,text,boolean,boolean);
 drop function if exists public.finish_sms_run(uuid,text,boolean);
 drop function if exists public.group_sms_calls(jsonb);
-drop function if exists public.import_sms_opt_outs(jsonb,uuid,boolean,boolean,text,text);
+drop function if exists public.import_sms_opt_outs(jsonb,uuid,boolean,boolean,text,text,text);
 drop function if exists public.list_sms(jsonb,integer);
 drop function if exists public.mark_sms_database(text,text,text,text);
 drop function if exists public.mark_sms_number(uuid,boolean,text,integer);

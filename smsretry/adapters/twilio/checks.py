@@ -9,6 +9,7 @@ messaging/api/phonenumber-resource (the sender pool), messaging/api/usapptoperso
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from smsretry.adapters.answering import cause_of
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
@@ -114,29 +115,29 @@ def _ask(
     try:
         verdict = question()
     except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
-        verdict = _refused(http, error, mend, optional=optional)
+        verdict = why_refused(http, error, mend, optional=optional)
     ok, advice = verdict or (True, None)
     return Finding(subject=subject, ok=ok, advice=advice)
 
 
-def _refused(
-    http: "TwilioHttp", error: Exception, mend: str, *, optional: bool
-) -> _Verdict:
-    answer = (
-        http.answer()
-    )  # for a list the SDK's exception has neither its status nor its code
+def why_refused(
+    http: "TwilioHttp", error: Exception, mend: str, *, optional: bool = False
+) -> tuple[bool, str]:
+    """What this thread's last request failed of, whether texts go out all the same, and what to do."""
+    # for a list the SDK's exception has neither its status nor its code
+    answer, host = http.answer(), urlsplit(http.address).netloc
     if answer is None or answer.http_status < 400:
-        cause = cause_of(error, http.url)
+        cause = cause_of(error, http.address)
         return (
             False,
-            f"{http.host} does not answer as Twilio does ({cause}): check that it is reachable from here",
+            f"{host} does not answer as Twilio does ({cause}): check that it is reachable from here",
         )
     status, outcome = (
         answer.http_status,
         outcome_of_answer(answer.http_status, answer.body),
     )
     refusal = outcome.refusal if isinstance(outcome, Rejected) else None
-    refused = refusal.text if refusal else f"{http.host} answers HTTP {status}"
+    refused = refusal.text if refusal else f"{host} answers HTTP {status}"
     if optional and status in (401, 403):
         return (
             True,

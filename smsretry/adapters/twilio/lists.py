@@ -1,8 +1,8 @@
-"""Read Twilio's list of the messages to a number, up to a bound and each entry by itself."""
+"""Read Twilio's lists: of the messages to a number, up to a bound and each entry by itself; of deactivated numbers."""
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from smsretry.retry.models import Look, Sighting
@@ -22,6 +22,7 @@ _OURS: Final = "outbound-api"
 _ADDRESS: Final = re.compile(r"(?:rcs:|sms:)?(\+[0-9]+)|([a-z]+:.*)")
 """A whole number, which a messaging service may reach by RCS, or an address of another channel. What is neither is
 masked or missing: it may be any number."""
+_US_NUMBERS: Final = re.compile(r"^(?:[+]?1)?([2-9][0-9]{9})\s*$", re.MULTILINE)
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
 """Or one that does not tell its date, direction or sender."""
@@ -110,3 +111,21 @@ def _sighting(message: Any) -> Sighting:
         body=body.removeprefix(_TRIAL_PREFIX),
         created_at=message.date_created,
     )
+
+
+def read_deactivated(client: Any, http: "TwilioHttp", day: date) -> list[str]:
+    """The US numbers that carriers deactivated on that day, in E.164. Raises whatever the SDK or urllib3 does.
+
+    Twilio answers `GET messaging.twilio.com/v1/Deactivations?Date=…` with a 307 and, in `redirect_to`, the signed
+    address of a text file that holds a number a line. It is valid for up to two minutes, and takes no credentials.
+    https://www.twilio.com/docs/messaging/api/deactivations-resource. How numbers are written there is not documented.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    address = client.messaging.v1.deactivations().fetch(date=day).redirect_to
+    file = http.request("GET", address)
+    numbers = _US_NUMBERS.findall(file.text)
+    if not file.ok or bool(file.text) != bool(numbers):
+        raise ValueError
+    return [f"+1{number}" for number in numbers]

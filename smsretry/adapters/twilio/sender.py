@@ -4,15 +4,17 @@ The SDK is loaded by the first request, because most runs send nothing.
 """
 
 import threading
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.checks import check_sender
+from smsretry.adapters.twilio.checks import check_sender, why_refused
 from smsretry.adapters.twilio.errors import twilio_report
-from smsretry.adapters.twilio.lists import read_list
+from smsretry.adapters.twilio.lists import read_deactivated, read_list
+from smsretry.errors import InputError
 from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
 _UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
+_NO_ACCESS: Final = (
+    "give the runner the account's auth token or a standard key, which may read it. Until then texts go out as ever, "
+    "also to those numbers"
+)
 _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
 
@@ -158,6 +164,21 @@ class TwilioSender:
                 )
             ]
         return list(check_sender(http, self._accounts, sender))
+
+    def deactivated(self, day: date) -> list[str] | None:
+        """The US numbers that carriers deactivated on that day. None: Twilio has no list of it.
+
+        Raises:
+            InputError: it could not be read, and what to do.
+        """
+        http = self._http
+        try:
+            return read_deactivated(http.client(None), http, day)
+        except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
+            answer, (_, reason) = http.answer(), why_refused(http, error, _NO_ACCESS)
+        if answer and answer.http_status == HTTPStatus.NOT_FOUND:
+            return None
+        raise InputError(f"Twilio's list of the numbers deactivated on {day}: {reason}")
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""

@@ -279,6 +279,24 @@ class ImportOptOuts(Order):
         }
 
 
+class EndDeactivated(Form):
+    """End the consent of numbers that US carriers have deactivated: they may be somebody else's by now.
+
+    The provider has a list of each day. What is recorded already stays as it is, and so does a later opt-in.
+    """
+
+    COMMAND, EXAMPLES = "deactivated", ("deactivated", "deactivated --days 30 --yes")
+    FUNCTION, DOES = "end_deactivated_sms_consent", ("opt out", "opted out")
+    days: int = Field(
+        7,
+        description="How many days' lists to read, up to yesterday's.",
+        ge=1,
+        le=90,
+        exclude=True,
+    )
+    dry_run: bool = DRY_RUN
+
+
 class StopTexts(Signed):
     """Let no marketing text go to a US state, or no text of a business at all, from the next run on; or lift the stop.
 

@@ -5491,6 +5491,60 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/end_deactivated_sms_consent.sql ========
+-- For the nightly flow: numbers that carriers deactivated on a day, of which whoever has one now said
+-- nothing. Those of customers opt out at each business, as of that day's end, by the source
+-- deactivated; the others are passed over. May be repeated: what is kept stays as it is, and so does
+-- an opt-in that came later. At most 500 numbers a call.
+--   recorded: numbers · the rest: as import_sms_opt_outs
+create or replace function public.end_deactivated_sms_consent(
+    day date,
+    phones text[],
+    dry_run boolean default true
+)
+returns table (
+    recorded integer,
+    customers integer,
+    cancelled integer,
+    unmarked integer
+)
+language plpgsql security invoker set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ended constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
+begin
+    return query
+    select i.recorded, i.customers, i.cancelled, i.unmarked
+    from public.import_sms_opt_outs(
+        array_to_json(
+            array(
+                select jsonb_build_object('phone', p.phone, 'at', v_ended)
+                from unnest(phones) p (phone)
+                where exists (
+                    select from public.customers c
+                    where c.phone = p.phone
+                    offset 0
+                )
+                  and not exists (
+                      select from smsretry.consents o
+                      where o.number_key = smsretry.number_key(null, p.phone)
+                        and o.said = 'opted_out'
+                        and o.source = 'deactivated'
+                        and o.dated = v_ended
+                      offset 0
+                  ) -- what opted in again since stays so
+            )
+        )::jsonb,
+        all_businesses => true,
+        dry_run => end_deactivated_sms_consent.dry_run,
+        who => 'smsretry',
+        because => 'A carrier deactivated the number on '
+            || to_char(day, 'YYYY-MM-DD'),
+        source => 'deactivated'
+    ) i;
+end
+$$;
+
 -- ======== schemas/consent/heard_by.sql ========
 -- Which senders heard a text that came in, by what the provider's webhook says of it: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
@@ -5543,7 +5597,7 @@ $$;
 -- most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it
 -- by). A number needs no customer: one that comes later is opted out, too. A later opt-in at a
 -- business stays. Changes nothing unless dry_run => false, which needs who and because; nor if
--- repeated.
+-- repeated. source: null: import_ and today's date.
 -- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
 -- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
 -- calendar), or outlived (by customer_id's opt-in)
@@ -5553,7 +5607,8 @@ create or replace function public.import_sms_opt_outs(
     all_businesses boolean default false,
     dry_run boolean default true,
     who text default null,
-    because text default null
+    because text default null,
+    source text default null
 )
 returns table (
     recorded integer,
@@ -5695,7 +5750,7 @@ begin
                     -- its source is a word, which explain_sms shows
                     b.id,
                     v_line.phone,
-                    'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'),
+                    coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),
                     v_line.at
                 )
             );

@@ -9,8 +9,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.cli.opt_outs import LINES_OF_A_CALL
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.errors import QueueUnreachable
 from tests.integration.conftest import Command
@@ -356,7 +356,7 @@ def test_an_import_that_leaves_something_open_records_nothing(shop: Shop) -> Non
         (1, {"business_id": UUID(int=1)}, "SR404"), (1, {"all_businesses": True}, "SR422"),
         (1, {"business_id": None}, "SR422"), (1, {"who": ""}, "SR422"),
         (1, {"because": f"She called from {PHONE}"}, "SR422"),
-        (LINES_OF_A_CALL + 1, {}, "SR422"),
+        (NUMBERS_OF_A_CALL + 1, {}, "SR422"),
     ]  # fmt: skip
     for lines, options, state in wrong:
         with pytest.raises(psycopg.Error) as refused:

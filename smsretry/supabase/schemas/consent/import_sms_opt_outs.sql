@@ -2,7 +2,7 @@
 -- most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it
 -- by). A number needs no customer: one that comes later is opted out, too. A later opt-in at a
 -- business stays. Changes nothing unless dry_run => false, which needs who and because; nor if
--- repeated.
+-- repeated. source: null: import_ and today's date.
 -- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
 -- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
 -- calendar), or outlived (by customer_id's opt-in)
@@ -12,7 +12,8 @@ create or replace function public.import_sms_opt_outs(
     all_businesses boolean default false,
     dry_run boolean default true,
     who text default null,
-    because text default null
+    because text default null,
+    source text default null
 )
 returns table (
     recorded integer,
@@ -154,7 +155,7 @@ begin
                     -- its source is a word, which explain_sms shows
                     b.id,
                     v_line.phone,
-                    'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD'),
+                    coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),
                     v_line.at
                 )
             );
