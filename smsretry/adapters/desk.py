@@ -47,7 +47,7 @@ from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
 NUMBERS_OF_A_CALL: Final = 500
 """How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
-_NO_LISTS: Final = "The provider has no list of deactivated numbers of these days. It makes one a day: ask it, if none comes"
+_NO_LISTS: Final = "The provider has no list of deactivated numbers of these days: ask its support, if that goes on"
 _PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
 

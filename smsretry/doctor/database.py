@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.adapters.migrations.checksums import findings
+from smsretry.adapters.migrations.fitting import missing_columns
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.clocks import DATABASE
@@ -38,7 +39,9 @@ def database_findings(
             return
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
-            "functions, tables and the like": lambda: findings(checksums),
+            "functions, tables and the like": lambda: (
+                list(missing_columns(checksums)) or findings(checksums)
+            ),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "customers' numbers and zones": lambda: customer_findings(
                 database.customers()

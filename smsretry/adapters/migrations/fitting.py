@@ -14,10 +14,11 @@ from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from smsretry import data
-from smsretry.adapters.migrations.checksums import clashes, read_checksums
+from smsretry.adapters.migrations.checksums import Checksums, clashes, read_checksums
 from smsretry.adapters.migrations.connecting import Connection
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
+from smsretry.retry.models import Finding
 
 READ: Final = "read"
 """Text that smsretry only reads: any text type will do."""
@@ -147,6 +148,10 @@ _MAY: Final = {
     "d": "delete rows",
     "*": "add, change and delete rows",
 }
+_MISSING: Final = (
+    "is gone, and smsretry needs it. If the application renamed it: alter table public.{table} rename … to {name}. "
+    "If it was dropped: restore it. What else differs is told once it is back"
+)
 _HOURS: Final = int(LIFE.total_seconds() // 3600)
 _ROWS: Final = {
     "sms_retry_queue": (
@@ -205,6 +210,19 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
             + "Change this first, together with whatever of the application relies on it; then run `smsretry migrate` "
             "again. Nothing was changed."
         )
+
+
+def missing_columns(checksums: Checksums) -> Iterator[Finding]:
+    """What smsretry needs of the application's tables, and was dropped or renamed since the migration."""
+    for table, columns in COLUMNS.items():
+        there = [f"column public.{table}.{name}" in checksums for name in columns]
+        for name, is_there in zip(columns, there, strict=True):
+            if any(there) and not is_there:
+                yield Finding(
+                    subject=f"column public.{table}.{name}",
+                    ok=False,
+                    advice=_MISSING.format(table=table, name=name),
+                )
 
 
 def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:

@@ -93,8 +93,11 @@ _NO_RIGHT: Final = (
     "--again`. If that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."
 )
 _WHAT_TO_DO: Final = {
-    # no such function at the API; undefined function, table, schema, object and column
-    **dict.fromkeys(("PGRST202", "42883", "42P01", "3F000", "42704", "42703"), _GONE),
+    # no such function at the API; undefined function, table, schema and object
+    **dict.fromkeys(("PGRST202", "42883", "42P01", "3F000", "42704"), _GONE),
+    "42703": (  # undefined_column
+        "A column that {function} needs is gone or renamed ({code}). `smsretry doctor` names it."
+    ),
     "PGRST203": (
         "The database has several functions {function}: drop those that are not smsretry's, then run "
         "`smsretry migrate --again`."

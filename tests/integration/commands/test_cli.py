@@ -154,6 +154,20 @@ def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(
     ).startswith("account AC")
 
 
+def test_doctor_names_a_column_that_was_renamed_and_advises_no_migration(
+    business: Business, command: Command
+) -> None:
+    """By the first line that is bad; what else differs comes from it."""
+    business.connection.execute("alter table customers rename phone to mobile")
+    try:
+        told = command("doctor", columns=1000).output
+    finally:
+        business.connection.execute("alter table customers rename mobile to phone")
+    bad = [line for line in told.splitlines() if line.startswith("bad")]
+    assert "alter table public.customers rename … to phone" in bad[0]
+    assert "smsretry migrate" not in told
+
+
 def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
     original: Database, command: Command
 ) -> None:

@@ -1,5 +1,6 @@
 """Whatever was changed by hand is named and restored by one command. What is the application's is not judged."""
 
+from smsretry.adapters.migrations.fitting import COLUMNS, missing_columns
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.integration.catalog import Database, complaints
@@ -14,6 +15,20 @@ def test_the_list_is_as_it_is_recorded(running_stack: Stack) -> None:
     assert path(*RECORDED).read_text(encoding="utf-8") == lines(checksums)
     removing = path(*REMOVAL).read_text(encoding="utf-8")
     assert removing == removal(removing, checksums)
+
+
+def test_a_column_that_the_application_renamed_is_named_and_no_other(
+    migrated: Database,
+) -> None:
+    """Each that smsretry needs. What then differs because of it is no reason to migrate."""
+    query = "select examine_sms_retries() as checksums"
+    assert list(missing_columns(migrated.single_row(query)["checksums"])) == []
+    for table, columns in COLUMNS.items():
+        for name in columns:
+            with migrated.connection.transaction(force_rollback=True):
+                migrated.run(f"alter table {table} rename {name} to mine")
+                [finding] = missing_columns(migrated.single_row(query)["checksums"])
+            assert finding.subject == f"column public.{table}.{name}"
 
 
 _READ_AGAIN = """
