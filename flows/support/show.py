@@ -187,15 +187,13 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     if only_if_changed and artifacts and artifacts[0].description == status.name:
         return
     page = markdown(status.tell(), form_addresses())
-    if not artifacts:
-        create_markdown_artifact(page, key=QUEUE_KEY, description=status.name)
-        return
-    client.request(  # `update_artifact` would make an event of all of it
-        "PATCH",
-        "/artifacts/{id}",
-        json={"data": page, "description": status.name},
-        path_params={"id": artifacts[0].id},
-    )
+    content = {"data": page, "description": status.name}
+    if artifacts:  # `update_artifact` would make an event of all of it
+        place = {"id": artifacts[0].id}
+        client.request("PATCH", "/artifacts/{id}", json=content, path_params=place)
+    else:  # of no run: the server deletes a run's artifacts with it, two weeks later
+        content |= {"key": QUEUE_KEY, "type": "markdown"}
+        client.request("POST", "/artifacts/", json=content)
 
 
 class Progress:

@@ -119,6 +119,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
     [bookmarked] = prefect.artifacts("sms-queue-now")
     assert bookmarked["id"] == queue["id"]
+    assert bookmarked["flow_run_id"] is None  # or it would be deleted with that run
     assert bookmarked["data"] != queue["data"]
     records = wait_for_events(
         prefect, f"sms.customer.{business.row(limited)['customer_id']}", 2
