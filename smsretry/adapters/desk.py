@@ -27,7 +27,7 @@ from smsretry.desk.questions.explanation import (
     WAITING,
     Explanation,
     Explanations,
-    explain,
+    explanation_of,
 )
 from smsretry.desk.questions.preview import (
     HORIZON,
@@ -138,7 +138,7 @@ class Desk:
         status = self.status() if any(text.state == "due" for text in texts) else None
         predictions = self._predictions(texts)
         return [
-            explain(
+            explanation_of(
                 text,
                 status,
                 predictions.get(text.retry_id),

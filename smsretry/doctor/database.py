@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.adapters.migrations.checksums import findings
-from smsretry.adapters.migrations.fitting import missing_columns
+from smsretry.adapters.migrations.fitting import missing_parts
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.doctor.clocks import DATABASE
@@ -14,6 +14,9 @@ from smsretry.retry.customers import customer_findings
 from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, load
 
+_WRITERS_KEY: Final = (
+    "is the service_role key, which can write: make a token of the role smsretry_reader"
+)
 PATIENCE: Final = 10.0
 """Seconds that the doctor waits for one answer at most, however long a run would."""
 
@@ -40,7 +43,7 @@ def database_findings(
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
             "functions, tables and the like": lambda: (
-                list(missing_columns(checksums)) or findings(checksums)
+                list(missing_parts(checksums)) or findings(checksums)
             ),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "customers' numbers and zones": lambda: customer_findings(
@@ -58,9 +61,11 @@ def database_findings(
 
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the key for questions reads, if there is one."""
-    if not environment.get("SUPABASE_READER_KEY"):
+    key = environment.get("SUPABASE_READER_KEY")
+    if not key:
         return
-    advice = None
+    is_writers = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
+    advice = _WRITERS_KEY if is_writers else None
     try:
         with SupabaseOperators(load(ReadingSettings), reads=True) as reader:
             reader.status()

@@ -42,7 +42,8 @@ from prefect.settings import get_current_settings
 settings = get_current_settings()
 settings.home.mkdir(parents=True, exist_ok=True)
 tempfile.TemporaryFile(dir=settings.home).close()
-print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries]), flush=True)
+print(json.dumps([settings.api.url, settings.tasks.default_retries, settings.flows.default_retries,
+                  settings.runner.process_limit]), flush=True)
 if "answers" in sys.argv:
     with SyncClientContext.get_or_create():
         get_default_result_storage(_sync=True)
@@ -147,7 +148,8 @@ def _loaded(*server: str) -> Iterator[Finding]:
         yield Finding(subject="Prefect's settings", ok=True, advice=advice)
 
 
-def _odd(url: str | None, *retries: int) -> str | None:
+def _odd(url: str | None, *retries_and_limit: int) -> str | None:
+    *retries, run_limit = retries_and_limit
     address, ours = (
         urlsplit(url_given or "").netloc.rpartition("@")[2]
         for url_given in (url, os.environ.get("PREFECT_API_URL"))
@@ -156,6 +158,7 @@ def _odd(url: str | None, *retries: int) -> str | None:
         f"name the server {address}, and PREFECT_API_URL {ours or 'is not set'}: set it, here and on the runner"
         if address and address != ours else "",
         "repeat runs or tasks (default_retries), and the queue alone repeats here: unset that" if any(retries) else "",
+        "" if run_limit else "let no run start (PREFECT_RUNNER_PROCESS_LIMIT is 0): unset it",
     ]  # fmt: skip
     return "; ".join(filter(None, problems)) or None
 

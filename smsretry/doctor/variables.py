@@ -49,6 +49,9 @@ def variable_findings(
     for name in sorted(environment):
         if name in names:
             yield from _quoted(name, environment[name])
+        elif environment.get(name.upper()) not in (None, environment[name]):
+            advice = f"is set beside {name.upper()}, and one of them counts: unset it"
+            yield Finding(subject=name, ok=False, advice=advice)
         elif name.upper() not in names and name.upper().startswith(_PREFIXES):
             yield from _unknown(name, unset, problems)
     if environment.get("TWILIO_BASE_URL"):

@@ -37,6 +37,13 @@ def test_a_variable_that_nobody_reads_is_compared_by_all_its_letters() -> None:
         assert "did you mean SUPABASE_SERVICE_ROLE_KEY?" in meant(name, **missing)
 
 
+def test_a_variable_that_is_set_twice_is_told() -> None:
+    """In two spellings with two values, of which one counts."""
+    twice = {"SUPABASE_URL": "https://a.supabase.co", "supabase_url": "x"}
+    bad = [finding for finding in variable_findings({}, twice) if not finding.ok]
+    assert [finding.subject for finding in bad] == ["supabase_url"]
+
+
 def test_a_connection_names_the_proxy_or_the_file_that_it_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

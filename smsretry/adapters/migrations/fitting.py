@@ -149,8 +149,8 @@ _MAY: Final = {
     "*": "add, change and delete rows",
 }
 _MISSING: Final = (
-    "is gone, and smsretry needs it. If the application renamed it: alter table public.{table} rename … to {name}. "
-    "If it was dropped: restore it. What else differs is told once it is back"
+    "is gone, and smsretry needs it. If the application renamed it: alter table … rename, to this name. If it was "
+    "dropped: restore it. What else differs is told once it is back"
 )
 _HOURS: Final = int(LIFE.total_seconds() // 3600)
 _ROWS: Final = {
@@ -212,17 +212,14 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
         )
 
 
-def missing_columns(checksums: Checksums) -> Iterator[Finding]:
+def missing_parts(checksums: Checksums) -> Iterator[Finding]:
     """What smsretry needs of the application's tables, and was dropped or renamed since the migration."""
     for table, columns in COLUMNS.items():
-        there = [f"column public.{table}.{name}" in checksums for name in columns]
-        for name, is_there in zip(columns, there, strict=True):
-            if any(there) and not is_there:
-                yield Finding(
-                    subject=f"column public.{table}.{name}",
-                    ok=False,
-                    advice=_MISSING.format(table=table, name=name),
-                )
+        whole = f"table public.{table}"
+        parts = [f"column public.{table}.{name}" for name in columns]
+        for part in parts if whole in checksums else [whole]:
+            if part not in checksums:
+                yield Finding(subject=part, ok=False, advice=_MISSING)
 
 
 def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:

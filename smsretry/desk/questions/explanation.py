@@ -121,7 +121,7 @@ class Explanations(Answer):
             yield NOTHING
 
 
-def explain(
+def explanation_of(
     text: TextRecord,
     status: QueueStatus | None,
     prediction: Prediction | None = None,

@@ -11162,7 +11162,7 @@ $$;
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
 -- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A
 -- row each:
---   rehearsal of a text  and of a scheduled send where one waits. ok is false if a step failed;
+--   rehearsal of a text  of a STOP, and of a scheduled send where one waits. ok is false if a step failed;
 --   advice says which and why, or why
 --                        it could not be tried now
 --   what defaults and triggers write  another number, time or class than was given, and whether
@@ -11336,6 +11336,17 @@ begin
                 interval '1 day'
             )
             where s.id = v_row.id;
+            v_step := null;
+        end if;
+        if v_step is null then
+            v_step := 'record_inbound_sms';
+            perform from public.customers c
+            cross join lateral public.record_inbound_sms(
+                c.phone,
+                'SM' || replace(v_attempt_id::text, '-', ''),
+                'STOP'
+            )
+            where c.id = v_row.customer_id;
             v_step := null;
         end if;
         raise exception 'it answered %', v_answer using errcode = 'SR500';

@@ -72,6 +72,14 @@ HARMS = {
         "begin_sms_attempt (23000): its attempt was not kept"
     ),
     "alter role service_role nobypassrls": ("queue_sms_retry (SR404): "),
+    "revoke insert on smsretry.consents from service_role": (
+        "record_inbound_sms (42501): permission denied for table consents"
+    ),
+    """alter table smsretry.consents alter id restart with 1;
+       select smsretry.keep_opt_out(gen_random_uuid(), '+12125550123', 'letter', now());
+       alter table smsretry.consents alter id restart with 1""": (
+        "record_inbound_sms (23505): duplicate key value"
+    ),
     "revoke update on scheduled_sends from service_role": (
         "queue_scheduled_sms (42501): permission denied for table scheduled_sends in smsretry.queue_scheduled. "
         "A grant is missing: run `smsretry migrate --again`"

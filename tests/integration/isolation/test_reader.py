@@ -206,5 +206,9 @@ def test_the_reading_commands_need_only_the_reader_s_key(
         in command("doctor", SUPABASE_READER_KEY=stack.key("authenticated")).stdout
     )
     assert "ok   reader's key" in command("doctor", **only).stdout
+    writers = {"SUPABASE_READER_KEY": stack.environment()["SUPABASE_SERVICE_ROLE_KEY"]}
+    assert "is the service_role key, which can write" in (
+        command("doctor", **writers).stdout
+    )
     neither = command("status", **only | {"SUPABASE_READER_KEY": None})
     assert "set SUPABASE_READER_KEY, or SUPABASE_SERVICE_ROLE_KEY" in neither.stderr

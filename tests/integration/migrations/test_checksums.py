@@ -1,6 +1,6 @@
 """Whatever was changed by hand is named and restored by one command. What is the application's is not judged."""
 
-from smsretry.adapters.migrations.fitting import COLUMNS, missing_columns
+from smsretry.adapters.migrations.fitting import COLUMNS, missing_parts
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
 from tests.integration.catalog import Database, complaints
@@ -17,18 +17,22 @@ def test_the_list_is_as_it_is_recorded(running_stack: Stack) -> None:
     assert removing == removal(removing, checksums)
 
 
-def test_a_column_that_the_application_renamed_is_named_and_no_other(
+def test_a_table_or_column_that_the_application_renamed_is_named_and_no_other(
     migrated: Database,
 ) -> None:
     """Each that smsretry needs. What then differs because of it is no reason to migrate."""
     query = "select examine_sms_retries() as checksums"
-    assert list(missing_columns(migrated.single_row(query)["checksums"])) == []
+    assert list(missing_parts(migrated.single_row(query)["checksums"])) == []
     for table, columns in COLUMNS.items():
         for name in columns:
             with migrated.connection.transaction(force_rollback=True):
                 migrated.run(f"alter table {table} rename {name} to mine")
-                [finding] = missing_columns(migrated.single_row(query)["checksums"])
+                [finding] = missing_parts(migrated.single_row(query)["checksums"])
             assert finding.subject == f"column public.{table}.{name}"
+        with migrated.connection.transaction(force_rollback=True):
+            migrated.run(f"alter table {table} rename to mine")
+            [finding] = missing_parts(migrated.single_row(query)["checksums"])
+        assert finding.subject == f"table public.{table}"
 
 
 _READ_AGAIN = """
