@@ -1,12 +1,13 @@
 """The command that imports opt-outs from a file: how it is read, and a call of the database for each part of it."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer
 from pydantic import Field
@@ -49,34 +50,28 @@ class Imported(Done):
 
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> Imported:
     """Give a file's opt-outs to the database, some at a time; a terminal shows how far that is."""
-    lines, parts, line_count = _lines_of(file), list[Done](), 0
+    lines, notes, numbers = _lines_of(file), list[Any](), Counter[str]()
     opt_outs = read_opt_outs(lines)
     with (
         SupabaseOperators(load(Settings)) as connected,
         bar("Importing", total=lambda: len(lines)) as moved,
     ):
         while part := list(islice(opt_outs, NUMBERS_OF_A_CALL)):
-            line_count += len(part)
-            parts.append(connected.carry_out(order, opt_outs=part))
+            answer = dict(connected.carry_out(order, opt_outs=part).came_to)
+            notes += answer.pop("notes")
+            numbers.update(answer, lines_read=len(part))
             moved(completed=part[-1]["line"])
-    names = ("recorded", "known", "customers", "cancelled", "unmarked")
-    numbers = {name: sum(part.came_to[name] for part in parts) for name in names}
-    all_notes = [note for part in parts for note in part.notes]
-    notes_by_kind = {
-        kind: [words.format(**note) for note in all_notes if note["what"] == kind]
+    unreadable, outlived = (
+        [words.format(**note) for note in notes if note["what"] == kind]
         for kind, words in _NOTES.items()
-    }
-    lines_told = {
-        "outlived": len(notes_by_kind["outlived"]),
-        "lines_read": line_count,
-        "refused": len(notes_by_kind["unreadable"]),
-    }
-    notes = tuple(
-        line
-        for note_lines in notes_by_kind.values()
-        for line in note_lines[:_MOST_NOTES]
     )
-    return Imported(form=order, notes=notes, **numbers, **lines_told)
+    return Imported(
+        form=order,
+        notes=(*unreadable[:_MOST_NOTES], *outlived[:_MOST_NOTES]),
+        **numbers,
+        outlived=len(outlived),
+        refused=len(unreadable),
+    )
 
 
 def _lines_of(file: str) -> list[str]:

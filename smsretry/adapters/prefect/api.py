@@ -76,8 +76,7 @@ class PrefectApi:
     @property
     def host(self) -> str:
         """Host and port, without whatever else the URL holds."""
-        url = httpx.URL(self.url)
-        return f"{url.host}:{url.port}" if url.port else url.host
+        return httpx.URL(self.url).netloc.decode()
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer to a GET, or with a body to a POST.

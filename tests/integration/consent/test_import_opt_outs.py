@@ -146,7 +146,7 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     result = command("import-opt-outs", file, "--business", shop.id, *DONE)
     assert result.exit_code == 1
     assert "line 3: must be a number with its country code" in result.stdout
-    assert "lines_read 3, refused 1." in result.stdout
+    assert "lines_read 3, outlived 0, refused 1." in result.stdout
     assert is_out(shop)
     assert is_out(shop, MIAMI)
     assert not any(number in result.output for number in (*rows, PHONE[2:], MIAMI[2:]))
