@@ -9,11 +9,13 @@ import os
 import sys
 from runpy import run_module
 
+# What is imported is there before the fork.
+import fastapi  # noqa: F401
 import prefect.context
+import twilio.rest.api.v2010  # noqa: F401
 from prefect.logging.configuration import setup_logging
 from prefect.settings import get_current_settings
 
-# What they import is there before the fork.
 import flows.process_scheduled_sends  # noqa: F401
 import flows.process_sms_retries  # noqa: F401
 import flows.sync_delivery_status  # noqa: F401

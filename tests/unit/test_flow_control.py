@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 from datetime import timedelta
-from time import monotonic
+from itertools import count
 from uuid import UUID, uuid4
 
 import pytest
@@ -44,12 +44,20 @@ NO_PERMISSION = Rejected(
     Refusal("account_refused", "It may be this destination", certain=False)
 )
 SLOWER = Rejected(Refusal("rate_limited", "Too many at once"))
+_CLOCK = count(1000.0)
+"""Goes on by a second when somebody looks at it: what is waited for is there at the first look, or it is not."""
 
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that would wait for its business or its sender goes back at once."""
+    monkeypatch.setattr(flow_control, "monotonic", _CLOCK.__next__)
     monkeypatch.setattr(flow_control, "PATIENCE_SECONDS", -1.0)
+
+
+def soon() -> float:
+    """Just after the next look at the clock."""
+    return next(_CLOCK) + 1.01
 
 
 def text(business: UUID = SHOP, sender: UUID = SHARED) -> Claim:
@@ -77,9 +85,7 @@ def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
     admitted = []
     for claim in claims:
         control.claimed(Batch([claim]))
-        if control.wait_for_capacity(99, monotonic() + 0.01) and not control.admit(
-            claim
-        ):
+        if control.wait_for_capacity(99, soon()) and not control.admit(claim):
             admitted.append(claim)
     return admitted
 
@@ -104,17 +110,17 @@ def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_a
 
 def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> None:
     """And no longer, nor when it is asked to stop."""
-    control, soon = FlowControl(), monotonic() + 0.01
+    control = FlowControl()
     waits = let_in(control, [text() for _ in range(30)])
     without = control.without
-    assert not control.wait_for_others(without, soon)
+    assert not control.wait_for_others(without, soon())
     control.observe(waits[0], TAKEN)
-    assert control.wait_for_others(without, monotonic() + 60)
+    assert control.wait_for_others(without, soon())
     control = FlowControl()
-    assert not control.wait_for_others(set(), monotonic() + 60)
+    assert not control.wait_for_others(set(), soon())
     let_in(control, [text()])
     control.stop("Asked to stop")
-    assert not control.wait_for_others(control.without, monotonic() + 60)
+    assert not control.wait_for_others(control.without, soon())
 
 
 # 2. What stops
@@ -190,7 +196,7 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     try_out(control, NOT_REACHED, *own_texts)
     assert isinstance(control.admit(text()), GiveBack)
     assert ALL_SENDING in queue.stops
-    assert not control.wait_for_capacity(50, monotonic() + 60)
+    assert not control.wait_for_capacity(50, soon())
 
 
 # 3. How what has stopped is tried
@@ -210,7 +216,7 @@ def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     control, trial = FlowControl(queue.set_stop), text()
     control.claimed(Batch([trial], [stop]))
     assert control.without == {stop[1]} - {""}
-    assert control.wait_for_capacity(50, monotonic() + 0.01) is (stop != ALL_SENDING)
+    assert control.wait_for_capacity(50, soon()) is (stop != ALL_SENDING)
     if outcome:
         assert control.admit(trial) is None
         control.observe(trial, outcome)

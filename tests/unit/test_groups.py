@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,15 +18,17 @@ from smsretry.adapters.supabase.groups import (
     Result,
 )
 from smsretry.errors import QueueError, QueueUnreachable
+from tests.support.waiting import until
 
 
 def call_all(
-    groups: Groups, names: Sequence[str], *, after: float = 0.0
+    groups: Groups, names: Sequence[str], *, after: Event | None = None
 ) -> list[object]:
     """What each call came to: the first is under way when the others come."""
 
     def make(name: str) -> object:
-        time.sleep(0.0 if name == names[0] else after)
+        if after and name != names[0]:
+            after.wait()
         try:
             return groups.call(Call(name, {}, ""))
         except BaseException as error:  # noqa: BLE001 - some end a process
@@ -41,17 +44,21 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
     Each call has its own answer or error, whatever the others of its group have.
     """
     sizes, names = [], [f"call {n}" for n in range(LARGEST_GROUP + 11)]
+    under_way = Event()
 
     def send(calls: Sequence[Call]) -> list[Result]:
         sizes.append(len(calls))
-        time.sleep(0.5 if len(sizes) == 1 else 0)
+        under_way.set()
+        if len(sizes) == 1:
+            until(lambda: len(groups._waiting) == len(names) - 1)
         results: list[Result] = [
             ValueError(call.function) if call.function == "call 3" else call.function
             for call in calls
         ]
         return [*results[:30], *(NotMade() for _ in results[30:])]
 
-    answers = call_all(Groups(send), names, after=0.1)
+    groups = Groups(send)
+    answers = call_all(groups, names, after=under_way)
     assert answers == [f"raised {name}" if name == "call 3" else name for name in names]
     assert sizes == [1, LARGEST_GROUP, 30]
 

@@ -18,7 +18,13 @@ from tests.support.shop import Shop
 HOURS = 26
 """How far ahead is looked: past the next opening."""
 FEW_HOURS = 3
-WAITS = ("held", "in a stopped state", "due in two days", "closed for days")
+WAITS = (
+    "held",
+    "in a stopped state",
+    "due in two days",
+    "closed for days",
+    "of a business that a person stopped",
+)
 """They wait however far ahead is looked, and many runs would be made meanwhile."""
 
 
