@@ -82,7 +82,7 @@ def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
 class _Call:
     name: str
     body: str
-    arguments: set[str]
+    arguments: frozenset[str]
     """The arguments that the body names."""
     max_rows: int
 
@@ -90,13 +90,10 @@ class _Call:
         """Call it in the caller's role. Raises Refusal, and the database's errors."""
         function = find_function(connection, self.name, self.arguments)
         caller.enter(
-            connection, read_only=caller.method != "POST" or function.read_only
+            connection,
+            read_only=caller.method != "POST" or function.read_only,
+            timeout=function.statement_timeout,
         )
-        if function.statement_timeout:
-            connection.execute(
-                "select set_config('statement_timeout', %s, true)",
-                (function.statement_timeout,),
-            )
         statement = function.statement(
             self.arguments, max_rows=self.max_rows, counts=caller.method == "HEAD"
         )

@@ -22,7 +22,8 @@ _BEGINS: Final = "-c default_transaction_isolation=read\\ committed -c default_t
 _PREPARE: Final = """
 select set_config('search_path', '"public", "extensions"', true), set_config('role', %(role)s, true),
        set_config('request.jwt.claims', %(claims)s, true), set_config('request.method', %(method)s, true),
-       set_config('request.path', %(path)s, true), set_config('transaction_read_only', %(read_only)s, true)
+       set_config('request.path', %(path)s, true), set_config('transaction_read_only', %(read_only)s, true),
+       set_config('statement_timeout', coalesce(%(timeout)s, current_setting('statement_timeout')), true)
 """
 
 
@@ -40,7 +41,9 @@ class Caller:
         """Whether the role is anon, whose missing grants are 401."""
         return bool(self.claims["role"] == "anon")
 
-    def enter(self, connection: Connection[Any], *, read_only: bool) -> None:
+    def enter(
+        self, connection: Connection[Any], *, read_only: bool, timeout: str | None
+    ) -> None:
         """Take the role and the claims on for the rest of the transaction. Raises Refusal: there is no such role."""
         settings = {
             "role": self.claims["role"],
@@ -48,6 +51,7 @@ class Caller:
             "method": self.method,
             "path": self.path,
             "read_only": "on" if read_only else "off",
+            "timeout": timeout,
         }
         try:
             connection.execute(_PREPARE, settings, prepare=True)
@@ -67,9 +71,11 @@ class Database:
         """A connection; commits at the end. Raises Refusal (503, PGRST000) if none can be had."""
         connection = self._connection()
         try:
-            with connection.transaction():
-                yield connection
+            yield connection
+            connection.commit()
         finally:
+            with suppress(psycopg.OperationalError):
+                connection.rollback()
             self._idle.append(connection)
 
     def close(self) -> None:
@@ -84,12 +90,11 @@ class Database:
             except IndexError:
                 break
             with suppress(psycopg.OperationalError):
-                connection.execute("")
+                connection.execute("")  # begins the transaction
                 return connection
         try:
             return psycopg.connect(
                 self._dsn,
-                autocommit=True,
                 connect_timeout=2,
                 application_name="smsretry rpc",
                 options=_BEGINS,

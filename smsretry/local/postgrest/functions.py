@@ -9,7 +9,8 @@ that is stable and answers one value: neither is it run, nor is its grant asked.
 """
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Literal
 
 from psycopg import Connection, sql
@@ -46,7 +47,7 @@ class RpcFunction:
     """One function of schema public. `arguments`: name to type, in order; the first `required` have no default."""
 
     name: str
-    arguments: dict[str, str]
+    arguments: dict[str, str] = field(hash=False)
     required: int
     returns: Returns
     read_only: (
@@ -63,9 +64,10 @@ class RpcFunction:
             <= self.arguments.keys()
         )
 
+    @cache  # noqa: B019 - one for each function and the arguments that callers name
     def statement(
-        self, argument_names: Set[str], *, max_rows: int, counts: bool = False
-    ) -> sql.Composed:
+        self, argument_names: frozenset[str], *, max_rows: int, counts: bool = False
+    ) -> bytes:
         """The call. Its one parameter, if anything is given, is the JSON body, which PostgreSQL itself takes apart.
         `counts`: only the rows are asked for.
 
@@ -89,7 +91,7 @@ class RpcFunction:
             sql.Identifier("public", self.name), sql.SQL(", ").join(passed)
         )
         if self.returns == "nothing":
-            return sql.SQL("select {} from {}").format(call, source)
+            return sql.SQL("select {} from {}").format(call, source).as_bytes()
         whole, value = self._shape()
         rows = sql.SQL(
             "select called.* from {}, lateral {} as called"
@@ -99,9 +101,8 @@ class RpcFunction:
         answer = "with called as ({}) select {}::text, count(*) from (select * from called limit {}) as row"
         if counts:
             value = "''"
-        return sql.SQL(answer).format(
-            rows.format(source, call), sql.SQL(value), sql.Literal(max_rows)
-        )
+        parts = rows.format(source, call), sql.SQL(value), sql.Literal(max_rows)
+        return sql.SQL(answer).format(*parts).as_bytes()
 
     def _shape(self) -> tuple[bool, str]:
         """Whether the result is rows and not values, and the JSON made of it."""

@@ -20,7 +20,7 @@ _PREFERENCES: Final = ("count", "timezone", "max-affected")
 """Preferences that would change an answer."""
 
 
-def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
+def arguments_of(request: Request, raw: bytes) -> tuple[str, frozenset[str]]:
     """The body, which the database reads itself, and the arguments' names in it.
 
     A JSON value that is no object names no argument. GET and HEAD have the arguments in the address instead.
@@ -42,14 +42,14 @@ def arguments_of(request: Request, raw: bytes) -> tuple[str, set[str]]:
         name: value for name, value in request.query_params.items() if name != "apikey"
     }
     if reads:
-        return json.dumps(in_query), set(in_query)
+        return json.dumps(in_query), frozenset(in_query)
     if in_query:
         raise not_here("filters of what a function returns")
     arguments = _checked(raw or b"{}")
     return (
-        (raw.decode(), set(arguments))
+        (raw.decode(), frozenset(arguments))
         if arguments and isinstance(arguments, dict)
-        else ("{}", set())
+        else ("{}", frozenset())
     )
 
 

@@ -134,7 +134,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 self._answer, interface="asgi3", http=_Protocol, ws="none", loop="asyncio", log_config=None,
-                date_header=False,  # the app's clock may be another one than the machine's
+                proxy_headers=False, date_header=False,  # the app's clock may be another one than the machine's
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )  # fmt: skip

@@ -91,7 +91,7 @@ class World:
             _FILL.format(table=table, columns=", ".join(named))
             for table, named in columns.items()
         ]
-        self._calls: dict[tuple[str, frozenset[str]], str] = {}
+        self._calls: dict[tuple[str, frozenset[str]], bytes] = {}
         self._now = now
         self.content: Content = ()
         of_provider = {
@@ -106,16 +106,11 @@ class World:
         """Call a function as the backend does, and return what its JSON says."""
         key = (function, frozenset(values))
         if key not in self._calls:
-            self._calls[key] = (
-                find_function(self.connection, *key)
-                .statement(set(values), max_rows=1000)
-                .as_string()
-            )
+            function_there = find_function(self.connection, *key)
+            self._calls[key] = function_there.statement(key[1], max_rows=1000)
         parameters = (json.dumps(dict(values), default=str),) if values else ()
         with _refusals():
-            row = self.connection.execute(
-                self._calls[key].encode(), parameters
-            ).fetchone()
+            row = self.connection.execute(self._calls[key], parameters).fetchone()
         return json.loads(row[0]) if row and row[0] else None
 
     def rows(self, content: Content, name: str) -> list[Record]:
