@@ -39,10 +39,12 @@ Deno.serve((request) => (request.method === "POST" ? POST(request) : new Respons
 def posting(url: str) -> Webhook:
     """Posts to a webhook that is reached there: the path and the query are those that Twilio calls."""
 
+    http = httpx.Client()
+
     def post(callback: Callback, *, added: str = "") -> int:
         called = urlsplit(callback.url)
         address = f"{url}{called.path}" + (f"?{called.query}" if called.query else "")
-        return httpx.post(
+        return http.post(
             address, content=callback.body + added.encode(), headers=callback.headers
         ).status_code
 

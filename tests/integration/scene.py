@@ -19,6 +19,8 @@ from tests.support.records import Record
 Role = Literal["anon", "authenticated", "service_role", "smsretry_reader"]
 Arguments = Record
 
+_HTTP = httpx.Client()
+"""One for all calls: to make one takes longer than a call."""
 FUNCTIONS = api_functions()
 CHECKS = {
     "examine_sms_retries",
@@ -208,7 +210,7 @@ class Scene:
         key = self.stack.key(role, sub=sub)
         passes = self.stack.key("anon") if role == "smsretry_reader" else key
         url = f"{self.stack.environment()['SUPABASE_URL']}/rest/v1/rpc/{function}"
-        return httpx.post(
+        return _HTTP.post(
             url,
             json=arguments,
             headers={"apikey": passes, "Authorization": f"Bearer {key}"},

@@ -48,11 +48,10 @@ LEAST = {
     "import-opt-outs": "{file} --business all",
     "migrate": "--db-url {database}",
     **dict.fromkeys(("status", "preview", "unread", "prune", "doctor", "process"), ""),
-    "deactivated": "",
 }
 """What each needs at least."""
 _TELLS = tuple(name for name in _COMMANDS if name not in (*_ELSEWHERE, "doctor"))
-"""The doctor starts a process with Prefect: its exit codes are in test_cli.py. A busy queue is asked about below."""
+"""The doctor starts a process with Prefect: test_cli.py has its exit codes, and below it looks at a busy queue."""
 _NOTHING_THERE = {
     "explain": 1,
     **dict.fromkeys(
