@@ -271,9 +271,9 @@ class Harness:
         else:
             late = threading.Thread(target=self._change_beside_workers)
             late.start()
+            crowd = pick((1, 2, 4, 4), self.seed, "workers", self.rounds)
             workers = [
-                self._mortal_or_not(n)
-                for n in range(pick((1, 2, 4, 4), self.seed, "workers", self.rounds))
+                self._mortal_or_not(n) for n in range(min(crowd, 1 + self.live // 8))
             ]
             with self.carrier.at_work() if self.carrier else nullcontext():
                 self.run_workers(*workers, *self._pollers(), crash=crash)
