@@ -202,7 +202,12 @@ begin
             end as room
         ) r
         where x.business_id is not null
-          and (l.n < v_least or l.with_room < most or v_stopped.everybody)
+          and (
+              l.n < v_least
+              or l.with_room < most
+              or v_oldest.are_all
+              or v_stopped.everybody
+          )
     ),
     walk as (
         select
