@@ -1,13 +1,18 @@
 """The flow on a real Prefect server: what people see there, and what nobody may see."""
 
+import json
 import signal
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from prefect.client.schemas.objects import State
 
+from flows.support.results import FOLDER
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop, AcceptThenWait, JsonError
 from tests.conftest import Business
@@ -42,12 +47,18 @@ def states_by_name(prefect: Prefect, flow_run_id: str, expected: int) -> Counter
     )
 
 
+def result_of(run: Record) -> Any:
+    """As whoever has Prefect, and nothing of ours, gets it of a flow run or a task run that the API told of."""
+    return State.model_validate(run["state"]).result(raise_on_failure=False)
+
+
 def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebody(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
     """A badge says why and its color what to do; a search by row, customer or last digits finds the text. The run's
     name and message count them, and its log and its page have what needs somebody. Across runs the feed of a customer
-    tells each text's events. An idle run leaves no page.
+    tells each text's events. Each text's result and the run's numbers are there as JSON; results that are older than
+    the runs go, and nobody else's files. An idle run leaves no page.
     """
     limited = business.due_text(phone="+12125550161")
     rows = {
@@ -67,6 +78,10 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     stack.twilio.fail(AcceptThenDrop(), to="+12125550162")
     stack.twilio.fail(JsonError(21211), to="+12125550165")
     pages = len(prefect.artifacts("sms-run"))
+    storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage", FOLDER)
+    old_path, path = storage / "2024-02-29", storage / "mine"
+    for folder in (old_path, path):
+        folder.mkdir(parents=True)
 
     run, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
     # The time that the row has: the stack's clock runs, and a busy machine is slow.
@@ -87,6 +102,20 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
         ).fetchall()
         name = f"sms …{(record['phone'] or '')[-4:]} row {row} customer {record['id']}"
         assert name in {task["name"] for task in ended}
+    badges = ("COMPLETED", "FAILED")
+    stored = [result_of(task) for task in ended if task["state"]["type"] in badges]
+    results = {result["retry_id"]: result for result in stored}
+    [sent, _], [refused] = rows["Sent", "COMPLETED"], rows["Failed 21211", "FAILED"]
+    names = ("send_log_id", "customer_id", "business_id")
+    expected = {name: str(business.row(sent)[name]) for name in names}
+    expected |= {"retry_id": str(sent), "fate": "Sent"}
+    assert expected.items() <= results[str(sent)].items()
+    assert results[str(sent)]["code"] is None
+    assert columns(results[str(refused)], "fate", "code") == ("Failed", 21211)
+    assert columns(result_of(run), "claimed", "sent", "failed") == (9, 2, 2)
+    record = json.loads(Path(run["state"]["data"]["storage_key"]).read_text())
+    assert json.loads(record["result"])["sent"] == 2
+    assert [folder.exists() for folder in (old_path, path)] == [False, True]
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].startswith(
         "recovered 0, claimed 9: sent 2, deferred 1, held 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
@@ -227,8 +256,8 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A deploy in the middle of a run: sends under way get their answers, no text waits for its lease to run out."""
-    monkeypatch.setenv("SMSRETRY_CONCURRENCY", "10")
-    rows = [business.due_text() for _ in range(40)]
+    monkeypatch.setenv("SMSRETRY_CONCURRENCY", "3")
+    rows = [business.due_text() for _ in range(12)]
     stack.twilio.fail(AcceptThenWait(timedelta(seconds=2)), times=None)
     process = flow.start()
     until(stack.twilio.ledger.entries)
@@ -237,11 +266,11 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
 
     statuses = Counter(business.row(row)["status"] for row in rows)
     assert set(statuses) == {"completed", "pending"}
-    assert statuses["completed"] == len(stack.twilio.ledger.entries()) < 40
+    assert statuses["completed"] == len(stack.twilio.ledger.entries()) < 12
     assert not any(business.row(row)["in_doubt_since"] for row in rows)
     message = prefect.last_run()["state"]["message"]
     assert message.startswith(
-        "Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 40: sent "
+        "Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 12: sent "
     )
     assert f"given back {statuses['pending']}" in message
 

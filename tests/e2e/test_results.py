@@ -4,63 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import State
 
-from flows.support.results import FOLDER
 from smsretry.local.demo.run import ROOT
-from smsretry.local.twilio.faults import JsonError
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.documents import SERVED, Document
-from tests.e2e.test_flow import states_by_name
-from tests.support.records import Record, columns
 from tests.support.waiting import until
-
-
-def result_of(run: Record) -> Any:
-    """As whoever has Prefect, and nothing of ours, gets it of a flow run or a task run that the API told of."""
-    return State.model_validate(run["state"]).result(raise_on_failure=False)
-
-
-def test_a_texts_result_and_the_runs_numbers_are_there_as_json(
-    business: Business, flow: FlowProcess, prefect: Prefect
-) -> None:
-    """Of a text that was sent, and of one that failed. What is older than the runs goes, and nobody else's files."""
-    storage = Path(prefect.server.environment()["PREFECT_HOME"], "storage")
-    old_path, path = storage / FOLDER / "2024-02-29", storage / FOLDER / "mine"
-    for folder in (old_path, path):
-        folder.mkdir(parents=True)
-        (folder / "result").write_text("1")
-    sent, failed = business.due_text(), business.due_text(phone="+12125550177")
-    flow.stack.twilio.fail(JsonError(21211), to="+12125550177")
-    run, _ = flow.run()
-    states_by_name(prefect, run["id"], 2)
-
-    numbers = result_of(run)
-    assert columns(numbers, "claimed", "sent", "failed") == (2, 1, 1)
-    results = [
-        result_of(one) for one in prefect.task_runs(run["id"]) if one["state"]["data"]
-    ]
-    row = {
-        name: str(business.row(sent)[name])
-        for name in ("send_log_id", "customer_id", "business_id")
-    }
-    assert {"retry_id": str(sent), "fate": "Sent", "code": None, **row}.items() <= _of(
-        results, sent
-    ).items()
-    assert _of(results, failed)["code"] == 21211
-    assert _of(results, failed)["fate"] == "Failed"
-    assert [folder.exists() for folder in (old_path, path)] == [False, True]
-    record = json.loads(Path(run["state"]["data"]["storage_key"]).read_text())
-    assert json.loads(record["result"])["sent"] == 1
-
-
-def _of(results: list[Record], row: Any) -> Record:
-    [record] = [one for one in results if one["retry_id"] == str(row)]
-    return record
 
 
 @pytest.mark.long

@@ -1,6 +1,6 @@
 """A file of opt-outs: what is read, what is refused. No line costs another."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry.cli.opt_outs import read_opt_outs
@@ -52,6 +52,7 @@ def test_two_columns_are_a_number_and_a_date_and_a_line_that_cannot_be_read_cost
         ], line
 
 
+@settings(max_examples=30)
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_whatever_a_file_holds_it_is_read_to_its_end(text: str) -> None:
     """And each line's number is right."""
