@@ -5,16 +5,18 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import UUID, uuid4
 
 from smsretry.local.prefect_server import PrefectServer
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
+from tests.proofs.town.texts import new_text, open_business, write
 from tests.support.stacks import running_stack
 
 DAY = datetime(2027, 1, 12, 17, tzinfo=UTC)
@@ -22,11 +24,11 @@ DAY = datetime(2027, 1, 12, 17, tzinfo=UTC)
 _FILL = """
 with b as (
     insert into businesses (user_id, name, timezone)
-    select gen_random_uuid(), 'Shop ' || n, 'America/New_York' from generate_series(1, 20) n
+    select gen_random_uuid(), 'Shop ' || n, 'America/New_York' from generate_series(1, %(businesses)s) n
     returning id
 ), c as (
     insert into customers (business_id, phone, timezone, sms_consent_status)
-    select (array(select id from b))[1 + n %% 20], '+1212' || (5550000 + n %% 9000000),
+    select (array(select id from b))[1 + n %% %(businesses)s], '+1212' || (5550000 + n %% 9000000),
            'America/New_York', 'opted_in'
     from generate_series(1, %(texts)s) n
     returning id, business_id
@@ -47,7 +49,9 @@ class Done:
 
     seconds: float
     cpu_seconds: float
-    """The worker's own, without the stand-ins'."""
+    """The workers' own, without the stand-ins'."""
+    peak_mb: float
+    """The most memory that one of the workers had."""
     sends: int
     first_to_last: float
     """Seconds from the first message that Twilio's stand-in took to the last."""
@@ -58,6 +62,11 @@ class Done:
     most_at_once: int
     """Of the sends under way at the stand-in."""
 
+    @property
+    def per_second(self) -> float:
+        """Texts a second, from the first to the last."""
+        return self.sends / max(self.first_to_last, 1e-9)
+
 
 @dataclass(frozen=True)
 class Rig:
@@ -66,8 +75,8 @@ class Rig:
     stack: Stack
     prefect: PrefectServer | None
 
-    def fill(self, texts: int) -> None:
-        """So many texts of 20 businesses are due, and nothing else is there."""
+    def fill(self, texts: int, *, businesses: int = 20) -> None:
+        """So many texts are due, and nothing else is there."""
         self.stack.set_clock(DAY)
         self.stack.twilio.ledger.clear()
         with self.stack.connect() as connection:
@@ -75,7 +84,22 @@ class Rig:
             connection.execute(
                 "analyze"
             )  # as of an evening: a day's texts come all at once, and nothing is known of them
-            connection.execute(_FILL, {"texts": texts})
+            connection.execute(_FILL, {"texts": texts, "businesses": businesses})
+
+    def queue(self, owner: str, *phones: str, due_at: datetime) -> UUID:
+        """A text to each of these numbers, of a business of that name, whose id this returns."""
+        texts = [
+            new_text("benchmark", owner, number, due_at, phone=phone)
+            for number, phone in enumerate(phones)
+        ]
+        texts = [
+            replace(text, customer_id=uuid4(), send_log_id=uuid4(), retry_id=uuid4())
+            for text in texts
+        ]
+        with self.stack.connect() as connection:
+            open_business(connection, texts[0].business_id)
+            write(connection, texts)
+        return texts[0].business_id
 
     def environment(self, **changes: str) -> dict[str, str]:
         """A worker's."""
@@ -88,23 +112,33 @@ class Rig:
         return self.stack.twilio.ledger.entries()
 
     def run(self, command: Sequence[str], **environment: str) -> Done:
-        """Run a worker's process to its end."""
+        """Run one worker's process to its end."""
+        return self.run_all([command], **environment)
+
+    def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
+        """Run several workers' processes at once, each to its end."""
         self.stack.twilio.most_posts_at_once = 0
         began = time.monotonic()
         database, standins = self._database_seconds(), time.process_time()
-        worker = subprocess.Popen(
-            [sys.executable, *command],
-            env=self.environment(**environment),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        usage = _ended(worker)
+        workers = [
+            subprocess.Popen(
+                [sys.executable, *command],
+                env=self.environment(**environment),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            for command in commands
+        ]
+        used = [_ended(worker) for worker in workers]
         seconds = time.monotonic() - began
         accepted = sorted(entry.accepted_at for entry in self.entries)
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
+        cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
+        peak_mb = max(usage.ru_maxrss for usage in used) / 1024
         return Done(
             seconds,
-            usage.ru_utime + usage.ru_stime,
+            cpu_seconds,
+            peak_mb,
             len(accepted),
             span.total_seconds(),
             self._database_seconds() - database,
@@ -137,10 +171,14 @@ def _ended(worker: subprocess.Popen[bytes]) -> resource.struct_rusage:
 
 
 @contextmanager
-def rig(*, prefect: bool = False, milliseconds: float = 0) -> Iterator[Rig]:
+def rig(
+    *, prefect: bool = False, milliseconds: float = 0, services: Collection[str] = ()
+) -> Iterator[Rig]:
     """Start it, and stop it at the end. A send takes so long at Twilio."""
     with running_stack() as stack:
         stack.twilio.seconds_each = milliseconds / 1000
+        main = stack.twilio.accounts.main
+        main.services = dict.fromkeys(services, main.numbers)
         if not prefect:
             yield Rig(stack, None)
             return

@@ -48,6 +48,7 @@ LEAST = {
     "import-opt-outs": "{file} --business all",
     "migrate": "--db-url {database}",
     **dict.fromkeys(("status", "preview", "unread", "prune", "doctor", "process"), ""),
+    "deactivated": "",
 }
 """What each needs at least."""
 _TELLS = tuple(name for name in _COMMANDS if name not in (*_ELSEWHERE, "doctor"))
