@@ -213,6 +213,6 @@ def test_prefect_gets_nothing_private_whatever_the_desk_is_asked(
         line.partition(" : ")[0] for line in result.stdout.splitlines() if " : " in line
     ]
     assert ends == [
-        "Failed" if number == 4 else "Completed" for number in range(len(orders))
+        "Refused" if number == 4 else "Completed" for number in range(len(orders))
     ], result.stdout
     nowhere(result.stdout, result.stderr, known=refused)
