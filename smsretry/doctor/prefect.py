@@ -63,6 +63,10 @@ _WAITING: Final[tuple[tuple[dict[str, Any], str], ...]] = (
 _UNMADE: Final = "nobody made a run: see that the schedule is on, and the scheduler of the Prefect server"
 _ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
 """Where in a traceback the error's own lines begin."""
+_MUST_BE: Final = {
+    "PREFECT_API_URL": "must be the address of Prefect's API: http://<host>:4200/api"
+}
+_JSON: Final = 'must be an object of JSON with words for values, like {"X-Access": "…"}'
 _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
 _REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
 
@@ -73,12 +77,11 @@ def prefect_findings(
     """Findings, in the order in which to mend them. Reads only."""
     try:
         settings = PrefectSettings()
-    except ValidationError:
+    except ValidationError as error:
         yield from _loaded()
-        yield _finding(
-            "PREFECT_API_URL",
-            "must be the address of Prefect's API: http://<host>:4200/api",
-        )
+        for problem in error.errors(include_input=False):
+            variable = str(problem["loc"][0]).upper()
+            yield _finding(variable, _MUST_BE.get(variable, _JSON))
         return
     if not settings.prefect_api_url:
         yield from _loaded()

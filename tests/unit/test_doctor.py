@@ -15,7 +15,8 @@ from smsretry.adapters.prefect.definition import (
     declared,
     differences,
 )
-from smsretry.doctor.prefect import _switched_off
+from smsretry.cli.running import now as clock
+from smsretry.doctor.prefect import _switched_off, prefect_findings
 from smsretry.doctor.variables import callback_findings, variable_findings
 
 
@@ -42,6 +43,17 @@ def test_a_variable_that_is_set_twice_is_told() -> None:
     twice = {"SUPABASE_URL": "https://a.supabase.co", "supabase_url": "x"}
     bad = [finding for finding in variable_findings({}, twice) if not finding.ok]
     assert [finding.subject for finding in bad] == ["supabase_url"]
+
+
+def test_a_variable_of_prefect_s_is_blamed_for_itself_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The address is right, and the headers are no JSON."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_CLIENT_CUSTOM_HEADERS", "X-Access: yes")
+    bad = [finding for finding in prefect_findings({}, clock) if not finding.ok]
+    assert bad[-1].subject == "PREFECT_CLIENT_CUSTOM_HEADERS"
+    assert "PREFECT_API_URL" not in [finding.subject for finding in bad]
 
 
 def test_a_connection_names_the_proxy_or_the_file_that_it_used(
