@@ -45,14 +45,15 @@ def main() -> None:
                 sort="CREATED_DESC",
             )[0]["id"]
             pages = {
-                "queue": (f"artifacts/artifact/{page}", "held"),
-                "run": (f"runs/flow-run/{runs[0]['id']}", "sent"),
+                "run": (f"runs/flow-run/{runs[0]['id']}", "sent", 900),
+                "queue": (f"artifacts/artifact/{page}", "held", 1750),
             }
             with Browser() as browser:
-                for name, (path, words) in pages.items():
-                    browser.open(f"{ui}/{path}", words)
-                    time.sleep(3)  # until the graph is drawn, which has no words
-                    (_INTO / f"{name}.png").write_bytes(browser.picture())
+                for name, (path, words, height) in pages.items():
+                    browser.open(f"{ui}/v2/{path}", words)
+                    time.sleep(9)  # until the graph is drawn, which has no words
+                    picture = browser.picture(height)
+                    (_INTO / f"{name}.png").write_bytes(picture)
         finally:
             served.send_signal(signal.SIGINT)
             served.wait(120)

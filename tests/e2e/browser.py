@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -115,8 +116,12 @@ class Browser:
             pytest.fail(f"{url} does not show {words}:\n{shown}")
         return shown
 
-    def picture(self) -> bytes:
-        """The page as a PNG."""
+    def picture(self, height: int = 0) -> bytes:
+        """The page as a PNG, of this height if it is given."""
+        if height:
+            size = {"width": 1360, "height": height, "deviceScaleFactor": 1}
+            self._say("Emulation.setDeviceMetricsOverride", **size, mobile=False)
+            time.sleep(3)  # until it is drawn anew
         return base64.b64decode(self._say("Page.captureScreenshot")["data"])
 
     def _say(self, method: str, **parameters: Any) -> Record:
