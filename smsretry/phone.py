@@ -86,7 +86,7 @@ def recipient_problem(phone: str) -> str | None:
 
 
 def _malformed(phone: str) -> str:
-    """What is wrong with a number that can be read in no spelling."""
+    """The fault of a number that can be read in no spelling."""
     if not _E164.fullmatch(phone):
         return "Phone number is not E.164: write a plus sign, the country code and the number, no spaces"
     if re.fullmatch(r"\+1[0-9]{10}", phone):
@@ -97,7 +97,7 @@ def _malformed(phone: str) -> str:
 
 
 def _meant(phone: str) -> str | None:
-    """What a number may mean that lacks its plus sign or country code, or has Mexico's old mobile prefix."""
+    """Likely readings of a number that lacks its plus sign or country code, or has Mexico's old mobile prefix."""
     plain = re.sub(r"[^+0-9]", "", phone)
     abroad = re.sub(r"^(00)?(?=[1-9])", "+", plain)
     mobile = re.sub(r"^\+521(?=[0-9]{10}$)", "+52", abroad)  # dialed until 2019

@@ -1,4 +1,4 @@
-"""What the value of a setting must be. Whatever is said of a wrong one never quotes it."""
+"""The checks of setting values. Their errors never quote a value."""
 
 import os
 import re

@@ -25,7 +25,7 @@ from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 
 class ReadingSettings(BaseSettings):
-    """What asking the desk needs. The environment variable has the field's name in capitals."""
+    """The settings that the desk needs. Each environment variable has the field's name in capitals."""
 
     CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [
         [["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]
@@ -125,7 +125,7 @@ class Settings(ReadingSettings):
     twilio_messaging_service_sid: ServiceSid | None = None
     twilio_from_number: Number | None = None
     twilio_status_callback_url: HttpUrl | None = None
-    """Where Twilio reports a message's progress; the attempt's id is added as `attempt`."""
+    """The address to which Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
@@ -167,7 +167,7 @@ def sends_at_once() -> int:
 
 
 def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
-    """What is wrong with the environment, by variable; empty if nothing is. Quotes no value."""
+    """Faults of the environment, by variable; empty if there are none. Quotes no value."""
     problems = dict[str, str]()
     try:
         kind()

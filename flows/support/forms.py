@@ -104,7 +104,7 @@ def _chosen(
 
 
 def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
-    """What does not fit, by the words on the form."""
+    """The values that do not fit, by the words on the form."""
     if parameter != FORM:
         return [f"{parameter}: {words}" for words in in_words(error, str)]
     titles = {name: field.title or name for name, field in form.model_fields.items()}

@@ -23,7 +23,7 @@ from .results import with_result
 from .show import OURS, display_only, show, show_queue, this_run
 
 QUEUE: Final = {"prefect.resource.id": "sms.queue"}
-"""What an event is about that is about no single text."""
+"""The resource of events that concern no single text."""
 COMPLETED: Final = "sms.queue.completed.{}"
 """The event of a completed run, with the flow's name."""
 RUN_FAILED: Final = "sms.queue.run-failed"
@@ -78,7 +78,7 @@ OF_SCHEDULE: Final[dict[str, Any]] = {
     "on_failure": [announce],
     "on_crashed": [announce],
 }
-"""What each flow of the schedule has in common. `flows.support.forms` checks its parameters."""
+"""The options that all scheduled flows share. `flows.support.forms` checks its parameters."""
 
 
 def concluded(

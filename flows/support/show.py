@@ -102,7 +102,7 @@ def refused(problem: str, *, word: str = "refused") -> State[Any]:
 
 @display_only()
 def show(report: RunReport) -> None:
-    """What a run of the schedule shows of itself. An idle one has a name, and little else."""
+    """A run of the schedule as it shows itself. An idle one has a name, and little else."""
     emit(report.events)
     rename(report.name, idle=report.idle)
     if not report.idle:
@@ -114,7 +114,7 @@ def show(report: RunReport) -> None:
 
 
 def form_addresses() -> FormAddress:
-    """Where Prefect's UI has the desk's forms. If the server does not answer, pages have no links to forms."""
+    """The address of the desk's forms in Prefect's UI. If the server does not answer, pages have no links to forms."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     try:
         deployments = get_client(sync_client=True).read_deployments(

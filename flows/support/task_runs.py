@@ -94,7 +94,7 @@ class TaskRuns:
             future.wait()
 
     def processed(self) -> list[ProcessedText]:
-        """What each text came to. Waits for them."""
+        """The result of each text. Waits for them."""
         self.wait()
         finished = {id(text.claim) for text in self._processed}
         unfinished = list[ProcessedText]()

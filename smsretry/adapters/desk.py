@@ -59,13 +59,13 @@ class Desk:
     operators: SupabaseOperators
     profile: Profile
     meaning: Callable[[int], CodeMeaning]
-    """What one of the provider's codes means."""
+    """The meaning of a provider's code."""
     audience: Audience = EVERYBODY
-    """Whom this installation texts, for predictions."""
+    """The people whom this installation texts, for predictions."""
     id_problem: Callable[[str], str | None] = lambda _: None
-    """What is wrong with the message id that a person typed, if the provider gives no such ids."""
+    """The fault of a message id that a person typed, if the provider gives no such ids."""
     check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
-    """What the provider says of a sender."""
+    """The provider's word on a sender."""
     deactivated: Callable[[date], Sequence[str] | None] = lambda _: None
     """The provider's list of the numbers that carriers deactivated on a day."""
 
@@ -148,7 +148,7 @@ class Desk:
         ]
 
     def _predictions(self, texts: Sequence[TextRecord]) -> dict[UUID, Prediction]:
-        """What becomes of those of these texts that wait."""
+        """The predictions for those of these texts that wait."""
         ids = [text.retry_id for text in texts if text.state in WAITING]
         if not ids:
             return {}
@@ -169,7 +169,7 @@ class Desk:
         return self.operators.status()
 
     def preview(self, form: Preview) -> Forecast:
-        """What goes out in the next hours, what is held, and why. Nothing is claimed or written."""
+        """A preview of the next hours: what goes out, what is held, and why. Nothing is claimed or written."""
         now = self.status().at
         waiting = list(
             islice(

@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where somebody may be.
+    """The places where somebody may be.
 
     The set of zones is empty when the number is refused, or when the text must be held until somebody corrects a value.
     """
@@ -49,7 +49,7 @@ class Location:
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
     hold_reason: str | None = None
-    """What must be corrected, and to what. Quotes nothing that is stored: anything may be in a wrong column."""
+    """The correction to make. Quotes nothing that is stored: anything may be in a wrong column."""
     why_code: WhyCode | None = None
     """The reason of `refused` or `held`."""
 

@@ -36,7 +36,7 @@ _US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """What a phone number alone says."""
+    """The places that a phone number alone tells."""
 
     country: str | None
     """ISO code. US territories count as US; `*` is a country that nobody knows."""
@@ -58,7 +58,7 @@ class Number:
 
 @cache
 def of_area_code(npa: str) -> Number:
-    """What three digits after +1 say.
+    """The places that the three digits after +1 tell.
 
     A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US, and the
     rules of every state hold.
@@ -85,7 +85,7 @@ def of_area_code(npa: str) -> Number:
 
 
 def abroad(phone: str) -> Number:
-    """What a well-formed number outside the North American plan says."""
+    """The places that a well-formed number outside the North American plan tells."""
     number = phonenumbers.parse(phone)
     code = number.country_code or 0
     country = phonenumbers.region_code_for_number(

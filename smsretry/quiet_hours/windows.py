@@ -26,7 +26,7 @@ from smsretry.vocabulary import MessageClass, RuleSet
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What all the rules of one text permit."""
+    """The hours that all the rules of one text permit."""
 
     rules: tuple[Rule, ...]
     week: Week

@@ -130,7 +130,7 @@ def _due(claim: Claim) -> str:
 
 
 def _still(claim: Claim) -> str:
-    """What a text waited for until its end, if it was held or was to be sent again."""
+    """The reason why a text waited until its end, if it was held or was to be sent again."""
     return f". {claim.why}" if claim.why and (claim.held or claim.lost_messages) else ""
 
 

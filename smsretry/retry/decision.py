@@ -39,7 +39,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What every decision but `Send` has."""
+    """The fields of every decision but `Send`."""
 
     fate: ClassVar[Fate]
     leaves: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = "pending"
@@ -57,7 +57,7 @@ class Decision:
         return None
 
     def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
-        """What the claim came to, once that is recorded. `due_at`: when the queue says that it is due again."""
+        """The result of the claim, once recorded. `due_at`: when it is due again, by the queue."""
         return ItemResult(
             retry_id=claim.id,
             fate=self.fate,
@@ -86,7 +86,7 @@ class Complete(Decision):
     sid: str | None
     """The provider's id of the message. None: only the send log says that there was one."""
     by: Literal["response", "callback", "reconcile"] = "response"
-    """Where that is known from."""
+    """The source of that knowledge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class Fail(Decision):
     opted_out: bool = False
     """Whether the recipient has told the provider to stop."""
     phone_status: str | None = None
-    """What is wrong with the number for good, as `customers.phone_status`."""
+    """A lasting fault of the number, as `customers.phone_status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Arrived(Decision):
 
 
 PutOff = Defer | Hold | GiveBack | Fail | Cancel | Arrived
-"""What may follow instead of a send."""
+"""The decisions that may follow instead of a send."""
 BeforeSend = Send | Defer | Hold | Fail | Cancel
 AfterSend = Complete | Retry | Hold | Fail | LookAgain
 AfterLook = Complete | LookAgain | Retry | Hold

@@ -22,7 +22,7 @@ AMBIGUOUS: Final = (
     "In doubt: messages to the number may be this text, though not all of their words or of their time is as it should "
     "be. Say with `smsretry texts resolve` which of them it is, or that none is"
 )
-"""What the person who must decide is told. The queue adds the messages, except those that turn out to be another's."""
+"""The sentence for the person who must decide. The queue adds the messages, except those that are another's."""
 
 
 def known_evidence(claim: Claim) -> list[AfterLook]:

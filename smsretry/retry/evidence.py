@@ -21,7 +21,7 @@ from smsretry.phone import e164
 from smsretry.retry.models import Claim, Look, Sighting
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
-"""What is left between two clocks once their difference is known; also covers the provider's whole seconds."""
+"""The uncertainty between two clocks once their difference is known; it also covers the provider's whole seconds."""
 CLOCK_ERROR: Final = timedelta(days=3)
 """How far from the attempt a message may be dated and still be its own: a clock was wrong by a day, by a zone or both,
 or the message was created late. It is less than a week, so that an application which sends the same words each week
@@ -133,7 +133,7 @@ _LOOK_ALIKES: Final = str.maketrans(
 
 
 def _words(sighting: Sighting, claim: Claim) -> _Words:
-    """Whose words they are."""
+    """The text whose words they are."""
     listed, ours = plain(sighting.body), plain(claim.sent_body or "")
     if not listed:
         return "none"

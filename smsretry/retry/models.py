@@ -27,7 +27,7 @@ class Value(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SenderId:
-    """What a text goes out from: a messaging service or a number, in an account of the provider's."""
+    """The origin of a text: a messaging service or a number, in an account of the provider's."""
 
     account: str | None = None
     """None: that of the environment."""
@@ -37,7 +37,7 @@ class SenderId:
 
 @dataclass(frozen=True, slots=True)
 class AssignedSender(SenderId):
-    """What a claimed text goes out from, as `smsretry.senders` has it. It never gets another account or address."""
+    """The sender of a claimed text, as `smsretry.senders` has it. Its account and address never change."""
 
     id: UUID | None = None
     """None: it is that of the environment, and no run has told the database yet."""
@@ -148,7 +148,7 @@ class Claim(Value):
 
 
 class ItemResult(Value):
-    """What one claim of one row came to, small enough to show and to store."""
+    """The result of one claim of one row, small enough to show and to store."""
 
     retry_id: UUID
     fate: Fate
@@ -192,7 +192,7 @@ class Finding(Value):
 
 
 class Text(Value):
-    """What goes to the provider."""
+    """A request to the provider."""
 
     attempt_id: UUID
     sender: SenderId
@@ -217,9 +217,9 @@ class Sighting(Value):
 
 
 class Look(Value):
-    """What the provider's list had, and by how much its clock is ahead of the database's."""
+    """The provider's list, and its clock's lead over the database's."""
 
     sightings: tuple[Sighting, ...]
     clock_ahead: timedelta = timedelta(0)
     lacks: str | None = None
-    """What is wrong with the list, so that a message may be missing and it proves no absence."""
+    """A flaw of the list: a message may be missing, so it proves no absence."""

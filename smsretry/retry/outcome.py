@@ -28,7 +28,7 @@ nothing is wrong with this text; somebody must mend the account or the sender, o
 RefusalLevel: TypeAlias = Literal[
     "account", "carrier", "content", "provider", "recipient", "request"
 ]
-"""Whom or what a refusal concerns."""
+"""The scope of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Refusal:
     certain: bool = True
     """Whether one refusal of kind `account_refused` proves it. If not, it may concern this destination alone."""
     phone_status: str | None = None
-    """What it says of the number for good, as `customers.phone_status`: `invalid` or `not_mobile`."""
+    """A lasting fault of the number, as `customers.phone_status`: `invalid` or `not_mobile`."""
     to_do: str | None = None
-    """What a person can do about it, if there is more to say than for its level."""
+    """Advice for a person, if there is more to say than for its level."""
 
     @property
     def retryable(self) -> bool:

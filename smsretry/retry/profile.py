@@ -22,7 +22,7 @@ class Profile:
     """The owner's decisions. `settings` reads them from the environment."""
 
     in_doubt: InDoubtPolicy = "resend"
-    """What becomes of a text for which no evidence is found."""
+    """The fate of a text for which no evidence is found."""
     quiet_hours_rules: RuleSet = "us_states"
     opening_spread: timedelta = timedelta(minutes=10)
     """Texts that wait for an opening are due spread over this time, not all at once."""
@@ -58,7 +58,7 @@ class Audience:
 
     @property
     def description(self) -> str | None:
-        """Who alone may be texted, in words for people. None: everybody may."""
+        """A restriction on who may be texted, in words for people. None: everybody may."""
         return (
             None
             if self.everybody

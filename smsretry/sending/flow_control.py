@@ -74,7 +74,7 @@ class _Streak:
 
     length: int = 0
     parts: set[Hashable] = field(default_factory=set)
-    """What has failed: texts, businesses or senders."""
+    """Texts, businesses or senders that have failed."""
 
     def add(self, part: Hashable) -> None:
         self.length += 1
@@ -91,13 +91,13 @@ class _Streak:
 
 @dataclass(slots=True, eq=False)
 class _Circuit:
-    """What the run knows of a business, of a sender, or of everybody."""
+    """The run's knowledge of a business, a sender, or everybody."""
 
     name: Stop
     at_once: float
     """How many of its sends may be under way."""
     stopped: str
-    """What is said when it has stopped."""
+    """The sentence that says that it has stopped."""
     failures: _Streak = field(default_factory=_Streak)
     unasked: _Streak = field(default_factory=_Streak)
     """Likewise of calls to the database about its texts."""
@@ -143,23 +143,23 @@ class FlowControl:
         self._let_in = set[UUID]()
         """Texts whose sends were let in and have not ended."""
         self._send_seconds = inf
-        """What the last send took."""
+        """The duration of the last send."""
         # The only lock, and reentrant: a signal handler may stop the run while its own thread holds it.
         self._lock: Final = threading.Condition(threading.RLock())
         self._tell_next_run = tell
         self._is_telling = False
         """Whether a thread tells. It is one at a time, so that no lift is told before its stop."""
         self._news = list[tuple[Stop, str | None]]()
-        """What is still to be told of stops."""
+        """Stops that the database does not know yet."""
         self._in_flight = dict[UUID, Claim]()
         self._everybody = _Circuit(ALL_SENDING, AT_FIRST, _STOPPED)
         self._circuits = {ALL_SENDING: self._everybody}
         self._ahead = inf
-        """By how much this process's clock is ahead of the database's, but for the time of the fastest answer."""
+        """The lead of this process's clock over the database's, plus the time of the fastest answer."""
         self.lead = 0.0
         """Seconds that the last answer to a begin took: no text's turn comes sooner."""
         self.tried = set[Stop]()
-        """What had stopped before this run, and was tried."""
+        """Stops from before this run that were tried."""
         self.database_trouble: str | None = None
         """Why the database could not be asked. The next run asks again; nothing is remembered where nothing can be."""
         self.claims_one_by_one = False
@@ -205,7 +205,7 @@ class FlowControl:
         return self._circuit(("sender", str(claim.sender.id or "")), inf, _STOPPED)
 
     def _needs(self, claim: Claim) -> tuple[_Circuit, _Circuit, _Circuit]:
-        """What must not have stopped, or else this text is the one that tries it."""
+        """The parties that must not have stopped, unless this text is the one that tries them."""
         return self._business(claim), self._sender(claim), self._everybody
 
     def _tried_by(self, claim: Claim) -> list[_Circuit]:
@@ -280,7 +280,7 @@ class FlowControl:
     def _put_off(
         self, claim: Claim, business: _Circuit, sender: _Circuit
     ) -> PutOff | None:
-        """Where the text waits if sending has stopped, or for trouble of its own business."""
+        """The decision that the text waits, because sending has stopped or its own business has trouble."""
         if detail := self.run_stopped_because:
             return GiveBack(detail, "sending_stopped")
         if detail := sender.stopped_because:
@@ -466,7 +466,7 @@ class FlowControl:
 
     @property
     def stopped(self) -> dict[Stop, str]:
-        """What does not work beyond this run, and why."""
+        """Trouble that outlasts this run, and its reason."""
         with self._lock:
             return {
                 name: circuit.stopped_because

@@ -26,17 +26,17 @@ from smsretry.vocabulary import DeliveryStatus, Followed, Reconciled, StopKind
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one claim brought."""
+    """The answer to one claim."""
 
     texts: Sequence[Claim] = ()
     stops: Collection[tuple[StopKind, str]] = ()
-    """What has stopped of what they need: each is tried with one of them. The subject is an id; '' for everybody."""
+    """Stops that concern these texts: each is tried with one of them. The subject is an id; '' for everybody."""
     next_in: float | None = None
     """Seconds until something else is due that may be claimed. None: nothing is known to be."""
     slow: UUID | None = None
     """The business whose row took all the time of a claim of one, so that nothing was claimed."""
     refused: str | None = None
-    """What the database said, if it raised for each row that is due."""
+    """The database's error, if it refused every row that is due."""
 
 
 class RetryQueue(Protocol):
@@ -169,7 +169,7 @@ class Sender(Protocol):
 
     @property
     def audience(self) -> Audience:
-        """Whom it texts. It makes no request for a text to anybody else."""
+        """The people it texts. It makes no request for a text to anybody else."""
 
     @property
     def default(self) -> SenderId:
@@ -228,7 +228,7 @@ class Provider(Sender, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a run works with."""
+    """The tools of a run."""
 
     queue: RetryQueue
     sender: Sender

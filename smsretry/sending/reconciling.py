@@ -72,7 +72,7 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
 
 
 def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:
-    """Where it may be listed: where its attempt left.
+    """The senders whose lists may hold it: the one that its attempt left from.
 
     A send that nobody wrote down, by the application or before a restore, names neither sender nor account. It may have
     left from the business's own sender, or from that of the environment.

@@ -78,10 +78,10 @@ class Run:
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
         self.asked_to_stop: signal.Signals | None = None
-        """By which signal."""
+        """The signal that ended the run."""
         self._ended_because: str | None = None
         self._refused: str | None = None
-        """What the database said when it refused each row of a claim."""
+        """The database's error, if it refused every row of a claim."""
 
     @contextmanager
     def stopped_by(self, *signals: signal.Signals) -> Iterator[None]:
@@ -134,7 +134,7 @@ class Run:
         return self._claimed(batch)
 
     def _batch(self, size: int, *, suspect: bool = False) -> Batch:
-        """What may be claimed now, without the businesses whose row takes all the time of a claim."""
+        """The texts that may be claimed now, without the businesses whose row takes all the time of a claim."""
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
             self._without = set() if suspect else self.flow_control.without
@@ -250,7 +250,7 @@ class Run:
             self.flow_control.release(claim)
 
     def _stopped(self) -> Iterator[Stopped]:
-        """Of what may stop for several businesses: what has."""
+        """The stopped parties that several businesses share."""
         control = self.flow_control
         for (kind, subject), detail in control.stopped.items():
             if kind == "business":

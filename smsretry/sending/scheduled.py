@@ -21,7 +21,7 @@ AHEAD: Final = timedelta(minutes=2)
 
 @dataclass(slots=True)
 class Queueing:
-    """What became of the scheduled sends whose time was near."""
+    """The results of the scheduled sends whose time was near."""
 
     sends: list[ScheduledSend] = field(default_factory=list)
     stopped_because: str | None = None

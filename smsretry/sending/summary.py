@@ -26,7 +26,7 @@ COUNTED_AS: Final[dict[Fate, str]] = {
 _NAMED: Final = 3
 """Stopped senders that one line names."""
 _SEVERAL_BUSINESSES: Final = 2
-"""Of a single business's trouble no run is red for good."""
+"""Trouble of a single business never keeps runs red."""
 
 
 def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
@@ -35,7 +35,7 @@ def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
 
 
 class Stopped(Value):
-    """What does not work beyond a run. The next one tries it with one text."""
+    """Trouble that outlasts a run. The next run tries it with one text."""
 
     what: str
     """A sender, by the name of a business that it texts for; or `sending`."""
@@ -77,9 +77,9 @@ class RunSummary(Value):
     database_broken: bool = False
     """The database could not be asked whether a text may go; the claims went back to the queue."""
     restored: str | None = None
-    """That the database was found to be restored from a backup, and what follows."""
+    """The notice that the database was restored from a backup, and what follows."""
     texts_only: str | None = None
-    """Who alone may be texted from here, in words: `texts nobody`. None: everybody may."""
+    """A restriction on who may be texted from here, such as `texts nobody`. None: everybody may."""
 
     @classmethod
     def of(
@@ -105,7 +105,7 @@ class RunSummary(Value):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the claimed rows came to: the numbers that are not 0. They add up to `claimed`."""
+        """The results of the claimed rows: the numbers that are not 0. They add up to `claimed`."""
         return {
             name.replace("_", " "): count
             for name in COUNTED_AS.values()
@@ -156,7 +156,7 @@ class RunSummary(Value):
 
     @property
     def _senders(self) -> str:
-        """Which businesses' own senders have stopped."""
+        """The businesses whose own senders have stopped."""
         named = self.stopped_senders
         remainder = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
         return (
@@ -196,7 +196,7 @@ class FollowedUp:
     came_to: CameTo
     detail: str
     report: DeliveryReport
-    """What the provider said of it, or had said before."""
+    """The provider's word on it, now or before."""
 
     @property
     def code(self) -> int | None:
@@ -211,7 +211,7 @@ class FollowedUp:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySummary:
-    """What one run over open deliveries came to."""
+    """The result of one run over open deliveries."""
 
     followed: Sequence[FollowedUp]
     stopped_because: str | None = None

@@ -31,18 +31,18 @@ class IncomingText:
     phone: str = field(repr=False)
     body: str | None = field(repr=False)
     opt_out_type: str | None
-    """What the provider took it for: STOP, START or HELP. None: it did not say."""
+    """The provider's reading: STOP, START or HELP. None: it did not say."""
     to_number: str | None = field(repr=False)
     """The number of ours that it was sent to."""
     messaging_service_sid: str | None
-    """That of this number."""
+    """A message from this number."""
     account_sid: str
     """The account that has the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedPost:
-    """What was posted is not taken. `why` is a sentence for the owner, and quotes nothing that was posted."""
+    """The post is refused. `why` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int
     detail: str

@@ -43,7 +43,7 @@ _ROWS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What one run of the worker came to."""
+    """The result of one run of the worker."""
 
     items: Sequence[ItemResult]
     """One for each claim of a row, in the order of the claims."""
@@ -54,11 +54,11 @@ class RunResult:
 
     @property
     def fates(self) -> list[Fate]:
-        """What each claimed row came to."""
+        """The result of each claimed row."""
         return [item.fate for item in self.items]
 
     def of(self, row: UUID) -> ItemResult:
-        """What one text came to. Raises LookupError: the run did not take it."""
+        """The result of one text. Raises LookupError: the run did not take it."""
         for item in reversed(self.items):
             if item.retry_id == row:
                 return item
@@ -224,7 +224,7 @@ class SmsStack(Stack):
         return None
 
     def describe_queue(self) -> str:
-        """What stands in the queue: a line for each of the first texts. It has no phone number and no body."""
+        """The queue's content: a line for each of the first texts, without phone numbers and bodies."""
         try:
             rows = self.connection().execute(_ROWS.encode()).fetchall()
         except psycopg.Error as error:

@@ -36,7 +36,7 @@ _SEE_LOG: Final = "the webhook's log says why."
 
 
 class _Connected:
-    """What checks a signature, and what records what was heard. Raises SettingsError."""
+    """The check of signatures, and the queue that records events. Raises SettingsError."""
 
     def __init__(self) -> None:
         settings = load(WebhookSettings)

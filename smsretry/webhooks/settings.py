@@ -37,11 +37,11 @@ class WebhookSettings(Settings):
     """Further auth tokens by account, one or a list: of subaccounts, and the next one of an account that exchanges its
     token."""
     twilio_webhook_url: str | None = None
-    """Where Twilio calls, as it is written at Twilio."""
+    """The address that Twilio calls, as it is written at Twilio."""
 
     @property
     def addresses(self) -> list[str]:
-        """Where Twilio calls, each without a query."""
+        """The addresses that Twilio calls, each without a query."""
         callback = (
             str(self.twilio_status_callback_url or "")
             .partition("#")[0]

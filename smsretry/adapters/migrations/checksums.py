@@ -17,7 +17,7 @@ from smsretry.adapters.migrations.schemas import query_of
 from smsretry.retry.models import Finding
 
 Checksums = Mapping[str, str]
-"""By object, such as `index events_retry on smsretry.events`."""
+"""Checksums by object, such as `index events_retry on smsretry.events`."""
 _FOREIGN: Final = re.compile(r"foreign function (public\.(\w+)\(.*)")
 _PART: Final = re.compile(
     r"(?P<kind>constraint|index|trigger|policy) (?P<name>.+) on (?P<table>[\w.]+)"
@@ -25,7 +25,7 @@ _PART: Final = re.compile(
 _DROPPED: Final = "column public.sms_retry_queue.work"
 """A column that remove.sql drops: one that is there before smsretry is the application's."""
 _REVOKE: Final = "revoke all on {} from public, anon, authenticated"
-"""In the line that renames a function: its callers are gone, and Supabase lets everybody call it."""
+"""The revoke in the line that renames a function: its callers are gone, and Supabase lets everybody call it."""
 _TOLD: Final = 12
 """More lines are summed up: the database is another version's."""
 _PRINTED: Final = """
@@ -47,7 +47,7 @@ def recorded() -> Checksums:
 
 
 def read_checksums(connection: Connection) -> Checksums:
-    """What the database has now, also if nothing of smsretry's is there."""
+    """The objects in the database now, even if none of them is smsretry's."""
     with connection.transaction(force_rollback=True):
         connection.execute(_PRINTED)
         [(checksums,)] = connection.execute(
@@ -101,7 +101,7 @@ def dropping(checksums: Checksums) -> Iterator[str]:
 
 
 def clashes(checksums: Checksums, *, adopts: bool) -> Iterator[tuple[str, str]]:
-    """What of the application's has a name of ours, and the statement that renames it.
+    """The application's objects that have a name of ours, each with the statement that renames it.
 
     Args:
         adopts: nothing of smsretry's is there yet. Later, what is otherwise than here is ours, and somebody changed it.

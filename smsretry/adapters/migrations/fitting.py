@@ -65,7 +65,7 @@ COLUMNS: Final[Mapping[str, dict[str, str]]] = {
 }
 """The columns that smsretry needs, and their types."""
 _REQUIRED: Final = {"scheduled_sends": {"id", "business_id", "scheduled_for", "status"}}
-"""Where a migration adds the other columns of a table, these must be there."""
+"""Columns that must exist before a migration adds the other columns of a table."""
 _FILLED: Final = {
     "business_id": "delete from public.sms_retry_queue",
     "attempt_count": "update public.sms_retry_queue set attempt_count = 0",

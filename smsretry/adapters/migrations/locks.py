@@ -15,7 +15,7 @@ TABLES: Final = (
     "businesses",
     "send_logs",
 )
-"""In the order in which a claim and a begin lock them."""
+"""The tables, in the order in which a claim and a begin lock them."""
 _SECONDS: Final = 3
 
 # The sessions that hold a lock on one of these tables.

@@ -180,7 +180,7 @@ def _apply(
 
 
 def _words(error: psycopg.Error) -> str:
-    """What PostgreSQL says. The detail of a broken constraint quotes the row, and is left out."""
+    """PostgreSQL's message. The detail of a broken constraint quotes the row, and is left out."""
     diagnostics = error.diag
     quotes = isinstance(error, psycopg.errors.IntegrityError)
     parts = (

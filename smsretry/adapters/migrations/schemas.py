@@ -62,7 +62,7 @@ class SchemaFile:
 
     @property
     def kind(self) -> str:
-        """Of what it creates: table, view, function or domain. `other`: none of these."""
+        """The kind of object that it creates: table, view, function or domain. `other`: none of these."""
         created = _CREATES.search(self.text)
         return created[1] if created else "other"
 
@@ -74,7 +74,7 @@ class SchemaFile:
 
     @property
     def section(self) -> str:
-        """What a migration holds of it: what its tables lack where they exist, and the file below its title."""
+        """Its part of a migration: what its tables lack where they exist, and the file below its title."""
         added = "".join(
             _lacking(name, list(_items(body)))
             for name, body in _TABLE.findall(self.text)
@@ -111,7 +111,7 @@ def whole(schema: Iterable[SchemaFile]) -> str:
 
 
 def query_of(function: str) -> SQL:
-    """What a function of one query answers, for a database that does not have it yet."""
+    """The query of a one-query function, for a database that does not have the function yet."""
     [text] = [file.text for file in schema_files() if file.creates == function]
     return SQL(text.split("$$")[1])  # our own file, not input
 
@@ -147,7 +147,7 @@ def _lacking(table: str, items: list[str]) -> str:
 
 
 def _items(body: str) -> Iterator[str]:
-    """What the commas outside of brackets and quotes separate, each on one line; no comments."""
+    """The items between commas outside of brackets and quotes, each on one line; no comments."""
     depth, item = 0, ""
     for part in [*re.split(r"('(?:[^']|'')*'|[(),])", re.sub(r"--.*", "", body)), ","]:
         depth += {"(": 1, ")": -1}.get(part, 0)

@@ -14,11 +14,11 @@ from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 
 _MOST_SECONDS: Final = 25.0
-"""For all requests together: a person waits for what they tell."""
+"""The limit for all requests together: a person waits for the answer."""
 
 
 class PrefectSettings(BaseSettings):
-    """Where Prefect's API is, by the variables that Prefect itself reads. smsretry runs without them, too."""
+    """The address of Prefect's API, by the variables that Prefect itself reads. smsretry runs without them, too."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
@@ -31,7 +31,7 @@ class PrefectSettings(BaseSettings):
     prefect_api_key: SecretStr | None = None
     """Prefect Cloud's API key."""
     prefect_client_custom_headers: Json[dict[str, str]] | None = Field(None, repr=False)
-    """What a proxy before the server asks for, as JSON."""
+    """Headers for a proxy before the server, as JSON."""
 
 
 class PrefectError(SmsRetryError):

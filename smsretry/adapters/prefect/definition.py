@@ -119,8 +119,8 @@ class Registered(BaseModel):
 
 
 def differences(declared: Deployment, deployment: Registered) -> list[str]:
-    """Where a registered deployment differs from the file's, in a few words each. Its switches are not compared, and
-    what is switched off beside ours is not told.
+    """The differences between a registered deployment and the file's, in a few words each. Switches are not
+    compared, and schedules that are switched off beside ours are left out.
     """
     registered = [
         Schedule.model_validate({**schedule.schedule, "slug": schedule.slug or ""})

@@ -25,32 +25,32 @@ from smsretry.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What follows from trouble that passes, for the caller."""
+    """The consequence of passing trouble, for the caller."""
 
     undone: str
-    """If the call certainly did nothing."""
+    """The consequence if the call certainly did nothing."""
     unknown: str
-    """If the call may have been made, and its answer was lost."""
+    """The consequence if the call may have been made, and its answer was lost."""
 
 
 RUN: Final = Ending("The next run tries again.", "The next run tries again.")
-"""For a worker's call."""
+"""The consequences for a worker's call."""
 QUESTION: Final = Ending("Ask again.", "Ask again.")
-"""For calls that change nothing."""
+"""The consequences for calls that change nothing."""
 _NOTHING: Final = "Nothing was recorded, and nothing repeats it: give the order again"
 _UNKNOWN: Final = "It is not known whether it was recorded, and nothing repeats it:"
 _LOOK: Final = "look with `smsretry explain`, `status` or `senders`"
 QUEUEING: Final = Ending(f"{_NOTHING}.", f"{_UNKNOWN} give the same order again.")
-"""For the application's orders, which carry an id: twice is the same as once."""
+"""The consequences for the application's orders, which carry an id: twice is the same as once."""
 ORDER: Final = Ending(
     f"{_NOTHING}.", f"{_UNKNOWN} {_LOOK}, and give it again if it was not."
 )
-"""For a person's orders, some of which do more when they are given twice."""
+"""The consequences for a person's orders, some of which do more when they are given twice."""
 OPT_IN: Final = Ending(
     f"{_NOTHING}, unless they have said stop since.",
     f"{_UNKNOWN} {_LOOK}. Give it again if it was not, and if they have not said stop since.",
 )
-"""For a person's opt-in, which would undo a STOP that came meanwhile."""
+"""The consequences for a person's opt-in, which would undo a STOP that came meanwhile."""
 
 _PASSING: Final = re.compile(r"(08|40|53|55|57|58)...|25P03|PGRST00[0-3]|429|5..")
 """SQLSTATE classes, PostgREST codes and HTTP statuses of troubles that pass by themselves.
@@ -87,7 +87,7 @@ _MAY_NOT: Final = {
     "for schema public": "service_role may not use the schema public. Run: grant usage on schema public to "
     "service_role",
 }
-"""What a message about a missing grant says where no migration gives it."""
+"""The advice about a missing grant that no migration gives."""
 _NO_RIGHT: Final = (
     f"the key is not service_role's, or service_role lacks a grant. {_SERVICE_KEY} If it is, run `smsretry migrate "
     "--again`. If that changes nothing, what is PostgreSQL's own was revoked: the database's log names it."

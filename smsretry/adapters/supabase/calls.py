@@ -40,7 +40,7 @@ _PAUSES: Final = (0.5, 2.0)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a function answered."""
+    """The answer of a function."""
 
     function: str
     content: Any = field(repr=False)
@@ -53,7 +53,7 @@ class SupabaseCalls:
         """Connect. `reads`: it only asks questions, with the reader's key if there is one."""
         self.url: Final = str(settings.supabase_url).rstrip("/")
         self.address: Final = settings.address
-        """At which the database is reached: `smsretry.mark` compares it with production's."""
+        """The address of the database: `smsretry.mark` compares it with production's."""
         reader = settings.supabase_reader_key if reads else None
         self._as_reader = reader is not None
         key_secret = reader or settings.supabase_service_role_key

@@ -32,7 +32,7 @@ Values = dict[str, object]
 
 
 def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
-    """For a row that is not sent now: the function to call, and its values."""
+    """The call for a row that is not sent now: function and values."""
     if isinstance(decision, Fail | Cancel):
         return "end_sms_retry", end(decision)
     values: Values = {
@@ -62,7 +62,7 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
 
 
 def end(decision: Fail | Cancel) -> Values:
-    """For `end_sms_retry`."""
+    """The arguments of `end_sms_retry`."""
     return {
         "final_status": decision.leaves,
         "error": decision.detail,
@@ -71,7 +71,7 @@ def end(decision: Fail | Cancel) -> Values:
 
 
 def after_send(outcome: Outcome, decision: AfterSend) -> Values:
-    """For `finish_sms_attempt`: what the provider answered, and what follows from it."""
+    """The arguments of `finish_sms_attempt`: the provider's answer, and what follows from it."""
     values: Values = {
         "outcome": outcome.name,
         "next_status": decision.leaves,
@@ -99,7 +99,7 @@ def after_send(outcome: Outcome, decision: AfterSend) -> Values:
 
 
 def after_look(decision: AfterLook) -> Values:
-    """For `reconcile_sms_retry`: what follows from a look, and how long the text is of use if that is not set yet."""
+    """The arguments of `reconcile_sms_retry`: what follows from a look, and the text's life if that is not set yet."""
     values: Values = {"life": interval(LIFE), "why_code": decision.why_code}
     match decision:
         case Complete(sid=sid, by=by):
@@ -124,7 +124,7 @@ def after_look(decision: AfterLook) -> Values:
 
 
 def after_delivery(report: DeliveryReport, decision: AfterDelivery) -> Values:
-    """For `finish_sms_delivery`: what the provider reports of a message, and what follows from it."""
+    """The arguments of `finish_sms_delivery`: the provider's report on a message, and what follows from it."""
     code = report.refusal.code if report.refusal else None
     is_reported = report.status not in get_args(Silence)
     values: Values = (

@@ -29,7 +29,7 @@ from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
 _CHANGES: Final = ("change_sms_texts", "after_sms_restore")
-"""What answers how many texts it changed, and which."""
+"""Orders whose answer counts and names the texts that changed."""
 
 
 class SupabaseOperators(SupabaseCalls):
@@ -68,7 +68,7 @@ class SupabaseOperators(SupabaseCalls):
         )
 
     def unread(self) -> list[UnreadWords]:
-        """What nobody has read yet."""
+        """Messages that nobody has read yet."""
         return self.rows(UnreadWords, self.once(ReadWords.FUNCTION, {}, QUESTION))
 
     def status(self) -> QueueStatus:
@@ -118,7 +118,7 @@ class SupabaseOperators(SupabaseCalls):
         )
 
     def checksums(self) -> Mapping[str, str]:
-        """Of each function, table and the like that smsretry defines, as the database has it."""
+        """The checksum of each function, table and the like that smsretry defines, as the database has it."""
         reply = self.once("examine_sms_retries", {}, QUESTION)
         if not isinstance(reply.content, dict):
             raise self.not_ours(reply.function)
@@ -136,7 +136,7 @@ class SupabaseOperators(SupabaseCalls):
 
 
 def _ending(form: Form) -> Ending:
-    """What follows for the person if the answer is lost."""
+    """The consequence for the person if the answer is lost."""
     if form.is_question:
         return QUESTION
     return (

@@ -24,7 +24,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Rows(Generic[_Row]):
-    """What an answer held."""
+    """The content of an answer."""
 
     raw: list[Mapping[str, Any]]
     parsed: list[_Row] = field(default_factory=list)

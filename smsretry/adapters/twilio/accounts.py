@@ -36,7 +36,7 @@ class NoCredentialsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a request authenticates with."""
+    """The credentials of a request."""
 
     user: str
     password: str = field(repr=False)
@@ -52,7 +52,7 @@ class _Entry(BaseModel):
     api_key_secret: Secret | None = None
 
     def login(self, account: str) -> Login | None:
-        """What reaches the account. None: the entry does not say."""
+        """The credentials for the account. None: the entry does not say."""
         if self.api_key_sid and self.api_key_secret:
             return Login(self.api_key_sid, self.api_key_secret.get_secret_value())
         token = self.auth_token.get_secret_value() if self.auth_token else ""
@@ -66,7 +66,7 @@ class Accounts:
         self.main: Final = settings.twilio_account_sid
         self._entries = dict[str, _Entry]()
         self._troubles = dict[str, str]()
-        """What is wrong with an account's entry. Of none: with the list."""
+        """The fault of an account's entry, or, without an account, of the list."""
         self._read_entries(
             settings.twilio_accounts.get_secret_value()
             if settings.twilio_accounts
@@ -79,7 +79,7 @@ class Accounts:
         )
 
     def login(self, account: str) -> Login:
-        """What reaches the account's messages.
+        """The credentials for the account's messages.
 
         Raises:
             NoCredentialsError: nothing does.
@@ -112,7 +112,7 @@ class Accounts:
         return trouble and f"TWILIO_ACCOUNTS: {trouble}"
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong with the list."""
+        """The fault of the list."""
         for trouble in self._troubles.values():
             yield Finding(subject="TWILIO_ACCOUNTS", ok=False, advice=trouble)
 

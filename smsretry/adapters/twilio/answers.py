@@ -53,7 +53,7 @@ def outcome_of_answer(
 
 
 def id_problem(sid: str) -> str | None:
-    """What is wrong with a message's id that a person typed; None: nothing that can be seen."""
+    """The fault of a message id that a person typed; None: none is visible."""
     return (
         None
         if _SID.fullmatch(sid)

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
 _Verdict: TypeAlias = tuple[bool, str] | None
-"""What a question finds: whether texts go out all the same, and what to do. None: nothing is wrong."""
+"""A finding: whether texts go out all the same, and what to do. None: nothing is wrong."""
 _ADVICE: Final = {
     20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
 }
-"""What to do about a code, where it is not the same for all. https://www.twilio.com/docs/api/errors/70051"""
+"""Special advice for some codes. https://www.twilio.com/docs/api/errors/70051"""
 _ACTIVE: Final = "and in the Twilio console whether the account is active"
 _MEND_MAIN: Final = (
     f"check TWILIO_ACCOUNT_SID, its key or token, the sender's SID or number, {_ACTIVE}"
@@ -46,7 +46,7 @@ _TRIAL: Final = (
     "each text. Upgrade it in the console"
 )
 _TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
-"""Whose texts need no A2P campaign, as those of any other US number do."""
+"""Toll-free prefixes: texts of other US numbers need an A2P campaign."""
 _UNHEARD: Final = (
     "nobody hears what is texted to it, so a STOP is known to Twilio alone: give it the address of a webhook "
     "(smsretry/webhooks/README.md)"
@@ -60,7 +60,7 @@ _UNREAD: Final = (
 def check_sender(
     http: "TwilioHttp", accounts: Accounts, sender: SenderId
 ) -> Iterator[Finding]:
-    """Of a sender, and of the account that it is in."""
+    """Checks of a sender and of its account."""
     account, sid = sender.account or accounts.main, sender.sent_by or ""
     if problem := sender_problem(account, sid):
         yield Finding(subject="sender", ok=False, advice=problem)
@@ -221,7 +221,7 @@ def _service(service: Any) -> _Verdict:
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
-    """What is wrong with a sender that a person typed, so far as it can be seen. Quotes neither."""
+    """The visible fault of a sender that a person typed. Quotes nothing."""
     if not ACCOUNT_SID.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
     if SERVICE_SID.fullmatch(sent_by):

@@ -34,7 +34,7 @@ _TO_DO: Final[dict[RefusalLevel, str]] = {
     "recipient": "Check the number with the customer, and correct it",
     "request": "Look at the provider's page of this code",
 }
-"""What a person can do, by whom it concerns, if there is no more to say."""
+"""General advice for a person, by the scope of the refusal."""
 
 
 def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
@@ -127,7 +127,7 @@ def _number(value: object, otherwise: str) -> int | None:
 
 
 def code_meaning(code: int) -> CodeMeaning:
-    """What a code means for a person, and what they can do about it."""
+    """The meaning of a code for a person, with advice."""
     refusal = twilio_refusal(code)
     return CodeMeaning(
         meaning=refusal.text,

@@ -56,11 +56,11 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             "https://api.twilio.com"
         )
         self.url: Final = str(settings.twilio_base_url or default_url)
-        """Where requests go."""
+        """The address of requests."""
         self._moved = settings.twilio_base_url is not None
         # Twice: a run's other threads read lists meanwhile, and a connection too many is thrown away.
         self.adapter: Any = HTTPAdapter(pool_maxsize=2 * settings.concurrency)
-        """What makes and keeps connections."""
+        """The pool of connections."""
         self._accounts = accounts
         self._making = threading.Lock()
         self._clients = dict[str, Client]()
@@ -151,7 +151,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
 
     @property
     def address(self) -> str:
-        """Where this thread's last request went."""
+        """The address of this thread's last request."""
         return getattr(self._local, "address", self.url)
 
     def answer(self) -> Answer | None:
@@ -160,7 +160,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         return answer
 
     def outcome(self, send: Callable[[], object]) -> Outcome:
-        """What becomes of a text that this sends. Never raises: the request may have left."""
+        """Send a text, and return its outcome. Never raises: the request may have left."""
         self._local.answer = None  # the last one is another text's
         try:
             self._connections(self.url)
@@ -215,7 +215,7 @@ def _saying(kind: Any) -> Any:
 
 
 def outcome_of_exception(error: Exception) -> Outcome:
-    """What a failed request means. Whatever is not known to have failed before it left is in doubt."""
+    """The outcome of a failed request: in doubt, unless it is known to have failed before it left."""
     if isinstance(error, NotConnectedError):
         return NotSent(
             f"Twilio could not be reached: the connection failed before the request left ({error})"

@@ -46,7 +46,7 @@ class TwilioSender:
         self.default: Final = settings.default_sender
         """The sender of the environment."""
         self.audience: Final = settings.audience
-        """Whom it texts."""
+        """The people it texts."""
 
     def __enter__(self) -> "TwilioSender":
         return self
