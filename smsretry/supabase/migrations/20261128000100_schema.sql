@@ -252,7 +252,7 @@ select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check ( said i
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
--- What was said about texts to a number at a business, one row each time, in its order and never
+-- Words about texts to a number at a business, one row each, in their order and never
 -- changed. prune_sms_history deletes what decides nothing any more. What stands is a view,
 -- smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
 create table if not exists smsretry.consents (
@@ -274,7 +274,7 @@ create table if not exists smsretry.consents (
     constraint consents_said check (
         said in ('opted_out', 'opted_in', 'seen', 'ended')
     ),
-    -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing
+    -- The date of an opt-out is compared with those of later opt-ins, and a date that is seen is nothing
     -- else.
     constraint consents_dated check (
         said in ('opted_in', 'ended') or dated is not null
@@ -332,15 +332,15 @@ select pg_temp.add_rule('smsretry.events', 'events_pkey', $r$primary key (id)$r$
 select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check ( length(code) between 1 and 40 and length(who) between 1 and 200 )$r$);
 
 -- ======== schemas/tables/events.sql ========
--- What happened to a text beyond its sends, to a customer, a sender and a business: what was waited
--- for, how it ended, what a person did, who and why. A text that goes out at the first try has none.
+-- The story of a text beyond its sends, of a customer, a sender and a business: waits and their ends,
+-- and what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
     -- the row of the queue, the customer, sender or business; no foreign key: a deleted customer's
     -- texts keep their story
     about uuid not null,
-    -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
     -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
     who text,
@@ -407,7 +407,7 @@ select pg_temp.add_rule('smsretry.mark', 'mark_address', $r$check ( (kind = 'pro
 select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check ( length(who) between 1 and 200 and length(because) between 1 and 500 )$r$);
 
 -- ======== schemas/tables/mark.sql ========
--- What this database is, if a person has said so: at most one row. Production names the only
+-- A person's word on what this database is: at most one row. Production names the only
 -- address at which workers may text everybody, so that a copy of it texts nobody, however it was
 -- copied. smsretry.mark_mismatch has the rule.
 create table if not exists smsretry.mark (
@@ -481,7 +481,7 @@ create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
-    told text, -- what it came to, in numbers
+    told text, -- its result, in numbers
     needs_somebody boolean,
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
@@ -707,22 +707,21 @@ select pg_temp.add_rule('smsretry.business_senders', 'business_senders_pkey', $r
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check ( message_class in ('any', 'marketing', 'transactional') )$r$);
 
 -- ======== schemas/tables/senders.sql ========
--- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's.
--- Its account and address
--- never change: a business that moves gets another sender, and its attempts still name the old one.
--- Who has none of its own is sent for by the environment's sender: the one that a runner has told
--- last.
+-- A sender is a messaging service or a number, in an account of the provider's. Its account and
+-- address never change: a business that moves gets another sender, and its attempts still name the
+-- old one. The environment's sender, which a runner named last, serves every business without its
+-- own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null, -- the provider's, which owns it; credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
-    -- a runner told last that it is the sender of its environment; null: of businesses alone
+    -- when a runner last named it as the sender of its environment; null: it is of businesses alone
     told_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
     segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
     paused_because text, -- its texts wait; null: it sends
-    -- until then its time is given away, to all machines: what is begun next goes out then
+    -- its time is given away until then, for all machines: the next text leaves then
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
@@ -744,7 +743,7 @@ create table if not exists smsretry.senders (
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
--- Which sender a business's texts go out from.
+-- The senders that businesses have of their own (smsretry.own_senders).
 create table if not exists smsretry.business_senders (
     business_id uuid not null references public.businesses (id) on delete cascade,
     message_class text not null default 'any',
@@ -923,7 +922,7 @@ comment on column public.sms_retry_queue.work is 'Who looks for it when it is du
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
     send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns.
+-- Due rows: the claim looks here first, and mostly finds nothing. It reads the included columns.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
     include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;
@@ -1112,7 +1111,7 @@ create table if not exists public.sms_send_attempts (
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
+-- Attempts in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
 -- those that have none are here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
@@ -1150,7 +1149,7 @@ select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check ( case kind 
 select pg_temp.add_rule('smsretry.stops', 'stops_why', $r$check (length(why) between 1 and 2000)$r$);
 
 -- ======== schemas/tables/stops.sql ========
--- What is stopped until a text goes out again or a person lifts it: what the next run must know.
+-- Stops that last until a text goes out again or a person lifts them, so that the next run knows them.
 --   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
 --   · business (its id): its texts come to nothing while others' go out. Of each of these one text
 --   is tried, again and again.
@@ -1627,7 +1626,7 @@ end
 $$;
 
 -- ======== schemas/helpers/numberless.sql ========
--- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a
+-- A person's words without phone numbers: it is shown in logs and in Prefect. A number has a
 -- plus sign or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text
@@ -1679,9 +1678,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/sender_of.sql ========
--- The sender of a business's texts of this class: its own, or else that of the runners'
--- environment, as one told it last. All
--- null: no runner has told any yet.
+-- The sender of a business's texts of this class: its own, or else the one that a runner's
+-- environment named last. All null: none has named one yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
 returns smsretry.senders
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1778,7 +1776,7 @@ where o.said = 'opted_out'
   ); -- each opt-out looks behind itself alone, where a join would compare all with all
 
 -- ======== schemas/helpers/stopped.sql ========
--- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
+-- All stops, for monitors: smsretry.stops, and sending, if the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
 select s.kind, s.subject, s.since, s.why, s.who
@@ -1827,7 +1825,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/told_senders.sql ========
--- Each sender as a claim tells it to a worker, which compares spent_until with the time: with a
+-- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
 -- clock in this view, PostgreSQL would read all senders for each text.
 create or replace view smsretry.told_senders with (security_invoker = true) as
 select
@@ -1847,7 +1845,7 @@ select
 from smsretry.senders s;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- What a claim returns: a row with everything that decides about it. Row level security is the
+-- A claimed row, with everything that decides about it. Row level security is the
 -- caller's. What only the application's own processor reads (status, reason, last_error, times,
 -- consent) is here for its claim_due_sms_retries.
 --   decided_by: a fingerprint of what a decision to send is made from. If it is another one when
@@ -1992,10 +1990,10 @@ left join lateral (
     on true;
 
 -- ======== schemas/queue/decide_anew.sql ========
--- Where somebody lives, or when their business may text, has changed. What was put off or held
--- because of it is due: the next run decides anew. A row that somebody has locked at this moment
--- waits for its own time; so does a suspect one when its business changes, for no index has these
--- few by business. security definer, because tenants write customers and businesses, and no rows of
+-- A customer's place or a business's hours have changed. Texts that were put off or held because of
+-- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
+-- its own time; so does a suspect one when its business changes, because no index has these few by
+-- business. security definer, because tenants write customers and businesses, and no rows of
 -- others'.
 create or replace function smsretry.decide_anew()
 returns trigger
@@ -2641,11 +2639,11 @@ $$;
 -- streams are looked at. Otherwise those behind the business at which the last claim ended are, so
 -- that nobody waits behind another's backlog, and if these give too little, the streams that have
 -- waited longest.
--- Of a sender as much is taken as it sends in half a second, so that others' threads do not wait for
--- it; nothing while its time is given away; and any number of texts that are put off, because it is
--- paused or has used its day. Of a sender or a business that has stopped one text is taken, which is
--- tried; while everybody has, one in all, of a sender that has not if there is one. Locked rows are
--- passed over.
+-- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
+-- while its time is given away; and any number if it is paused or has used its day, because these are
+-- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
+-- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
+-- are passed over.
 --   environment: the sender of businesses that have none of their own · without: senders and
 --   businesses of which nothing is taken
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
@@ -3091,13 +3089,11 @@ $$;
 --     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
--- the request will name; segments,
--- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when
--- the text is of no more use, if nothing has said so before; otherwise life: how long it is of use
--- from now on.
+-- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
+-- the request will name. segments, lead: smsretry.take_turn. Number and body are kept until the
+-- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
--- one of those. address: at which it reaches the database (smsretry.mark).
+-- one of those. address: where the worker reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -3373,8 +3369,8 @@ $$;
 
 -- ======== schemas/worker/cap_reached_at.sql ========
 -- When a number reached its cap: the time of the cap-th text from the end since a moment; null:
--- there is room. Counted is what may have reached the phone from this business: sends accepted, in
--- doubt or under way, and the application's own.
+-- there is room. Every text that may have reached the phone from this business counts: sends
+-- accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(
     business_id uuid,
     phone text,
@@ -3510,11 +3506,10 @@ end
 $$;
 
 -- ======== schemas/worker/claim_of.sql ========
--- What a claim tells a worker, as JSON: the texts, and once what concerns them all.
+-- A claim as JSON for a worker: the texts, and once whatever concerns them all.
 --   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which
 --   has this account and address
---   stops: what is stopped of what they need, each of which is tried with one of them
---   (smsretry.stops)
+--   stops: those that concern them (smsretry.stops), each of which is tried with one text
 --   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in:
 --   seconds until something else is due that can be claimed; null: nothing is
 create or replace function smsretry.claim_of(
@@ -3615,13 +3610,10 @@ $$;
 
 -- ======== schemas/worker/claim_sms_texts.sql ========
 -- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
--- whose next look has come. Who was served longest ago goes first, and of each sender about what it
--- sends in half a second is taken (smsretry.texts_in_turn). What is stopped gives one text, which
--- is tried.
---   account, sender: of the worker's environment, which sends for every business without a sender
---   of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now · slow:
---   businesses of which nothing is, and no doubt
+-- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
+--   account, sender: the sender of the worker's environment, for every business without its own
+--   without: senders and businesses, by id, none of whose texts are claimed now · slow: businesses
+--   none of whose texts, due or in doubt, are
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
 --   first
 -- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
@@ -4505,8 +4497,8 @@ $$;
 
 -- ======== schemas/worker/slow_sms_sender.sql ========
 -- The provider asks to go slower with a sender: its time is given away for so many seconds, a
--- quarter of an hour at most, and no claim takes texts of it until then. What is given away already
--- stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
+-- quarter of an hour at most, and no claim takes its texts until then. Time that is given away
+-- already stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
 create or replace function public.slow_sms_sender(
     account text,
     sender text,
@@ -5551,10 +5543,10 @@ end
 $$;
 
 -- ======== schemas/consent/heard_by.sql ========
--- Which senders heard a text that came in, by what the provider's webhook says of it: the service
+-- The senders that heard an incoming text, by the provider's webhook: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
 -- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- that of an environment is told only by its first run.
+-- an environment's first run names its own.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
 --   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
@@ -5812,7 +5804,7 @@ end
 $$;
 
 -- ======== schemas/consent/keep_consent.sql ========
--- What the application writes into customers counts as said, for the number and not for the row
+-- The application's writes to customers count as words, for the number and not for the row
 -- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
 -- and a date that only came along with a number say nothing.
 -- security definer, because tenants may not write consents. An exception block would cost each row of a
@@ -5824,7 +5816,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    -- Of an insert, old is null: all of it is new.
+    -- In an insert old is null, so all is new.
     v_is_changed constant boolean := old.sms_consent_status
         is distinct from new.sms_consent_status;
     v_is_moved constant boolean := (
@@ -6200,10 +6192,10 @@ end
 $$;
 
 -- ======== schemas/consent/mark_for.sql ========
--- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand,
--- the one that is hardest to take back is the record, then the first. If none does, the last word
--- to us counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown:
--- somebody must ask).
+-- The consent that a customer's row should show; nulls: it does already. The record is the standing
+-- opt-out that is hardest to take back, then the first. If none stands, the last word to us counts:
+-- an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody must
+-- ask).
 create or replace function smsretry.mark_for(
     customer_id uuid,
     out status text,
@@ -6842,9 +6834,9 @@ end
 $$;
 
 -- ======== schemas/consent/unread_words.sql ========
--- What may mean stop, for each customer who may have written it and whose business has not said yet
--- what it means. Like a STOP it counts where it was heard, and until somebody has read it also
--- where the number becomes known later, if a sender is shared.
+-- Messages that may mean stop, for each customer who may have written one and whose business has not
+-- said yet what it means. Like a STOP, one counts where it was heard; until somebody has read it,
+-- also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,
@@ -7877,7 +7869,7 @@ begin
                 v_other,
                 at,
                 ended => 'completed',
-                sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                sid => v_attempt.twilio_sid, -- earlier reports of it stay
                 because => case v_other.status
                     when 'failed'
                         then 'It was delivered after all. Before that it had failed: '
@@ -8085,7 +8077,7 @@ begin
             coalesce(segments_per_day, s.segments_per_day),
             0
         ),
-        -- What was given away was at the old rate.
+        -- Time was given away at the old rate.
         free_at = case when segments_per_second is null then s.free_at end,
         paused_at = case
             when paused then coalesce(s.paused_at, smsretry.clock())
@@ -8187,12 +8179,11 @@ end
 $$;
 
 -- ======== schemas/senders/sender_changed.sql ========
--- What follows each order about a sender: it is kept who gave it and why, the senders that no
--- business uses any more are forgotten (attempts keep what they went out from; one that a runner
--- told stays), and texts that wait because of their sender are due at once. Whether they may go is
--- decided when they are claimed. What somebody has locked waits for its own time, and so do those
--- of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three
--- seconds.
+-- The consequences of each order about a sender: an event says who gave it and why; senders that no
+-- business and no runner's environment uses any more are deleted (attempts keep theirs); and texts
+-- that wait because of their sender are due at once. Their claim decides whether they may go. Texts
+-- wait for their own time if somebody has locked them, if a rule of the application's refuses the
+-- change, beyond 10,000 of a business, and after three seconds.
 --   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
 --   now · released: texts that became due
 create or replace function smsretry.sender_changed(
@@ -8590,8 +8581,8 @@ end
 $$;
 
 -- ======== schemas/records/calls_that_help.sql ========
--- What a person may do about a text, in words of the desk: what the database permits, and not what
--- is advised. explain: look at its next try, which is another row of the same text.
+-- The desk's commands that the database permits for a text; the desk decides which it advises.
+-- explain: look at its next try, which is another row of the same text.
 create or replace function smsretry.calls_that_help(
     retry public.sms_retry_queue,
     log public.send_logs,
@@ -9032,7 +9023,7 @@ select
                     limit 100
                 )
             ) e
-            where e.code <> 'not_found' -- it is told by the send that counts as not sent
+            where e.code <> 'not_found' -- the send that counts as not sent says it
               and (
                   e.about = t.retry_id
                   or e.at >= coalesce(
@@ -10929,7 +10920,7 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
             on k.conrelid = r.id
               and k.contype in ('c', 'f', 'p', 'u', 'x')
         union all
-        -- Of a partitioned table it says ON ONLY.
+        -- It says ON ONLY for a partitioned table.
         select
             'index ' || c.relname || ' on ' || r.named,
             concat(
@@ -10984,10 +10975,10 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
 $$;
 
 -- ======== schemas/checks/late_since.sql ========
--- What is late since then, for who watches: run (oldest: when the last one finished), due,
--- scheduled sends that are not queued, words that nobody has read for three days (47 CFR
--- 64.1200(a)(10) gives ten business days); and for an hour that the database was found to be
--- restored from a backup (oldest: of when).
+-- Lateness since then, for monitors: run (oldest: when the last one finished), due, scheduled sends
+-- that are not queued, words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten
+-- business days); and, for an hour, a restore from a backup that was noticed (oldest: the backup's
+-- time).
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -11413,7 +11404,7 @@ end
 $$;
 
 -- ======== schemas/triggers/triggers.sql ========
--- What happens on writes that are not ours.
+-- Triggers on writes that are not ours.
 
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert

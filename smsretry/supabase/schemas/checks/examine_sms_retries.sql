@@ -162,7 +162,7 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
             on k.conrelid = r.id
               and k.contype in ('c', 'f', 'p', 'u', 'x')
         union all
-        -- Of a partitioned table it says ON ONLY.
+        -- It says ON ONLY for a partitioned table.
         select
             'index ' || c.relname || ' on ' || r.named,
             concat(

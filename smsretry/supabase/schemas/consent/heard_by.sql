@@ -1,7 +1,7 @@
--- Which senders heard a text that came in, by what the provider's webhook says of it: the service
+-- The senders that heard an incoming text, by the provider's webhook: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
 -- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- that of an environment is told only by its first run.
+-- an environment's first run names its own.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
 --   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown

@@ -1,4 +1,4 @@
--- What the application writes into customers counts as said, for the number and not for the row
+-- The application's writes to customers count as words, for the number and not for the row
 -- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
 -- and a date that only came along with a number say nothing.
 -- security definer, because tenants may not write consents. An exception block would cost each row of a
@@ -10,7 +10,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    -- Of an insert, old is null: all of it is new.
+    -- In an insert old is null, so all is new.
     v_is_changed constant boolean := old.sms_consent_status
         is distinct from new.sms_consent_status;
     v_is_moved constant boolean := (

@@ -1,7 +1,7 @@
--- What a customer's row should say of consent; nulls: it says so already. Of opt-outs that stand,
--- the one that is hardest to take back is the record, then the first. If none does, the last word
--- to us counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown:
--- somebody must ask).
+-- The consent that a customer's row should show; nulls: it does already. The record is the standing
+-- opt-out that is hardest to take back, then the first. If none stands, the last word to us counts:
+-- an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody must
+-- ask).
 create or replace function smsretry.mark_for(
     customer_id uuid,
     out status text,

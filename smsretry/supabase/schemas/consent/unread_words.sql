@@ -1,6 +1,6 @@
--- What may mean stop, for each customer who may have written it and whose business has not said yet
--- what it means. Like a STOP it counts where it was heard, and until somebody has read it also
--- where the number becomes known later, if a sender is shared.
+-- Messages that may mean stop, for each customer who may have written one and whose business has not
+-- said yet what it means. Like a STOP, one counts where it was heard; until somebody has read it,
+-- also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,

@@ -90,7 +90,7 @@ begin
                 v_other,
                 at,
                 ended => 'completed',
-                sid => v_attempt.twilio_sid, -- what was told of it before stays told
+                sid => v_attempt.twilio_sid, -- earlier reports of it stay
                 because => case v_other.status
                     when 'failed'
                         then 'It was delivered after all. Before that it had failed: '

@@ -1,4 +1,4 @@
--- What somebody wrote, without phone numbers: it is shown in logs and in Prefect. A number has a
+-- A person's words without phone numbers: it is shown in logs and in Prefect. A number has a
 -- plus sign or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text

@@ -1,4 +1,4 @@
--- What is stopped, for who watches: smsretry.stops, and sending, if the mark of the database and
+-- All stops, for monitors: smsretry.stops, and sending, if the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
 select s.kind, s.subject, s.since, s.why, s.who

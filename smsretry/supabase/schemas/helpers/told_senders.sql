@@ -1,4 +1,4 @@
--- Each sender as a claim tells it to a worker, which compares spent_until with the time: with a
+-- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
 -- clock in this view, PostgreSQL would read all senders for each text.
 create or replace view smsretry.told_senders with (security_invoker = true) as
 select

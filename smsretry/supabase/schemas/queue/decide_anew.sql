@@ -1,7 +1,7 @@
--- Where somebody lives, or when their business may text, has changed. What was put off or held
--- because of it is due: the next run decides anew. A row that somebody has locked at this moment
--- waits for its own time; so does a suspect one when its business changes, for no index has these
--- few by business. security definer, because tenants write customers and businesses, and no rows of
+-- A customer's place or a business's hours have changed. Texts that were put off or held because of
+-- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
+-- its own time; so does a suspect one when its business changes, because no index has these few by
+-- business. security definer, because tenants write customers and businesses, and no rows of
 -- others'.
 create or replace function smsretry.decide_anew()
 returns trigger

@@ -1,5 +1,5 @@
--- What a person may do about a text, in words of the desk: what the database permits, and not what
--- is advised. explain: look at its next try, which is another row of the same text.
+-- The desk's commands that the database permits for a text; the desk decides which it advises.
+-- explain: look at its next try, which is another row of the same text.
 create or replace function smsretry.calls_that_help(
     retry public.sms_retry_queue,
     log public.send_logs,

@@ -221,7 +221,7 @@ select
                     limit 100
                 )
             ) e
-            where e.code <> 'not_found' -- it is told by the send that counts as not sent
+            where e.code <> 'not_found' -- the send that counts as not sent says it
               and (
                   e.about = t.retry_id
                   or e.at >= coalesce(

@@ -58,7 +58,7 @@ begin
             coalesce(segments_per_day, s.segments_per_day),
             0
         ),
-        -- What was given away was at the old rate.
+        -- Time was given away at the old rate.
         free_at = case when segments_per_second is null then s.free_at end,
         paused_at = case
             when paused then coalesce(s.paused_at, smsretry.clock())

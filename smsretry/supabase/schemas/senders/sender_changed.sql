@@ -1,9 +1,8 @@
--- What follows each order about a sender: it is kept who gave it and why, the senders that no
--- business uses any more are forgotten (attempts keep what they went out from; one that a runner
--- told stays), and texts that wait because of their sender are due at once. Whether they may go is
--- decided when they are claimed. What somebody has locked waits for its own time, and so do those
--- of a business whose rules refuse it, those beyond its 10,000, and what does not fit into three
--- seconds.
+-- The consequences of each order about a sender: an event says who gave it and why; senders that no
+-- business and no runner's environment uses any more are deleted (attempts keep theirs); and texts
+-- that wait because of their sender are due at once. Their claim decides whether they may go. Texts
+-- wait for their own time if somebody has locked them, if a rule of the application's refuses the
+-- change, beyond 10,000 of a business, and after three seconds.
 --   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
 --   now · released: texts that became due
 create or replace function smsretry.sender_changed(

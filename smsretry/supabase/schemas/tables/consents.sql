@@ -1,4 +1,4 @@
--- What was said about texts to a number at a business, one row each time, in its order and never
+-- Words about texts to a number at a business, one row each, in their order and never
 -- changed. prune_sms_history deletes what decides nothing any more. What stands is a view,
 -- smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
 create table if not exists smsretry.consents (
@@ -20,7 +20,7 @@ create table if not exists smsretry.consents (
     constraint consents_said check (
         said in ('opted_out', 'opted_in', 'seen', 'ended')
     ),
-    -- By its date an opt-out is compared with later opt-ins, and a date that is seen is nothing
+    -- The date of an opt-out is compared with those of later opt-ins, and a date that is seen is nothing
     -- else.
     constraint consents_dated check (
         said in ('opted_in', 'ended') or dated is not null

@@ -1,12 +1,12 @@
--- What happened to a text beyond its sends, to a customer, a sender and a business: what was waited
--- for, how it ended, what a person did, who and why. A text that goes out at the first try has none.
+-- The story of a text beyond its sends, of a customer, a sender and a business: waits and their ends,
+-- and what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
     -- the row of the queue, the customer, sender or business; no foreign key: a deleted customer's
     -- texts keep their story
     about uuid not null,
-    -- smsretry.keep_event and keep_consent have those that rows tell; the others are what people did
+    -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
     -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
     who text,

@@ -1,4 +1,4 @@
--- What this database is, if a person has said so: at most one row. Production names the only
+-- A person's word on what this database is: at most one row. Production names the only
 -- address at which workers may text everybody, so that a copy of it texts nobody, however it was
 -- copied. smsretry.mark_mismatch has the rule.
 create table if not exists smsretry.mark (

@@ -4,7 +4,7 @@ create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
-    told text, -- what it came to, in numbers
+    told text, -- its result, in numbers
     needs_somebody boolean,
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all

@@ -1,19 +1,18 @@
--- Who sends for whom. A sender is a messaging service or a number, in an account of the provider's.
--- Its account and address
--- never change: a business that moves gets another sender, and its attempts still name the old one.
--- Who has none of its own is sent for by the environment's sender: the one that a runner has told
--- last.
+-- A sender is a messaging service or a number, in an account of the provider's. Its account and
+-- address never change: a business that moves gets another sender, and its attempts still name the
+-- old one. The environment's sender, which a runner named last, serves every business without its
+-- own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null, -- the provider's, which owns it; credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
-    -- a runner told last that it is the sender of its environment; null: of businesses alone
+    -- when a runner last named it as the sender of its environment; null: it is of businesses alone
     told_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
     segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
     paused_because text, -- its texts wait; null: it sends
-    -- until then its time is given away, to all machines: what is begun next goes out then
+    -- its time is given away until then, for all machines: the next text leaves then
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
@@ -35,7 +34,7 @@ create table if not exists smsretry.senders (
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
--- Which sender a business's texts go out from.
+-- The senders that businesses have of their own (smsretry.own_senders).
 create table if not exists smsretry.business_senders (
     business_id uuid not null references public.businesses (id) on delete cascade,
     message_class text not null default 'any',

@@ -120,7 +120,7 @@ comment on column public.sms_retry_queue.work is 'Who looks for it when it is du
 create unique index if not exists sms_retry_queue_one_live_row on public.sms_retry_queue (
     send_log_id, (case when status in ('pending', 'processing') then '00000000-0000-0000-0000-000000000000'::uuid else id end));
 create index if not exists sms_retry_queue_customer on public.sms_retry_queue (customer_id);
--- What is due: the claim looks here first, and mostly finds nothing. It reads the included columns.
+-- Due rows: the claim looks here first, and mostly finds nothing. It reads the included columns.
 create index if not exists sms_retry_queue_work
     on public.sms_retry_queue (work, scheduled_for, id)
     include (business_id, message_class, why_code, in_doubt_since, held_since) where work is not null;

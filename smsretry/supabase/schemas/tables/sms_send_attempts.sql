@@ -99,7 +99,7 @@ create table if not exists public.sms_send_attempts (
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- What is in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
+-- Attempts in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
 -- those that have none are here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;

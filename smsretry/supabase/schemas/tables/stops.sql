@@ -1,4 +1,4 @@
--- What is stopped until a text goes out again or a person lifts it: what the next run must know.
+-- Stops that last until a text goes out again or a person lifts them, so that the next run knows them.
 --   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
 --   · business (its id): its texts come to nothing while others' go out. Of each of these one text
 --   is tried, again and again.

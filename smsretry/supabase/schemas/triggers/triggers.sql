@@ -1,4 +1,4 @@
--- What happens on writes that are not ours.
+-- Triggers on writes that are not ours.
 
 drop trigger if exists smsretry_before_insert on public.sms_retry_queue;
 create trigger smsretry_before_insert

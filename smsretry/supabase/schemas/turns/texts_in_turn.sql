@@ -3,11 +3,11 @@
 -- streams are looked at. Otherwise those behind the business at which the last claim ended are, so
 -- that nobody waits behind another's backlog, and if these give too little, the streams that have
 -- waited longest.
--- Of a sender as much is taken as it sends in half a second, so that others' threads do not wait for
--- it; nothing while its time is given away; and any number of texts that are put off, because it is
--- paused or has used its day. Of a sender or a business that has stopped one text is taken, which is
--- tried; while everybody has, one in all, of a sender that has not if there is one. Locked rows are
--- passed over.
+-- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
+-- while its time is given away; and any number if it is paused or has used its day, because these are
+-- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
+-- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
+-- are passed over.
 --   environment: the sender of businesses that have none of their own · without: senders and
 --   businesses of which nothing is taken
 --   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is

@@ -1,4 +1,4 @@
--- What a claim returns: a row with everything that decides about it. Row level security is the
+-- A claimed row, with everything that decides about it. Row level security is the
 -- caller's. What only the application's own processor reads (status, reason, last_error, times,
 -- consent) is here for its claim_due_sms_retries.
 --   decided_by: a fingerprint of what a decision to send is made from. If it is another one when

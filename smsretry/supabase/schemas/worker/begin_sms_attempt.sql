@@ -13,13 +13,11 @@
 --     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: as the claim told it. sent_account, sent_by: what
--- the request will name; segments,
--- lead: smsretry.take_turn. Number and body are kept until the outcome is known. expires_at: when
--- the text is of no more use, if nothing has said so before; otherwise life: how long it is of use
--- from now on.
+-- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
+-- the request will name. segments, lead: smsretry.take_turn. Number and body are kept until the
+-- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
--- one of those. address: at which it reaches the database (smsretry.mark).
+-- one of those. address: where the worker reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,

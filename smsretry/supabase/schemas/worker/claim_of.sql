@@ -1,8 +1,7 @@
--- What a claim tells a worker, as JSON: the texts, and once what concerns them all.
+-- A claim as JSON for a worker: the texts, and once whatever concerns them all.
 --   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which
 --   has this account and address
---   stops: what is stopped of what they need, each of which is tried with one of them
---   (smsretry.stops)
+--   stops: those that concern them (smsretry.stops), each of which is tried with one text
 --   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in:
 --   seconds until something else is due that can be claimed; null: nothing is
 create or replace function smsretry.claim_of(

@@ -1,11 +1,8 @@
 -- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
--- whose next look has come. Who was served longest ago goes first, and of each sender about what it
--- sends in half a second is taken (smsretry.texts_in_turn). What is stopped gives one text, which
--- is tried.
---   account, sender: of the worker's environment, which sends for every business without a sender
---   of its own
---   without: senders and businesses, by id, of which nothing is to be claimed now · slow:
---   businesses of which nothing is, and no doubt
+-- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
+--   account, sender: the sender of the worker's environment, for every business without its own
+--   without: senders and businesses, by id, none of whose texts are claimed now · slow: businesses
+--   none of whose texts, due or in doubt, are
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
 --   first
 -- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
