@@ -15,7 +15,7 @@ from smsretry.settings import Settings, variables
 _MISTYPED: Final = 2
 """How many letters a name that is mistyped has more or less."""
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
-"""Of the others of Prefect's hundreds of settings smsretry reads none."""
+"""The prefixes of all settings that smsretry reads."""
 
 
 def variable_findings(

@@ -112,7 +112,7 @@ def _of_a_stack(directory: Path) -> Path:
 def _start_server(
     home: Path, stack: Stack, port: int | None, running: ExitStack
 ) -> PrefectServer:
-    """On that port; without one, on Prefect's usual one or, when another program has it or is faster, on a free one."""
+    """Start it on that port. None: on Prefect's usual one or, if another program has it, on a free one."""
     if port is None:
         with contextlib.suppress(PortTaken):
             return running.enter_context(

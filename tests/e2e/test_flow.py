@@ -142,7 +142,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
         "https://www.twilio.com/docs/api/",
     ):
         assert words in page["data"]
-    assert queue["description"] == "need somebody 1 · waiting 2 · held 1 · in doubt 1"
+    assert queue["description"] == "1 needs attention · waiting 2 · held 1 · in doubt 1"
 
     stack.move_clock(timedelta(minutes=2))
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")

@@ -203,7 +203,7 @@ class Form(BaseModel):
     COMMAND: ClassVar[str] = ""
     """The command that fills it in: the name of a desk command, and a word if there are several things to do."""
     EXAMPLES: ClassVar[tuple[str, ...]] = ()
-    """Of that command."""
+    """Arguments of that command, as examples."""
     DOES: ClassVar[tuple[str, str]] = ("", "")
     """What it does and what it did, such as requeue and requeued; a field's value by its name."""
     ASKS: ClassVar[bool] = False

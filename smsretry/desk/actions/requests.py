@@ -26,7 +26,7 @@ from smsretry.vocabulary import Mark, TextState, WhyCode
 
 
 class AskStatus(Form):
-    """What needs somebody, what is due, waits and was sent, what failed, and the last runs."""
+    """What needs attention, what is due, waits and was sent, what failed, and the last runs."""
 
     COMMAND, EXAMPLES = "status", ("status", "status --json | jq .queue")
     FUNCTION, ASKS = "sms_status", True
@@ -54,7 +54,7 @@ class ExplainText(Form):
     )
 
     def values(self) -> dict[str, object]:
-        """By what it is found, which its shape says."""
+        """The field by which it is found, told by its shape."""
         found_by = str(self.id)
         if found_by.startswith("+"):
             return {"phone": found_by}
@@ -153,7 +153,7 @@ class ChangeTexts(TextFilter, Order):
     """What its function calls it."""
 
     def values(self) -> dict[str, object]:
-        """With what to do."""
+        """The fields, and the deed."""
         return {"what": self.WHAT, **super().values()}
 
 

@@ -21,7 +21,7 @@ from smsretry.vocabulary import MessageClass
 
 
 class WhichSenders(Form):
-    """Who texts for whom, what waits for each sender, and which of them need somebody."""
+    """Who texts for whom, what waits for each sender, and which of them need attention."""
 
     COMMAND, EXAMPLES = "senders list", ("senders list",)
     FUNCTION, ASKS = "sms_senders", True

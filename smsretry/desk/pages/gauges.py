@@ -66,7 +66,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
     yield Gauge(
         "smsretry.sender.texts",
         "{text}",
-        "Texts that wait for a sender that needs somebody",
+        "Texts that wait for a sender that needs attention",
         of_senders,
     )
     stops = len(now.stops) - len(now.orders_to_stop)

@@ -13,7 +13,7 @@ from smsretry.desk.questions.blocks import Block, Heading, Hours, Table, Words
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""
 ROOT: Final = "../.."
-"""From the page of an artifact or a run to the first page."""
+"""The way from the page of an artifact or a run to the first page."""
 IDLE: Final = "idle"
 """The name of a scheduled run that found nothing to do."""
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
@@ -26,7 +26,7 @@ _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-
 _CELL: Final = 60
 """Characters that fit into a table's last cell."""
 _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
-"""Of the parts of an hour."""
+"""The colors of an hour's parts."""
 
 
 def markdown(blocks: Iterable[Block], forms: FormAddress = lambda *_: None) -> str:

@@ -54,7 +54,7 @@ class Event:
     kind: str
     payload: Mapping[str, Any]
     feed_text: str = ""
-    """In the feed, beside the tags; the feed does not show the payload."""
+    """Words for the feed, beside the tags; it does not show the payload."""
     people: Mapping[str, UUID | None] = field(default_factory=dict)
     """Whose feeds it belongs in as well, by their roles."""
     tags: Sequence[str] = ()

@@ -22,7 +22,7 @@ SHOWN_IN_FULL: Final = 20
 _SHOWN: Final = 200
 """How many others a page shows."""
 _NAME_LENGTH: Final = 80
-"""Of what is wrong, in a run's name."""
+"""Characters of what is wrong, in a run's name."""
 _ORDER: Final = (
     "sent",
     "failed",
@@ -251,7 +251,7 @@ def _of_others(
     events: Sequence[Event],
     alerts: Sequence[Event] = (),
 ) -> RunReport:
-    """With an event and a line for each of these."""
+    """Report a run, with a line for each event and alert."""
     lines = [
         (
             _story(event.subject.partition(".")[2], event.kind),

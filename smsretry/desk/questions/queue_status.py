@@ -1,4 +1,4 @@
-"""The state of the queue, as `sms_status` tells it, and what needs somebody."""
+"""The state of the queue, by `sms_status`, and everything that needs attention."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from smsretry.desk.actions.requests import ExplainText, ListTexts, ReadWords
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import Block, Heading, Hours, Remedy, Table, Words
 from smsretry.desk.questions.remedies import OF_SENDERS, ending, lifting
-from smsretry.desk.questions.senders import SenderRecord
+from smsretry.desk.questions.senders import SenderRecord, in_need
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Mark, SendTo, TextState
@@ -167,7 +167,7 @@ class RunRecord(Value):
 
 
 class Need(Value):
-    """What needs somebody, and what they can do."""
+    """Trouble that needs attention, and its remedy."""
 
     of: Literal["stop", "late", "planned", "sender", "held", "unread"]
     what: str
@@ -196,13 +196,13 @@ class QueueStatus(Answer):
     """The states of a text that has not ended, in the order in which they are shown."""
 
     at: Instant
-    """That moment, on the database's clock."""
+    """The moment of the status, on the database's clock."""
     late: tuple[Late, ...] = ()
     states: tuple[StateCount, ...] = ()
     held: tuple[HeldCount, ...] = ()
     ended: tuple[ReasonCount, ...] = ()
     sends: dict[str, int] = Field({})
-    """Of the last hour, by outcome."""
+    """Sends of the last hour, by outcome."""
     hours: tuple[HourCount, ...] = ()
     undelivered: tuple[UndeliveredCount, ...] = ()
     senders: tuple[SenderRecord, ...] = ()
@@ -289,20 +289,20 @@ class QueueStatus(Answer):
         parts = (
             self.staging,
             "STOPPED" if self.stopped_because else "",
-            f"need somebody {needs}" if needs else "",
+            in_need(needs),
             self.numbers,
             late,
         )
         return " · ".join(filter(None, parts))
 
-    # What needs somebody
+    # Trouble
 
     @property
     def fails(self) -> bool:
         return any(self.needs())
 
     def needs(self) -> Iterator[Need]:
-        """What is stopped, late or held; whose sender needs somebody; which texts nobody has read. The worst first."""
+        """Everything that needs attention: stops, lateness, held texts, senders, unread messages. The worst first."""
         for stop in self.stops:
             if stop.what in _STOPPED:
                 yield Need(
@@ -442,7 +442,7 @@ class QueueStatus(Answer):
                     yield label, link, self._until(count)
 
     def _until(self, *counts: StateCount) -> str:
-        """In how long the next of them is due."""
+        """The time until the next of them is due."""
         moments = [count.next_at for count in counts if count.next_at]
         seconds = [(moment - self.at).total_seconds() for moment in moments]
         return f"in {span(min(seconds))}" if seconds else ""

@@ -1,4 +1,4 @@
-"""The senders: what each sends and for whom, what waits for it, and which of them need somebody."""
+"""The senders: what each sends and for whom, what waits for it, and which of them need attention."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -106,13 +106,21 @@ class SenderRecord(Value):
         )
 
 
+def in_need(count: int) -> str:
+    """How many need attention; empty if none does."""
+    needs = "needs" if count == 1 else "need"
+    return f"{count} {needs} attention" if count else ""
+
+
 class Senders(Answer):
-    """The senders. Those that need somebody come first."""
+    """The senders. Those that need attention come first."""
 
     senders: tuple[SenderRecord, ...]
 
     def tell(self) -> Iterator[Block]:
         needing = sum(sender.why_code is not None for sender in self.senders)
-        yield f"senders {len(self.senders)}{f' · need somebody {needing}' if needing else ''}"
+        yield " · ".join(
+            filter(None, (f"senders {len(self.senders)}", in_need(needing)))
+        )
         for sender in sorted(self.senders, key=lambda sender: sender.why_code is None):
             yield from sender.tell()

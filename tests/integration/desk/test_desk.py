@@ -274,7 +274,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     )
     assert (
         status.name
-        == "STOPPED · need somebody 3 · due 1 · held 1 · oldest due for 20 min"
+        == "STOPPED · 3 need attention · due 1 · held 1 · oldest due for 20 min"
     )
 
 

@@ -91,7 +91,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert said(
         command("senders", "change", own, "--paused", "no", *BECAUSE)
     ).startswith("Changed: ")
-    assert "need somebody" not in said(command("senders"))
+    assert "attention" not in said(command("senders"))
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
     assert SENDER not in told + str(lines) + paused.output + again.output
@@ -144,7 +144,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
         in status.stdout
     )
     assert remedy in said(status)
-    assert "need somebody 1" in said(status)
+    assert "1 needs attention" in said(status)
     one = json.loads(command("senders", "--json").stdout)["senders"][0]
     assert columns(one, "used_by", "held", "why_code") == (
         ["Maple Street Dental"],

@@ -1,4 +1,4 @@
--- For a person: what is in the queue, what went out and ended lately, what needs somebody, and the
+-- For a person: what is in the queue, what went out and ended lately, what needs attention, and the
 -- last runs, as one object:
 --   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
 --   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
