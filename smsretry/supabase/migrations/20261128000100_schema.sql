@@ -3075,7 +3075,8 @@ $$;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. May be repeated with the same attempt_id.
+-- the number's texts also writes the attempt; begins under way together share one, of many
+-- businesses (group_sms_calls). May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
 --       have left before a restore from a backup
@@ -8243,13 +8244,9 @@ begin
         select b.id
         from public.businesses b
         where changed.id = (smsretry.sender_of(null, 'marketing')).id
-          and not exists (
-              select from smsretry.business_senders o
-              where o.business_id = b.id and o.message_class = 'any'
-          )
           and (
               select count(*)
-              from smsretry.business_senders o
+              from smsretry.own_senders o
               where o.business_id = b.id
           ) < 2
     );

@@ -62,13 +62,9 @@ begin
         select b.id
         from public.businesses b
         where changed.id = (smsretry.sender_of(null, 'marketing')).id
-          and not exists (
-              select from smsretry.business_senders o
-              where o.business_id = b.id and o.message_class = 'any'
-          )
           and (
               select count(*)
-              from smsretry.business_senders o
+              from smsretry.own_senders o
               where o.business_id = b.id
           ) < 2
     );

@@ -1,5 +1,6 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. May be repeated with the same attempt_id.
+-- the number's texts also writes the attempt; begins under way together share one, of many
+-- businesses (group_sms_calls). May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
 --       have left before a restore from a backup
