@@ -44,6 +44,7 @@ def test_no_one_else_has_a_right_to_anything_of_ours(shop: Shop) -> None:
                 select n.nspname from pg_namespace n
                 where n.nspname = 'smsretry' and has_schema_privilege('{role}', n.oid, 'usage, create')
                    or '{role}' = 'smsretry_reader' and has_schema_privilege('{role}', n.oid, 'create')
+                      and n.nspname not like 'pg\\_temp\\_%%' -- of this connection: an earlier test's
                 union all
                 select c.relname from pg_class c
                 where (c.relnamespace = 'smsretry'::regnamespace
