@@ -12,6 +12,7 @@ import contextlib
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from typing import Final, Self
 
 import uvicorn
@@ -104,6 +105,7 @@ class LocalServer:
         server, self._server = self._server, None
         if server is not None:
             server.should_exit = True
+            server.end.set_result(None)
             server.thread.join(_STOP_SECONDS)
             if server.thread.is_alive():
                 raise RuntimeError(
@@ -139,15 +141,16 @@ class _Server(uvicorn.Server):
             )
         )  # fmt: skip
         self._app = app
+        self.end = Future[None]()
         self.thread = threading.Thread(
             target=self._run_on, args=(listener,), name="LocalServer", daemon=True
         )
         self.thread.start()
 
     async def main_loop(self) -> None:
-        """Look for the end ten times as often as uvicorn does: tests start and stop a server each."""
-        while not await self.on_tick(0):
-            await asyncio.sleep(0.01)
+        """Wait for the end, which uvicorn looks for ten times a second: tests start and stop a server each."""
+        await self.on_tick(0)
+        await asyncio.wrap_future(self.end)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Break off what uvicorn would wait for: idle connections, and answers that sleep."""

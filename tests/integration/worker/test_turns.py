@@ -107,7 +107,7 @@ def test_a_time_long_ago_buys_no_turn_and_a_flood_delays_nobody(shop: Shop) -> N
     assert set(others) < set(claimed(shop.connection, 50))
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     others=st.lists(st.integers(0, 30), min_size=1, max_size=6),
     limits=st.lists(st.integers(1, 9), min_size=4, max_size=20),
