@@ -5839,6 +5839,10 @@ declare
         else new.sms_consent_at
     end;
     v_key bytea;
+    v_earlier_key constant bytea := case
+        when old.business_id = new.business_id
+            then smsretry.number_key(old.business_id, old.phone)
+    end;
 begin
     if tg_op = 'DELETE' then
         if old.sms_consent_status::text = 'opted_out' then -- perhaps written while triggers were off
@@ -5894,7 +5898,7 @@ begin
     end if;
 
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_is_moved then -- what the number said before this business knew it, and has not taken back
+    if v_is_moved then -- what the number said before this business knew it, or the customer at an earlier one
         perform smsretry.keep_opt_out(
             new.business_id,
             new.phone,
@@ -5903,8 +5907,11 @@ begin
             o.senders
         )
         from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(null, new.phone)
-          and smsretry.concerns(new.business_id, v_key, o.senders)
+        where o.number_key in (smsretry.number_key(null, new.phone), v_earlier_key)
+          and (
+              o.number_key = v_earlier_key
+              or smsretry.concerns(new.business_id, v_key, o.senders)
+          )
           and not exists (
               select from smsretry.consents i
               where i.number_key = v_key

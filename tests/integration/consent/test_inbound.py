@@ -136,6 +136,23 @@ def test_a_stop_counts_for_who_is_deleted_and_imported_again_and_for_who_gets_th
     assert shop.run() == ["Sent", "Sent"]
 
 
+def test_a_stop_stays_with_its_customer_who_gets_another_number(shop: Shop) -> None:
+    """Also where an import has written an old opt-in over it before. A new opt-in lifts it."""
+    shop.due_text()
+    queue = "select queue_sms_retry(id) from send_logs"
+    said = "update customers set sms_consent_status = 'opted_in', sms_consent_at = "
+    hear(shop, "STOP")
+    shop.sql(f"{said} smsretry.clock() - interval '1 day'")
+    shop.sql("update customers set phone = '+12125550188'")
+    shop.sql(queue)
+    shop.later(minutes=1)
+    assert shop.run() == ["Cancelled"]
+    shop.sql(f"{said} smsretry.clock()")
+    shop.sql(queue)
+    shop.later(minutes=1)
+    assert shop.run() == ["Sent"]
+
+
 def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
     shop: Shop, operators: SupabaseOperators
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from smsretry.sending.scheduled import AHEAD
 from tests.proofs.interleavings.provider import SENDER
@@ -225,10 +225,10 @@ def _goes_on(came_to: Any, _: World, state: State) -> State:
 def inbound(world: World, state: State) -> Iterator[Step]:
     """The customer texts STOP, and START, which the webhook hears."""
     phones = [customer["phone"] for customer in world.rows(state.content, "customers")]
-    for n, word in enumerate(("STOP", "START") if phones else ()):
+    for word in ("STOP", "START") if phones else ():
 
-        def take(world: World, state: State, word: str = word, n: int = n) -> State:
-            sid = f"SM{n:032x}"
+        def take(world: World, state: State, word: str = word) -> State:
+            sid = f"SM{uuid4().hex}"
             text = {"phone": phones[0], "twilio_sid": sid, "to_number": SENDER.sent_by}
             world.call(
                 "record_inbound_sms", text | {"opt_out_type": word, "body": word}

@@ -62,9 +62,13 @@ def truths(story: Story) -> Iterator[Finding]:
         ]
         yield from _end(row, own_attempts, story)
         yield from _counts(row, story.attempts)
+        is_undelivered = any(
+            attempt["delivery_status"] in FAILURES for attempt in own_attempts
+        )  # a later row of its text may have failed, too
         if (
             row["status"] == "completed"
             and not is_live
+            and not is_undelivered
             and story.log
             and story.log["status"] not in SENT
         ):
