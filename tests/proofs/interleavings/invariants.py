@@ -44,7 +44,7 @@ def untrue(world: World, state: State) -> Iterator[Finding]:
     stories = [*_stories(world, state)]
     logs = world.rows(state.content, "send_logs")
     others = [log["subject"] for log in logs if log["id"] == str(OTHER_LOG)]
-    alike = others == [BODY]
+    alike = others == [BODY] and _may_be_exchanged(state, stories)
     for story in stories:
         excused = _OF_A_PAIR if alike else _of_a_cancelled_claim(state, story)
         yield from (finding for finding in truths(story) if finding[0] not in excused)
@@ -54,22 +54,34 @@ def untrue(world: World, state: State) -> Iterator[Finding]:
 
 
 _OF_A_PAIR: Final = ("lost", "doubled", "unsettled", "misreported")
-"""What is said of two texts of the same words together: to their recipient, the message of one is the other's."""
+"""What is said of two texts of the same words together."""
+
+
+def _may_be_exchanged(state: State, stories: Sequence[Story]) -> bool:
+    """Whether the message of one may be taken for the other's: nobody heard the answer of either, the application sent
+    one itself, or somebody gave up one. To their recipient it is the same.
+    """
+    unheard = [
+        story
+        for story in stories
+        if any(a["outcome"] and a["settled_by"] != "response" for a in story.attempts)
+    ]
+    return len(unheard) > 1 or _is_open(state)
+
+
+def _is_open(state: State) -> bool:
+    """Whether somebody else's deed leaves open whose a message is. That is the honest limit."""
+    by_itself = any(message.attempt_id is None for message in state.twilio.messages)
+    return by_itself or bool(state.decided & (_GIVEN_UP | {"sent"}))
 
 
 def _pair(state: State, stories: Sequence[Story]) -> Iterator[Finding]:
-    """Of two texts of the same words: as many messages as were sent.
-
-    The honest limit is that a message that the application sent itself, or that of a text in doubt which somebody gave
-    up, is taken for the other's.
-    """
+    """Of two texts of the same words: as many messages as were sent."""
     messages = state.twilio.messages
     sent = sum(
         any(row["status"] == "completed" for row in story.rows) for story in stories
     )
-    by_itself = any(message.attempt_id is None for message in messages)
-    is_given_up = state.decided & (_GIVEN_UP | {"sent"})
-    if sent > len(messages) and not (by_itself or is_given_up):
+    if sent > len(messages) and not _is_open(state):
         yield "lost", f"{sent} texts of the same words, {len(messages)} messages"
     if len(messages) > 2 and "not sent" not in state.decided:
         yield "doubled", "of two texts of the same words"
