@@ -53,7 +53,7 @@ def untrue(world: World, state: State) -> Iterator[Finding]:
     yield from _forgotten_deliveries(world, state)
 
 
-_OF_A_PAIR: Final = ("lost", "doubled", "unsettled", "misreported")
+_OF_A_PAIR: Final = ("lost", "doubled", "unsettled", "misreported", "arrived twice")
 """What is said of two texts of the same words together."""
 
 

@@ -28,6 +28,7 @@ from tests.proofs.interleavings.state import (
 )
 from tests.proofs.interleavings.workers import claims_that_find
 from tests.proofs.interleavings.world import Refused, World
+from tests.support.builders import NOON
 from tests.support.records import Record
 
 _NEXT_TRY = """
@@ -39,9 +40,8 @@ _CANCEL = """
 update sms_retry_queue set status = 'cancelled' where send_log_id = %s and status in ('pending', 'processing')
 """
 _CONSENT = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
-_OLD_CONSENT = """
-update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock() - interval '1 day' where id = %s
-"""
+_OLD_CONSENT = "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s where id = %s"
+"""It is from before the text, however much time has gone by."""
 _SENT = """
 update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text) where id = %s
 """
@@ -123,7 +123,8 @@ def customers(world: World, state: State) -> Iterator[Step]:
     )
     if state.word == "stop":
         yield _writes(
-            "the application imports an old opt-in", (_OLD_CONSENT, (CUSTOMER,))
+            "the application imports an old opt-in",
+            (_OLD_CONSENT, (NOON - timedelta(days=1), CUSTOMER)),
         )
     number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
     yield _writes("the application changes the number", number)
