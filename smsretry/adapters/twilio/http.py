@@ -204,7 +204,7 @@ class NotConnectedError(Exception):
 def _saying(kind: Any) -> Any:
     """Connections of this kind that say when none was made: no name, no answer, no tunnel or no trust in time."""
 
-    class Connection(kind):  # type: ignore[misc]
+    class Connection(kind):  # type: ignore[misc]  # the kind of whichever pool
         def connect(self) -> None:
             try:
                 super().connect()

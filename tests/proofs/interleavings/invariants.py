@@ -72,7 +72,7 @@ def _may_be_exchanged(state: State, stories: Sequence[Story]) -> bool:
 def _is_open(state: State) -> bool:
     """Whether somebody else's deed leaves open whose a message is. That is the honest limit."""
     by_itself = any(message.attempt_id is None for message in state.twilio.messages)
-    return by_itself or bool(state.decided & (_GIVEN_UP | {"sent"}))
+    return by_itself or bool(state.decided & _GIVEN_UP)
 
 
 def _pair(state: State, stories: Sequence[Story]) -> Iterator[Finding]:
@@ -81,19 +81,24 @@ def _pair(state: State, stories: Sequence[Story]) -> Iterator[Finding]:
     sent = sum(
         any(row["status"] == "completed" for row in story.rows) for story in stories
     )
-    if sent > len(messages) and not _is_open(state):
+    if sent > len(messages) and not (_is_open(state) or "sent" in state.decided):
         yield "lost", f"{sent} texts of the same words, {len(messages)} messages"
     if len(messages) > 2 and "not sent" not in state.decided:
         yield "doubled", "of two texts of the same words"
 
 
 def _of_a_cancelled_claim(state: State, story: Story) -> Sequence[str]:
-    """The honest limit: the application cancels a text that its own processor is sending, and queues it anew."""
+    """The honest limit: the application cancels a text that its own processor is sending, and queues it anew.
+
+    Where recovery has noted that send, as one without a sender, it must have been looked for.
+    """
     by_itself = any(
         message.attempt_id is None and str(message.log) == story.name
         for message in state.twilio.messages
     )
-    return ["doubled"] if by_itself and "cancelled" in state.decided else []
+    is_noted = any(attempt["sent_by"] is None for attempt in story.attempts)
+    is_excused = by_itself and not is_noted and "cancelled" in state.decided
+    return ["doubled"] if is_excused else []
 
 
 def _stories(world: World, state: State) -> Iterator[Story]:
