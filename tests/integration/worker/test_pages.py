@@ -19,17 +19,9 @@ from psycopg.rows import dict_row
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.stack import Stack
-from tests.support.autovacuum import without_autovacuum
 from tests.support.records import Connection, columns
+from tests.support.statistics import forget_statistics, without_autovacuum
 
-TABLES = (
-    "businesses",
-    "customers",
-    "send_logs",
-    "scheduled_sends",
-    "sms_retry_queue",
-    "sms_send_attempts",
-)
 _BUSINESSES = """
 insert into businesses (id, user_id, name, timezone)
 select uuid_in(md5('business' || b)::cstring), gen_random_uuid(), 'Shop ' || b, 'America/New_York'
@@ -121,18 +113,6 @@ from pg_class
 where relkind in ('r', 'i') and relnamespace in ('public'::regnamespace, 'smsretry'::regnamespace)
 """
 """By this transaction. What an index finds counts with the index."""
-_FORGET = b"""
-with known as (
-    select c.oid as relid from pg_class c
-    where c.oid in (select t.oid from pg_class t where t.relname = any(%(tables)s))
-       or c.oid in (select i.indexrelid from pg_index i join pg_class t on t.oid = i.indrelid
-                    where t.relname = any(%(tables)s))
-), size as (
-    update pg_class c set relpages = 0, reltuples = -1 from known where c.oid = known.relid
-)
-delete from pg_statistic s using known where s.starelid = known.relid
-"""
-"""As if nobody had ever analyzed or vacuumed: what the columns hold, and how many rows there were."""
 _PLANS = ("force_custom_plan", "force_generic_plan")
 PLANS = pytest.mark.parametrize("plan", _PLANS)
 SLACK = 2
@@ -161,9 +141,7 @@ def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, statistics: str) -
     """
     with _connected(stack.database_url) as connection:
         without_autovacuum(connection)
-        connection.execute(
-            _FORGET, {"tables": list(TABLES)}
-        )  # what an earlier test had there
+        forget_statistics(connection)  # what an earlier test left
         connection.execute(_BUSINESSES.encode(), {"businesses": 20})
         few = dict.fromkeys(("due", "doubtful", "claimed", "begun", "looked"), 50)
         with connection.transaction():
@@ -269,7 +247,7 @@ def _pages(connection: Connection, call: str, plan: str, known: str) -> int:
         if known == "fresh":
             connection.execute("analyze")
         if known == "nothing":
-            connection.execute(_FORGET, {"tables": list(TABLES)})
+            forget_statistics(connection)
         _keep_to(connection, plan)
         return _touched(connection, call, before=1)
 

@@ -32,8 +32,10 @@ declare
         else new.sms_consent_at
     end;
     v_key bytea;
+    v_from bytea;
     v_earlier_key constant bytea := case
         when old.business_id = new.business_id
+          and new.sms_consent_status::text <> 'opted_out' -- else the row says so itself
             then smsretry.number_key(old.business_id, old.phone)
     end;
 begin
@@ -92,27 +94,32 @@ begin
 
     v_key := smsretry.number_key(new.business_id, new.phone);
     if v_is_moved then -- what the number said before this business knew it, or the customer at an earlier one
-        perform smsretry.keep_opt_out(
-            new.business_id,
-            new.phone,
-            o.source,
-            o.dated,
-            o.senders
-        )
-        from smsretry.standing_opt_outs o
-        where o.number_key in (smsretry.number_key(null, new.phone), v_earlier_key)
-          and (
-              o.number_key = v_earlier_key
-              or smsretry.concerns(new.business_id, v_key, o.senders)
-          )
-          and not exists (
-              select from smsretry.consents i
-              where i.number_key = v_key
-                and i.said = 'opted_in'
-                and i.id > o.id
-              offset 0
-          )
-        order by o.dated desc;
+        foreach v_from in array array[
+            v_earlier_key,
+            smsretry.number_key(null, new.phone)
+        ] loop
+            perform smsretry.keep_opt_out(
+                new.business_id,
+                new.phone,
+                o.source,
+                o.dated,
+                o.senders
+            )
+            from smsretry.standing_opt_outs o
+            where o.number_key = v_from
+              and (
+                  v_from = v_earlier_key
+                  or smsretry.concerns(new.business_id, v_key, o.senders)
+              )
+              and not exists (
+                  select from smsretry.consents i
+                  where i.number_key = v_key
+                    and i.said = 'opted_in'
+                    and i.id + 0 > o.id -- by the number's index alone
+                  offset 0
+              )
+            order by o.dated desc;
+        end loop;
     end if;
 
     if new.sms_consent_status::text = 'opted_out' then

@@ -16,7 +16,7 @@ where o.said = 'opted_out'
       select from smsretry.consents i
       where i.number_key = o.number_key
         and i.said = 'opted_in'
-        and i.id > o.id
+        and i.id + 0 > o.id -- by the number's index alone
         and (i.dated is null or least(i.dated, i.at) > o.dated)
         and case
             when i.source in ('inbound_start', 'inbound_yes')

@@ -29,7 +29,8 @@ create table if not exists smsretry.consents (
 );
 
 -- So that no number of STOPs makes the look for an opt-in dear, and no number of customers with one
--- number either.
+-- number either. id + 0: with statistics of a table that was emptied since, PostgreSQL would walk all
+-- later words by the primary key.
 create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
-create index if not exists consents_opted_in on smsretry.consents (number_key, id) where said in ('opted_in', 'seen');
+create index if not exists consents_opted_in on smsretry.consents (number_key, (id + 0)) where said in ('opted_in', 'seen');
 create index if not exists consents_ended on smsretry.consents (customer_id, id) where said = 'ended';
