@@ -104,7 +104,7 @@ def process_sms_retries(
         return concluded(
             report,
             message=str(summary),
-            failed=summary.needs_somebody,
+            failed=summary.needs_attention,
             result=result,
             queue=after,
         )

@@ -35,7 +35,7 @@ def sync_delivery_status(
     return concluded(
         report,
         message=stopped_because or str(summary),
-        failed=summary.needs_somebody,
+        failed=summary.needs_attention,
         result=result,
     )
 

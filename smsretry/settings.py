@@ -137,7 +137,7 @@ class Settings(ReadingSettings):
 
     @property
     def default_sender(self) -> SenderId:
-        """The sender of the environment, for every business without one of its own."""
+        """The default sender, for every business without one of its own."""
         sent_by = self.twilio_messaging_service_sid or self.twilio_from_number
         return SenderId(self.twilio_account_sid, sent_by)
 

@@ -42,7 +42,7 @@ class TaskRuns:
     def __init__(
         self, run: Run, workers: Executor, *, task_run_limit: int, due: int
     ) -> None:
-        """`workers` process slices; `most` texts have a task run each; `due` were due when the run began."""
+        """`workers` process slices; `task_run_limit` texts have a task run each; `due` were due when the run began."""
         self._run, self._workers = run, workers
         self._task_run_limit, self._expected = task_run_limit, due
         self._begun: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []

@@ -121,7 +121,7 @@ _OTHER_CODES: Final[dict[str, str]] = {
     "up": "0 ended by SIGTERM; 1 an error; 130 Ctrl-C",
     "serve": "0 ended by SIGTERM or Ctrl-C; 1 an error",
 }
-_DESK: Final = "The desk: ask and act"
+_DESK: Final = "Look up and change texts"
 _RULES: Final = "Rules and consent"
 _RUNNING: Final = "Set up and run"
 _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}

@@ -220,12 +220,12 @@ def process(
         raise typer.Exit(128 + run.asked_to_stop)
     is_any_held = any(item.fate == "Held" for item in items)
     stopped = (
-        summary.needs_somebody
+        summary.needs_attention
         or summary.stopped_because
         or summary.stopped_senders
         or planned.stopped_because
     )
-    if is_any_held or stopped or deliveries.needs_somebody:
+    if is_any_held or stopped or deliveries.needs_attention:
         raise typer.Exit(1)
 
 

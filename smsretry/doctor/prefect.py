@@ -97,7 +97,7 @@ def prefect_findings(
             return
         yield from _loaded("answers")
         yield _finding(f"Prefect's API at {api.host}", None)
-        at = api.told_at or now()
+        at = api.server_time or now()
         ahead[PREFECT] = at - now()
         try:
             names = {

@@ -50,8 +50,8 @@ def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[F
 
     def ask(sender: SenderRecord) -> list[Finding]:
         if (
-            sender.told_at or not sender.sent_by
-        ):  # the environment's has been asked about
+            sender.named_at or not sender.sent_by
+        ):  # the default one has been asked about
             return []
         try:
             return check(SenderId(sender.account, sender.sent_by))

@@ -38,7 +38,7 @@ class InterruptedRun(Value):
                 f"run {self.id}. Each older text is looked for before it may be sent: see 'Restore from a backup' in "
                 "flows/PLAYBOOKS.md for the rest"
             )
-        numbers = f"accepted {self.accepted}, in doubt {self.in_doubt}, refused or not sent {self.refused}"
+        numbers = f"{self.accepted} accepted, {self.in_doubt} in doubt, {self.refused} refused or not sent"
         return (
             f"run {self.id} of {on_clock(self.started_at)} was interrupted: {numbers}"
         )
@@ -85,9 +85,9 @@ class Begun(Value):
 
     go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
     changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient has
-    had all texts that a rule permits. busy: its sender's time is given away for longer than a worker waits. spent: its
-    sender has used its day. held: the worker texts everybody and the database is no production here, or the other way
-    round. ended: the row is finished, and `why` says why.
+    had all texts that a rule permits. busy: its sender's slots are reserved for longer than a worker waits. spent: its
+    sender has reached its daily cap. held: a person can mend what stands in its way, and `why` says what.
+    ended: the row is finished, and `why` says why.
     """
 
     answer: Literal[
@@ -98,8 +98,7 @@ class Begun(Value):
     reached_at: Instant | None = Field(
         None,
         description="If it goes: when it leaves; None: now. If busy: when there is time for it. If capped: when the "
-        "text was sent that must leave the cap's window first. If spent: when the day turns over. If held: when it is "
-        "looked at again.",
+        "text was sent that must leave the cap's window first. If spent: when the day turns over.",
     )
     why_code: KnownCode = None
 

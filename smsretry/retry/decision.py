@@ -96,7 +96,7 @@ class Defer(Decision):
     fate = "Deferred"
     until: datetime
     for_window: bool = False
-    """Whether it waits for a permitted hour, or for room in a day. That costs none of its life."""
+    """Whether it waits for a permitted hour, or for room in a day. That starts none of its 48 hours."""
 
     def due_at(self, at: datetime) -> datetime:  # noqa: ARG002 - it is a moment
         return self.until

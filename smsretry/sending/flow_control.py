@@ -5,8 +5,8 @@
 2. After 3 failures in a row a business stops. A sender stops when 4 of its businesses (all, if it has fewer) fail and
    none goes out, or when its account is refused for certain. Everybody stops when 4 senders fail and nothing goes out,
    and these senders with them.
-3. What has stopped is tried with one text at a time, and counts no more. An answer lifts it. For everybody tries a
-   sender that has not stopped, if there is one.
+3. What has stopped is tried with one text at a time, and counts no more. An answer lifts it. While
+   everybody is stopped, that text is of a sender which is not stopped itself, if there is one.
 4. When the provider asks to go slower, the business waits; if it asks two businesses, their sender does, and then half
    as many are under way.
 

@@ -52,7 +52,7 @@ class RetryQueue(Protocol):
     ) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
-        The sender of its environment is known from then on.
+        The default sender is known from then on.
 
         Args:
             earlier: the last run that the database accepted. If it is forgotten, it is returned, too.
@@ -89,7 +89,7 @@ class RetryQueue(Protocol):
             subject: the sender's or the business's id; '' for everybody.
         """
 
-    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+    def finish_run(self, run_id: UUID, summary: str, *, needs_attention: bool) -> None:
         """End a run, and store its summary."""
 
     # One claimed row on its way. Each call names its claim number; the answer says whether the claim held.
@@ -173,7 +173,7 @@ class Sender(Protocol):
 
     @property
     def default(self) -> SenderId:
-        """The sender of the environment."""
+        """The default sender."""
 
     def cannot_send_for(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
@@ -207,7 +207,7 @@ class Provider(Sender, Protocol):
     """All that smsretry needs of a provider. Another one is another adapter of this shape."""
 
     def check(self) -> list[Finding]:
-        """Do the credentials work, and does the account own the sender of the environment? Sends nothing."""
+        """Do the credentials work, and does the account own the default sender? Sends nothing."""
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         """The same of a business's own sender, and is it registered, so far as that can be read?

@@ -159,7 +159,7 @@ class Run:
     def drain(
         self, first_claims: Sequence[Claim], *, limit: int, seconds: float
     ) -> Iterator[list[Claim]]:
-        """Give the claims to process: `first`, then, as workers get free, what is due or comes due in the run's time.
+        """Give the claims to process: `first_claims`; then, as workers get free, what comes due in the run's time.
 
         The caller processes them meanwhile by `process`, which frees the workers. What had to leave its place to sends
         under way is claimed again once they are answered.
@@ -285,7 +285,7 @@ class Run:
             ),
         )
         self._services.queue.finish_run(
-            self.id, str(summary), needs_somebody=summary.needs_somebody
+            self.id, str(summary), needs_attention=summary.needs_attention
         )
         return summary
 

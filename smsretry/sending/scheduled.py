@@ -34,7 +34,7 @@ class Queueing:
 
     @property
     def numbers(self) -> str:
-        """Such as `queued 12 · cancelled 1`."""
+        """Such as `12 queued · 1 cancelled`."""
         return numbers(self.counts, get_args(ScheduledResult))
 
 

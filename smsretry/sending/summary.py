@@ -20,7 +20,7 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "Cancelled": "cancelled",
     "GivenBack": "given_back",
     "Lost": "lost",
-    "Error": "errors",
+    "Error": "errored",
 }
 """The number of a run's summary that counts each fate."""
 _NAMED: Final = 3
@@ -30,8 +30,8 @@ _SEVERAL_BUSINESSES: Final = 2
 
 
 def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
-    """Such as `queued 12 · cancelled 1`: those that are not 0."""
-    return " · ".join(f"{name} {counts[name]}" for name in order if counts[name])
+    """Such as `12 queued · 1 cancelled`: those that are not 0."""
+    return " · ".join(f"{counts[name]} {name}" for name in order if counts[name])
 
 
 class Stopped(Value):
@@ -43,7 +43,7 @@ class Stopped(Value):
     is_news: bool
     """Whether it worked before this run."""
     concerns_all: bool
-    """Whether it is all sending, or the sender of the environment. If not, other senders' texts go out."""
+    """Whether it is all sending, or the default sender. If not, other senders' texts go out."""
     businesses: int
     """How many had texts to go out from the sender in this run."""
 
@@ -68,8 +68,8 @@ class RunSummary(Value):
     cancelled: int
     given_back: int
     lost: int
-    errors: int
-    """Rows whose processing itself went wrong. A later run recovers them."""
+    errored: int
+    """Rows whose processing broke off. A later run recovers those whose state the database could not record."""
     duration_seconds: float = 0
     stopped_because: str | None = None
     """Why the run stopped sending before its end."""
@@ -115,14 +115,14 @@ class RunSummary(Value):
     @property
     def idle(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.claimed or self.recovered or self.needs_somebody)
+        return not (self.claimed or self.recovered or self.needs_attention)
 
     @property
-    def needs_somebody(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether the database was restored, a row's processing went wrong, or sending stopped for all.
 
-        One business's stopped sender is told, and leaves the run green: it may take that business weeks to mend it, and
-        by then nobody would look at a red run any more. When nothing goes out to anybody, that is another matter.
+        One business's stopped sender leaves the run green: the business may take weeks to mend it, and by then nobody
+        would look at a red run any more.
         """
         for_all = any(stop.concerns_all for stop in self.stopped)
         several = (
@@ -130,7 +130,7 @@ class RunSummary(Value):
             and sum(stop.businesses for stop in self.stopped) >= _SEVERAL_BUSINESSES
         )
         return (
-            bool(self.errors or self.restored)
+            bool(self.errored or self.restored)
             or self.database_broken
             or for_all
             or several
@@ -142,14 +142,14 @@ class RunSummary(Value):
         return [stop for stop in self.stopped if not stop.concerns_all]
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        parts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
         stopped = (
             f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
         )
         doubtful = (
-            f" (in doubt {self.recovered_in_doubt})" if self.recovered_in_doubt else ""
+            f" ({self.recovered_in_doubt} in doubt)" if self.recovered_in_doubt else ""
         )
-        numbers = f"recovered {self.recovered}{doubtful}, claimed {self.claimed}{': ' + parts if parts else ''}"
+        numbers = f"{self.recovered} recovered{doubtful}, {self.claimed} claimed{': ' + parts if parts else ''}"
         restored = f"{self.restored}. " if self.restored else ""
         only = f"This installation {self.texts_only}. " if self.texts_only else ""
         return f"{only}{restored}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
@@ -230,7 +230,7 @@ class DeliverySummary:
         return not self.followed
 
     @property
-    def needs_somebody(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether something is broken: a look failed, the provider never answered, or the database broke off."""
         counts = self.counts
         silent = counts["not asked"] == len(self.followed) > 0
@@ -238,7 +238,7 @@ class DeliverySummary:
 
     @property
     def numbers(self) -> str:
-        """Such as `delivered 12 · retried 1`."""
+        """Such as `12 delivered · 1 retried`."""
         return numbers(self.counts, get_args(CameTo))
 
     def __str__(self) -> str:

@@ -234,7 +234,7 @@ def test_each_trouble_alerts_and_nothing_else_does(
     ] == []
     assert {alert.subject for alert in receiver.alerts} == {
         *SILENCE,
-        *(told for _, _, told, _ in TROUBLES),
+        *(shown for _, _, shown, _ in TROUBLES),
     }
     # Until Prefect has looked twice more whether something is missing: what repeats itself has done so by then.
     until(lambda: len(receiver.about("still no run has completed")) >= 3)

@@ -29,7 +29,7 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     """With a page, an event for each text that did not arrive, and an alert when a carrier blames the sender."""
     rows = [business.due_text(phone=f"+1212555016{n}") for n in range(4)]
     run, _ = flow.run()
-    assert run["name"] == "sent 4"
+    assert run["name"] == "4 sent"
     fates = [
         ("delivered", None),
         ("undelivered", 30003),
@@ -43,13 +43,15 @@ def test_a_run_is_named_by_what_became_of_the_texts(
 
     run, printed = sync.run()
 
-    assert run["name"] == "delivered 1 · undelivered 1 · retried 1 · on its way 1"
+    assert run["name"] == "1 delivered · 1 undelivered · 1 retried · 1 on its way"
     assert (run["state"]["type"], run["tags"]) == ("COMPLETED", ["texts"])
     [artifact] = prefect.artifacts("sms-run")[:1]
     assert "Not delivered: Twilio 30007: Message filtered" in artifact["data"]
-    told = [f"sms.text.{name}" for name in ("sent", "retried", "undelivered", "sent")]
+    names = [f"sms.text.{name}" for name in ("sent", "retried", "undelivered", "sent")]
     until(
-        lambda: [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == told
+        lambda: (
+            [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == names
+        )
     )
     flow_run = f"prefect.flow-run.{run['id']}"
     of_this_run = [

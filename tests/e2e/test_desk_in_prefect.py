@@ -39,12 +39,14 @@ def test_a_text_is_explained_requeued_and_cancelled_with_a_name_and_a_reason(
     business: Business, failed: UUID, ask: Ask, prefect: Prefect
 ) -> None:
     """Tried, and done by what the page links to; without a name it is refused. An order that changed nothing is red."""
-    told = ask("sms-explain", {"ask": {"id": str(business.row(failed)["customer_id"])}})
-    assert told["name"] == "…0165: failed"
+    shown = ask(
+        "sms-explain", {"ask": {"id": str(business.row(failed)["customer_id"])}}
+    )
+    assert shown["name"] == "…0165: failed"
     page = prefect.artifacts("sms-explain")[0]
     assert columns(page, "flow_run_id", "description") == (
-        told["id"],
-        told["state"]["message"],
+        shown["id"],
+        shown["state"]["message"],
     )
     assert (
         "[what it means](https://www.twilio.com/docs/api/errors/21211)" in page["data"]

@@ -72,7 +72,7 @@ def test_every_file_module_and_link_that_a_document_names_exists() -> None:
 
 def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> None:
     """Settings with the defaults that hold, commands, what the embedded server is told."""
-    told = [
+    numbers = [
         (name, row)
         for row in _rows(RUNNING, "\n## Settings\n")
         for name in re.findall(r"`(\w+)`", row[0])
@@ -81,10 +81,10 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
         str(field.validation_alias or name.upper()): field
         for name, field in Settings.model_fields.items()
     }
-    assert sorted(name for name, _ in told) == sorted(fields)
+    assert sorted(name for name, _ in numbers) == sorted(fields)
     defaults = [
         (name, float(number))
-        for name, row in told
+        for name, row in numbers
         for number in re.findall(r"\((\d+)\b", row[1])
     ]
     assert defaults

@@ -150,7 +150,7 @@ def test_the_documented_monitor_learns_the_state_and_may_do_nothing_else(
                 "no run has finished in 7 days" in alarm.stdout,
             ) == (22, True), alarm
             connection.execute(
-                """insert into smsretry.runs (id, started_at, finished_at, told)
+                """insert into smsretry.runs (id, started_at, finished_at, summary)
                    select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
             )
             well = ask()

@@ -74,7 +74,7 @@ alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
 values ('production', 'db.example.com', now(), 'Ann', 'Live');
-insert into smsretry.senders (account, sent_by, told_at, paused_at, paused_because)
+insert into smsretry.senders (account, sent_by, named_at, paused_at, paused_because)
 values ('AC00000000000000000000000000000000', '+12125550100', now(), now(), 'The bill is not paid');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """
@@ -90,8 +90,8 @@ IN_THE_DATABASE = [
     "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
-    "bad  no run has finished (for 1 h",
-    "warn sender of the environment, …0100 of account AC00000000000000000000000000000000: ",
+    "bad  no run has finished, for 1 h",
+    "warn default sender …0100 of account AC00000000000000000000000000000000: ",
     "bad  number …0100: the account does not own it",
 ]
 AT_PREFECT = [
@@ -125,7 +125,7 @@ def doctor(stack: Stack, registry: Registry, tmp_path: Path) -> Doctor:
     stack.twilio.accounts.main.webhooks[SENDER] = "https://app.example.com/sms"
     with stack.connect() as connection:
         connection.execute(
-            """insert into smsretry.runs (id, started_at, finished_at, told)
+            """insert into smsretry.runs (id, started_at, finished_at, summary)
                select gen_random_uuid(), smsretry.clock(), smsretry.clock(), 'idle'"""
         )
     right = {
@@ -154,7 +154,7 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
         "warn TWILIO_BASE_URL: texts go to this address, and not to Twilio: right for a test, and only there"
     ]
     for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
-        assert any(told.startswith(f"ok   {line}") for told in lines)
+        assert any(printed.startswith(f"ok   {line}") for printed in lines)
     asks_for_a_key = {
         "PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"
     }
@@ -169,7 +169,7 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
             "PREFECT_API_URL": prefect_2.url,
             "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Access": "yes"}',
         }
-        for variables, told in [
+        for variables, printed in [
             *VARIABLES,
             (
                 asks_for_a_key,
@@ -184,7 +184,7 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
             ),
         ]:
             said = doctor(**variables)
-            assert [line for line in told if line not in said] == [], said
+            assert [line for line in printed if line not in said] == [], said
 
 
 def test_what_stops_texts_in_the_database_and_at_prefect_has_a_line_each(

@@ -101,7 +101,7 @@ def test_idle_runs_are_deleted_an_hour_after_their_end(
     gone = [over(ours, "idle", 61), over(ours, "idle", 600)]
     kept = [
         over(ours, "idle", 50),
-        over(ours, "queued 1", 600),
+        over(ours, "1 queued", 600),
         over(others, "idle", 61),
     ]
     last_record = ask(ours, {})

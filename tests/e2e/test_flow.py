@@ -52,7 +52,7 @@ def result_of(run: Record) -> Any:
     return State.model_validate(run["state"]).result(raise_on_failure=False)
 
 
-def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebody(
+def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_attention(
     stack: Stack, business: Business, flow: FlowProcess, prefect: Prefect
 ) -> None:
     """A badge says why and its color what to do; a search by row, customer or last digits finds the text. The run's
@@ -118,11 +118,11 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
     assert [folder.exists() for folder in (old_path, path)] == [False, True]
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].startswith(
-        "recovered 0, claimed 9: sent 2, deferred 1, held 1, retrying 1, in doubt 1, failed 2, cancelled 1 in "
+        "0 recovered, 9 claimed: 2 sent, 1 deferred, 1 held, 1 retrying, 1 in doubt, 2 failed, 1 cancelled in "
     )
     assert (
         run["name"]
-        == "sent 2 · failed 2 · held 1 · in doubt 1 · cancelled 1 · waiting 2"
+        == "2 sent · 2 failed · 1 held · 1 in doubt · 1 cancelled · 2 waiting"
     )
     assert "texts" in run["tags"]
     needing = [
@@ -142,7 +142,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_somebod
         "https://www.twilio.com/docs/api/",
     ):
         assert words in page["data"]
-    assert queue["description"] == "1 needs attention · waiting 2 · held 1 · in doubt 1"
+    assert queue["description"] == "1 needs attention · 2 waiting · 1 held · 1 in doubt"
 
     stack.move_clock(timedelta(minutes=2))
     second, _ = flow.run(SMSRETRY_OPENING_SPREAD_MINUTES="0")
@@ -209,23 +209,23 @@ def test_when_very_many_are_due_one_task_run_has_many_texts_and_each_text_still_
     rows = [business.due_text(phone=f"+1212555{1000 + n}") for n in range(40)]
     stack.twilio.fail(JsonError(21211), to="+12125551003")
     run, _ = flow.run(SMSRETRY_TASK_RUNS="30")
-    assert run["name"] == "sent 39 · failed 1"
+    assert run["name"] == "39 sent · 1 failed"
     slices = {
         task["name"]: task["state"]["name"] for task in texts(prefect, run["id"], 2)
     }
     assert sorted(slices) == ["texts 1 to 25", "texts 26 to 40"]
     assert Counter(slices.values()) in (
-        Counter({"sent 24 · failed 1": 1, "sent 15": 1}),
-        Counter({"sent 25": 1, "sent 14 · failed 1": 1}),
+        Counter({"24 sent · 1 failed": 1, "15 sent": 1}),
+        Counter({"25 sent": 1, "14 sent · 1 failed": 1}),
     )
     for row in rows:
-        (told,) = wait_for_events(prefect, f"sms.text.{row}", 1)
+        (text_event,) = wait_for_events(prefect, f"sms.text.{row}", 1)
         wanted = "sms.text.failed" if row == rows[3] else "sms.text.sent"
-        assert (told["event"], related_to(told, "flow-run")) == (
+        assert (text_event["event"], related_to(text_event, "flow-run")) == (
             wanted,
             f"prefect.flow-run.{run['id']}",
         )
-        assert related_to(told, "task-run")
+        assert related_to(text_event, "task-run")
     assert "Failed 21211, …1003" in prefect.artifacts("sms-run")[0]["data"]
     assert [
         columns(one, "type", "data") for one in prefect.artifacts("sms-progress")
@@ -270,9 +270,9 @@ def test_a_run_that_is_asked_to_stop_ends_what_it_began_and_gives_back_the_rest(
     assert not any(business.row(row)["in_doubt_since"] for row in rows)
     message = prefect.last_run()["state"]["message"]
     assert message.startswith(
-        "Stopped sending: This run was asked to stop (SIGTERM). recovered 0, claimed 12: sent "
+        "Stopped sending: This run was asked to stop (SIGTERM). 0 recovered, 12 claimed: "
     )
-    assert f"given back {statuses['pending']}" in message
+    assert f"{statuses['pending']} given back" in message
 
 
 @pytest.mark.long

@@ -115,7 +115,7 @@ def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
         business.connection.execute("alter table sms_retry_queue drop constraint jam")
     assert columns(run["state"], "type", "name") == ("FAILED", "Failed")
     assert run["state"]["message"].startswith(
-        "recovered 0, claimed 6: sent 1, held 1, in doubt 2, failed 1, errors 1 in "
+        "0 recovered, 6 claimed: 1 sent, 1 held, 2 in doubt, 1 failed, 1 errored in "
     )
     assert states_by_name(prefect, run["id"], 6)["Error"] == 1
     assert business.row(jammed)["begun_at"] is not None

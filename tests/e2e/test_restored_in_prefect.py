@@ -57,7 +57,7 @@ def test_the_run_after_a_restore_notices_it_and_texts_nobody_twice(
     assert business.row(row)["why_code"] == "restored"
     assert ended(flow)["state"]["type"] == "COMPLETED"
     business.connection.execute(
-        "update smsretry.runs set finished_at = null, told = null"
+        "update smsretry.runs set finished_at = null, summary = null"
     )
     assert ended(flow)["state"]["type"] == "FAILED"
     assert len(stack.twilio.ledger.entries()) == 2

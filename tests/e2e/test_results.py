@@ -30,14 +30,14 @@ def test_what_cannot_be_stored_or_shown_costs_no_text_and_is_reported(
         business.connection.execute(
             "grant execute on function sms_status to service_role"
         )
-    assert run["state"]["message"].startswith("recovered 0, claimed 3: sent 3")
+    assert run["state"]["message"].startswith("0 recovered, 3 claimed: 3 sent")
     assert {business.row(row)["status"] for row in rows} == {"completed"}
     assert {
         str(record["state"]["data"]) for record in [run, *prefect.task_runs(run["id"])]
     } == {"None"}
     logged = [line["message"] for line in prefect.logs(run["id"])]
-    [told] = [line for line in logged if "Results cannot be stored" in line]
-    assert "(NotADirectoryError)" in told
+    [message] = [line for line in logged if "Results cannot be stored" in line]
+    assert "(NotADirectoryError)" in message
     assert any(
         line.startswith("The state of the queue cannot be shown") for line in logged
     )
@@ -70,5 +70,5 @@ def test_what_a_run_came_to_is_fetched_as_it_is_shown(
             flow.forks.run(
                 "prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered["id"])
             )
-        told, _ = process.communicate(timeout=300)
-    assert json.loads(told.splitlines()[-1]) == [1, 1]
+        message, _ = process.communicate(timeout=300)
+    assert json.loads(message.splitlines()[-1]) == [1, 1]

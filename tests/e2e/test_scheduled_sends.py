@@ -25,7 +25,7 @@ def test_a_run_is_named_by_what_became_of_scheduled_sends_and_says_why_of_each_t
     business.scheduled()
     empty = business.scheduled(body=" ")
     run, _ = scheduled_sends.run()
-    assert run["name"] == run["state"]["message"] == "queued 1 · failed 1"
+    assert run["name"] == run["state"]["message"] == "1 queued · 1 failed"
     assert run["tags"] == ["texts"]
     page = prefect.artifacts("sms-run")[0]["data"]
     assert "failed: Text is empty: scheduled\\_sends.body holds none" in page

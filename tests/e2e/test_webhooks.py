@@ -169,8 +169,11 @@ def test_a_report_settles_its_own_text_and_says_how_far_it_has_come_and_nothing_
     assert all_of_it() == settled
     [neighbor] = stack.twilio.ledger.entries("+12125550177")
     assert webhook(stack.twilio.callback(neighbor.sid, "undelivered", 30008)) == 204
-    [told] = business.attempts_of(neighbors)
-    assert columns(told, "delivery_status", "delivery_code") == ("undelivered", 30008)
+    [recorded] = business.attempts_of(neighbors)
+    assert columns(recorded, "delivery_status", "delivery_code") == (
+        "undelivered",
+        30008,
+    )
 
 
 def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(

@@ -122,6 +122,6 @@ def sends_from(
 def environment_sends_from(business: Business, account: str, sent_by: str) -> None:
     """The sender of the runner's environment, as its first claim writes it down."""
     business.connection.execute(
-        "insert into smsretry.senders (sent_by, account, told_at) values (%s, %s, %s)",
+        "insert into smsretry.senders (sent_by, account, named_at) values (%s, %s, %s)",
         [sent_by, account, business.now()],
     )

@@ -160,7 +160,7 @@ class Scene:
                 "run_id": str(UUID(int=7)), "stale_minutes": 10, "account": ACCOUNT, "sender": SENDER,
                 "earlier_run": str(UUID(int=6)), "due_at": self.at(), "finished": False,
             },
-            "finish_sms_run": {"run_id": str(UUID(int=6)), "told": "sent 1", "needs_somebody": False},
+            "finish_sms_run": {"run_id": str(UUID(int=6)), "summary": "1 sent", "needs_attention": False},
             "explain_sms": {"id": str(self.due), "row_limit": 5},
             "ask_sms_desk": {"question": "explain_sms", "asked": {"id": str(self.due)}},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},

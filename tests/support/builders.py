@@ -39,7 +39,7 @@ AT_ONCE = Profile(opening_spread=timedelta(0))
 
 
 def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
-    """A message that somebody sent from the environment's sender, and not through the queue: as the SDK returns it."""
+    """A message that somebody sent from the default sender, and not through the queue: as the SDK returns it."""
     return twilio._http.client(None).messages.create(
         to=to, body=body, from_=twilio.default.sent_by
     )

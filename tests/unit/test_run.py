@@ -208,7 +208,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
         FakeSender(),
     )
     items, summary = run_once(broken, limit=500, seconds=50)
-    assert (len(items), summary.sent, summary.needs_somebody) == (50, 50, False)
+    assert (len(items), summary.sent, summary.needs_attention) == (50, 50, False)
     assert summary.stopped_because == "No answer"
     assert go(
         Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}),

@@ -100,7 +100,7 @@ def test_staging_is_named_first_and_alarms_nobody_but_for_its_mark() -> None:
     )
     summary = came_to(*texts, texts_only="texts nobody")
     quiet = of_texts(summary, texts)
-    assert quiet.name == "staging: texts nobody · failed 1 · held 1 · cancelled 1"
+    assert quiet.name == "staging: texts nobody · 1 failed · 1 held · 1 cancelled"
     assert str(summary).startswith("This installation texts nobody. ")
     assert (
         of_texts(RunSummary.of(results=[], texts_only="texts nobody"), ()).name
@@ -123,9 +123,9 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
         Recovered(id=UUID(int=number), in_doubt_since=NOON) for number in (1, 2)
     ]
     summary = came_to(recovered=recovered)
-    assert str(summary) == "recovered 2 (in doubt 2), claimed 0 in 1.5 s"
+    assert str(summary) == "2 recovered (2 in doubt), 0 claimed in 1.5 s"
     assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == (
-        "recovered 2",
+        "2 recovered",
         False,
     )
 
@@ -184,7 +184,7 @@ def test_a_page_says_what_a_killed_run_came_to_and_how_many_more_need_somebody()
         report(*texts, interrupted=(killed,)).page,
         lambda form, ask: f"{form}/{ask['ask']['id']}",
     )
-    assert "was interrupted: accepted 3, in doubt 1" in page
+    assert "was interrupted: 3 accepted, 1 in doubt" in page
     assert "And 2 more" in page
     assert f"[…{PHONE[-4:]}](sms-explain/{UUID(int=1)})" in page
     assert r"It \| \*failed\*" in page

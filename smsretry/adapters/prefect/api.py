@@ -64,8 +64,8 @@ class PrefectApi:
             verify=trusted(), timeout=10, headers=settings.prefect_client_custom_headers
         )
         self._asking = 0.0
-        self.told_at: datetime | None = None
-        """The server's time in its last answer that told one."""
+        self.server_time: datetime | None = None
+        """The server's time in its last answer with a date."""
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +94,7 @@ class PrefectApi:
                 "the API's address there, because runs cannot be reported through it"
             )
         if "date" in answer.headers:
-            self.told_at = parsedate_to_datetime(answer.headers["date"])
+            self.server_time = parsedate_to_datetime(answer.headers["date"])
         try:
             return answer.raise_for_status().json()
         except (httpx.HTTPStatusError, ValueError):

@@ -43,7 +43,7 @@ def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
     # When the text is of no more use: at its expiry, or, if nothing has said so yet, after its life from now.
     values |= {"expires_at": claim.expires_at, "life": interval(LIFE)}
     match decision:
-        case Defer(until=until, for_window=True):  # which costs none of its life
+        case Defer(until=until, for_window=True):  # which starts none of its 48 hours
             values |= {"until": until, "reason": "quiet_hours", "life": None}
         case Defer(until=until):
             values |= {"until": until}

@@ -99,10 +99,10 @@ class SupabaseQueue(SupabaseGroups):
             values |= {"earlier_run": remembered.pop("id"), **remembered}
         return self.rows(InterruptedRun, self.once("start_sms_run", values))
 
-    def finish_run(self, run_id: UUID, summary: str, *, needs_somebody: bool) -> None:
+    def finish_run(self, run_id: UUID, summary: str, *, needs_attention: bool) -> None:
         self.repeated(
             "finish_sms_run",
-            {"run_id": run_id, "told": summary, "needs_somebody": needs_somebody},
+            {"run_id": run_id, "summary": summary, "needs_attention": needs_attention},
         )
 
     def recover(self, stale_minutes: int) -> list[Recovered]:

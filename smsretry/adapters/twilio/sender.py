@@ -44,7 +44,7 @@ class TwilioSender:
         self._loaded: TwilioHttp | None = None
         self._readable = set[str]()
         self.default: Final = settings.default_sender
-        """The sender of the environment."""
+        """The default sender."""
         self.audience: Final = settings.audience
         """The people it texts."""
 

@@ -186,7 +186,7 @@ class LookAgain(ChangeTexts):
 
 
 class AfterRestore(Order):
-    """After a restore that no run can notice: what may have gone out since the backup is looked for first.
+    """Report a restore that no run can notice: texts are looked for at the provider before they are sent.
 
     That holds for every text from before the restore, scheduled sends too, whenever its time comes.
     """
@@ -223,13 +223,13 @@ class Resolve(Signed):
 class RecordConsent(Signed):
     """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them.
 
-    A number, which only a terminal takes, is for all businesses.
+    With a number, which only a terminal takes, it counts at all businesses.
     """
 
     COMMAND = "consent"
     EXAMPLES = (
-        "consent - --said opted_out --source card --because Hers < n.txt",
-        "consent $CUSTOMER --said opted_in --source form --because Hers",
+        "consent - --said opted_out --source call --because Rang < n.txt",
+        "consent $CUSTOMER --said opted_in --source form --because Signed",
     )
     FUNCTION, DOES = "record_sms_consent", ("", "recorded {consent}")
     customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
@@ -342,7 +342,7 @@ class StopTexts(Signed):
 
 
 class Prune(Form):
-    """Delete finished texts, their attempts, and runs that are older than that. What opted out stays so."""
+    """Delete finished texts, their attempts, and runs, from before those days. Opt-outs are kept."""
 
     COMMAND, EXAMPLES = "prune", ("prune", "prune --keep-days 180 --yes")
     FUNCTION, DOES = "prune_sms_history", ("delete", "deleted")

@@ -35,7 +35,9 @@ class AddSender(Signed):
 
     COMMAND, EXAMPLES = (
         "senders add",
-        ("senders add $SERVICE --business $ID --account $AC --because 'Ours'",),
+        (
+            "senders add $SERVICE --business $ID --account $AC --because Bought",
+        ),
     )
     FUNCTION, DOES = "add_sms_sender", ("", "added")
     sent_by: Annotated[SenderName, POSITIONAL] = Field(
@@ -106,7 +108,7 @@ class ChangeSender(Signed):
 
 
 class RemoveSender(Signed):
-    """Let a business's texts go out from the sender of the environment again."""
+    """Let a business's texts go out from the default sender again."""
 
     COMMAND, EXAMPLES = (
         "senders remove",

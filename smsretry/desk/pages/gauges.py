@@ -73,7 +73,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
     yield Gauge(
         "smsretry.stopped",
         "{stop}",
-        "Stops of all sending or of the environment's sender",
+        "Stops of all sending or of the default sender",
         [({}, stops)],
     )
     overdue, silent = now.overdue_seconds, now.silent_seconds

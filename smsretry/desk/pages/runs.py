@@ -27,7 +27,7 @@ _ORDER: Final = (
     "sent",
     "failed",
     "held",
-    "errors",
+    "errored",
     "in doubt",
     "cancelled",
     "lost",
@@ -75,7 +75,7 @@ def of_texts(
     """
     idle = run.idle and not interrupted
     headline = (
-        f"recovered {run.recovered}"
+        f"{run.recovered} recovered"
         if run.recovered and not run.claimed
         else _numbers(run)
     )

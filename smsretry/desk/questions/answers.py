@@ -161,7 +161,7 @@ class Change(Done):
             )
         if self.changed or len(self.skipped) > 1:
             yield from (
-                f"  left alone {texts}: {reason}"
+                f"  {texts} left alone: {reason}"
                 for reason, texts in self.skipped.items()
             )
         yield from _texts(self.sample)

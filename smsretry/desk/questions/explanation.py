@@ -191,9 +191,7 @@ def _next(
         step.send and step.what in FINAL for step in text.steps
     ):
         follows = "nothing more; it was delivered"
-    at = (
-        on_clock(text.next_at, zone) if text.next_at else "a time that it does not have"
-    )
+    at = on_clock(text.next_at, zone) if text.next_at else "an unknown time"
     return follows.format(at=at)
 
 

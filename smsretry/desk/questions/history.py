@@ -16,9 +16,9 @@ _MADE: Final = {
     "scheduled send": "scheduled",
     "send log": "made by the application",
 }
-_TOLD_BY: Final = {
+_SETTLED_BY: Final = {
     "callback": "the provider's report",
-    "reconcile": "a look for it",
+    "reconcile": "the provider's list",
     "operator": "a person",
 }
 _CONSENT: Final[dict[str | None, str]] = {
@@ -38,7 +38,7 @@ _SAID: Final = {
     ("sender",): "from {sender}",
     ("rule",): "under {rule}",
     ("consent",): "consent was {consent}",
-    ("told_by",): "says {told_by}",
+    ("settled_by",): "according to {settled_by}",
     ("message_class",): "{message_class}",
     ("planned_for",): "planned for {planned_for}",
     ("not_after",): "not after {not_after}",
@@ -91,15 +91,15 @@ def _step_text(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """Which send it is about, what it was, what is known of it, and why."""
     fields = step.model_dump(exclude={"what", "send", "because", "why_code"}) | {
         "late": late(text, step.at)
-        if step.what == "accepted" and not step.told_by
+        if step.what == "accepted" and not step.settled_by
         else None,
         "source": step.source and one_word(step.source),
-        "told_by": _TOLD_BY.get(step.told_by or ""),
+        "settled_by": _SETTLED_BY.get(step.settled_by or ""),
         "until": step.until if step.until and step.until > step.at else None,
     }
     action = (
         "not_found"
-        if step.what == "not_sent" and step.told_by == "reconcile"
+        if step.what == "not_sent" and step.settled_by == "reconcile"
         else step.what
     )  # which proves no more
     reason = step.because or (step.why_code or "").replace("_", " ")

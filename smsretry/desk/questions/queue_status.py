@@ -53,7 +53,7 @@ _LATE: Final = {
 """What is late, and what to do."""
 _STOPPED: Final = {
     "sending": "sending is stopped",
-    "environment": "the sender of the environment is stopped",
+    "environment": "the default sender is stopped",
 }
 _HOURS: Final = (
     "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
@@ -117,7 +117,7 @@ class UndeliveredCount(Value):
 
 
 class Stop(Value):
-    """What is stopped: sending, the environment's sender, or by a person texts to a US state or of a business."""
+    """What is stopped: sending, the default sender, or by a person texts to a US state or of a business."""
 
     what: Literal["sending", "environment", "state", "business"]
     subject: str = ""
@@ -271,7 +271,7 @@ class QueueStatus(Answer):
         """Texts in each state."""
         queue = self.queue
         counts = [
-            f"{state.replace('_', ' ')} {queue[state]}"
+            f"{queue[state]} {state.replace('_', ' ')}"
             for state in self.STATES
             if state in queue
         ]
@@ -322,9 +322,9 @@ class QueueStatus(Answer):
                 since=late.oldest,
             )
         for sender in self.senders:
-            # The status names the environment's for its rate alone: its stop is one of the stops.
-            is_of_all = sender.told_at and sender.why_code == "sender_rate"
-            whose = "the sender of the environment" if is_of_all else "its sender"
+            # The status names the default sender for its rate alone: its stop is one of the stops.
+            is_of_all = sender.named_at and sender.why_code == "sender_rate"
+            whose = "the default sender" if is_of_all else "its sender"
             yield Need(
                 of="sender",
                 what=f"{whose} {sender.trouble}",
@@ -361,7 +361,7 @@ class QueueStatus(Answer):
             )
 
     def _is_senders(self, count: HeldCount) -> bool:
-        """Whether it is named as the trouble of a sender, or of the environment's."""
+        """Whether it is named as the trouble of a sender, or of the default one."""
         whys = {sender.why_code for sender in self.senders}
         whys |= {"account_refused" for stop in self.stops if stop.sender}
         whys |= {"words_unread"} if self.unread else set()
@@ -396,7 +396,7 @@ class QueueStatus(Answer):
             since = self._for(self.mark.since)
             yield f"the database is marked as {self.mark.kind}{at}{since}"
         needs = list(self.needs())
-        yield from [Heading("NEEDS SOMEBODY")] if needs else []
+        yield from [Heading("Needs attention")] if needs else []
         for need in needs:
             yield self.say(need)
             yield "    ", need.remedy
@@ -478,13 +478,14 @@ class QueueStatus(Answer):
     def say(self, need: Need) -> tuple[Words, ...]:
         """Whose it is, what it is, how many texts, and for how long."""
         whose = f"{need.business}: " if need.business else ""
-        whom = "customers" if need.remedy == _READ else "texts"
-        counted = (f", {whom} ", need.count) if need.count else ()
+        noun = "customer" if need.remedy == _READ else "text"
+        plural = "" if str(need.count) == "1" else "s"
+        counted = (", ", need.count, f" {noun}{plural}") if need.count else ()
         return whose, need.what, *counted, self._for(need.since)
 
     def _for(self, since: datetime | None) -> str:
-        """For how long it has been so, in parentheses."""
-        return f" (for {span((self.at - since).total_seconds())})" if since else ""
+        """For how long it has been so."""
+        return f", for {span((self.at - since).total_seconds())}" if since else ""
 
 
 def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:

@@ -27,7 +27,7 @@ class Step(Value):
     source: str | None = Field(
         None, description="Where the consent came from, as the application wrote it."
     )
-    told_by: str | None = Field(
+    settled_by: str | None = Field(
         None, description="How that is known, if not by the answer to the send."
     )
     until: Instant | None = Field(None, description="Until when the text then waited.")

@@ -16,7 +16,7 @@ from smsretry.vocabulary import WhyCode
 _TROUBLES: Final[Mapping[WhyCode | None, str]] = {
     "sender_paused": "is paused: {why}",
     "sending_stopped": "is stopped: {why}",
-    "day_spent": "has used its day",
+    "day_spent": "has reached its daily cap",
     "sender_rate": "sends {segments_per_second:g} a second, which is too slow for the {due} that are due",
 }
 
@@ -30,9 +30,9 @@ class SenderRecord(Value):
     sent_by: str | None = Field(
         None, repr=False, exclude=True, description="All of it, if that was asked for."
     )
-    told_at: Instant | None = Field(
+    named_at: Instant | None = Field(
         None,
-        description="When a runner last told that it is that of its environment. None: it is no environment's.",
+        description="When a run last named it as the default sender. None: no run did.",
     )
     segments_per_second: float | None
     segments_per_day: int | None
@@ -78,7 +78,7 @@ class SenderRecord(Value):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        return f"sender {'of the environment, ' if self.told_at else ''}{self.sender} of account {self.account}"
+        return f"{'default ' if self.named_at else ''}sender {self.sender} of account {self.account}"
 
     def tell(self) -> Iterator[Block]:
         """It in a line; why its texts wait, and what ends that."""
@@ -101,7 +101,7 @@ class SenderRecord(Value):
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
         numbers = {"due": self.due, "waiting": self.waiting, "held": self.held}
         yield (
-            ", ".join(f"{name} {texts}" for name, texts in numbers.items() if texts)
+            ", ".join(f"{texts} {state}" for state, texts in numbers.items() if texts)
             or "nothing waits"
         )
 
@@ -119,8 +119,9 @@ class Senders(Answer):
 
     def tell(self) -> Iterator[Block]:
         needing = sum(sender.why_code is not None for sender in self.senders)
+        plural = "" if len(self.senders) == 1 else "s"
         yield " · ".join(
-            filter(None, (f"senders {len(self.senders)}", in_need(needing)))
+            filter(None, (f"{len(self.senders)} sender{plural}", in_need(needing)))
         )
         for sender in sorted(self.senders, key=lambda sender: sender.why_code is None):
             yield from sender.tell()

@@ -33,5 +33,5 @@ class Unread(Answer):
         )
         for words in self.words:
             business = words.business or "a business without a name"
-            yield f"{words.number} of {business}, since {on_clock(words.heard_at)}"
+            yield f"{words.number} of {business}, wrote on {on_clock(words.heard_at)}"
             yield "    ", after_reading(words.customer_id, words.twilio_sid)

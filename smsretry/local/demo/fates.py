@@ -136,5 +136,5 @@ def _sender(sender: str | None) -> str:
     return (
         f"its own sender {sender}"
         if sender
-        else f"the environment's sender {masked_sender(SENDER)}"
+        else f"the default sender {masked_sender(SENDER)}"
     )

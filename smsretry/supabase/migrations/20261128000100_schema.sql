@@ -465,13 +465,13 @@ alter table if exists smsretry.runs
     add column if not exists id uuid primary key,
     add column if not exists started_at timestamptz not null,
     add column if not exists finished_at timestamptz,
-    add column if not exists told text,
-    add column if not exists needs_somebody boolean,
+    add column if not exists summary text,
+    add column if not exists needs_attention boolean,
     add column if not exists interrupted_at timestamptz,
     add column if not exists send_to text,
     add column if not exists address text;
 select pg_temp.add_rule('smsretry.runs', 'runs_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.runs', 'runs_told', $r$check ( length(told) <= 2000 and (finished_at is null) = (told is null) )$r$);
+select pg_temp.add_rule('smsretry.runs', 'runs_summary', $r$check ( length(summary) <= 2000 and (finished_at is null) = (summary is null) )$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('all', 'listed', 'nobody'))$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_address', $r$check (length(address) <= 300)$r$);
 
@@ -482,14 +482,14 @@ create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
-    told text, -- its result, in numbers
-    needs_somebody boolean,
+    summary text, -- its result, in numbers
+    needs_attention boolean,
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    constraint runs_told check (
-        length(told) <= 2000
-        and (finished_at is null) = (told is null)
+    constraint runs_summary check (
+        length(summary) <= 2000
+        and (finished_at is null) = (summary is null)
     ),
     constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
     constraint runs_address check (length(address) <= 300)
@@ -683,7 +683,7 @@ alter table if exists smsretry.senders
     add column if not exists id uuid primary key default gen_random_uuid(),
     add column if not exists account text not null,
     add column if not exists sent_by text not null,
-    add column if not exists told_at timestamptz,
+    add column if not exists named_at timestamptz,
     add column if not exists segments_per_second double precision,
     add column if not exists segments_per_day integer,
     add column if not exists paused_at timestamptz,
@@ -710,19 +710,18 @@ select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $
 -- ======== schemas/tables/senders.sql ========
 -- A sender is a messaging service or a number, in an account of the provider's. Its account and
 -- address never change: a business that moves gets another sender, and its attempts still name the
--- old one. The environment's sender, which a runner named last, serves every business without its
--- own.
+-- old one. The default sender, which a run named last, serves every business without its own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null, -- the provider's, which owns it; credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
-    -- when a runner last named it as the sender of its environment; null: it is of businesses alone
-    told_at timestamptz,
+    -- when a run last named it as the default sender; null: none did
+    named_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
     segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
     paused_because text, -- its texts wait; null: it sends
-    -- its time is given away until then, for all machines: the next text leaves then
+    -- slots until then are reserved, by all machines: the next text leaves then
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
@@ -1239,6 +1238,26 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ) || ')\M'
 $$;
 
+-- ======== schemas/helpers/claim_senders.sql ========
+-- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
+-- clock in this view, PostgreSQL would read all senders for each text.
+create or replace view smsretry.claim_senders with (security_invoker = true) as
+select
+    s.id,
+    s.account,
+    s.sent_by,
+    jsonb_build_object(
+        'id', s.id,
+        'account', s.account,
+        'sent_by', s.sent_by,
+        'segments_per_second', s.segments_per_second,
+        'paused_because', s.paused_because,
+        'spent_until', case
+            when s.day_segments >= s.segments_per_day then s.day_ends_at
+        end
+    ) as sender
+from smsretry.senders s;
+
 -- ======== schemas/helpers/clock.sql ========
 -- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
 do $do$
@@ -1700,8 +1719,8 @@ begin
         (
             select t.id
             from smsretry.senders t
-            where t.told_at is not null
-            order by t.told_at desc
+            where t.named_at is not null
+            order by t.named_at desc
             limit 1
         )
     );
@@ -1798,7 +1817,7 @@ where m.why is not null;
 create or replace view smsretry.stopped_states with (security_invoker = true) as
 select
     array_agg(s.subject order by s.subject) as states,
-    string_agg(s.subject, ',' order by s.subject) as told
+    string_agg(s.subject, ',' order by s.subject) as list
 from smsretry.stops s
 where s.kind = 'state';
 
@@ -1824,26 +1843,6 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         else retry.status -- failed or cancelled
     end
 $$;
-
--- ======== schemas/helpers/told_senders.sql ========
--- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
--- clock in this view, PostgreSQL would read all senders for each text.
-create or replace view smsretry.told_senders with (security_invoker = true) as
-select
-    s.id,
-    s.account,
-    s.sent_by,
-    jsonb_build_object(
-        'id', s.id,
-        'account', s.account,
-        'sent_by', s.sent_by,
-        'segments_per_second', s.segments_per_second,
-        'paused_because', s.paused_because,
-        'spent_until', case
-            when s.day_segments >= s.segments_per_day then s.day_ends_at
-        end
-    ) as told
-from smsretry.senders s;
 
 -- ======== schemas/views/claimed_retry.sql ========
 -- A claimed row, with everything that decides about it. Row level security is the
@@ -1914,7 +1913,7 @@ select
         row(
             cut.*,
             q.message_class,
-            (select s.told from smsretry.stopped_states s),
+            (select s.list from smsretry.stopped_states s),
             own.id
         )::text
     ) as decided_by,
@@ -1922,7 +1921,7 @@ select
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,
     -- null: that of the runner's environment
-    own.told || jsonb_build_object('whose', left(b.name, 200)) as sender
+    own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might
@@ -1945,9 +1944,9 @@ cross join lateral (
         b.sms_daily_cap as business_cap
 ) cut
 left join lateral (
-    select s.told, s.id
+    select s.sender, s.id
     from smsretry.own_senders o
-    join smsretry.told_senders s on s.id = o.sender_id
+    join smsretry.claim_senders s on s.id = o.sender_id
     where o.business_id = q.business_id
       and o.message_class = q.message_class
     offset 0
@@ -2641,7 +2640,7 @@ $$;
 -- that nobody waits behind another's backlog, and if these give too little, the streams that have
 -- waited longest.
 -- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
--- while its time is given away; and any number if it is paused or has used its day, because these are
+-- while its slots are reserved; and any number if it is paused or has reached its cap, because these are
 -- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
 -- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
 -- are passed over.
@@ -3076,8 +3075,8 @@ $$;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt; begins under way together share one, of many
--- businesses (group_sms_calls). May be repeated with the same attempt_id.
+-- the number's texts also writes the attempt. Up to 100 begins, of any businesses, share it; one
+-- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
 --       have left before a restore from a backup
@@ -3086,8 +3085,8 @@ $$;
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of
 --       reached_at no longer counts
---     | busy     the sender's time is given away until reached_at · spent: it has used its day,
---       which turns over at reached_at
+--     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
+--       cap; the next day begins at reached_at
 --     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
@@ -3534,8 +3533,8 @@ declare
 begin
     if cardinality(claim_of.ids) > 0 then
         v_environment := (
-            select s.told
-            from smsretry.told_senders s
+            select s.sender
+            from smsretry.claim_senders s
             where s.account = claim_of.account
               and s.sent_by = claim_of.sender
         );
@@ -4006,12 +4005,12 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_run.sql ========
--- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two
+-- A run is done; summary: its numbers. False: the run is unknown. May be repeated. Then for two
 -- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
 create or replace function public.finish_sms_run(
     run_id uuid,
-    told text,
-    needs_somebody boolean default false
+    summary text,
+    needs_attention boolean default false
 )
 returns boolean
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -4024,8 +4023,8 @@ begin
     update smsretry.runs r
     set
         finished_at = smsretry.clock(),
-        told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
-        needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
+        summary = left(coalesce(finish_sms_run.summary, ''), smsretry.longest_reason()),
+        needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
     for v_number in
@@ -4533,7 +4532,7 @@ end
 $$;
 
 -- ======== schemas/worker/start_sms_run.sql ========
--- A run begins, and tells the sender of its environment (account, sender), which sends for every
+-- A run begins, and names the default sender (account, sender), which sends for every
 -- business without one of its own. Returns earlier runs that never finished, each once, with what
 -- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
 -- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
@@ -4590,14 +4589,14 @@ begin
     )
     on conflict
     do nothing;
-    insert into smsretry.senders (account, sent_by, told_at)
+    insert into smsretry.senders (account, sent_by, named_at)
     select
         start_sms_run.account,
         start_sms_run.sender,
         v_now
     where start_sms_run.account <> start_sms_run.sender
     on conflict on constraint senders_one
-    do update set told_at = excluded.told_at;
+    do update set named_at = excluded.named_at;
     update smsretry.senders s
     set free_at = null
     where s.free_at > v_now + interval '1 hour'; -- the clock was set back
@@ -4781,7 +4780,7 @@ begin
         answer := 'changed';
     elsif v_used > 0
         and v_used + segments > v_sender.segments_per_day
-    then -- one with more segments than a day has goes first
+    then -- a text larger than the whole cap may go first on a new day
         answer := 'spent';
         free_at := v_midnight;
     elsif free_at > at + k_longest then
@@ -5548,7 +5547,7 @@ $$;
 -- The senders that heard an incoming text, by the provider's webhook: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
 -- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- an environment's first run names its own.
+-- the first run names the default sender.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
 --   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
@@ -5580,7 +5579,7 @@ begin
     if not lifts
         and exists (
             select from smsretry.senders s
-            where s.told_at is not null
+            where s.named_at is not null
         ) then
         senders := (
             select array_agg(s.sent_by)
@@ -8239,7 +8238,7 @@ begin
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
-            where s.told_at is null
+            where s.named_at is null
               and not exists (
                   select from smsretry.business_senders b
                   where b.sender_id = s.id
@@ -8254,7 +8253,7 @@ begin
         select b.business_id
         from smsretry.business_senders b
         where b.sender_id = changed.id
-        -- the environment's: who has none for texts of each class
+        -- the default sender: who has none for texts of each class
         union
         select b.id
         from public.businesses b
@@ -8306,9 +8305,9 @@ $$;
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text
 -- for it. sender: as people see it; sent_by: all of it, if with_numbers.
 -- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
---   told_at: when a runner last told that it is that of its environment · used_today: of
+--   named_at: when a run last named it as the default sender · used_today: of
 --   segments_per_day, until day_ends_at
---   businesses: how many use it; the environment's: how many have texts there · used_by: the names
+--   businesses: how many use it; the default sender: how many have texts there · used_by: the names
 --   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
 --   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
 --   one's
@@ -8324,7 +8323,7 @@ returns table (
     account text,
     sender text,
     sent_by text,
-    told_at timestamptz,
+    named_at timestamptz,
     segments_per_second double precision,
     segments_per_day integer,
     used_today bigint,
@@ -8434,7 +8433,7 @@ begin
               )
           )
     ),
-    told as (
+    texts_of_users as (
         select
             coalesce(u.sender_id, t.sender_id) as of_sender,
             coalesce(u.business_id, t.business_id) as business_id,
@@ -8460,7 +8459,7 @@ begin
         l.account,
         smsretry.shown_sender(l.sent_by),
         case when sms_senders.with_numbers then l.sent_by end,
-        l.told_at,
+        l.named_at,
         l.segments_per_second,
         l.segments_per_day,
         case
@@ -8523,7 +8522,7 @@ begin
                         o.business_id,
                         o.message_class
                 ) as place
-            from told o
+            from texts_of_users o
             where o.of_sender = l.id
         ) t
         left join public.businesses b on b.id = t.business_id
@@ -8534,7 +8533,7 @@ $$;
 
 -- ======== schemas/senders/texts_by_sender.sql ========
 -- The waiting texts of these businesses (null: of all), counted by sender, business and class;
--- sender_id null: the environment's. why: of most of those that wait because of their sender.
+-- sender_id null: the default sender. why: of most of those that wait because of their sender.
 create or replace function smsretry.texts_by_sender(
     business_ids uuid[],
     at timestamptz
@@ -8895,13 +8894,13 @@ select
     (
         select coalesce(
             jsonb_agg(
-                jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at)
+                jsonb_strip_nulls(m.step) || jsonb_build_object('at', m.at)
                 order by m.at, m.place
             ),
             '[]'
         )
         from (
-            select x.place, x.at, x.told
+            select x.place, x.at, x.step
             from (
                 select
                     row_number() over (order by a.begun_at) as send,
@@ -8949,7 +8948,7 @@ select
                         jsonb_build_object(
                             'what', a.outcome,
                             'send', a.send,
-                            'told_by', a.settled_by
+                            'settled_by', a.settled_by
                         )
                     ),
                     (
@@ -8960,11 +8959,11 @@ select
                         jsonb_build_object(
                             'what', a.delivery_status,
                             'send', a.send,
-                            'told_by', 'callback',
+                            'settled_by', 'callback',
                             'code', a.delivery_code
                         )
                     )
-            ) x (place, at, told)
+            ) x (place, at, step)
             -- the same words went to the same number within a day of one of its sends
             union all
             select
@@ -9775,8 +9774,8 @@ declare
         limit 1
     );
     v_environment constant jsonb := (
-        select t.told
-        from smsretry.told_senders t
+        select t.sender
+        from smsretry.claim_senders t
         where t.id = (smsretry.sender_of(null, null)).id
     );
     v_stops constant jsonb := (
@@ -9891,8 +9890,8 @@ begin
                     'business_hours', left(b.sms_hours, 1000),
                     'business_cap', b.sms_daily_cap,
                     'sender', (
-                        select t.told
-                        from smsretry.told_senders t
+                        select t.sender
+                        from smsretry.claim_senders t
                         where t.id = (
                             smsretry.sender_of(s.business_id, s.message_class)
                         ).id
@@ -10186,7 +10185,7 @@ begin
             left join public.businesses b
                 on s.kind = 'business_stopped' and b.id::text = s.subject
             where s.kind in ('everybody', 'state', 'business_stopped')
-              or e.told_at is not null
+              or e.named_at is not null
             order by s.kind in ('state', 'business_stopped'), s.subject, s.since
         ),
         'mark', (
@@ -10209,7 +10208,7 @@ begin
                 'started_at', r.started_at,
                 'finished_at', r.finished_at,
                 'summary', coalesce(
-                    r.told,
+                    r.summary,
                     case
                         when r.interrupted_at is not null then 'It was interrupted'
                         else 'It is under way'

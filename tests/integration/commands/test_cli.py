@@ -42,25 +42,25 @@ def test_process_makes_one_run_and_tells_people_and_programs_what_became_of_each
     assert result.exit_code == 0
     assert re.search(rf"Sent +row {good}: Accepted as SM", result.output)
     assert re.search(rf"Failed +row {bad}: Customer has no phone number", result.output)
-    assert "recovered 0, claimed 2: sent 1, failed 1 in " in result.output
+    assert "0 recovered, 2 claimed: 1 sent, 1 failed in " in result.output
 
     stack.twilio.report(
         business.attempts_of(good)[0]["twilio_sid"], "undelivered", 30008
     )
     stack.move_clock(timedelta(minutes=6))
-    told = command("process")
-    assert (told.exit_code, told.output.splitlines()[-1]) == (
+    output = command("process")
+    assert (output.exit_code, output.output.splitlines()[-1]) == (
         0,
-        "deliveries: retried 1",
+        "deliveries: 1 retried",
     )
     assert business.row(good)["status"] == "pending"
 
     row = business.due_text()
-    told = json.loads(command("process", "--json").stdout)
-    assert [columns(item, "retry_id", "fate") for item in told["items"]] == [
+    output = json.loads(command("process", "--json").stdout)
+    assert [columns(item, "retry_id", "fate") for item in output["items"]] == [
         (str(row), "Sent")
     ]
-    assert columns(told["summary"], "claimed", "sent") == (1, 1)
+    assert columns(output["summary"], "claimed", "sent") == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_doctor_names_a_column_that_was_renamed_and_advises_no_migration(
     """By the first line that is bad; what else differs comes from it."""
     business.connection.execute("alter table customers rename phone to mobile")
     try:
-        told = command("doctor", columns=1000).output
+        output = command("doctor", columns=1000).output
     finally:
         business.connection.execute("alter table customers rename mobile to phone")
-    bad = [line for line in told.splitlines() if line.startswith("bad")]
+    bad = [line for line in output.splitlines() if line.startswith("bad")]
     assert bad[0].startswith("bad  column public.customers.phone: is gone, and ")
-    assert "smsretry migrate" not in told
+    assert "smsretry migrate" not in output
 
 
 def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
@@ -191,8 +191,8 @@ def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
     )
     nothing = command("migrate", "--db-url", original.url).output
     assert nothing == "Nothing to do: the database has every migration.\n"
-    told = json.loads(command("migrate", "--db-url", original.url, "--json").stdout)
-    assert told == {"applied": [], "again": False}
+    output = json.loads(command("migrate", "--db-url", original.url, "--json").stdout)
+    assert output == {"applied": [], "again": False}
 
 
 def test_consent_is_recorded_by_a_number_that_no_history_keeps(

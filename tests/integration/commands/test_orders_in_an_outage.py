@@ -77,13 +77,13 @@ def test_a_command_says_whether_its_order_was_recorded(
 ) -> None:
     """And its exit code says that it was not done. Each command in two outages, which are others for each."""
     for n, order in enumerate([*ONE, *MANY, *QUESTIONS] * 2, start=1):
-        answer, told = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
+        answer, advice = OUTAGES[list(OUTAGES)[n % len(OUTAGES)]]
         yes = {"prune": ["--yes"], **dict.fromkeys(MANY, YES)}.get(order, [])
         line = [*order.split(), *least[order], *yes]
         with _away(settings, answer) as away:
             result = command(*line, SUPABASE_URL=away.url, columns=1000)
         assert (result.exit_code, "next run" in result.output) == (1, False), order
-        words = told if order not in QUESTIONS else "Ask again."
+        words = advice if order not in QUESTIONS else "Ask again."
         assert words in result.output, (order, result.output)
 
 
@@ -91,7 +91,7 @@ def test_the_application_learns_whether_its_text_was_queued(
     settings: Settings,
 ) -> None:
     """And with which id a plan may be repeated that may have been kept. A worker's call is made by the next run."""
-    for answer, told in OUTAGES.values():
+    for answer, advice in OUTAGES.values():
         with _away(settings, answer) as away, TwilioSender(settings) as sender:
             orders: list[Callable[[], object]] = [
                 partial(entry.queue_sms_retry, ROW, "twilio_error", queue=away),
@@ -101,9 +101,9 @@ def test_the_application_learns_whether_its_text_was_queued(
             for order in orders:
                 with pytest.raises(QueueUnreachable) as raised:
                     order()
-                assert told.partition(":")[0] in str(raised.value)
+                assert advice.partition(":")[0] in str(raised.value)
                 assert "next run" not in str(raised.value)
-            assert ("scheduled_id=" in str(raised.value)) is (told == UNKNOWN)
+            assert ("scheduled_id=" in str(raised.value)) is (advice == UNKNOWN)
     with _away(settings, None) as away:
         for work in (partial(claim_due, away, 50), partial(away.recover, 10)):
             with pytest.raises(QueueUnreachable, match="The next run tries again"):

@@ -117,8 +117,11 @@ def test_what_changes_a_text_as_it_is_written_is_named_beside_the_rehearsal(
     for change, said in CHANGES.items():
         with migrated.connection.transaction(force_rollback=True):
             migrated.run(f"{change}; set local role service_role")
-            told = migrated.rows("select * from try_sms_retry_queue()")[1]
-        assert (told["ok"], told["advice"].startswith(said)) == (False, True), told
+            complaint = migrated.rows("select * from try_sms_retry_queue()")[1]
+        assert (complaint["ok"], complaint["advice"].startswith(said)) == (
+            False,
+            True,
+        ), complaint
     assert migrated.rows("select * from try_sms_retry_queue()")[1]["ok"]
 
 

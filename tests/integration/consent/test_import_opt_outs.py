@@ -109,11 +109,11 @@ def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_th
     file = f"\ufeffphone,at\n{PHONE},2026-11-01T10:00:00Z\n{PHONE}\n"
 
     def again() -> dict[str, Any]:
-        told = command(
+        output = command(
             "import-opt-outs", "-", "--business", shop.id, "--json", *DONE, stdin=file
         ).stdout
         shop.later(minutes=60)
-        return dict(json.loads(told))
+        return dict(json.loads(output))
 
     first_record, second = again(), again()
     assert (

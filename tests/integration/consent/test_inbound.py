@@ -255,7 +255,9 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
             operators, phone, consent="unchanged", source="text", business_id=shop.id
         )
         assert unread(operators) == left
-    assert [told.stop_sid for told in operators.texts(ExplainText(id=text))] == [None]
+    assert [record.stop_sid for record in operators.texts(ExplainText(id=text))] == [
+        None
+    ]
     with pytest.raises(InputError, match="No text of this number waits"):
         record_consent(
             operators, PHONE, consent="unchanged", source="text", business_id=None

@@ -59,10 +59,10 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
         if not refuses:
             importing.execute(HELD[held].encode(), [shop.id])
         shop.sql("set statement_timeout = '3s'")
-        told = hear_in_full(shop, "STOP", sid=STOP)
+        reply = hear_in_full(shop, "STOP", sid=STOP)
         shop.sql("reset statement_timeout")
     shop.sql("drop function if exists forbid cascade")
-    assert told == record_answer(
+    assert reply == record_answer(
         "opted_out", customers=3 - unmarked, cancelled=3 - unmarked, unmarked=unmarked
     )
     assert [consents_of(one) for one in neighbors] == [

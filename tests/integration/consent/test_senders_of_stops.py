@@ -174,7 +174,7 @@ HISTORIES: Final[dict[str, list[tuple[str, Any, str]]]] = {
         ("baker texts", GONE, ""), ("baker", DENTIST, "any"),
         ("STOP", {"service": GONE, "account": ACCOUNTS[BARBER]}, "barber baker"),
     ],
-    "the environment's sender, which no run has told yet": [
+    "the default sender, which no run has told yet": [
         ("no run", None, ""), ("barber", NEW, "any"), ("STOP", {"service": SENDER, "account": ACCOUNT}, EVERYBODY),
         ("START in vain", {"account": ACCOUNT}, EVERYBODY),
     ],
@@ -210,7 +210,7 @@ def test_what_a_sender_received_counts_for_whom_it_texts(
                     if isinstance(sender, dict)
                     else {"to" if sender[0] == "+" else "service": sender}
                 )
-                told = (
+                heard_by = (
                     "sender_unknown"
                     if in_vain
                     else "opted_out"
@@ -221,14 +221,14 @@ def test_what_a_sender_received_counts_for_whom_it_texts(
                     hear(
                         barber, *((None, word) if word == "YES" else (word,)), **named
                     )[0]
-                    == told
+                    == heard_by
                 )
                 assert out(shops) == then, (what, sender)
             case ["environment"]:
                 environment_sends_from(barber, ACCOUNTS[sender], sender)
             case ["no", "run"]:
                 barber.connection.execute(
-                    "delete from smsretry.senders where told_at is not null"
+                    "delete from smsretry.senders where named_at is not null"
                 )
             case [shop, "texts"]:
                 text_from(shops[shop], sender)

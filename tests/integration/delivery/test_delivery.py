@@ -81,7 +81,7 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
     post.twilio.report(entry.sid, "undelivered", 30003)
     assert post.settle(entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
     assert columns(post.row(row), "status", "attempt_count") == ("completed", 1)
-    assert post.sync(after=timedelta(0)) == "retried 1"
+    assert post.sync(after=timedelta(0)) == "1 retried"
     assert columns(post.row(row), "status", "attempt_count") == ("pending", 1)
 
 
@@ -92,7 +92,7 @@ def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
     row, attempt = post.due_text(attempts=2), uuid4()
     post.begin(post.claim(), attempt)
     assert post.settle(SID, "undelivered", 30003, attempt) == "settled"
-    assert post.sync(after=timedelta(0)) == "undelivered 1"
+    assert post.sync(after=timedelta(0)) == "1 undelivered"
     assert post.status_of(row) == "failed"
 
 
@@ -105,7 +105,7 @@ def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_fo
     post.sql(
         "update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID})
     )
-    assert post.sync() == "still undelivered 1"
+    assert post.sync() == "1 still undelivered"
     assert (post.status_of(row), post.log_of(row)["provider_message_id"]) == (
         "completed",
         {"twilio_sid": SID},
@@ -130,7 +130,7 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
     row = post.accepted()
     first = post.sid_of(row)
     post.twilio.report(first, "undelivered", 30003)
-    assert post.sync() == "retried 1"
+    assert post.sync() == "1 retried"
     waits = post.row(row)
     assert columns(waits, "status", "error_code", "attempt_count") == (
         "pending",
@@ -149,13 +149,13 @@ def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -
         == "Not delivered: Twilio 30003: Unreachable destination handset"
     )
     assert post.sync() == "no delivery is open"
-    assert post.sync(after=timedelta(minutes=19)) == "still undelivered 1"
+    assert post.sync(after=timedelta(minutes=19)) == "1 still undelivered"
     post.later(minutes=5)
     assert post.run() == ["Sent"]
     second = post.sid_of(row)
     assert len(post.messages) == 2
     post.twilio.report(second, again, None if again == "delivered" else 30008)
-    assert post.sync().startswith(f"{again} 1")
+    assert post.sync().startswith(f"1 {again}")
     post.sync(after=timedelta(days=4))
     assert post.sync(after=timedelta(days=1)) == "no delivery is open"
     log = post.log_of(row)
@@ -173,10 +173,10 @@ def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
     """No callback says so, and yet the last word is right."""
     row = post.accepted()
     post.report(row, lost, code)
-    assert post.sync() == "undelivered 1"
-    assert post.sync(after=timedelta(minutes=61)) == "still undelivered 1"
+    assert post.sync() == "1 undelivered"
+    assert post.sync(after=timedelta(minutes=61)) == "1 still undelivered"
     post.report(row, "delivered")
-    assert post.sync(after=timedelta(minutes=16)) == "delivered 1"
+    assert post.sync(after=timedelta(minutes=16)) == "1 delivered"
     assert post.statuses(row) == (
         "completed",
         "delivered",
@@ -187,7 +187,7 @@ def test_a_carriers_stop_opts_the_number_out(post: Post) -> None:
     """As Twilio's own answer 21610 does."""
     row = post.accepted()
     post.report(row, "undelivered", 30630)
-    assert post.sync() == "undelivered 1"
+    assert post.sync() == "1 undelivered"
     [customer] = post.connection.execute(
         "select sms_consent_status, sms_consent_source from customers"
     ).fetchall()
@@ -202,7 +202,7 @@ def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None
     row = post.accepted()
     post.connection.execute("update customers set phone = '+12125550177'")
     post.report(row, "undelivered", 30006)
-    assert post.sync() == "undelivered 1"
+    assert post.sync() == "1 undelivered"
     assert post.connection.execute("select phone_status from customers").fetchall() == [
         {"phone_status": None}
     ]
@@ -284,7 +284,7 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_c
         post.settle(post.sid_of(row), "undelivered", 30006)
     assert post.status_of(row) == "completed"
     post.report(row, "undelivered", 30006)
-    assert post.sync(after=timedelta(0)) == "undelivered 1"
+    assert post.sync(after=timedelta(0)) == "1 undelivered"
 
 
 def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
@@ -298,7 +298,7 @@ def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
         other_connection.execute(
             "select from sms_send_attempts where retry_id = %s for update", [first]
         )
-        assert post.sync() == "undelivered 1"
+        assert post.sync() == "1 undelivered"
     [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
     gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
     with post.stack.connect() as other_connection, other_connection.transaction():
@@ -356,8 +356,8 @@ def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red
     row = post.accepted()
     post.twilio.fail(FetchError(20404, http_status=404), times=None)
     summary = post.look()
-    assert (str(summary), summary.needs_somebody) == ("not at the provider 1", False)
-    assert post.sync(after=timedelta(days=3)) == "unknown 1"
+    assert (str(summary), summary.needs_attention) == ("1 not at the provider", False)
+    assert post.sync(after=timedelta(days=3)) == "1 unknown"
     assert post.statuses(row) == ("completed", "sent")
     post.settle(post.sid_of(row), "delivered")
     assert post.log_of(row)["status"] == "delivered"
@@ -372,7 +372,7 @@ def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -
         arrived, lost = post.accepted(), post.accepted(phone="+12125550124")
         assert post.settle(post.sid_of(arrived), "delivered") == "recorded"
         post.report(lost, "undelivered", 30007)
-        assert post.sync() == "undelivered 1"
+        assert post.sync() == "1 undelivered"
         assert [post.log_of(row)["status"] for row in (arrived, lost)] == [
             "sent",
             "sent",
@@ -431,7 +431,7 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
     many_accepted(post, "Most too", [4] * 18 + [None] * 2, ago=timedelta(hours=3))
     many_accepted(post, "Long ago", [9] * 30 + [None] * 30, ago=timedelta(hours=25))
 
-    told = command("status").stdout
+    shown = command("status").stdout
     with SupabaseOperators(post.stack.settings()) as operators:
         status = operators.status()
     page = markdown(status.tell())
@@ -450,8 +450,8 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
         (16, "delivered", 10),
         (16, "undelivered", 10),
     ]
-    assert " 37 arrived (green), 13 did not (red), " in told
-    assert "  without a code, texts 10, Half\n" in told
+    assert " 37 arrived (green), 13 did not (red), " in shown
+    assert "  without a code, texts 10, Half\n" in shown
     assert " 37 arrived" in page
     assert "data:image/svg" in page
 
@@ -472,7 +472,7 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     row = post.accepted()
     first = post.sid_of(row)
     post.twilio.report(first, "undelivered", 30003, arrived=False)
-    assert post.sync() == "retried 1"
+    assert post.sync() == "1 retried"
     post.later(minutes=31)
     assert post.run() == ["Sent"]
     post.settle(post.sid_of(row), "undelivered", 30003)
@@ -496,7 +496,7 @@ def test_a_text_that_had_ended_and_then_arrives_says_both(
     desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
     failed = post.accepted(phone="+12125550124")
     post.report(failed, "undelivered", 30006)
-    assert post.sync() == "undelivered 1"
+    assert post.sync() == "1 undelivered"
     cancelled = post.due_text()
     post.twilio.fail(AcceptThenDrop())
     assert post.run() == ["InDoubt"]

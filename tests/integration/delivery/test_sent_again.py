@@ -141,7 +141,7 @@ def test_a_send_log_that_cannot_say_that_its_text_waits_does_not_keep_it_from_be
     row = post.accepted()
     post.report(row, "undelivered", 30008)
     with post.changed(harm, mended):
-        assert post.sync() == "retried 1"
+        assert post.sync() == "1 retried"
         assert post.statuses(row) == (
             "pending",
             status,
@@ -253,7 +253,7 @@ def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(
     assert post.run() == ["Sent"]
     second, neighbor = post.sid_of(new), post.neighbor()
     post.twilio.report(second, "undelivered", 30008)
-    assert post.sync().startswith("undelivered 1")
+    assert post.sync().startswith("1 undelivered")
     theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
     post.settle(second, "delivered")
     assert [post.status_of(each) for each in (row, new, theirs)] == [

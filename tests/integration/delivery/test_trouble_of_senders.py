@@ -82,7 +82,7 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     row = post.due_text()
     assert post.run() == ["Sent"]
     summary = post.look()
-    assert str(summary) == "delivered 1 · retried 1"
+    assert str(summary) == "1 delivered · 1 retried"
     assert [event.name for event in of_deliveries(summary).events] == [
         "sms.text.retried"
     ]
@@ -226,7 +226,7 @@ def test_a_run_ends_its_asking_soon_and_says_so(
     post.twilio.fail(refusal, times=None)
     for runs in (1, 2, 3):
         summary = post.look(after=timedelta(minutes=6 if runs == 1 else 0))
-        assert summary.needs_somebody
+        assert summary.needs_attention
         assert (summary.stopped_because or "").startswith(
             "The provider said nothing of the last"
         )
@@ -234,9 +234,9 @@ def test_a_run_ends_its_asking_soon_and_says_so(
     post.twilio.heal()
     for number in range(4):
         post.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
-    told = post.look(after=timedelta(minutes=11))
+    look = post.look(after=timedelta(minutes=11))
     assert (
-        told.stopped_because,
-        told.counts["delivered"],
-        told.counts["not asked"],
+        look.stopped_because,
+        look.counts["delivered"],
+        look.counts["not asked"],
     ) == (None, 20, 4)

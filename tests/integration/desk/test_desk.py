@@ -58,7 +58,7 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         == counts
         == desk.status().queue
     )
-    assert command("status").stdout.startswith("waiting 1 · in doubt 1\n")
+    assert command("status").stdout.startswith("1 waiting · 1 in doubt\n")
 
 
 def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
@@ -267,14 +267,14 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     assert [stop.what for stop in status.stops] == ["sending", "state"]
     assert status.runs[0].id == last.id
     shown = "\n".join(status.lines())
-    assert "NEEDS SOMEBODY\nsending is stopped: Twilio is down" in shown
+    assert "Needs attention\nsending is stopped: Twilio is down" in shown
     assert re.search(
-        r"stopped LA: A hurricane \(for \d s\)\n    lift the stop, once .*\(smsretry stop LA --lift --because '…'\)",
+        r"stopped LA: A hurricane, for \d s\n    lift the stop, once .*\(smsretry stop LA --lift --because '…'\)",
         shown,
     )
     assert (
         status.name
-        == "STOPPED · 3 need attention · due 1 · held 1 · oldest due for 20 min"
+        == "STOPPED · 3 need attention · 1 due · 1 held · oldest due for 20 min"
     )
 
 

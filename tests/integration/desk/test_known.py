@@ -31,7 +31,7 @@ def _send_log(
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "shown"),
     [
         ({}, "The application sent it itself, or the record of its row is pruned"),
         (
@@ -45,7 +45,7 @@ def _send_log(
     ],
 )
 def test_a_text_that_was_never_queued_is_shown_as_what_it_is(
-    business: Business, command: Command, values: dict[str, object], told: str
+    business: Business, command: Command, values: dict[str, object], shown: str
 ) -> None:
     """By its send log and by its customer. Evidence proves only what it proves."""
     customer = business.customer()
@@ -53,7 +53,7 @@ def test_a_text_that_was_never_queued_is_shown_as_what_it_is(
     _send_log(business, customer, channel="email")
     for given in (log, customer):
         answer = command("explain", given)
-        assert (answer.exit_code, answer.stdout.startswith(told)) == (0, True), (
+        assert (answer.exit_code, answer.stdout.startswith(shown)) == (0, True), (
             answer.output
         )
         assert (SID in answer.stdout) == (not values)
@@ -95,8 +95,8 @@ def test_a_text_is_found_by_what_people_have(shop: Shop, command: Command) -> No
     for found_by in (*known, ids["customer_id"], ids["send_log_id"]):
         [story] = json.loads(command("explain", found_by, "--json").stdout)["texts"]
         assert story["text"]["retry_id"] == str(row), found_by
-    told = command("explain", "-", stdin="212-555-0199\n").stdout
-    assert (f"row {row}" in told, "5550199" in told) == (True, False)
+    shown = command("explain", "-", stdin="212-555-0199\n").stdout
+    assert (f"row {row}" in shown, "5550199" in shown) == (True, False)
     assert command("explain", "SM" + "0" * 32).exit_code == 1
     shop.neighbor().due_text()
     shop.sql("update businesses set name = 'Oak Lane ' || id where id <> %s", shop.id)

@@ -59,10 +59,10 @@ def test_every_number_that_is_pushed_is_the_databases(
 
 def by_last(samples: Samples) -> Counter[str]:
     """By the last attribute, without zeros."""
-    told = Counter[str]()
+    counts = Counter[str]()
     for labels, texts in samples.items():
-        told[labels[-1]] += int(texts)
-    return +told
+        counts[labels[-1]] += int(texts)
+    return +counts
 
 
 def test_whatever_is_wrong_with_metrics_is_one_line_and_the_texts_go_out(

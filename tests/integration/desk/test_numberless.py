@@ -7,17 +7,17 @@ from tests.unit.test_written_numbers import NO_NUMBERS, NUMBERS
 
 def masked(business: Business, words: str) -> bool:
     """Whether `smsretry.numberless` leaves something out of them."""
-    told = business.connection.execute(
+    shown = business.connection.execute(
         "select smsretry.numberless(%s) as words", [words]
     ).fetchone()
-    assert told
-    return bool(told["words"] != words)
+    assert shown
+    return bool(shown["words"] != words)
 
 
 def test_what_sql_masks_the_form_refuses(business: Business) -> None:
     """Otherwise somebody's words would be kept with a hole in them, or refused by the database after the form."""
     for words in (*NUMBERS, *NO_NUMBERS):
-        for told in (
+        for shown in (
             words,
             f"from {words}, twice",
             f"x{words}",
@@ -25,4 +25,4 @@ def test_what_sql_masks_the_form_refuses(business: Business) -> None:
             f"-{words}",
             f"{words}0",
         ):
-            assert holds_number(told) or not masked(business, told), told
+            assert holds_number(shown) or not masked(business, shown), shown

@@ -82,14 +82,14 @@ def test_an_odd_scheduled_send_hides_no_other_text(
                 f"update scheduled_sends set {name} = %s where id = %s".encode(),
                 [content, planned],
             )
-        told = {
+        records = {
             explanation.text.retry_id: explanation
             for explanation in desk.explain(ExplainText(id=customer))
         }
         [by_itself] = desk.explain(ExplainText(id=planned))
         alone = [*by_itself.tell()]
-        assert fine in told
-        assert planned not in told or [*told[planned].tell()] == alone, (
+        assert fine in records
+        assert planned not in records or [*records[planned].tell()] == alone, (
             odd
         )  # one to nobody is not the customer's
         ahead = desk.preview(Preview(hours=2))

@@ -26,10 +26,10 @@ def order(shop: Shop, what: str, **values: Any) -> tuple[int, dict[str, int]]:
     signed = {name: values.pop(name) for name in DONE if name in values}
     given = {"what": what, "which": json.dumps(values, default=str), **signed}
     arguments = ", ".join(f"{name} => %({name})s" for name in given)
-    [told] = shop.connection.execute(
+    [answer] = shop.connection.execute(
         f"select * from change_sms_texts({arguments})".encode(), given
     ).fetchall()
-    return columns(told, "changed", "skipped")
+    return columns(answer, "changed", "skipped")
 
 
 def became(shop: Shop, row: UUID, change: str) -> None:

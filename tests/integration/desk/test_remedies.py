@@ -203,10 +203,10 @@ def test_the_first_remedy_ends_the_trouble_or_it_is_said_why_there_is_none(
         shop.run(AT_ONCE)
     story = story_of(desk, row)
     assert story.text.why_code == case.code
-    told = " ".join([*map(str, story.remedies[:1]), story.next])
-    assert case.says in told, story.remedies
+    reply = " ".join([*map(str, story.remedies[:1]), story.next])
+    assert case.says in reply, story.remedies
     if case.form in (None, ANEW):
-        assert told.strip()
+        assert reply.strip()
         assert not any(remedy.form for remedy in story.remedies[:1])
         if case.form is None:
             return
@@ -292,8 +292,8 @@ def test_an_order_accounts_for_what_it_leaves_alone(
             {why: 1},
             0,
         )
-    told = command("texts", "requeue", "--row", cancelled)
-    assert (told.exit_code, told.stdout.splitlines()[0]) == (
+    reply = command("texts", "requeue", "--row", cancelled)
+    assert (reply.exit_code, reply.stdout.splitlines()[0]) == (
         1,
         f"Would requeue 0 of 1: {other_state.format('cancelled')}",
     )
@@ -339,8 +339,8 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     others += [shop.customer(phone=phone, consent="unknown")] if phone != PHONE else []
     ask = ("consent", customer, "--source", "telephone", "--because", "She called")
     cancelled = int(phone == PHONE)
-    told = command(*ask, "--said", "opted_out").stdout
-    assert told.startswith(
+    reply = command(*ask, "--said", "opted_out").stdout
+    assert reply.startswith(
         f"Recorded opted_out: customers 1, cancelled {cancelled}, unmarked 0.\n"
     )
     assert (shop.row(row)["why_code"] == "opted_out") == bool(cancelled)

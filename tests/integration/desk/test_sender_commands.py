@@ -61,10 +61,10 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith(
         "Changed: "
     )
-    told = command("senders").stdout
+    output = command("senders").stdout
     assert (
         f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments"
-        in told
+        in output
     )
     assert said(
         command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)
@@ -94,7 +94,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert "attention" not in said(command("senders"))
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
-    assert SENDER not in told + str(lines) + paused.output + again.output
+    assert SENDER not in output + str(lines) + paused.output + again.output
 
 
 def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
@@ -118,9 +118,9 @@ def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
     business.connection.execute(
         "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Soon')", given
     )
-    told = command("doctor")
-    assert f"bad  sender …0111 of account {account}: number …0111: " in told.stdout
-    assert "12125550111" not in refused.output + told.output
+    output = command("doctor")
+    assert f"bad  sender …0111 of account {account}: number …0111: " in output.stdout
+    assert "12125550111" not in refused.output + output.output
 
 
 def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_trouble(
@@ -140,7 +140,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     status = command("status")
     assert status.exit_code == 1
     assert (
-        "Maple Street Dental: its sender is paused: It is suspended, texts 1"
+        "Maple Street Dental: its sender is paused: It is suspended, 1 text"
         in status.stdout
     )
     assert remedy in said(status)
@@ -164,8 +164,8 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     service = "MG" + "7" * 32
     add = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Its own', replace => true)"
     business.connection.execute(add, [business.id, account, service])
-    told = command("explain", row).stdout
-    assert (f"sender {service}\n" in told, ", from …0006, " in told) == (True, True)
+    output = command("explain", row).stdout
+    assert (f"sender {service}\n" in output, ", from …0006, " in output) == (True, True)
 
 
 def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
@@ -183,7 +183,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     changed = command("senders", "change", SENDER, "--rate", 9, *BECAUSE)
     assert "businesses 1, released 0." in said(changed)
     assert command("senders").stdout.startswith(
-        f"senders 1\nsender of the environment, …0006 of account {account}; for Maple"
+        f"1 sender\ndefault sender …0006 of account {account}; for Maple"
     )
 
 
@@ -193,12 +193,12 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_its_remedy(
     """Once the rate is raised, the next run takes it. A stop keeps no other business's texts."""
     command("senders", "change", own, "--rate", 0.01, *BECAUSE)
     row, *_ = (business.due_text() for _ in range(7))
-    told = command("explain", row).stdout
-    assert told.startswith(
+    output = command("explain", row).stdout
+    assert output.startswith(
         "Due, but its sender sends 0.01 a second, which is too slow for the 7"
     )
     raise_it = "You can: raise its sender's rate, if the provider takes more (smsretry senders change"
-    assert f"{raise_it} {own}" in told
+    assert f"{raise_it} {own}" in output
     command("senders", "change", own, "--rate", 1, *BECAUSE)
     assert command("explain", row).stdout.startswith("Due (since")
     Business(business.connection, business.now).open().due_text()

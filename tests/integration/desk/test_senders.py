@@ -266,7 +266,7 @@ def test_the_environments_sender_frees_whoever_has_one_for_the_other_class_alone
 ) -> None:
     """Those texts of a business for which it has no sender of its own."""
     shop.sql(
-        "insert into smsretry.senders (account, sent_by, told_at) values (%s, %s, smsretry.clock())",
+        "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())",
         *[ACCOUNT, OTHER],
     )
     add(shop, message_class="marketing")
@@ -339,12 +339,12 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     add(neighbor, NUMBER, message_class="marketing")
     add(neighbor, OTHER, message_class="transactional")
     shop.sql(
-        "insert into smsretry.runs (id, started_at, finished_at, told) "
+        "insert into smsretry.runs (id, started_at, finished_at, summary) "
         "select gen_random_uuid(), now, now, '' from smsretry.clock() now"
     )
     environments = "MG" + "5" * 32
     shop.sql(
-        "insert into smsretry.senders (account, sent_by, told_at) values (%s, %s, smsretry.clock())",
+        "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())",
         *[ACCOUNT, environments],
     )
 
@@ -386,7 +386,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
 def test_a_sender_that_keeps_texts_waiting_is_shown_with_how_many(shop: Shop) -> None:
     """Without credentials, with its day used, or too slow for what is due; the environment's, too, if it is slow."""
     shop.sql(
-        """insert into smsretry.senders (account, sent_by, told_at, segments_per_second)
+        """insert into smsretry.senders (account, sent_by, named_at, segments_per_second)
            values (%s, %s, smsretry.clock(), 0.01)""",
         *[ACCOUNT, OTHER],
     )

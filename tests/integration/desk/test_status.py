@@ -161,7 +161,7 @@ def test_runs_are_late_if_none_ends_and_not_while_the_first_is_under_way(
     shop.sql(start, first, started)
     if finished:
         shop.sql(
-            f"update smsretry.runs set finished_at = {_NOW} - %s::interval, told = 'idle'",
+            f"update smsretry.runs set finished_at = {_NOW} - %s::interval, summary = 'idle'",
             finished,
         )
     shop.sql(start, UUID(int=2), "1 minute")

@@ -281,7 +281,7 @@ def is_forgotten(shop: Shop, row: UUID) -> bool:
     return shop.row(row)["in_doubt_since"] is not None
 
 
-def told_of_a_restore(shop: Shop) -> None:
+def record_restore(shop: Shop) -> None:
     """At noon, of a backup of an hour before."""
     shop.sql(
         "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')",
@@ -306,7 +306,7 @@ def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
     send = shop.scheduled()
     shop.queue.queue_scheduled(10, timedelta(minutes=2))
     row = shop.text_of(send)["id"]
-    told_of_a_restore(shop)
+    record_restore(shop)
     for table in ("sms_retry_queue", "send_logs", "scheduled_sends"):
         shop.sql(
             f"update {table} set created_at = %s",
@@ -332,7 +332,7 @@ def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_sen
 ) -> None:
     """It must have looked, after the restore, at all the time since the backup."""
     row = shop.due_text()
-    told_of_a_restore(shop)
+    record_restore(shop)
     shop.sql(
         """insert into sms_send_attempts (
                id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
@@ -363,7 +363,7 @@ def test_what_was_looked_for_before_a_restore_is_looked_for_anew(shop: Shop) -> 
 def test_a_customer_without_a_number_is_not_looked_for(shop: Shop) -> None:
     """Nobody can have texted them: the text ends with its reason."""
     row = shop.due_text(phone=None)
-    told_of_a_restore(shop)
+    record_restore(shop)
     assert shop.run(AT_ONCE) == ["Failed"]
     assert shop.row(row)["why_code"] == "no_phone"
 
@@ -385,8 +385,8 @@ class Backup:
         """What a run is told that remembers this earlier one, with some of it changed."""
         if earlier:
             earlier = earlier.model_copy(update=changes)
-        told = self.shop.queue.start_run(uuid4(), 10, earlier)
-        return next((run.restored_since for run in told if run.restored_since), None)
+        answers = self.shop.queue.start_run(uuid4(), 10, earlier)
+        return next((run.restored_since for run in answers if run.restored_since), None)
 
     def lived_on(self) -> EarlierRun:
         """A run that the backup does not know."""
@@ -434,7 +434,7 @@ def test_a_restore_to_a_moment_of_the_last_run_is_noticed_by_its_end(
     """The database knows the run, and not that it finished. Of a killed run nobody says that it did."""
     shop = backup.shop
     shop.sql(
-        "update smsretry.runs set finished_at = null, told = null where id = %s",
+        "update smsretry.runs set finished_at = null, summary = null where id = %s",
         backup.last.id,
     )
     assert backup.restored_since(backup.last, finished=False) is None
@@ -484,8 +484,8 @@ def test_two_runs_that_notice_a_restore_at_once_record_it_once(backup: Backup) -
     forgotten = backup.lived_on()
     restore(backup.shop.stack, backup.file)
     with ThreadPoolExecutor(5) as pool:
-        told = list(pool.map(backup.restored_since, [forgotten] * 5))
-    assert len([since for since in told if since]) == 1
+        answers = list(pool.map(backup.restored_since, [forgotten] * 5))
+    assert len([since for since in answers if since]) == 1
     assert backup.shop.value("select count(*) from smsretry.restores") == 1
 
 
@@ -498,7 +498,7 @@ def test_people_can_see_for_an_hour_that_the_database_was_restored(
     restore(shop.stack, backup.file)
     run = run_over(shop.queue, shop.sender)
     run.recover(10, forgotten)
-    assert run.report([]).needs_somebody
+    assert run.report([]).needs_attention
     asked = "select check_sms_retries()"
     with pytest.raises(psycopg.Error, match="was restored from a backup"):
         shop.value(asked)

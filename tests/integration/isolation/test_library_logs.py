@@ -63,14 +63,14 @@ def test_no_line_of_any_library_has_number_body_or_key(
         requests.get(f"{settings.twilio_base_url}/somewhere?else=1", timeout=5)
 
     form = logging.Formatter()
-    told = "\n".join(
+    logged = "\n".join(
         f"{record.name} {form.format(record)} {vars(record)}"
         for record in caplog.records
     )
-    assert ("httpcore" in told, "/somewhere?else=1" in told) == (True, True), (
+    assert ("httpcore" in logged, "/somewhere?else=1" in logged) == (True, True), (
         "nothing was turned up"
     )
-    assert "/2010-04-01/" not in told
+    assert "/2010-04-01/" not in logged
     assert settings.twilio_auth_token is not None
     token = settings.twilio_auth_token.get_secret_value()
     login = base64.b64encode(f"{settings.twilio_account_sid}:{token}".encode()).decode()
@@ -81,4 +81,4 @@ def test_no_line_of_any_library_has_number_body_or_key(
         token,
         login,
     ):
-        assert private not in told
+        assert private not in logged

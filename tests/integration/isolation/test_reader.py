@@ -107,20 +107,21 @@ def test_no_answer_to_a_reader_has_a_number_or_a_body(
 def test_an_owner_is_warned_of_a_reader_whom_they_may_not_make(stack: Stack) -> None:
     """With the statements that somebody has to run; the migration goes on. All of it is undone at the end."""
     [rights] = [file.text.encode() for file in schema_files() if file.name == "reader"]
-    told: list[str] = []
+    notices: list[str] = []
     with stack.connect() as connection, connection.transaction(force_rollback=True):
         connection.add_notice_handler(
-            lambda notice: told.append(notice.message_primary or "")
+            lambda notice: notices.append(notice.message_primary or "")
         )
         connection.execute(rights)
-        assert told == []
+        assert notices == []
         connection.execute(
             """create role weak_owner nologin; grant create, usage on schema public to weak_owner;
                alter role smsretry_reader rename to somebody; set local role weak_owner"""
         )
         connection.execute(rights)
     assert (
-        "because weak_owner may create none: reading needs the service key" in told[-1]
+        "because weak_owner may create none: reading needs the service key"
+        in notices[-1]
     )
 
 

@@ -255,11 +255,11 @@ def test_a_row_in_doubt_that_cannot_be_read_is_held_and_not_called_failed(
     shop.later(minutes=2)
     shop.sql("update sms_retry_queue set expires_at = 'infinity' where id = %s", row)
     assert claim_doubtful(shop.queue, 50) == []
-    told = readable(shop, row)
-    assert (told["status"], told["held_since"] is not None) == ("pending", True)
+    row_now = readable(shop, row)
+    assert (row_now["status"], row_now["held_since"] is not None) == ("pending", True)
     assert (
         "Columns of its row, its customer or its business cannot be read: expires_at"
-        in told["why"]
+        in row_now["why"]
     )
 
 
@@ -327,12 +327,12 @@ def test_a_run_that_could_claim_no_due_text_is_red_with_the_databases_words_and_
                 when (old.id = '{refused}') execute function public.refuse()"""
     )
     results, summary = run_once(run_over(shop.queue, shop.sender))
-    assert (results, summary.needs_somebody) == ([], True)
+    assert (results, summary.needs_attention) == ([], True)
     assert "No updates: Not of … today" in str(summary)
 
     shop.due_text(phone="+12125550102")
     results, summary = run_once(run_over(shop.queue, shop.sender))
-    assert ([result.fate for result in results], summary.needs_somebody) == (
+    assert ([result.fate for result in results], summary.needs_attention) == (
         ["Sent"],
         False,
     )

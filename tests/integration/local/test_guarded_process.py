@@ -36,7 +36,7 @@ def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
         [sys.executable, "-c", "raise SystemExit(7)"], log=tmp_path / "itself"
     )
     until(lambda: itself.poll() is not None)
-    told = GuardedProcess(
+    signalled = GuardedProcess(
         ["sleep", "60"], log=tmp_path / "told", stop_signal=signal.SIGUSR1
     )
     ignores = [sys.executable, "-c", _IGNORES]
@@ -46,11 +46,13 @@ def test_its_end_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
     _pid_in(killed.log)
     crashed = GuardedProcess(["sleep", "60"], log=tmp_path / "crashed")
     missing = GuardedProcess([str(tmp_path / "missing")], log=tmp_path / "log")
-    assert told.poll() is None
-    assert [itself.stop(), told.stop(), killed.stop(), crashed.kill(), missing.stop()] == [
+    assert signalled.poll() is None
+    assert [itself.stop(), signalled.stop(), killed.stop(), crashed.kill(), missing.stop()] == [
         7, 128 + signal.SIGUSR1, 128 + signal.SIGKILL, 128 + signal.SIGKILL, 127,
     ]  # fmt: skip
-    assert [itself.kill(), told.stop()] == [7, 128 + signal.SIGUSR1], "and once more"
+    assert [itself.kill(), signalled.stop()] == [7, 128 + signal.SIGUSR1], (
+        "and once more"
+    )
     assert "No such file" in missing.log_tail()
 
 

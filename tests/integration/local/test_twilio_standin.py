@@ -166,8 +166,13 @@ def test_a_text_is_queued_and_in_the_ledger_and_a_services_has_no_sender_yet(
     assert not [word for word in (TO, SENDER, BODY) if word in repr(entry)]
     sid = world.send("dentist", messaging_service_sid=SERVICE).sid
     messages = world.client("dentist").messages
-    told = messages(sid).fetch()
-    assert (told.status, told.from_, told.num_segments, told.price_unit) == (
+    fetched = messages(sid).fetch()
+    assert (
+        fetched.status,
+        fetched.from_,
+        fetched.num_segments,
+        fetched.price_unit,
+    ) == (
         "accepted",
         None,
         "0",

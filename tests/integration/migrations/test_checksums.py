@@ -74,7 +74,7 @@ NOT_JUDGED = [
     "create role own; grant select on sms_send_attempts to own; grant usage on schema smsretry to own; "
     "create table smsretry.own (id uuid primary key); create function smsretry.own() returns int return 1; "
     "revoke all on function smsretry.own from public; grant execute on function smsretry.own to service_role; "
-    "grant select on smsretry.own to service_role; create index mine on smsretry.runs (told)",
+    "grant select on smsretry.own to service_role; create index mine on smsretry.runs (summary)",
 ]
 
 
@@ -146,20 +146,24 @@ def test_what_was_changed_by_hand_is_named_and_restored_by_one_command(
         changed[1::2],
     ):  # of too many at once the rest is counted
         migrated.run(";".join(change for _, change in half))
-        told = {
+        advice_of = {
             what: advice
             for what, advice in complaints(migrated.connection).items()
             if what not in left
         }
         for what, _ in half:
             [advice] = [
-                advice for subject, advice in told.items() if subject.startswith(what)
+                advice
+                for subject, advice in advice_of.items()
+                if subject.startswith(what)
             ]
             assert "run `smsretry migrate`, then with --again" in advice
-        assert len(told) == len(half)
+        assert len(advice_of) == len(half)
         assert migrate(migrated.url, again=True) == []
         left |= {
-            subject for subject, advice in told.items() if "change it back" in advice
+            subject
+            for subject, advice in advice_of.items()
+            if "change it back" in advice
         }
         assert {*complaints(migrated.connection)} <= left
 
@@ -171,10 +175,11 @@ def test_of_another_version_s_database_the_first_are_named_and_the_rest_are_coun
     migrated.run(
         "drop view smsretry.claimed_retry cascade; drop table smsretry.events, smsretry.runs cascade"
     )
-    told = complaints(migrated.connection)
-    assert 10 < len(told) < 16
+    advice_of = complaints(migrated.connection)
+    assert 10 < len(advice_of) < 16
     assert any(
-        advice.endswith("more differ or are missing, too") for advice in told.values()
+        advice.endswith("more differ or are missing, too")
+        for advice in advice_of.values()
     )
     migrate(migrated.url, again=True)
     assert whole_schema(migrated.url) == fresh_schema

@@ -77,11 +77,11 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
     [look] = claim_doubtful(shop.queue, 1)
     begin = "select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), smsretry.clock() + interval '1 hour', '')"
     finish = "select applied from finish_sms_attempt(%s, %s, %s, 'accepted', 'completed', twilio_sid => %s)"
-    told = (
+    answer = (
         shop.value(begin, row, look.claim_no),
         shop.value(finish, row, look.claim_no, attempt, SID),
     )
-    assert told == ("lost", False), "a look has the claim for its evidence alone"
+    assert answer == ("lost", False), "a look has the claim for its evidence alone"
     assert shop.status_of(row) == "processing"
     assert [record["outcome"] for record in shop.attempts_of(row)] == ["in_doubt"]
 
@@ -172,7 +172,7 @@ def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
     claims, end = shop.claims(), shop.now() + timedelta(hours=1)
     shop.sql("update sms_retry_queue set expires_at = %s", end)
     begin = "select answer, why_code from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, '', expires_at => %s)"
-    for claim, told in zip(
+    for claim, answer in zip(
         claims, ({"answer": "go", "why_code": None}, EXPIRED), strict=True
     ):
         assert shop.sql(
@@ -181,7 +181,7 @@ def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
             claim.claim_no,
             end + timedelta(days=1),
             end + timedelta(days=2),
-        ) == [told]
+        ) == [answer]
         assert shop.row(claim.id)["expires_at"] == end
         shop.later(hours=1)
 

@@ -55,23 +55,23 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
     shop.run()
     assert len(shop.messages) == 2
     for (kind, _), row in rows.items():
-        told = shop.row(row)
+        record = shop.row(row)
         if kind == "transactional":
-            assert told["status"] == "completed"
+            assert record["status"] == "completed"
             [attempt] = shop.attempts_of(row)
             assert (
                 attempt["quiet_hours_rule"]
                 == "08:00–21:00 in America/New_York, area code 305"
             )
         else:
-            assert columns(told, "status", "reason", "attempt_count") == (
+            assert columns(record, "status", "reason", "attempt_count") == (
                 "pending",
                 "quiet_hours",
                 0,
             )
             assert (
                 new_york("13 08:00")
-                <= told["scheduled_for"]
+                <= record["scheduled_for"]
                 < new_york("13 08:00") + SPREAD
             )
     shop.at(new_york("12 20:59"))  # Twilio's own queue might hold it past nine

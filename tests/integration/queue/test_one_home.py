@@ -51,8 +51,8 @@ def test_a_claim_tells_how_long_a_body_may_be_and_no_more_of_a_number_than_its_l
     """A body of megabytes comes with one character more than it may have. Four digits of five would be nearly all."""
     phones = {"+12125550123": "…0123", "12345": "…", "": "…", None: "…"}
     rows = {
-        shop.due_text(phone=phone, body="x" * 5_000_000): told
-        for phone, told in phones.items()
+        shop.due_text(phone=phone, body="x" * 5_000_000): digits
+        for phone, digits in phones.items()
     }
     for claim in shop.claims():
         assert (claim.longest_body, claim.masked) == (

@@ -42,11 +42,11 @@ def test_what_people_and_the_application_end_says_who(
     shop.sql(
         "update scheduled_sends set status = 'cancelled' where id = %s", by_application
     )
-    told = {
+    codes = {
         send.scheduled_id: (send.result, send.why_code)
         for send in queue_scheduled_sends(shop.queue).sends
     }
-    assert {one: told[one] for one in (late, empty)} == {
+    assert {one: codes[one] for one in (late, empty)} == {
         late: ("cancelled", "expired"),
         empty: ("failed", "no_body"),
     }

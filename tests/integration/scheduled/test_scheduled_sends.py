@@ -130,8 +130,8 @@ def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoeve
         "business_id": shop.id, "customer_id": shop.customer(), "body": BODY,
         "scheduled_for": shop.now() + HOUR,
     }  # fmt: skip
-    for changes, told in WRONG:
-        with pytest.raises(InputError, match=told):
+    for changes, complaint in WRONG:
+        with pytest.raises(InputError, match=complaint):
             schedule_sms(**{**given, **changes}, queue=shop.queue)
     assert shop.sql("select 1 from scheduled_sends") == []
     scheduled = shop.scheduled()
@@ -324,7 +324,7 @@ def test_a_row_that_nobody_can_change_is_reported_by_each_run_and_goes_on_once_t
         ).output
         assert "Cancelled 1 of 2" in ended
         assert (
-            "left alone 1: A trigger or a rule of the application refuses each change of it (P0001)"
+            "1 left alone: A trigger or a rule of the application refuses each change of it (P0001)"
             in ended
         )
         assert shop.scheduled_send(other)["status"] == "cancelled"
@@ -603,8 +603,8 @@ def test_a_filter_of_cancel_reaches_scheduled_sends(
         "Cancelled by Ann: Closed for good",
     )
     assert shop.status_of(text) == "cancelled"
-    told = command("explain", scheduled).output
-    assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in told
+    printed = command("explain", scheduled).output
+    assert "Cancelled, no longer wanted: Cancelled by Ann: Closed for good" in printed
     assert process(shop) == []
 
 
@@ -707,7 +707,7 @@ def test_a_run_without_prefect_queues_them_and_sends_what_is_due(
     """Where cron runs `smsretry process`."""
     shop.scheduled(due=-SOON)
     shop.scheduled(body=" ")
-    told = command("process").output
-    assert told.startswith("scheduled sends: queued 1 · failed 1\n")
-    assert "sent 1" in told
+    printed = command("process").output
+    assert printed.startswith("scheduled sends: 1 queued · 1 failed\n")
+    assert "1 sent" in printed
     assert len(shop.messages) == 1

@@ -81,7 +81,7 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     a message is told, or found by asking five minutes after the text was accepted.
     """
     business = sms_stack.business()
-    told, lost, asked = (
+    called_back, lost, asked = (
         business.due_text(phone=phone) for phone in (FIRST, PHONE, SECOND)
     )
     asleep, later = (
@@ -95,7 +95,7 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     with pytest.raises(LookupError, match=f"did not take row {later}"):
         result.of(later)
     queue = sms_stack.describe_queue()
-    assert f"{told} completed\n" in queue
+    assert f"{called_back} completed\n" in queue
     assert re.search(
         rf"{asleep} pending, due 2027-01-12 18:\d\d:\d\d \[quiet_hours\] Quiet hours: ",
         queue,
@@ -112,7 +112,7 @@ def test_a_run_says_what_each_text_came_to_and_a_failure_is_explained_without_nu
     assert sms_stack.look_after_deliveries().idle
     sms_stack.move_clock(timedelta(minutes=59))
     assert sms_stack.look_after_deliveries().counts["undelivered"] == 1
-    assert [business.log_of(text)["status"] for text in (told, asked)] == [
+    assert [business.log_of(text)["status"] for text in (called_back, asked)] == [
         "delivered",
         "undelivered",
     ]
@@ -228,9 +228,9 @@ def test_a_schema_is_applied_file_by_file_and_an_error_in_it_says_where_and_what
         "select count(*) as plans from shop.plans"
     ).fetchone() == {"plans": 0}
     schema = tmp_path / "schema.sql"
-    for text, told in ERRORS.items():
+    for text, called_back in ERRORS.items():
         schema.write_text(text)
-        with pytest.raises(LocalStackError, match=told):
+        with pytest.raises(LocalStackError, match=called_back):
             apply_schema(empty.url, [schema])
         assert empty.connection.execute("select to_regclass('a') as a").fetchone() == {
             "a": None

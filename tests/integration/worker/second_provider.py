@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from uuid import uuid4
@@ -131,7 +131,7 @@ _STATES: Final[dict[str, DeliveryStatus]] = {
 
 
 class Letterbox:
-    """`ports.Provider` for it."""
+    """Has what `ports.Provider` asks for."""
 
     def __init__(self, address: str) -> None:
         self._http = httpx.Client(base_url=address, timeout=5, trust_env=False)
@@ -212,6 +212,9 @@ class Letterbox:
         )
 
     def clock(self) -> datetime | None:
+        return None
+
+    def deactivated(self, day: date) -> None:
         return None
 
     def check_sender(self, sender: SenderId) -> list[Finding]:

@@ -85,7 +85,7 @@ def claim(queue: SupabaseQueue, limit: int = 50, **options: Any) -> list[Claim]:
     return claim_due(queue, limit, **options)
 
 
-def begin_as_told(queue: SupabaseQueue, claim: Claim, *, lead: float = 0.0) -> Begun:
+def begin_soon(queue: SupabaseQueue, claim: Claim, *, lead: float = 0.0) -> Begun:
     """As a worker begins."""
     return queue.begin(
         claim, uuid4(), send(claim.claimed_at + timedelta(hours=1)), lead=lead

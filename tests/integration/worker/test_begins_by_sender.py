@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.worker.senders import (
     add_texts,
-    begin_as_told,
+    begin_soon,
     claim,
     give_sender,
     shops,
@@ -57,7 +57,7 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
         shop.sql(before)
     [first_claim] = claim(shop.queue)
     shop.sql(change)
-    assert begin_as_told(shop.queue, first_claim).answer == "changed"
+    assert begin_soon(shop.queue, first_claim).answer == "changed"
     assert shop.value("select count(*) from sms_send_attempts") == 0
     shop.sql("update smsretry.senders set paused_at = null, paused_because = null")
     shop.sql("update sms_retry_queue set status = 'pending' where begun_at is null")
@@ -66,7 +66,7 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
         first_claim.id,
         name != "is paused",
     )
-    assert begin_as_told(shop.queue, second).answer == "go"
+    assert begin_soon(shop.queue, second).answer == "go"
     shop.sql("delete from smsretry.business_senders; delete from smsretry.senders")
     [record] = shop.sql(
         "select sent_account as account, sent_by from sms_send_attempts"
@@ -86,7 +86,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     """The day turns over at midnight in California. What was refused does not count, nor make room in the next day."""
     business = one_sender(shop, 8, cap=3)
     claims = claim(shop.queue)
-    answers = [begin_as_told(shop.queue, one) for one in claims]
+    answers = [begin_soon(shop.queue, one) for one in claims]
     assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
     until = {
         answer.reached_at and answer.reached_at.isoformat() for answer in answers[3:]
@@ -100,7 +100,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
         shop.attempts_of(claims[0].id)[0]["id"],
     )
     add_texts(shop.connection, business, 3)
-    assert [begin_as_told(shop.queue, one).answer for one in claim(shop.queue)] == [
+    assert [begin_soon(shop.queue, one).answer for one in claim(shop.queue)] == [
         "go",
         "spent",
         "spent",
@@ -108,7 +108,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     shop.later(days=1)
     add_texts(shop.connection, business, 4)
     *today, last_claim = claim(shop.queue)
-    assert [begin_as_told(shop.queue, one).answer for one in (*today, last_claim)] == [
+    assert [begin_soon(shop.queue, one).answer for one in (*today, last_claim)] == [
         "go",
         "go",
         "go",
@@ -120,7 +120,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
         claims[1].claim_no,
         shop.attempts_of(claims[1].id)[0]["id"],
     )
-    assert begin_as_told(shop.queue, last_claim).answer == "spent"
+    assert begin_soon(shop.queue, last_claim).answer == "spent"
 
 
 def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(
@@ -132,7 +132,7 @@ def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_
         "update send_logs set subject = repeat('x', 700) where id in (select send_log_id from sms_retry_queue limit 1)"
     )
     long, *short = sorted(claim(shop.queue), key=lambda one: -len(one.body or ""))
-    assert [begin_as_told(shop.queue, one).answer for one in (short[0], long)] == [
+    assert [begin_soon(shop.queue, one).answer for one in (short[0], long)] == [
         "go",
         "spent",
     ]
@@ -140,10 +140,10 @@ def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_
     [later] = claim(shop.queue)
     assert later.sender
     assert later.sender.spent_until is None
-    answers = [begin_as_told(shop.queue, one).answer for one in short[1:]]
+    answers = [begin_soon(shop.queue, one).answer for one in short[1:]]
     assert answers == ["go", "go", "spent", "spent"]
     shop.sql("update smsretry.senders set day_segments = 0")
-    assert begin_as_told(shop.queue, long).answer == "go"
+    assert begin_soon(shop.queue, long).answer == "go"
 
 
 def test_a_claim_of_a_sender_that_has_used_its_day_says_so(shop: Shop) -> None:
@@ -151,10 +151,12 @@ def test_a_claim_of_a_sender_that_has_used_its_day_says_so(shop: Shop) -> None:
     business = one_sender(shop, 2, cap=1, rate=1)
     for answer in ("go", "spent"):
         [one] = claim(shop.queue, 1)
-        assert begin_as_told(shop.queue, one).answer == answer
+        assert begin_soon(shop.queue, one).answer == answer
     add_texts(shop.connection, business, 5)
-    told = {one.sender and str(one.sender.spent_until) for one in claim(shop.queue)}
-    assert told == {"2027-01-13 08:00:00+00:00"}
+    spent_until = {
+        one.sender and str(one.sender.spent_until) for one in claim(shop.queue)
+    }
+    assert spent_until == {"2027-01-13 08:00:00+00:00"}
     shop.sql("update smsretry.senders set segments_per_day = 2, free_at = null")
     shop.sql("update sms_retry_queue set status = 'pending' where begun_at is null")
     [one] = claim(shop.queue)
@@ -165,7 +167,7 @@ def test_a_claim_of_a_sender_that_has_used_its_day_says_so(shop: Shop) -> None:
 def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow(
     shop: Shop,
 ) -> None:
-    """At the next opening, each with the reason. The environment's sender is a row like any other, shared or not."""
+    """At the next opening, each with the reason. The default sender is a row like any other, shared or not."""
     [other] = shops(shop.connection, 1)
     shop.sql(
         """with s as (insert into smsretry.senders (account, sent_by, segments_per_day) values (%s, %s, 2) returning id)

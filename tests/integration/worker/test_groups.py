@@ -44,11 +44,11 @@ def defer(claim: Claim) -> Record:
 
 def together(shop: Shop, *calls: Record) -> list[Any]:
     """The answer of each call, or its error's code; None: there was no time for it."""
-    told = {
+    answers_by_place = {
         one["place"]: one
         for one in shop.value("select group_sms_calls(%s)", Jsonb(calls))
     }
-    answers = [told.get(place) for place in range(1, len(calls) + 1)]
+    answers = [answers_by_place.get(place) for place in range(1, len(calls) + 1)]
     short = [one and (one.get("code") or one.get("answer")) for one in answers]
     return [one["answer"] if isinstance(one, dict) else one for one in short]
 
@@ -106,13 +106,13 @@ def test_rows_that_somebody_holds_locked_hold_a_group_up_once(shop: Shop) -> Non
         other_connection.execute(
             "select from sms_retry_queue where id = any (%s) for update", [locked]
         )
-        told = together(shop, *(begin(claim, n) for n, claim in enumerate(claims)))
-    assert told[0] == "55P03"
-    assert set(told[:30]) <= {"55P03", None}, (
+        codes = together(shop, *(begin(claim, n) for n, claim in enumerate(claims)))
+    assert codes[0] == "55P03"
+    assert set(codes[:30]) <= {"55P03", None}, (
         "on a busy machine there was no time for all of them"
     )
-    assert set(told[30:]) <= {"go", None}
-    assert told.count("55P03") > 2, (
+    assert set(codes[30:]) <= {"go", None}
+    assert codes.count("55P03") > 2, (
         "half a second each would be no more than two of them"
     )
 

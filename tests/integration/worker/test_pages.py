@@ -205,7 +205,7 @@ def _database(
             "insert into smsretry.runs (id, started_at) values (gen_random_uuid(), smsretry.clock())"
         )
         connection.execute(
-            "update smsretry.runs set finished_at = smsretry.clock(), told = 'x' where told is null"
+            "update smsretry.runs set finished_at = smsretry.clock(), summary = 'x' where summary is null"
         )
         yield connection
 

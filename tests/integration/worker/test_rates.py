@@ -15,7 +15,7 @@ from tests.e2e.documents import Document
 from tests.integration.worker.senders import (
     account,
     add_texts,
-    begin_as_told,
+    begin_soon,
     by_business,
     claim,
     give_sender,
@@ -37,7 +37,7 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     give_sender(shop.connection, 1, [other], rate=2)
     add_texts(shop.connection, other, 8)
     claims = [one for _ in range(8) for one in claim(shop.queue, 1)]
-    begun = [begin_as_told(shop.queue, one) for one in claims]
+    begun = [begin_soon(shop.queue, one) for one in claims]
     leaves = [
         begun_answer.reached_at - begun_answer.decided_at
         for begun_answer in begun
@@ -57,7 +57,7 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     give_sender(shop.connection, 1, [other], rate=6, cap=8)
     add_texts(shop.connection, other, 3)
     shop.sql("update send_logs set subject = repeat('a', 400)")
-    begun = [begin_as_told(shop.queue, text) for text in claim(shop.queue)]
+    begun = [begin_soon(shop.queue, text) for text in claim(shop.queue)]
     assert [text.answer for text in begun] == ["go", "go", "spent"]
     assert begun[1].reached_at == begun[1].decided_at + timedelta(seconds=0.5)
 
@@ -84,14 +84,14 @@ def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keep
     give_sender(shop.connection, 1, [other], rate=1)
     add_texts(shop.connection, other, 2)
     [one] = claim(shop.queue, 1)
-    begun = begin_as_told(shop.queue, one, lead=0.4)
+    begun = begin_soon(shop.queue, one, lead=0.4)
     assert begun.reached_at == begun.decided_at + timedelta(seconds=0.4)
     shop.sql(
         "update smsretry.senders set free_at = smsretry.clock() + interval '2 days'"
     )
     shop.sql("select start_sms_run(gen_random_uuid())")
     [one] = claim(shop.queue, 1)
-    begun = begin_as_told(shop.queue, one)
+    begun = begin_soon(shop.queue, one)
     assert begun.reached_at == begun.decided_at
 
 
@@ -104,7 +104,7 @@ def test_a_claim_takes_half_a_second_s_worth_of_each_sender(shop: Shop) -> None:
         add_texts(shop.connection, each, 20)
     claims = claim(shop.queue)
     assert by_business(claims) == {slow: 1, quick: 4, free: 20}
-    assert {begin_as_told(shop.queue, one).answer for one in claims} == {"go"}
+    assert {begin_soon(shop.queue, one).answer for one in claims} == {"go"}
     batch = shop.queue.claim_texts(50)
     assert not batch.texts
     assert batch.next_in == pytest.approx(0.4), "a tenth of a second before its turn"
@@ -121,7 +121,7 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     shop.sql(
         "update smsretry.senders set free_at = smsretry.clock() + interval '1 second'"
     )
-    begun = begin_as_told(shop.queue, claims[0])
+    begun = begin_soon(shop.queue, claims[0])
     assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
 
 

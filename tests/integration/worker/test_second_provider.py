@@ -13,7 +13,7 @@ from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import RESEND_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import Services
+from smsretry.sending.ports import Provider, Services
 from smsretry.settings import Settings
 from tests.integration.worker.second_provider import SENDER, Exchange, Letterbox, serve
 from tests.support.records import columns
@@ -34,12 +34,13 @@ def letters(shop: Shop, settings: Settings, exchange: Exchange) -> Iterator[Shop
     theirs = settings.model_copy(
         update={"twilio_account_sid": None, "twilio_from_number": SENDER}
     )
+    provider: Provider
     with (
         serve(exchange) as address,
-        Letterbox(address) as letterbox,
+        Letterbox(address) as provider,
         SupabaseQueue(theirs) as queue,
     ):
-        yield replace(shop, queue=queue, sender=letterbox)  # type: ignore[arg-type] # another provider
+        yield replace(shop, queue=queue, sender=provider)  # type: ignore[arg-type] # another one
 
 
 def customer_of(shop: Shop, row: UUID) -> dict[str, object]:
@@ -68,7 +69,7 @@ def test_a_text_goes_out_and_what_did_not_arrive_is_sent_again(
     message |= {"state": "came back", "number": 13}
     services = Services(letters.queue, letters.sender, DEFAULT)
     letters.at(letters.now() + LATER)
-    assert str(sync_deliveries(services)) == "retried 1"
+    assert str(sync_deliveries(services)) == "1 retried"
     assert (
         letters.log_of(row)["error_message"]
         == "Not delivered: Letterbox 13: the recipient is away"
@@ -77,7 +78,7 @@ def test_a_text_goes_out_and_what_did_not_arrive_is_sent_again(
     assert letters.run() == ["Sent"]
     [*exchange.messages.values()][1]["state"] = "in the box"
     letters.at(letters.now() + LATER)
-    assert "delivered 1" in str(sync_deliveries(services))
+    assert "1 delivered" in str(sync_deliveries(services))
     assert (letters.log_of(row)["status"], len(exchange.messages)) == ("delivered", 2)
 
 

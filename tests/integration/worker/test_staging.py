@@ -179,11 +179,11 @@ def test_a_text_is_cancelled_only_when_it_would_have_gone_out(
     assert staging.run() == ["Cancelled"]
     assert shop.row(night)["why_code"] == "not_listed"
     [*_, record] = shop.sql(
-        "select told, send_to from smsretry.runs order by started_at"
+        "select summary, send_to from smsretry.runs order by started_at"
     )
-    assert record == {"told": record["told"], "send_to": "nobody"}
-    assert record["told"].startswith(
-        "This installation texts nobody. recovered 0, claimed 1: cancelled 1"
+    assert record == {"summary": record["summary"], "send_to": "nobody"}
+    assert record["summary"].startswith(
+        "This installation texts nobody. 0 recovered, 1 claimed: 1 cancelled"
     )
     assert not shop.messages
 

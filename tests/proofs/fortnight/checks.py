@@ -138,7 +138,7 @@ def valid_too_long(text: Owed, story: Story, town: Town) -> Iterator[Finding]:
         if minutes[start] and 0 in minutes[start : end + 1]:
             yield (
                 "valid past its closing",
-                f"accepted {message.at}, valid for {message.valid_for}",
+                f"{message.at} accepted, valid for {message.valid_for}",
             )
 
 

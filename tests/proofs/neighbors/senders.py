@@ -149,7 +149,7 @@ def _slow(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
 def _moves(
     owner: str, moment: Literal["begin", "finish"], *, answers: bool
 ) -> Neighbor:
-    """Businesses with a text each move once: to another account, the environment's sender, or one of their own.
+    """Businesses with a text each move once: to another account, the default sender, or one of their own.
 
     Args:
         answers: whether Twilio does. If not, half are accepted, and are only in the first sender's account.

@@ -101,7 +101,7 @@ def judge_messages(messages: Sequence[Message]) -> Iterator[Finding]:
             and earlier.arrived_at + UNDER_WAY < message.at
             for earlier in messages[:n]
         ):
-            yield "arrived twice", f"another one was accepted {message.at}"
+            yield "arrived twice", f"another one was {message.at} accepted"
         if any(failure.code not in PASSING_LOSSES for failure in failures):
             yield "retried for good", f"after {failures}"
         if n > RETRIES:
@@ -216,7 +216,7 @@ def allowed(text: Text, story: Story) -> Iterator[Finding]:
         if message.to != text.phone:
             yield "astray", f"accepted {message.at} to another number"
         if not text.is_open(message.at):
-            yield "out of hours", f"accepted {message.at}"
+            yield "out of hours", f"{message.at} accepted"
         if text.consent != "opted_in" or (
             text.stopped_at is not None and story.begun_at(message) > text.stopped_at
         ):

@@ -33,7 +33,7 @@ class _Move:
 
 
 class Senders:
-    """The accounts of a run, and each business's way through them. At first all have the environment's sender."""
+    """The accounts of a run, and each business's way through them. At first all have the default sender."""
 
     def __init__(self, stack: Stack, seed: str) -> None:
         environment = stack.environment()

@@ -1,7 +1,7 @@
 -- The senders that heard an incoming text, by the provider's webhook: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
 -- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- an environment's first run names its own.
+-- the first run names the default sender.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
 --   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
@@ -33,7 +33,7 @@ begin
     if not lifts
         and exists (
             select from smsretry.senders s
-            where s.told_at is not null
+            where s.named_at is not null
         ) then
         senders := (
             select array_agg(s.sent_by)

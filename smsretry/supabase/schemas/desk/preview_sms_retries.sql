@@ -25,8 +25,8 @@ declare
         limit 1
     );
     v_environment constant jsonb := (
-        select t.told
-        from smsretry.told_senders t
+        select t.sender
+        from smsretry.claim_senders t
         where t.id = (smsretry.sender_of(null, null)).id
     );
     v_stops constant jsonb := (
@@ -141,8 +141,8 @@ begin
                     'business_hours', left(b.sms_hours, 1000),
                     'business_cap', b.sms_daily_cap,
                     'sender', (
-                        select t.told
-                        from smsretry.told_senders t
+                        select t.sender
+                        from smsretry.claim_senders t
                         where t.id = (
                             smsretry.sender_of(s.business_id, s.message_class)
                         ).id

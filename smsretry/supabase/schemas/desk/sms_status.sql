@@ -91,7 +91,7 @@ begin
             left join public.businesses b
                 on s.kind = 'business_stopped' and b.id::text = s.subject
             where s.kind in ('everybody', 'state', 'business_stopped')
-              or e.told_at is not null
+              or e.named_at is not null
             order by s.kind in ('state', 'business_stopped'), s.subject, s.since
         ),
         'mark', (
@@ -114,7 +114,7 @@ begin
                 'started_at', r.started_at,
                 'finished_at', r.finished_at,
                 'summary', coalesce(
-                    r.told,
+                    r.summary,
                     case
                         when r.interrupted_at is not null then 'It was interrupted'
                         else 'It is under way'

@@ -19,8 +19,8 @@ begin
         (
             select t.id
             from smsretry.senders t
-            where t.told_at is not null
-            order by t.told_at desc
+            where t.named_at is not null
+            order by t.named_at desc
             limit 1
         )
     );

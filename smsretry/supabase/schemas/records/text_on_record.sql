@@ -81,13 +81,13 @@ select
     (
         select coalesce(
             jsonb_agg(
-                jsonb_strip_nulls(m.told) || jsonb_build_object('at', m.at)
+                jsonb_strip_nulls(m.step) || jsonb_build_object('at', m.at)
                 order by m.at, m.place
             ),
             '[]'
         )
         from (
-            select x.place, x.at, x.told
+            select x.place, x.at, x.step
             from (
                 select
                     row_number() over (order by a.begun_at) as send,
@@ -135,7 +135,7 @@ select
                         jsonb_build_object(
                             'what', a.outcome,
                             'send', a.send,
-                            'told_by', a.settled_by
+                            'settled_by', a.settled_by
                         )
                     ),
                     (
@@ -146,11 +146,11 @@ select
                         jsonb_build_object(
                             'what', a.delivery_status,
                             'send', a.send,
-                            'told_by', 'callback',
+                            'settled_by', 'callback',
                             'code', a.delivery_code
                         )
                     )
-            ) x (place, at, told)
+            ) x (place, at, step)
             -- the same words went to the same number within a day of one of its sends
             union all
             select

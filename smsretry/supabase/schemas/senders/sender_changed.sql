@@ -42,7 +42,7 @@ begin
     if sender_changed.what in ('added', 'removed') then -- the caller has locked business_senders
         with gone as (
             delete from smsretry.senders s
-            where s.told_at is null
+            where s.named_at is null
               and not exists (
                   select from smsretry.business_senders b
                   where b.sender_id = s.id
@@ -57,7 +57,7 @@ begin
         select b.business_id
         from smsretry.business_senders b
         where b.sender_id = changed.id
-        -- the environment's: who has none for texts of each class
+        -- the default sender: who has none for texts of each class
         union
         select b.id
         from public.businesses b

@@ -1,9 +1,9 @@
 -- For a person: the senders, in pages (after the id of the last). business_id: only those that text
 -- for it. sender: as people see it; sent_by: all of it, if with_numbers.
 -- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
---   told_at: when a runner last told that it is that of its environment · used_today: of
+--   named_at: when a run last named it as the default sender · used_today: of
 --   segments_per_day, until day_ends_at
---   businesses: how many use it; the environment's: how many have texts there · used_by: the names
+--   businesses: how many use it; the default sender: how many have texts there · used_by: the names
 --   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
 --   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
 --   one's
@@ -19,7 +19,7 @@ returns table (
     account text,
     sender text,
     sent_by text,
-    told_at timestamptz,
+    named_at timestamptz,
     segments_per_second double precision,
     segments_per_day integer,
     used_today bigint,
@@ -129,7 +129,7 @@ begin
               )
           )
     ),
-    told as (
+    texts_of_users as (
         select
             coalesce(u.sender_id, t.sender_id) as of_sender,
             coalesce(u.business_id, t.business_id) as business_id,
@@ -155,7 +155,7 @@ begin
         l.account,
         smsretry.shown_sender(l.sent_by),
         case when sms_senders.with_numbers then l.sent_by end,
-        l.told_at,
+        l.named_at,
         l.segments_per_second,
         l.segments_per_day,
         case
@@ -218,7 +218,7 @@ begin
                         o.business_id,
                         o.message_class
                 ) as place
-            from told o
+            from texts_of_users o
             where o.of_sender = l.id
         ) t
         left join public.businesses b on b.id = t.business_id

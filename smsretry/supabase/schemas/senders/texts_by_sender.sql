@@ -1,5 +1,5 @@
 -- The waiting texts of these businesses (null: of all), counted by sender, business and class;
--- sender_id null: the environment's. why: of most of those that wait because of their sender.
+-- sender_id null: the default sender. why: of most of those that wait because of their sender.
 create or replace function smsretry.texts_by_sender(
     business_ids uuid[],
     at timestamptz

@@ -4,14 +4,14 @@ create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
-    told text, -- its result, in numbers
-    needs_somebody boolean,
+    summary text, -- its result, in numbers
+    needs_attention boolean,
     interrupted_at timestamptz, -- a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    constraint runs_told check (
-        length(told) <= 2000
-        and (finished_at is null) = (told is null)
+    constraint runs_summary check (
+        length(summary) <= 2000
+        and (finished_at is null) = (summary is null)
     ),
     constraint runs_send_to check (send_to in ('all', 'listed', 'nobody')),
     constraint runs_address check (length(address) <= 300)

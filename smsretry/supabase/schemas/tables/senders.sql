@@ -1,18 +1,17 @@
 -- A sender is a messaging service or a number, in an account of the provider's. Its account and
 -- address never change: a business that moves gets another sender, and its attempts still name the
--- old one. The environment's sender, which a runner named last, serves every business without its
--- own.
+-- old one. The default sender, which a run named last, serves every business without its own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
     account text not null, -- the provider's, which owns it; credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
-    -- when a runner last named it as the sender of its environment; null: it is of businesses alone
-    told_at timestamptz,
+    -- when a run last named it as the default sender; null: none did
+    named_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
     segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
     paused_at timestamptz,
     paused_because text, -- its texts wait; null: it sends
-    -- its time is given away until then, for all machines: the next text leaves then
+    -- slots until then are reserved, by all machines: the next text leaves then
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at

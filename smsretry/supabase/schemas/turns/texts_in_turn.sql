@@ -4,7 +4,7 @@
 -- that nobody waits behind another's backlog, and if these give too little, the streams that have
 -- waited longest.
 -- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
--- while its time is given away; and any number if it is paused or has used its day, because these are
+-- while its slots are reserved; and any number if it is paused or has reached its cap, because these are
 -- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
 -- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
 -- are passed over.

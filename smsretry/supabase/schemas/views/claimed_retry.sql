@@ -66,7 +66,7 @@ select
         row(
             cut.*,
             q.message_class,
-            (select s.told from smsretry.stopped_states s),
+            (select s.list from smsretry.stopped_states s),
             own.id
         )::text
     ) as decided_by,
@@ -74,7 +74,7 @@ select
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,
     -- null: that of the runner's environment
-    own.told || jsonb_build_object('whose', left(b.name, 200)) as sender
+    own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
 -- Consent is given to one business. No equality, here and above: without statistics its index might
@@ -97,9 +97,9 @@ cross join lateral (
         b.sms_daily_cap as business_cap
 ) cut
 left join lateral (
-    select s.told, s.id
+    select s.sender, s.id
     from smsretry.own_senders o
-    join smsretry.told_senders s on s.id = o.sender_id
+    join smsretry.claim_senders s on s.id = o.sender_id
     where o.business_id = q.business_id
       and o.message_class = q.message_class
     offset 0

@@ -1,6 +1,6 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt; begins under way together share one, of many
--- businesses (group_sms_calls). May be repeated with the same attempt_id.
+-- the number's texts also writes the attempt. Up to 100 begins, of any businesses, share it; one
+-- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
 --   answer: go       it leaves at reached_at, its turn with its sender; null: now
 --     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
 --       have left before a restore from a backup
@@ -9,8 +9,8 @@
 --     | closed   send_before has come: decide again
 --     | capped   the number has had cap texts since cap_since; there is room when the one of
 --       reached_at no longer counts
---     | busy     the sender's time is given away until reached_at · spent: it has used its day,
---       which turns over at reached_at
+--     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
+--       cap; the next day begins at reached_at
 --     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason

@@ -24,8 +24,8 @@ declare
 begin
     if cardinality(claim_of.ids) > 0 then
         v_environment := (
-            select s.told
-            from smsretry.told_senders s
+            select s.sender
+            from smsretry.claim_senders s
             where s.account = claim_of.account
               and s.sent_by = claim_of.sender
         );

@@ -1,9 +1,9 @@
--- A run is done; told: its numbers. False: the run is unknown. May be repeated. Then for two
+-- A run is done; summary: its numbers. False: the run is unknown. May be repeated. Then for two
 -- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
 create or replace function public.finish_sms_run(
     run_id uuid,
-    told text,
-    needs_somebody boolean default false
+    summary text,
+    needs_attention boolean default false
 )
 returns boolean
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -16,8 +16,8 @@ begin
     update smsretry.runs r
     set
         finished_at = smsretry.clock(),
-        told = left(coalesce(finish_sms_run.told, ''), smsretry.longest_reason()),
-        needs_somebody = coalesce(finish_sms_run.needs_somebody, false)
+        summary = left(coalesce(finish_sms_run.summary, ''), smsretry.longest_reason()),
+        needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
     for v_number in

@@ -1,4 +1,4 @@
--- A run begins, and tells the sender of its environment (account, sender), which sends for every
+-- A run begins, and names the default sender (account, sender), which sends for every
 -- business without one of its own. Returns earlier runs that never finished, each once, with what
 -- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
 -- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
@@ -55,14 +55,14 @@ begin
     )
     on conflict
     do nothing;
-    insert into smsretry.senders (account, sent_by, told_at)
+    insert into smsretry.senders (account, sent_by, named_at)
     select
         start_sms_run.account,
         start_sms_run.sender,
         v_now
     where start_sms_run.account <> start_sms_run.sender
     on conflict on constraint senders_one
-    do update set told_at = excluded.told_at;
+    do update set named_at = excluded.named_at;
     update smsretry.senders s
     set free_at = null
     where s.free_at > v_now + interval '1 hour'; -- the clock was set back

@@ -54,7 +54,7 @@ begin
         answer := 'changed';
     elsif v_used > 0
         and v_used + segments > v_sender.segments_per_day
-    then -- one with more segments than a day has goes first
+    then -- a text larger than the whole cap may go first on a new day
         answer := 'spent';
         free_at := v_midnight;
     elsif free_at > at + k_longest then

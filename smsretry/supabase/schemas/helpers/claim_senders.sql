@@ -1,6 +1,6 @@
 -- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
 -- clock in this view, PostgreSQL would read all senders for each text.
-create or replace view smsretry.told_senders with (security_invoker = true) as
+create or replace view smsretry.claim_senders with (security_invoker = true) as
 select
     s.id,
     s.account,
@@ -14,5 +14,5 @@ select
         'spent_until', case
             when s.day_segments >= s.segments_per_day then s.day_ends_at
         end
-    ) as told
+    ) as sender
 from smsretry.senders s;
