@@ -35,9 +35,7 @@ class AddSender(Signed):
 
     COMMAND, EXAMPLES = (
         "senders add",
-        (
-            "senders add $SERVICE --business $ID --account $AC --because Bought",
-        ),
+        ("senders add $SERVICE --business $ID --account $AC --because Bought",),
     )
     FUNCTION, DOES = "add_sms_sender", ("", "added")
     sent_by: Annotated[SenderName, POSITIONAL] = Field(

@@ -34,7 +34,7 @@ _SAID: Final = {
     ("to",): "to {to}",
     ("sid",): "as {sid}",
     ("taken_for",): "taken for {taken_for}",
-    ("heard_by",): "heard by {heard_by}",
+    ("received_by",): "received by {received_by}",
     ("sender",): "from {sender}",
     ("rule",): "under {rule}",
     ("consent",): "consent was {consent}",

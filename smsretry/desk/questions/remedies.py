@@ -190,7 +190,7 @@ def _consent(text: TextRecord) -> Iterator[Remedy]:
             "consent": "opted_in",
             "source": "text" if text.needs_start else "telephone",
         },
-        "record that they said yes to texts, if they did and it was not heard here",
+        "record that they said yes to texts, if they did and it was not recorded here",
     )
 
 

@@ -14,7 +14,7 @@ class UnreadWords(Value):
     """A row of `unread_sms_words`."""
 
     twilio_sid: str
-    heard_at: Instant
+    received_at: Instant
     customer_id: UUID
     number: str
     business_id: UUID
@@ -33,5 +33,5 @@ class Unread(Answer):
         )
         for words in self.words:
             business = words.business or "a business without a name"
-            yield f"{words.number} of {business}, wrote on {on_clock(words.heard_at)}"
+            yield f"{words.number} of {business}, wrote on {on_clock(words.received_at)}"
             yield "    ", after_reading(words.customer_id, words.twilio_sid)

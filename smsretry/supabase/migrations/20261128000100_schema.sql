@@ -263,12 +263,12 @@ create table if not exists smsretry.consents (
     -- row bears it later
     -- ended: an opt-out that a START takes back has ended the consent of a customer, which was
     said text not null,
-    source text, -- who heard it, as customers.sms_consent_source has it
+    source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
     -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was
     -- kept before it
     dated timestamptz,
-    senders text[], -- that heard a STOP or START, as smsretry.heard_by has them; null: every sender
+    senders text[], -- that received a STOP or START, as smsretry.receivers_of has them; null: every sender
     customer_id uuid,
     was text,
     constraint consents_said check (
@@ -357,14 +357,14 @@ create index if not exists events_about on smsretry.events (about, id);
 -- ======== what an existing smsretry.inbound_texts lacks ========
 alter table if exists smsretry.inbound_texts
     add column if not exists twilio_sid text primary key,
-    add column if not exists heard_at timestamptz not null,
+    add column if not exists received_at timestamptz not null,
     add column if not exists said text not null,
     add column if not exists senders text[],
     add column if not exists phone text,
     add column if not exists businesses uuid[],
     add column if not exists number_key bytea not null,
     add column if not exists written_to text,
-    add column if not exists heard_by uuid[];
+    add column if not exists receivers_of uuid[];
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check ( said in ('STOP', 'START', 'YES', 'unsure') )$r$);
 select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check ( phone is null or said = 'unsure' )$r$);
@@ -374,15 +374,15 @@ select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$chec
 -- that only may mean stop waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
-    heard_at timestamptz not null,
+    received_at timestamptz not null,
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
-    senders text[], -- of ours that heard it: smsretry.heard_by
+    senders text[], -- of ours that received it: smsretry.receivers_of
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
-    businesses uuid[], -- that heard it and have not said what it means
+    businesses uuid[], -- that it concerns and that have not said what it means
     -- for the stories of texts to the number
     number_key bytea not null, -- smsretry.number_key of the number alone
     written_to text, -- the service or number of ours, as people see it
-    heard_by uuid[], -- the businesses where it counted at once
+    receivers_of uuid[], -- the businesses where it counted at once
     constraint inbound_texts_said check (
         said in ('STOP', 'START', 'YES', 'unsure')
     ),
@@ -391,7 +391,7 @@ create table if not exists smsretry.inbound_texts (
     ) -- of the others it is kept nowhere
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
-create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, heard_at);
+create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, received_at);
 
 -- ======== what an existing smsretry.mark lacks ========
 alter table if exists smsretry.mark
@@ -1730,7 +1730,7 @@ $$;
 
 -- ======== schemas/helpers/sends_through.sql ========
 -- Whether a business's texts, of either class, go out from one of these senders now (as
--- smsretry.heard_by has them).
+-- smsretry.receivers_of has them).
 create or replace function smsretry.sends_through(business_id uuid, senders text[])
 returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1764,7 +1764,7 @@ $$;
 -- ======== schemas/helpers/standing_opt_outs.sql ========
 -- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out
 -- if it bears a later date, or none because it was said to us. A START lifts what a START may, at a
--- sender that heard both. Order is by id: clocks are set back.
+-- sender that received both. Order is by id: clocks are set back.
 create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
 select
     o.id,
@@ -1988,48 +1988,6 @@ left join lateral (
       and not m.delivery_excused
 ) u
     on true;
-
--- ======== schemas/queue/decide_anew.sql ========
--- A customer's place or a business's hours have changed. Texts that were put off or held because of
--- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
--- its own time; so does a suspect one when its business changes, because no index has these few by
--- business. security definer, because tenants write customers and businesses, and no rows of
--- others'.
-create or replace function smsretry.decide_anew()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := smsretry.reasons_of('place');
-begin
-    update public.sms_retry_queue q
-    set scheduled_for = v_now, updated_at = v_now
-    where q.id = any (
-        array(
-            select w.id
-            from public.sms_retry_queue w
-            where tg_table_name = 'customers'
-              and w.customer_id = new.id
-              and w.work in ('texts', 'suspect')
-              and w.scheduled_for > v_now
-              and w.why_code = any (v_waits)
-            for update skip locked
-        )
-            || array(
-                select w.id
-                from public.sms_retry_queue w
-                where tg_table_name = 'businesses'
-                  and w.business_id = new.id
-                  and w.work = 'texts'
-                  and w.scheduled_for > v_now
-                  and w.why_code = any (v_waits)
-                for update skip locked
-            )
-    );
-    return null;
-end
-$$;
 
 -- ======== schemas/queue/enter_queue.sql ========
 -- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier
@@ -2268,11 +2226,53 @@ begin
 end
 $$;
 
+-- ======== schemas/queue/recheck_waiting.sql ========
+-- A customer's place or a business's hours have changed. Texts that were put off or held because of
+-- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
+-- its own time; so does a suspect one when its business changes, because no index has these few by
+-- business. security definer, because tenants write customers and businesses, and no rows of
+-- others'.
+create or replace function smsretry.recheck_waiting()
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_waits constant text[] := smsretry.reasons_of('place');
+begin
+    update public.sms_retry_queue q
+    set scheduled_for = v_now, updated_at = v_now
+    where q.id = any (
+        array(
+            select w.id
+            from public.sms_retry_queue w
+            where tg_table_name = 'customers'
+              and w.customer_id = new.id
+              and w.work in ('texts', 'suspect')
+              and w.scheduled_for > v_now
+              and w.why_code = any (v_waits)
+            for update skip locked
+        )
+            || array(
+                select w.id
+                from public.sms_retry_queue w
+                where tg_table_name = 'businesses'
+                  and w.business_id = new.id
+                  and w.work = 'texts'
+                  and w.scheduled_for > v_now
+                  and w.why_code = any (v_waits)
+                for update skip locked
+            )
+    );
+    return null;
+end
+$$;
+
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
 -- application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and
+-- many rows at once writes columns itself: take, supersede, recheck_waiting, sender_changed and
 -- record_restore.
 --   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled),
 --   and its send log is told
@@ -2411,12 +2411,12 @@ language sql set search_path = pg_catalog, pg_temp as $$
       ) is true
 $$;
 
--- ======== schemas/queue/tell_log.sql ========
+-- ======== schemas/queue/update_log.sql ========
 -- Tell a send log what became of its text, in the first of these statuses that the application's
 -- table takes (null: the column's default, as when the text was new). sid: of its message; null: it
 -- waits, and has none. Null if it worked; otherwise what refuses it, in codes and names: the
 -- database's message may quote the row. Whatever the log says, the attempt has the truth.
-create or replace function smsretry.tell_log(
+create or replace function smsretry.update_log(
     send_log_id uuid,
     statuses text[],
     sid text,
@@ -2426,14 +2426,14 @@ create or replace function smsretry.tell_log(
 returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_error constant text := left(tell_log.error, smsretry.longest_reason());
+    v_error constant text := left(update_log.error, smsretry.longest_reason());
     v_status text;
     v_state text;
     v_table text;
     v_column text;
     v_rule text;
 begin
-    foreach v_status in array tell_log.statuses loop
+    foreach v_status in array update_log.statuses loop
         begin
             if v_status is null then
                 update public.send_logs l
@@ -2441,29 +2441,29 @@ begin
                     status = default,
                     provider_message_id = default,
                     error_message = v_error,
-                    updated_at = tell_log.at
-                where l.id = tell_log.send_log_id;
+                    updated_at = update_log.at
+                where l.id = update_log.send_log_id;
             else
                 update public.send_logs l
                 set
                     status = v_status,
                     error_message = v_error,
-                    updated_at = tell_log.at,
+                    updated_at = update_log.at,
                     provider_message_id = case
-                        when tell_log.sid is null then '{}'
+                        when update_log.sid is null then '{}'
                         when smsretry.found_sid(
                             l.provider_message_id
-                        ) = tell_log.sid
+                        ) = update_log.sid
                             then l.provider_message_id
-                        else jsonb_build_object('twilio_sid', tell_log.sid)
+                        else jsonb_build_object('twilio_sid', update_log.sid)
                     end
-                where l.id = tell_log.send_log_id;
+                where l.id = update_log.send_log_id;
             end if;
-            if tell_log.sid is null
+            if update_log.sid is null
                 and exists (
                     select 1
                     from public.send_logs l
-                    where l.id = tell_log.send_log_id
+                    where l.id = update_log.send_log_id
                       and smsretry.is_sent(l.provider_message_id, l.status::text)
                 ) then
                 raise exception 'It still says that its text was sent'
@@ -3091,7 +3091,7 @@ $$;
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
--- the request will name. segments, lead: smsretry.take_turn. Number and body are kept until the
+-- the request will name. segments, lead: smsretry.reserve_slot. Number and body are kept until the
 -- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
 -- one of those. address: where the worker reaches the database (smsretry.mark).
@@ -3282,7 +3282,7 @@ begin
         -- When is its sender free?
         select t.answer, t.free_at
         into answer, reached_at
-        from smsretry.take_turn(
+        from smsretry.reserve_slot(
             sent_account,
             sent_by,
             segments,
@@ -4436,6 +4436,89 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/reserve_slot.sql ========
+-- A text of so many segments takes its turn with the sender that it goes out from: the one with
+-- this account and address. All machines share its rate and its day.
+--   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
+--   spent: its day is used until free_at
+--     · changed: it is paused
+--   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
+--   leaves no sooner
+-- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
+-- them do not deadlock.
+create or replace function smsretry.reserve_slot(
+    account text,
+    sender text,
+    segments integer,
+    lead double precision,
+    at timestamptz,
+    out answer text,
+    out free_at timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    k_longest constant interval := '2 seconds';
+    v_sender smsretry.senders;
+    v_midnight timestamptz;
+    v_used bigint;
+begin
+    answer := 'go';
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.account = reserve_slot.account and s.sent_by = sender;
+    if v_sender.segments_per_second is null
+        and v_sender.segments_per_day is null
+        and v_sender.paused_at is null
+        and (v_sender.free_at < at) is not false
+    then
+        return; -- as most are: nothing is written
+    end if;
+    select *
+    into v_sender
+    from smsretry.senders s
+    where s.id = v_sender.id
+    for update;
+    v_midnight := smsretry.carriers_midnight(at);
+    v_used := case
+        when v_sender.day_ends_at = v_midnight then v_sender.day_segments
+        else 0
+    end;
+    free_at := greatest(
+        v_sender.free_at,
+        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
+    );
+    if v_sender.paused_at is not null then
+        answer := 'changed';
+    elsif v_used > 0
+        and v_used + segments > v_sender.segments_per_day
+    then -- a text larger than the whole cap may go first on a new day
+        answer := 'spent';
+        free_at := v_midnight;
+    elsif free_at > at + k_longest then
+        answer := 'busy';
+    else
+        update smsretry.senders s
+        set
+            free_at = case
+                when s.segments_per_second is null then s.free_at
+                else reserve_slot.free_at + make_interval(
+                    secs => segments / s.segments_per_second
+                )
+            end,
+            day_ends_at = case
+                when s.segments_per_day is not null then v_midnight
+            end,
+            day_segments = case
+                when s.segments_per_day is not null then v_used + segments
+                else 0
+            end
+        where s.id = v_sender.id;
+    end if;
+end
+$$;
+
 -- ======== schemas/worker/set_sms_stop.sql ========
 -- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
 -- it works again (why null, or lift). kind, subject: smsretry.stops. who: the person who says so;
@@ -4723,89 +4806,6 @@ begin
 end
 $$;
 
--- ======== schemas/worker/take_turn.sql ========
--- A text of so many segments takes its turn with the sender that it goes out from: the one with
--- this account and address. All machines share its rate and its day.
---   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
---   spent: its day is used until free_at
---     · changed: it is paused
---   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
---   leaves no sooner
--- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
--- them do not deadlock.
-create or replace function smsretry.take_turn(
-    account text,
-    sender text,
-    segments integer,
-    lead double precision,
-    at timestamptz,
-    out answer text,
-    out free_at timestamptz
-)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_variable
-declare
-    k_longest constant interval := '2 seconds';
-    v_sender smsretry.senders;
-    v_midnight timestamptz;
-    v_used bigint;
-begin
-    answer := 'go';
-    select *
-    into v_sender
-    from smsretry.senders s
-    where s.account = take_turn.account and s.sent_by = sender;
-    if v_sender.segments_per_second is null
-        and v_sender.segments_per_day is null
-        and v_sender.paused_at is null
-        and (v_sender.free_at < at) is not false
-    then
-        return; -- as most are: nothing is written
-    end if;
-    select *
-    into v_sender
-    from smsretry.senders s
-    where s.id = v_sender.id
-    for update;
-    v_midnight := smsretry.carriers_midnight(at);
-    v_used := case
-        when v_sender.day_ends_at = v_midnight then v_sender.day_segments
-        else 0
-    end;
-    free_at := greatest(
-        v_sender.free_at,
-        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
-    );
-    if v_sender.paused_at is not null then
-        answer := 'changed';
-    elsif v_used > 0
-        and v_used + segments > v_sender.segments_per_day
-    then -- a text larger than the whole cap may go first on a new day
-        answer := 'spent';
-        free_at := v_midnight;
-    elsif free_at > at + k_longest then
-        answer := 'busy';
-    else
-        update smsretry.senders s
-        set
-            free_at = case
-                when s.segments_per_second is null then s.free_at
-                else take_turn.free_at + make_interval(
-                    secs => segments / s.segments_per_second
-                )
-            end,
-            day_ends_at = case
-                when s.segments_per_day is not null then v_midnight
-            end,
-            day_segments = case
-                when s.segments_per_day is not null then v_used + segments
-                else 0
-            end
-        where s.id = v_sender.id;
-    end if;
-end
-$$;
-
 -- ======== schemas/doubt/after_sms_restore.sql ========
 -- For a person who restored a backup that no run can notice (smsretry.notice_restore), before
 -- anything runs: records it.
@@ -4846,6 +4846,30 @@ begin
     where q.status in ('pending', 'processing');
     return next;
 end
+$$;
+
+-- ======== schemas/doubt/belongs_to_another.sql ========
+-- Whether a message belongs to another attempt, or to another send log, such as one that the
+-- application sent itself.
+create or replace function smsretry.belongs_to_another(
+    sid text,
+    attempt_id uuid,
+    send_log_id uuid
+)
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select 1
+        from public.sms_send_attempts a
+        where a.twilio_sid = belongs_to_another.sid
+          and a.id is distinct from belongs_to_another.attempt_id
+    )
+        or exists (
+            select 1
+            from public.send_logs l
+            where l.provider_message_id ->> 'twilio_sid' = belongs_to_another.sid
+              and l.id is distinct from belongs_to_another.send_log_id
+        )
 $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
@@ -4921,30 +4945,6 @@ cross join lateral (
 ) r
 where q.status in ('pending', 'processing')
   and r.since is not null;
-
--- ======== schemas/doubt/is_anothers.sql ========
--- Whether a message belongs to another attempt, or to another send log, such as one that the
--- application sent itself.
-create or replace function smsretry.is_anothers(
-    sid text,
-    attempt_id uuid,
-    send_log_id uuid
-)
-returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select 1
-        from public.sms_send_attempts a
-        where a.twilio_sid = is_anothers.sid
-          and a.id is distinct from is_anothers.attempt_id
-    )
-        or exists (
-            select 1
-            from public.send_logs l
-            where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
-              and l.id is distinct from is_anothers.send_log_id
-        )
-$$;
 
 -- ======== schemas/doubt/not_sent.sql ========
 -- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again;
@@ -5083,9 +5083,9 @@ begin
     v_unowned := (
         select array_agg(m.sid order by m.place)
         from unnest(ambiguous) with ordinality as m (sid, place)
-        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id)
+        where not smsretry.belongs_to_another(m.sid, v_row.attempt_id, v_row.send_log_id)
     );
-    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id)
+    if smsretry.belongs_to_another(twilio_sid, v_row.attempt_id, v_row.send_log_id)
         or ambiguous is not null and v_unowned is null
     then
         return 'sid_taken';
@@ -5320,7 +5320,7 @@ begin
         return 'unknown_attempt';
     end if;
     if v_attempt.twilio_sid is null then
-        if smsretry.is_anothers(
+        if smsretry.belongs_to_another(
             settle_sms_attempt.twilio_sid,
             v_attempt.id,
             v_row.send_log_id
@@ -5353,7 +5353,7 @@ $$;
 
 -- ======== schemas/consent/answer_words.sql ========
 -- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders:
--- only what one of these heard, or nobody knows who. Texts that were held for them are due now.
+-- only what one of these received, or nobody knows who. Texts that were held for them are due now.
 -- Returns how many words that were.
 create or replace function smsretry.answer_words(
     phone text,
@@ -5460,7 +5460,7 @@ end
 $$;
 
 -- ======== schemas/consent/concerns.sql ========
--- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or,
+-- Whether what these senders received (null: all) concerns a business: one of them sends its texts or,
 -- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
 -- any more, may have gone out from any.
 create or replace function smsretry.concerns(
@@ -5540,53 +5540,6 @@ begin
             || to_char(day, 'YYYY-MM-DD'),
         source => 'deactivated'
     ) i;
-end
-$$;
-
--- ======== schemas/consent/heard_by.sql ========
--- The senders that heard an incoming text, by the provider's webhook: the service
--- or the number, which may belong to a service, so that the provider stops or starts both;
--- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- the first run names the default sender.
---   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
---   sender of its own
---   lifts: whether a START counts. It does not if its sender is unknown
-create or replace function smsretry.heard_by(
-    number text,
-    service text,
-    account text,
-    out senders text[],
-    out lifts boolean
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_number constant text := regexp_replace(
-        heard_by.number,
-        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
-        '+\1'
-    );
-begin
-    lifts := not exists (select from smsretry.business_senders);
-    if lifts then
-        return;
-    end if;
-    select array_agg(distinct s.sent_by) filter (
-        where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))
-    )
-    into senders
-    from smsretry.senders s;
-    lifts := senders is not null;
-    if not lifts
-        and exists (
-            select from smsretry.senders s
-            where s.named_at is not null
-        ) then
-        senders := (
-            select array_agg(s.sent_by)
-            from smsretry.senders s
-            where lower(s.account) = lower(btrim(heard_by.account))
-        );
-    end if;
 end
 $$;
 
@@ -6366,7 +6319,7 @@ end
 $$;
 
 -- ======== schemas/consent/opt_outs_before.sql ========
--- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a
+-- Opt-outs that customers' rows say and that nobody has received: they were written before there was a
 -- trigger, or while it was off.
 select count(
     smsretry.keep_opt_out(
@@ -6380,16 +6333,63 @@ select count(
 from public.customers c
 where c.sms_consent_status::text = 'opted_out';
 
+-- ======== schemas/consent/receivers_of.sql ========
+-- The senders that received an incoming text, by the provider's webhook: the service
+-- or the number, which may belong to a service, so that the provider stops or starts both;
+-- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
+-- the first run names the default sender.
+--   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
+--   sender of its own
+--   lifts: whether a START counts. It does not if its sender is unknown
+create or replace function smsretry.receivers_of(
+    number text,
+    service text,
+    account text,
+    out senders text[],
+    out lifts boolean
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_number constant text := regexp_replace(
+        receivers_of.number,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
+    );
+begin
+    lifts := not exists (select from smsretry.business_senders);
+    if lifts then
+        return;
+    end if;
+    select array_agg(distinct s.sent_by) filter (
+        where lower(s.sent_by) in (v_number, lower(btrim(receivers_of.service)))
+    )
+    into senders
+    from smsretry.senders s;
+    lifts := senders is not null;
+    if not lifts
+        and exists (
+            select from smsretry.senders s
+            where s.named_at is not null
+        ) then
+        senders := (
+            select array_agg(s.sent_by)
+            from smsretry.senders s
+            where lower(s.account) = lower(btrim(receivers_of.account))
+        );
+    end if;
+end
+$$;
+
 -- ======== schemas/consent/record_inbound_sms.sql ========
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
 -- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
--- business that shares the sender which heard it, because the provider blocks it there; if nobody
+-- business that shares the sender which received it, because the provider blocks it there; if nobody
 -- knows the sender, at every business. START takes back only what STOP to that sender, or the
--- provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by). OptOutType
+-- provider's refusal, did; if nobody knows the sender, nothing (smsretry.receivers_of). OptOutType
 -- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
 -- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
 -- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
--- heard and the number has not opted out, marketing texts wait until a person, or a STOP or START
+-- received and the number has not opted out, marketing texts wait until a person, or a STOP or START
 -- that follows, has said what it means (smsretry.unread_words).
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
 --   that took nothing back)
@@ -6444,7 +6444,7 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
+    v_by := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
     v_known := smsretry.businesses_of(
         v_phone,
         v_by.senders,
@@ -6452,12 +6452,12 @@ begin
     );
     insert into smsretry.inbound_texts (
         twilio_sid,
-        heard_at,
+        received_at,
         said,
         senders,
         number_key,
         written_to,
-        heard_by
+        receivers_of
     )
     values (
         twilio_sid,
@@ -6760,7 +6760,7 @@ $$;
 -- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal,
 -- did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
 -- customer's row that says another opt-out stands for it, too.
---   by_yes: smsretry.start_takes_back · senders: that heard it; null: every one
+--   by_yes: smsretry.start_takes_back · senders: that received it; null: every one
 -- Returns the businesses at which no opt-out stands then. What takes nothing back is not kept.
 create or replace function smsretry.start_again(
     businesses uuid[],
@@ -6850,12 +6850,12 @@ $$;
 
 -- ======== schemas/consent/unread_words.sql ========
 -- Messages that may mean stop, for each customer who may have written one and whose business has not
--- said yet what it means. Like a STOP, one counts where it was heard; until somebody has read it,
+-- said yet what it means. Like a STOP, one counts where it was received; until somebody has read it,
 -- also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,
-    t.heard_at,
+    t.received_at,
     t.phone,
     c.id as customer_id,
     c.business_id
@@ -7716,7 +7716,7 @@ begin
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_log(
+        v_trouble := smsretry.update_log(
             v_row.send_log_id,
             '{null,failed}',
             null,
@@ -7753,7 +7753,7 @@ begin
             why_code => why_code,
             code => v_attempt.delivery_code
         );
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,
@@ -7856,7 +7856,7 @@ begin
             from public.send_logs l
             where l.id = v_row.send_log_id
         ) then
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,
@@ -7893,7 +7893,7 @@ begin
                 end || coalesce(v_other.last_error, 'no reason was kept')
             );
         end loop;
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{delivered,sent}',
             v_attempt.twilio_sid,
@@ -8591,59 +8591,6 @@ begin
 end
 $$;
 
--- ======== schemas/records/calls_that_help.sql ========
--- The desk's commands that the database permits for a text; the desk decides which it advises.
--- explain: look at its next try, which is another row of the same text.
-create or replace function smsretry.calls_that_help(
-    retry public.sms_retry_queue,
-    log public.send_logs,
-    customer public.customers
-)
-returns text[]
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case
-        when log.id is null or customer.id is null then '{}'
-        when retry.status in ('failed', 'cancelled')
-            then case
-                when smsretry.left_alone(
-                    'requeue',
-                    retry,
-                    log,
-                    smsretry.clock()
-                ) is null
-                    then array['requeue']
-                when smsretry.is_sent(log.provider_message_id, log.status::text)
-                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
-                    then '{}'
-                when (
-                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
-                ).attempt_id is not null
-                    then array['resolve']
-                else array['explain']
-            end
-        when retry.status = 'pending'
-            then array[
-                case
-                    when retry.in_doubt_since is null then 'cancel'
-                    else 'resolve'
-                end
-            ]
-                || case
-                    when smsretry.left_alone(
-                        'look',
-                        retry,
-                        log,
-                        smsretry.clock()
-                    ) is null
-                        then array['look-again']
-                    else '{}'
-                end
-        else '{}'
-    end;
-end
-$$;
-
 -- ======== schemas/records/is_undelivered.sql ========
 -- Whether the message that a send log shows did not arrive, and no other message of the text may.
 -- It may be sent again.
@@ -8810,6 +8757,59 @@ begin
 end
 $$;
 
+-- ======== schemas/records/possible_actions.sql ========
+-- The desk's commands that the database permits for a text; the desk decides which it advises.
+-- explain: look at its next try, which is another row of the same text.
+create or replace function smsretry.possible_actions(
+    retry public.sms_retry_queue,
+    log public.send_logs,
+    customer public.customers
+)
+returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    return case
+        when log.id is null or customer.id is null then '{}'
+        when retry.status in ('failed', 'cancelled')
+            then case
+                when smsretry.left_alone(
+                    'requeue',
+                    retry,
+                    log,
+                    smsretry.clock()
+                ) is null
+                    then array['requeue']
+                when smsretry.is_sent(log.provider_message_id, log.status::text)
+                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
+                    then '{}'
+                when (
+                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
+                ).attempt_id is not null
+                    then array['resolve']
+                else array['explain']
+            end
+        when retry.status = 'pending'
+            then array[
+                case
+                    when retry.in_doubt_since is null then 'cancel'
+                    else 'resolve'
+                end
+            ]
+                || case
+                    when smsretry.left_alone(
+                        'look',
+                        retry,
+                        log,
+                        smsretry.clock()
+                    ) is null
+                        then array['look-again']
+                    else '{}'
+                end
+        else '{}'
+    end;
+end
+$$;
+
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the
 -- last four digits of a number, also where the application wrote freely, and times and classes as
@@ -8817,7 +8817,7 @@ $$;
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue
 --   never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
---   can: smsretry.calls_that_help
+--   can: smsretry.possible_actions
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
 --   the text, and of its customer and business since then with the last before it; what the number
 --   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
@@ -8869,7 +8869,7 @@ select
         select w.twilio_sid
         from smsretry.unread_words w
         where w.phone = c.phone and w.customer_id = c.id
-        order by w.heard_at
+        order by w.received_at
         limit 1
     ) as stop_sid,
     left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
@@ -8885,7 +8885,7 @@ select
     ) as sender_name,
     coalesce(
         (
-            select smsretry.calls_that_help(q, l, c)
+            select smsretry.possible_actions(q, l, c)
             from public.sms_retry_queue q
             where q.id = t.retry_id
         ),
@@ -8991,24 +8991,24 @@ select
             (
                 select
                     0,
-                    i.heard_at,
+                    i.received_at,
                     jsonb_build_object(
                         'what', 'they_wrote',
                         'sid', i.twilio_sid,
                         'to', i.written_to,
                         'taken_for', i.said,
-                        'heard_by', coalesce(
+                        'received_by', coalesce(
                             (
                                 select string_agg(left(h.name, 200), ', ' order by h.name)
                                 from public.businesses h
-                                where h.id = any (i.heard_by[:5])
+                                where h.id = any (i.receivers_of[:5])
                             ),
                             'no business'
                         )
                     )
                 from smsretry.inbound_texts i
                 where i.number_key = smsretry.number_key(null, c.phone)
-                order by i.heard_at desc
+                order by i.received_at desc
                 limit 20
             )
             union all
@@ -9458,7 +9458,7 @@ begin
             perform smsretry.save_row(v_row, at, due => at);
         else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
             skip := 'Its send log cannot be told that it waits: '
-                || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
+                || smsretry.update_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
                 return;
             end if;
@@ -9990,11 +9990,11 @@ begin
             from smsretry.inbound_texts o
             where o.said in ('STOP', 'unsure')
               and o.phone is null
-              and o.heard_at < least(
+              and o.received_at < least(
                   v_before,
                   smsretry.clock() - interval '90 days'
               )
-            order by o.heard_at
+            order by o.received_at
             limit 10 * prune_sms_history.batch
         )
     );
@@ -10154,7 +10154,7 @@ begin
         'unread', (
             select jsonb_build_object(
                 'customers', count(distinct w.customer_id),
-                'since', min(w.heard_at)
+                'since', min(w.received_at)
             )
             from smsretry.unread_words w
             having count(*) > 0
@@ -10605,7 +10605,7 @@ $$;
 create or replace function public.unread_sms_words()
 returns table (
     twilio_sid text,
-    heard_at timestamptz,
+    received_at timestamptz,
     customer_id uuid,
     number text,
     business_id uuid,
@@ -10617,14 +10617,14 @@ begin
     return query
     select
         w.twilio_sid,
-        w.heard_at,
+        w.received_at,
         w.customer_id,
         smsretry.masked(w.phone),
         w.business_id,
         left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
-    order by w.heard_at, w.twilio_sid, w.customer_id
+    order by w.received_at, w.twilio_sid, w.customer_id
     limit 500;
 end
 $$;
@@ -11026,9 +11026,9 @@ begin
     select
         'words',
         count(distinct w.phone),
-        min(w.heard_at)
+        min(w.received_at)
     from smsretry.unread_words w
-    where w.heard_at <= smsretry.clock() - interval '3 days'
+    where w.received_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all
     select 'restored', null, min(r.since)
@@ -11444,7 +11444,7 @@ create trigger smsretry_keep_consent
 drop trigger if exists smsretry_decide_anew on public.customers;
 create trigger smsretry_decide_anew
     after update of phone, timezone on public.customers for each row
-    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.decide_anew();
+    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.recheck_waiting();
 
 drop trigger if exists smsretry_decide_anew on public.businesses;
 create trigger smsretry_decide_anew
@@ -11452,7 +11452,7 @@ create trigger smsretry_decide_anew
     when (
         (old.timezone, old.sms_hours, old.sms_daily_cap)
             is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
-    ) execute function smsretry.decide_anew();
+    ) execute function smsretry.recheck_waiting();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;

@@ -210,7 +210,7 @@ def test_what_a_sender_received_counts_for_whom_it_texts(
                     if isinstance(sender, dict)
                     else {"to" if sender[0] == "+" else "service": sender}
                 )
-                heard_by = (
+                receivers = (
                     "sender_unknown"
                     if in_vain
                     else "opted_out"
@@ -221,7 +221,7 @@ def test_what_a_sender_received_counts_for_whom_it_texts(
                     hear(
                         barber, *((None, word) if word == "YES" else (word,)), **named
                     )[0]
-                    == heard_by
+                    == receivers
                 )
                 assert out(shops) == then, (what, sender)
             case ["environment"]:

@@ -336,7 +336,7 @@ def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, story_of: Told) -
     stop, unsure = lines(story_of(row), "they wrote")
     assert (
         stop
-        == f"they wrote, to {service}, as SM{'1' * 32}, taken for STOP, heard by Bob’s Bar"
+        == f"they wrote, to {service}, as SM{'1' * 32}, taken for STOP, received by Bob’s Bar"
     )
     assert unsure.startswith(f"they wrote, to …0100, as SM{'2' * 32}, taken for unsure")
     shop.run()

@@ -209,12 +209,13 @@ SWITCHES = {
     ),
     "the log's SID": _switch(
         Safeguard(
-            replaces="smsretry.is_anothers",
-            sql="""create or replace function smsretry.is_anothers(sid text, attempt_id uuid, send_log_id uuid)
+            replaces="smsretry.belongs_to_another",
+            sql="""create or replace function smsretry.belongs_to_another(sid text, attempt_id uuid, send_log_id uuid)
                    returns boolean language sql stable as $$
                        select exists (
                            select 1 from public.sms_send_attempts a
-                           where a.twilio_sid = is_anothers.sid and a.id is distinct from is_anothers.attempt_id)
+                           where a.twilio_sid = belongs_to_another.sid
+                              and a.id is distinct from belongs_to_another.attempt_id)
                    $$""",
         ),
         "lost",
@@ -252,7 +253,7 @@ SWITCHES = {
     "the sender's account": _switch(ACCOUNT, "doubled", moves_in_doubt, minutes=40),
     "a day's cap": _switch(
         _edit(
-            "smsretry.take_turn",
+            "smsretry.reserve_slot",
             (r"then v_used \+ segments else 0 end", "then 0 else 0 end"),
         ),
         "bugs",

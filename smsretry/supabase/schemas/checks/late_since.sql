@@ -38,9 +38,9 @@ begin
     select
         'words',
         count(distinct w.phone),
-        min(w.heard_at)
+        min(w.received_at)
     from smsretry.unread_words w
-    where w.heard_at <= smsretry.clock() - interval '3 days'
+    where w.received_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all
     select 'restored', null, min(r.since)

@@ -1,5 +1,5 @@
 -- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders:
--- only what one of these heard, or nobody knows who. Texts that were held for them are due now.
+-- only what one of these received, or nobody knows who. Texts that were held for them are due now.
 -- Returns how many words that were.
 create or replace function smsretry.answer_words(
     phone text,

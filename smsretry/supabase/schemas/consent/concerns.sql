@@ -1,4 +1,4 @@
--- Whether what these senders heard (null: all) concerns a business: one of them sends its texts or,
+-- Whether what these senders received (null: all) concerns a business: one of them sends its texts or,
 -- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
 -- any more, may have gone out from any.
 create or replace function smsretry.concerns(

@@ -1,4 +1,4 @@
--- Opt-outs that customers' rows say and that nobody has heard: they were written before there was a
+-- Opt-outs that customers' rows say and that nobody has received: they were written before there was a
 -- trigger, or while it was off.
 select count(
     smsretry.keep_opt_out(

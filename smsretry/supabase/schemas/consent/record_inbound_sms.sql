@@ -1,12 +1,12 @@
 -- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
 -- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
--- business that shares the sender which heard it, because the provider blocks it there; if nobody
+-- business that shares the sender which received it, because the provider blocks it there; if nobody
 -- knows the sender, at every business. START takes back only what STOP to that sender, or the
--- provider's refusal, did; if nobody knows the sender, nothing (smsretry.heard_by). OptOutType
+-- provider's refusal, did; if nobody knows the sender, nothing (smsretry.receivers_of). OptOutType
 -- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
 -- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
 -- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
--- heard and the number has not opted out, marketing texts wait until a person, or a STOP or START
+-- received and the number has not opted out, marketing texts wait until a person, or a STOP or START
 -- that follows, has said what it means (smsretry.unread_words).
 --   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
 --   that took nothing back)
@@ -61,7 +61,7 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.heard_by(to_number, messaging_service_sid, account_sid);
+    v_by := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
     v_known := smsretry.businesses_of(
         v_phone,
         v_by.senders,
@@ -69,12 +69,12 @@ begin
     );
     insert into smsretry.inbound_texts (
         twilio_sid,
-        heard_at,
+        received_at,
         said,
         senders,
         number_key,
         written_to,
-        heard_by
+        receivers_of
     )
     values (
         twilio_sid,

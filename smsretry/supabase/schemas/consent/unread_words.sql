@@ -1,10 +1,10 @@
 -- Messages that may mean stop, for each customer who may have written one and whose business has not
--- said yet what it means. Like a STOP, one counts where it was heard; until somebody has read it,
+-- said yet what it means. Like a STOP, one counts where it was received; until somebody has read it,
 -- also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,
-    t.heard_at,
+    t.received_at,
     t.phone,
     c.id as customer_id,
     c.business_id

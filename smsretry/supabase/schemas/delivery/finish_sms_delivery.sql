@@ -113,7 +113,7 @@ begin
     where a.id = v_attempt.id;
     if decision = 'send_again' then
         -- First, because a log that still says sent would end the text unsent.
-        v_trouble := smsretry.tell_log(
+        v_trouble := smsretry.update_log(
             v_row.send_log_id,
             '{null,failed}',
             null,
@@ -150,7 +150,7 @@ begin
             why_code => why_code,
             code => v_attempt.delivery_code
         );
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,

@@ -62,7 +62,7 @@ begin
             from public.send_logs l
             where l.id = v_row.send_log_id
         ) then
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,
@@ -99,7 +99,7 @@ begin
                 end || coalesce(v_other.last_error, 'no reason was kept')
             );
         end loop;
-        perform smsretry.tell_log(
+        perform smsretry.update_log(
             v_row.send_log_id,
             '{delivered,sent}',
             v_attempt.twilio_sid,

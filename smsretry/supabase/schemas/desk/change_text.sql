@@ -105,7 +105,7 @@ begin
             perform smsretry.save_row(v_row, at, due => at);
         else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
             skip := 'Its send log cannot be told that it waits: '
-                || smsretry.tell_log(v_log.id, '{null,failed}', null, null, at);
+                || smsretry.update_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
                 return;
             end if;

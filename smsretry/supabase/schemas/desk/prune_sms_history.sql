@@ -75,11 +75,11 @@ begin
             from smsretry.inbound_texts o
             where o.said in ('STOP', 'unsure')
               and o.phone is null
-              and o.heard_at < least(
+              and o.received_at < least(
                   v_before,
                   smsretry.clock() - interval '90 days'
               )
-            order by o.heard_at
+            order by o.received_at
             limit 10 * prune_sms_history.batch
         )
     );

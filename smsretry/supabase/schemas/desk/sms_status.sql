@@ -60,7 +60,7 @@ begin
         'unread', (
             select jsonb_build_object(
                 'customers', count(distinct w.customer_id),
-                'since', min(w.heard_at)
+                'since', min(w.received_at)
             )
             from smsretry.unread_words w
             having count(*) > 0

@@ -4,7 +4,7 @@
 create or replace function public.unread_sms_words()
 returns table (
     twilio_sid text,
-    heard_at timestamptz,
+    received_at timestamptz,
     customer_id uuid,
     number text,
     business_id uuid,
@@ -16,14 +16,14 @@ begin
     return query
     select
         w.twilio_sid,
-        w.heard_at,
+        w.received_at,
         w.customer_id,
         smsretry.masked(w.phone),
         w.business_id,
         left(b.name, 200)
     from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
-    order by w.heard_at, w.twilio_sid, w.customer_id
+    order by w.received_at, w.twilio_sid, w.customer_id
     limit 500;
 end
 $$;

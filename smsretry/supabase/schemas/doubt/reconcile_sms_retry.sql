@@ -85,9 +85,9 @@ begin
     v_unowned := (
         select array_agg(m.sid order by m.place)
         from unnest(ambiguous) with ordinality as m (sid, place)
-        where not smsretry.is_anothers(m.sid, v_row.attempt_id, v_row.send_log_id)
+        where not smsretry.belongs_to_another(m.sid, v_row.attempt_id, v_row.send_log_id)
     );
-    if smsretry.is_anothers(twilio_sid, v_row.attempt_id, v_row.send_log_id)
+    if smsretry.belongs_to_another(twilio_sid, v_row.attempt_id, v_row.send_log_id)
         or ambiguous is not null and v_unowned is null
     then
         return 'sid_taken';

@@ -76,7 +76,7 @@ begin
         return 'unknown_attempt';
     end if;
     if v_attempt.twilio_sid is null then
-        if smsretry.is_anothers(
+        if smsretry.belongs_to_another(
             settle_sms_attempt.twilio_sid,
             v_attempt.id,
             v_row.send_log_id

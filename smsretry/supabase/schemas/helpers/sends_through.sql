@@ -1,5 +1,5 @@
 -- Whether a business's texts, of either class, go out from one of these senders now (as
--- smsretry.heard_by has them).
+-- smsretry.receivers_of has them).
 create or replace function smsretry.sends_through(business_id uuid, senders text[])
 returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

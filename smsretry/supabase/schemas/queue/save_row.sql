@@ -1,7 +1,7 @@
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
 -- application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, decide_anew, sender_changed and
+-- many rows at once writes columns itself: take, supersede, recheck_waiting, sender_changed and
 -- record_restore.
 --   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled),
 --   and its send log is told

@@ -4,7 +4,7 @@
 --   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue
 --   never had, or has no more)
 --   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
---   can: smsretry.calls_that_help
+--   can: smsretry.possible_actions
 --   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
 --   the text, and of its customer and business since then with the last before it; what the number
 --   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
@@ -56,7 +56,7 @@ select
         select w.twilio_sid
         from smsretry.unread_words w
         where w.phone = c.phone and w.customer_id = c.id
-        order by w.heard_at
+        order by w.received_at
         limit 1
     ) as stop_sid,
     left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
@@ -72,7 +72,7 @@ select
     ) as sender_name,
     coalesce(
         (
-            select smsretry.calls_that_help(q, l, c)
+            select smsretry.possible_actions(q, l, c)
             from public.sms_retry_queue q
             where q.id = t.retry_id
         ),
@@ -178,24 +178,24 @@ select
             (
                 select
                     0,
-                    i.heard_at,
+                    i.received_at,
                     jsonb_build_object(
                         'what', 'they_wrote',
                         'sid', i.twilio_sid,
                         'to', i.written_to,
                         'taken_for', i.said,
-                        'heard_by', coalesce(
+                        'received_by', coalesce(
                             (
                                 select string_agg(left(h.name, 200), ', ' order by h.name)
                                 from public.businesses h
-                                where h.id = any (i.heard_by[:5])
+                                where h.id = any (i.receivers_of[:5])
                             ),
                             'no business'
                         )
                     )
                 from smsretry.inbound_texts i
                 where i.number_key = smsretry.number_key(null, c.phone)
-                order by i.heard_at desc
+                order by i.received_at desc
                 limit 20
             )
             union all

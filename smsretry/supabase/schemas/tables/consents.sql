@@ -9,12 +9,12 @@ create table if not exists smsretry.consents (
     -- row bears it later
     -- ended: an opt-out that a START takes back has ended the consent of a customer, which was
     said text not null,
-    source text, -- who heard it, as customers.sms_consent_source has it
+    source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
     -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was
     -- kept before it
     dated timestamptz,
-    senders text[], -- that heard a STOP or START, as smsretry.heard_by has them; null: every sender
+    senders text[], -- that received a STOP or START, as smsretry.receivers_of has them; null: every sender
     customer_id uuid,
     was text,
     constraint consents_said check (

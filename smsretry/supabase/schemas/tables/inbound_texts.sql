@@ -2,15 +2,15 @@
 -- that only may mean stop waits here for a person, who reads it at Twilio. Its words are not kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
-    heard_at timestamptz not null,
+    received_at timestamptz not null,
     said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
-    senders text[], -- of ours that heard it: smsretry.heard_by
+    senders text[], -- of ours that received it: smsretry.receivers_of
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
-    businesses uuid[], -- that heard it and have not said what it means
+    businesses uuid[], -- that it concerns and that have not said what it means
     -- for the stories of texts to the number
     number_key bytea not null, -- smsretry.number_key of the number alone
     written_to text, -- the service or number of ours, as people see it
-    heard_by uuid[], -- the businesses where it counted at once
+    receivers_of uuid[], -- the businesses where it counted at once
     constraint inbound_texts_said check (
         said in ('STOP', 'START', 'YES', 'unsure')
     ),
@@ -19,4 +19,4 @@ create table if not exists smsretry.inbound_texts (
     ) -- of the others it is kept nowhere
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
-create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, heard_at);
+create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, received_at);

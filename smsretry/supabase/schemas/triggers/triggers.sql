@@ -27,7 +27,7 @@ create trigger smsretry_keep_consent
 drop trigger if exists smsretry_decide_anew on public.customers;
 create trigger smsretry_decide_anew
     after update of phone, timezone on public.customers for each row
-    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.decide_anew();
+    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.recheck_waiting();
 
 drop trigger if exists smsretry_decide_anew on public.businesses;
 create trigger smsretry_decide_anew
@@ -35,7 +35,7 @@ create trigger smsretry_decide_anew
     when (
         (old.timezone, old.sms_hours, old.sms_daily_cap)
             is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
-    ) execute function smsretry.decide_anew();
+    ) execute function smsretry.recheck_waiting();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 drop trigger if exists smsretry_keep_event on public.sms_retry_queue;

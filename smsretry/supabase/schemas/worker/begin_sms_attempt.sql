@@ -15,7 +15,7 @@
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
--- the request will name. segments, lead: smsretry.take_turn. Number and body are kept until the
+-- the request will name. segments, lead: smsretry.reserve_slot. Number and body are kept until the
 -- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
 -- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
 -- one of those. address: where the worker reaches the database (smsretry.mark).
@@ -206,7 +206,7 @@ begin
         -- When is its sender free?
         select t.answer, t.free_at
         into answer, reached_at
-        from smsretry.take_turn(
+        from smsretry.reserve_slot(
             sent_account,
             sent_by,
             segments,

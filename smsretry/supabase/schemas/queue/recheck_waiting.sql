@@ -3,7 +3,7 @@
 -- its own time; so does a suspect one when its business changes, because no index has these few by
 -- business. security definer, because tenants write customers and businesses, and no rows of
 -- others'.
-create or replace function smsretry.decide_anew()
+create or replace function smsretry.recheck_waiting()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

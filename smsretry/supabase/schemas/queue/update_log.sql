@@ -2,7 +2,7 @@
 -- table takes (null: the column's default, as when the text was new). sid: of its message; null: it
 -- waits, and has none. Null if it worked; otherwise what refuses it, in codes and names: the
 -- database's message may quote the row. Whatever the log says, the attempt has the truth.
-create or replace function smsretry.tell_log(
+create or replace function smsretry.update_log(
     send_log_id uuid,
     statuses text[],
     sid text,
@@ -12,14 +12,14 @@ create or replace function smsretry.tell_log(
 returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_error constant text := left(tell_log.error, smsretry.longest_reason());
+    v_error constant text := left(update_log.error, smsretry.longest_reason());
     v_status text;
     v_state text;
     v_table text;
     v_column text;
     v_rule text;
 begin
-    foreach v_status in array tell_log.statuses loop
+    foreach v_status in array update_log.statuses loop
         begin
             if v_status is null then
                 update public.send_logs l
@@ -27,29 +27,29 @@ begin
                     status = default,
                     provider_message_id = default,
                     error_message = v_error,
-                    updated_at = tell_log.at
-                where l.id = tell_log.send_log_id;
+                    updated_at = update_log.at
+                where l.id = update_log.send_log_id;
             else
                 update public.send_logs l
                 set
                     status = v_status,
                     error_message = v_error,
-                    updated_at = tell_log.at,
+                    updated_at = update_log.at,
                     provider_message_id = case
-                        when tell_log.sid is null then '{}'
+                        when update_log.sid is null then '{}'
                         when smsretry.found_sid(
                             l.provider_message_id
-                        ) = tell_log.sid
+                        ) = update_log.sid
                             then l.provider_message_id
-                        else jsonb_build_object('twilio_sid', tell_log.sid)
+                        else jsonb_build_object('twilio_sid', update_log.sid)
                     end
-                where l.id = tell_log.send_log_id;
+                where l.id = update_log.send_log_id;
             end if;
-            if tell_log.sid is null
+            if update_log.sid is null
                 and exists (
                     select 1
                     from public.send_logs l
-                    where l.id = tell_log.send_log_id
+                    where l.id = update_log.send_log_id
                       and smsretry.is_sent(l.provider_message_id, l.status::text)
                 ) then
                 raise exception 'It still says that its text was sent'

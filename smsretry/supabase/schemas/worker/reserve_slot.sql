@@ -7,7 +7,7 @@
 --   leaves no sooner
 -- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
 -- them do not deadlock.
-create or replace function smsretry.take_turn(
+create or replace function smsretry.reserve_slot(
     account text,
     sender text,
     segments integer,
@@ -28,7 +28,7 @@ begin
     select *
     into v_sender
     from smsretry.senders s
-    where s.account = take_turn.account and s.sent_by = sender;
+    where s.account = reserve_slot.account and s.sent_by = sender;
     if v_sender.segments_per_second is null
         and v_sender.segments_per_day is null
         and v_sender.paused_at is null
@@ -64,7 +64,7 @@ begin
         set
             free_at = case
                 when s.segments_per_second is null then s.free_at
-                else take_turn.free_at + make_interval(
+                else reserve_slot.free_at + make_interval(
                     secs => segments / s.segments_per_second
                 )
             end,

@@ -1,11 +1,11 @@
--- The senders that heard an incoming text, by the provider's webhook: the service
+-- The senders that received an incoming text, by the provider's webhook: the service
 -- or the number, which may belong to a service, so that the provider stops or starts both;
 -- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
 -- the first run names the default sender.
 --   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
 --   sender of its own
 --   lifts: whether a START counts. It does not if its sender is unknown
-create or replace function smsretry.heard_by(
+create or replace function smsretry.receivers_of(
     number text,
     service text,
     account text,
@@ -15,7 +15,7 @@ create or replace function smsretry.heard_by(
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_number constant text := regexp_replace(
-        heard_by.number,
+        receivers_of.number,
         '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
         '+\1'
     );
@@ -25,7 +25,7 @@ begin
         return;
     end if;
     select array_agg(distinct s.sent_by) filter (
-        where lower(s.sent_by) in (v_number, lower(btrim(heard_by.service)))
+        where lower(s.sent_by) in (v_number, lower(btrim(receivers_of.service)))
     )
     into senders
     from smsretry.senders s;
@@ -38,7 +38,7 @@ begin
         senders := (
             select array_agg(s.sent_by)
             from smsretry.senders s
-            where lower(s.account) = lower(btrim(heard_by.account))
+            where lower(s.account) = lower(btrim(receivers_of.account))
         );
     end if;
 end

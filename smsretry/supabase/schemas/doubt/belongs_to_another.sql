@@ -1,6 +1,6 @@
 -- Whether a message belongs to another attempt, or to another send log, such as one that the
 -- application sent itself.
-create or replace function smsretry.is_anothers(
+create or replace function smsretry.belongs_to_another(
     sid text,
     attempt_id uuid,
     send_log_id uuid
@@ -10,13 +10,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
         select 1
         from public.sms_send_attempts a
-        where a.twilio_sid = is_anothers.sid
-          and a.id is distinct from is_anothers.attempt_id
+        where a.twilio_sid = belongs_to_another.sid
+          and a.id is distinct from belongs_to_another.attempt_id
     )
         or exists (
             select 1
             from public.send_logs l
-            where l.provider_message_id ->> 'twilio_sid' = is_anothers.sid
-              and l.id is distinct from is_anothers.send_log_id
+            where l.provider_message_id ->> 'twilio_sid' = belongs_to_another.sid
+              and l.id is distinct from belongs_to_another.send_log_id
         )
 $$;
