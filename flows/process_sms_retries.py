@@ -27,7 +27,7 @@ from smsretry.wiring import desk, push_metrics, services
 from .support.forms import form
 from .support.history import BEGUN, last_begun
 from .support.schedule import OF_SCHEDULE, concluded
-from .support.show import queue_status, this_run
+from .support.show import Announcer, queue_status, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
@@ -72,12 +72,17 @@ def process_sms_retries(
     settings = load(Settings)
     with services(settings) as connected, desk(settings) as at_desk:
         run = Run(connected, this_run().id)
-        with run.stopped_by(SIGTERM), ThreadPoolExecutor(run.threads) as workers:
+        with (
+            run.stopped_by(SIGTERM),
+            ThreadPoolExecutor(run.threads) as workers,
+            Announcer() as announcer,
+        ):
             recover(run, stale_minutes, settings.address)
             before = queue_status(at_desk)
             texts = TaskRuns(
                 run,
                 workers,
+                announcer,
                 task_run_limit=settings.task_runs,
                 due=before.queue.get("due", 0) if before else 0,
             )

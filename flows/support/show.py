@@ -5,10 +5,14 @@ Showing never fails a run: what became of the texts is in the database already.
 
 import json
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import UTC, datetime
 from textwrap import shorten
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 from urllib.parse import quote
 
 from prefect.artifacts import (
@@ -47,6 +51,7 @@ _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
 _OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice")
 _NAME_LENGTH: Final = 110
+_SECONDS_FOR_AN_EVENT: Final = 0.05
 
 
 def log_what_is_new() -> None:
@@ -139,7 +144,35 @@ def form_addresses() -> FormAddress:
     return address
 
 
-def emit(events: Iterable[Event]) -> None:
+class Announcer:
+    """Emits the events of texts beside the sends, and what is left of them when it is closed.
+
+    It takes its time, because Prefect's server needs more for an event than a worker for a send, and may share its
+    machine. A run that is killed takes along what it has not emitted.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._closes = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closes.set()
+        self._thread.shutdown()
+
+    def emit(self, event: Event) -> None:
+        """Emit it soon, as something of now, and of the flow run and the task run under way."""
+        occurred = datetime.now(UTC)  # noqa: TID251 - Prefect's events bear the clock of who emits
+        self._thread.submit(copy_context().run, self._emit, event, occurred)
+
+    def _emit(self, event: Event, occurred: datetime) -> None:
+        emit([event], occurred)
+        self._closes.wait(_SECONDS_FOR_AN_EVENT)
+
+
+def emit(events: Iterable[Event], occurred: datetime | None = None) -> None:
     """Emit events, each in the feeds of its people, too. Prefect adds the flow run and the task run to them."""
     for event in events:
         feeds = [
@@ -162,6 +195,7 @@ def emit(events: Iterable[Event]) -> None:
                 for feed, role in feeds
             ],
             payload=dict(event.payload),
+            occurred=occurred,
         )
 
 

@@ -22,7 +22,7 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .show import Progress, emit
+from .show import Announcer, Progress
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -40,10 +40,16 @@ class TaskRuns:
     """Has claims processed, and keeps what they come to."""
 
     def __init__(
-        self, run: Run, workers: Executor, *, task_run_limit: int, due: int
+        self,
+        run: Run,
+        workers: Executor,
+        announcer: Announcer,
+        *,
+        task_run_limit: int,
+        due: int,
     ) -> None:
         """`workers` process slices; `task_run_limit` texts have a task run each; `due` were due when the run began."""
-        self._run, self._workers = run, workers
+        self._run, self._workers, self._announcer = run, workers, announcer
         self._task_run_limit, self._expected = task_run_limit, due
         self._begun: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._processed: list[ProcessedText] = []
@@ -76,7 +82,7 @@ class TaskRuns:
             result = ItemResult.error(claim, str(error))
         processed = ProcessedText(claim, result)
         self._processed.append(processed)
-        emit([processed.event])
+        self._announcer.emit(processed.event)
         return processed
 
     def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
