@@ -37,6 +37,7 @@ class Stack:
     Args:
         data_dir: where the database lives; what is there already is kept.
         before_migrations: called with the database's URL when its roles are there and its tables are not.
+        write_sample: as of `migrate`.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Stack:
         data_dir: Path,
         *,
         before_migrations: Callable[[str], None] = lambda _: None,
+        write_sample: Callable[[psycopg.Connection[Any]], None] = lambda _: None,
     ) -> None:
         self._before_migrations = before_migrations
+        self._write_sample = write_sample
         self.postgres = EmbeddedPostgres(data_dir / "postgres")
         self.jwt_secret = secrets.token_urlsafe(32)
         """Signs the keys and tokens, as a project's JWT secret does."""
@@ -178,7 +181,7 @@ class Stack:
             connection.execute(_sql("supabase_roles.sql"))
             self.postgres.allow_login("authenticator")
             self._before_migrations(self.database_url)
-            migrate(self.database_url)
+            migrate(self.database_url, write_sample=self._write_sample)
             connection.execute(_sql("movable_clock.sql"))
             row = connection.execute(
                 "select shift from smsretry_local.clock"

@@ -87,7 +87,9 @@ class SmsStack(Stack):
         own_columns: OwnColumns | None = None,
     ) -> None:
         super().__init__(
-            directory, before_migrations=lambda url: apply_schema(url, schema)
+            directory,
+            before_migrations=lambda url: apply_schema(url, schema),
+            write_sample=self._sample,
         )
         self._own_columns = own_columns or {}
         self._connection: psycopg.Connection[dict[str, Any]] | None = None
@@ -141,11 +143,18 @@ class SmsStack(Stack):
         self, name: str = "Maple Street Dental", *, timezone: str | None = ZONE
     ) -> Business:
         """A new business, of a new user."""
-        business = Business(self.connection(), self.now, own_columns=self._own_columns)
-        self.connection().execute(
+        return self._business(self.connection()).open(timezone, name=name)
+
+    def _sample(self, connection: psycopg.Connection[Any]) -> None:
+        business = self._business(connection).open()
+        business.send_log(business.customer())
+
+    def _business(self, connection: psycopg.Connection[Any]) -> Business:
+        business = Business(connection, self.now, own_columns=self._own_columns)
+        connection.execute(
             "insert into auth.users (id) values (%s)", [business.user_id]
         )
-        return business.open(timezone, name=name)
+        return business
 
     def jwt(self, business: Business) -> str:
         """The token of the business's user, as Supabase's auth issues it: with it, row level security applies."""

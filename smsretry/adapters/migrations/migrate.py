@@ -80,6 +80,7 @@ def migrate(
     stage: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
     pauses: Sequence[float] = _PAUSES,
+    write_sample: Callable[[Connection], None] = lambda _: None,
 ) -> list[Migration]:
     """Apply what the database does not have yet, all of it in one transaction; return what was applied.
 
@@ -92,6 +93,8 @@ def migrate(
         stage: called with what is being done, as it begins.
         shipped: migrations to apply instead of this version's.
         pauses: seconds between the tries.
+        write_sample: writes a business, a customer and a send log to rehearse with, which are taken back. Left out, an
+            empty database cannot be migrated if a column of the application's needs a value.
 
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
@@ -109,7 +112,12 @@ def migrate(
         for pause in (*pauses, 0):
             try:
                 applied, warnings = _apply(
-                    connection, known_migrations, anew, stage, dry_run=dry_run
+                    connection,
+                    known_migrations,
+                    anew,
+                    stage,
+                    write_sample,
+                    dry_run=dry_run,
                 )
             except _LOCKED:
                 time.sleep(pause)
@@ -130,6 +138,7 @@ def _apply(
     shipped: Sequence[Migration],
     anew: str,
     stage: Callable[[str], None],
+    write_sample: Callable[[Connection], None],
     *,
     dry_run: bool,
 ) -> tuple[list[Migration], list[str]]:
@@ -167,7 +176,9 @@ def _apply(
                 _run(connection, "".join(dropping(read_checksums(connection))) + anew)
             warnings += _prove_rules(connection)
             where = at("The rehearsal after the migration")
-            _rehearse(connection)
+            with connection.transaction(force_rollback=True):
+                write_sample(connection)
+                _rehearse(connection)
             warnings += _customers(connection)
             if dry_run:
                 raise psycopg.Rollback

@@ -26,13 +26,13 @@ HORIZON: Final = timedelta(days=7)
 """How far ahead anybody looks."""
 
 
-Fate: TypeAlias = Literal["go out", "wait longer", "held", "end"]
+PredictedFate: TypeAlias = Literal["go out", "wait longer", "held", "end"]
 
 
 class Prediction(Value):
     """What the next runs will make of a text, if nobody says or mends anything meanwhile."""
 
-    fate: Fate
+    fate: PredictedFate
     at: datetime
     """When that will be."""
     detail: str = ""
@@ -65,7 +65,7 @@ def predict(
             until=decision.due_at(at),
         )
     if text.refused:
-        fate: Fate = "held" if text.refused_held else "end"
+        fate: PredictedFate = "held" if text.refused_held else "end"
         return Prediction(
             fate=fate, at=at, detail=text.refused, why_code=text.refused_code
         )
@@ -78,7 +78,7 @@ def predict(
     return Prediction(fate="go out", at=at, detail=detail)
 
 
-def _fate(decision: Decision) -> Fate:
+def _fate(decision: Decision) -> PredictedFate:
     if decision.is_held:
         return "held"
     return "wait longer" if decision.leaves == "pending" else "end"
