@@ -1302,7 +1302,7 @@ $$;
 -- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_column_size(found_sid.provider_message_id) >= 10000 then
         return null;
@@ -1619,25 +1619,30 @@ $$;
 -- ======== schemas/helpers/number_key.sql ========
 -- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no
 -- opt-out would be known or kept.
-create or replace function smsretry.number_key(business_id uuid, phone text)
+--   key: smsretry.secret's, if it was read before
+create or replace function smsretry.number_key(
+    business_id uuid,
+    phone text,
+    key bytea default null
+)
 returns bytea
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_key bytea;
 begin
-    select s.key into v_key from smsretry.secret s;
-    if v_key is null then
+    if key is null then
+        select s.key into key from smsretry.secret s;
+    end if;
+    if key is null then
         raise exception 'smsretry.secret is empty: without its key no opt-out is known, and none can be kept'
             using errcode = 'P0002',
                   hint = 'Restore its row from a backup. `smsretry migrate --again` makes another key, and forgets who opted out.';
     end if;
     return sha256(
-        v_key
+        key
             || sha256(
-                v_key
+                key
                     || convert_to(
-                        coalesce(number_key.business_id::text, '') || ' '
-                            || number_key.phone,
+                        coalesce(business_id::text, '') || ' '
+                            || phone,
                         'UTF8'
                     )
             )
@@ -3087,7 +3092,7 @@ $$;
 --       reached_at no longer counts
 --     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
 --       cap; the next day begins at reached_at
---     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
+--     | held     the worker holds it: what smsretry.refusals says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
@@ -3130,8 +3135,7 @@ declare
     v_row public.sms_retry_queue;
     v_phone text;
     v_customer public.customers;
-    v_claim record;
-    v_refusal record;
+    v_claim smsretry.claimed_retry;
     v_forgotten record;
 begin
     if claim_no is null
@@ -3204,34 +3208,44 @@ begin
         r.channel,
         r.body,
         r.decided_by,
-        r.log_says_sent
-    into v_claim
+        r.business_id,
+        r.phone,
+        r.sms_consent_status,
+        r.message_class,
+        r.log_says_sent,
+        r.expires_at
+    into
+        v_claim.channel,
+        v_claim.body,
+        v_claim.decided_by,
+        v_claim.business_id,
+        v_claim.phone,
+        v_claim.sms_consent_status,
+        v_claim.message_class,
+        v_claim.log_says_sent,
+        v_claim.expires_at
     from smsretry.claimed_retry r
     where r.id = v_row.id;
 
     <<checks>>
     begin
         -- May it go to its customer?
-        select *
-        into v_refusal
-        from smsretry.refusal(
-            v_claim.log_says_sent,
-            v_customer.sms_consent_status::text,
-            v_row.business_id,
-            v_customer.phone,
-            v_row.message_class,
-            v_row.expires_at <= decided_at
-        );
         if v_customer.id is null
             or v_claim.channel is distinct from 'sms'
         then
             answer := 'changed'; -- deleted: the next decision says so
-        elsif v_refusal.why is not null then
-            answer := case when v_refusal.held then 'held' else 'ended' end;
-            why := v_refusal.why;
-            why_code := v_refusal.why_code;
+            exit checks;
+        end if;
+        select
+            case when r.refused_held then 'held' else 'ended' end,
+            r.refused,
+            r.refused_code
+        into answer, why, why_code
+        from smsretry.refusals(array[v_claim], decided_at) r
+        where r.refused is not null;
+        exit checks when answer is not null;
         -- May it go now?
-        elsif decided_at >= send_before then
+        if decided_at >= send_before then
             answer := 'closed';
         elsif v_customer.phone is distinct from v_phone
             or v_claim.decided_by <> decided_by
@@ -6692,67 +6706,80 @@ begin
 end
 $$;
 
--- ======== schemas/consent/refusal.sql ========
--- Why a text may not go to its customer at any hour (why_code: for programs); null: it may. The one
--- rule, for begin and for predictions.
---   sent: smsretry.is_sent · consent: the customer's · held: a person can mend it, and the text
---   waits; otherwise it ends. plpgsql keeps its plan.
-create or replace function smsretry.refusal(
-    sent boolean,
-    consent text,
-    business_id uuid,
-    phone text,
-    message_class text,
-    expired boolean default false,
-    out why text,
-    out why_code text,
-    out held boolean
+-- ======== schemas/consent/refusals.sql ========
+-- Why texts may not go to their customers at any hour, in their order (refused_code: for programs);
+-- null: they may. The one rule, for begin and for predictions.
+--   at: when they may have expired; null: never · refused_held: a person can mend it, and the text
+--   waits; otherwise it ends
+create or replace function smsretry.refusals(
+    texts smsretry.claimed_retry[],
+    at timestamptz default null
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_stop smsretry.stops;
+returns table (refused text, refused_code text, refused_held boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan as $$
 begin
-    held := false;
-    why := case
-        when refusal.sent then 'Already sent'
-        when refusal.consent = 'opted_out' then 'Customer opted out'
-        when refusal.consent is distinct from 'opted_in'
-            then 'Customer opted out (consent is '
-                || coalesce(left(refusal.consent, 40), 'missing') || ')'
-        when exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = smsretry.number_key(
-                refusal.business_id,
-                refusal.phone
-            )
-        )
-            then 'Customer opted out (the number did, at this business; a later opt-in lifts it)'
-    end;
-    if why is not null then
-        why_code := case when refusal.sent then 'already_sent' else 'opted_out' end;
-        return;
-    elsif refusal.expired then
-        why := 'Expired before it could be sent';
-        why_code := 'expired';
-        return;
-    end if;
-    select *
-    into v_stop
-    from smsretry.stops s
-    where s.kind = 'business_stopped' and s.subject = refusal.business_id::text;
-    held := true;
-    if found then
-        why := 'The business is stopped by ' || v_stop.who || ': ' || v_stop.why;
-        why_code := v_stop.kind;
-    elsif refusal.message_class is distinct from 'transactional'
-        and exists (
-            select from smsretry.unread_words w
-            where w.phone = refusal.phone
-              and w.business_id = refusal.business_id
-        ) then
-        why := 'The customer wrote what may mean stop, and nobody has read it';
-        why_code := 'words_unread';
-    end if;
+    return query
+    select
+        r.refusal[2],
+        r.refusal[1],
+        (r.refusal[1] in ('already_sent', 'opted_out', 'expired')) is not true
+    from (
+        select
+            t.ordinality as place,
+            case
+                when t.log_says_sent
+                    then array['already_sent', 'Already sent']
+                when t.sms_consent_status = 'opted_out'
+                    then array['opted_out', 'Customer opted out']
+                when t.sms_consent_status is distinct from 'opted_in'
+                    then array[
+                        'opted_out',
+                        'Customer opted out (consent is '
+                            || coalesce(t.sms_consent_status, 'missing') || ')'
+                    ]
+                when exists (
+                    select from smsretry.standing_opt_outs o
+                    where o.number_key = smsretry.number_key(
+                        t.business_id,
+                        t.phone,
+                        (select s.key from smsretry.secret s)
+                    )
+                    offset 0
+                )
+                    then array[
+                        'opted_out',
+                        'Customer opted out (the number did, at this business; a later opt-in lifts it)'
+                    ]
+                when t.expires_at <= refusals.at
+                    then array['expired', 'Expired before it could be sent']
+                else coalesce(
+                    (
+                        select array[
+                            s.kind,
+                            'The business is stopped by ' || s.who || ': ' || s.why
+                        ]
+                        from smsretry.stops s
+                        where s.kind = 'business_stopped'
+                          and s.subject = t.business_id::text
+                    ),
+                    (
+                        select array[
+                            'words_unread',
+                            'The customer wrote what may mean stop, and nobody has read it'
+                        ]
+                        from smsretry.unread_words w
+                        where w.phone = t.phone
+                          and w.business_id = t.business_id
+                          and t.message_class is distinct from 'transactional'
+                        limit 1
+                    )
+                )
+            end as refusal
+        from unnest(refusals.texts) with ordinality t
+        offset 0
+    ) r
+    order by r.place;
 end
 $$;
 
@@ -9213,7 +9240,7 @@ begin
             );
         when 'preview_sms_retries' then
             v_answer := (
-                select jsonb_agg(smsretry.without_number(r))
+                select jsonb_agg(smsretry.without_number(r::jsonb))
                 from public.preview_sms_retries(
                     a.until,
                     a.after_due,
@@ -9750,7 +9777,7 @@ $$;
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
 -- without claiming, in pages (after the due time and id of the last row); or only those with these
 -- ids. Each with what its begin would find now:
---   refused, refused_code, refused_held: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code, refused_held: smsretry.refusals · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz,
     after_due timestamptz default null,
@@ -9758,7 +9785,7 @@ create or replace function public.preview_sms_retries(
     row_limit integer default null,
     ids uuid[] default null
 )
-returns setof jsonb
+returns setof json
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -9783,7 +9810,9 @@ declare
         from smsretry.stops s
     );
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
+    v_now constant timestamptz := smsretry.clock();
     v_ids uuid[] := ids;
+    v_texts smsretry.claimed_retry[];
 begin
     after_due := coalesce(after_due, '-infinity');
     after_id := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
@@ -9818,38 +9847,23 @@ begin
             limit v_limit
         );
     end if;
-    return query
-    select to_jsonb(t)
-    from (
-        select
-            c.*,
-            -- of two columns of a name the last one counts
-            smsretry.clock() as claimed_at,
-            coalesce(c.sender, v_environment) as sender,
-            f.why as refused,
-            f.why_code as refused_code,
-            f.held as refused_held,
-            coalesce(
-                'Sending is stopped: '
-                    || coalesce(v_mismatch, v_stops ->> 'everybody '),
-                'Its sender is stopped: ' || (
-                    v_stops
-                        ->> ('sender ' || (coalesce(c.sender, v_environment) ->> 'id'))
-                ),
-                'Texts of its business come to nothing, and are tried one by one: '
-                    || (v_stops ->> ('business ' || c.business_id))
-            ) as stopped,
-            smsretry.longest_body() as longest_body,
-            coalesce(v_states, '{}') as stopped_states
+    v_texts := array(
+        select jsonb_populate_record(
+            c.line,
+            jsonb_build_object(
+                'claimed_at', v_now,
+                'sender', coalesce((c.line).sender, v_environment)
+            )
+        )
         from (
-            select r.*
+            select r as line
             from smsretry.claimed_retry r
             where r.id = any (v_ids)
               and r.status = 'pending'
               and r.in_doubt_since is null
             -- a scheduled send as its claim will be once it is queued
             union all
-            select p.*
+            select p
             from public.scheduled_sends s
             left join public.customers c
                 on c.id = s.customer_id
@@ -9900,14 +9914,25 @@ begin
             ) p
             where s.id = any (v_ids) and s.status = 'scheduled'
         ) c
-        cross join lateral smsretry.refusal(
-            c.log_says_sent,
-            c.sms_consent_status,
-            c.business_id,
-            c.phone,
-            c.message_class
-        ) f
-        order by c.scheduled_for, c.id
+        order by (c.line).scheduled_for, (c.line).id
+    );
+    return query
+    select row_to_json(t)
+    from (
+        select
+            c.*,
+            coalesce(
+                'Sending is stopped: '
+                    || coalesce(v_mismatch, v_stops ->> 'everybody '),
+                'Its sender is stopped: ' || (
+                    v_stops ->> ('sender ' || (c.sender ->> 'id'))
+                ),
+                'Texts of its business come to nothing, and are tried one by one: '
+                    || (v_stops ->> ('business ' || c.business_id))
+            ) as stopped,
+            smsretry.longest_body() as longest_body,
+            coalesce(v_states, '{}') as stopped_states
+        from rows from (unnest(v_texts), smsretry.refusals(v_texts)) c
     ) t;
 end
 $$;

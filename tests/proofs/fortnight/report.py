@@ -355,10 +355,8 @@ SWITCHES = {
     "the wait for whoever reads": _switch(
         "after an opt-out",
         Safeguard(
-            replaces="smsretry.refusal",
-            edits=(
-                (r"refusal\.message_class is distinct from 'transactional'", "false"),
-            ),
+            replaces="smsretry.refusals",
+            edits=((r"t\.message_class is distinct from 'transactional'", "false"),),
         ),
         seed="23",  # somebody says no in words while texts to them wait
     ),

@@ -65,8 +65,8 @@ def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
 _DOUBLED = ("doubled", "arrived twice")
 _TWO_LOOKS = (*look(2, "1"), *look(3, "5"))
 _LOOKED = STAGES["looked after, and lost"]
-_ROW = r"v_customer\.sms_consent_status::text(?=, v_row)"
-_NUMBER = r"v_row\.business_id, v_customer\.phone(?=, v_row\.message_class)"
+_ROW = r"\br\.sms_consent_status"
+_NUMBER = r"\br\.phone"
 _STOP = "the customer texts STOP"
 _PROCESSOR_SENT = (
     PROCESSOR,
@@ -95,12 +95,12 @@ SWITCHES = {
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
     ),
     "begin reads consent": _switch(
-        _edit(BEGIN, (_ROW, "'opted_in'"), (_NUMBER, "null, null")),
+        _edit(BEGIN, (_ROW, "'opted_in'"), (_NUMBER, "null")),
         "sent wrongly: after the customer had said stop",
         CLAIM,
     ),
     "begin reads what was kept of the number": _switch(
-        _edit(BEGIN, (_NUMBER, "null, null")),
+        _edit(BEGIN, (_NUMBER, "null")),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, _STOP, "the application imports an old opt-in"),
     ),
@@ -125,7 +125,7 @@ SWITCHES = {
         _edit(
             BEGIN,
             (r"decided_at >= send_before", "false"),
-            (r"v_row\.expires_at <= decided_at", "false"),
+            (r"\br\.expires_at", "null"),
         ),
         "sent wrongly: past its text's end",
         ("it is of use for an hour", *CLAIM),

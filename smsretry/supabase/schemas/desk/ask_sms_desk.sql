@@ -58,7 +58,7 @@ begin
             );
         when 'preview_sms_retries' then
             v_answer := (
-                select jsonb_agg(smsretry.without_number(r))
+                select jsonb_agg(smsretry.without_number(r::jsonb))
                 from public.preview_sms_retries(
                     a.until,
                     a.after_due,

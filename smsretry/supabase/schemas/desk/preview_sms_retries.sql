@@ -1,7 +1,7 @@
 -- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
 -- without claiming, in pages (after the due time and id of the last row); or only those with these
 -- ids. Each with what its begin would find now:
---   refused, refused_code, refused_held: smsretry.refusal · stopped: why it is not sent, but for one text a run
+--   refused, refused_code, refused_held: smsretry.refusals · stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz,
     after_due timestamptz default null,
@@ -9,7 +9,7 @@ create or replace function public.preview_sms_retries(
     row_limit integer default null,
     ids uuid[] default null
 )
-returns setof jsonb
+returns setof json
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -34,7 +34,9 @@ declare
         from smsretry.stops s
     );
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
+    v_now constant timestamptz := smsretry.clock();
     v_ids uuid[] := ids;
+    v_texts smsretry.claimed_retry[];
 begin
     after_due := coalesce(after_due, '-infinity');
     after_id := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
@@ -69,38 +71,23 @@ begin
             limit v_limit
         );
     end if;
-    return query
-    select to_jsonb(t)
-    from (
-        select
-            c.*,
-            -- of two columns of a name the last one counts
-            smsretry.clock() as claimed_at,
-            coalesce(c.sender, v_environment) as sender,
-            f.why as refused,
-            f.why_code as refused_code,
-            f.held as refused_held,
-            coalesce(
-                'Sending is stopped: '
-                    || coalesce(v_mismatch, v_stops ->> 'everybody '),
-                'Its sender is stopped: ' || (
-                    v_stops
-                        ->> ('sender ' || (coalesce(c.sender, v_environment) ->> 'id'))
-                ),
-                'Texts of its business come to nothing, and are tried one by one: '
-                    || (v_stops ->> ('business ' || c.business_id))
-            ) as stopped,
-            smsretry.longest_body() as longest_body,
-            coalesce(v_states, '{}') as stopped_states
+    v_texts := array(
+        select jsonb_populate_record(
+            c.line,
+            jsonb_build_object(
+                'claimed_at', v_now,
+                'sender', coalesce((c.line).sender, v_environment)
+            )
+        )
         from (
-            select r.*
+            select r as line
             from smsretry.claimed_retry r
             where r.id = any (v_ids)
               and r.status = 'pending'
               and r.in_doubt_since is null
             -- a scheduled send as its claim will be once it is queued
             union all
-            select p.*
+            select p
             from public.scheduled_sends s
             left join public.customers c
                 on c.id = s.customer_id
@@ -151,14 +138,25 @@ begin
             ) p
             where s.id = any (v_ids) and s.status = 'scheduled'
         ) c
-        cross join lateral smsretry.refusal(
-            c.log_says_sent,
-            c.sms_consent_status,
-            c.business_id,
-            c.phone,
-            c.message_class
-        ) f
-        order by c.scheduled_for, c.id
+        order by (c.line).scheduled_for, (c.line).id
+    );
+    return query
+    select row_to_json(t)
+    from (
+        select
+            c.*,
+            coalesce(
+                'Sending is stopped: '
+                    || coalesce(v_mismatch, v_stops ->> 'everybody '),
+                'Its sender is stopped: ' || (
+                    v_stops ->> ('sender ' || (c.sender ->> 'id'))
+                ),
+                'Texts of its business come to nothing, and are tried one by one: '
+                    || (v_stops ->> ('business ' || c.business_id))
+            ) as stopped,
+            smsretry.longest_body() as longest_body,
+            coalesce(v_states, '{}') as stopped_states
+        from rows from (unnest(v_texts), smsretry.refusals(v_texts)) c
     ) t;
 end
 $$;

@@ -3,7 +3,7 @@
 -- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text
-language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
     if pg_column_size(found_sid.provider_message_id) >= 10000 then
         return null;

@@ -11,7 +11,7 @@
 --       reached_at no longer counts
 --     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
 --       cap; the next day begins at reached_at
---     | held     the worker holds it: what smsretry.refusal says can be mended, or it and the mark
+--     | held     the worker holds it: what smsretry.refusals says can be mended, or it and the mark
 --       of the database disagree
 --     | ended    the row is finished; why and why_code say the reason
 -- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
@@ -54,8 +54,7 @@ declare
     v_row public.sms_retry_queue;
     v_phone text;
     v_customer public.customers;
-    v_claim record;
-    v_refusal record;
+    v_claim smsretry.claimed_retry;
     v_forgotten record;
 begin
     if claim_no is null
@@ -128,34 +127,44 @@ begin
         r.channel,
         r.body,
         r.decided_by,
-        r.log_says_sent
-    into v_claim
+        r.business_id,
+        r.phone,
+        r.sms_consent_status,
+        r.message_class,
+        r.log_says_sent,
+        r.expires_at
+    into
+        v_claim.channel,
+        v_claim.body,
+        v_claim.decided_by,
+        v_claim.business_id,
+        v_claim.phone,
+        v_claim.sms_consent_status,
+        v_claim.message_class,
+        v_claim.log_says_sent,
+        v_claim.expires_at
     from smsretry.claimed_retry r
     where r.id = v_row.id;
 
     <<checks>>
     begin
         -- May it go to its customer?
-        select *
-        into v_refusal
-        from smsretry.refusal(
-            v_claim.log_says_sent,
-            v_customer.sms_consent_status::text,
-            v_row.business_id,
-            v_customer.phone,
-            v_row.message_class,
-            v_row.expires_at <= decided_at
-        );
         if v_customer.id is null
             or v_claim.channel is distinct from 'sms'
         then
             answer := 'changed'; -- deleted: the next decision says so
-        elsif v_refusal.why is not null then
-            answer := case when v_refusal.held then 'held' else 'ended' end;
-            why := v_refusal.why;
-            why_code := v_refusal.why_code;
+            exit checks;
+        end if;
+        select
+            case when r.refused_held then 'held' else 'ended' end,
+            r.refused,
+            r.refused_code
+        into answer, why, why_code
+        from smsretry.refusals(array[v_claim], decided_at) r
+        where r.refused is not null;
+        exit checks when answer is not null;
         -- May it go now?
-        elsif decided_at >= send_before then
+        if decided_at >= send_before then
             answer := 'closed';
         elsif v_customer.phone is distinct from v_phone
             or v_claim.decided_by <> decided_by
