@@ -10129,11 +10129,10 @@ $$;
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set enable_seqscan = off set jit = off
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_day_ago constant timestamptz := v_now - interval '1 day';
 begin
     return jsonb_build_object(
         'at', v_now,
@@ -10149,16 +10148,7 @@ begin
         ),
         'ended', array(
             select to_jsonb(e)
-            from smsretry.status_of_ended(v_day_ago) e
-        ),
-        'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
-        'hours', array(
-            select to_jsonb(h)
-            from smsretry.status_of_hours(v_day_ago) h
-        ),
-        'undelivered', array(
-            select to_jsonb(u)
-            from smsretry.status_of_undelivered(v_day_ago) u
+            from smsretry.status_of_ended(v_now - interval '1 day') e
         ),
         'senders', array(
             select to_jsonb(s)
@@ -10244,7 +10234,8 @@ begin
             order by r.started_at desc
             limit 5
         )
-    );
+    )
+        || smsretry.status_of_sends(v_now);
 end
 $$;
 
@@ -10342,93 +10333,84 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- sms_status: sends begun since then, by outcome.
-create or replace function smsretry.status_of_sends(since timestamptz)
+-- sms_status: what became of sends.
+--   sends: begun in the last hour, by outcome · hours: texts that were accepted in the last day, by
+--   hour and fate (delivered, undelivered, unknown or open) · undelivered: those that did not
+--   arrive, by the provider's code and business, the most texts first
+create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set enable_sort = off as $$ -- it would sort all texts of the day
 begin
     return (
-        select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
-        from (
+        with accepted as materialized (
             select
-                coalesce(a.outcome, 'under_way') as outcome,
-                count(*) as sends
-            from public.sms_send_attempts a
-            where a.begun_at > status_of_sends.since
-            group by a.outcome
-        ) o
+                g.*,
+                case
+                    when g.delivery_status in ('delivered', 'read') then 'delivered'
+                    when g.delivery_status = 'unknown' then 'unknown'
+                    when smsretry.is_lost(g.delivery_status) then 'undelivered'
+                    else 'open'
+                end as fate
+            from (
+                select
+                    date_bin('1 hour', a.begun_at, '2000-01-01 00:00+00') as hour,
+                    a.delivery_status,
+                    a.delivery_code as code,
+                    count(*) as texts,
+                    array_agg(a.business_id) filter (
+                        -- as most are
+                        where a.delivery_status not in ('delivered', 'sent')
+                    ) as business_ids
+                from public.sms_send_attempts a
+                where a.begun_at > status_of_sends.at - interval '1 day'
+                  and a.twilio_sid is not null
+                  and not a.delivery_excused
+                group by 1, 2, 3
+                offset 0
+            ) g -- is_lost is asked of a group, and not of each text
+        )
+        select jsonb_build_object(
+            'sends', (
+                select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
+                from (
+                    select
+                        coalesce(a.outcome, 'under_way') as outcome,
+                        count(*) as sends
+                    from public.sms_send_attempts a
+                    where a.begun_at > status_of_sends.at - interval '1 hour'
+                    group by a.outcome
+                ) o
+            ),
+            'hours', array(
+                select jsonb_build_object(
+                    'hour', a.hour,
+                    'fate', a.fate,
+                    'texts', sum(a.texts)
+                )
+                from accepted a
+                group by a.hour, a.fate
+            ),
+            'undelivered', array(
+                select jsonb_build_object(
+                    'code', u.code,
+                    'business', left(b.name, 200),
+                    'texts', u.texts
+                )
+                from (
+                    select a.code, i.id, count(*) as texts
+                    from accepted a
+                    cross join unnest(a.business_ids) i (id)
+                    where a.fate = 'undelivered'
+                    group by a.code, i.id
+                    order by count(*) desc
+                    limit 50
+                ) u
+                left join public.businesses b on b.id = u.id
+                order by u.texts desc
+            )
+        )
     );
-end
-$$;
-
--- sms_status: texts that were accepted since then, by hour and by what became of them: delivered,
--- undelivered, unknown or open.
-create or replace function smsretry.status_of_hours(since timestamptz)
-returns table (hour timestamptz, fate text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select
-        a.hour,
-        case
-            when a.delivery_status in ('delivered', 'read') then 'delivered'
-            when a.delivery_status = 'unknown' then 'unknown'
-            when smsretry.is_lost(a.delivery_status) then 'undelivered'
-            else 'open'
-        end,
-        sum(a.texts)::bigint
-    from (
-        select
-            date_bin('1 hour', o.begun_at, '2000-01-01 00:00+00') as hour,
-            o.delivery_status,
-            count(*) as texts
-        from public.sms_send_attempts o
-        where o.begun_at > status_of_hours.since
-          and o.twilio_sid is not null
-          and not o.delivery_excused
-        group by 1, 2
-        offset 0
-    ) a -- is_lost is asked of a group, and not of each text
-    group by 1, 2;
-end
-$$;
-
--- sms_status: those of them that did not arrive, by the provider's code and business, the most
--- texts first.
-create or replace function smsretry.status_of_undelivered(since timestamptz)
-returns table (code integer, business text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return query
-    select u.code, left(b.name, 200), u.texts
-    from (
-        select
-            a.delivery_code as code,
-            a.business_id,
-            sum(a.texts)::bigint as texts
-        from (
-            select
-                o.delivery_code,
-                o.business_id,
-                o.delivery_status,
-                count(*) as texts
-            from public.sms_send_attempts o
-            where o.begun_at > status_of_undelivered.since
-              and o.delivery_status <> 'delivered' -- as most are
-              and not o.delivery_excused
-            group by
-                o.delivery_code,
-                o.business_id,
-                o.delivery_status
-            offset 0
-        ) a
-        where smsretry.is_lost(a.delivery_status)
-        group by a.delivery_code, a.business_id
-        order by sum(a.texts) desc
-        limit 50
-    ) u
-    left join public.businesses b on b.id = u.business_id
-    order by u.texts desc;
 end
 $$;
 
@@ -10444,7 +10426,7 @@ returns table (
     next_at timestamptz
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_bitmapscan = off as $$ -- an index has all of it
+set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of it
 #variable_conflict use_column
 begin
     return query

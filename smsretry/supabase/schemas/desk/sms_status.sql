@@ -10,11 +10,10 @@
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set enable_seqscan = off set jit = off
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_day_ago constant timestamptz := v_now - interval '1 day';
 begin
     return jsonb_build_object(
         'at', v_now,
@@ -30,16 +29,7 @@ begin
         ),
         'ended', array(
             select to_jsonb(e)
-            from smsretry.status_of_ended(v_day_ago) e
-        ),
-        'sends', smsretry.status_of_sends(v_now - interval '1 hour'),
-        'hours', array(
-            select to_jsonb(h)
-            from smsretry.status_of_hours(v_day_ago) h
-        ),
-        'undelivered', array(
-            select to_jsonb(u)
-            from smsretry.status_of_undelivered(v_day_ago) u
+            from smsretry.status_of_ended(v_now - interval '1 day') e
         ),
         'senders', array(
             select to_jsonb(s)
@@ -125,6 +115,7 @@ begin
             order by r.started_at desc
             limit 5
         )
-    );
+    )
+        || smsretry.status_of_sends(v_now);
 end
 $$;

@@ -9,7 +9,7 @@ returns table (
     next_at timestamptz
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_bitmapscan = off as $$ -- an index has all of it
+set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of it
 #variable_conflict use_column
 begin
     return query
