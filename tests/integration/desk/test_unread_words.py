@@ -214,6 +214,23 @@ def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:
     assert forecast.to_dict()["counts"] == {"held": 1}
 
 
+def test_each_text_of_a_preview_has_its_own_refusal(shop: Shop) -> None:
+    """In whatever order they are due."""
+    shop.due_text(phone="+12125550190", consent="opted_out")
+    shop.due_text()
+    shop.due_text(phone="+12125550191")
+    hear(shop, body=REVOKED[0])
+    lines = shop.sql(
+        """select t ->> 'phone' as phone, t ->> 'refused_code' as code
+           from preview_sms_retries(smsretry.clock()) t"""
+    )
+    assert {line["phone"]: line["code"] for line in lines} == {
+        "+12125550190": "opted_out",
+        PHONE: "words_unread",
+        "+12125550191": None,
+    }
+
+
 def test_the_number_is_kept_only_until_somebody_has_read_it(
     shop: Shop, desk: Desk
 ) -> None:
