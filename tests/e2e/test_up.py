@@ -199,7 +199,8 @@ def test_the_demo_shows_every_outcome_from_nothing_and_deletes_what_it_made(
     whys = "\n".join(reason for _, _, reason in printed)
     for words in (
         "Accepted by Twilio", "Quiet hours: ", "Customer opted out", "Customer has no phone number",
-        "Phone number is not spelled as E.164", "Twilio 21211: Invalid 'To' Phone Number", "Gave up after 3 attempts; the last: ",
+        "Phone number is not spelled as E.164", "Twilio 21211: Invalid 'To' Phone Number",
+        "Gave up after 3 attempts; the last: ",
         "Was in doubt; found in Twilio's list", "The worker died after the send began",
         "Expired before it could be sent", "Send log not found", "Make the account active again in the Twilio console",
     ):  # fmt: skip
