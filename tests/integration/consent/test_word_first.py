@@ -163,10 +163,10 @@ def test_a_crowd_with_one_number_costs_no_other_business_the_word(
         shop.run()
     marked = "select count(*) from customers where sms_consent_status = 'opted_out'"
     assert 0 < shop.value(marked) < count + 1
-    for _ in range(20):
+    while (before := shop.value(marked)) <= count:
         shop.later(hours=1)
         shop.run()
-    assert shop.value(marked) == count + 1
+        assert shop.value(marked) > before
     assert neighbor.row(row)["status"] == "cancelled"
 
 
