@@ -96,7 +96,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             return self._hosts[host]
 
     def client(self, account: str | None) -> Client:
-        """The client of an account; None: of the default sender.
+        """The client of an account; None: of `TWILIO_ACCOUNT_SID`.
 
         Raises:
             NoCredentialsError: there are none for it.

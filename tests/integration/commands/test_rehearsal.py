@@ -1,5 +1,8 @@
 """`smsretry doctor` rehearses: queue, claim, begin and finish in the database, of which nothing stays."""
 
+from typing import Any
+
+import psycopg
 import pytest
 
 from smsretry.adapters.migrations.migrate import migrate, migrations
@@ -170,6 +173,21 @@ def test_a_rehearsal_takes_a_text_that_is_there_where_none_can_be_made(
         "advice": None,
     }
     assert original.rows(ROWS) == before
+
+
+def test_an_empty_database_is_rehearsed_with_rows_of_the_caller_s_which_are_taken_back(
+    original: Database,
+) -> None:
+    """As the pytest plugin does for a schema whose columns need values."""
+    original.run("alter table businesses add column slug text not null")
+
+    def write_sample(connection: psycopg.Connection[Any]) -> None:
+        connection.execute(
+            "insert into businesses (user_id, name, slug) values (gen_random_uuid(), 'Maple Street', 'maple')"
+        )
+
+    assert migrate(original.url, write_sample=write_sample) == migrations()
+    assert original.rows(ROWS) == []
 
 
 def test_a_trigger_that_finds_its_tables_by_the_caller_s_path_is_named_with_what_to_run(
