@@ -27,7 +27,7 @@ _DOCTOR: Final = Remedy(
     words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
 )
 _MEND: Final = _DOCTOR.model_copy(
-    update={"words": "mend what it says: each run tries one text"}
+    update={"words": "fix what it says: each run tries one text"}
 )
 _START: Final = _DOCTOR.model_copy(
     update={
@@ -480,7 +480,7 @@ class QueueStatus(Answer):
         whose = f"{need.business}: " if need.business else ""
         noun = "customer" if need.remedy == _READ else "text"
         plural = "" if str(need.count) == "1" else "s"
-        counted = (", ", need.count, f" {noun}{plural}") if need.count else ()
+        counted = (" · ", need.count, f" {noun}{plural}") if need.count else ()
         return whose, need.what, *counted, self._for(need.since)
 
     def _for(self, since: datetime | None) -> str:

@@ -22,7 +22,7 @@ from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Value
 from smsretry.vocabulary import REASONS_OF, WhyCode
 
-_ASK: Final = "ask what is wrong with its sender (smsretry doctor) and fix that"
+_ASK: Final = "run smsretry doctor and fix what it reports of its sender"
 _CREDENTIALS: Final = "give the runner credentials for its account"
 _RESUME: Final = {"paused": "no"}
 OF_SENDERS: Final[
@@ -44,7 +44,7 @@ OF_SENDERS: Final[
     "sending_stopped": (_ASK, "let it send again", _RESUME),
 }
 """For each reason that is a sender's: what to fix, what then to do, and how the sender is changed."""
-_MEND: Final = "mend what it says, if something can be mended"
+_MEND: Final = "fix what it says, if something can be fixed"
 
 
 class CodeMeaning(Value):

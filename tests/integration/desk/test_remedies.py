@@ -119,7 +119,7 @@ CASES = [
     Case("no_body", REQUEUE, f"{_LOG} subject = ' '", BODY),
     Case("body_too_long", REQUEUE, f"{_LOG} subject = repeat('x', 1601)", BODY),
     Case("id_taken", None, TAKEN_ID, says="it never became a text. Queue it anew"),
-    Case("row_refused", None, REFUSED_ROW, says="mend what it says"),
+    Case("row_refused", None, REFUSED_ROW, says="fix what it says"),
     Case("opted_out", CONSENT, f"{_CUSTOMER} sms_consent_status = 'unknown'"),
     Case("opted_out", CONSENT, OPTED_OUT),
     Case("opted_out", None, wrote("stop", "'STOP'"), says="text START"),
@@ -144,21 +144,21 @@ CASES = [
     *(Case(code, CANCEL, waits(code)) for code in (
         "others_first", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
         "refused_for_now", "delivery_open")),
-    *(Case(code, LOOK, waits(code, held=held), says="mend what it says") for code, held in (
+    *(Case(code, LOOK, waits(code, held=held), says="fix what it says") for code, held in (
         ("mark_mismatch", True), ("locked", False), ("database_trouble", False), ("data_changed", False),
         ("sender_paused", True), ("sending_stopped", False), ("business_trouble", False), ("no_credentials", True),
         ("unreachable", False), ("account_refused", False), ("destination_refused", True))),
     *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (
         ("refused", 21211, "check the number"), ("opted_out", 21610, "have texted START"),
         ("attempts_used_up", 30003, ""), ("undelivered", 30006, "check the number"),
-        ("unforeseen", None, "mend what it says"), ("bad_row", None, "mend what it says"))),
+        ("unforeseen", None, "fix what it says"), ("bad_row", None, "fix what it says"))),
     *(Case(code, REQUEUE, ended("cancelled", code)) for code in ("expired", "not_listed", "operator", "application")),
     Case("refused", REQUEUE, ended("failed", "refused", 30007), BODY, "change the words"),
     *(Case(code, None, in_doubt(code), says="Before that nothing is needed") for code in (
         "in_doubt", "worker_died", "restored", "no_evidence")),
     *(Case(code, RESOLVE, in_doubt(code, held=True), says="log does not have it") for code in (
         "no_evidence", "ambiguous")),
-    Case("list_unavailable", LOOK, in_doubt("list_unavailable", held=True), says="mend what it says"),
+    Case("list_unavailable", LOOK, in_doubt("list_unavailable", held=True), says="fix what it says"),
 ]  # fmt: skip
 
 

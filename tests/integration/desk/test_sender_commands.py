@@ -140,7 +140,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     status = command("status")
     assert status.exit_code == 1
     assert (
-        "Maple Street Dental: its sender is paused: It is suspended, 1 text"
+        "Maple Street Dental: its sender is paused: It is suspended · 1 text"
         in status.stdout
     )
     assert remedy in said(status)
@@ -212,4 +212,4 @@ def test_a_due_text_whose_sender_is_too_slow_or_stopped_says_so_with_its_remedy(
     assert "7 not: Its sender is stopped: Twilio 30034" in ahead
     explained = command("explain", row).stdout
     assert "Due, but its sender is stopped: Twilio 30034" in explained
-    assert "ask what is wrong with its sender (smsretry doctor)" in explained
+    assert "run smsretry doctor and fix what it reports of its sender" in explained
