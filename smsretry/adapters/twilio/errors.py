@@ -64,9 +64,7 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     text = name if code is None else f"Twilio {code}: {name}"
     kind = _kind(http_status)
     level: RefusalLevel = "account" if kind == "account_refused" else "request"
-    to_do = (
-        f"See {_PAGE.format(code)}, and fix what it says" if code else _TO_DO[level]
-    )
+    to_do = f"See {_PAGE.format(code)}, and fix what it says" if code else _TO_DO[level]
     return Refusal(
         kind, text, code, level, certain=http_status in (401, 407), to_do=to_do
     )
