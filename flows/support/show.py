@@ -7,10 +7,10 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from textwrap import shorten
 from typing import Any, Final, Self, cast
 from urllib.parse import quote
@@ -52,6 +52,7 @@ _DID_SOMETHING: Final = "texts"
 _OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice")
 _NAME_LENGTH: Final = 110
 _SECONDS_FOR_AN_EVENT: Final = 0.05
+_MOST_WAITING: Final = 1000
 
 
 def log_what_is_new() -> None:
@@ -148,28 +149,39 @@ class Announcer:
     """Emits the events of texts beside the sends, and what is left of them when it is closed.
 
     It takes its time, because Prefect's server needs more for an event than a worker for a send, and may share its
-    machine. A run that is killed takes along what it has not emitted.
+    machine. No more than some wait, so that a run which is killed takes no more along, and one that ends is not kept.
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1)
+        self._waiting = SimpleQueue[tuple[Context, Event, datetime] | None]()
         self._closes = threading.Event()
+        self._thread = threading.Thread(target=self._emit_all, daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closes.set()
-        self._thread.shutdown()
+        self._waiting.put(None)
+        self._thread.join()
 
     def emit(self, event: Event) -> None:
         """Emit it soon, as something of now, and of the flow run and the task run under way."""
         occurred = datetime.now(UTC)  # noqa: TID251 - Prefect's events bear the clock of who emits
-        self._thread.submit(copy_context().run, self._emit, event, occurred)
+        self._waiting.put((copy_context(), event, occurred))
 
-    def _emit(self, event: Event, occurred: datetime) -> None:
-        emit([event], occurred)
-        self._closes.wait(_SECONDS_FOR_AN_EVENT)
+    def _emit_all(self) -> None:
+        while waiting := self._waiting.get():
+            context, event, occurred = waiting
+            context.run(_emit_late, event, occurred)
+            if self._waiting.qsize() < _MOST_WAITING:
+                self._closes.wait(_SECONDS_FOR_AN_EVENT)
+
+
+@display_only()
+def _emit_late(event: Event, occurred: datetime) -> None:
+    emit([event], occurred)
 
 
 def emit(events: Iterable[Event], occurred: datetime | None = None) -> None:

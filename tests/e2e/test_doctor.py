@@ -68,14 +68,15 @@ VARIABLES = [
 ]
 """Variables of the environment, and what is said of them."""
 
-_SPOILT = """
+ELSEWHERE = "AC" + "0" * 32
+_SPOILT = f"""
 alter function slow_sms_sender rename to gone;
 alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
 values ('production', 'db.example.com', now(), 'Ann', 'Live');
 insert into smsretry.senders (account, sent_by, named_at, paused_at, paused_because)
-values ('AC00000000000000000000000000000000', '+12125550100', now(), now(), 'The bill is not paid');
+values ('{ELSEWHERE}', '+12125550100', now(), now(), 'The bill is not paid');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """
 _MENDED = """
@@ -91,7 +92,7 @@ IN_THE_DATABASE = [
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
     "bad  no run has finished, for 1 h",
-    "warn default sender …0100 of account AC00000000000000000000000000000000: ",
+    f"warn default sender …0100 of account {ELSEWHERE}: ",
     "bad  number …0100: the account does not own it",
 ]
 AT_PREFECT = [

@@ -19,7 +19,7 @@ from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.sending.ports import RetryQueue, Sender, Services
+from smsretry.sending.ports import Provider, RetryQueue, Sender, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
@@ -38,8 +38,9 @@ AT_ONCE = Profile(opening_spread=timedelta(0))
 """Everything that waits for an opening is due at it."""
 
 
-def sent_by_hand(twilio: TwilioSender, to: str, body: str) -> Any:
+def sent_by_hand(twilio: Provider, to: str, body: str) -> Any:
     """A message that somebody sent from the default sender, and not through the queue: as the SDK returns it."""
+    assert isinstance(twilio, TwilioSender)
     return twilio._http.client(None).messages.create(
         to=to, body=body, from_=twilio.default.sent_by
     )

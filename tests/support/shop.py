@@ -11,7 +11,6 @@ from uuid import UUID
 from psycopg import sql
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
 from smsretry.local.business import Business
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
@@ -20,6 +19,7 @@ from smsretry.retry.answers import Begun
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
+from smsretry.sending.ports import Provider
 from tests.support import builders
 from tests.support.claims import claim_due
 from tests.support.records import Connection, Record, columns
@@ -31,7 +31,7 @@ class Shop(Business):
 
     stack: Stack = field(repr=False, kw_only=True)
     queue: SupabaseQueue = field(repr=False, kw_only=True)
-    sender: TwilioSender = field(repr=False, kw_only=True)
+    sender: Provider = field(repr=False, kw_only=True)
 
     def neighbor(self) -> "Shop":
         """Another business, of another user. The same worker serves both."""

@@ -13,7 +13,7 @@ from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import RESEND_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.ports import Provider, Services
+from smsretry.sending.ports import Services
 from smsretry.settings import Settings
 from tests.integration.worker.second_provider import SENDER, Exchange, Letterbox, serve
 from tests.support.records import columns
@@ -34,13 +34,12 @@ def letters(shop: Shop, settings: Settings, exchange: Exchange) -> Iterator[Shop
     theirs = settings.model_copy(
         update={"twilio_account_sid": None, "twilio_from_number": SENDER}
     )
-    provider: Provider
     with (
         serve(exchange) as address,
-        Letterbox(address) as provider,
+        Letterbox(address) as letterbox,
         SupabaseQueue(theirs) as queue,
     ):
-        yield replace(shop, queue=queue, sender=provider)  # type: ignore[arg-type] # another one
+        yield replace(shop, queue=queue, sender=letterbox)
 
 
 def customer_of(shop: Shop, row: UUID) -> dict[str, object]:
