@@ -16,7 +16,12 @@ AT_ONCE = Profile(opening_spread=timedelta(0))
 def waiting(number: int, **changes: object) -> WaitingText:
     """A text that may be sent at noon in New York, with the given fields changed."""
     return WaitingText.model_validate(
-        {**claim_with().model_dump(), "id": UUID(int=number), **changes}
+        {
+            **claim_with().model_dump(),
+            "id": UUID(int=number),
+            "asked_at": NOON,
+            **changes,
+        }
     )
 
 

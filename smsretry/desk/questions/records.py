@@ -1,10 +1,10 @@
 """The rows of the database's answers that a text's story and a preview are made of."""
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from smsretry.instants import Instant
 from smsretry.retry.models import Claim, KnownCode, Value
@@ -123,6 +123,16 @@ class NamedBusiness(Value):
 
 class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_if_claimed(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """The row as a claim at this moment would be."""
+        return {
+            **row,
+            "claimed_at": row.get("asked_at"),
+            "sender": row.get("sender") or row.get("default_sender"),
+        }
 
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = Field(None, description="The same in a word.")

@@ -9774,10 +9774,12 @@ end
 $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
--- Waiting texts and scheduled sends that are due by `until`, as a claim would return them now,
--- without claiming, in pages (after the due time and id of the last row); or only those with these
--- ids. Each with what its begin would find now:
---   refused, refused_code, refused_held: smsretry.refusals · stopped: why it is not sent, but for one text a run
+-- Waiting texts and scheduled sends that are due by `until`, as a claim would return them, in pages
+-- (after the due time and id of the last row); or only those with these ids. Nothing is claimed.
+-- Each with what its begin would find now:
+--   asked_at: when that is · default_sender: the sender if it has none of its own
+--   refused, refused_code, refused_held: smsretry.refusals
+--   stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
     until timestamptz,
     after_due timestamptz default null,
@@ -9800,7 +9802,7 @@ declare
         order by r.started_at desc
         limit 1
     );
-    v_environment constant jsonb := (
+    v_default_sender constant jsonb := (
         select t.sender
         from smsretry.claim_senders t
         where t.id = (smsretry.sender_of(null, null)).id
@@ -9848,13 +9850,7 @@ begin
         );
     end if;
     v_texts := array(
-        select jsonb_populate_record(
-            c.line,
-            jsonb_build_object(
-                'claimed_at', v_now,
-                'sender', coalesce((c.line).sender, v_environment)
-            )
-        )
+        select c.line
         from (
             select r as line
             from smsretry.claimed_retry r
@@ -9921,11 +9917,15 @@ begin
     from (
         select
             c.*,
+            v_now as asked_at,
+            v_default_sender as default_sender,
             coalesce(
                 'Sending is stopped: '
                     || coalesce(v_mismatch, v_stops ->> 'everybody '),
                 'Its sender is stopped: ' || (
-                    v_stops ->> ('sender ' || (c.sender ->> 'id'))
+                    v_stops ->> (
+                        'sender ' || (coalesce(c.sender, v_default_sender) ->> 'id')
+                    )
                 ),
                 'Texts of its business come to nothing, and are tried one by one: '
                     || (v_stops ->> ('business ' || c.business_id))
