@@ -113,7 +113,7 @@ WhyCode: TypeAlias = Literal[
     "state_stopped",
     "business_stopped",
     "mark_mismatch",
-    "others_first",
+    "at_capacity",
     "already_queued",
     "claim_lost",
     "rate_limited",
@@ -141,7 +141,7 @@ hours_unreadable: a zone or hours are not understood. words_unread: the customer
 has read it. state_stopped, business_stopped: by a person. no_opening: no permitted hour within days. mark_mismatch: the
 worker texts everybody and the database is no production here, or the other way round. locked: by another transaction.
 data_changed: what the decision was made from has changed. sending_stopped: sending or its sender has stopped.
-others_first: others of its business or sender are under way. business_trouble: its business's texts come to nothing,
+at_capacity: others of its business or sender are under way. business_trouble: its business's texts come to nothing,
 others' go out. sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day,
 or the carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never
 left. destination_refused: its account may not text this number, or perhaps nobody. refused_for_now, refused: it may go

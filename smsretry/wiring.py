@@ -16,7 +16,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.adapters.twilio.webhook import read_event
 from smsretry.desk.actions.form import Form
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -27,15 +27,17 @@ from smsretry.settings import ReadingSettings, Settings, load
 
 def provider(settings: Settings) -> AbstractContextManager[Provider]:
     """The provider that texts go out through. It connects at the first request."""
-    return TwilioSender(settings)
+    return TwilioProvider(settings)
 
 
 @contextmanager
 def services(settings: Settings | None = None) -> Iterator[Services]:
     """Connect what a run works with, and close it at the end."""
     settings = settings or load(Settings)
-    with SupabaseQueue(settings) as queue, provider(settings) as sender:
-        yield Services(queue, sender, settings.profile, settings.concurrency)
+    with SupabaseQueue(settings) as queue, provider(settings) as connected_provider:
+        yield Services(
+            queue, connected_provider, settings.profile, settings.concurrency
+        )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.business import PHONE as PHONE
 from smsretry.local.business import Business as Business
 from smsretry.local.stack import Stack
@@ -96,9 +96,9 @@ def operators(settings: Settings) -> Iterator[SupabaseOperators]:
 
 
 @pytest.fixture
-def sender(settings: Settings) -> Iterator[TwilioSender]:
+def sender(settings: Settings) -> Iterator[TwilioProvider]:
     """The production adapter, over HTTP."""
-    with TwilioSender(settings) as sender:
+    with TwilioProvider(settings) as sender:
         yield sender
 
 

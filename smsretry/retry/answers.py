@@ -80,25 +80,33 @@ class ScheduledSend(Value):
     why_code: KnownCode = None
 
 
-class Begun(Value):
+class BeginAnswer(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. lost: another worker has the row, or `why` says that it is now in doubt about an earlier send.
+    go: yes. lost: another worker has the row. in_doubt: an earlier message of it may have left, which is looked for.
     changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient has
     had all texts that a rule permits. busy: its sender's slots are reserved for longer than a worker waits. spent: its
-    sender has reached its daily cap. held: a person can mend what stands in its way, and `why` says what.
-    ended: the row is finished, and `why` says why.
+    sender has sent all that it may in a day. held: a person can mend what stands in its way. ended: the row is
+    finished. `why` says the reason.
     """
 
     answer: Literal[
-        "go", "lost", "changed", "closed", "capped", "busy", "spent", "held", "ended"
+        "go",
+        "lost",
+        "in_doubt",
+        "changed",
+        "closed",
+        "capped",
+        "busy",
+        "spent",
+        "held",
+        "ended",
     ]
     why: str | None
     decided_at: Instant = Field(description="The database's clock when it answered.")
-    reached_at: Instant | None = Field(
+    until: Instant | None = Field(
         None,
-        description="If it goes: when it leaves; None: now. If busy: when there is time for it. If capped: when the "
-        "text was sent that must leave the cap's window first. If spent: when the day turns over.",
+        description="If it goes: when it leaves; None: now. If capped, busy or spent: when there is room again.",
     )
     why_code: KnownCode = None
 

@@ -60,7 +60,7 @@ def before_send(
         return wait(claim, check.closes_at, detail, "quiet_hours", profile=profile)
     if (spent_until := claim.sender.spent_until) and at < spent_until:
         return wait(claim, spent_until, SPENT, "day_spent", profile=profile)
-    cap = _cap(claim, check, at)
+    cap = _cap(claim, check)
     return Send(valid_until - MIN_LIFE, valid_until, check.rule, cap)
 
 
@@ -134,16 +134,12 @@ def _still(claim: Claim) -> str:
     return f". {claim.why}" if claim.why and (claim.held or claim.lost_messages) else ""
 
 
-def _cap(claim: Claim, check: QuietHoursCheck, at: datetime) -> Cap | None:
+def _cap(claim: Claim, check: QuietHoursCheck) -> Cap | None:
     """The lowest cap: a rule's, or the business's own for marketing texts."""
     rules = [check.window.cap] if check.window.cap else []
     if claim.message_class == "marketing" and claim.business_cap:
         rules.append(replace(_OWN, daily_cap=claim.business_cap))
-    caps = [
-        Cap(rule.daily_cap, at - CAP_WINDOW, rule.cap_text)
-        for rule in rules
-        if rule.daily_cap
-    ]
+    caps = [Cap(rule.daily_cap, rule.cap_text) for rule in rules if rule.daily_cap]
     return min(caps, key=lambda cap: cap.texts, default=None)
 
 

@@ -15,11 +15,9 @@ from smsretry.vocabulary import DeliveryStatus, Fate, Reason, WhyCode
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The most texts that a recipient may have from one business within a span of time."""
+    """The most texts that a recipient may have from one business within `before.CAP_WINDOW`."""
 
     texts: int
-    since: datetime
-    """Texts that may have reached the recipient since then count."""
     description: str
     """The cap in words for people."""
 
@@ -170,7 +168,7 @@ class Arrived(Decision):
     status: DeliveryStatus
 
 
-PutOff = Defer | Hold | GiveBack | Fail | Cancel | Arrived
+NoSend = Defer | Hold | GiveBack | Fail | Cancel | Arrived
 """The decisions that may follow instead of a send."""
 BeforeSend = Send | Defer | Hold | Fail | Cancel
 AfterSend = Complete | Retry | Hold | Fail | LookAgain

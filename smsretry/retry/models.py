@@ -121,7 +121,7 @@ class Claim(Value):
     )
     channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
     phone: str | None = Field(repr=False)
-    decided_by: str | None = Field(
+    fingerprint: str | None = Field(
         repr=False,
         description="What a decision is made from: number, zones, hours, cap, words, class, stops, sender.",
     )

@@ -37,7 +37,7 @@ DEFAULT: Final = Profile()
 class Audience:
     """Whom this installation texts: everybody, or only who is listed, because a staging copy is not for customers.
 
-    It holds for each way to send, because it comes with the sender (`ports.Sender.audience`). GOV.UK Notify has the
+    It holds for each way to send, because it comes with the provider (`ports.Provider.audience`). GOV.UK Notify has the
     same for its trial services (https://www.notifications.service.gov.uk/using-notify/trial-mode).
     """
 

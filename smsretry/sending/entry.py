@@ -9,7 +9,7 @@ from smsretry.retry.answers import Queued, Scheduled
 from smsretry.retry.models import ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import Provider, RetryQueue
 from smsretry.vocabulary import MessageClass, Reason
 
 _IN_QUEUE: Final = "Already in the queue"
@@ -105,7 +105,7 @@ def send_sms(
     send_log_id: UUID,
     *,
     queue: RetryQueue,
-    sender: Sender,
+    provider: Provider,
     profile: Profile = DEFAULT,
     message_class: MessageClass = "marketing",
 ) -> ItemResult:
@@ -146,7 +146,7 @@ def send_sms(
         if isinstance(claim, ItemResult):
             return claim
         return process_sms_retry_item(
-            claim, queue=queue, sender=sender, profile=profile, first_send=True
+            claim, queue=queue, provider=provider, profile=profile, first_send=True
         )
     except QueueError as error:
         trouble = error

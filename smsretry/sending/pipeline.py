@@ -1,6 +1,6 @@
 """The one way through: claim → `before_send` → begin → send → `after_send` → finish.
 
-Nothing here retries a send and nothing here knows Prefect. Each function takes its queue and sender.
+Nothing here retries a send and nothing here knows Prefect. Each function takes its queue and provider.
 """
 
 import time
@@ -14,7 +14,7 @@ from smsretry.errors import QueueBusy, QueueError, UnforeseenError
 from smsretry.privacy import describe_unforeseen
 from smsretry.retry import before
 from smsretry.retry.after import after_send
-from smsretry.retry.answers import Begun
+from smsretry.retry.answers import BeginAnswer
 from smsretry.retry.decision import (
     AfterSend,
     Cancel,
@@ -25,7 +25,7 @@ from smsretry.retry.decision import (
     GiveBack,
     Hold,
     LookAgain,
-    PutOff,
+    NoSend,
     Retry,
     Send,
 )
@@ -34,20 +34,21 @@ from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
 from smsretry.sending.flow_control import FlowControl
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import Provider, RetryQueue
 from smsretry.sending.reconciling import reconcile
+from smsretry.vocabulary import WhyCode
 
-_BUSY: Final = "Its sender's time is given away for the next seconds: it goes when there is time for it"
+_BUSY: Final = "Its sender's slots of the next seconds are reserved for other texts: it goes at the next free one"
 _LOCKED: Final = "Another transaction holds its customer, its send log or what is known of consent locked"
 _TOO_LATE: Final = (
-    "It took {:.0f} s to learn that it may go, and by then another worker may have it: the database was slow, or this "
-    "process was stopped meanwhile"
+    "It took {:.0f} s to learn that it may go, and by then another worker may have had it: the database was slow, or "
+    "this process was stopped meanwhile"
 )
 _SLOW: Final = (
     "The provider was slow to say what became of an earlier message of this text"
 )
 _CHANGED: Final = (
-    "What the decision was made from has changed: the next run decides anew"
+    "What the decision was made from has changed: the next run decides again"
 )
 
 
@@ -55,36 +56,36 @@ def process_sms_retry_item(
     claim: Claim,
     *,
     queue: RetryQueue,
-    sender: Sender,
+    provider: Provider,
     flow_control: FlowControl | None = None,
     profile: Profile = DEFAULT,
     first_send: bool = False,
     run_id: UUID | None = None,
 ) -> ItemResult:
-    """Bring one claimed row to its next state. A row in doubt is not sent: evidence of it is looked for.
+    """Bring one claimed text to its next state. A text in doubt is not sent: evidence of it is looked for.
 
     Args:
         flow_control: the run's flow control. Without one, everything is let through.
         profile: the owner's decisions.
         first_send: whether it is the text's very first send, and not one of its retries.
-        run_id: the run that this is part of, if it was begun by `start_run`. If the database does not know it (any
-            more), it is taken for one that was restored from a backup.
+        run_id: the run that this is part of, if it was begun by `start_run`. A run that the database does not know
+            means that the database was restored from a backup.
 
     Raises:
         QueueError: the database could not be asked. The row keeps its state until recovery takes it back.
-        UnforeseenError: a bug, or trouble of this machine. Its row is failed, or held, if its send had not begun.
+        UnforeseenError: a bug, or trouble of this machine. If the send had not begun, the row has failed after a bug,
+            and is held after trouble of this machine.
     """
     flow_control = flow_control or FlowControl()
     try:
         if claim.in_doubt_since is not None:
-            return reconcile(claim, queue=queue, sender=sender, profile=profile)
+            return reconcile(claim, queue=queue, provider=provider, profile=profile)
         claim = before.with_expiry(claim, at=claim.claimed_at, profile=profile)
-        return _Item(
-            claim, queue, sender, flow_control, profile, first_send, run_id
-        ).process(claim.claimed_at)
+        item = _Item(claim, queue, provider, flow_control, profile, first_send, run_id)
+        return item.process(claim.claimed_at)
     except QueueError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost other rows theirs
+    except Exception as error:  # noqa: BLE001 - whatever it is, other texts go on
         private = (
             claim.body,
             claim.phone,
@@ -93,23 +94,23 @@ def process_sms_retry_item(
             *claim.other_bodies,
         )
         message = describe_unforeseen(error, private=private)
-        is_machines = isinstance(
-            error, OSError | ImportError | MemoryError
-        )  # which somebody can mend
+        # Somebody can fix a full disk or a broken installation, and no text pays for that.
+        decision: NoSend = Fail(message, "unforeseen")
+        if isinstance(error, OSError | ImportError | MemoryError):
+            decision = Hold(message, "unforeseen")
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        decision = (Hold if is_machines else Fail)(message, "unforeseen")
-        queue.put_off(claim, decision)  # changes nothing if the send has begun
+        queue.act_on(claim, decision)  # changes nothing if the send has begun
     raise UnforeseenError(f"Row {claim.id}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One claimed row on its way, with what it needs."""
+    """One claimed text on its way, with what it needs."""
 
     claim: Claim
     queue: RetryQueue
-    sender: Sender
+    provider: Provider
     flow_control: FlowControl
     profile: Profile
     first_send: bool
@@ -119,134 +120,119 @@ class _Item:
         """Decide by the clock at `at`, and act on it."""
         decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
-            return self._put_off(decision)
+            return self._act_on(decision)
         # A text to somebody who is not listed needs nothing of the provider: begin says what becomes of it.
         if self._is_listed and (obstacle := self._obstacle()):
-            return self._put_off(obstacle)
+            return self._act_on(obstacle)
         asked_at, attempt_id = _stopwatch(), uuid4()
+        answer: BeginAnswer | NoSend | None
         try:
-            answer = self._check_lost_messages(asked_at) or self._ask(
-                attempt_id, decision
-            )
+            answer = self._check_lost_messages(asked_at)
+            if answer is None:
+                answer = self._begin(attempt_id, decision)
         except Exception:
-            self.flow_control.withdraw(self.claim)
+            self.flow_control.free_places(self.claim)
             raise
-        if isinstance(answer, Begun) and answer.answer == "go":
-            self.flow_control.wait_for_turn(self.claim, answer)
-            return self._go(
-                attempt_id, decision.valid_until - answer.decided_at, asked_at
-            )
-        self.flow_control.withdraw(self.claim)
-        return (
-            self._not_begun(answer, decision.cap)
-            if isinstance(answer, Begun)
-            else self._put_off(answer)
-        )
+        if isinstance(answer, BeginAnswer) and answer.answer == "go":
+            self.flow_control.wait_for_slot(self.claim, answer)
+            # By the database's clock, like the decision itself.
+            valid_for = decision.valid_until - answer.decided_at
+            return self._go(attempt_id, valid_for, asked_at)
+        self.flow_control.free_places(self.claim)
+        if isinstance(answer, BeginAnswer):
+            return self._not_begun(answer, decision.cap)
+        return self._act_on(answer)
 
-    def _obstacle(self) -> PutOff | None:
-        """Why this worker, or its run, does not let it go."""
-        if detail := self.sender.cannot_send_for(self.claim.sender.account or ""):
-            # The application may have no credentials, and leave them to the workers.
-            return (GiveBack if self.first_send else Hold)(detail, "no_credentials")
+    def _obstacle(self) -> NoSend | None:
+        """What becomes of it if this worker, or its run, does not let it go."""
+        account = self.claim.sender.account or ""
+        if detail := self.provider.cannot_send_for(account):
+            if self.first_send:
+                # An application may have no credentials for it: the workers do.
+                return GiveBack(detail, "no_credentials")
+            return Hold(detail, "no_credentials")
         return self.flow_control.admit(self.claim)
 
     @property
     def _is_listed(self) -> bool:
         """Whether this installation texts its customer."""
-        return self.sender.audience.includes(self.claim.phone)
+        return self.provider.audience.includes(self.claim.phone)
 
-    @property
-    def _claim_lost(self) -> ItemResult:
-        return ItemResult.claim_lost(self.claim)
+    def _check_lost_messages(self, asked_at: float) -> NoSend | None:
+        """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
+        if not self.claim.lost_messages or not self._is_listed:
+            return None
+        reports = {
+            message.sid: self.provider.what_became_of(
+                message.sid, account=message.account
+            )
+            for message in self.claim.lost_messages
+        }
+        if decision := before_sending_again(self.claim, reports):
+            return decision
+        if _stopwatch() - asked_at > SEND_WITHIN_SECONDS:
+            return before.troubled(self.claim, _SLOW, "unreachable")
+        return None
 
-    def _ask(self, attempt_id: UUID, decision: Send) -> Begun | PutOff:
+    def _begin(self, attempt_id: UUID, decision: Send) -> BeginAnswer | NoSend:
         """May the request leave?"""
-        began, lead, first_send = (
-            time.monotonic(),
-            self.flow_control.lead,
-            self.first_send,
-        )
+        began = time.monotonic()
         try:
-            begun = self.queue.begin(
+            answer = self.queue.begin(
                 self.claim,
                 attempt_id,
                 decision,
-                first_send=first_send,
+                first_send=self.first_send,
                 run_id=self.run_id,
-                lead=lead,
+                answer_seconds=self.flow_control.answer_seconds,
             )
         except QueueBusy:
             return before.troubled(self.claim, _LOCKED, "locked")
         except QueueError as error:
             self.flow_control.database_failed(self.claim, str(error))
-            return before.troubled(
-                self.claim, str(error)
-            )  # changes nothing if the send was begun after all
+            # If it did begin, this changes nothing.
+            return before.troubled(self.claim, str(error))
         self.flow_control.database_answered(self.claim, time.monotonic() - began)
-        return begun
+        return answer
 
-    def _check_lost_messages(self, asked_at: float) -> PutOff | None:
-        """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
-        lost_messages = self.claim.lost_messages if self._is_listed else ()
-        reports = {
-            message.sid: self.sender.what_became_of(
-                message.sid, account=message.account
-            )
-            for message in lost_messages
-        }
-        if settled := before_sending_again(self.claim, reports):
-            return settled
-        too_slow = lost_messages and _stopwatch() - asked_at > SEND_WITHIN_SECONDS
-        return before.troubled(self.claim, _SLOW, "unreachable") if too_slow else None
-
-    def _not_begun(self, begun: Begun, cap: Cap | None) -> ItemResult:
-        claim, profile, until = (
-            self.claim,
-            self.profile,
-            begun.reached_at or begun.decided_at,
-        )
+    def _not_begun(self, begun: BeginAnswer, cap: Cap | None) -> ItemResult:
+        claim, until = self.claim, begun.until or begun.decided_at
         match begun.answer:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                free_at, detail = (
-                    until + before.CAP_WINDOW,
-                    cap.description if cap else "",
-                )
-                return self._put_off(
-                    before.wait(claim, free_at, detail, "daily_cap", profile=profile)
-                )
-            case "busy":
-                return self._put_off(Defer(_BUSY, "sender_rate", until=until))
+                detail = cap.description if cap else ""
+                return self._wait(until, detail, "daily_cap")
             case "spent":
-                return self._put_off(
-                    before.wait(
-                        claim, until, before.SPENT, "day_spent", profile=profile
-                    )
-                )
+                return self._wait(until, before.SPENT, "day_spent")
+            case "busy":
+                return self._act_on(Defer(_BUSY, "sender_rate", until=until))
             case "changed":
-                return self._put_off(GiveBack(_CHANGED, "data_changed"))
+                return self._act_on(GiveBack(_CHANGED, "data_changed"))
+            case "held":
+                return self._act_on(Hold(begun.why or "", begun.why_code))
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
-            case "held":
-                return self._put_off(Hold(begun.why or "", begun.why_code))
-            case "lost" if (
-                begun.why
-            ):  # in doubt about an earlier send, and looked for at once
-                return LookAgain(begun.why, begun.why_code, due_in=timedelta(0)).result(
-                    claim, due_at=until
+            case "in_doubt":
+                in_doubt = LookAgain(
+                    begun.why or "", begun.why_code, due_in=timedelta(0)
                 )
-            case "go" | "lost":
-                return self._claim_lost
+                return in_doubt.result(claim, due_at=until)
+            case "go" | "lost":  # `process` has acted on "go"
+                return ItemResult.claim_lost(claim)
             case _:
                 assert_never(begun.answer)
 
-    def _put_off(self, decision: PutOff) -> ItemResult:
-        return (
-            decision.result(self.claim)
-            if self.queue.put_off(self.claim, decision)
-            else self._claim_lost
+    def _wait(self, since: datetime, detail: str, why_code: WhyCode) -> ItemResult:
+        decision = before.wait(
+            self.claim, since, detail, why_code, profile=self.profile
         )
+        return self._act_on(decision)
+
+    def _act_on(self, decision: NoSend) -> ItemResult:
+        if not self.queue.act_on(self.claim, decision):
+            return ItemResult.claim_lost(self.claim)
+        return decision.result(self.claim)
 
     def _go(
         self, attempt_id: UUID, valid_for: timedelta, asked_at: float
@@ -257,9 +243,10 @@ class _Item:
             is_late = took > SEND_WITHIN_SECONDS
             outcome = None if is_late else self._send(attempt_id, valid_for)
         if outcome:
+            self._observe(outcome)
             decision = after_send(self.claim, outcome, first_send=self.first_send)
             return self._finish(attempt_id, outcome, decision)
-        self.flow_control.withdraw(self.claim)
+        self.flow_control.free_places(self.claim)
         detail = _TOO_LATE.format(took)
         again = Retry(
             detail, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None
@@ -276,38 +263,33 @@ class _Item:
             valid_for=valid_for,
         )
         try:
-            outcome = self.sender.send(text)
+            return self.provider.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
-            outcome = InDoubt(
-                describe_unforeseen(error, private=(claim.body, claim.phone))
-            )
-        if slower := self.flow_control.observe(claim, outcome):
-            with suppress(QueueError):  # then the other machines find out by themselves
-                self.queue.slow_down(claim.sender, slower)
-        return outcome
+            private = (claim.body, claim.phone)
+            return InDoubt(describe_unforeseen(error, private=private))
+
+    def _observe(self, outcome: Outcome) -> None:
+        pause_seconds = self.flow_control.observe(self.claim, outcome)
+        if pause_seconds:
+            with suppress(QueueError):  # then other machines find out by themselves
+                self.queue.slow_down(self.claim.sender, pause_seconds)
 
     def _finish(
         self, attempt_id: UUID, outcome: Outcome, decision: AfterSend
     ) -> ItemResult:
         finished = self.queue.finish(self.claim, attempt_id, outcome, decision)
         if not finished.applied:
-            return self._claim_lost
-        if finished.status == "completed" and isinstance(
-            decision, LookAgain
-        ):  # a report was faster than giving up
-            return Complete(
-                "Reported to the status callback", sid=None, by="callback"
-            ).result(self.claim)
-        return decision.result(
-            self.claim,
-            due_at=finished.scheduled_for if finished.status == "pending" else None,
-        )
+            return ItemResult.claim_lost(self.claim)
+        if finished.status == "completed" and isinstance(decision, LookAgain):
+            # A status callback proved it before the doubt was recorded.
+            proof = Complete("Reported to the status callback", sid=None, by="callback")
+            return proof.result(self.claim)
+        due_at = finished.scheduled_for if finished.status == "pending" else None
+        return decision.result(self.claim, due_at=due_at)
 
 
 def _stopwatch() -> float:
     """Seconds by a clock that goes on while the process or the machine is suspended."""
-    return (
-        time.clock_gettime(time.CLOCK_BOOTTIME)
-        if hasattr(time, "CLOCK_BOOTTIME")
-        else time.monotonic()
-    )
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from smsretry.retry.answers import (
-    Begun,
+    BeginAnswer,
     EarlierRun,
     Finished,
     InterruptedRun,
@@ -16,7 +16,7 @@ from smsretry.retry.answers import (
     Scheduled,
     ScheduledSend,
 )
-from smsretry.retry.decision import AfterLook, AfterSend, PutOff, Send
+from smsretry.retry.decision import AfterLook, AfterSend, NoSend, Send
 from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
 from smsretry.retry.models import Claim, Finding, ItemResult, Look, SenderId, Text
 from smsretry.retry.outcome import Outcome
@@ -102,12 +102,12 @@ class RetryQueue(Protocol):
         *,
         first_send: bool = False,
         run_id: UUID | None = None,
-        lead: float = 0.0,
-    ) -> Begun:
+        answer_seconds: float = 0.0,
+    ) -> BeginAnswer:
         """Ask whether the request may leave. What will be sent is stored with the attempt.
 
         Args:
-            lead: seconds until the answer is here, as a rule: its turn with its sender comes no sooner.
+            answer_seconds: until the answer is here, as a rule: its slot of the sender comes no sooner.
 
         Raises:
             QueueBusy: another transaction holds locked what its send needs.
@@ -118,7 +118,7 @@ class RetryQueue(Protocol):
     ) -> Finished:
         """Record what became of the send, and where the row goes."""
 
-    def put_off(self, claim: Claim, decision: PutOff) -> bool:
+    def act_on(self, claim: Claim, decision: NoSend) -> bool:
         """Act on a decision made before any send, or by what an earlier message came to. False: the claim was lost."""
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
@@ -164,8 +164,8 @@ class RetryQueue(Protocol):
         """Keep a report, and act on what was decided from it."""
 
 
-class Sender(Protocol):
-    """A provider of text messages, as far as sending needs it."""
+class Provider(Protocol):
+    """All that smsretry needs of a provider of text messages. Another one is another adapter of this shape."""
 
     @property
     def audience(self) -> Audience:
@@ -202,9 +202,7 @@ class Sender(Protocol):
     def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
 
-
-class Provider(Sender, Protocol):
-    """All that smsretry needs of a provider. Another one is another adapter of this shape."""
+    # What people and the doctor ask
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the default sender? Sends nothing."""
@@ -231,7 +229,7 @@ class Services:
     """The tools of a run."""
 
     queue: RetryQueue
-    sender: Sender
+    provider: Provider
     profile: Profile
     concurrency: int = 50
     """The most sends that a run has under way at the provider."""

@@ -9,7 +9,7 @@ from smsretry.retry.decision import AfterLook, Fail
 from smsretry.retry.evidence import all_in_one, earliest_creation
 from smsretry.retry.models import Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
-from smsretry.sending.ports import RetryQueue, Sender
+from smsretry.sending.ports import Provider, RetryQueue
 
 _UNANSWERED: Final = (
     "A send to the same number has no answer yet: what was found may be that one's"
@@ -17,10 +17,10 @@ _UNANSWERED: Final = (
 
 
 def reconcile(
-    claim: Claim, *, queue: RetryQueue, sender: Sender, profile: Profile
+    claim: Claim, *, queue: RetryQueue, provider: Provider, profile: Profile
 ) -> ItemResult:
     """Look for evidence of what became of a text in doubt: in the database first, then in the provider's list."""
-    for decision in _decisions(claim, sender, profile):
+    for decision in _decisions(claim, provider, profile):
         answer = queue.reconcile(claim, decision)
         if answer != "sid_taken":
             break
@@ -38,7 +38,9 @@ def reconcile(
             assert_never(answer)
 
 
-def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[AfterLook]:
+def _decisions(
+    claim: Claim, provider: Provider, profile: Profile
+) -> Iterator[AfterLook]:
     """Decisions from the best evidence to none. The list is fetched only when the database knows nothing."""
     evidence = doubt.known_evidence(claim)
     if evidence:
@@ -46,26 +48,20 @@ def _decisions(claim: Claim, sender: Sender, profile: Profile) -> Iterator[After
         return
     look = denied = None
     if claim.sent_to and claim.attempt_begun_at:
-        since, left_from = (
-            earliest_creation(claim.attempt_begun_at),
-            _may_have_left_from(claim, sender.default),
-        )
-        denied = next(
-            filter(
-                None,
-                (sender.cannot_send_for(origin.account or "") for origin in left_from),
-            ),
-            None,
-        )
+        senders = _may_have_left_from(claim, provider.default)
+        problems = [
+            provider.cannot_send_for(sender.account or "") for sender in senders
+        ]
+        denied = next(filter(None, problems), None)
         if not denied:
-            to = e164(
-                claim.sent_to
-            )  # the application's own processor sends to whatever is stored
-            looks = (
-                sender.look_up(to, sender=origin, since=since, at=claim.claimed_at)
-                for origin in left_from
-            )
-            look = all_in_one([*looks])
+            # The application's own processor sends to whatever is stored.
+            phone = e164(claim.sent_to)
+            since = earliest_creation(claim.attempt_begun_at)
+            looks = [
+                provider.look_up(phone, sender=sender, since=since, at=claim.claimed_at)
+                for sender in senders
+            ]
+            look = all_in_one(looks)
     yield from doubt.after_look(
         claim, look, at=claim.claimed_at, profile=profile, denied=denied
     )

@@ -1,4 +1,4 @@
-"""One run: recover, claim and process until nothing is due or will be in the run's time, and report.
+"""One run: recover, claim and process, until nothing is due now or later in the run's time; then report.
 
 The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 """
@@ -26,20 +26,20 @@ from smsretry.sending.summary import RunSummary, Stopped
 
 CLAIM_SIZE: Final = 50
 """Due rows that one claim takes, and as many in doubt."""
-FEWEST_SUSPECTS: Final = 50
-"""Rows under suspicion that a run takes, one after the other, even when its time is over by then."""
+MIN_SUSPECTS: Final = 50
+"""Suspect rows that a run claims, one after the other, even when its time is over by then."""
 POLL_SECONDS: Final = 1.0
-"""How often a run that waits for what comes due looks for what has come meanwhile."""
+"""How often a run that waits claims what has come due meanwhile."""
 ATTENTIVE_SECONDS: Final = 0.25
-"""The same while it lingers: where a text was due at once, the next one often is."""
+"""The same while it lingers: after a text that was due at once, another one often comes."""
 SLOW_SECONDS: Final = 30.0
-"""How long a claim is made again and again without businesses whose rows take all its time."""
+"""How long a claim is repeated, each time without one more business whose row takes all its time."""
 LONGEST_SECONDS: Final = 600.0
 """How long a run that waits for nothing goes on claiming while it finds something due."""
-_UNCLAIMED: Final = "No text that is due could be claimed. The database says: {}"
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
-is due in a moment, even when its time is over: its sender's next turn, as a rule."""
+is due in a moment, even when its time is over: its sender's next slot, as a rule."""
+_UNCLAIMED: Final = "No text that is due could be claimed. The database says: {}"
 
 
 def threads_for(concurrency: int) -> int:
@@ -52,13 +52,13 @@ class Run:
 
     def __init__(self, services: Services, run_id: UUID | None = None) -> None:
         self._services = services
-        self._default: Final = services.sender.default
-        self._started = self._until = monotonic()
-        """`_until`: when the run claims no more."""
+        self._started: Final = monotonic()
+        self._until = self._started
+        """When the run claims no more."""
         self.id: Final = run_id or uuid4()
         """Stored with each of its attempts. In Prefect it is the flow run's."""
         self.threads: Final = threads_for(services.concurrency)
-        """Each sees its text through, from the begin to the record."""
+        """Each sees one text through at a time, from the begin to the record."""
         self.interrupted: list[InterruptedRun] = []
         """Earlier runs that fell silent, or that the database has forgotten, and were not reported before."""
         self.recovered: list[Recovered] = []
@@ -71,15 +71,16 @@ class Run:
         """Those that its texts go out from, by id."""
         self._slow = set[UUID]()
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
-        self._without = set[str]()
-        """Senders and businesses of which the last claim took nothing."""
+        self._unavailable = set[str]()
+        """Senders and businesses that the last claim left out."""
         self._claimed_ids = set[UUID]()
-        """Due texts that it has claimed. One that had to leave its place to others may be claimed again."""
+        """Due texts that it has claimed, but for those that were given back for want of capacity."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
         self.asked_to_stop: signal.Signals | None = None
         """The signal that ended the run."""
         self._ended_because: str | None = None
+        """Why it could claim no more: the database's trouble."""
         self._refused: str | None = None
         """The database's error, if it refused every row of a claim."""
 
@@ -99,11 +100,11 @@ class Run:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, stop) for number in signals}
+        earlier_handlers = {number: signal.signal(number, stop) for number in signals}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in earlier_handlers.items():
                 signal.signal(number, handler)
 
     def recover(
@@ -112,7 +113,7 @@ class Run:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
 
         Args:
-            earlier: the last run that the database accepted, by which it is seen whether it was restored.
+            earlier: the last run that the database accepted. If it does not know that run, it was restored.
         """
         self.interrupted = self._services.queue.start_run(
             self.id, stale_minutes, earlier
@@ -123,23 +124,23 @@ class Run:
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
         try:
-            batch = self._batch(min(limit, self.claim_size))
+            batch = self._claim_batch(min(limit, self.claim_size))
         except QueueCancelled:
             if self.claim_size == 1:
                 raise
             # One of the rows takes all the time, perhaps a trigger's of its business: the others go on beside it.
             self.claim_size = 1
-            batch = self._batch(1)
+            batch = self._claim_batch(1)
         self._next_in = batch.next_in
-        return self._claimed(batch)
+        return self._note_claimed(batch)
 
-    def _batch(self, size: int, *, suspect: bool = False) -> Batch:
+    def _claim_batch(self, size: int, *, suspect: bool = False) -> Batch:
         """The texts that may be claimed now, without the businesses whose row takes all the time of a claim."""
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
-            self._without = set() if suspect else self.flow_control.without
+            self._unavailable = set() if suspect else self.flow_control.unavailable
             batch = queue.claim_texts(
-                size, without=self._without, slow=self._slow, suspect=suspect
+                size, without=self._unavailable, slow=self._slow, suspect=suspect
             )
             if (
                 batch.slow is None
@@ -149,9 +150,9 @@ class Run:
                 return batch
             self._slow.add(batch.slow)
 
-    def _claimed(self, batch: Batch) -> list[Claim]:
+    def _note_claimed(self, batch: Batch) -> list[Claim]:
         self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts}
-        self.flow_control.claimed(batch)
+        self.flow_control.note_claimed(batch)
         if batch.refused:
             self._refused = _UNCLAIMED.format(batch.refused)
         return list(batch.texts)
@@ -159,10 +160,10 @@ class Run:
     def drain(
         self, first_claims: Sequence[Claim], *, limit: int, seconds: float
     ) -> Iterator[list[Claim]]:
-        """Give the claims to process: `first_claims`; then, as workers get free, what comes due in the run's time.
+        """Yield claims to process: first these, then what comes due in the run's time.
 
-        The caller processes them meanwhile by `process`, which frees the workers. What had to leave its place to sends
-        under way is claimed again once they are answered.
+        The caller has other threads process them meanwhile. The next claims come once a thread is free. What was given
+        back for want of capacity is claimed again once there is some.
 
         Args:
             limit: the most due rows that the run takes.
@@ -174,7 +175,8 @@ class Run:
         idle_from = -inf
         while True:
             due = {text.id for text in claims if text.in_doubt_since is None}
-            is_new = len(due) < len(claims) or not due <= self._claimed_ids
+            has_doubtful = len(due) < len(claims)
+            is_new = has_doubtful or not due <= self._claimed_ids
             self._claimed_ids |= due
             if claims:
                 yield claims
@@ -185,9 +187,10 @@ class Run:
                 idle_from = monotonic()
             elif may_claim and (pause := self._pause(ends, idle_from)):
                 self.flow_control.wait(pause)
-            elif not self.flow_control.wait_for_others(self._without, self._until):
+            elif not self.flow_control.wait_for_others(self._unavailable, self._until):
                 return
             try:
+                # At the limit only what is in doubt is claimed.
                 claims = self.claim(max(limit - len(self._claimed_ids), 0))
             except QueueError as error:
                 # The rows in flight are finished, and the next run asks again.
@@ -195,72 +198,67 @@ class Run:
                 return
 
     def _pause(self, ends: float, idle_from: float) -> float | None:
-        """Seconds until the next look, after one that brought nothing new. None: nothing will be due in time."""
+        """Seconds until the next claim, after one that brought nothing new. None: nothing will be due in time."""
         now, due_in = monotonic(), self._next_in
-        lingers = now < min(idle_from + LINGER_SECONDS, ends)
-        if not lingers and (
-            due_in is None or now + due_in >= max(ends, idle_from + LINGER_SECONDS)
-        ):
+        linger_ends = idle_from + LINGER_SECONDS
+        lingers = now < min(linger_ends, ends)
+        comes_in_time = due_in is not None and now + due_in < max(ends, linger_ends)
+        if not (lingers or comes_in_time):
             return None
-        look = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
-        return min(look, due_in) if due_in else look
+        pause = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
+        return min(pause, due_in) if due_in else pause
 
     def suspects(self) -> Iterator[Claim]:
-        """Rows whose claims have died more than once, each claimed when the one before it is done.
+        """Suspect rows, whose workers died more than once, each claimed when the one before it is done.
 
-        One of them may be what kills its worker, which has nothing else in flight then.
+        If one of them is what kills its worker, that has nothing else in flight.
         """
         seen_ids = set[UUID]()
         self.flow_control.claims_one_by_one = True
         while (
-            len(seen_ids) < FEWEST_SUSPECTS or monotonic() < self._until
+            len(seen_ids) < MIN_SUSPECTS or monotonic() < self._until
         ) and not self.flow_control.run_stopped_because:
             try:
-                claims = self._claimed(self._batch(1, suspect=True))
+                claims = self._note_claimed(self._claim_batch(1, suspect=True))
             except QueueError as error:
                 self._ended_because = self._ended_because or str(error)
                 return
             yield from claims
-            if (
-                not claims or claims[0].id in seen_ids
-            ):  # it was given back, and would only come again
-                return
+            if not claims or claims[0].id in seen_ids:
+                return  # it was given back, and would only come again
             seen_ids.add(claims[0].id)
 
     def process(self, claim: Claim) -> ItemResult:
         """Bring one row to its next state."""
-        queue, sender, profile = (
-            self._services.queue,
-            self._services.sender,
-            self._services.profile,
-        )
+        services = self._services
         try:
             result = process_sms_retry_item(
                 claim,
-                queue=queue,
-                sender=sender,
+                queue=services.queue,
+                provider=services.provider,
                 flow_control=self.flow_control,
-                profile=profile,
+                profile=services.profile,
                 run_id=self.id,
             )
-            if result.why_code == "others_first":
-                self._claimed_ids.discard(claim.id)
+            if result.why_code == "at_capacity":
+                self._claimed_ids.discard(claim.id)  # it counts when it comes again
             return result
         finally:
             self.flow_control.release(claim)
 
     def _stopped(self) -> Iterator[Stopped]:
-        """The stopped parties that several businesses share."""
+        """Everybody and senders, if they have stopped."""
         control = self.flow_control
-        for (kind, subject), detail in control.stopped.items():
+        default = self._services.provider.default
+        for (kind, subject), detail in control.stops.items():
             if kind == "business":
                 continue
             sender = self._senders.get(subject)
             yield Stopped(
-                what=_named(sender),
+                what=_name_of(sender),
                 why=detail,
                 is_news=(kind, subject) not in control.tried,
-                concerns_all=sender is None or sender.sent_by == self._default.sent_by,
+                concerns_all=sender is None or sender.sent_by == default.sent_by,
                 businesses=control.businesses_of(subject),
             )
 
@@ -279,7 +277,7 @@ class Run:
             or unclaimed,
             stopped=stopped,
             database_broken=bool(control.database_trouble or unclaimed),
-            texts_only=self._services.sender.audience.description,
+            texts_only=self._services.provider.audience.description,
             restored=next(
                 (str(run) for run in self.interrupted if run.restored_since), None
             ),
@@ -290,14 +288,12 @@ class Run:
         return summary
 
 
-def _named(sender: AssignedSender | None) -> str:
+def _name_of(sender: AssignedSender | None) -> str:
     if sender is None:
         return "sending"
-    return (
-        f"the sender of {sender.whose}"
-        if sender.whose
-        else f"sender {masked_sender(sender.sent_by or '')}"
-    )
+    if sender.whose:
+        return f"the sender of {sender.whose}"
+    return f"sender {masked_sender(sender.sent_by or '')}"
 
 
 def run_once(

@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.process.http import free_port
 from smsretry.settings import Settings, load
@@ -77,7 +77,7 @@ def _redis() -> Iterator[str | None]:
 def sdk() -> Iterator[Send]:
     """The Twilio SDK alone."""
     settings = load(Settings)
-    with TwilioSender(settings) as sender:
+    with TwilioProvider(settings) as sender:
         client = sender._http.client(None)
 
         def send(number: int) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import JsonError
 from smsretry.sending.delivering import sync_deliveries
@@ -33,7 +33,7 @@ class Scene(Shop):
     def live(self, *, minutes: int = 1) -> None:
         """A run a minute."""
         for _ in range(minutes):
-            fates_of(run_over(self.queue, self.sender, AT_ONCE), limit=200)
+            fates_of(run_over(self.queue, self.provider, AT_ONCE), limit=200)
             self.later(minutes=1)
 
     def ends(self) -> list[str]:
@@ -103,7 +103,7 @@ def it_came_twice(scene: Scene) -> Story:
     scene.stack.twilio.report(scene.messages[0].sid, "undelivered", 30008)
     scene.later(minutes=6)
     with SupabaseQueue(scene.stack.settings()) as records:
-        sync_deliveries(Services(records, scene.sender, AT_ONCE, 1), limit=100)
+        sync_deliveries(Services(records, scene.provider, AT_ONCE, 1), limit=100)
     scene.live()
     scene.later(minutes=30)
     scene.live()
@@ -240,7 +240,7 @@ def restore_from_a_backup(scene: Scene) -> Story:
 def scene(
     stack: Stack,
     queue: SupabaseQueue,
-    sender: TwilioSender,
+    sender: TwilioProvider,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Scene]:
@@ -253,7 +253,7 @@ def scene(
     monkeypatch.chdir(tmp_path)
     Path("number.txt").write_text(f"{PHONE}\n")
     with stack.connect() as connection:
-        scene = Scene(connection, stack.now, stack=stack, queue=queue, sender=sender)
+        scene = Scene(connection, stack.now, stack=stack, queue=queue, provider=sender)
         scene.open()
         yield scene
 

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.adapters.twilio.webhook import read_event
 from smsretry.errors import SettingsError
 from smsretry.local.demo.run import ROOT
@@ -85,7 +85,7 @@ def in_doubt(
     settings = stack.environment() | {"TWILIO_STATUS_CALLBACK_URL": URL}
     stack.twilio.fail(AcceptThenDrop())
     values = {name.lower(): value for name, value in settings.items()}
-    with TwilioSender(stack.settings().model_validate(values)) as sender:
+    with TwilioProvider(stack.settings().model_validate(values)) as sender:
         assert run(queue, sender) == ["InDoubt"]
     [entry] = stack.twilio.ledger.entries(phone)
     return row, entry

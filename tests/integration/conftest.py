@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.cli.command import app
 from smsretry.local.stack import Stack
 from tests.conftest import Business
@@ -111,10 +111,10 @@ def fresh_schema(running_stack: Stack) -> str:
 
 @pytest.fixture
 def shop(
-    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioProvider
 ) -> Shop:
     """A business in New York with its workers."""
-    shop = Shop(owner, stack.now, stack=stack, queue=queue, sender=sender)
+    shop = Shop(owner, stack.now, stack=stack, queue=queue, provider=sender)
     shop.open()
     return shop
 

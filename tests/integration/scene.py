@@ -101,9 +101,9 @@ class Scene:
             "claim_sms_retry": {"retry_id": str(self.due), "account": ACCOUNT, "sender": SENDER},
             "begin_sms_attempt": claim | {
                 "attempt_id": str(uuid4()), "send_before": self.at(hours=4), "quiet_hours_rule": "default 08:00-21:00",
-                "first_send": False, "cap": 10, "cap_since": self.at(hours=-24),
-                "sent_by": SENDER, "decided_by": None, "life": "48 hours",
-                "run_id": str(UUID(int=6)), "sent_account": ACCOUNT, "segments": 1, "lead": 0.1,
+                "first_send": False, "cap": 10, "cap_window": "24 hours",
+                "sent_by": SENDER, "fingerprint": None, "life": "48 hours",
+                "run_id": str(UUID(int=6)), "sent_account": ACCOUNT, "segments": 1, "answer_seconds": 0.1,
                 "send_to": "all", "listed": True, "address": "db.example.com",
             },
             "finish_sms_attempt": {

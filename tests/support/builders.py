@@ -9,17 +9,17 @@ import pytest
 
 from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.adapters.twilio.errors import twilio_refusal
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.desk.actions.requests import Resolve
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.local.business import BODY as BODY
 from smsretry.local.business import PHONE as PHONE
-from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.answers import BeginAnswer, Finished
 from smsretry.retry.decision import AfterSend, Cap, Fail, LookAgain, Retry, Send
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, Sighting
 from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.sending.ports import Provider, RetryQueue, Sender, Services
+from smsretry.sending.ports import Provider, RetryQueue, Services
 from smsretry.sending.run import Run, run_once
 from smsretry.settings import variables
 from smsretry.testing.stack import NOON as NOON
@@ -40,7 +40,7 @@ AT_ONCE = Profile(opening_spread=timedelta(0))
 
 def sent_by_hand(twilio: Provider, to: str, body: str) -> Any:
     """A message that somebody sent from the default sender, and not through the queue: as the SDK returns it."""
-    assert isinstance(twilio, TwilioSender)
+    assert isinstance(twilio, TwilioProvider)
     return twilio._http.client(None).messages.create(
         to=to, body=body, from_=twilio.default.sent_by
     )
@@ -75,7 +75,7 @@ def claim_with(**changes: Any) -> Claim:
         "longest_body": 1600,
         "channel": "sms",
         "phone": PHONE,
-        "decided_by": None,
+        "fingerprint": None,
         "timezone": "America/New_York",
         "business_timezone": "America/New_York",
         "business_hours": None,
@@ -110,9 +110,9 @@ def begun(
     *,
     at: datetime = NOON,
     detail: str | None = None,
-) -> Begun:
+) -> BeginAnswer:
     """What the queue says to a send that asks to begin."""
-    return Begun(answer=answer, why=detail, decided_at=at, reached_at=None)
+    return BeginAnswer(answer=answer, why=detail, decided_at=at, until=None)
 
 
 def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
@@ -145,9 +145,9 @@ CONCURRENCY = 10
 """Of the runs of `run_over`."""
 
 
-def run_over(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> Run:
+def run_over(queue: RetryQueue, provider: Provider, profile: Profile = DEFAULT) -> Run:
     """A run over this queue, not yet begun."""
-    return Run(Services(queue, sender, profile, CONCURRENCY))
+    return Run(Services(queue, provider, profile, CONCURRENCY))
 
 
 def results_of(run: Run, *, limit: int = 50) -> list[ItemResult]:
@@ -162,9 +162,9 @@ def fates_of(run: Run, *, limit: int = 50) -> list[str]:
     return [result.fate for result in results_of(run, limit=limit)]
 
 
-def run(queue: RetryQueue, sender: Sender, profile: Profile = DEFAULT) -> list[str]:
+def run(queue: RetryQueue, provider: Provider, profile: Profile = DEFAULT) -> list[str]:
     """One whole run; what each row came to."""
-    return fates_of(run_over(queue, sender, profile))
+    return fates_of(run_over(queue, provider, profile))
 
 
 def begin(
@@ -173,12 +173,12 @@ def begin(
     attempt_id: UUID | None = None,
     *,
     cap: int | None = None,
-) -> Begun:
-    """Let a send begin. The window stays open for an hour after the claim, and a cap counts the day before it."""
+) -> BeginAnswer:
+    """Let a send begin. The window stays open for an hour after the claim."""
     at = claim.claimed_at
     decision = send(
         at + timedelta(hours=1),
-        cap=Cap(cap, at - timedelta(hours=24), "Daily cap") if cap else None,
+        cap=Cap(cap, "Daily cap") if cap else None,
     )
     return queue.begin(claim, attempt_id or uuid4(), decision)
 

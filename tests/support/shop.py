@@ -15,7 +15,7 @@ from smsretry.local.business import Business
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
 from smsretry.local.twilio.standin import TwilioStandin
-from smsretry.retry.answers import Begun
+from smsretry.retry.answers import BeginAnswer
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.pipeline import process_sms_retry_item
@@ -31,7 +31,7 @@ class Shop(Business):
 
     stack: Stack = field(repr=False, kw_only=True)
     queue: SupabaseQueue = field(repr=False, kw_only=True)
-    sender: Provider = field(repr=False, kw_only=True)
+    provider: Provider = field(repr=False, kw_only=True)
 
     def neighbor(self) -> "Shop":
         """Another business, of another user. The same worker serves both."""
@@ -40,7 +40,7 @@ class Shop(Business):
             self.now,
             stack=self.stack,
             queue=self.queue,
-            sender=self.sender,
+            provider=self.provider,
         )
         neighbor.open()
         return neighbor
@@ -49,11 +49,11 @@ class Shop(Business):
 
     def run(self, profile: Profile = DEFAULT) -> list[str]:
         """One whole run; what each text came to."""
-        return builders.run(self.queue, self.sender, profile)
+        return builders.run(self.queue, self.provider, profile)
 
     def results(self) -> dict[UUID, ItemResult]:
         """Likewise, with all that the run tells of each text."""
-        run = builders.run_over(self.queue, self.sender)
+        run = builders.run_over(self.queue, self.provider)
         return {result.retry_id: result for result in builders.results_of(run)}
 
     def claims(self, limit: int = 50, **options: Any) -> list[Claim]:
@@ -67,13 +67,13 @@ class Shop(Business):
 
     def begin(
         self, claim: Claim, attempt_id: UUID | None = None, *, cap: int | None = None
-    ) -> Begun:
+    ) -> BeginAnswer:
         """Let a send begin, within the next hour."""
         return builders.begin(self.queue, claim, attempt_id, cap=cap)
 
     def process(self, claim: Claim) -> ItemResult:
         """Decide about a claimed text and carry it out."""
-        return process_sms_retry_item(claim, queue=self.queue, sender=self.sender)
+        return process_sms_retry_item(claim, queue=self.queue, provider=self.provider)
 
     def recover(self) -> list[UUID]:
         """Take back what a silent worker holds."""

@@ -1,21 +1,22 @@
-"""A queue and a sender that keep what they were told and answer as they were set up to."""
+"""A queue and a provider that keep what they were told and answer as they were set up to."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from smsretry.retry.answers import Begun, Finished
-from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, PutOff, Send
+from smsretry.retry.answers import BeginAnswer, Finished
+from smsretry.retry.decision import AfterLook, AfterSend, Complete, Fail, NoSend, Send
 from smsretry.retry.delivery import DeliveryReport
-from smsretry.retry.models import Claim, Look, SenderId, Text
+from smsretry.retry.models import Claim, Finding, Look, SenderId, Text
 from smsretry.retry.outcome import Accepted, Outcome
 from smsretry.retry.profile import EVERYBODY
 from smsretry.sending.ports import Batch
 from smsretry.vocabulary import DeliveryStatus, Reconciled, StopKind
 from tests.support.builders import NOON, SENDER, SID, begun
 
-Recorded: TypeAlias = PutOff | Send | AfterSend | AfterLook
+Recorded: TypeAlias = NoSend | Send | AfterSend | AfterLook
 
 
 @dataclass
@@ -26,7 +27,7 @@ class FakeQueue:
     """The due ones."""
     suspects: list[Claim] = field(default_factory=list)
     """Those whose claims died more than once, handed out one after the other."""
-    answers: list[Begun] = field(default_factory=list)
+    answers: list[BeginAnswer] = field(default_factory=list)
     """What `begin` answers, one after the other; go when there is none."""
     holds: bool = True
     """Whether claims still hold."""
@@ -68,7 +69,9 @@ class FakeQueue:
         self.claims = [claim for claim in self.claims if claim not in batch]
         return Batch(batch, [*self.stops], 0 if self.claims else None)
 
-    def begin(self, claim: Claim, attempt_id: UUID, decision: Send, **_: Any) -> Begun:
+    def begin(
+        self, claim: Claim, attempt_id: UUID, decision: Send, **_: Any
+    ) -> BeginAnswer:
         self._note("begin", decision)
         return self.answers.pop(0) if self.answers else begun()
 
@@ -84,8 +87,8 @@ class FakeQueue:
             scheduled_for=due_at,
         )
 
-    def put_off(self, claim: Claim, decision: PutOff) -> bool:
-        self._note("put_off", decision)
+    def act_on(self, claim: Claim, decision: NoSend) -> bool:
+        self._note("act_on", decision)
         return self.holds
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
@@ -113,8 +116,8 @@ def _subjects(claim: Claim) -> set[str]:
 
 
 @dataclass
-class FakeSender:
-    """A sender that comes to the given outcome, or raises it, and lists no message."""
+class FakeProvider:
+    """A provider that comes to the given outcome, or raises it, and lists no message."""
 
     comes_to: Outcome | Exception = field(default_factory=lambda: Accepted(SID))
     texts: list[Text] = field(default_factory=list)
@@ -143,3 +146,15 @@ class FakeSender:
 
     def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         return DeliveryReport(status)
+
+    def check(self) -> list[Finding]:
+        return []
+
+    def check_sender(self, sender: SenderId) -> list[Finding]:
+        return []
+
+    def deactivated(self, day: date) -> None:
+        return None
+
+    def clock(self) -> None:
+        return None

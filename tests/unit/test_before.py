@@ -118,7 +118,6 @@ def test_a_marketing_text_is_sent_under_the_lowest_daily_cap() -> None:
             {"phone": FLORIDA},
             Cap(
                 3,
-                NOON - DAY,
                 "Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)",
             ),
         ),
@@ -126,7 +125,6 @@ def test_a_marketing_text_is_sent_under_the_lowest_daily_cap() -> None:
             {"phone": FLORIDA, "business_cap": 1},
             Cap(
                 1,
-                NOON - DAY,
                 "Daily cap: 1 texts in 24 hours to one person (the business's own)",
             ),
         ),

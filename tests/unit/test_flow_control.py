@@ -24,9 +24,9 @@ from smsretry.sending.flow_control import (
     ALL_SENDING,
     AT_FIRST,
     IN_A_ROW,
-    SEVERAL,
+    MIN_FAILING,
+    CircuitKey,
     FlowControl,
-    Stop,
 )
 from smsretry.sending.ports import Batch
 from tests.support.builders import SID, begun, claim_with
@@ -74,7 +74,7 @@ def texts(count: int) -> list[Claim]:
 def try_out(control: FlowControl, outcome: Outcome, *claims: Claim) -> None:
     """Each is claimed, let in if it may be, and comes to this."""
     for claim in claims:
-        control.claimed(Batch([claim]))
+        control.note_claimed(Batch([claim]))
         if control.admit(claim) is None:
             control.observe(claim, outcome)
         control.release(claim)
@@ -84,7 +84,7 @@ def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
     """Those that it lets in while none of them is answered."""
     admitted = []
     for claim in claims:
-        control.claimed(Batch([claim]))
+        control.note_claimed(Batch([claim]))
         if control.wait_for_capacity(99, soon()) and not control.admit(claim):
             admitted.append(claim)
     return admitted
@@ -102,9 +102,9 @@ def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_a
     assert len(under_way) == IN_A_ROW
     under_way += let_in(control, texts(30))
     assert len(under_way) == AT_FIRST
-    assert str(SHOP) in control.without
+    assert str(SHOP) in control.unavailable
     control.observe(under_way[0], NO_PERMISSION)
-    assert str(SHOP) not in control.without
+    assert str(SHOP) not in control.unavailable
     assert len(let_in(control, [text() for _ in range(30)])) == 30
 
 
@@ -112,7 +112,7 @@ def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> Non
     """And no longer, nor when it is asked to stop."""
     control = FlowControl()
     waits = let_in(control, [text() for _ in range(30)])
-    without = control.without
+    without = control.unavailable
     assert not control.wait_for_others(without, soon())
     control.observe(waits[0], TAKEN)
     assert control.wait_for_others(without, soon())
@@ -120,7 +120,7 @@ def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> Non
     assert not control.wait_for_others(set(), soon())
     let_in(control, [text()])
     control.stop("Asked to stop")
-    assert not control.wait_for_others(control.without, soon())
+    assert not control.wait_for_others(control.unavailable, soon())
 
 
 # 2. What stops
@@ -137,19 +137,19 @@ def test_a_business_whose_sends_fail_three_times_in_a_row_stops_and_its_neighbor
         try_out(control, outcome, text())
     assert not queue.stops
     try_out(control, InDoubt("No answer"), text())
-    put_off = control.admit(text())
-    assert isinstance(put_off, GiveBack)
-    assert put_off.why_code == "business_trouble"
+    obstacle = control.admit(text())
+    assert isinstance(obstacle, GiveBack)
+    assert obstacle.why_code == "business_trouble"
     assert control.admit(text(OTHER_SHOP)) is None
-    assert queue.stops == {("business", str(SHOP))} == {*control.stopped}
-    assert control.without == {str(SHOP)}
+    assert queue.stops == {("business", str(SHOP))} == {*control.stops}
+    assert control.unavailable == {str(SHOP)}
 
 
 @pytest.mark.parametrize(
     ("claims", "outcome"),
     [
         ([text()], SUSPENDED),
-        (texts(SEVERAL), NOT_REACHED),
+        (texts(MIN_FAILING), NOT_REACHED),
         ([text(), text(OTHER_SHOP), text()], NOT_REACHED),
         ([text(), text(), text()], NOT_REACHED),
     ],
@@ -167,9 +167,9 @@ def test_a_sender_stops_and_others_go_on(claims: list[Claim], outcome: Outcome) 
     neighbors = text(uuid4(), sender=UUID(int=200))
     try_out(control, TAKEN, neighbors)
     try_out(control, outcome, *claims)
-    put_off = control.admit(text())
-    assert isinstance(put_off, GiveBack)
-    assert put_off.why_code == "sending_stopped"
+    obstacle = control.admit(text())
+    assert isinstance(obstacle, GiveBack)
+    assert obstacle.why_code == "sending_stopped"
     assert control.admit(neighbors) is None
     assert ("sender", str(SHARED)) in queue.stops
     assert ALL_SENDING not in queue.stops
@@ -187,7 +187,7 @@ def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
 
 def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> None:
     """Then no text is tried in vain. A refused account is an answer of the provider's."""
-    own_texts = [text(uuid4(), UUID(int=200 + number)) for number in range(SEVERAL)]
+    own_texts = [text(uuid4(), UUID(int=200 + number)) for number in range(MIN_FAILING)]
     queue = FakeQueue()
     control = FlowControl(queue.set_stop)
     try_out(control, SUSPENDED, *own_texts)
@@ -201,7 +201,11 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
 
 # 3. How what has stopped is tried
 
-STOPS: list[Stop] = [ALL_SENDING, ("sender", str(SHARED)), ("business", str(SHOP))]
+STOPS: list[CircuitKey] = [
+    ALL_SENDING,
+    ("sender", str(SHARED)),
+    ("business", str(SHOP)),
+]
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=str)
@@ -209,35 +213,37 @@ STOPS: list[Stop] = [ALL_SENDING, ("sender", str(SHARED)), ("business", str(SHOP
     "outcome", [TAKEN, NOT_REACHED, None], ids=["taken", "not reached", "not sent"]
 )
 def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
-    stop: Stop, outcome: Outcome | None
+    stop: CircuitKey, outcome: Outcome | None
 ) -> None:
     """Until it is answered, nothing else of it is claimed. What came to no send proves nothing: another one is next."""
     queue = FakeQueue(stops={stop})
     control, trial = FlowControl(queue.set_stop), text()
-    control.claimed(Batch([trial], [stop]))
-    assert control.without == {stop[1]} - {""}
+    control.note_claimed(Batch([trial], [stop]))
+    assert control.unavailable == {stop[1]} - {""}
     assert control.wait_for_capacity(50, soon()) is (stop != ALL_SENDING)
     if outcome:
         assert control.admit(trial) is None
         control.observe(trial, outcome)
     control.release(trial)
     assert (stop in queue.stops) is (outcome != TAKEN)
-    assert (stop in control.stopped) is (outcome == NOT_REACHED)
+    assert (stop in control.stops) is (outcome == NOT_REACHED)
 
 
 def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
     """As many senders as stop everybody are down since yesterday, and as many businesses as stop a sender."""
     control = FlowControl()
-    senders = [text(uuid4(), UUID(int=200 + number)) for number in range(SEVERAL)]
-    down: list[tuple[Claim, Stop]]
+    senders = [text(uuid4(), UUID(int=200 + number)) for number in range(MIN_FAILING)]
+    down: list[tuple[Claim, CircuitKey]]
     down = [(claim, ("sender", str(claim.sender.id))) for claim in senders]
-    down += [(claim, ("business", str(claim.business_id))) for claim in texts(SEVERAL)]
+    down += [
+        (claim, ("business", str(claim.business_id))) for claim in texts(MIN_FAILING)
+    ]
     for claim, stop in down:
-        control.claimed(Batch([claim], [stop]))
+        control.note_claimed(Batch([claim], [stop]))
         assert control.admit(claim) is None
         control.observe(claim, NOT_REACHED)
         control.release(claim)
-    assert {*control.stopped} == {stop for _, stop in down}
+    assert {*control.stops} == {stop for _, stop in down}
     assert control.admit(text()) is None
 
 
@@ -245,7 +251,7 @@ def test_a_sender_that_has_stopped_leaves_the_places_of_its_texts_to_others() ->
     """As many as a run may have under way before anybody was answered."""
     control = FlowControl()
     try_out(control, NOT_REACHED, *[text(uuid4(), UUID(int=200)) for _ in range(4)])
-    assert [*control.stopped] == [("sender", str(UUID(int=200)))]
+    assert [*control.stops] == [("sender", str(UUID(int=200)))]
     assert len(let_in(control, texts(30))) == AT_FIRST
 
 
@@ -264,14 +270,14 @@ def test_a_provider_that_asks_to_go_slower_is_obeyed(
     control = FlowControl()
     try_out(control, TAKEN, text())
     burst = [text() for _ in range(8)]
-    control.claimed(Batch(burst))
+    control.note_claimed(Batch(burst))
     assert [control.admit(claim) for claim in burst] == [None] * 8
     waits = [control.observe(claim, SLOWER) for claim in burst]
     assert waits == [flow_control.SLOWER_SECONDS, *[None] * 7], "it is told once"
-    assert control.without == {str(SHARED), str(SHOP)}
+    assert control.unavailable == {str(SHARED), str(SHOP)}
     assert control.admit(text(uuid4(), UUID(int=200))) is None
     now[0] += 60
-    assert control.without == set()
+    assert control.unavailable == set()
     half = [text() for _ in range(4)]
     assert [control.admit(claim) for claim in half] == [None] * 4
     assert isinstance(control.admit(text()), GiveBack)
@@ -286,13 +292,13 @@ def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
     in_an_hour = Rejected(SLOWER.refusal, retry_after=timedelta(hours=1))
     try_out(control, TAKEN, text(OTHER_SHOP))
     try_out(control, in_an_hour, text())
-    assert control.without == {str(SHOP)}
+    assert control.unavailable == {str(SHOP)}
     assert control.admit(text(OTHER_SHOP)) is None
     try_out(control, in_an_hour, text(OTHER_SHOP))
-    assert str(SHARED) in control.without
-    put_off = control.admit(text())
-    assert isinstance(put_off, GiveBack)
-    assert put_off.why_code == "rate_limited", "a later run has it"
+    assert str(SHARED) in control.unavailable
+    obstacle = control.admit(text())
+    assert isinstance(obstacle, GiveBack)
+    assert obstacle.why_code == "rate_limited", "a later run has it"
 
 
 # The database, the run, and turns
@@ -301,7 +307,7 @@ def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
 def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> None:
     """And everybody when it cannot be asked about any."""
     control = FlowControl()
-    control.claimed(Batch([text(), text(OTHER_SHOP)]))
+    control.note_claimed(Batch([text(), text(OTHER_SHOP)]))
     for _ in range(3):
         control.database_failed(text(), "No answer")
     assert isinstance(control.admit(text()), Defer)
@@ -321,7 +327,7 @@ def test_a_run_may_be_asked_to_stop_while_it_reports_a_stop_and_when_nobody_can_
 
     control = FlowControl(tell)
     try_out(control, SUSPENDED, text())
-    assert {*control.stopped} == {("sender", str(SHARED))}
+    assert {*control.stops} == {("sender", str(SHARED))}
     assert control.run_stopped_because == "Asked to stop"
 
 
@@ -334,11 +340,11 @@ def test_a_text_leaves_at_its_turn_by_its_own_clock(
     monkeypatch.setattr(time, "sleep", waits.append)
     control, answer = FlowControl(), begun()
     later = answer.decided_at + timedelta(seconds=0.5)
-    control.wait_for_turn(text(), answer)
-    control.wait_for_turn(text(), answer.model_copy(update={"reached_at": later}))
+    control.wait_for_slot(text(), answer)
+    control.wait_for_slot(text(), answer.model_copy(update={"until": later}))
     sender = AssignedSender(
         id=SHARED, account="AC", sent_by="MG", segments_per_second=4
     )
     for _ in range(2):
-        control.wait_for_turn(claim_with(sender=sender), begun())
+        control.wait_for_slot(claim_with(sender=sender), begun())
     assert waits == pytest.approx([0, 0.5, 0, 0.25], abs=1e-6)

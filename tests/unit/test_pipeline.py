@@ -27,7 +27,7 @@ from tests.support.builders import (
     claim_with,
 )
 from tests.support.records import Record
-from tests.unit.fakes import FakeQueue, FakeSender
+from tests.unit.fakes import FakeProvider, FakeQueue
 
 LAST_HOLD = CLOSING - timedelta(seconds=60)
 DOUBTED: Record = {
@@ -40,7 +40,7 @@ DOUBTED: Record = {
 
 def went(
     queue: FakeQueue,
-    sender: FakeSender | None = None,
+    provider: FakeProvider | None = None,
     control: FlowControl | None = None,
     **row: Any,
 ) -> ItemResult:
@@ -48,7 +48,7 @@ def went(
     return process_sms_retry_item(
         claim_with(**row),
         queue=queue,
-        sender=sender or FakeSender(),
+        provider=provider or FakeProvider(),
         flow_control=control,
         profile=AT_ONCE,
     )
@@ -70,12 +70,12 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
     for quote in QUOTES:
         queue, sender = (
             FakeQueue(trouble={"begin": KeyError(f"{quote}! " + "long " * 500)}),
-            FakeSender(),
+            FakeProvider(),
         )
         body = ANN if "Hi Ann" in quote else BODY
         with pytest.raises(UnforeseenError) as raised:
             went(queue, sender, body=body)
-        assert (queue.calls, sender.texts) == (["begin", "put_off"], [])
+        assert (queue.calls, sender.texts) == (["begin", "act_on"], [])
         ended = queue.decisions[-1]
         assert isinstance(ended, Fail)
         assert ended.detail.startswith("Unforeseen KeyError at fakes.py:")
@@ -109,7 +109,7 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
 def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
     """It may have gone out, so nothing says that it failed."""
     queue = FakeQueue()
-    result = went(queue, FakeSender(RuntimeError(f"failed for {PHONE}: {BODY}")))
+    result = went(queue, FakeProvider(RuntimeError(f"failed for {PHONE}: {BODY}")))
     assert (result.fate, queue.calls) == ("InDoubt", ["begin", "finish"])
     assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
     assert PHONE not in result.detail
@@ -135,9 +135,9 @@ def test_a_database_that_does_not_answer_is_reported_and_nothing_is_sent_without
     away = QueueUnreachable("Supabase did not answer")
     cases: list[tuple[dict[str, Exception], datetime, list[str]]] = [
         ({"finish": away}, NOON, ["begin", "finish"]),
-        ({"put_off": away}, CLOSING, ["put_off"]),
-        ({"begin": away, "put_off": away}, NOON, ["begin", "put_off"]),
-        ({"begin": ValueError(PHONE), "put_off": away}, NOON, ["begin", "put_off"]),
+        ({"act_on": away}, CLOSING, ["act_on"]),
+        ({"begin": away, "act_on": away}, NOON, ["begin", "act_on"]),
+        ({"begin": ValueError(PHONE), "act_on": away}, NOON, ["begin", "act_on"]),
     ]
     for trouble, at, calls in cases:
         queue = FakeQueue(trouble=trouble)
@@ -154,7 +154,7 @@ def test_a_database_that_does_not_answer_is_reported_and_nothing_is_sent_without
 def test_a_worker_that_lost_its_claim_says_so() -> None:
     """Whether it sent the text or decided against it, the row is another's."""
     for changes, sends in (({}, 1), ({"claimed_at": CLOSING}, 0), ({"phone": None}, 0)):
-        sender = FakeSender()
+        sender = FakeProvider()
         result = went(FakeQueue(holds=False), sender, **changes)
         assert (result.fate, len(sender.texts)) == ("Lost", sends)
 
@@ -171,7 +171,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(
         monkeypatch.setattr(
             "time.clock_gettime", lambda _, watch=stopwatch: next(watch)
         )  # goes on while suspended
-        sender = FakeSender(reports={SID: DeliveryReport("undelivered")})
+        sender = FakeProvider(reports={SID: DeliveryReport("undelivered")})
         result = went(
             queue := FakeQueue(), sender, attempt_count=2, lost_messages=[{"sid": SID}]
         )
@@ -196,7 +196,7 @@ def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(
     assert (result.fate, result.why_code, queue.calls) == (
         "Deferred",
         "unreachable",
-        ["put_off"],
+        ["act_on"],
     )
 
 
@@ -210,7 +210,7 @@ def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
     ):
         went(
             FakeQueue(answers=[begun(at=decided_at)]),
-            sender := FakeSender(),
+            sender := FakeProvider(),
             expires_at=expires_at,
         )
         assert [text.valid_for for text in sender.texts] == [valid_for]
@@ -226,7 +226,7 @@ def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     for answer in answers:
         queue = FakeQueue(answers=[begun(answer, detail="Gone")], stops={ALL_SENDING})
         control = FlowControl(queue.set_stop)
-        control.claimed(Batch([claim_with()], [ALL_SENDING]))
+        control.note_claimed(Batch([claim_with()], [ALL_SENDING]))
         assert went(queue, control=control).fate != "Sent"
         assert queue.stops
         assert went(queue, control=control).fate == "Sent"
@@ -239,7 +239,7 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
     Where the message arrived, nothing is sent.
     """
     for queue in (FakeQueue(), FakeQueue(trouble={"begin": ValueError("a bug")})):
-        control, sender = FlowControl(), FakeSender()
+        control, sender = FlowControl(), FakeProvider()
         for number in range(
             2, 6
         ):  # one more than may be under way at once before anybody was answered
@@ -254,7 +254,7 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
         assert went(FakeQueue(), sender, control).fate == "Sent"
     arrived = went(
         FakeQueue(),
-        FakeSender(reports={SID: DeliveryReport("delivered")}),
+        FakeProvider(reports={SID: DeliveryReport("delivered")}),
         lost_messages=[{"sid": SID}],
     )
     assert arrived.fate == "Sent"

@@ -49,7 +49,7 @@ DOUBTFUL = claim_with(
     sent_body=BODY,
     sent_by=OURS,
     other_bodies=[BODY],
-    decided_by=FINGERPRINT,
+    fingerprint=FINGERPRINT,
     in_doubt_since=NOON,
 )
 LOOK = Look(sightings=(sighting(),), clock_ahead=timedelta(seconds=3))
@@ -93,7 +93,7 @@ BAD_ROWS: list[dict[str, object]] = [
     # columns that hold a number or a body where something else belongs
     {"claim_no": PHONE + "x"}, {"id": BODY}, {"claimed_at": BODY}, {"expires_at": PHONE + "x"},
     {"send_log_found": BODY}, {"phone": [PHONE]}, {"body": {"text": BODY}}, {"sent_to": [PHONE]},
-    {"sent_body": {"text": BODY}}, {"sent_by": [PHONE]}, {"decided_by": [PHONE]}, {"channel": [BODY]},
+    {"sent_body": {"text": BODY}}, {"sent_by": [PHONE]}, {"fingerprint": [PHONE]}, {"channel": [BODY]},
     {"timezone": [BODY]},
 ]  # fmt: skip
 

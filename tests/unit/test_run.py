@@ -16,8 +16,8 @@ from smsretry.sending.ports import Batch
 from smsretry.sending.run import (
     ATTENTIVE_SECONDS,
     CLAIM_SIZE,
-    FEWEST_SUSPECTS,
     LINGER_SECONDS,
+    MIN_SUSPECTS,
     POLL_SECONDS,
     run_once,
 )
@@ -29,7 +29,7 @@ from tests.support.builders import (
     refused,
     run_over,
 )
-from tests.unit.fakes import FakeQueue, FakeSender
+from tests.unit.fakes import FakeProvider, FakeQueue
 
 
 @dataclass
@@ -101,14 +101,14 @@ class Timetable(FakeQueue):
 
 def go(
     queue: FakeQueue,
-    sender: FakeSender | None = None,
+    sender: FakeProvider | None = None,
     *,
     limit: int = 10_000,
     seconds: float = 50,
 ) -> Counter[str]:
     """A whole run; what its texts came to."""
     items, _ = run_once(
-        run_over(queue, sender or FakeSender()), limit=limit, seconds=seconds
+        run_over(queue, sender or FakeProvider()), limit=limit, seconds=seconds
     )
     return Counter(item.fate for item in items)
 
@@ -175,7 +175,7 @@ def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(
     queue = Timetable(clock=clock, due_at=[0.0] * 400)
     fates = go(
         queue,
-        FakeSender(Rejected(Refusal("account_refused", "Some provider: refused"))),
+        FakeProvider(Rejected(Refusal("account_refused", "Some provider: refused"))),
     )
     assert {*fates} == {"Held", "GivenBack"}
     assert fates.total() <= CLAIM_SIZE + CONCURRENCY + CLAIM_SIZE, (
@@ -186,7 +186,7 @@ def test_a_run_ends_when_its_sending_has_stopped_and_begins_again_with_one_text(
         (NotSent("Not reached"), {"RetryScheduled": 1}),
     ):
         queue = Timetable(clock=clock, due_at=[0.0] * 200, stops={ALL_SENDING})
-        assert go(queue, FakeSender(outcome)) == came_to
+        assert go(queue, FakeProvider(outcome)) == came_to
         assert bool(queue.stops) is (came_to != {"Sent": 200})
 
 
@@ -205,7 +205,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
 
     broken = run_over(
         Breaking(claims=texts(130), trouble={"later": QueueUnreachable("No answer")}),
-        FakeSender(),
+        FakeProvider(),
     )
     items, summary = run_once(broken, limit=500, seconds=50)
     assert (len(items), summary.sent, summary.needs_attention) == (50, 50, False)
@@ -230,7 +230,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
         FakeQueue(
             claims=texts(3), suspects=[claim_with(id=UUID(int=n)) for n in (11, 12)]
         ),
-        FakeSender(),
+        FakeProvider(),
     )
     items, _ = run_once(run_over(queue, sender))
     assert [item.retry_id.int for item in items] == [1, 2, 3, 11, 12]
@@ -251,7 +251,7 @@ def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> No
     queue = FakeQueue(
         suspects=[claim_with(id=UUID(int=n), sender=sender) for n in range(3)]
     )
-    assert fates_of(run_over(queue, FakeSender(refused(20003, 401)))) == [
+    assert fates_of(run_over(queue, FakeProvider(refused(20003, 401)))) == [
         "Held",
         "Deferred",
         "Deferred",
@@ -259,11 +259,11 @@ def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "fewest"), [(0, FEWEST_SUSPECTS), (50, FEWEST_SUSPECTS + 20)]
+    ("seconds", "fewest"), [(0, MIN_SUSPECTS), (50, MIN_SUSPECTS + 20)]
 )
 def test_a_run_takes_suspects_as_long_as_its_time_lasts(
     seconds: float, fewest: int
 ) -> None:
     """And a few in any case, so that they come to their turns."""
-    queue = FakeQueue(suspects=texts(FEWEST_SUSPECTS + 20))
+    queue = FakeQueue(suspects=texts(MIN_SUSPECTS + 20))
     assert go(queue, seconds=seconds).total() >= fewest

@@ -15,7 +15,7 @@ from smsretry.retry.decision import (
     GiveBack,
     Hold,
     LookAgain,
-    PutOff,
+    NoSend,
     Retry,
 )
 from smsretry.retry.delivery import (
@@ -31,7 +31,7 @@ from smsretry.retry.outcome import Outcome
 Values = dict[str, object]
 
 
-def put_off(claim: Claim, decision: PutOff) -> tuple[str, Values]:
+def no_send(claim: Claim, decision: NoSend) -> tuple[str, Values]:
     """The call for a row that is not sent now: function and values."""
     if isinstance(decision, Fail | Cancel):
         return "end_sms_retry", end(decision)

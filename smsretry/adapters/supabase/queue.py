@@ -16,13 +16,13 @@ from smsretry.adapters.supabase.columns import (
     after_look,
     after_send,
     end,
-    put_off,
+    no_send,
 )
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
 from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import (
-    Begun,
+    BeginAnswer,
     EarlierRun,
     Finished,
     InterruptedRun,
@@ -32,14 +32,14 @@ from smsretry.retry.answers import (
     ScheduledSend,
 )
 from smsretry.retry.backoff import next_look_delay
-from smsretry.retry.before import LIFE
+from smsretry.retry.before import CAP_WINDOW, LIFE
 from smsretry.retry.decision import (
     AfterLook,
     AfterSend,
     Arrived,
     Fail,
     Hold,
-    PutOff,
+    NoSend,
     Send,
 )
 from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
@@ -160,20 +160,20 @@ class SupabaseQueue(SupabaseGroups):
         *,
         first_send: bool = False,
         run_id: UUID | None = None,
-        lead: float = 0.0,
-    ) -> Begun:
+        answer_seconds: float = 0.0,
+    ) -> BeginAnswer:
         values = {
             "attempt_id": attempt_id,
             "send_before": decision.send_before,
             "quiet_hours_rule": decision.rule,
             "first_send": first_send,
             "cap": decision.cap.texts if decision.cap else None,
-            "cap_since": decision.cap.since if decision.cap else None,
+            "cap_window": interval(CAP_WINDOW) if decision.cap else None,
             "sent_by": claim.sender.sent_by,
             "sent_account": claim.sender.account,
             "segments": segments(claim.body or ""),
-            "lead": lead,
-            "decided_by": claim.decided_by,
+            "answer_seconds": answer_seconds,
+            "fingerprint": claim.fingerprint,
             "life": interval(LIFE),
             "expires_at": claim.expires_at,
             "run_id": run_id,
@@ -183,7 +183,8 @@ class SupabaseQueue(SupabaseGroups):
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
         return self.single_row(
-            Begun, self.about(claim, "begin_sms_attempt", values, leave_if_busy=True)
+            BeginAnswer,
+            self.about(claim, "begin_sms_attempt", values, leave_if_busy=True),
         )
 
     def finish(
@@ -195,12 +196,11 @@ class SupabaseQueue(SupabaseGroups):
             Finished, self.about(claim, "finish_sms_attempt", values)
         )
 
-    def put_off(self, claim: Claim, decision: PutOff) -> bool:
-        function, values = put_off(claim, decision)
+    def act_on(self, claim: Claim, decision: NoSend) -> bool:
+        function, values = no_send(claim, decision)
         is_ours: bool = self.word(self.about(claim, function, values), (True, False))
-        if is_ours and isinstance(
-            decision, Arrived
-        ):  # the report completes a row that waits
+        if is_ours and isinstance(decision, Arrived):
+            # The report completes a row that waits.
             self.repeated(
                 "settle_sms_attempt",
                 {"twilio_sid": decision.sid, "delivery_status": decision.status},

@@ -162,7 +162,7 @@ alter domain smsretry.why_code add constraint known check (value in (
     'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'no_send_log', 'not_sms',
     'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
     'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded',
-    'state_stopped', 'business_stopped', 'mark_mismatch', 'others_first', 'already_queued', 'claim_lost',
+    'state_stopped', 'business_stopped', 'mark_mismatch', 'at_capacity', 'already_queued', 'claim_lost',
     'rate_limited', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
     'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
     'unforeseen')) not valid;
@@ -1853,7 +1853,7 @@ $$;
 -- A claimed row, with everything that decides about it. Row level security is the
 -- caller's. What only the application's own processor reads (status, reason, last_error, times,
 -- consent) is here for its claim_due_sms_retries.
---   decided_by: a fingerprint of what a decision to send is made from. If it is another one when
+--   fingerprint: a fingerprint of what a decision to send is made from. If it is another one when
 --   the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select
@@ -1921,7 +1921,7 @@ select
             (select s.list from smsretry.stopped_states s),
             own.id
         )::text
-    ) as decided_by,
+    ) as fingerprint,
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,
@@ -3080,26 +3080,30 @@ $$;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. Up to 100 begins, of any businesses, share it; one
+-- the number's texts also writes the attempt. Several begins, of any businesses, share it, and one
 -- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
---   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
---       have left before a restore from a backup
---     | changed  what the decision was made from is no longer so (decided_by), or the text's send
---       log or customer is gone: decide again
---     | closed   send_before has come: decide again
---     | capped   the number has had cap texts since cap_since; there is room when the one of
---       reached_at no longer counts
---     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
---       cap; the next day begins at reached_at
---     | held     the worker holds it: what smsretry.refusals says can be mended, or it and the mark
---       of the database disagree
---     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
--- the request will name. segments, lead: smsretry.reserve_slot. Number and body are kept until the
--- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
--- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
--- one of those. address: where the worker reaches the database (smsretry.mark).
+-- In this order it
+--   locks the row by its claim number, the number at its business, the customer and the send log
+--   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
+--   fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
+--   writes the attempt, with number and body until its outcome is known, and the row
+-- answer:
+--   go        it leaves at until, its slot of the sender; null: now
+--   lost      another worker has the row
+--   in_doubt  its message may have left before a restore from a backup: it is looked for
+--   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
+--             or customer is gone: decide again
+--   closed    send_before has come: decide again
+--   capped    the number has had cap texts within cap_window: there is room again at until
+--   busy      the sender's slots are reserved until then
+--   spent     the sender has reached its cap of a day: the next day begins at until
+--   held      smsretry.refusals names what can be mended, or the worker and the mark disagree
+--   ended     the row is finished
+-- why, why_code: the reason. decided_at: the database's clock.
+-- sent_account, sent_by: the sender that the request will name. segments, answer_seconds:
+-- smsretry.reserve_slot. expires_at: the text's end, unless the row has one; null: after its life
+-- from now. send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this
+-- text is for one of those. address: where the worker reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -3108,15 +3112,15 @@ create or replace function public.begin_sms_attempt(
     quiet_hours_rule text,
     first_send boolean default false,
     cap integer default null,
-    cap_since timestamptz default null,
-    decided_by text default null,
+    cap_window interval default null,
+    fingerprint text default null,
     life interval default null,
     expires_at timestamptz default null,
     run_id uuid default null,
     sent_account text default null,
     sent_by text default null,
     segments integer default 1,
-    lead double precision default 0,
+    answer_seconds double precision default 0,
     send_to text default null,
     listed boolean default null,
     address text default null
@@ -3125,7 +3129,7 @@ returns table (
     answer text,
     why text,
     decided_at timestamptz,
-    reached_at timestamptz,
+    until timestamptz,
     why_code text
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -3141,10 +3145,10 @@ begin
     if claim_no is null
         or attempt_id is null
         or send_before is null
-        or cap is not null and cap_since is null
+        or cap is not null and cap_window is null
         or send_to not in ('all', 'listed', 'nobody')
     then
-        raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
+        raise exception 'claim_no, attempt_id and send_before must be given, cap_window with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
     end if;
 
@@ -3156,18 +3160,18 @@ begin
     then
         -- Perhaps the answer to the same call was lost on its way.
         select
-            case q.status when 'cancelled' then 'ended' else 'lost' end,
+            case q.status when 'cancelled' then 'ended' else 'in_doubt' end,
             coalesce(q.why, q.last_error),
             q.scheduled_for,
             q.why_code
-        into answer, why, reached_at, why_code
+        into answer, why, until, why_code
         from public.sms_retry_queue q
         where v_row.id is null
           and q.id = retry_id
           and q.claim_no = begin_sms_attempt.claim_no
           and (
               q.status = 'cancelled'
-              or q.status = 'pending' and q.attempt_id = attempt_id
+              or q.in_doubt_since is not null and q.attempt_id = attempt_id
           );
         answer := coalesce(
             answer,
@@ -3207,7 +3211,7 @@ begin
     select
         r.channel,
         r.body,
-        r.decided_by,
+        r.fingerprint,
         r.business_id,
         r.phone,
         r.sms_consent_status,
@@ -3217,7 +3221,7 @@ begin
     into
         v_claim.channel,
         v_claim.body,
-        v_claim.decided_by,
+        v_claim.fingerprint,
         v_claim.business_id,
         v_claim.phone,
         v_claim.sms_consent_status,
@@ -3248,17 +3252,17 @@ begin
         if decided_at >= send_before then
             answer := 'closed';
         elsif v_customer.phone is distinct from v_phone
-            or v_claim.decided_by <> decided_by
+            or v_claim.fingerprint <> fingerprint
         then
             answer := 'changed';
         elsif cap is not null then
-            reached_at := smsretry.cap_reached_at(
+            until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
                 v_customer.phone,
                 cap,
-                cap_since
+                decided_at - cap_window
             );
-            answer := case when reached_at is not null then 'capped' end;
+            answer := case when until is not null then 'capped' end;
         end if;
         exit checks when answer is not null;
 
@@ -3269,7 +3273,7 @@ begin
         from smsretry.forgotten f
         where f.retry_id = v_row.id;
         if found then
-            answer := 'lost';
+            answer := 'in_doubt';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
             sent_account := null; -- whatever its sender was
@@ -3294,13 +3298,13 @@ begin
         end if;
 
         -- When is its sender free?
-        select t.answer, t.free_at
-        into answer, reached_at
+        select t.answer, t.until
+        into answer, until
         from smsretry.reserve_slot(
             sent_account,
             sent_by,
             segments,
-            lead,
+            answer_seconds,
             decided_at
         ) t;
     end checks;
@@ -3314,7 +3318,7 @@ begin
             because => why,
             why_code => why_code
         );
-    elsif answer in ('go', 'lost') then
+    elsif answer in ('go', 'in_doubt') then
         insert into public.sms_send_attempts (
             id,
             retry_id,
@@ -3342,8 +3346,8 @@ begin
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
             coalesce(v_forgotten.since, decided_at),
-            case when answer = 'lost' then decided_at end,
-            case when answer = 'lost' then 'in_doubt' end,
+            case when answer = 'in_doubt' then decided_at end,
+            case when answer = 'in_doubt' then 'in_doubt' end,
             left(v_customer.sms_consent_status::text, 40),
             v_customer.sms_consent_at,
             left(v_customer.sms_consent_source::text, 200),
@@ -3383,8 +3387,8 @@ end
 $$;
 
 -- ======== schemas/worker/cap_reached_at.sql ========
--- When a number reached its cap: the time of the cap-th text from the end since a moment; null:
--- there is room. Every text that may have reached the phone from this business counts: sends
+-- When a number reached its cap: the time of the cap-th newest text since then; null: there is
+-- room. Every text that may have reached the phone from this business counts: sends
 -- accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(
     business_id uuid,
@@ -3489,7 +3493,7 @@ begin
     -- Those that are left have not moved.
     v_taken := (
         select t.taken
-        from smsretry.take(
+        from smsretry.mark_claimed(
             array(
                 select q.ctid
                 from public.sms_retry_queue q
@@ -3618,7 +3622,7 @@ declare
     v_taken uuid[];
 begin
     -- by itself: what follows reads the rows as they are then
-    v_taken := (select t.taken from smsretry.take(v_rows, v_now, alone => true) t);
+    v_taken := (select t.taken from smsretry.mark_claimed(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
@@ -3669,7 +3673,7 @@ begin
         loop
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.take(v_rows, v_now) t;
+            from smsretry.mark_claimed(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -3697,7 +3701,7 @@ begin
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.take(v_rows, v_now) t;
+            from smsretry.mark_claimed(v_rows, v_now) t;
             -- what could not be taken is not tried again and again; it has not moved
             if cardinality(v_taken) < cardinality(v_rows) then
                 v_found.served := v_found.served
@@ -4201,6 +4205,89 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/mark_claimed.sql ========
+-- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
+-- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
+-- is tried by itself: one that is refused stays as it is.
+-- by_application: its claimer begins no sends. alone: what refuses is raised.
+--   taken: their ids; null: the one row took all the time of the call · refused: the database's
+--   words, if it raised for each
+create or replace function smsretry.mark_claimed(
+    rows tid[],
+    at timestamptz,
+    by_application boolean default false,
+    alone boolean default false,
+    out taken uuid[],
+    out refused text
+)
+returns record
+language plpgsql set search_path = pg_catalog, pg_temp
+-- for what a trigger waits for
+set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_now_taken uuid[];
+    v_detail text;
+begin
+    taken := '{}';
+    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop -- at first all together, and then each
+        begin
+            with claimed as (
+                update public.sms_retry_queue q
+                set
+                    status = 'processing',
+                    claim_no = greatest(q.claim_no, v_least) + 1,
+                    claimed_at = mark_claimed.at,
+                    begun_at = null,
+                    claimed_by_application = mark_claimed.by_application,
+                    attempt_id = case
+                        when q.in_doubt_since is not null then q.attempt_id
+                    end,
+                    updated_at = mark_claimed.at
+                where q.ctid = any (
+                    case v_try
+                        when 0 then mark_claimed.rows
+                        else mark_claimed.rows[v_try : v_try]
+                    end
+                )
+                  and q.status = 'pending' -- whatever a later trigger left in work
+                returning q.id
+            )
+            select array_agg(t.id)
+            into v_now_taken
+            from claimed t;
+            set constraints all immediate; -- a deferred check would undo the others, too
+            taken := taken || v_now_taken;
+            refused := null;
+            exit when v_try = 0;
+        exception
+            when query_canceled then
+                if alone or cardinality(mark_claimed.rows) > 1 then
+                    raise; -- no time is left: its caller claims one at a time
+                end if;
+                taken := null;
+                return;
+            when others then
+                if alone then
+                    raise;
+                end if;
+                get stacked diagnostics v_detail = pg_exception_detail;
+                refused := case
+                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
+                    else sqlerrm || ': ' || v_detail
+                end;
+                raise warning 'A row could not be claimed: %', sqlstate;
+        end;
+    end loop;
+    refused := case
+        when taken = '{}' then left(smsretry.numberless(refused), 300)
+    end;
+end
+$$;
+
 -- ======== schemas/worker/notice_restore.sql ========
 -- Notice that the database went back in time: it had accepted this run, and does not know it, or
 -- knows of no end although the run had finished. Records the restore, once, and returns since when
@@ -4253,7 +4340,7 @@ $$;
 -- Record that the database was restored from a backup, taken at since; false: it is on record. What
 -- went out after that looks unsent. So each older text is looked for at the provider before its
 -- next message leaves (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no
--- worker from before the restore holds (smsretry.take).
+-- worker from before the restore holds (smsretry.mark_claimed).
 create or replace function smsretry.record_restore(
     since timestamptz,
     who text,
@@ -4451,23 +4538,21 @@ end
 $$;
 
 -- ======== schemas/worker/reserve_slot.sql ========
--- A text of so many segments takes its turn with the sender that it goes out from: the one with
--- this account and address. All machines share its rate and its day.
---   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
---   spent: its day is used until free_at
---     · changed: it is paused
---   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
---   leaves no sooner
+-- Reserve a slot of its sender (this account and address) for a text of so many segments. All
+-- machines share the sender's rate and its day.
+--   answer: go: it leaves at until, and no sooner than answer_seconds from now, when the worker
+--   will know it · busy: all slots until then are reserved, for longer than a worker waits ·
+--   spent: so is its day · changed: it is paused
 -- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
 -- them do not deadlock.
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,
     segments integer,
-    lead double precision,
+    answer_seconds double precision,
     at timestamptz,
     out answer text,
-    out free_at timestamptz
+    out until timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -4499,9 +4584,11 @@ begin
         when v_sender.day_ends_at = v_midnight then v_sender.day_segments
         else 0
     end;
-    free_at := greatest(
+    until := greatest(
         v_sender.free_at,
-        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
+        at + make_interval(
+            secs => least(greatest(coalesce(answer_seconds, 0), 0), 2)
+        )
     );
     if v_sender.paused_at is not null then
         answer := 'changed';
@@ -4509,15 +4596,15 @@ begin
         and v_used + segments > v_sender.segments_per_day
     then -- a text larger than the whole cap may go first on a new day
         answer := 'spent';
-        free_at := v_midnight;
-    elsif free_at > at + k_longest then
+        until := v_midnight;
+    elsif until > at + k_longest then
         answer := 'busy';
     else
         update smsretry.senders s
         set
             free_at = case
                 when s.segments_per_second is null then s.free_at
-                else reserve_slot.free_at + make_interval(
+                else reserve_slot.until + make_interval(
                     secs => segments / s.segments_per_second
                 )
             end,
@@ -4734,89 +4821,6 @@ begin
           and a.begun_at between s.started_at and s.started_at + interval '1 day'
     group by s.id, s.started_at
     order by s.started_at;
-end
-$$;
-
--- ======== schemas/worker/take.sql ========
--- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
--- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
--- is tried by itself: one that is refused stays as it is.
--- by_application: its claimer begins no sends. alone: what refuses is raised.
---   taken: their ids; null: the one row took all the time of the call · refused: the database's
---   words, if it raised for each
-create or replace function smsretry.take(
-    rows tid[],
-    at timestamptz,
-    by_application boolean default false,
-    alone boolean default false,
-    out taken uuid[],
-    out refused text
-)
-returns record
-language plpgsql set search_path = pg_catalog, pg_temp
--- for what a trigger waits for
-set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
-as $$
-declare
-    -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
-    v_now_taken uuid[];
-    v_detail text;
-begin
-    taken := '{}';
-    for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
-        begin
-            with claimed as (
-                update public.sms_retry_queue q
-                set
-                    status = 'processing',
-                    claim_no = greatest(q.claim_no, v_least) + 1,
-                    claimed_at = take.at,
-                    begun_at = null,
-                    claimed_by_application = take.by_application,
-                    attempt_id = case
-                        when q.in_doubt_since is not null then q.attempt_id
-                    end,
-                    updated_at = take.at
-                where q.ctid = any (
-                    case v_try
-                        when 0 then take.rows
-                        else take.rows[v_try : v_try]
-                    end
-                )
-                  and q.status = 'pending' -- whatever a later trigger left in work
-                returning q.id
-            )
-            select array_agg(t.id)
-            into v_now_taken
-            from claimed t;
-            set constraints all immediate; -- a deferred check would undo the others, too
-            taken := taken || v_now_taken;
-            refused := null;
-            exit when v_try = 0;
-        exception
-            when query_canceled then
-                if alone or cardinality(take.rows) > 1 then
-                    raise; -- no time is left: its caller claims one at a time
-                end if;
-                taken := null;
-                return;
-            when others then
-                if alone then
-                    raise;
-                end if;
-                get stacked diagnostics v_detail = pg_exception_detail;
-                refused := case
-                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
-                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
-                    else sqlerrm || ': ' || v_detail
-                end;
-                raise warning 'A row could not be claimed: %', sqlstate;
-        end;
-    end loop;
-    refused := case
-        when taken = '{}' then left(smsretry.numberless(refused), 300)
-    end;
 end
 $$;
 
@@ -10661,7 +10665,7 @@ begin
         )
         from jsonb_each(without_number.line) e
     )
-        || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
+        || '{"fingerprint": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
             'phone', case
                 when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'

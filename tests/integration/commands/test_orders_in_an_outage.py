@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.errors import QueueUnreachable
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
@@ -92,10 +92,10 @@ def test_the_application_learns_whether_its_text_was_queued(
 ) -> None:
     """And with which id a plan may be repeated that may have been kept. A worker's call is made by the next run."""
     for answer, advice in OUTAGES.values():
-        with _away(settings, answer) as away, TwilioSender(settings) as sender:
+        with _away(settings, answer) as away, TwilioProvider(settings) as sender:
             orders: list[Callable[[], object]] = [
                 partial(entry.queue_sms_retry, ROW, "twilio_error", queue=away),
-                partial(entry.send_sms, ROW, queue=away, sender=sender),
+                partial(entry.send_sms, ROW, queue=away, provider=sender),
                 partial(entry.schedule_sms, ROW, ROW, BODY, NOON, queue=away),
             ]
             for order in orders:
@@ -146,7 +146,7 @@ def test_a_requeue_whose_answer_was_lost_is_not_given_again(
 @pytest.mark.parametrize("function", ["claim_sms_retry", "finish_sms_attempt"])
 def test_a_first_send_that_could_not_be_seen_through_says_where_its_text_is(
     queue: SupabaseQueue,
-    sender: TwilioSender,
+    sender: TwilioProvider,
     stack: Stack,
     business: Business,
     function: str,
@@ -155,7 +155,7 @@ def test_a_first_send_that_could_not_be_seen_through_says_where_its_text_is(
     log = business.send_log(business.customer())
     stack.rpc_faults.bad_gateway(function, times=3)
     with pytest.raises(QueueUnreachable) as raised:
-        entry.send_sms(log, queue=queue, sender=sender)
+        entry.send_sms(log, queue=queue, provider=sender)
     (row,) = business.connection.execute(
         "select id from sms_retry_queue where send_log_id = %s", [log]
     ).fetchall()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from tests.conftest import EMPTY, Business
 from tests.integration.hearing import refuse, sends_from
@@ -567,7 +567,7 @@ def live(
         )  # so that the stack can send them
         with (
             SupabaseQueue(stack.settings()) as queue,
-            TwilioSender(stack.settings()) as sender,
+            TwilioProvider(stack.settings()) as sender,
         ):
             fates = {
                 result.retry_id: result.fate

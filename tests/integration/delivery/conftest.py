@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
@@ -83,7 +83,7 @@ class Post(Shop):
 
 @pytest.fixture
 def post(
-    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioSender
+    stack: Stack, owner: Connection, queue: SupabaseQueue, sender: TwilioProvider
 ) -> Iterator[Post]:
     """The production adapters, over HTTP. Four are asked for at once."""
     with SupabaseQueue(stack.settings()) as records:
@@ -93,7 +93,7 @@ def post(
             stack.now,
             stack=stack,
             queue=queue,
-            sender=sender,
+            provider=sender,
             services=services,
         )
         post.open()

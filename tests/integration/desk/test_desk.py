@@ -257,7 +257,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     """And the last runs."""
     shop.sql("select set_sms_stop('state', 'LA', 'A hurricane')")
     shop.due_text(timezone="America/Chicago", phone="+15045550123")
-    last = run_over(shop.queue, shop.sender)
+    last = run_over(shop.queue, shop.provider)
     assert fates_of(last) == ["Held"]
     shop.due_text(due=timedelta(minutes=-20))
     shop.queue.set_stop("everybody", "", "Twilio is down")
@@ -305,12 +305,15 @@ def test_the_next_run_reports_once_what_the_sends_of_a_killed_run_came_to(
     """From its attempts, which name it."""
     shop.due_text()
     shop.due_text()
-    killed = run_over(shop.queue, shop.sender)
+    killed = run_over(shop.queue, shop.provider)
     killed.recover(10)
     for claim in killed.claim(50):
         assert killed.process(claim).fate == "Sent"
     shop.later(minutes=11)
-    after, again = run_over(shop.queue, shop.sender), run_over(shop.queue, shop.sender)
+    after, again = (
+        run_over(shop.queue, shop.provider),
+        run_over(shop.queue, shop.provider),
+    )
     after.recover(10)
     assert [(run.id, run.accepted, run.in_doubt) for run in after.interrupted] == [
         (killed.id, 2, 0)

@@ -142,7 +142,7 @@ CASES = [
          "select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann') from businesses",
          says="--lift"),
     *(Case(code, CANCEL, waits(code)) for code in (
-        "others_first", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
+        "at_capacity", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
         "refused_for_now", "delivery_open")),
     *(Case(code, LOOK, waits(code, held=held), says="fix what it says") for code, held in (
         ("mark_mismatch", True), ("locked", False), ("database_trouble", False), ("data_changed", False),

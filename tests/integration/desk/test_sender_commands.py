@@ -7,7 +7,7 @@ import pytest
 from typer.testing import Result
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import SENDER, Stack
 from tests.conftest import Business
 from tests.integration.conftest import Command
@@ -126,7 +126,7 @@ def test_a_sender_that_the_provider_does_not_know_is_added_by_sql_alone(
 def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_trouble(
     business: Business,
     queue: SupabaseQueue,
-    sender: TwilioSender,
+    sender: TwilioProvider,
     command: Command,
     account: str,
     own: str,
@@ -171,7 +171,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
 def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     business: Business,
     queue: SupabaseQueue,
-    sender: TwilioSender,
+    sender: TwilioProvider,
     command: Command,
     account: str,
 ) -> None:

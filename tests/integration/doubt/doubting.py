@@ -49,7 +49,7 @@ def live(
 
 def sent_unrecorded(shop: Shop, body: str) -> str:
     """A message of the application's own to the same person, of which nothing is recorded; returns its SID."""
-    sid: str = sent_by_hand(shop.sender, PHONE, body).sid
+    sid: str = sent_by_hand(shop.provider, PHONE, body).sid
     return sid
 
 

@@ -31,7 +31,7 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
     else:
         shop.sql("select * from claim_due_sms_retries(10)")
         shop.later(minutes=15)
-    left_from = SenderId(dentist.sid, NUMBER) if own else shop.sender.default
+    left_from = SenderId(dentist.sid, NUMBER) if own else shop.provider.default
     sent = Text(
         attempt_id=uuid4(),
         sender=left_from,
@@ -39,7 +39,7 @@ def test_a_send_that_nobody_wrote_down_is_looked_for_in_both_accounts(
         body=BODY,
         valid_for=timedelta(hours=1),
     )
-    assert isinstance(shop.sender.send(sent), Accepted)
+    assert isinstance(shop.provider.send(sent), Accepted)
     for _ in range(4):
         shop.run()
         shop.later(minutes=16)

@@ -233,7 +233,7 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
         "nor is it a person's to decide yet"
     )
     assert (
-        reconcile(claim, queue=shop.queue, sender=shop.sender, profile=DEFAULT).fate
+        reconcile(claim, queue=shop.queue, provider=shop.provider, profile=DEFAULT).fate
         == "InDoubt"
     )
     an_hour(shop)
@@ -269,7 +269,9 @@ def test_workers_that_die_between_begin_and_send_cost_no_attempt(shop: Shop) -> 
             shop.later(minutes=3)
             shop.recover()
             for doubt in claim_doubtful(shop.queue, 10):
-                reconcile(doubt, queue=shop.queue, sender=shop.sender, profile=DEFAULT)
+                reconcile(
+                    doubt, queue=shop.queue, provider=shop.provider, profile=DEFAULT
+                )
             if (
                 shop.row(row)["in_doubt_since"] is None
                 and shop.status_of(row) == "pending"

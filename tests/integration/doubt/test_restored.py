@@ -73,7 +73,7 @@ class World:
             assert isinstance(claim, Claim)
             self.claims[name] = claim
         for name in ("failed", "anew"):
-            assert self.shop.queue.put_off(
+            assert self.shop.queue.act_on(
                 self.claims[name], Fail("Something passing", "unforeseen")
             )
         begin(self.shop.queue, self.claims["begun"], self.attempt)
@@ -94,17 +94,17 @@ class World:
         process_sms_retry_item(
             self.claims["claimed"],
             queue=shop.queue,
-            sender=shop.sender,
+            provider=shop.provider,
             profile=AT_ONCE,
         )
         text = Text(
             attempt_id=self.attempt,
-            sender=self.shop.sender.default,
+            sender=self.shop.provider.default,
             to=NUMBERS["begun"],
             body=BODY,
             valid_for=timedelta(1),
         )
-        outcome = shop.sender.send(text)
+        outcome = shop.provider.send(text)
         assert isinstance(outcome, Accepted)
         finish(
             shop.queue,
@@ -223,7 +223,7 @@ def test_what_a_carrier_lost_is_sent_again_once_on_both_sides_of_the_backup(
     """The second message of what was lost is forgotten, and found. What arrived, or was sent before, stays."""
     numbers = [NUMBERS[name] for name in ("late", "waiting", "tomorrow")]
     rows = [shop.due_text(phone=number) for number in numbers]
-    services = Services(shop.queue, shop.sender, AT_ONCE)
+    services = Services(shop.queue, shop.provider, AT_ONCE)
 
     def live(minutes: int) -> None:
         for _ in range(0, minutes, 5):
@@ -466,7 +466,7 @@ def test_a_run_that_was_under_way_at_the_restore_sends_nothing_twice(
     shop = backup.shop
     row = shop.due_text()
     back_up(shop.stack, backup.file)
-    run = run_over(shop.queue, shop.sender)
+    run = run_over(shop.queue, shop.provider)
     run.recover(10)
     assert [run.process(claim).fate for claim in run.claim()] == ["Sent"]
     restore(shop.stack, backup.file)
@@ -496,7 +496,7 @@ def test_people_can_see_for_an_hour_that_the_database_was_restored(
     shop = backup.shop
     forgotten = backup.lived_on()
     restore(shop.stack, backup.file)
-    run = run_over(shop.queue, shop.sender)
+    run = run_over(shop.queue, shop.provider)
     run.recover(10, forgotten)
     assert run.report([]).needs_attention
     asked = "select check_sms_retries()"

@@ -78,7 +78,7 @@ def test_whatever_an_argument_holds_a_call_answers_or_refuses_it(
 NEEDED = {
     "queue_sms_retry": "send_log_id attempt_count max_attempts",
     "schedule_sms": "business_id customer_id body scheduled_for",
-    "begin_sms_attempt": "retry_id claim_no send_before attempt_id cap_since",
+    "begin_sms_attempt": "retry_id claim_no send_before attempt_id cap_window",
     "finish_sms_attempt": "retry_id claim_no attempt_id outcome next_status retry_in",
     "defer_sms_retry": "retry_id claim_no",
     "after_sms_restore": "since",

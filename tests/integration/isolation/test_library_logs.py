@@ -11,7 +11,7 @@ import requests
 
 from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.settings import Settings
@@ -50,7 +50,7 @@ def test_no_line_of_any_library_has_number_body_or_key(
     stack: Stack, business: Business, settings: Settings, request: pytest.FixtureRequest
 ) -> None:
     """Queued, sent, lost, looked for and found, with what such requests carry. Others of the process are logged on."""
-    with SupabaseQueue(settings) as queue, TwilioSender(settings) as sender:
+    with SupabaseQueue(settings) as queue, TwilioProvider(settings) as sender:
         caplog: pytest.LogCaptureFixture = request.getfixturevalue("everything_logged")
         stack.twilio.fail(AcceptThenDrop())
         queue_sms_retry(

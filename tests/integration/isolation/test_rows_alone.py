@@ -156,7 +156,7 @@ def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
     customer = shop.customer(consent="opted_out")
     [key] = shop.sql("delete from smsretry.secret returning encode(key, 'hex') as hex")
     try:
-        keyless = run_over(shop.queue, shop.sender)
+        keyless = run_over(shop.queue, shop.provider)
         assert [result.fate for result in results_of(keyless)] == ["Deferred"]
         assert "smsretry.secret is empty" in (
             keyless.flow_control.database_trouble or ""
@@ -228,7 +228,7 @@ def test_a_first_send_whose_row_cannot_be_read_ends_with_that_reason(
     ):
         with shop.changed(MEDDLE.format(change, "sms_retry_queue"), MENDED):
             result = send_sms(
-                shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender
+                shop.send_log(shop.customer()), queue=shop.queue, provider=shop.provider
             )
         assert (result.fate, readable(shop, result.retry_id)["status"]) == (
             fate,
@@ -289,7 +289,7 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
                                               without uuid[] default '{}', suspect boolean default false,
                                               slow uuid[] default '{}')
               returns jsonb language sql as $$
-                  select jsonb_set(c, '{texts}', (select coalesce(jsonb_agg(t - 'decided_by'), '[]')
+                  select jsonb_set(c, '{texts}', (select coalesce(jsonb_agg(t - 'fingerprint'), '[]')
                                                   from jsonb_array_elements(c -> 'texts') t))
                   from beside.claim_sms_texts(limit_count, account, sender, without, suspect, slow) c $$;
               grant execute on function claim_sms_texts to service_role"""
@@ -299,7 +299,7 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
         shop.changed(hide, undo),
         pytest.raises(
             QueueError,
-            match=r"unusable columns: decided_by\. .*`smsretry migrate` with this version",
+            match=r"unusable columns: fingerprint\. .*`smsretry migrate` with this version",
         ),
     ):
         shop.claims()
@@ -326,12 +326,12 @@ def test_a_run_that_could_claim_no_due_text_is_red_with_the_databases_words_and_
             create trigger refuse before update on sms_retry_queue for each row
                 when (old.id = '{refused}') execute function public.refuse()"""
     )
-    results, summary = run_once(run_over(shop.queue, shop.sender))
+    results, summary = run_once(run_over(shop.queue, shop.provider))
     assert (results, summary.needs_attention) == ([], True)
     assert "No updates: Not of … today" in str(summary)
 
     shop.due_text(phone="+12125550102")
-    results, summary = run_once(run_over(shop.queue, shop.sender))
+    results, summary = run_once(run_over(shop.queue, shop.provider))
     assert ([result.fate for result in results], summary.needs_attention) == (
         ["Sent"],
         False,

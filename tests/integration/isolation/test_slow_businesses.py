@@ -49,7 +49,7 @@ def test_a_business_whose_trigger_never_ends_costs_the_others_nothing(
             "update sms_retry_queue set recover_count = %s where id = %s", times, row
         )
     with impatient(shop.stack, seconds=PATIENCE), trigger(slow, FOR_EVER):
-        run_once(run_over(shop.queue, shop.sender))
+        run_once(run_over(shop.queue, shop.provider))
     assert [shop.status_of(row) for row in [*rows, suspects[1]]] == ["completed"] * 9
 
 

@@ -37,7 +37,7 @@ def test_what_it_held_when_it_died_may_have_been_sent(shop: Shop) -> None:
         [shop.due_text(phone=phone) for phone in (None, " ")],
     )
     [sent, *_] = (claim for claim in shop.sql(CLAIM) if claim["id"] == row)
-    sent_by_hand(shop.sender, sent["phone"], sent["body"])
+    sent_by_hand(shop.provider, sent["phone"], sent["body"])
     shop.later(minutes=11)
     assert set(shop.recover()) == {row, *numberless}
     assert [
@@ -55,7 +55,7 @@ def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
     held = shop.due_text(phone="+12125550124")
     row = shop.due_text()
     shop.sql(CLAIM)
-    sent_by_hand(shop.sender, "+12125550124", "Something that somebody sent by hand")
+    sent_by_hand(shop.provider, "+12125550124", "Something that somebody sent by hand")
     shop.twilio.fail(ListError(), to=PHONE, times=None)
     shop.later(minutes=11)
     shop.recover()
@@ -89,7 +89,7 @@ def test_what_the_application_sent_to_a_number_in_another_spelling_is_found(
     """It sends to whatever is stored; the provider lists the number as it is."""
     row = shop.due_text(phone="+4407700900123", timezone="Europe/London")
     shop.sql(CLAIM)
-    sent_by_hand(shop.sender, "+4407700900123", BODY)
+    sent_by_hand(shop.provider, "+4407700900123", BODY)
     shop.later(minutes=11)
     shop.run()
     shop.later(minutes=1)

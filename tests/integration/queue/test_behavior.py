@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Text
 from smsretry.retry.outcome import Outcome
@@ -118,7 +118,7 @@ def test_a_text_whose_window_closes_on_its_way_is_not_sent(shop: Shop) -> None:
     assert (shop.row(row)["attempt_count"], shop.messages) == (0, ())
 
 
-class Stumbling(TwilioSender):
+class Stumbling(TwilioProvider):
     """Twilio's adapter with a bug that one body meets."""
 
     def send(self, text: Text) -> Outcome:

@@ -26,11 +26,11 @@ PASSING = JsonError(21702)
 def test_a_first_send_goes_out_once_and_is_on_record(shop: Shop) -> None:
     """It has a row from the start, so that a crash in the middle loses nothing. Who asks again is told what to do."""
     log = shop.send_log(shop.customer())
-    result = send_sms(log, queue=shop.queue, sender=shop.sender)
+    result = send_sms(log, queue=shop.queue, provider=shop.provider)
     assert (result.fate, shop.status_of(result.retry_id)) == ("Sent", "completed")
     assert shop.attempts_of(result.retry_id)[0]["attempt_number"] == 0
     with pytest.raises(InputError, match="was already sent: insert a new send log"):
-        send_sms(log, queue=shop.queue, sender=shop.sender)
+        send_sms(log, queue=shop.queue, provider=shop.provider)
     assert len(shop.messages) == 1
 
 
@@ -40,7 +40,7 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_
     """The first send is not one of the three retries. Row and send log end with the last error."""
     shop.twilio.fail(PASSING, times=None)
     row = send_sms(
-        shop.send_log(shop.customer()), queue=shop.queue, sender=shop.sender
+        shop.send_log(shop.customer()), queue=shop.queue, provider=shop.provider
     ).retry_id
     waits = []
     while (waiting := shop.row(row))["status"] == "pending":
@@ -70,13 +70,15 @@ def test_a_first_send_has_the_checks_of_every_retry(shop: Shop) -> None:
     ):
         customer_id = shop.customer(**cast(Record, customer))
         result = send_sms(
-            shop.send_log(customer_id), queue=shop.queue, sender=shop.sender
+            shop.send_log(customer_id), queue=shop.queue, provider=shop.provider
         )
         assert (result.fate, result.why_code) == (fate, why_code)
     assert not shop.messages
     log = shop.send_log(shop.customer())
     shop.twilio.fail(AcceptThenDrop())
-    fates = [send_sms(log, queue=shop.queue, sender=shop.sender).fate for _ in range(2)]
+    fates = [
+        send_sms(log, queue=shop.queue, provider=shop.provider).fate for _ in range(2)
+    ]
     assert (fates, len(shop.messages)) == (["InDoubt", "Deferred"], 1)
 
 

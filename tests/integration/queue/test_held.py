@@ -46,12 +46,12 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
             shop.sql(change)
             [begun] = shop.sql(
                 """select answer from begin_sms_attempt(%s, %s, gen_random_uuid(), %s, 'test',
-                                                        decided_by => %s)""",
+                                                        fingerprint => %s)""",
                 *[
                     claim.id,
                     claim.claim_no,
                     shop.now().replace(hour=23),
-                    claim.decided_by,
+                    claim.fingerprint,
                 ],
             )
             assert (change, begun["answer"]) == (change, "changed")

@@ -49,7 +49,7 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
     for kind in get_args(MessageClass):
         log = shop.send_log(shop.customer(phone=FLORIDA))
         first_result = send_sms(
-            log, queue=shop.queue, sender=shop.sender, message_class=kind
+            log, queue=shop.queue, provider=shop.provider, message_class=kind
         )
         rows[kind, "first send"] = first_result.retry_id
     shop.run()

@@ -129,7 +129,9 @@ def test_the_environment_holds_the_stacks_settings_and_none_of_the_developers(
     monkeypatch.setenv("TWILIO_MESSAGING_SERVICE_SID", "MG" + "1" * 32)
     given = request.getfixturevalue("sms_environment")
     with services() as connected:
-        assert connected.sender.default.sent_by == given["TWILIO_FROM_NUMBER"] == SENDER
+        assert (
+            connected.provider.default.sent_by == given["TWILIO_FROM_NUMBER"] == SENDER
+        )
     tenant = sms_stack.jwt(sms_stack.business())
     backend = given["SUPABASE_SERVICE_ROLE_KEY"]
     for key, token, answer in (

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.retry.answers import Begun
+from smsretry.retry.answers import BeginAnswer
 from smsretry.retry.models import Claim
 from tests.support.builders import send
 from tests.support.claims import claim_due
@@ -85,10 +85,15 @@ def claim(queue: SupabaseQueue, limit: int = 50, **options: Any) -> list[Claim]:
     return claim_due(queue, limit, **options)
 
 
-def begin_soon(queue: SupabaseQueue, claim: Claim, *, lead: float = 0.0) -> Begun:
+def begin_soon(
+    queue: SupabaseQueue, claim: Claim, *, answer_seconds: float = 0.0
+) -> BeginAnswer:
     """As a worker begins."""
     return queue.begin(
-        claim, uuid4(), send(claim.claimed_at + timedelta(hours=1)), lead=lead
+        claim,
+        uuid4(),
+        send(claim.claimed_at + timedelta(hours=1)),
+        answer_seconds=answer_seconds,
     )
 
 

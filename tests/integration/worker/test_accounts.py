@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from smsretry import next_retry_delay
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.accounts import Account
 from smsretry.local.twilio.faults import AcceptThenDrop
@@ -33,7 +33,7 @@ BY_KEY = {
 }
 """Settings of an environment without a token: it is known at once which accounts they do not reach."""
 
-Connect = Callable[..., TwilioSender]
+Connect = Callable[..., TwilioProvider]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def connect(settings: Settings) -> Iterator[Connect]:
     """Connects the production adapter with changed settings."""
     with ExitStack() as open_ones:
         yield lambda **changes: open_ones.enter_context(
-            TwilioSender(Settings.model_construct(**{**dict(settings), **changes}))
+            TwilioProvider(Settings.model_construct(**{**dict(settings), **changes}))
         )
 
 
@@ -103,7 +103,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
     row = shop.due_text()
     slip = replace(
         shop,
-        sender=connect(
+        provider=connect(
             twilio_accounts=listed(**{stranger.sid: {"auth_tokn": "a slip"}})
         ),
     )
@@ -115,7 +115,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
     )
     assert (shop.row(row)["attempt_count"], len(shop.messages)) == (0, 1)
     log = shop.send_log(shop.customer(phone="+12125550125"))
-    first_result = send_sms(log, queue=shop.queue, sender=connect(**BY_KEY))
+    first_result = send_sms(log, queue=shop.queue, provider=connect(**BY_KEY))
     assert (first_result.fate, first_result.why_code) == ("GivenBack", "no_credentials")
     shop.later(minutes=16)
     mended = connect(
@@ -123,7 +123,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
             **{stranger.sid: {"api_key_sid": KEY, "api_key_secret": "key's"}}
         )
     )
-    assert replace(shop, sender=mended).run() == ["Sent", "Sent"]
+    assert replace(shop, provider=mended).run() == ["Sent", "Sent"]
     assert {message.account_sid for message in shop.messages[1:]} == {stranger.sid}
 
 
@@ -193,10 +193,10 @@ def test_a_text_in_doubt_that_cannot_be_looked_for_without_credentials_says_so(
         listed(**{stranger.sid: {"auth_token": stranger.auth_token}}),
     )
     shop.twilio.fail(AcceptThenDrop())
-    able = replace(shop, sender=connect(twilio_accounts=entry))
+    able = replace(shop, provider=connect(twilio_accounts=entry))
     assert able.run() == ["InDoubt"]
     shop.later(minutes=61)
-    assert replace(shop, sender=connect(**BY_KEY)).run() == ["Held"]
+    assert replace(shop, provider=connect(**BY_KEY)).run() == ["Held"]
     assert (
         f"There are no credentials for account {stranger.sid}" in shop.row(row)["why"]
     )
@@ -205,7 +205,7 @@ def test_a_text_in_doubt_that_cannot_be_looked_for_without_credentials_says_so(
 
 
 def checked(
-    twilio: TwilioSender, account: Account, sent_by: str
+    twilio: TwilioProvider, account: Account, sent_by: str
 ) -> list[tuple[bool, str]]:
     """What a check finds: whether it is right, and the advice or the subject."""
     return [

@@ -88,9 +88,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     claims = claim(shop.queue)
     answers = [begin_soon(shop.queue, one) for one in claims]
     assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
-    until = {
-        answer.reached_at and answer.reached_at.isoformat() for answer in answers[3:]
-    }
+    until = {answer.until and answer.until.isoformat() for answer in answers[3:]}
     assert until == {"2027-01-13T08:00:00+00:00"}
     refused = "select finish_sms_attempt(%s, %s, %s, 'rejected', 'failed', error => 'No such number')"
     shop.sql(
@@ -172,7 +170,7 @@ def test_a_run_puts_off_what_its_sender_may_not_send_today_and_sends_it_tomorrow
     shop.sql(
         """with s as (insert into smsretry.senders (account, sent_by, segments_per_day) values (%s, %s, 2) returning id)
            insert into smsretry.business_senders select %s, 'any', id from s""",
-        *[shop.sender.default.account, shop.sender.default.sent_by, shop.id],
+        *[shop.provider.default.account, shop.provider.default.sent_by, shop.id],
     )
     rows = [shop.due_text(phone=f"+1212555{n:04}") for n in range(5)]
     add_texts(shop.connection, other, 1)

@@ -18,7 +18,7 @@ def begin(claim: Claim, attempt: int = 1, **changes: object) -> Record:
     values = {
         "retry_id": str(claim.id), "claim_no": claim.claim_no, "attempt_id": f"00000000-0000-0000-0000-{attempt:012}",
         "send_before": "2027-01-13T00:00:00Z", "quiet_hours_rule": "test",
-        "life": "48 hours", "segments": 1, "lead": 0,
+        "life": "48 hours", "segments": 1, "answer_seconds": 0,
     }  # fmt: skip
     return {
         "function": "begin_sms_attempt",
@@ -147,10 +147,10 @@ def test_a_call_that_waits_for_a_lock_keeps_no_other_call_from_its_answer(
                 "select from sms_retry_queue where id = %s for update", [first_claim.id]
             )
             waiting = pool.submit(
-                shop.queue.put_off, first_claim, GiveBack("Asked to", "operator")
+                shop.queue.act_on, first_claim, GiveBack("Asked to", "operator")
             )
             until(lambda: shop.sql(waits))
-            assert shop.queue.put_off(second, GiveBack("Asked to", "operator"))
+            assert shop.queue.act_on(second, GiveBack("Asked to", "operator"))
             assert not waiting.done()
         assert waiting.result()
 

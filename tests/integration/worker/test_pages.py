@@ -83,7 +83,7 @@ CALLS = {
     "recover": "recover_stuck_sms_retries(10)",
     "begin": f"begin_sms_attempt({_claim_of('claimed')}, attempt_id => gen_random_uuid(), "
     "send_before => smsretry.clock() + interval '1 hour', quiet_hours_rule => 'x', cap => 10, "
-    "cap_since => smsretry.clock() - interval '1 day')",
+    "cap_window => '1 day')",
     "finish": f"finish_sms_attempt({_claim_of('begun')}, attempt_id => uuid_in(md5('begun1')::cstring), "
     "outcome => 'accepted', next_status => 'completed', twilio_sid => 'SM' || md5('finish'))",
     "reconcile": f"reconcile_sms_retry({_claim_of('looked')}, decision => 'look_again', look_in => '5 minutes')",

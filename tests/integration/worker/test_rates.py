@@ -39,9 +39,9 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     claims = [one for _ in range(8) for one in claim(shop.queue, 1)]
     begun = [begin_soon(shop.queue, one) for one in claims]
     leaves = [
-        begun_answer.reached_at - begun_answer.decided_at
+        begun_answer.until - begun_answer.decided_at
         for begun_answer in begun
-        if begun_answer.reached_at
+        if begun_answer.until
     ]
     assert leaves == [
         timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)
@@ -59,7 +59,7 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     shop.sql("update send_logs set subject = repeat('a', 400)")
     begun = [begin_soon(shop.queue, text) for text in claim(shop.queue)]
     assert [text.answer for text in begun] == ["go", "go", "spent"]
-    assert begun[1].reached_at == begun[1].decided_at + timedelta(seconds=0.5)
+    assert begun[1].until == begun[1].decided_at + timedelta(seconds=0.5)
 
 
 def test_the_documented_query_adds_up_what_each_business_sent_in_a_month(
@@ -84,15 +84,15 @@ def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keep
     give_sender(shop.connection, 1, [other], rate=1)
     add_texts(shop.connection, other, 2)
     [one] = claim(shop.queue, 1)
-    begun = begin_soon(shop.queue, one, lead=0.4)
-    assert begun.reached_at == begun.decided_at + timedelta(seconds=0.4)
+    begun = begin_soon(shop.queue, one, answer_seconds=0.4)
+    assert begun.until == begun.decided_at + timedelta(seconds=0.4)
     shop.sql(
         "update smsretry.senders set free_at = smsretry.clock() + interval '2 days'"
     )
     shop.sql("select start_sms_run(gen_random_uuid())")
     [one] = claim(shop.queue, 1)
     begun = begin_soon(shop.queue, one)
-    assert begun.reached_at == begun.decided_at
+    assert begun.until == begun.decided_at
 
 
 def test_a_claim_takes_half_a_second_s_worth_of_each_sender(shop: Shop) -> None:
@@ -117,12 +117,12 @@ def test_the_environment_s_sender_is_a_row_like_any_other(shop: Shop) -> None:
     [other] = shops(shop.connection, 1)
     add_texts(shop.connection, other, 10)
     claims = claim(shop.queue)
-    assert [one.sender.sent_by for one in claims] == [shop.sender.default.sent_by] * 2
+    assert [one.sender.sent_by for one in claims] == [shop.provider.default.sent_by] * 2
     shop.sql(
         "update smsretry.senders set free_at = smsretry.clock() + interval '1 second'"
     )
     begun = begin_soon(shop.queue, claims[0])
-    assert begun.reached_at == begun.decided_at + timedelta(seconds=1)
+    assert begun.until == begun.decided_at + timedelta(seconds=1)
 
 
 def test_a_provider_that_asks_to_go_slower_is_obeyed_by_all_machines(

@@ -39,7 +39,7 @@ def letters(shop: Shop, settings: Settings, exchange: Exchange) -> Iterator[Shop
         Letterbox(address) as letterbox,
         SupabaseQueue(theirs) as queue,
     ):
-        yield replace(shop, queue=queue, sender=letterbox)
+        yield replace(shop, queue=queue, provider=letterbox)
 
 
 def customer_of(shop: Shop, row: UUID) -> dict[str, object]:
@@ -66,7 +66,7 @@ def test_a_text_goes_out_and_what_did_not_arrive_is_sent_again(
     )
 
     message |= {"state": "came back", "number": 13}
-    services = Services(letters.queue, letters.sender, DEFAULT)
+    services = Services(letters.queue, letters.provider, DEFAULT)
     letters.at(letters.now() + LATER)
     assert str(sync_deliveries(services)) == "1 retried"
     assert (

@@ -19,7 +19,7 @@ from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.desk.actions.requests import MarkDatabase, Preview, Requeue
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError
 from smsretry.retry.models import Text
@@ -52,7 +52,9 @@ def runner(shop: Shop, settings: Settings) -> Iterator[Runner]:
             changed = settings.model_copy(update=changes)
             queue = opened.enter_context(SupabaseQueue(changed))
             return replace(
-                shop, queue=queue, sender=opened.enter_context(TwilioSender(changed))
+                shop,
+                queue=queue,
+                provider=opened.enter_context(TwilioProvider(changed)),
             )
 
         yield make
@@ -115,7 +117,7 @@ def brought_up_to_its_send(shop: Shop, operators: SupabaseOperators) -> list[UUI
     for message in shop.messages:
         twilio.report(message.sid, "undelivered", 30008)
     shop.later(minutes=6)
-    sync_deliveries(Services(shop.queue, shop.sender, DEFAULT, 4), limit=10)
+    sync_deliveries(Services(shop.queue, shop.provider, DEFAULT, 4), limit=10)
     shop.later(minutes=31)
     again = Requeue(retry_ids=requeued, dry_run=False, who="Ann", because="Mended")
     assert ordered(operators, again).changed == len(requeued)
@@ -145,7 +147,7 @@ def test_whichever_way_a_text_is_sent_it_reaches_only_who_is_listed(
     logs, before = brought_up_to_its_send(shop, operators), len(shop.messages)
     staging = runner(**changes)
     for log in logs:
-        send_sms(log, queue=staging.queue, sender=staging.sender)
+        send_sms(log, queue=staging.queue, provider=staging.provider)
     staging.run()
     assert sorted(message.to for message in shop.messages[before:]) == sorted(reached)
     texts = shop.sql(
@@ -203,7 +205,7 @@ def test_whom_a_caller_forgot_to_ask_about_or_lists_wrongly_is_not_texted(
     shop: Shop, runner: Runner
 ) -> None:
     """The last lines: the provider's adapter makes no request, and nobody is nobody whatever else begin is told."""
-    sender = runner(**listed(FRIEND)).sender
+    sender = runner(**listed(FRIEND)).provider
     text: Record = {
         "attempt_id": uuid4(),
         "sender": sender.default,
@@ -301,7 +303,7 @@ def test_people_can_see_whom_texts_go_to(
 ) -> None:
     """The queue by the last run's settings, because who asks may have others; preview before any run."""
     shop.due_text()
-    audience = runner(**listed(FRIEND)).sender.audience
+    audience = runner(**listed(FRIEND)).provider.audience
     desk = Desk(operators, profile=DEFAULT, meaning=code_meaning, audience=audience)
     ahead = desk.preview(Preview(hours=1))
     assert ahead.counts == {"end": 1}

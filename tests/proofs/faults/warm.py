@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.retry.models import SenderId
 from smsretry.settings import Settings
 from tests.proofs.faults import worker as worker
@@ -15,6 +15,6 @@ _NOBODY = Settings(
     twilio_account_sid="AC" + "0" * 32, twilio_auth_token=SecretStr("none"),
     twilio_from_number="+15005550006", twilio_base_url="http://127.0.0.1:9",
 )  # fmt: skip
-with SupabaseQueue(_NOBODY), TwilioSender(_NOBODY) as sender:
+with SupabaseQueue(_NOBODY), TwilioProvider(_NOBODY) as sender:
     moment = datetime(2027, 1, 1, tzinfo=UTC)
     sender.look_up("+12125550100", sender=SenderId(None, None), since=moment, at=moment)

@@ -18,9 +18,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.errors import QueueUnreachable
-from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.answers import BeginAnswer, Finished
 from smsretry.retry.delivery import DeliveryReport, OpenDelivery
 from smsretry.retry.models import Claim, ItemResult, Look, Text
 from smsretry.retry.outcome import InDoubt, Outcome
@@ -119,7 +119,7 @@ class _Queue(SupabaseQueue):
         self._fate.learn(batch.texts)
         return batch
 
-    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> Begun:
+    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> BeginAnswer:
         body = claim.body or ""
         self._fate.at("claimed", body)
         begun = super().begin(claim, *arguments, **options)
@@ -146,7 +146,7 @@ class _Queue(SupabaseQueue):
         return answer
 
 
-class _Sender(TwilioSender):
+class _Sender(TwilioProvider):
     """One of its points is between the request's last byte and its answer."""
 
     def __init__(

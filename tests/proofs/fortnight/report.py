@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from smsretry.retry import before
 from smsretry.retry.models import ItemResult
@@ -299,10 +299,10 @@ def _is_refused_or_held(story: Story) -> bool:
     )
 
 
-_send = TwilioSender.send
+_send = TwilioProvider.send
 
 
-def _to_a_stranger(self: TwilioSender, text: Message) -> Outcome:
+def _to_a_stranger(self: TwilioProvider, text: Message) -> Outcome:
     """A third of the texts go to another number."""
     change = {"to": "+12125559999"} if text.attempt_id.int % 3 == 0 else {}
     return _send(self, text.model_copy(update=change))
@@ -342,7 +342,7 @@ SWITCHES = {
         Safeguard(patches=((before, "CLOSING_GUARD", timedelta(minutes=-30)),)),
     ),
     "the customer's number": _switch(
-        "astray", Safeguard(patches=((TwilioSender, "send", _to_a_stranger),))
+        "astray", Safeguard(patches=((TwilioProvider, "send", _to_a_stranger),))
     ),
     "opt-outs": _switch(
         "after an opt-out",

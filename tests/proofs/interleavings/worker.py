@@ -71,7 +71,7 @@ class Worker(_AtWork[Claim]):
         with _in_force(ports, self.claim):
             try:
                 return process_sms_retry_item(
-                    self.claim, queue=Port(ports, "queue"), sender=Sender(ports)
+                    self.claim, queue=Port(ports, "queue"), provider=Provider(ports)
                 )
             except Asks as request:
                 return request.call
@@ -84,7 +84,7 @@ class Poller(_AtWork[OpenDelivery]):
         """The call that it makes next, if it goes on now; None: it is done."""
         ports = Ports(self.answers, now)
         try:
-            follow(self.claim, Services(Port(ports, "queue"), Sender(ports), DEFAULT))
+            follow(self.claim, Services(Port(ports, "queue"), Provider(ports), DEFAULT))
         except Asks as request:
             return request.call
         return None
@@ -148,7 +148,7 @@ class Port:
         return lambda *arguments, **_: self._ports.ask(self._name, called, *arguments)
 
 
-class Sender(Port):
+class Provider(Port):
     """The provider's, which can send for every account."""
 
     audience, default = EVERYBODY, SENDER

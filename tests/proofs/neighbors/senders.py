@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from starlette.types import Receive, Scope, Send
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.process.http import DropConnection
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
 from smsretry.retry.profile import DEFAULT
@@ -86,7 +86,7 @@ def _unregistered(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
                 street.counts["messages from an unregistered number"] += 1
         with (
             SupabaseQueue(street.settings) as records,
-            TwilioSender(street.settings) as reports,
+            TwilioProvider(street.settings) as reports,
         ):
             sync_deliveries(Services(records, reports, DEFAULT), limit=20)
 

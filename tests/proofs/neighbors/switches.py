@@ -8,7 +8,7 @@ from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
-from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, PutOff
+from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, NoSend
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.sending import flow_control
@@ -29,7 +29,7 @@ from tests.proofs.town.safeguards import (
 )
 from tests.proofs.town.street import Neighbor
 
-_put_off, _observe = SupabaseQueue.put_off, FlowControl.observe
+_act_on, _observe = SupabaseQueue.act_on, FlowControl.observe
 
 
 def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[Claim]:
@@ -39,17 +39,17 @@ def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[
     return rows
 
 
-def _keep(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+def _keep(self: SupabaseQueue, claim: Claim, decision: NoSend) -> bool:
     """What could not begin was kept."""
     is_put_off = isinstance(decision, GiveBack) or (
         isinstance(decision, Defer) and not decision.for_window
     )
-    return is_put_off or _put_off(self, claim, decision)
+    return is_put_off or _act_on(self, claim, decision)
 
 
-def _fail(self: SupabaseQueue, claim: Claim, decision: PutOff) -> bool:
+def _fail(self: SupabaseQueue, claim: Claim, decision: NoSend) -> bool:
     """What a person can mend failed."""
-    return _put_off(
+    return _act_on(
         self,
         claim,
         Fail(decision.detail, decision.why_code)
@@ -143,7 +143,7 @@ SWITCHES = {
     ),
     "giving back": _switch(
         _patch(
-            (SupabaseQueue, "put_off", _keep),
+            (SupabaseQueue, "act_on", _keep),
             (FlowControl, "database_failed", lambda *_: None),
         ),
         "late",
@@ -154,7 +154,7 @@ SWITCHES = {
     ),
     "claims row by row": _switch(
         _edit(
-            "smsretry.take",
+            "smsretry.mark_claimed",
             (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop"),
         ),
         "late",
@@ -165,7 +165,7 @@ SWITCHES = {
         _edit(
             BEGIN,
             (r"v_customer\.phone is distinct from v_phone", "false"),
-            (r"<> decided_by", "is null"),
+            (r"<> fingerprint", "is null"),
         ),
         "astray",
         troubles.mid_flight,
@@ -222,7 +222,7 @@ SWITCHES = {
         troubles.sends_by_itself,
     ),
     "holding": _switch(
-        _patch((SupabaseQueue, "put_off", _fail)),
+        _patch((SupabaseQueue, "act_on", _fail)),
         "untrue end",
         tenants.broken_settings,
         minutes=40,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
 from smsretry.retry.models import Claim
 from smsretry.retry.models import Text as Message
@@ -247,7 +247,7 @@ def _send_as_application(street: Street, text: Text) -> None:
         {"attempt_id": new_id(text.retry_id), "valid_for": timedelta(hours=1)},
     )
     with (
-        TwilioSender(street.stack.settings()) as sender,
+        TwilioProvider(street.stack.settings()) as sender,
         street.stack.connect() as connection,
     ):
         message = Message.model_validate(

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 from smsretry.adapters.twilio.errors import twilio_report
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
 from smsretry.retry import doubt
 from smsretry.retry.delivery import (
@@ -126,11 +126,11 @@ def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
     return function
 
 
-_look_up, _what_became_of = TwilioSender.look_up, TwilioSender.what_became_of
+_look_up, _what_became_of = TwilioProvider.look_up, TwilioProvider.what_became_of
 
 
 def _in_the_environments(
-    self: TwilioSender, phone: str, *, sender: SenderId, **when: datetime
+    self: TwilioProvider, phone: str, *, sender: SenderId, **when: datetime
 ) -> Look | None:
     return _look_up(
         self, phone, sender=SenderId(self.default.account, sender.sent_by), **when
@@ -138,13 +138,13 @@ def _in_the_environments(
 
 
 def _asked_in_the_environments(
-    self: TwilioSender, sid: str, *, account: str | None
+    self: TwilioProvider, sid: str, *, account: str | None
 ) -> DeliveryReport:
     return _what_became_of(self, sid, account=None)
 
 
 def _reports_as_undelivered(
-    self: TwilioSender, sid: str, *, account: str | None
+    self: TwilioProvider, sid: str, *, account: str | None
 ) -> DeliveryReport:
     report = _what_became_of(self, sid, account=account)
     may_arrive = report.status not in {*FINAL, *FAILURES, *get_args(Silence)}
@@ -200,17 +200,20 @@ ASKING = Safeguard(
 )
 """The question about a lost message before the next one leaves."""
 PATIENCE = Safeguard(
-    patches=((TwilioSender, "what_became_of", _reports_as_undelivered), *ASKING.patches)
+    patches=(
+        (TwilioProvider, "what_became_of", _reports_as_undelivered),
+        *ASKING.patches,
+    )
 )
 """The wait for what may still arrive. Whoever asks before the next one notices that, too."""
 CODES = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
 """Which failures pass."""
 ACCOUNT = Safeguard(
     patches=(
-        (TwilioSender, "look_up", _in_the_environments),
-        (TwilioSender, "what_became_of", _asked_in_the_environments),
+        (TwilioProvider, "look_up", _in_the_environments),
+        (TwilioProvider, "what_became_of", _asked_in_the_environments),
     )
 )
 """The account in which a message is looked for."""
-SENDER = Safeguard(replaces=BEGIN, edits=((r"<> decided_by", "is null"),))
+SENDER = Safeguard(replaces=BEGIN, edits=((r"<> fingerprint", "is null"),))
 """What the decision was made from when a send begins: whose sender it is, too."""

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.errors import QueueCancelled, QueueError, QueueSlow, QueueUnreachable
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import SendFault
-from smsretry.retry.answers import Begun, Finished
+from smsretry.retry.answers import BeginAnswer, Finished
 from smsretry.retry.models import Claim, ItemResult
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import Services
@@ -189,7 +189,7 @@ class Street:
                 self.stack.set_clock(self.now)
                 for life in lives:
                     next(life, None)
-                with TwilioSender(self.settings) as sender:
+                with TwilioProvider(self.settings) as sender:
                     self._work(Services(queue, sender, self._profile))
         self.counts["took, s"] = round(time.monotonic() - started)
 
@@ -295,7 +295,7 @@ class _Queue(SupabaseQueue):
                 )
             raise
 
-    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> Begun:
+    def begin(self, claim: Claim, *arguments: Any, **options: Any) -> BeginAnswer:
         self._act(claim, "begin")
         return super().begin(claim, *arguments, **options)
 

@@ -22,7 +22,7 @@ begin
         )
         from jsonb_each(without_number.line) e
     )
-        || '{"decided_by": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
+        || '{"fingerprint": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
             'phone', case
                 when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'

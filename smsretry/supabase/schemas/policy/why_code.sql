@@ -15,7 +15,7 @@ alter domain smsretry.why_code add constraint known check (value in (
     'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'no_send_log', 'not_sms',
     'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
     'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded',
-    'state_stopped', 'business_stopped', 'mark_mismatch', 'others_first', 'already_queued', 'claim_lost',
+    'state_stopped', 'business_stopped', 'mark_mismatch', 'at_capacity', 'already_queued', 'claim_lost',
     'rate_limited', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
     'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
     'unforeseen')) not valid;

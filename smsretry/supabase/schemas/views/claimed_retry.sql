@@ -1,7 +1,7 @@
 -- A claimed row, with everything that decides about it. Row level security is the
 -- caller's. What only the application's own processor reads (status, reason, last_error, times,
 -- consent) is here for its claim_due_sms_retries.
---   decided_by: a fingerprint of what a decision to send is made from. If it is another one when
+--   fingerprint: a fingerprint of what a decision to send is made from. If it is another one when
 --   the send begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select
@@ -69,7 +69,7 @@ select
             (select s.list from smsretry.stopped_states s),
             own.id
         )::text
-    ) as decided_by,
+    ) as fingerprint,
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,

@@ -1,24 +1,28 @@
 -- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. Up to 100 begins, of any businesses, share it; one
+-- the number's texts also writes the attempt. Several begins, of any businesses, share it, and one
 -- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
---   answer: go       it leaves at reached_at, its turn with its sender; null: now
---     | lost     another worker has the row, or (why says so) it is in doubt now: its message may
---       have left before a restore from a backup
---     | changed  what the decision was made from is no longer so (decided_by), or the text's send
---       log or customer is gone: decide again
---     | closed   send_before has come: decide again
---     | capped   the number has had cap texts since cap_since; there is room when the one of
---       reached_at no longer counts
---     | busy     the sender's slots until reached_at are reserved · spent: it has reached its daily
---       cap; the next day begins at reached_at
---     | held     the worker holds it: what smsretry.refusals says can be mended, or it and the mark
---       of the database disagree
---     | ended    the row is finished; why and why_code say the reason
--- decided_at: the database's clock. decided_by: the claim's. sent_account, sent_by: the sender that
--- the request will name. segments, lead: smsretry.reserve_slot. Number and body are kept until the
--- outcome is known. expires_at: the text's end, unless the row has one; null: after its life from now.
--- send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this text is for
--- one of those. address: where the worker reaches the database (smsretry.mark).
+-- In this order it
+--   locks the row by its claim number, the number at its business, the customer and the send log
+--   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
+--   fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
+--   writes the attempt, with number and body until its outcome is known, and the row
+-- answer:
+--   go        it leaves at until, its slot of the sender; null: now
+--   lost      another worker has the row
+--   in_doubt  its message may have left before a restore from a backup: it is looked for
+--   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
+--             or customer is gone: decide again
+--   closed    send_before has come: decide again
+--   capped    the number has had cap texts within cap_window: there is room again at until
+--   busy      the sender's slots are reserved until then
+--   spent     the sender has reached its cap of a day: the next day begins at until
+--   held      smsretry.refusals names what can be mended, or the worker and the mark disagree
+--   ended     the row is finished
+-- why, why_code: the reason. decided_at: the database's clock.
+-- sent_account, sent_by: the sender that the request will name. segments, answer_seconds:
+-- smsretry.reserve_slot. expires_at: the text's end, unless the row has one; null: after its life
+-- from now. send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this
+-- text is for one of those. address: where the worker reaches the database (smsretry.mark).
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -27,15 +31,15 @@ create or replace function public.begin_sms_attempt(
     quiet_hours_rule text,
     first_send boolean default false,
     cap integer default null,
-    cap_since timestamptz default null,
-    decided_by text default null,
+    cap_window interval default null,
+    fingerprint text default null,
     life interval default null,
     expires_at timestamptz default null,
     run_id uuid default null,
     sent_account text default null,
     sent_by text default null,
     segments integer default 1,
-    lead double precision default 0,
+    answer_seconds double precision default 0,
     send_to text default null,
     listed boolean default null,
     address text default null
@@ -44,7 +48,7 @@ returns table (
     answer text,
     why text,
     decided_at timestamptz,
-    reached_at timestamptz,
+    until timestamptz,
     why_code text
 )
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -60,10 +64,10 @@ begin
     if claim_no is null
         or attempt_id is null
         or send_before is null
-        or cap is not null and cap_since is null
+        or cap is not null and cap_window is null
         or send_to not in ('all', 'listed', 'nobody')
     then
-        raise exception 'claim_no, attempt_id and send_before must be given, cap_since with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
+        raise exception 'claim_no, attempt_id and send_before must be given, cap_window with a cap, and send_to must be all, listed or nobody: without them nothing is checked'
             using errcode = 'SR422';
     end if;
 
@@ -75,18 +79,18 @@ begin
     then
         -- Perhaps the answer to the same call was lost on its way.
         select
-            case q.status when 'cancelled' then 'ended' else 'lost' end,
+            case q.status when 'cancelled' then 'ended' else 'in_doubt' end,
             coalesce(q.why, q.last_error),
             q.scheduled_for,
             q.why_code
-        into answer, why, reached_at, why_code
+        into answer, why, until, why_code
         from public.sms_retry_queue q
         where v_row.id is null
           and q.id = retry_id
           and q.claim_no = begin_sms_attempt.claim_no
           and (
               q.status = 'cancelled'
-              or q.status = 'pending' and q.attempt_id = attempt_id
+              or q.in_doubt_since is not null and q.attempt_id = attempt_id
           );
         answer := coalesce(
             answer,
@@ -126,7 +130,7 @@ begin
     select
         r.channel,
         r.body,
-        r.decided_by,
+        r.fingerprint,
         r.business_id,
         r.phone,
         r.sms_consent_status,
@@ -136,7 +140,7 @@ begin
     into
         v_claim.channel,
         v_claim.body,
-        v_claim.decided_by,
+        v_claim.fingerprint,
         v_claim.business_id,
         v_claim.phone,
         v_claim.sms_consent_status,
@@ -167,17 +171,17 @@ begin
         if decided_at >= send_before then
             answer := 'closed';
         elsif v_customer.phone is distinct from v_phone
-            or v_claim.decided_by <> decided_by
+            or v_claim.fingerprint <> fingerprint
         then
             answer := 'changed';
         elsif cap is not null then
-            reached_at := smsretry.cap_reached_at(
+            until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
                 v_customer.phone,
                 cap,
-                cap_since
+                decided_at - cap_window
             );
-            answer := case when reached_at is not null then 'capped' end;
+            answer := case when until is not null then 'capped' end;
         end if;
         exit checks when answer is not null;
 
@@ -188,7 +192,7 @@ begin
         from smsretry.forgotten f
         where f.retry_id = v_row.id;
         if found then
-            answer := 'lost';
+            answer := 'in_doubt';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
             sent_account := null; -- whatever its sender was
@@ -213,13 +217,13 @@ begin
         end if;
 
         -- When is its sender free?
-        select t.answer, t.free_at
-        into answer, reached_at
+        select t.answer, t.until
+        into answer, until
         from smsretry.reserve_slot(
             sent_account,
             sent_by,
             segments,
-            lead,
+            answer_seconds,
             decided_at
         ) t;
     end checks;
@@ -233,7 +237,7 @@ begin
             because => why,
             why_code => why_code
         );
-    elsif answer in ('go', 'lost') then
+    elsif answer in ('go', 'in_doubt') then
         insert into public.sms_send_attempts (
             id,
             retry_id,
@@ -261,8 +265,8 @@ begin
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
             coalesce(v_forgotten.since, decided_at),
-            case when answer = 'lost' then decided_at end,
-            case when answer = 'lost' then 'in_doubt' end,
+            case when answer = 'in_doubt' then decided_at end,
+            case when answer = 'in_doubt' then 'in_doubt' end,
             left(v_customer.sms_consent_status::text, 40),
             v_customer.sms_consent_at,
             left(v_customer.sms_consent_source::text, 200),

@@ -1,5 +1,5 @@
--- When a number reached its cap: the time of the cap-th text from the end since a moment; null:
--- there is room. Every text that may have reached the phone from this business counts: sends
+-- When a number reached its cap: the time of the cap-th newest text since then; null: there is
+-- room. Every text that may have reached the phone from this business counts: sends
 -- accepted, in doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(
     business_id uuid,

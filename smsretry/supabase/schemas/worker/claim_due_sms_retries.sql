@@ -52,7 +52,7 @@ begin
     -- Those that are left have not moved.
     v_taken := (
         select t.taken
-        from smsretry.take(
+        from smsretry.mark_claimed(
             array(
                 select q.ctid
                 from public.sms_retry_queue q

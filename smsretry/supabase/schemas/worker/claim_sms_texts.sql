@@ -43,7 +43,7 @@ begin
         loop
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.take(v_rows, v_now) t;
+            from smsretry.mark_claimed(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -71,7 +71,7 @@ begin
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.take(v_rows, v_now) t;
+            from smsretry.mark_claimed(v_rows, v_now) t;
             -- what could not be taken is not tried again and again; it has not moved
             if cardinality(v_taken) < cardinality(v_rows) then
                 v_found.served := v_found.served

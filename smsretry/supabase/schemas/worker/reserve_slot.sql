@@ -1,20 +1,18 @@
--- A text of so many segments takes its turn with the sender that it goes out from: the one with
--- this account and address. All machines share its rate and its day.
---   answer: go · busy: its time is given away until free_at, for longer than a worker waits ·
---   spent: its day is used until free_at
---     · changed: it is paused
---   free_at: with go: when the text leaves. lead: seconds until the answer is there, as a rule; it
---   leaves no sooner
+-- Reserve a slot of its sender (this account and address) for a text of so many segments. All
+-- machines share the sender's rate and its day.
+--   answer: go: it leaves at until, and no sooner than answer_seconds from now, when the worker
+--   will know it · busy: all slots until then are reserved, for longer than a worker waits ·
+--   spent: so is its day · changed: it is paused
 -- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
 -- them do not deadlock.
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,
     segments integer,
-    lead double precision,
+    answer_seconds double precision,
     at timestamptz,
     out answer text,
-    out free_at timestamptz
+    out until timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -46,9 +44,11 @@ begin
         when v_sender.day_ends_at = v_midnight then v_sender.day_segments
         else 0
     end;
-    free_at := greatest(
+    until := greatest(
         v_sender.free_at,
-        at + make_interval(secs => least(greatest(coalesce(lead, 0), 0), 2))
+        at + make_interval(
+            secs => least(greatest(coalesce(answer_seconds, 0), 0), 2)
+        )
     );
     if v_sender.paused_at is not null then
         answer := 'changed';
@@ -56,15 +56,15 @@ begin
         and v_used + segments > v_sender.segments_per_day
     then -- a text larger than the whole cap may go first on a new day
         answer := 'spent';
-        free_at := v_midnight;
-    elsif free_at > at + k_longest then
+        until := v_midnight;
+    elsif until > at + k_longest then
         answer := 'busy';
     else
         update smsretry.senders s
         set
             free_at = case
                 when s.segments_per_second is null then s.free_at
-                else reserve_slot.free_at + make_interval(
+                else reserve_slot.until + make_interval(
                     secs => segments / s.segments_per_second
                 )
             end,

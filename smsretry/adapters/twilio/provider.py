@@ -34,7 +34,7 @@ _NOT_FOUND: Final = 20404
 """Twilio's code for a resource that it does not have."""
 
 
-class TwilioSender:
+class TwilioProvider:
     """`ports.Provider` for Twilio. Synchronous: the SDK's async client drops its timeout and sends a POST again."""
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +48,7 @@ class TwilioSender:
         self.audience: Final = settings.audience
         """The people it texts."""
 
-    def __enter__(self) -> "TwilioSender":
+    def __enter__(self) -> "TwilioProvider":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,7 +4,7 @@
 -- by_application: its claimer begins no sends. alone: what refuses is raised.
 --   taken: their ids; null: the one row took all the time of the call · refused: the database's
 --   words, if it raised for each
-create or replace function smsretry.take(
+create or replace function smsretry.mark_claimed(
     rows tid[],
     at timestamptz,
     by_application boolean default false,
@@ -24,24 +24,24 @@ declare
     v_detail text;
 begin
     taken := '{}';
-    for v_try in 0 .. coalesce(cardinality(take.rows), 0) loop -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop -- at first all together, and then each
         begin
             with claimed as (
                 update public.sms_retry_queue q
                 set
                     status = 'processing',
                     claim_no = greatest(q.claim_no, v_least) + 1,
-                    claimed_at = take.at,
+                    claimed_at = mark_claimed.at,
                     begun_at = null,
-                    claimed_by_application = take.by_application,
+                    claimed_by_application = mark_claimed.by_application,
                     attempt_id = case
                         when q.in_doubt_since is not null then q.attempt_id
                     end,
-                    updated_at = take.at
+                    updated_at = mark_claimed.at
                 where q.ctid = any (
                     case v_try
-                        when 0 then take.rows
-                        else take.rows[v_try : v_try]
+                        when 0 then mark_claimed.rows
+                        else mark_claimed.rows[v_try : v_try]
                     end
                 )
                   and q.status = 'pending' -- whatever a later trigger left in work
@@ -56,7 +56,7 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if alone or cardinality(take.rows) > 1 then
+                if alone or cardinality(mark_claimed.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 taken := null;

@@ -24,7 +24,7 @@ from urllib3.exceptions import ProtocolError, ProxyError
 from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.http import TwilioHttp, outcome_of_exception
 from smsretry.adapters.twilio.lists import read_list
-from smsretry.adapters.twilio.sender import TwilioSender
+from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.process.http import LocalServer
 from smsretry.retry.evidence import find
 from smsretry.retry.models import SenderId, Text
@@ -98,7 +98,7 @@ def test_a_request_carries_how_long_it_is_valid_and_where_to_report(
         (36_000, 36_000),
         (172_800, 36_000),
     ):
-        with TwilioSender(settings(base_url)) as sender:
+        with TwilioProvider(settings(base_url)) as sender:
             assert sender.send(text(timedelta(seconds=valid_for))) == Accepted(SID)
         assert forms[-1]["ValidityPeriod"] == [str(seconds)]
     for query, called in {
@@ -107,7 +107,7 @@ def test_a_request_carries_how_long_it_is_valid_and_where_to_report(
         "?empty=": "?empty=&",
         "?note=a%20b": "?note=a+b&",
     }.items():
-        with TwilioSender(
+        with TwilioProvider(
             settings(base_url, f"https://example.com/twilio{query}")
         ) as sender:
             sender.send(text())
@@ -120,7 +120,7 @@ def test_an_answer_speaks_for_its_own_text_alone(
     posted: tuple[str, list[dict[str, list[str]]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A send that failed before its request would have been called sent, by the answer to the thread's last one."""
-    with TwilioSender(settings(posted[0])) as sender:
+    with TwilioProvider(settings(posted[0])) as sender:
         assert sender.send(text()) == Accepted(SID)
         monkeypatch.setattr(
             "twilio.rest.api.v2010.account.message.MessageList.create",
@@ -134,7 +134,7 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
 ) -> None:
     """No request has left, so the text may be sent once the installation is mended. No message is called absent."""
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
-    with TwilioSender(settings()) as sender:
+    with TwilioProvider(settings()) as sender:
         assert isinstance(sender.send(text()), NotSent)
         assert (
             sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
@@ -172,7 +172,7 @@ def outcome(base_url: str, **environment: str) -> Outcome:
             patch.delenv(name.lower(), raising=False)
         for name, value in environment.items():
             patch.setenv(name, value)
-        with TwilioSender(settings(base_url)) as sender:
+        with TwilioProvider(settings(base_url)) as sender:
             return sender.send(text())
 
 
