@@ -47,15 +47,15 @@ def after_send(
 def _after_refusal(
     claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool
 ) -> AfterSend:
-    detail, why_code, code = refusal.text, refusal.kind, refusal.code
+    detail, why_code, code = refusal.reason, refusal.kind, refusal.code
     match refusal.kind:
         case "refused" | "opted_out":
             return Fail(
                 detail,
                 why_code,
                 code,
-                refusal.kind == "opted_out",
-                refusal.phone_status,
+                opted_out=refusal.kind == "opted_out",
+                phone_status=refusal.phone_status,
             )
         case "account_refused":
             if not refusal.certain:
@@ -64,7 +64,7 @@ def _after_refusal(
         case "day_spent":
             return Retry(detail, why_code, code, due_in=HELD_LOOK)
         case "rate_limited":
-            # The provider took no message, for a reason that is not this text's: no send was made.
+            # The provider considered no message, for a reason that is not this text's: it costs no attempt.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
             return Retry(detail, why_code, code, due_in=delay, reason="rate_limit")
         case "refused_for_now":

@@ -8,7 +8,7 @@ from smsretry import data
 RETRY_DELAYS: Final = tuple(
     timedelta(minutes=minutes) for minutes in data.retry_minutes()
 )
-"""After the first send, the first retry, the second; the last repeats. `data.retry_minutes` says where they are."""
+"""After the first send, the first retry, the second; the last repeats. From `schemas/policy/retry_delay.sql`."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
@@ -32,7 +32,10 @@ def next_retry_delay(attempt_count: int) -> timedelta:
 def uncounted_delay(
     attempt_count: int, *, retry_after: timedelta | None = None
 ) -> timedelta:
-    """The delay after a try that made no send, and no less than the provider asks for (up to `MAX_RETRY_AFTER`)."""
+    """The delay after a send that costs no attempt, and no less than the provider asks for (up to `MAX_RETRY_AFTER`).
+
+    `attempt_count` is that of the sends which did, so it is the same each time.
+    """
     return max(
         nth(RETRY_DELAYS, attempt_count),
         min(retry_after or timedelta(0), MAX_RETRY_AFTER),

@@ -14,8 +14,8 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
 
 CLOSING_GUARD: Final = timedelta(seconds=60)
-"""No text may still be in the provider's queue this long before closing: `SEND_WITHIN_SECONDS` and the sender's longest
-timeouts are less, so that no request that is slow to arrive is valid past it."""
+"""No text may still be in the provider's queue this long before closing. A request arrives sooner than that after its
+begin (`SEND_WITHIN_SECONDS` and the provider's longest timeouts), so even a slow one is not valid past the closing."""
 MIN_LIFE: Final = timedelta(seconds=10)
 """A text with less time left is not sent: providers ask for a validity of more than 5 seconds."""
 LIFE: Final = timedelta(hours=48)
@@ -35,12 +35,14 @@ def before_send(
 ) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
-        return Fail(*problem)
+        detail, why_code = problem
+        return Fail(detail, why_code)
     claim = with_expiry(claim, at=at, profile=profile)
     expires_at = claim.expires_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
         return Cancel(
-            f"Expired before it could be sent{_due(claim)}{_still(claim)}", "expired"
+            f"Expired before it could be sent{_due_day(claim)}{_last_reason(claim)}",
+            "expired",
         )
     if paused := claim.sender.paused_because:
         return Hold(_PAUSED.format(paused), "sender_paused")
@@ -52,22 +54,28 @@ def before_send(
     if check.hold_reason and check.why_code:
         return Hold(check.hold_reason, check.why_code)
     detail = f"Quiet hours: {check.rule}"
-    if check.closes_at is None:
-        return wait(claim, at, detail, "quiet_hours", profile=profile)
+    if check.closes_at is None:  # the window is closed
+        return wait_for_window(claim, at, detail, "quiet_hours", profile=profile)
     valid_until = min(check.closes_at - CLOSING_GUARD, expires_at)
     if at >= valid_until - MIN_LIFE:
         # The last moments: the provider would have to let it go before the window closes.
-        return wait(claim, check.closes_at, detail, "quiet_hours", profile=profile)
+        return wait_for_window(
+            claim, check.closes_at, detail, "quiet_hours", profile=profile
+        )
     if (spent_until := claim.sender.spent_until) and at < spent_until:
-        return wait(claim, spent_until, SPENT, "day_spent", profile=profile)
-    cap = _cap(claim, check)
-    return Send(valid_until - MIN_LIFE, valid_until, check.rule, cap)
+        return wait_for_window(claim, spent_until, SPENT, "day_spent", profile=profile)
+    return Send(
+        send_before=valid_until - MIN_LIFE,
+        valid_until=valid_until,
+        rule=check.rule,
+        cap=_cap(claim, check),
+    )
 
 
 def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Claim:
-    """The claim with the end of its life, which counts from the first moment it might have gone out.
+    """The claim with the end of its life, which begins at the first moment it might have gone out.
 
-    If there was no such moment before `at`, its life has not begun, and it has no end yet.
+    The life of a text that could not have gone out before `at` has not begun: it gets no end.
     """
     due = claim.due_since
     if claim.expires_at or due is None or due >= at:
@@ -81,26 +89,27 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
     except ValueError:
         pass  # the hours cannot be read, so none of them kept it
     begins_at = opening or due
-    return (
-        claim
-        if begins_at > at
-        else claim.model_copy(update={"expires_at": begins_at + LIFE})
-    )
+    if begins_at > at:
+        return claim
+    return claim.model_copy(update={"expires_at": begins_at + LIFE})
 
 
-def wait(
+def wait_for_window(
     claim: Claim,
-    since: datetime,
+    earliest: datetime,
     detail: str,
     why_code: WhyCode,
     *,
     profile: Profile = DEFAULT,
 ) -> Defer | Hold | Cancel:
-    """Wait until the window is open, from `since` on, and until this row's turn among those that wait for it."""
-    check = _check(claim, since, profile)
+    """Wait until the window is open, at `earliest` or later.
+
+    The texts that wait for one opening are spread over some minutes. If it would expire before, it is cancelled.
+    """
+    check = _check(claim, earliest, profile)
     if check.hold_reason and check.why_code:
         return Hold(check.hold_reason, check.why_code)
-    opening = check.next_send_at or since
+    opening = check.next_send_at or earliest
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
         return Cancel(f"Expires before it may go out. {detail}", "expired")
     if check.can_send:
@@ -116,22 +125,21 @@ def wait(
 def troubled(
     claim: Claim, detail: str, why_code: WhyCode = "database_trouble"
 ) -> Defer:
-    """Wait for what is no trouble of its own. If it is after all, it delays no other."""
+    """Wait for the end of trouble that is not the text's own. Texts that were due go first meanwhile."""
     return Defer(detail, why_code, until=claim.claimed_at + TROUBLE_DELAY)
 
 
-def _due(claim: Claim) -> str:
-    """The day since which a text was due that ends untouched. Equal reasons are counted together, so no hour."""
-    return (
-        f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
-        if claim.due_since
-        else ""
-    )
+def _due_day(claim: Claim) -> str:
+    """The day on which it was due, without the hour: equal reasons are counted together."""
+    if not claim.due_since:
+        return ""
+    return f": it was due on {claim.due_since.astimezone(UTC):%Y-%m-%d} (UTC)"
 
 
-def _still(claim: Claim) -> str:
-    """The reason why a text waited until its end, if it was held or was to be sent again."""
-    return f". {claim.why}" if claim.why and (claim.held or claim.lost_messages) else ""
+def _last_reason(claim: Claim) -> str:
+    """What it waited for until its end, if it was held or was to be sent again."""
+    waited = claim.held or claim.lost_messages
+    return f". {claim.why}" if claim.why and waited else ""
 
 
 def _cap(claim: Claim, check: QuietHoursCheck) -> Cap | None:
@@ -153,9 +161,8 @@ def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
         rules=profile.quiet_hours_rules,
         message_class=claim.message_class,
         own_window=parse_week(claim.business_hours) if claim.business_hours else None,
-        stopped_states=US_STATES.intersection(
-            claim.stopped_states
-        ),  # a stop of no state stops nothing
+        # A stop of no known state stops nothing.
+        stopped_states=US_STATES.intersection(claim.stopped_states),
     )
 
 
@@ -175,11 +182,8 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if not body.strip():
         return "Text is empty: the subject of its send log holds no body", "no_body"
     if claim.longest_body and len(body) > claim.longest_body:
-        limit = f"longer than {claim.longest_body} characters"
-        return (
-            f"Text is {limit}: the subject of its send log holds its body",
-            "body_too_long",
-        )
+        detail = f"Text is longer than {claim.longest_body} characters: the subject of its send log holds its body"
+        return detail, "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

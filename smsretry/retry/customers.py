@@ -15,25 +15,28 @@ class Customer(Value):
 
 
 def customer_findings(customers: Sequence[Customer]) -> Iterator[Finding]:
-    """A line for each kind of value that the application may correct. None is an error: the texts wait."""
-    looked_at = f"of {len(customers)} customers looked at"
-    counts = {
-        f"numbers {looked_at} are not spelled as E.164": (
+    """A line for each kind of value that the application may correct. No line is an error: the texts wait."""
+    problems = [
+        (
             sum(map(_is_misspelled, customers)),
+            "numbers of {} customers looked at are not spelled as E.164",
             "texts to them wait (number_spelling): correct customers.phone; each text says how",
         ),
-        f"zones {looked_at} are not understood": (
+        (
             sum(clocks_of(customer.timezone) is None for customer in customers),
+            "zones of {} customers looked at are not understood",
             "texts to them wait (hours_unreadable): correct customers.timezone",
         ),
-        f"zones {looked_at} are not among those of their number": (
+        (
             sum(map(_is_elsewhere, customers)),
+            "zones of {} customers looked at are not among those of their number",
             "texts go out when it is day in both: leave customers.timezone null, unless the customer said it",
         ),
-    }
-    for problem, (count, advice) in counts.items():
+    ]
+    for count, problem, advice in problems:
         if count:
-            yield Finding(subject=f"{count} {problem}", ok=True, advice=advice)
+            subject = f"{count} {problem.format(len(customers))}"
+            yield Finding(subject=subject, ok=True, advice=advice)
 
 
 def _is_misspelled(customer: Customer) -> bool:

@@ -24,7 +24,7 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send it, if that is still before `send_before` when the request leaves."""
+    """Send it, unless `send_before` has come when the request leaves."""
 
     send_before: datetime
     valid_until: datetime
@@ -40,7 +40,9 @@ class Decision:
     """The fields of every decision but `Send`."""
 
     fate: ClassVar[Fate]
-    leaves: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = "pending"
+    row_status: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = (
+        "pending"
+    )
     """The status of the row from then on."""
     is_held: ClassVar[bool] = False
     """Whether it waits for something that a person can mend."""
@@ -51,7 +53,7 @@ class Decision:
     """The provider's error code, if it is the reason."""
 
     def due_at(self, at: datetime) -> datetime | None:  # noqa: ARG002 - those that wait go by it
-        """When the text is due again, if this was decided at `at`. None: it has ended, or it is as due as before."""
+        """When the text is due again, if this was decided at `at`. None: it has ended, or its due time stays."""
         return None
 
     def result(self, claim: Claim, *, due_at: datetime | None = None) -> ItemResult:
@@ -80,7 +82,8 @@ class Waits(Decision):
 class Complete(Decision):
     """The text went out."""
 
-    fate, leaves = "Sent", "completed"
+    fate = "Sent"
+    row_status = "completed"
     sid: str | None
     """The provider's id of the message. None: only the send log says that there was one."""
     by: Literal["response", "callback", "reconcile"] = "response"
@@ -107,7 +110,8 @@ class Hold(Waits):
     For a text in doubt, a person must decide whether it went out.
     """
 
-    fate, is_held = "Held", True
+    fate = "Held"
+    is_held = True
     due_in: timedelta = HELD_LOOK
     ambiguous: tuple[str, ...] = ()
     """Messages that may be the text in doubt, which the queue adds to `why`. If all of them turn out to be others',
@@ -127,9 +131,9 @@ class Retry(Waits):
 
     fate = "RetryScheduled"
     reason: Reason | None = "twilio_error"
-    """None leaves the row's as it is."""
+    """None: the row keeps its reason."""
     counted: bool = False
-    """Whether a send was really made, so that it counts against the limit of attempts."""
+    """Whether it costs one of the text's attempts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ class LookAgain(Waits):
     """Nobody knows what became of it. Nothing is sent, and evidence is looked for."""
 
     fate = "InDoubt"
-    failed: bool = False
+    look_failed: bool = False
     """Whether a look could not be made, which says nothing and does not count."""
 
 
@@ -145,7 +149,8 @@ class LookAgain(Waits):
 class Fail(Decision):
     """No further try."""
 
-    fate, leaves = "Failed", "failed"
+    fate = "Failed"
+    row_status = "failed"
     opted_out: bool = False
     """Whether the recipient has told the provider to stop."""
     phone_status: str | None = None
@@ -156,12 +161,16 @@ class Fail(Decision):
 class Cancel(Decision):
     """The text is no longer wanted."""
 
-    fate, leaves = "Cancelled", "cancelled"
+    fate = "Cancelled"
+    row_status = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived(Decision):
-    """A message of it that was reported lost has arrived after all, so nothing is sent."""
+    """A message of it that was reported lost has arrived after all, so nothing is sent.
+
+    The row waits, until the report of that message completes it.
+    """
 
     fate = "Sent"
     sid: str

@@ -45,7 +45,9 @@ class OpenDelivery(Value):
     """A message whose delivery is open, in our charge until the lease runs out."""
 
     attempt_id: UUID
-    looks: int = Field(description="How often it was looked up: the fence.")
+    looks: int = Field(
+        description="How often it was looked up. Its fence, too: each claim raises it."
+    )
     retry_id: UUID
     business_id: UUID
     customer_id: UUID | None = Field(
@@ -70,12 +72,12 @@ class OpenDelivery(Value):
     )
     excused: int = Field(
         0,
-        description="Others that did not arrive, for trouble of their sender's: not in `failures`.",
+        description="Other messages of it that trouble of their sender kept from arriving: not in `failures`.",
     )
     attempt_count: int
     max_attempts: int
     expires_at: Instant | None
-    settled: bool = Field(
+    moved_on: bool = Field(
         description="Its row did not end with this message, so nothing follows from a failure."
     )
     may_have_arrived: bool = Field(
@@ -154,14 +156,13 @@ def after_delivery(
     """
     if report.has_arrived:
         return Close()
-    if report.has_failed and not message.settled:
+    if report.has_failed and not message.moved_on:
         return _after_failure(message, report, profile)
     if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
-        return Close(
-            unknown=not report.has_failed and message.delivery_status not in FAILURES
-        )
+        ever_failed = report.has_failed or message.delivery_status in FAILURES
+        return Close(unknown=not ever_failed)
     look_in = nth(LOOKS, max(message.looks - 1, 0))
-    if report.has_failed:  # that was acted on before
+    if report.has_failed:  # which was acted on before
         return LookAgain(
             "It did not arrive; a late delivery would still count",
             "undelivered",
@@ -177,22 +178,20 @@ def _after_failure(
         message.expires_at is not None and message.claimed_at >= message.expires_at
     )
     if message.may_have_arrived:
+        if expired:
+            return Close()
         detail = "Another message of this text may still arrive"
-        return (
-            Close()
-            if expired
-            else LookAgain(detail, "delivery_open", due_in=MAY_ARRIVE_LOOK)
-        )
+        return LookAgain(detail, "delivery_open", due_in=MAY_ARRIVE_LOOK)
     refusal = report.refusal or Refusal(
         "refused", f"the provider reports it {report.status}, and not why"
     )
-    detail = f"Not delivered: {refusal.text}"
+    detail = f"Not delivered: {refusal.reason}"
     match refusal.kind:
-        case "rate_limited" if refusal.level == "recipient":
-            return _after_loss(message, refusal, detail, profile)
-        case "account_refused" | "day_spent" | "rate_limited":
+        case "rate_limited" if refusal.level != "recipient":
             return _after_trouble_of_sender(message, refusal)
-        case "refused_for_now":
+        case "account_refused" | "day_spent":
+            return _after_trouble_of_sender(message, refusal)
+        case "refused_for_now" | "rate_limited":
             return _after_loss(message, refusal, detail, profile)
         case "refused":
             return Fail(
@@ -224,18 +223,13 @@ def _after_loss(
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
-    """The message was fine. The text waits and costs nothing; only its end ends it, when it is claimed after that."""
-    time_left = (
-        max(message.expires_at - message.claimed_at, timedelta(0))
-        if message.expires_at
-        else timedelta.max
-    )
+    """The message was fine. The text waits, which costs no attempt, and ends only by its expiry."""
+    time_left = timedelta.max
+    if message.expires_at:
+        time_left = max(message.expires_at - message.claimed_at, timedelta(0))
     delay = min(nth(RESEND_DELAYS, message.excused), time_left)
-    detail, why_code, code = (
-        f"Not delivered: {refusal.advice}",
-        refusal.kind,
-        refusal.code,
-    )
+    detail = f"Not delivered: {refusal.advice}"
+    why_code, code = refusal.kind, refusal.code
     if refusal.kind == "account_refused":
         return Hold(detail, why_code, code, due_in=delay)
     if refusal.kind == "day_spent" and message.day_turns_at:

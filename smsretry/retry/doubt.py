@@ -12,9 +12,9 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
 
 MIN_LOOKS: Final = 3
-"""Looks that must have found nothing before a text may be sent again."""
+"""Looks that must have found nothing before a text may be sent again. `LOOK_DELAYS` says when they are made."""
 MIN_QUARANTINE: Final = timedelta(minutes=15)
-"""How long a text must have been in doubt before it may be sent again."""
+"""How long a text must have been in doubt before it may be sent again, however early its looks were made."""
 _LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
 _LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry texts resolve`"
@@ -45,10 +45,10 @@ def after_look(
     profile: Profile = DEFAULT,
     denied: str | None = None,
 ) -> Iterator[AfterLook]:
-    """What the provider's list says of a text in doubt: each message that may be its own, and what to do if none is.
+    """What follows from the provider's list for a text in doubt: decisions, the best-founded first.
 
-    A message belongs to one attempt, and only the queue knows which. The first decision that the queue accepts counts,
-    and it never refuses the last.
+    A message belongs to one attempt, and only the queue knows which. So it may refuse a decision that takes a message
+    for this text's. The first that it accepts counts. The last names no message, and is always accepted.
 
     Args:
         look: the recent messages to the number it was sent to; None when the list could not be had.
@@ -77,7 +77,10 @@ def after_look(
 def look_failed(claim: Claim, detail: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made proves no absence. It is made again, and does not count."""
     return LookAgain(
-        detail, why_code, due_in=next_look_delay(claim.reconcile_count), failed=True
+        detail,
+        why_code,
+        due_in=next_look_delay(claim.reconcile_count),
+        look_failed=True,
     )
 
 
@@ -86,14 +89,14 @@ def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
 
 
 def _without_list(claim: Claim, at: datetime) -> AfterLook:
-    detail = (
-        "The provider's list could not be had"
+    problem = (
+        "the provider's list could not be had"
         if claim.sent_to
-        else "What was sent is not on record"
+        else "what was sent is not on record"
     )
+    detail = f"In doubt: {problem}"
     if at - (claim.in_doubt_since or at) >= _LIST_MISSED:
-        detail = f"In doubt: {detail[0].lower()}{detail[1:]}. {_LOOK_YOURSELF}"
-        return Hold(detail, "list_unavailable")
+        return Hold(f"{detail}. {_LOOK_YOURSELF}", "list_unavailable")
     return look_failed(claim, detail, "list_unavailable")
 
 
@@ -101,9 +104,10 @@ def _without_evidence(
     claim: Claim, in_doubt_for: timedelta, profile: Profile
 ) -> AfterLook:
     looks = claim.reconcile_count + 1
-    # If the clock was set back, it cannot tell how long that is: then the looks decide, each of which waited its time.
-    too_soon = timedelta(0) <= in_doubt_for < MIN_QUARANTINE
-    if looks < MIN_LOOKS or too_soon:
+    # A clock that was set back does not tell how long it is. Then the looks decide, each of which waited its time.
+    clock_was_set_back = in_doubt_for < timedelta(0)
+    is_too_soon = in_doubt_for < MIN_QUARANTINE and not clock_was_set_back
+    if looks < MIN_LOOKS or is_too_soon:
         return LookAgain(
             "No evidence yet", "no_evidence", due_in=next_look_delay(looks)
         )

@@ -4,10 +4,10 @@ A provider has no field of ours to search by. A message is ours when it went fro
 number, with the attempt's body, around the attempt. It is compared with what was *sent*, which `begin` keeps, and never
 with what the rows say now.
 
-Clocks step, and providers change bodies. So a message that fits except for its time, or except for its words, may still
-be ours: it is ambiguous, and a person decides. Two things prove that a message is another text's: its SID, which the
-queue has on record, and the exact words of another open text. Its age proves nothing, because the clock may have
-stepped.
+Clocks step, and providers change bodies. So a message with our words at another time, or with other words at our time,
+may still be ours: it is ambiguous, and a person decides. Two things prove that a message is another text's. Its SID is
+on record for that one, which only the queue knows. Or it has the exact words of another open text. Its age proves
+nothing, because the clock may have stepped.
 """
 
 import re
@@ -35,7 +35,8 @@ class Matches:
     """The messages of a list that may be of one attempt."""
 
     ours: tuple[str, ...]
-    """SIDs of messages that fit it and no other text, oldest first. It is the first that nobody else owns."""
+    """SIDs of messages that fit the attempt and no other text, oldest first. The first that is on record for no other
+    attempt is its own."""
     ambiguous: tuple[str, ...]
     """SIDs of messages that may be the attempt's: those with its words first."""
 
@@ -47,44 +48,41 @@ def earliest_creation(begun_at: datetime) -> datetime:
 
 def all_in_one(looks: Sequence[Look | None]) -> Look | None:
     """Looks into several lists of one provider. None: one of them could not be had, so absence is not proved."""
-    had = [look for look in looks if look is not None]
-    if not had or len(had) < len(looks):
+    answered = [look for look in looks if look is not None]
+    if not answered or len(answered) < len(looks):
         return None
     return Look(
-        sightings=tuple(sighting for look in had for sighting in look.sightings),
-        clock_ahead=had[0].clock_ahead,
-        lacks=next((look.lacks for look in had if look.lacks), None),
+        sightings=tuple(sighting for look in answered for sighting in look.sightings),
+        clock_ahead=answered[0].clock_ahead,
+        lacks=next((look.lacks for look in answered if look.lacks), None),
     )
 
 
 def find(look: Look, claim: Claim) -> Matches:
     """Sort the messages of a list by whether they may be of the attempt that the claimed row is in doubt about.
 
-    If the database's clock was set back during the attempt, no time is usual, so that nothing is surely its own.
+    If the database's clock was set back during the attempt, every time is unusual, so that nothing is surely its own.
     """
-    sent_to = e164(
-        claim.sent_to or ""
-    )  # the application's own processor sends to whatever is stored
-    ours, ambiguous = list[str](), list[tuple[bool, str]]()
+    # The application's own processor sends to whatever is stored.
+    sent_to = e164(claim.sent_to or "")
+    ours, with_our_words, with_other_words = list[str](), list[str](), list[str]()
     for sighting in sorted(
         look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)
     ):
         if sighting.to not in (None, sent_to):
             continue
-        words, time = _words(sighting, claim), _time(sighting, claim, look.clock_ahead)
-        if words == "ours" and time == "usual" and sighting.to:
-            ours.append(sighting.sid)
-        # Other words at another time are two strangers, not one changed text.
-        elif (
-            words != "another's"
-            and time != "never"
-            and (words != "unlike" or time == "usual")
-        ):
-            ambiguous.append((words != "ours", sighting.sid))
-    return Matches(
-        tuple(ours),
-        tuple(sid for _, sid in sorted(ambiguous, key=lambda entry: entry[0])),
-    )
+        match _words(sighting, claim), _time(sighting, claim, look.clock_ahead):
+            case ("another's", _) | (_, "never"):
+                pass
+            case "ours", "usual" if sighting.to:
+                ours.append(sighting.sid)
+            case "ours", _:
+                with_our_words.append(sighting.sid)
+            case "unlike", "unusual":
+                pass  # other words at another time are a stranger's
+            case _:
+                with_other_words.append(sighting.sid)
+    return Matches(tuple(ours), (*with_our_words, *with_other_words))
 
 
 # When
@@ -97,32 +95,25 @@ _Time = Literal["usual", "unusual", "never"]
 def _time(sighting: Sighting, claim: Claim, clock_ahead: timedelta) -> _Time:
     """Whether it was created when the attempt's message would be, on the provider's clock.
 
-    The two clocks differ by this much now. They may have agreed when it was sent.
+    Args:
+        clock_ahead: how far the provider's clock is ahead of the database's now. They may have agreed at the send.
     """
     doubted, created = claim.in_doubt_since or claim.claimed_at, sighting.created_at
-    opens = (claim.attempt_begun_at or doubted).replace(microsecond=0) - CLOCK_TOLERANCE
-    closes = doubted + _LATEST
-    if any(
-        opens + ahead <= created <= closes + ahead
-        for ahead in (timedelta(0), clock_ahead)
-    ):
+    begun = (claim.attempt_begun_at or doubted).replace(microsecond=0)
+    opens, closes = begun - CLOCK_TOLERANCE, doubted + _LATEST
+    leads = (timedelta(0), clock_ahead)
+    if any(opens + lead <= created <= closes + lead for lead in leads):
         return "usual"
-    earliest, latest = (
-        opens + min(clock_ahead, timedelta(0)),
-        closes + max(clock_ahead, timedelta(0)),
-    )
-    return (
-        "unusual"
-        if earliest - CLOCK_ERROR <= created <= latest + CLOCK_ERROR
-        else "never"
-    )
+    earliest = opens + min(leads) - CLOCK_ERROR
+    latest = closes + max(leads) + CLOCK_ERROR
+    return "unusual" if earliest <= created <= latest else "never"
 
 
 # Whose words
 
 
-_Words = Literal["ours", "none", "unlike", "another's"]
-"""none: no words are left of it (redaction), or nobody knows those that were sent."""
+_Words = Literal["ours", "unknown", "unlike", "another's"]
+"""unknown: no words are left of the message (redaction), or nobody knows those that were sent."""
 _LOOK_ALIKES: Final = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u0060\u00b4", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
@@ -136,12 +127,12 @@ def _words(sighting: Sighting, claim: Claim) -> _Words:
     """The text whose words they are."""
     listed, ours = plain(sighting.body), plain(claim.sent_body or "")
     if not listed:
-        return "none"
+        return "unknown"
     if listed == ours:
         return "ours"
     if listed in map(plain, claim.other_bodies):
         return "another's"
-    return "unlike" if ours else "none"
+    return "unlike" if ours else "unknown"
 
 
 def plain(body: str) -> str:

@@ -80,26 +80,24 @@ class Claim(Value):
     stopped_states: tuple[str, ...] = Field(
         (), description="US states to which an operator lets no marketing text go."
     )
-    attempt_begun_at: Instant | None = Field(
-        description="For a row in doubt: when its attempt began."
-    )
     in_doubt_since: Instant | None
-    reconcile_count: int
-    sent_to: str | None = Field(
-        repr=False, description="Likewise the number that it went to."
+    reconcile_count: int = Field(
+        description="If it is in doubt, the looks that were made. What follows is its attempt's."
     )
-    sent_body: str | None = Field(repr=False, description="Likewise the body.")
+    attempt_begun_at: Instant | None
+    sent_to: str | None = Field(repr=False, description="The number that it went to.")
+    sent_body: str | None = Field(repr=False)
     sent_by: str | None = Field(
         repr=False,
-        description="Likewise the sender: a messaging service or a number of ours.",
+        description="The sender: a messaging service or a number of ours.",
     )
     sent_account: str | None = Field(
-        None, description="Likewise the account. None: nobody wrote it down."
+        None, description="The sender's account. None: nobody wrote it down."
     )
     other_bodies: tuple[str, ...] = Field(
         (),
         repr=False,
-        description="Likewise bodies of other sends to that number whose fate is unknown.",
+        description="Bodies of other sends to that number of which nobody knows what became.",
     )
     known_sid: str | None = Field(
         description="The provider's id of the text, if its send log has one."
@@ -123,7 +121,7 @@ class Claim(Value):
     phone: str | None = Field(repr=False)
     fingerprint: str | None = Field(
         repr=False,
-        description="What a decision is made from: number, zones, hours, cap, words, class, stops, sender.",
+        description="Of what a decision is made from: number, zones, hours, cap, words, class, stops, sender.",
     )
     timezone: str | None
     business_timezone: str | None
@@ -137,8 +135,7 @@ class Claim(Value):
     lost_messages: tuple[LostMessage, ...] = Field((), description="Newest first.")
     due_since: Instant | None = Field(
         None,
-        description="Since when it might have gone out, apart from quiet hours: its due time, or when its row was "
-        "made if that is later and it was not planned.",
+        description="Since when it might have gone out, apart from quiet hours.",
     )
 
     @property
@@ -169,7 +166,7 @@ class ItemResult(Value):
 
     @classmethod
     def error(cls, claim: Claim, detail: str) -> Self:
-        """The result of a claim whose processing raised. The other rows went on, and a later run recovers this one."""
+        """The result of a claim whose processing raised. Recovery takes the row back, unless a bug has ended it."""
         return cls(retry_id=claim.id, fate="Error", detail=detail)
 
     def __str__(self) -> str:

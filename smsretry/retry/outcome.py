@@ -36,13 +36,13 @@ class Refusal:
     """Why a provider took no message, in words that hold for every provider."""
 
     kind: RefusalKind
-    text: str
-    """The reason for people; holds no phone number and no body."""
+    reason: str
+    """Why, for people; holds no phone number and no body."""
     code: int | None = None
     """The provider's own code: a label to show and to store, read by nobody here."""
     level: RefusalLevel = "request"
     certain: bool = True
-    """Whether one refusal of kind `account_refused` proves it. If not, it may concern this destination alone."""
+    """Whether an `account_refused` surely concerns the account. If not, it may concern this destination alone."""
     phone_status: str | None = None
     """A lasting fault of the number, as `customers.phone_status`: `invalid` or `not_mobile`."""
     to_do: str | None = None
@@ -55,8 +55,8 @@ class Refusal:
 
     @property
     def advice(self) -> str:
-        """Its text, and what to do."""
-        return f"{self.text}. {self.to_do}" if self.to_do else self.text
+        """Its reason, and what to do."""
+        return f"{self.reason}. {self.to_do}" if self.to_do else self.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def _came_to(
         case LookAgain():
             return (
                 "still undelivered"
-                if report.has_failed and message.settled
+                if report.has_failed and message.moved_on
                 else "on its way"
             )
         case Hold():

@@ -202,9 +202,9 @@ class _Item:
                 return self.process(begun.decided_at)
             case "capped":
                 detail = cap.description if cap else ""
-                return self._wait(until, detail, "daily_cap")
+                return self._wait_for_window(until, detail, "daily_cap")
             case "spent":
-                return self._wait(until, before.SPENT, "day_spent")
+                return self._wait_for_window(until, before.SPENT, "day_spent")
             case "busy":
                 return self._act_on(Defer(_BUSY, "sender_rate", until=until))
             case "changed":
@@ -223,9 +223,11 @@ class _Item:
             case _:
                 assert_never(begun.answer)
 
-    def _wait(self, since: datetime, detail: str, why_code: WhyCode) -> ItemResult:
-        decision = before.wait(
-            self.claim, since, detail, why_code, profile=self.profile
+    def _wait_for_window(
+        self, earliest: datetime, detail: str, why_code: WhyCode
+    ) -> ItemResult:
+        decision = before.wait_for_window(
+            self.claim, earliest, detail, why_code, profile=self.profile
         )
         return self._act_on(decision)
 

@@ -83,7 +83,7 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_
     ):
         decision = after_send(claim_with(attempt_count=2), outcome)
         assert isinstance(decision, Hold)
-        assert decision.detail.startswith(f"{outcome.refusal.text}. ")
+        assert decision.detail.startswith(f"{outcome.refusal.reason}. ")
         concerns_all = outcome.refusal.certain
         assert (decision.why_code == "account_refused") == concerns_all
         assert (decision.why_code == "destination_refused") != concerns_all

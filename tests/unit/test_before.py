@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from smsretry.retry.backoff import HELD_LOOK
-from smsretry.retry.before import LIFE, before_send, wait, with_expiry
+from smsretry.retry.before import LIFE, before_send, wait_for_window, with_expiry
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
 from smsretry.vocabulary import WhyCode
 from tests.support.builders import (
@@ -139,7 +139,7 @@ def test_a_marketing_text_is_sent_under_the_lowest_daily_cap() -> None:
 
 def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> None:
     """Or for the opening after it, as a capped text does. In a state that is stopped, that is what it waits for."""
-    stopped = wait(
+    stopped = wait_for_window(
         claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap"
     )
     assert isinstance(stopped, Hold)

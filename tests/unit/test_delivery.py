@@ -38,7 +38,7 @@ def message(**changes: Any) -> OpenDelivery:
         "attempt_id": UUID(int=1), "looks": 1, "retry_id": UUID(int=2), "business_id": UUID(int=3),
         "customer_id": UUID(int=4), "send_log_id": UUID(int=5), "twilio_sid": SID,
         "accepted_at": NOON - 10 * MINUTE, "delivery_status": None, "delivery_code": None, "failures": 1,
-        "attempt_count": 1, "max_attempts": 3, "expires_at": NOON + 47 * HOUR, "settled": False,
+        "attempt_count": 1, "max_attempts": 3, "expires_at": NOON + 47 * HOUR, "moved_on": False,
         "may_have_arrived": False, "claimed_at": NOON, "day_turns_at": NOON + 15 * HOUR,
     }  # fmt: skip
     return OpenDelivery.model_validate(row | changes)
@@ -104,8 +104,8 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({"accepted_at": LONG_AGO, "delivery_status": "undelivered"}, UNANSWERED, Close()),
     # It was lost.
     ({}, LOST, Retry("", "undelivered", 30003, due_in=30 * MINUTE, counted=True)),
-    ({"settled": True}, LOST, WATCHED),
-    ({"settled": True, "accepted_at": LONG_AGO}, LOST, Close()),
+    ({"moved_on": True}, LOST, WATCHED),
+    ({"moved_on": True, "accepted_at": LONG_AGO}, LOST, Close()),
     ({"failures": 2}, LOST, given_up(30003)),
     ({"failures": 2}, report("undelivered", 14107), given_up(14107)),
     ({"attempt_count": 3}, LOST, given_up(30003)),
@@ -122,7 +122,7 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({"excused": 9}, UNREGISTERED, hold(720)),
     ({"excused": 9, "expires_at": NOON + 2 * HOUR}, UNREGISTERED, hold(120)),
     ({"expires_at": NOON - 2 * HOUR}, UNREGISTERED, hold(0)),
-    ({"settled": True}, UNREGISTERED, WATCHED),
+    ({"moved_on": True}, UNREGISTERED, WATCHED),
     ({"may_have_arrived": True}, UNREGISTERED, OTHER_UNDER_WAY),
     ({}, SPENT, spent(15)),
     ({"failures": 9, "attempt_count": 3, "excused": 9}, SPENT, spent(15)),
@@ -150,7 +150,7 @@ def test_what_follows_from_a_report() -> None:
         )
         assert actual == follows, (changes, received)
         assert not isinstance(decision, Retry | Hold) or (
-            received.refusal and received.refusal.text in decision.detail
+            received.refusal and received.refusal.reason in decision.detail
         )
 
 

@@ -56,7 +56,7 @@ def ambiguous(*sids: str) -> Hold:
 
 def unseen(minutes: float) -> LookAgain:
     """What is concluded of a look that could not be made."""
-    return LookAgain("", "list_unavailable", due_in=minutes * MINUTE, failed=True)
+    return LookAgain("", "list_unavailable", due_in=minutes * MINUTE, look_failed=True)
 
 
 def conclusions_of(

@@ -64,7 +64,7 @@ def no_send(claim: Claim, decision: NoSend) -> tuple[str, Values]:
 def end(decision: Fail | Cancel) -> Values:
     """The arguments of `end_sms_retry`."""
     return {
-        "final_status": decision.leaves,
+        "final_status": decision.row_status,
         "error": decision.detail,
         "why_code": decision.why_code,
     }
@@ -74,7 +74,7 @@ def after_send(outcome: Outcome, decision: AfterSend) -> Values:
     """The arguments of `finish_sms_attempt`: the provider's answer, and what follows from it."""
     values: Values = {
         "outcome": outcome.name,
-        "next_status": decision.leaves,
+        "next_status": decision.row_status,
         "held": decision.is_held,
     }
     if isinstance(decision, Complete):
@@ -108,8 +108,8 @@ def after_look(decision: AfterLook) -> Values:
                 "twilio_sid": sid,
                 "settled_by": by,
             }
-        case LookAgain(failed=failed):
-            values |= {"decision": "look_failed" if failed else "look_again"}
+        case LookAgain(look_failed=look_failed):
+            values |= {"decision": "look_failed" if look_failed else "look_again"}
         case Retry():
             values |= {"decision": "resend"}
         case Hold(detail, ambiguous=ambiguous):

@@ -137,7 +137,7 @@ def why_refused(
         outcome_of_answer(answer.http_status, answer.body),
     )
     refusal = outcome.refusal if isinstance(outcome, Rejected) else None
-    refused = refusal.text if refusal else f"{host} answers HTTP {status}"
+    refused = refusal.reason if refusal else f"{host} answers HTTP {status}"
     if optional and status in (401, 403):
         return (
             True,

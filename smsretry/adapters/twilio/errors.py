@@ -128,7 +128,7 @@ def code_meaning(code: int) -> CodeMeaning:
     """The meaning of a code for a person, with advice."""
     refusal = twilio_refusal(code)
     return CodeMeaning(
-        meaning=refusal.text,
+        meaning=refusal.reason,
         to_do=refusal.to_do or "",
         link=_PAGE.format(code),
         passes=refusal.kind in ("refused_for_now", "rate_limited", "day_spent"),

@@ -81,7 +81,7 @@ def predict(
 def _fate(decision: Decision) -> PredictedFate:
     if decision.is_held:
         return "held"
-    return "wait longer" if decision.leaves == "pending" else "end"
+    return "wait longer" if decision.row_status == "pending" else "end"
 
 
 class Forecast(Answer):

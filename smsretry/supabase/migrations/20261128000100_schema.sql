@@ -7484,7 +7484,7 @@ $$;
 -- failure is due at once. The claim lasts for `lease`.
 --   without: accounts whose messages stay as they are; '': messages that name none
 --   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered
---   for what was their sender's · day_turns_at: when the carriers' day turns over · settled: no
+--   for what was their sender's · day_turns_at: when the carriers' day turns over · moved_on: no
 --   decision is needed: the row has not ended with this message, or another of the text waits ·
 --   may_have_arrived: another message of it may have
 create or replace function public.claim_sms_deliveries(
@@ -7507,7 +7507,7 @@ returns table (
     attempt_count integer,
     max_attempts integer,
     expires_at timestamptz,
-    settled boolean,
+    moved_on boolean,
     may_have_arrived boolean,
     claimed_at timestamptz,
     sent_account text,

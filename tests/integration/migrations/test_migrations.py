@@ -315,7 +315,7 @@ def test_rows_without_their_text_and_customer_stop_nobody(
     [claim] = original.rows("select * from claim_due_sms_retries(10)")
     assert not Claim.model_validate(claim).send_log_found
     [delivery] = original.rows("select * from claim_sms_deliveries(10)")
-    assert OpenDelivery.model_validate(delivery).settled
+    assert OpenDelivery.model_validate(delivery).moved_on
 
 
 # The next one, and the books

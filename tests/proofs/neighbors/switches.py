@@ -69,7 +69,7 @@ _WHOSE = (flow_control._Streak, "is_of", _whosever_they_are)
 def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
     """A refusal that may concern its destination alone was a failure."""
     if isinstance(outcome, Rejected) and not outcome.refusal.certain:
-        outcome = InDoubt(outcome.refusal.text)
+        outcome = InDoubt(outcome.refusal.reason)
     return _observe(self, claim, outcome)
 
 
