@@ -46,23 +46,24 @@ def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def claim(run: Run, limit: int) -> list[Claim]:
-    """Take charge of up to `limit` due rows, and of as many in doubt whose next look is due."""
+    """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
     return run.claim(limit)
 
 
-_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
+_text_task_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
     max_workers=threads_for(sends_at_once())
 )
+"""Threads for texts that have a task run each. The texts of slices have threads of their own."""
 
 
-@flow(name="process-sms-retries", task_runner=_runner, **OF_SCHEDULE)
+@flow(name="process-sms-retries", task_runner=_text_task_runner, **OF_SCHEDULE)
 @form
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = STALE_MINUTES,
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = DRAIN_SECONDS,
 ) -> State[Any]:
-    """Recover stuck texts, claim the due ones and process each one, until nothing is due and nothing soon will be.
+    """Recover stuck texts, claim the due ones and process each one, until nothing is due now or soon.
 
     Args:
         limit: How many due texts to take at most (1 to 100,000).
@@ -74,17 +75,17 @@ def process_sms_retries(
         run = Run(connected, this_run().id)
         with (
             run.stopped_by(SIGTERM),
-            ThreadPoolExecutor(run.threads) as workers,
+            ThreadPoolExecutor(run.threads) as slice_threads,
             Announcer() as announcer,
         ):
             recover(run, stale_minutes, settings.address)
-            before = queue_status(at_desk)
+            status_before = queue_status(at_desk)
             texts = TaskRuns(
                 run,
-                workers,
+                slice_threads,
                 announcer,
                 task_run_limit=settings.task_runs,
-                due=before.queue.get("due", 0) if before else 0,
+                due=status_before.queue.get("due", 0) if status_before else 0,
             )
             first_claims = claim(run, limit)
             for claims in run.drain(first_claims, limit=limit, seconds=drain_seconds):
@@ -95,14 +96,14 @@ def process_sms_retries(
                 texts.wait()
             processed = texts.processed()
             summary = run.report([text.result for text in processed])
-        after = before if summary.idle else queue_status(at_desk)
-        if after:
-            push_metrics(after)
+        status = status_before if summary.idle else queue_status(at_desk)
+        if status:
+            push_metrics(status)
         report = of_texts(
             summary,
             processed,
             interrupted=run.interrupted,
-            status=after or before,
+            status=status or status_before,
             explain=lambda row: at_desk.explain(ExplainText(id=row)),
         )
         result = summary.model_dump(mode="json")
@@ -111,7 +112,7 @@ def process_sms_retries(
             message=str(summary),
             failed=summary.needs_attention,
             result=result,
-            queue=after,
+            queue=status,
         )
 
 

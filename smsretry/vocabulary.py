@@ -1,7 +1,7 @@
 """The words stored in columns and settings, one spelling for Python and SQL. This module imports nothing of ours.
 
-One word has one meaning. A new word goes here and into the column's check constraint; a new reason goes into its kind,
-and `python -m tests.record_schema` tells SQL.
+One word has one meaning. A new word goes here and into the column's check constraint. A new reason goes into one of the
+types that `WhyCode` joins, and `python -m tests.record_schema` tells SQL.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ Fate: TypeAlias = Literal[
     "GivenBack",
     "Failed",
     "Cancelled",
-    "Lost",
+    "ClaimLost",
     "Error",
 ]
 """What one claim of a row came to. Badges, events and the numbers of a run are made from it.
@@ -51,14 +51,14 @@ Fate: TypeAlias = Literal[
 Sent: the provider accepted it. Deferred: waits for a reason that is no failure. Held: waits because of something that a
 person can mend, and says what. RetryScheduled: failed for a moment. InDoubt: may or may not have gone out. GivenBack:
 not tried by this run, which stopped sending, or lets others go first. Failed: given up. Cancelled: no longer wanted.
-Lost: another worker has it. Error: its processing itself went wrong.
+ClaimLost: another worker has it. Error: its processing itself went wrong.
 """
 
-Reconciled: TypeAlias = Literal["applied", "ended", "lost", "sid_taken", "wait"]
+Reconciled: TypeAlias = Literal["applied", "ended", "claim_lost", "sid_taken", "wait"]
 """The answer of `reconcile_sms_retry`.
 
-applied: recorded. ended: its life was over, so it failed. lost: another worker has the row. sid_taken: the message
-belongs to another attempt. wait: a send to the same number has no answer yet, so the message may belong to that send.
+applied: recorded. ended: its life was over, so it failed. claim_lost: another worker has the row. sid_taken: the
+message belongs to another attempt. wait: a send to the same number has no answer yet, so the message may be that one's.
 """
 
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
@@ -72,26 +72,88 @@ PlaceReason: TypeAlias = Literal[
     "no_opening",
     "hours_unreadable",
 ]
-"""Decided from number, zones and hours: a text is looked at anew as soon as one of them is corrected."""
+"""It waits; decided from number, zones and hours. It is looked at anew as soon as one of them is corrected.
+
+daily_cap: the recipient has had all texts of a day. number_spelling: the number is not written as E.164. no_opening: no
+permitted hour within days. hours_unreadable: a zone or hours are not understood.
+"""
 
 SenderTrouble: TypeAlias = Literal[
     "sender_paused", "no_credentials", "account_refused", "sending_stopped"
 ]
-"""Somebody must mend the sender."""
+"""It waits; somebody must mend the sender.
+
+sender_paused: by a person. no_credentials: the runner has none for its account. sending_stopped: sending or its sender
+has stopped.
+"""
 
 SenderLimit: TypeAlias = Literal["sender_rate", "day_spent"]
-"""The sender's own rate and day: time ends it, or whoever raises them."""
+"""It waits; time ends it, or whoever raises the sender's own rate or day. day_spent: perhaps the carrier's day."""
 
 PassingReason: TypeAlias = Literal[
     "business_trouble", "unreachable", "locked", "database_trouble", "data_changed"
 ]
-"""It may be over at any moment, and a look shows whether it is."""
+"""It waits; it may be over at any moment, and a look shows whether it is.
 
-WhyCode: TypeAlias = Literal[
-    PlaceReason,
-    SenderTrouble,
-    SenderLimit,
-    PassingReason,
+business_trouble: its business's texts come to nothing, and others' go out. unreachable: the request never left. locked:
+by another transaction. data_changed: what the decision was made from has changed.
+"""
+
+PersonsReason: TypeAlias = Literal[
+    "words_unread",
+    "state_stopped",
+    "business_stopped",
+    "mark_mismatch",
+    "destination_refused",
+]
+"""It waits; a person's word ends it.
+
+words_unread: the customer wrote what may mean stop, and nobody has read it. state_stopped, business_stopped: a person
+stopped them. mark_mismatch: the worker texts everybody and the database is no production here, or the other way round.
+destination_refused: the account may not text this number, or perhaps nobody.
+"""
+
+DoubtReason: TypeAlias = Literal[
+    "in_doubt",
+    "worker_died",
+    "restored",
+    "no_evidence",
+    "list_unavailable",
+    "ambiguous",
+]
+"""It is in doubt, and why. worker_died: after a send began, or several times before one. The last three say what a look
+for evidence came to."""
+
+ClaimReason: TypeAlias = Literal["at_capacity", "already_queued", "claim_lost"]
+"""This worker leaves it to another. at_capacity: as many sends of its business or sender are under way as may be."""
+
+AnswerReason: TypeAlias = Literal[
+    "rate_limited",
+    "refused_for_now",
+    "refused",
+    "attempts_used_up",
+    "undelivered",
+    "delivery_open",
+]
+"""The provider answered or reported it. The first two go out later; delivery_open: when it is known that an earlier
+message of it does not arrive. The others have failed."""
+
+UnwantedReason: TypeAlias = Literal[
+    "opted_out",
+    "already_sent",
+    "expired",
+    "not_listed",
+    "operator",
+    "application",
+    "superseded",
+]
+"""It is cancelled.
+
+opted_out: consent is not `opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a
+person or the application said so. superseded: its next try is another row.
+"""
+
+TextFault: TypeAlias = Literal[
     "no_send_log",
     "not_sms",
     "no_customer",
@@ -102,53 +164,27 @@ WhyCode: TypeAlias = Literal[
     "bad_row",
     "id_taken",
     "row_refused",
-    "opted_out",
-    "words_unread",
-    "already_sent",
-    "expired",
-    "not_listed",
-    "operator",
-    "application",
-    "superseded",
-    "state_stopped",
-    "business_stopped",
-    "mark_mismatch",
-    "at_capacity",
-    "already_queued",
-    "claim_lost",
-    "rate_limited",
-    "destination_refused",
-    "refused_for_now",
-    "refused",
-    "attempts_used_up",
-    "undelivered",
-    "delivery_open",
-    "in_doubt",
-    "worker_died",
-    "restored",
-    "no_evidence",
-    "list_unavailable",
-    "ambiguous",
     "unforeseen",
 ]
-"""The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change.
+"""It has failed, unless somebody can mend it: then it is held.
 
-The text itself: bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log.
-row_refused: a trigger or a rule of the application's refuses the row. No longer wanted: opted_out: consent is not
-`opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a person or the application
-said so. superseded: its next try is another row. Waiting: number_spelling: the number is not written as E.164.
-hours_unreadable: a zone or hours are not understood. words_unread: the customer wrote what may mean stop, and nobody
-has read it. state_stopped, business_stopped: by a person. no_opening: no permitted hour within days. mark_mismatch: the
-worker texts everybody and the database is no production here, or the other way round. locked: by another transaction.
-data_changed: what the decision was made from has changed. sending_stopped: sending or its sender has stopped.
-at_capacity: others of its business or sender are under way. business_trouble: its business's texts come to nothing,
-others' go out. sender_rate: the sender is too slow. sender_paused: a person paused it. day_spent: it has used its day,
-or the carrier's. no_credentials: the runner has none for its account. The provider: unreachable: the request never
-left. destination_refused: its account may not text this number, or perhaps nobody. refused_for_now, refused: it may go
-out later, or never. delivery_open: an earlier message of it may still arrive. In doubt: worker_died: after a send
-began, or several times before. restored: from a backup. no_evidence, list_unavailable, ambiguous: what a look for
-evidence came to.
+bad_row: a worker cannot read its row. id_taken: a scheduled send has the id of another send log. row_refused: a trigger
+or a rule of the application's refuses the row. unforeseen: a bug, or trouble of the machine.
 """
+
+WhyCode: TypeAlias = Literal[
+    PlaceReason,
+    SenderTrouble,
+    SenderLimit,
+    PassingReason,
+    PersonsReason,
+    DoubtReason,
+    ClaimReason,
+    AnswerReason,
+    UnwantedReason,
+    TextFault,
+]
+"""The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change."""
 
 REASONS_OF: Final[Mapping[str, tuple[WhyCode, ...]]] = {
     "place": get_args(PlaceReason),
@@ -156,7 +192,7 @@ REASONS_OF: Final[Mapping[str, tuple[WhyCode, ...]]] = {
     "sender_limit": get_args(SenderLimit),
     "passing": get_args(PassingReason),
 }
-"""The words of each kind, as `smsretry.reasons_of` has them."""
+"""The reasons that SQL treats alike, as `smsretry.reasons_of` has them."""
 
 DeliveryStatus: TypeAlias = Literal[
     "accepted",
@@ -200,9 +236,9 @@ MESSAGE_ID: Final = r"^(?=.*[A-Za-z])[A-Za-z0-9_.-]{8,64}$"
 """A provider's id of a message, as `smsretry.is_message_id` has it. Its exact shape is the adapter's; no phone number
 looks like one."""
 
-Followed: TypeAlias = Literal["applied", "lost", "changed"]
+Followed: TypeAlias = Literal["applied", "claim_lost", "changed"]
 """The answer of `finish_sms_delivery`.
 
-applied: recorded. lost: another run looks after it. changed: the message has changed since the decision, and is
+applied: recorded. claim_lost: another run looks after it. changed: the message has changed since the decision, and is
 looked after again.
 """

@@ -42,18 +42,27 @@ class TaskRuns:
     def __init__(
         self,
         run: Run,
-        workers: Executor,
+        slice_threads: Executor,
         announcer: Announcer,
         *,
         task_run_limit: int,
         due: int,
     ) -> None:
-        """`workers` process slices; `task_run_limit` texts have a task run each; `due` were due when the run began."""
-        self._run, self._workers, self._announcer = run, workers, announcer
-        self._task_run_limit, self._expected = task_run_limit, due
-        self._begun: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
-        self._processed: list[ProcessedText] = []
+        """Prepare.
+
+        Args:
+            slice_threads: process the texts of slices, whose own task runs only wait for them.
+            task_run_limit: so many texts have a task run each. If more come, the rest goes in slices.
+            due: how many were due when the run began. If they are more than that, all go in slices.
+        """
+        self._run = run
+        self._slice_threads = slice_threads
+        self._announcer = announcer
+        self._task_run_limit = task_run_limit
+        self._expected = due
         self._submitted = 0
+        self._under_way: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
+        self._processed: list[ProcessedText] = []
         self._progress = Progress(due) if due > task_run_limit else None
 
     def process(self, claims: Sequence[Claim]) -> None:
@@ -61,15 +70,15 @@ class TaskRuns:
         if max(self._submitted + len(claims), self._expected) > self._task_run_limit:
             for start in range(0, len(claims), SLICE):
                 texts = claims[start : start + SLICE]
-                named = process_slice.with_options(
-                    task_run_name=f"texts {self._submitted + start + 1} to {self._submitted + start + len(texts)}"
-                )
-                self._begun.append((texts, named.submit(_whole(texts), _whole(self))))
+                first = self._submitted + start + 1
+                name = f"texts {first} to {first + len(texts) - 1}"
+                named = process_slice.with_options(task_run_name=name)
+                future = named.submit(_whole(texts), _whole(self))
+                self._under_way.append((texts, future))
         else:
             futures = process_retry.map(map(_whole, claims), unmapped(_whole(self)))
-            self._begun += [
-                ([claim], future) for claim, future in zip(claims, futures, strict=True)
-            ]
+            for claim, future in zip(claims, futures, strict=True):
+                self._under_way.append(([claim], future))
         self._submitted += len(claims)
         if self._progress:
             self._progress.show(self._submitted)
@@ -88,23 +97,22 @@ class TaskRuns:
     def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
         """Process some texts at once, and tell what each came to."""
         # Each in the context of this task run, so that the events name it.
-        under_way = [
-            self._workers.submit(copy_context().run, self.see_through, claim)
+        futures = [
+            self._slice_threads.submit(copy_context().run, self.see_through, claim)
             for claim in claims
         ]
-        return [future.result() for future in under_way]
+        return [future.result() for future in futures]
 
     def wait(self) -> None:
         """Wait until all have come to something."""
-        for _, future in self._begun:
+        for _, future in self._under_way:
             future.wait()
 
     def processed(self) -> list[ProcessedText]:
-        """The result of each text. Waits for them."""
-        self.wait()
+        """The result of each text, once `wait` is over. A text whose task run broke off has an error."""
         finished = {id(text.claim) for text in self._processed}
         unfinished = list[ProcessedText]()
-        for claims, future in self._begun:
+        for claims, future in self._under_way:
             detail = future.state.message or future.state.type.value
             unfinished += [
                 ProcessedText(claim, ItemResult.error(claim, detail))

@@ -83,16 +83,16 @@ class ScheduledSend(Value):
 class BeginAnswer(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. lost: another worker has the row. in_doubt: an earlier message of it may have left, which is looked for.
-    changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient has
-    had all texts that a rule permits. busy: its sender's slots are reserved for longer than a worker waits. spent: its
-    sender has sent all that it may in a day. held: a person can mend what stands in its way. ended: the row is
+    go: yes. claim_lost: another worker has the row. in_doubt: an earlier message of it may have left, and is looked
+    for. changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient
+    has had all texts that a rule permits. busy: its sender's slots are reserved for longer than a worker waits. spent:
+    its sender has sent all that it may in a day. held: a person can mend what stands in its way. ended: the row is
     finished. `why` says the reason.
     """
 
     answer: Literal[
         "go",
-        "lost",
+        "claim_lost",
         "in_doubt",
         "changed",
         "closed",

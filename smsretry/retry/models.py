@@ -162,7 +162,9 @@ class ItemResult(Value):
     def claim_lost(cls, claim: Claim) -> Self:
         """The result of a claim that another worker has by now."""
         detail = "The claim was lost: another worker has the row, nothing was changed"
-        return cls(retry_id=claim.id, fate="Lost", detail=detail, why_code="claim_lost")
+        return cls(
+            retry_id=claim.id, fate="ClaimLost", detail=detail, why_code="claim_lost"
+        )
 
     @classmethod
     def error(cls, claim: Claim, detail: str) -> Self:

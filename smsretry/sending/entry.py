@@ -141,7 +141,7 @@ def send_sms(
         claim = queue.claim_one(row)
         if claim is None:
             return ItemResult(
-                retry_id=row, fate="Lost", detail=_TAKEN, why_code="claim_lost"
+                retry_id=row, fate="ClaimLost", detail=_TAKEN, why_code="claim_lost"
             )
         if isinstance(claim, ItemResult):
             return claim

@@ -218,7 +218,7 @@ class _Item:
                     begun.why or "", begun.why_code, due_in=timedelta(0)
                 )
                 return in_doubt.result(claim, due_at=until)
-            case "go" | "lost":  # `process` has acted on "go"
+            case "go" | "claim_lost":  # `process` has acted on "go"
                 return ItemResult.claim_lost(claim)
             case _:
                 assert_never(begun.answer)

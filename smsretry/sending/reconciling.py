@@ -32,7 +32,7 @@ def reconcile(
             return decision.result(claim)
         case "ended":
             return Fail(decision.detail, decision.why_code).result(claim)
-        case "lost" | "sid_taken" | "wait":
+        case "claim_lost" | "sid_taken" | "wait":
             return ItemResult.claim_lost(claim)
         case _:
             assert_never(answer)

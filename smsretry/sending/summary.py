@@ -19,14 +19,14 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "Failed": "failed",
     "Cancelled": "cancelled",
     "GivenBack": "given_back",
-    "Lost": "lost",
+    "ClaimLost": "claim_lost",
     "Error": "errored",
 }
 """The number of a run's summary that counts each fate."""
-_NAMED: Final = 3
+_MOST_NAMED: Final = 3
 """Stopped senders that one line names."""
-_SEVERAL_BUSINESSES: Final = 2
-"""Trouble of a single business never keeps runs red."""
+_TURN_RED: Final = 2
+"""So many businesses whose senders have stopped turn a run red that sent nothing: one alone never keeps runs red."""
 
 
 def numbers(counts: Mapping[Any, int], order: Sequence[str]) -> str:
@@ -67,7 +67,7 @@ class RunSummary(Value):
     failed: int
     cancelled: int
     given_back: int
-    lost: int
+    claim_lost: int
     errored: int
     """Rows whose processing broke off. A later run recovers those whose state the database could not record."""
     duration_seconds: float = 0
@@ -124,16 +124,13 @@ class RunSummary(Value):
         One business's stopped sender leaves the run green: the business may take weeks to mend it, and by then nobody
         would look at a red run any more.
         """
-        for_all = any(stop.concerns_all for stop in self.stopped)
-        several = (
-            not self.sent
-            and sum(stop.businesses for stop in self.stopped) >= _SEVERAL_BUSINESSES
-        )
+        stopped_businesses = sum(stop.businesses for stop in self.stopped)
         return (
-            bool(self.errored or self.restored)
+            self.errored > 0
+            or self.restored is not None
             or self.database_broken
-            or for_all
-            or several
+            or any(stop.concerns_all for stop in self.stopped)
+            or (self.sent == 0 and stopped_businesses >= _TURN_RED)
         )
 
     @property
@@ -157,13 +154,12 @@ class RunSummary(Value):
     @property
     def _senders(self) -> str:
         """The businesses whose own senders have stopped."""
-        named = self.stopped_senders
-        remainder = f", and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-        return (
-            f"Stopped senders: {', '.join(map(str, named[:_NAMED]))}{remainder}. "
-            if named
-            else ""
-        )
+        senders = self.stopped_senders
+        if not senders:
+            return ""
+        names = ", ".join(map(str, senders[:_MOST_NAMED]))
+        remaining = len(senders) - _MOST_NAMED
+        return f"Stopped senders: {names}{f', and {remaining} more' if remaining > 0 else ''}. "
 
 
 CameTo: TypeAlias = Literal[

@@ -105,7 +105,7 @@ def refused(
 
 def begun(
     answer: Literal[
-        "go", "lost", "changed", "closed", "capped", "busy", "ended"
+        "go", "claim_lost", "changed", "closed", "capped", "busy", "ended"
     ] = "go",
     *,
     at: datetime = NOON,

@@ -93,7 +93,7 @@ class FakeQueue:
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         self._note("reconcile", decision)
-        return "applied" if self.holds else "lost"
+        return "applied" if self.holds else "claim_lost"
 
     def set_stop(self, kind: StopKind, subject: str, reason: str | None) -> None:
         self.stops = {stop for stop in self.stops if stop != (kind, subject)} | (

@@ -156,7 +156,7 @@ def test_a_worker_that_lost_its_claim_says_so() -> None:
     for changes, sends in (({}, 1), ({"claimed_at": CLOSING}, 0), ({"phone": None}, 0)):
         sender = FakeProvider()
         result = went(FakeQueue(holds=False), sender, **changes)
-        assert (result.fate, len(sender.texts)) == ("Lost", sends)
+        assert (result.fate, len(sender.texts)) == ("ClaimLost", sends)
 
 
 def test_a_text_leaves_within_fifteen_seconds_of_asking_or_not_at_all(
@@ -221,8 +221,8 @@ def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
 
 def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     """Its customer had opted out, say; that tells nothing of the provider. The next claim brings another one."""
-    answers: tuple[Literal["ended", "lost", "capped", "changed", "busy"], ...]
-    answers = ("ended", "lost", "capped", "changed", "busy")
+    answers: tuple[Literal["ended", "claim_lost", "capped", "changed", "busy"], ...]
+    answers = ("ended", "claim_lost", "capped", "changed", "busy")
     for answer in answers:
         queue = FakeQueue(answers=[begun(answer, detail="Gone")], stops={ALL_SENDING})
         control = FlowControl(queue.set_stop)

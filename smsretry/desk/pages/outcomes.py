@@ -13,10 +13,11 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.vocabulary import Fate
 
 Color: TypeAlias = Literal["red", "orange", "green", "violet", "grey"]
-"""What to do, the most urgent first.
+"""What to do about a text. Several texts have the first of these colors that one of them has.
 
-green: nothing, it went out. red: a person is needed. orange: it is not known whether it went out, and evidence is
-looked for. violet: it waits and goes on by itself. grey: nothing; this run did nothing with it, or it is not wanted.
+red: a person is needed. orange: it is not known whether it went out, and evidence is looked for. green: nothing, it
+went out. violet: nothing, it waits and goes on by itself. grey: nothing, this run did nothing with it, or it is not
+wanted.
 """
 _BADGES: Final[dict[Fate, tuple[str, Color]]] = {
     "Sent": ("Sent", "green"),
@@ -26,12 +27,12 @@ _BADGES: Final[dict[Fate, tuple[str, Color]]] = {
     "Deferred": ("Deferred", "violet"),
     "RetryScheduled": ("Retry", "violet"),
     "GivenBack": ("Given back", "grey"),
-    "Lost": ("Lost", "grey"),
+    "ClaimLost": ("Claim lost", "grey"),
     "Cancelled": ("Cancelled", "grey"),
     "Error": ("Error", "red"),
 }
 _TAG_LENGTH: Final = 160
-
+"""Characters of a reason beside an event in a feed."""
 
 OfQueue: TypeAlias = Literal[
     "backlog",
@@ -52,6 +53,7 @@ class Event:
     subject: str
     """What it is about: `queue`, or one text as `text.<id>`. Each has a feed."""
     kind: str
+    """What happened: a fate, or a word of `OfQueue`."""
     payload: Mapping[str, Any]
     feed_text: str = ""
     """Words for the feed, beside the tags; it does not show the payload."""
@@ -80,20 +82,16 @@ class ProcessedText:
     @property
     def badge(self) -> str:
         """What a list shows: why, in a few words."""
-        claim, result, (words, color) = (
-            self.claim,
-            self.result,
-            _BADGES[self.result.fate],
-        )
+        claim, result = self.claim, self.result
+        words, color = _BADGES[result.fate]
         if result.fate == "Failed" and result.code:
             words += f" {result.code}"
         elif result.fate == "Cancelled" and result.why_code:
             words = result.why_code.capitalize().replace("_", " ")
         elif color == "violet" and result.next_at:
-            next_at = on_clock(
-                result.next_at, zone_of(claim.timezone, claim.business_timezone)
-            )
-            words += f" {'until' if result.fate == 'Deferred' else 'at'} {next_at}"
+            zone = zone_of(claim.timezone, claim.business_timezone)
+            preposition = "until" if result.fate == "Deferred" else "at"
+            words += f" {preposition} {on_clock(result.next_at, zone)}"
         return words
 
     @property
@@ -109,25 +107,22 @@ class ProcessedText:
         """Its event: of `RetryScheduled`, `sms.text.retry-scheduled`."""
         claim, assigned, result = self.claim, self.claim.sender, self.result
         sender = masked_sender(assigned.sent_by) if assigned.sent_by else None
-        people = {
-            "customer": claim.customer_id,
-            "business": claim.business_id,
-            "sender": assigned.id,
-        }
+        from_sender = f"from {sender}" if sender else ""
         return Event(
-            f"text.{claim.id}",
-            re.sub("(?<!^)(?=[A-Z])", "-", result.fate).lower(),
-            {
+            subject=f"text.{claim.id}",
+            kind=re.sub("(?<!^)(?=[A-Z])", "-", result.fate).lower(),
+            payload={
                 **self.to_dict,
                 "outcome": self.badge,
                 "number": claim.masked,
                 "sender": sender,
             },
-            f"{self.badge} · {claim.masked}",
-            {**people, "send-log": claim.send_log_id},
-            (
-                self.badge,
-                result.detail[:_TAG_LENGTH],
-                f"from {sender}" if sender else "",
-            ),
+            feed_text=f"{self.badge} · {claim.masked}",
+            people={
+                "customer": claim.customer_id,
+                "business": claim.business_id,
+                "sender": assigned.id,
+                "send-log": claim.send_log_id,
+            },
+            tags=(self.badge, result.detail[:_TAG_LENGTH], from_sender),
         )

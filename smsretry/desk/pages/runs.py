@@ -23,17 +23,17 @@ _SHOWN: Final = 200
 """How many others a page shows."""
 _NAME_LENGTH: Final = 80
 """Characters of what is wrong, in a run's name."""
-_ORDER: Final = (
+_COUNTS_SHOWN: Final = (
     "sent",
     "failed",
     "held",
     "errored",
     "in doubt",
     "cancelled",
-    "lost",
+    "claim lost",
     "waiting",
 )
-"""The order of the numbers in a run's name. waiting: they go on by themselves."""
+"""The counts in a run's name, in their order. A new fate gets its place here. waiting: they go on by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,9 @@ class RunReport:
 
 def badge_of_many(processed: Sequence[ProcessedText]) -> tuple[str, Color]:
     """What a list shows for several texts: their counts, and the color of the one that needs a person most."""
-    run = RunSummary.of(results=[text.result for text in processed])
-    return _numbers(run), min(
-        (text.color for text in processed), key=get_args(Color).index
-    )
+    summary = RunSummary.of(results=[text.result for text in processed])
+    colors = {text.color for text in processed}
+    return _counts(summary), min(colors, key=get_args(Color).index)
 
 
 def of_texts(
@@ -74,48 +73,39 @@ def of_texts(
         explain: explains the texts of a row. Asked for as the page is written.
     """
     idle = run.idle and not interrupted
-    headline = (
-        f"{run.recovered} recovered"
-        if run.recovered and not run.claimed
-        else _numbers(run)
+    problems = list[str]()
+    if run.texts_only and not idle:  # an idle run is found by its name, and deleted
+        problems.append(f"staging: {run.texts_only}")
+    if run.restored:
+        problems.append("the database was restored")
+    if run.stopped_because:
+        problems.append(_stopped(run.stopped_because))
+    elif senders := len(run.stopped_senders):
+        problems.append(f"{senders} sender{'s' if senders > 1 else ''} stopped")
+    counts = _counts(run)
+    if run.recovered and not run.claimed:
+        counts = f"{run.recovered} recovered"
+    return RunReport(
+        name=" · ".join([*problems, counts or (IDLE if idle else "nothing to send")]),
+        idle=idle,
+        events=list(_events(run, processed, status)),
+        page=_page(run, processed, interrupted, explain),
     )
-    sender_count = 0 if run.stopped_because else len(run.stopped_senders)
-    stopped = (
-        f"{sender_count} sender{'s' if sender_count > 1 else ''} stopped"
-        if sender_count
-        else ""
-    )
-    # Idle runs are found by their name, and deleted.
-    staging = f"staging: {run.texts_only}" if run.texts_only and not idle else ""
-    name = _named(
-        headline or (IDLE if idle else "nothing to send"),
-        run.stopped_because,
-        staging,
-        "the database was restored" if run.restored else "",
-        stopped,
-    )
-    page = _page(run, processed, interrupted, explain)
-    return RunReport(name, idle, list(_news(run, processed, status)), page)
 
 
-def _numbers(run: RunSummary) -> str:
+def _counts(run: RunSummary) -> str:
     waiting = run.deferred + run.retrying + run.given_back
-    return numbers(Counter({**run.counts, "waiting": waiting}), _ORDER)
+    return numbers(Counter({**run.counts, "waiting": waiting}), _COUNTS_SHOWN)
 
 
-def _named(headline: str, stopped_because: str | None, *prefixes: str) -> str:
-    """Numbers, and before them what is wrong."""
-    stopped = (
-        f"stopped: {shorten(stopped_because, _NAME_LENGTH, placeholder=' …')}"
-        if stopped_because
-        else ""
-    )
-    return " · ".join(filter(None, (*prefixes, stopped, headline)))
+def _stopped(because: str) -> str:
+    return f"stopped: {shorten(because, _NAME_LENGTH, placeholder=' …')}"
 
 
-def _news(
+def _events(
     run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None
 ) -> Iterator[Event]:
+    """What a person may want to know at once."""
     for stopped in run.stopped:
         if stopped.is_news and stopped.concerns_all:
             yield _of_queue("sending-stopped", why=stopped.why)
@@ -127,8 +117,8 @@ def _news(
             yield _of_queue("backlog", minutes=minutes, texts=late.texts)
         elif late.name == "words":
             yield _of_queue("words-unread", people=late.texts)
-    # In staging they are only shown: nobody waits for them. That production is taken for staging is always told.
-    loud = [
+    # In staging nobody waits for these texts. That production is taken for staging is always announced.
+    announced = [
         text
         for text in processed
         if not run.texts_only or text.result.why_code == "mark_mismatch"
@@ -137,13 +127,13 @@ def _news(
         "held",
         [
             text.result.detail
-            for text in loud
+            for text in announced
             if text.result.fate == "Held" and not text.claim.held
         ],
     )
     yield from _alert(
         "dead-letters",
-        [text.result.detail for text in loud if text.result.fate == "Failed"],
+        [text.result.detail for text in announced if text.result.fate == "Failed"],
     )
 
 
@@ -164,44 +154,41 @@ def _page(
     interrupted: Sequence[InterruptedRun],
     explain: Callable[[UUID], Iterable[Explanation]],
 ) -> Iterator[Block]:
-    yield _numbers(run) or "No text was taken"
+    yield _counts(run) or "No text was taken"
     yield str(run)
     yield from map(str, interrupted)
-    needing = [text for text in processed if text.color == "red"]
-    yield from [Heading("These need a person")] if needing else []
-    for text in needing[:SHOWN_IN_FULL]:
-        yield (
-            f"{text.badge}, ",
-            _story(text.claim.id, text.claim.masked),
-            f": {text.result.detail}",
-        )
+    red_texts = [text for text in processed if text.color == "red"]
+    if red_texts:
+        yield Heading("These need a person")
+    for text in red_texts[:SHOWN_IN_FULL]:
+        link = _link_to_story(str(text.claim.id), text.claim.masked)
+        yield f"{text.badge}, ", link, f": {text.result.detail}"
         for explanation in explain(text.claim.id):
             yield f"  For {explanation.text.business or 'a business without a name'}. Next: {explanation.next}"
             yield from (("  You can: ", remedy) for remedy in explanation.remedies)
-    if remaining := len(needing[SHOWN_IN_FULL:]):
+    if remaining := len(red_texts[SHOWN_IN_FULL:]):
         yield f"And {remaining} more: the red ones among this run's task runs."
 
 
-def _story(text: object, words: str) -> Remedy:
-    """These words, which lead to its story."""
-    return Remedy.see(ExplainText, {"id": str(text)}, words)
+def _link_to_story(text: str, words: str) -> Remedy:
+    return Remedy.see(ExplainText, {"id": text}, words)
 
 
 def of_scheduled(queueing: Queueing) -> RunReport:
     """A run that queued scheduled sends, with those that did not become a text. The id of one is its send log's."""
     events = [
         Event(
-            f"send-log.{send.scheduled_id}",
-            send.result,
-            {"why": send.why, "why_code": send.why_code},
-            f"{send.result} · scheduled send",
-            {"customer": send.customer_id, "business": send.business_id},
+            subject=f"send-log.{send.scheduled_id}",
+            kind=send.result,
+            payload={"why": send.why, "why_code": send.why_code},
+            feed_text=f"{send.result} · scheduled send",
+            people={"customer": send.customer_id, "business": send.business_id},
         )
         for send in queueing.sends
         if send.result not in ("queued", "later")
     ]
     idle = not queueing.sends and not queueing.stopped_because
-    return _of_others(
+    return _report(
         queueing.numbers, queueing.numbers, queueing.stopped_because, idle, events
     )
 
@@ -215,11 +202,15 @@ def of_deliveries(summary: DeliverySummary) -> RunReport:
     ]
     events = [
         Event(
-            f"text.{message.message.retry_id}",
-            message.came_to,
-            {"why": message.detail, "code": message.code, "sid": message.message.sid},
-            message.came_to,
-            {
+            subject=f"text.{message.message.retry_id}",
+            kind=message.came_to,
+            payload={
+                "why": message.detail,
+                "code": message.code,
+                "sid": message.message.sid,
+            },
+            feed_text=message.came_to,
+            people={
                 "customer": message.message.customer_id,
                 "business": message.message.business_id,
                 "send-log": message.message.send_log_id,
@@ -238,29 +229,26 @@ def of_deliveries(summary: DeliverySummary) -> RunReport:
         ),
     )
     idle = summary.idle and not summary.stopped_because
-    return _of_others(
+    return _report(
         summary.numbers, str(summary), summary.stopped_because, idle, events, alerts
     )
 
 
-def _of_others(
-    summary_text: str,
+def _report(
+    counts: str,
     headline: str,
-    stopped: str | None,
+    stopped_because: str | None,
     idle: bool,
     events: Sequence[Event],
     alerts: Sequence[Event] = (),
 ) -> RunReport:
-    """Report a run, with a line for each event and alert."""
-    lines = [
-        (
-            _story(event.subject.partition(".")[2], event.kind),
-            f": {event.payload['why']}",
-        )
-        for event in events
-    ]
-    ending = [f"And {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    page: list[Block] = [headline or IDLE, *lines[:_SHOWN], *ending]
-    return RunReport(
-        _named(summary_text or IDLE, stopped), idle, (*alerts, *events), page
-    )
+    """A run that sent nothing, with a line for each event."""
+    page: list[Block] = [headline or IDLE]
+    for event in events[:_SHOWN]:
+        link = _link_to_story(event.subject.partition(".")[2], event.kind)
+        page.append((link, f": {event.payload['why']}"))
+    if len(events) > _SHOWN:
+        page.append(f"And {len(events) - _SHOWN} more")
+    problems = [_stopped(stopped_because)] if stopped_because else []
+    name = " · ".join([*problems, counts or IDLE])
+    return RunReport(name, idle, (*alerts, *events), page)

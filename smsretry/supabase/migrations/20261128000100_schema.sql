@@ -159,12 +159,12 @@ alter domain smsretry.why_code drop constraint if exists known;
 alter domain smsretry.why_code add constraint known check (value in (
     'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
     'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'sender_rate', 'day_spent',
-    'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'no_send_log', 'not_sms',
+    'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'words_unread',
+    'state_stopped', 'business_stopped', 'mark_mismatch', 'destination_refused', 'in_doubt', 'worker_died',
+    'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'at_capacity', 'already_queued', 'claim_lost',
+    'rate_limited', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'opted_out',
+    'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'no_send_log', 'not_sms',
     'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
-    'opted_out', 'words_unread', 'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded',
-    'state_stopped', 'business_stopped', 'mark_mismatch', 'at_capacity', 'already_queued', 'claim_lost',
-    'rate_limited', 'destination_refused', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
-    'delivery_open', 'in_doubt', 'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous',
     'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
@@ -3089,7 +3089,7 @@ $$;
 --   writes the attempt, with number and body until its outcome is known, and the row
 -- answer:
 --   go        it leaves at until, its slot of the sender; null: now
---   lost      another worker has the row
+--   claim_lost  another worker has the row
 --   in_doubt  its message may have left before a restore from a backup: it is looked for
 --   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
 --             or customer is gone: decide again
@@ -3179,7 +3179,7 @@ begin
                 when v_row.begun_at is not null
                   and v_row.attempt_id = attempt_id
                     then 'go'
-                else 'lost'
+                else 'claim_lost'
             end
         );
         decided_at := smsretry.clock();
@@ -5027,7 +5027,7 @@ $$;
 -- so.
 --   answer: applied
 --         | ended      the row failed, because its life is over
---         | lost       the claim was lost
+--         | claim_lost another worker has the row
 --         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
 --         | wait       a send to the same number has no answer yet, or began after the claim: the
 --           message may be that one's
@@ -5075,7 +5075,7 @@ begin
                 from public.sms_retry_queue q
                 where q.id = retry_id and q.reconciled_claim_no = claim_no
             ),
-            'lost'
+            'claim_lost'
         );
     end if;
     -- Another send to the number without an answer yet, or begun between the claim and now, so that
@@ -7644,7 +7644,7 @@ $$;
 --   trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | lost (another look or a callback settled it) | changed (the decision no
+--   answer: applied | claim_lost (another look or a callback settled it) | changed (the decision no
 --   longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
@@ -7697,7 +7697,7 @@ begin
     where a.id = attempt_id
     for update;
     if (v_attempt.delivery_looks = looks) is not true then
-        return 'lost';
+        return 'claim_lost';
     end if;
     -- the answer to the same call was lost on its way, or a callback was faster
     if v_attempt.delivery_look_at is null then

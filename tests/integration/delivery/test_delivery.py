@@ -219,7 +219,7 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(post: Post) -> None:
     gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'undelivered', 30006, error => 'A landline')"
     assert post.connection.execute(
         f"select {gives_up} as a".encode(), late
-    ).fetchone() == {"a": "lost"}
+    ).fetchone() == {"a": "claim_lost"}
     assert post.status_of(row) == "completed"
 
 

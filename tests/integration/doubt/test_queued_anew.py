@@ -82,7 +82,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
         "sent",
     )
     assert [defaults["id"] for defaults in shop.attempts_of(new)] == [attempt]
-    assert shop.process(claim).fate == "Lost"
+    assert shop.process(claim).fate == "ClaimLost"
     live(shop)
     assert len(shop.messages) == 1
 
@@ -147,7 +147,7 @@ def test_a_row_that_somebody_put_back_by_hand_is_in_doubt_about_its_send(
     assert columns(back, "attempt_id", "why") == (shop.attempts_of(row)[0]["id"], WHY)
     assert back["reconcile_count"] == 0, "the looks start anew"
     [claim] = claim_doubtful(shop.queue, 1)
-    assert shop.begin(claim).answer == "lost"
+    assert shop.begin(claim).answer == "claim_lost"
     assert shop.process(claim).fate == "Sent"
     assert len(shop.messages) == 1
 

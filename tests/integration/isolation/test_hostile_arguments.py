@@ -28,7 +28,9 @@ def refused(response: httpx.Response) -> object:
     if response.status_code != 200:
         return answer["code"]
     match answer:
-        case [{"answer": "lost" as lost}] | ("not_in_doubt" | "lost" as lost):
+        case [{"answer": "claim_lost" as lost}] | (
+            "not_in_doubt" | "claim_lost" as lost
+        ):
             return lost
         case [{"applied": False}] | False:
             return "not applied"

@@ -222,7 +222,7 @@ def test_a_first_send_whose_row_cannot_be_read_ends_with_that_reason(
         ("new.expires_at := 'infinity'", "Failed", "failed"),
         (
             "new.status := 'cancelled'",
-            "Lost",
+            "ClaimLost",
             "cancelled",
         ),  # as an opt-out may be faster
     ):

@@ -34,7 +34,7 @@ def outcomes(shop: Shop, claim: Claim, attempt: object) -> Record:
 REFUSED = "+12125550199"
 EXPIRED = {"answer": "ended", "why_code": "expired"}
 NOTHING = {
-    "begin": "lost",
+    "begin": "claim_lost",
     "defer": False,
     "hold": False,
     "end": False,
@@ -81,7 +81,9 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
         shop.value(begin, row, look.claim_no),
         shop.value(finish, row, look.claim_no, attempt, SID),
     )
-    assert answer == ("lost", False), "a look has the claim for its evidence alone"
+    assert answer == ("claim_lost", False), (
+        "a look has the claim for its evidence alone"
+    )
     assert shop.status_of(row) == "processing"
     assert [record["outcome"] for record in shop.attempts_of(row)] == ["in_doubt"]
 

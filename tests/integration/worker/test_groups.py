@@ -83,7 +83,7 @@ def test_each_call_of_a_group_has_the_answer_it_has_alone(shop: Shop) -> None:
         "go",
         "go",
         "ended",
-        "lost",
+        "claim_lost",
         "closed",
         "SR422",
         "SR422",

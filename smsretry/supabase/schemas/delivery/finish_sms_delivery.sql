@@ -10,7 +10,7 @@
 --   trouble is its sender's
 --   held: whether that is something that a person can mend
 --   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | lost (another look or a callback settled it) | changed (the decision no
+--   answer: applied | claim_lost (another look or a callback settled it) | changed (the decision no
 --   longer fits, or was applied
 --           before: it is looked at again)
 create or replace function public.finish_sms_delivery(
@@ -63,7 +63,7 @@ begin
     where a.id = attempt_id
     for update;
     if (v_attempt.delivery_looks = looks) is not true then
-        return 'lost';
+        return 'claim_lost';
     end if;
     -- the answer to the same call was lost on its way, or a callback was faster
     if v_attempt.delivery_look_at is null then

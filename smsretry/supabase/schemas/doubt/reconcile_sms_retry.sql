@@ -11,7 +11,7 @@
 -- so.
 --   answer: applied
 --         | ended      the row failed, because its life is over
---         | lost       the claim was lost
+--         | claim_lost another worker has the row
 --         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
 --         | wait       a send to the same number has no answer yet, or began after the claim: the
 --           message may be that one's
@@ -59,7 +59,7 @@ begin
                 from public.sms_retry_queue q
                 where q.id = retry_id and q.reconciled_claim_no = claim_no
             ),
-            'lost'
+            'claim_lost'
         );
     end if;
     -- Another send to the number without an answer yet, or begun between the claim and now, so that

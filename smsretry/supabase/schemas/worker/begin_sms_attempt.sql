@@ -8,7 +8,7 @@
 --   writes the attempt, with number and body until its outcome is known, and the row
 -- answer:
 --   go        it leaves at until, its slot of the sender; null: now
---   lost      another worker has the row
+--   claim_lost  another worker has the row
 --   in_doubt  its message may have left before a restore from a backup: it is looked for
 --   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
 --             or customer is gone: decide again
@@ -98,7 +98,7 @@ begin
                 when v_row.begun_at is not null
                   and v_row.attempt_id = attempt_id
                     then 'go'
-                else 'lost'
+                else 'claim_lost'
             end
         );
         decided_at := smsretry.clock();
