@@ -63,6 +63,9 @@ def contenders(
     if not options.without_prefect:
         entrants["flow, slices of 25"] = Contender(FLOW, {"SMSRETRY_TASK_RUNS": "0"})
         if options.texts <= MOST_TASK_RUNS:
+            entrants["Prefect's task runs + SDK, no queue"] = Contender(
+                [*OTHERS, "prefect", *size]
+            )
             entrants["flow, a task run each"] = Contender(
                 FLOW, {"SMSRETRY_TASK_RUNS": str(options.texts)}
             )

@@ -1,4 +1,4 @@
-"""Other ways to send many texts, beside which `drain` measures ours: threads, one thread, dramatiq, procrastinate.
+"""Other ways to send many texts, beside which `drain` measures ours: threads, Prefect, dramatiq, procrastinate.
 
 Each sends with the Twilio SDK and its own kept connections, as ours does, and does nothing else: no quiet hours, no
 consent, no record of what became of a text. The job queues get what they ask for: Redis without a disk, PostgreSQL from
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.postgres.server import EmbeddedPostgres
@@ -96,6 +97,26 @@ def threads(texts: int, at_once: int) -> None:
         list(pool.map(send, range(texts)))
 
 
+def prefect_tasks(texts: int, at_once: int) -> None:
+    """A task run each in one flow run, and no queue."""
+    from prefect import flow, task, unmapped
+    from prefect.cache_policies import NO_CACHE
+    from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
+
+    @task(cache_policy=NO_CACHE, persist_result=False)
+    def send_one(number: int, send: Send) -> None:
+        send(number)
+
+    @flow(task_runner=runner)
+    def send_all(send: Send) -> None:
+        send_one.map(range(texts), unmapped(send)).wait()
+
+    with sdk() as send:
+        send_all(send)
+
+
 def dramatiq(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
     """Queue the jobs, or do those that are queued. It does a killed worker's jobs again once that one is silent."""
     library = import_module("dramatiq")  # it may not be there
@@ -158,8 +179,9 @@ def main() -> None:
     options = parser(
         __doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False
     ).parse_args()
-    if options.which == "threads":
-        threads(options.texts, options.at_once)
+    no_queue = {"threads": threads, "prefect": prefect_tasks}
+    if options.which in no_queue:
+        no_queue[options.which](options.texts, options.at_once)
     else:
         queue = {"dramatiq": dramatiq, "procrastinate": procrastinate}[options.which]
         queue(
