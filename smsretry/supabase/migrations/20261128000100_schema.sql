@@ -23,8 +23,8 @@ revoke all on schema smsretry from public, anon, authenticated;
 grant usage on schema smsretry to service_role;
 
 -- ======== schemas/policy/carriers_midnight.sql ========
--- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a
--- brand.
+-- Tell when the carriers' day turns over next. T-Mobile's daily limit on a brand "resets at 00:00
+-- Pacific".
 create or replace function smsretry.carriers_midnight(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -37,7 +37,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/late_after.sql ========
--- How late a text, or the end of a run, may be before a person must look.
+-- Tell how late a text, or the end of a run, may be before a person must look.
 create or replace function smsretry.late_after()
 returns interval
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -45,9 +45,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/longest_body.sql ========
--- The most characters of a text (Twilio's API reference, Body; error 21617). A claim returns one
--- more of a longer body. Constraints repeat the numbers of this folder, because a check does not
--- follow a function; a test compares them.
+-- Tell how many characters a text may have (Twilio's API reference, Body; error 21617). A claim
+-- returns one more of a longer body. Constraints repeat the numbers of this folder, because a check
+-- does not follow a function; a test compares them.
 create or replace function smsretry.longest_body()
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -55,7 +55,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/longest_reason.sql ========
--- The most characters of a reason or an error: each claim's answer carries them.
+-- Tell how many characters a reason or an error may have: each claim's answer carries them.
 create or replace function smsretry.longest_reason()
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -63,8 +63,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/reasons_of.sql ========
--- The words of smsretry.why_code that are of these kinds (smsretry/vocabulary.py, REASONS_OF, from which
--- `python -m tests.record_schema` writes them here).
+-- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
+-- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
 create or replace function smsretry.reasons_of(variadic kinds text[])
 returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -93,8 +93,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/retry_delay.sql ========
--- How long a text waits after so many sends from the queue, the last value repeating. This is the
--- schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
+-- Tell how long a text waits after so many sends from the queue; the last value repeats. This is
+-- the schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
 create or replace function smsretry.retry_delay(attempt_count integer)
 returns interval
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -113,8 +113,8 @@ end
 $$;
 
 -- ======== schemas/policy/rows_of_claim.sql ========
--- How many rows an answer of limit_count holds (null: 50), and no more than 500: PostgREST cuts off
--- answers at 1,000.
+-- Tell how many rows an answer may hold: limit_count (null: 50), and no more than 500, because
+-- PostgREST cuts off answers at 1,000.
 create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -122,11 +122,12 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
--- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another,
--- or the provider's refusal (which reports a STOP where no webhook hears it). Any other (by
--- telephone, by letter, in the application, unknown) lasts until a later opt-in. by_yes: the START
--- was a YES, which may answer another question. It takes back only what the provider blocks. In
--- plpgsql, which is cheaper to call.
+-- Say whether a START takes back an opt-out of this source. It takes back a STOP, in the provider's
+-- word or another, and the provider's refusal, which reports a STOP that no webhook heard. Any
+-- other opt-out (by telephone, by letter, in the application, unknown) lasts until a later opt-in.
+-- In plpgsql, which is cheaper to call.
+--   by_yes: the START was a YES, which may answer another question: it takes back only what the
+--     provider blocks
 create or replace function smsretry.start_takes_back(
     source text,
     by_yes boolean default false
@@ -145,9 +146,9 @@ end
 $$;
 
 -- ======== schemas/policy/why_code.sql ========
--- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with
--- what each means; `python -m tests.record_schema` writes them here. Rows that were there keep a
--- word that is gone.
+-- The reason why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the
+-- words, with what each means; `python -m tests.record_schema` writes them here. Rows that were
+-- there keep a word that is gone.
 do $$
 begin
     if to_regtype('smsretry.why_code') is null then
@@ -168,7 +169,7 @@ alter domain smsretry.why_code add constraint known check (value in (
     'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
--- See the comment on sms_retry_queue.work.
+-- Name the kind of work that a row is. The comment on sms_retry_queue.work says what each means.
 create or replace function smsretry.work(
     status text,
     recover_count integer,
@@ -206,7 +207,8 @@ begin
 end
 $$;
 
--- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
+-- Our columns, whoever made the table. Hours are text, so that a person can write and read them in
+-- a table editor.
 alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
 alter table public.businesses add column if not exists sms_daily_cap integer;
@@ -252,38 +254,40 @@ select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check ( said i
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
--- Words about texts to a number at a business, one row each, in their order and never
--- changed. prune_sms_history deletes what decides nothing any more. What stands is a view,
+-- What was said about texts to a number at a business: one row a word, in their order and never
+-- changed. prune_sms_history deletes what decides nothing any more. What holds is a view,
 -- smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
+--   said:
+--     opted_out, opted_in: what the word means
+--     seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever
+--       row bears it later
+--     ended: an opt-out that a START takes back has ended the consent of a customer, which was
+--       `was`
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
     number_key bytea not null, -- smsretry.number_key
     business_id uuid, -- null: at each that gets a customer with the number later
-    -- seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever
-    -- row bears it later
-    -- ended: an opt-out that a START takes back has ended the consent of a customer, which was
     said text not null,
     source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
     -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was
     -- kept before it
     dated timestamptz,
-    senders text[], -- that received a STOP or START, as smsretry.receivers_of has them; null: every sender
-    customer_id uuid,
+    senders text[], -- that received a STOP or START (smsretry.receivers_of); null: every sender
+    customer_id uuid, -- whose consent ended, and was
     was text,
     constraint consents_said check (
         said in ('opted_out', 'opted_in', 'seen', 'ended')
     ),
-    -- The date of an opt-out is compared with those of later opt-ins, and a date that is seen is nothing
-    -- else.
+    -- An opt-out's date is compared with those of later opt-ins, and what is seen is a date alone.
     constraint consents_dated check (
         said in ('opted_in', 'ended') or dated is not null
     ),
     constraint consents_source check (length(source) <= 200)
 );
 
--- So that no number of STOPs makes the look for an opt-in dear, and no number of customers with one
--- number either. id + 0: with statistics of a table that was emptied since, PostgreSQL would walk all
+-- These keep the look for an opt-in cheap beside any number of STOPs, and of customers with one
+-- number. id + 0: with statistics of a table that was emptied since, PostgreSQL would walk all
 -- later words by the primary key.
 create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
 create index if not exists consents_opted_in on smsretry.consents (number_key, (id + 0)) where said in ('opted_in', 'seen');
@@ -333,8 +337,8 @@ select pg_temp.add_rule('smsretry.events', 'events_pkey', $r$primary key (id)$r$
 select pg_temp.add_rule('smsretry.events', 'events_lengths', $r$check ( length(code) between 1 and 40 and length(who) between 1 and 200 )$r$);
 
 -- ======== schemas/tables/events.sql ========
--- The story of a text beyond its sends, of a customer, a sender and a business: waits and their ends,
--- and what a person did, who and why. A text that goes out at the first try has none.
+-- The story of a text beyond its sends, of a customer, a sender and a business: its waits and their
+-- ends, and what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
@@ -343,7 +347,8 @@ create table if not exists smsretry.events (
     about uuid not null,
     -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
-    -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    -- smsretry, the application, or the name that a person gave; null: a row was written, by
+    -- whomever
     who text,
     detail jsonb not null default '{}',
     constraint events_lengths check (
@@ -371,24 +376,27 @@ select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$chec
 
 -- ======== schemas/tables/inbound_texts.sql ========
 -- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One
--- that only may mean stop waits here for a person, who reads it at Twilio. Its words are not kept.
+-- that only may mean stop waits here for a person, who reads it at Twilio. No words are kept.
 create table if not exists smsretry.inbound_texts (
     twilio_sid text primary key,
     received_at timestamptz not null,
-    said text not null, -- YES: a START by that word · unsure: it may mean stop (smsretry.means_stop)
+    --   YES: a START by that word
+    --   unsure: it may mean stop (smsretry.means_stop)
+    said text not null,
     senders text[], -- of ours that received it: smsretry.receivers_of
     phone text, -- who wrote what may mean stop, as long as nobody has said what it means
     businesses uuid[], -- that it concerns and that have not said what it means
-    -- for the stories of texts to the number
+    -- The last three columns are for the stories of texts to the number.
     number_key bytea not null, -- smsretry.number_key of the number alone
     written_to text, -- the service or number of ours, as people see it
     receivers_of uuid[], -- the businesses where it counted at once
     constraint inbound_texts_said check (
         said in ('STOP', 'START', 'YES', 'unsure')
     ),
+    -- The number of any other is kept nowhere.
     constraint inbound_texts_phone check (
         phone is null or said = 'unsure'
-    ) -- of the others it is kept nowhere
+    )
 );
 create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
 create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, received_at);
@@ -408,13 +416,14 @@ select pg_temp.add_rule('smsretry.mark', 'mark_address', $r$check ( (kind = 'pro
 select pg_temp.add_rule('smsretry.mark', 'mark_lengths', $r$check ( length(who) between 1 and 200 and length(because) between 1 and 500 )$r$);
 
 -- ======== schemas/tables/mark.sql ========
--- A person's word on what this database is: at most one row. Production names the only
--- address at which workers may text everybody, so that a copy of it texts nobody, however it was
--- copied. smsretry.mark_mismatch has the rule.
+-- A person's word on what this database is: at most one row. Production names the only address at
+-- which workers may text everybody, so that a copy of it texts nobody, however it was copied.
+-- smsretry.mark_mismatch has the rule.
 create table if not exists smsretry.mark (
     one boolean primary key default true,
     kind text not null,
-    -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
+    -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's
+    -- workers have
     address text,
     marked_at timestamptz not null,
     who text not null,
@@ -444,12 +453,12 @@ select pg_temp.add_rule('smsretry.restores', 'restores_order', $r$check (since <
 select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check ( length(who) between 1 and 200 and length(because) between 1 and 500 )$r$);
 
 -- ======== schemas/tables/restores.sql ========
--- Restores from a backup. An older text may have gone out after since, so it is looked for at
--- Twilio before its next message
--- leaves: smsretry.forgotten. Written by record_restore.
+-- Restores from a backup, written by record_restore. An older text may have gone out after `since`,
+-- so it is looked for at Twilio before its next message leaves (smsretry.forgotten).
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
-    restored_at timestamptz not null, -- when that was noticed: what was begun from then on is on record
+    -- when that was noticed: what was begun from then on is on record
+    restored_at timestamptz not null,
     who text not null,
     because text not null,
     run_id uuid unique, -- the run that the database had forgotten; null: a person said so
@@ -476,15 +485,15 @@ select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('
 select pg_temp.add_rule('smsretry.runs', 'runs_address', $r$check (length(address) <= 300)$r$);
 
 -- ======== schemas/tables/runs.sql ========
--- One row a run of a worker: when it began, and what it came to. A run that was killed never says
--- so itself; the next one does, from the attempts that name it.
+-- One row a run of a worker: when it began, and what it came to. A run that was killed cannot say
+-- so; the next one does, from the attempts that name it.
 create table if not exists smsretry.runs (
     id uuid primary key, -- in Prefect: the flow run of this id
     started_at timestamptz not null,
     finished_at timestamptz,
     summary text, -- its result, in numbers
     needs_attention boolean,
-    interrupted_at timestamptz, -- a later run noticed that it had never finished
+    interrupted_at timestamptz, -- when a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
     constraint runs_summary check (
@@ -524,9 +533,9 @@ select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_queued', $r$c
 select pg_temp.add_rule('public.scheduled_sends', 'scheduled_sends_held', $r$check ( held_since is null or status = 'scheduled' and why is not null )$r$);
 
 -- ======== schemas/tables/scheduled_sends.sql ========
--- Texts that are planned for a time. The application's table: its policies and its grants are made
--- only where there is none. Shortly before its time a row becomes a send log, with the row's own
--- id, and a row of the queue (queue_scheduled_sms).
+-- Texts that are planned for a time. The application's table: its policies and grants are made only
+-- where there is none. Shortly before its time a row becomes a send log, with the row's own id, and
+-- a row of the queue (queue_scheduled_sms).
 select set_config(
     'smsretry.had_scheduled_sends',
     (to_regclass('public.scheduled_sends') is not null)::text,
@@ -538,21 +547,22 @@ create table if not exists public.scheduled_sends (
     customer_id uuid, -- no foreign key: a row whose customer is gone ends with a reason
     body text,
     scheduled_for timestamptz not null,
-    -- then it is of no more use; null: of use for as long as any text, from scheduled_for on
+    -- when it is of no more use; null: it is of use as long as any text, from scheduled_for on
     not_after timestamptz,
     message_class text not null default 'marketing',
-    -- scheduled: it waits for its time · queued: its text exists, and its send log says what
-    -- becomes of it · cancelled, failed: it never became a text, or was cancelled in time
+    --   scheduled: it waits for its time
+    --   queued: its text exists, and its send log says what becomes of it
+    --   cancelled, failed: it never became a text, or was cancelled in time
     status text not null default 'scheduled' check (
         status in ('scheduled', 'queued', 'cancelled', 'failed')
     ),
     send_log_id uuid, -- of its text, once there is one: the row's own id
     created_by uuid,
-    why text, -- it was cancelled, has failed or is held
+    why text, -- why it was cancelled, has failed or is held
     why_code smsretry.why_code,
-    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    look_at timestamptz, -- when it is looked at again, if not at its time
+    look_at timestamptz, -- when it is looked at next, if not at its time
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
@@ -597,7 +607,7 @@ begin
         with check (
             status = 'scheduled'
             and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-            and exists (select 1 from public.customers c where c.id = customer_id
+            and exists (select from public.customers c where c.id = customer_id
                         and c.business_id = scheduled_sends.business_id));
     create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
         using (status in ('scheduled', 'queued')
@@ -605,8 +615,7 @@ begin
         with check (status in ('scheduled', 'queued', 'cancelled')
                     and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
     -- A Supabase project grants everything in public to anon and authenticated. The message class
-    -- is not a tenant's to
-    -- choose: a transactional text keeps fewer rules.
+    -- is not a tenant's to choose: a transactional text keeps fewer rules.
     revoke all on public.scheduled_sends from public, anon, authenticated;
     grant select on public.scheduled_sends to authenticated;
     grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)
@@ -632,7 +641,7 @@ alter table if exists smsretry.secret
 select pg_temp.add_rule('smsretry.secret', 'secret_pkey', $r$primary key (only_one)$r$);
 
 -- ======== schemas/tables/secret.sql ========
--- The key of the hashes of phone numbers. Made here, and known to nobody else.
+-- The key of the hashes of phone numbers. It is made here, and known to nobody else.
 create table if not exists smsretry.secret (
     only_one boolean primary key default true check (only_one),
     key bytea not null default decode(
@@ -640,10 +649,8 @@ create table if not exists smsretry.secret (
         'hex'
     )
 );
-insert into smsretry.secret default
-values
-on conflict
-do nothing;
+insert into smsretry.secret default values
+on conflict do nothing;
 
 -- ======== schemas/tables/send_logs.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing
@@ -708,20 +715,21 @@ select pg_temp.add_rule('smsretry.business_senders', 'business_senders_pkey', $r
 select pg_temp.add_rule('smsretry.business_senders', 'business_senders_class', $r$check ( message_class in ('any', 'marketing', 'transactional') )$r$);
 
 -- ======== schemas/tables/senders.sql ========
--- A sender is a messaging service or a number, in an account of the provider's. Its account and
+-- Messaging services and numbers that send, each in an account of the provider's. Its account and
 -- address never change: a business that moves gets another sender, and its attempts still name the
 -- old one. The default sender, which a run named last, serves every business without its own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
-    account text not null, -- the provider's, which owns it; credentials are the runner's
+    account text not null, -- at the provider; its credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
     -- when a run last named it as the default sender; null: none did
     named_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
-    segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
+    -- what a carrier takes until midnight Pacific time; null: not limited here
+    segments_per_day integer,
     paused_at timestamptz,
-    paused_because text, -- its texts wait; null: it sends
-    -- slots until then are reserved, by all machines: the next text leaves then
+    paused_because text, -- why its texts wait; null: it sends
+    -- when its next slot comes: those before are reserved, or the provider asked to go slower
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
@@ -743,7 +751,7 @@ create table if not exists smsretry.senders (
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
--- The senders that businesses have of their own (smsretry.own_senders).
+-- The senders that businesses have of their own: smsretry.own_senders.
 create table if not exists smsretry.business_senders (
     business_id uuid not null references public.businesses (id) on delete cascade,
     message_class text not null default 'any',
@@ -821,14 +829,15 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    -- the fence: it only rises, with every claim; every write of a worker names the one it holds
     claim_no bigint not null default 0,
     claimed_at timestamptz, -- start of the lease of the present claim
     begun_at timestamptz, -- of the send that is under way
     attempt_id uuid, -- under way or in doubt
-    -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    -- since when it is unknown whether attempt_id went out; the text is never simply sent again
     in_doubt_since timestamptz,
-    reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
+    -- looks for evidence of attempt_id that found nothing
+    reconcile_count integer not null default 0,
     -- the last claim whose look was recorded, so that recording it twice is harmless
     reconciled_claim_no bigint,
     -- workers that died while they held it, before its send began or while they looked for evidence
@@ -836,18 +845,21 @@ create table if not exists public.sms_retry_queue (
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
     -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
     message_class text not null default 'marketing',
-    why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
-    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    -- why it waits for scheduled_for, in words and with the rule; failures are in last_error
+    why text,
+    -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    -- by a caller that does not begin its sends: its claim counts as a send
+    -- whether its claimer begins no sends: then the claim counts as a send
     claimed_by_application boolean not null default false,
-    expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
+    -- when it is of no more use; null until the first moment it might have gone out
+    expires_at timestamptz,
     -- why it waits or has ended, in a word for programs; null: nothing was decided
     why_code smsretry.why_code,
-    first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
+    -- when it might have gone out first; null: that was before smsretry was here
+    first_due_at timestamptz,
     work text generated always as (
         smsretry.work(status, recover_count, in_doubt_since)
-    ) stored, -- at first, as is said below
+    ) stored, -- a plain column from below on
 
     constraint sms_retry_queue_status check (
         status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
@@ -914,7 +926,7 @@ with (
     autovacuum_analyze_threshold = 5000
 );
 
--- Rows that were here have it now. From here on smsretry.set_work sets it.
+-- Rows that were here have their work now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
@@ -946,12 +958,23 @@ create policy "Owners read their retries" on public.sms_retry_queue for select t
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
-    status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
-    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-    and exists (select 1 from public.send_logs l where l.id = send_log_id
-    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
-    and exists (select 1 from public.customers c where c.id = customer_id
-    and c.business_id = sms_retry_queue.business_id)
+        status = 'pending'
+        and attempt_count between 0 and max_attempts
+        and max_attempts between 1 and 10
+        and business_id in (
+            select b.id from public.businesses b where b.user_id = (select auth.uid())
+        )
+        and exists (
+            select from public.send_logs l
+            where l.id = send_log_id
+              and l.business_id = sms_retry_queue.business_id
+              and l.customer_id = sms_retry_queue.customer_id
+        )
+        and exists (
+            select from public.customers c
+            where c.id = customer_id
+              and c.business_id = sms_retry_queue.business_id
+        )
     );
 
 -- A Supabase project grants everything in public to anon and authenticated.
@@ -1011,7 +1034,7 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported'
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
--- queue. delivery_…: from Twilio.
+-- queue. The columns delivery_… are what Twilio reported.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -1027,9 +1050,9 @@ create table if not exists public.sms_send_attempts (
     consent_at timestamptz,
     consent_source text,
     quiet_hours_rule text,
-    number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
-    -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what
-    -- the rows say now
+    -- smsretry.number_key of business and number, by which texts to a person are counted
+    number_key bytea,
+    -- what was sent: evidence is compared with these three, never with what the rows say now
     sent_to text,
     sent_body text,
     sent_by text,
@@ -1038,15 +1061,16 @@ create table if not exists public.sms_send_attempts (
     delivery_status text, -- what Twilio last reported of the message; null: nothing yet
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
-    delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
-    -- how often it was looked after: fences what such a look comes to
+    -- when to ask Twilio, or to decide about a failure; null: nothing is open
+    delivery_look_at timestamptz,
+    -- how often its delivery was looked at: fences what such a look comes to
     delivery_looks integer not null default 0,
     business_id uuid,
-    -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own
+    -- where all later questions go. Null, as sent_by: nobody wrote it down (the application's own
     -- processor, a restored backup)
     sent_account text,
     segments integer, -- what it takes of its sender's rate and day
-    -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a
+    -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
     constraint sms_send_attempts_outcome check (
@@ -1059,8 +1083,8 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_finished check (
         (finished_at is null) = (outcome is null)
     ),
-    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that
-    -- says sent is.
+    -- Only an accepted message has a SID. A response without one accepts nothing; a send log that
+    -- says sent needs none.
     constraint sms_send_attempts_sid check (
         case
             when outcome = 'accepted'
@@ -1106,13 +1130,13 @@ create table if not exists public.sms_send_attempts (
             or delivery_status in ('undelivered', 'failed', 'canceled')
         )
     )
-) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000); -- As sms_retry_queue.
+) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- Attempts in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
--- those that have none are here by when their delivery is looked at.
+-- Attempts in doubt or under way have sent_to: a look for evidence compares them. The others are
+-- here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
 -- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
@@ -1127,7 +1151,7 @@ alter table public.sms_send_attempts enable row level security;
 
 drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
-    using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
+    using (exists (select from public.sms_retry_queue q where q.id = retry_id));
 
 -- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;
@@ -1149,13 +1173,17 @@ select pg_temp.add_rule('smsretry.stops', 'stops_subject', $r$check ( case kind 
 select pg_temp.add_rule('smsretry.stops', 'stops_why', $r$check (length(why) between 1 and 2000)$r$);
 
 -- ======== schemas/tables/stops.sql ========
--- Stops that last until a text goes out again or a person lifts them, so that the next run knows them.
---   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
---   · business (its id): its texts come to nothing while others' go out. Of each of these one text
---   is tried, again and again.
---   By a person: state (two letters), to which no marketing text goes; some US states forbid it
---   during a declared emergency · business_stopped (its id): none of its texts goes out
--- who: the person
+-- Stops that last until a text goes out again or a person lifts them, so that the next run knows
+-- them. While one of the first three lasts, each run tries one text of it.
+--   kind:
+--     everybody: the provider takes nobody's texts
+--     sender: its account's or its own trouble
+--     business: its texts come to nothing while others' go out
+--     state: by a person; no marketing text goes there. Some US states forbid it during a declared
+--       emergency
+--     business_stopped: by a person; none of its texts goes out
+--   subject: the id of the sender or business, or the state's two letters
+--   who: the person
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',
@@ -1185,11 +1213,11 @@ select pg_temp.add_rule('smsretry.turns', 'turns_pkey', $r$primary key (kind, bu
 select pg_temp.add_rule('smsretry.turns', 'turns_kind', $r$check ( kind in ('texts', 'doubtful', 'scheduled', 'deliveries', 'cursor') )$r$);
 
 -- ======== schemas/tables/turns.sql ========
--- Which business was served when, by kind of work: who was served longest ago goes first, and
+-- When each business was served last, by kind of work: who was served longest ago goes first, and
 -- whoever was never served before all others. Only a claim that cannot take all that is due writes
 -- here, and of texts only where few are due or a sender has a limit: otherwise each business has
--- its turn as the cursor comes by. cursor: one row, the business behind which the next claim of texts
--- looks.
+-- its turn as the cursor comes by.
+--   cursor: one row of this kind, the business behind which the next claim of texts looks
 create table if not exists smsretry.turns (
     kind text not null,
     business_id uuid not null,
@@ -1210,7 +1238,7 @@ alter table if exists smsretry.unmarked
 select pg_temp.add_rule('smsretry.unmarked', 'unmarked_pkey', $r$primary key (id)$r$);
 
 -- ======== schemas/tables/unmarked.sql ========
--- Numbers whose customers do not all say yet what was said: smsretry.mark_customers.
+-- Numbers whose customers do not all say yet what was said (smsretry.mark_customers).
 create table if not exists smsretry.unmarked (
     id bigint generated always as identity primary key,
     phone text not null,
@@ -1222,8 +1250,9 @@ create table if not exists smsretry.unmarked (
 create index if not exists unmarked_due on smsretry.unmarked (due);
 
 -- ======== schemas/helpers/any_word.sql ========
--- A regular expression for any word of a list, where blanks part words, _ is a blank, W is up to
--- three words, and E, at the end, what ends a sentence: courtesies (C), a point or nothing.
+-- Write a regular expression for any word of a list.
+--   words: parted by blanks. In a word, _ is a blank, and W up to three words; E, at its end, is
+--     what ends a sentence: courtesies (C), a point or nothing
 create or replace function smsretry.any_word(words text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1239,8 +1268,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/claim_senders.sql ========
--- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
--- clock in this view, PostgreSQL would read all senders for each text.
+-- Each sender as a claim gives it to a worker. The worker compares spent_until with the time: with
+-- a clock in this view, PostgreSQL would read all senders for each text.
 create or replace view smsretry.claim_senders with (security_invoker = true) as
 select
     s.id,
@@ -1259,7 +1288,8 @@ select
 from smsretry.senders s;
 
 -- ======== schemas/helpers/clock.sql ========
--- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
+-- Tell the time, by the one clock that decides what is due, stale and expired. The embedded stack
+-- alone has another clock, which it can move, and keeps that one.
 do $do$
 begin
     if to_regclass('smsretry_local.clock') is null or to_regprocedure('smsretry.clock()') is null then
@@ -1272,8 +1302,8 @@ end
 $do$;
 
 -- ======== schemas/helpers/delivery_rank.sql ========
--- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a
--- carrier may deliver a message that it called lost. Null: an unknown status.
+-- Rank the provider's reports, which arrive in any order. Null: an unknown status. A delivery
+-- outranks a failure: a carrier may deliver a message that it called lost.
 create or replace function smsretry.delivery_rank(status text)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1297,8 +1327,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/found_sid.sql ========
--- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not
--- opened. Not in language sql, here and in what is called with a tenant's values: PostgreSQL 18
+-- Return the SID that a send log has; null: none, or an empty one. A value of more than 10 kB is
+-- not opened. Not in language sql, like all that is called with a tenant's values: PostgreSQL 18
 -- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text
@@ -1315,7 +1345,7 @@ end
 $$;
 
 -- ======== schemas/helpers/is_lost.sql ========
--- Whether the provider called a message lost. It may still be delivered.
+-- Say whether the provider called a message lost. It may still be delivered.
 create or replace function smsretry.is_lost(delivery_status text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1326,7 +1356,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/is_message_id.sql ========
--- Whether this may be a provider's id of a message, and is no phone number.
+-- Say whether this may be a provider's id of a message, and is no phone number.
 create or replace function smsretry.is_message_id(id text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1338,9 +1368,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/is_sent.sql ========
--- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status
--- that follows the provider's acceptance. By columns and not by row, because a tenant may keep
--- anything in the row.
+-- Say whether a send log tells that its text was sent: by its SID (smsretry.found_sid), or by a
+-- status that follows the provider's acceptance. By columns and not by row, because a tenant may
+-- keep anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
 returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1351,8 +1381,12 @@ end
 $$;
 
 -- ======== schemas/helpers/live_state.sql ========
--- The state of a text that has not ended, from columns that one index has:
---   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt
+-- Name the state of a text that has not ended, from columns that one index has.
+--   in_doubt: a send of it may have gone out
+--   under_way: a worker has it
+--   held: it waits for something that a person can mend
+--   due: its time has come
+--   waiting: it waits for its hour or its next try
 create or replace function smsretry.live_state(
     work text,
     in_doubt_since timestamptz,
@@ -1372,11 +1406,11 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/mark_mismatch.sql ========
--- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they
--- agree, or there is no mark. Only production's own workers, at the address of the mark, text
--- everybody. plpgsql keeps its plan.
---   send_to: whom the worker texts (all, listed, nobody; null: all) · address: at which it reaches
---   the database
+-- Say why a worker and the mark of the database disagree about whom to text, and what to do. Null:
+-- they agree, or there is no mark. Only production's own workers, at the address of the mark, text
+-- everybody. In plpgsql, which keeps its plan.
+--   send_to: whom the worker texts (all, listed, nobody; null: all)
+--   address: where the worker reaches the database
 create or replace function smsretry.mark_mismatch(send_to text, address text)
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1409,8 +1443,8 @@ end
 $$;
 
 -- ======== schemas/helpers/masked.sql ========
--- A number's last four digits, by which a person recognizes it. In plpgsql, which is cheaper to
--- call for each claim.
+-- Mask a number but for its last four digits, by which a person recognizes it. In plpgsql, which is
+-- cheaper to call for each claim.
 create or replace function smsretry.masked(phone text)
 returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1423,12 +1457,16 @@ end
 $$;
 
 -- ======== schemas/helpers/means_stop.sql ========
--- Whether an incoming text says stop. Consent is revoked "in any reasonable manner" (47 CFR 64.1200(a)(10)).
---   keyword: nothing but words that say so and courtesies, in whatever case, accents and punctuation. It opts out
---   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A person says what it means
+-- Say whether an incoming text means stop. Consent is revoked "in any reasonable manner" (47 CFR
+-- 64.1200(a)(10)).
+--   keyword: it holds only words that say stop, and courtesies, in whatever case, accents and
+--     punctuation. It opts out
+--   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A
+--     person says what it means
 --   null: neither, or a phone's reaction, which quotes us
--- Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i) are among k_says and k_alone. Only the first 1,600 characters
--- count (Twilio's API reference, Body). No locale or collation decides, so that each database hears the same.
+-- k_says and k_alone include Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i).
+-- Only the first 1,600 characters count (Twilio's API reference, Body). No locale or collation
+-- decides, so that each database hears the same.
 create or replace function smsretry.means_stop(body text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -1439,7 +1477,8 @@ declare
     k_laughs constant text := '[?¿？😀-😝🤣🤪🥰❤♥]';
     k_unseen constant text := -- invisible characters, which part nothing
         '[\u00ad\u034f\u061c\u115f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]';
-    -- From here on regular expressions for small letters without accents. In a list a blank parts words, and _ is a blank.
+    -- From here on regular expressions for small letters without accents. In a list a blank parts
+    -- words, and _ is a blank.
     k_courtesy constant text :=
         'please pleas pls plz kindly thanks? thank_?(you|u) thankyou thx th?nx tks ty tysm por_favor
          favor gracias svp s_il_vous_plait s_v_p merci bitte danke dank_je obrigad[oa] grazie';
@@ -1471,7 +1510,8 @@ declare
     k_not constant text :=
         'no nomore not never rather without nunca ni sin sem nao ne pas plus aucun jamais kein\w*
          nicht';
-    k_not_this constant text := -- what shall not stop or does not, stops on a way, a text that did not come
+    -- What shall not stop, or does not; stops on a way; a text that did not come.
+    k_not_this constant text :=
         '(?<!\m(you|u|they|these|those|T)(_\w+)?_)(not|never)(_(mean|want|ask|say|said|to|be))*'
         '_(stop\w*|unsub\w*|opt_out|cancel\w*|remov\w*|delet\w*|forget|quit|(take|get)_(me|us|it)_off)'
         '(_me_from)?
@@ -1559,7 +1599,8 @@ declare
          dung_lai tigil berhenti sispann';
     k_elsewhere constant text := 'стоп|СТОП|Стоп|отпи|توقف|إلغاء|הסר|עצור|बंद|หยุด|ยกเลิก|停|退订|退訂|取消|ストップ'
         '|やめて|중지|그만|거부';
-    k_near constant text := 'stop unsubscribe cancel quit revoke optout remove'; -- and these are not:
+    -- Words that are misspelled, and ordinary ones that are no misspellings of them.
+    k_near constant text := 'stop unsubscribe cancel quit revoke optout remove';
     k_ordinary constant text := 'cancel top shop step slop quiet quite suit unit quiz qui remote cancer';
     v_body text := left(means_stop.body, 1600);
     v_words text;
@@ -1574,7 +1615,8 @@ begin
     v_words := regexp_replace(replace(v_words, '🛑', ' stop '), '[🚫⛔🖕]', ' no more . ', 'g');
     v_words := normalize(replace(v_words, '#', ' number '), nfkd);
     v_words := lower(regexp_replace(v_words collate "C", '[\u0300-\u036f\u20d0-\u20ff]', '', 'g') collate "C");
-    v_words := regexp_replace(v_words, '([a-z]{40})[a-z]+', '\1', 'g'); -- the next one is cubic
+    -- The next expression takes the cube of a word's length.
+    v_words := regexp_replace(v_words, '([a-z]{40})[a-z]+', '\1', 'g');
     v_words := regexp_replace(v_words, '([a-z])\1{2,}', '\1', 'g'); -- "stoppp"
     v_words := regexp_replace(v_words, '\ms[ .-]+t[ .-]+o[ .-]+p\M', 'stop', 'g');
     v_words := regexp_replace(v_words, '(?<=[a-z])0|0(?=[a-z])', 'o', 'g'); -- "st0p"
@@ -1592,8 +1634,8 @@ begin
     v_words := regexp_replace(v_words, smsretry.any_word(k_texts), 'T', 'g');
     v_words := regexp_replace(v_words, smsretry.any_word(k_not_this), '-', 'g');
     v_words := regexp_replace(v_words, smsretry.any_word(k_courtesy), 'C', 'g');
-    -- One letter is missing, too many or another one, or two have changed places. PostgreSQL keeps 32
-    -- compiled regular expressions, and this function has nearly as many.
+    -- One letter is missing, too many or another one, or two have changed places. PostgreSQL keeps
+    -- 32 compiled regular expressions, and this function has nearly as many.
     select string_agg(
         l || '[a-z]?' || substr(w, i + 1)
             || '|' || l || substr(w, i, 1) || '[a-z]' || substr(w, i + 1)
@@ -1617,9 +1659,9 @@ end
 $$;
 
 -- ======== schemas/helpers/number_key.sql ========
--- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no
--- opt-out would be known or kept.
---   key: smsretry.secret's, if it was read before
+-- Hash a number at a business with the key (RFC 2104's nesting). Raises P0002 without a key,
+-- because no opt-out would be known or kept.
+--   key: that of smsretry.secret, if the caller has read it
 create or replace function smsretry.number_key(
     business_id uuid,
     phone text,
@@ -1651,8 +1693,8 @@ end
 $$;
 
 -- ======== schemas/helpers/numberless.sql ========
--- A person's words without phone numbers: it is shown in logs and in Prefect. A number has a
--- plus sign or nine digits in a row, or is written as in the US.
+-- Take phone numbers out of a person's words, which logs and Prefect show. A number has a plus sign
+-- or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1665,8 +1707,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/on_calendar.sql ========
--- A time that the application wrote; null if it is none that we accept (infinity, years BC). Table
--- constraints repeat the days.
+-- Return a time that the application wrote; null: one that we do not accept (infinity, years BC).
+-- Constraints of tables repeat the two dates.
 create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1677,8 +1719,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/own_senders.sql ========
--- Which sender of its own a business has for each class of texts: the one of the class outranks the
--- one for any. Ask for one business and class, in a subquery that ends in `offset 0`.
+-- The sender that a business has of its own for each class of texts. One of the class outranks one
+-- for any. Ask for one business and class, in a subquery that ends in `offset 0`.
 create or replace view smsretry.own_senders with (security_invoker = true) as
 select distinct on (b.business_id, c.message_class)
     b.business_id,
@@ -1690,7 +1732,7 @@ where b.message_class in (c.message_class, 'any')
 order by b.business_id, c.message_class, b.message_class = 'any';
 
 -- ======== schemas/helpers/planned_state.sql ========
--- The state of a scheduled send that is no text yet: scheduled, held, failed or cancelled.
+-- Name the state of a scheduled send that is no text yet: scheduled, held, failed or cancelled.
 create or replace function smsretry.planned_state(planned public.scheduled_sends)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1703,8 +1745,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/helpers/sender_of.sql ========
--- The sender of a business's texts of this class: its own, or else the one that a runner's
--- environment named last. All null: none has named one yet.
+-- Return the sender of a business's texts of this class: its own, or else the default sender, which
+-- a run named last. All null: no run has named one yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
 returns smsretry.senders
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1734,15 +1776,14 @@ end
 $$;
 
 -- ======== schemas/helpers/sends_through.sql ========
--- Whether a business's texts, of either class, go out from one of these senders now (as
--- smsretry.receivers_of has them).
+-- Say whether texts of a business, of either class, go out from one of these senders now.
+--   senders: as smsretry.receivers_of returns them
 create or replace function smsretry.sends_through(business_id uuid, senders text[])
 returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return exists (
-        select 1
-        from unnest(array['marketing', 'transactional']) c (message_class)
+        select from unnest(array['marketing', 'transactional']) c (message_class)
         cross join lateral smsretry.sender_of(
             sends_through.business_id,
             c.message_class
@@ -1753,7 +1794,7 @@ end
 $$;
 
 -- ======== schemas/helpers/shown_sender.sql ========
--- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
+-- Show a sender to people: a messaging service's SID as it is, of a number the last four digits.
 create or replace function smsretry.shown_sender(sent_by text)
 returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1768,8 +1809,8 @@ $$;
 
 -- ======== schemas/helpers/standing_opt_outs.sql ========
 -- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out
--- if it bears a later date, or none because it was said to us. A START lifts what a START may, at a
--- sender that received both. Order is by id: clocks are set back.
+-- if its date is later, or if it has none because it was said to us. A START lifts what a START
+-- may, at a sender that received both. The order is that of ids, because clocks are set back.
 create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
 select
     o.id,
@@ -1801,7 +1842,7 @@ where o.said = 'opted_out'
   ); -- each opt-out looks behind itself alone, where a join would compare all with all
 
 -- ======== schemas/helpers/stopped.sql ========
--- All stops, for monitors: smsretry.stops, and sending, if the mark of the database and
+-- All stops, for monitors: those of smsretry.stops, and sending while the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
 select s.kind, s.subject, s.since, s.why, s.who
@@ -1827,8 +1868,8 @@ from smsretry.stops s
 where s.kind = 'state';
 
 -- ======== schemas/helpers/text_state.sql ========
--- A text's state in a word for people; the one definition, with smsretry.live_state and
--- smsretry.planned_state.
+-- Name a text's state in a word for people. With smsretry.live_state and smsretry.planned_state
+-- this is the one definition.
 create or replace function smsretry.text_state(
     retry public.sms_retry_queue,
     at timestamptz
@@ -1850,11 +1891,11 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/views/claimed_retry.sql ========
--- A claimed row, with everything that decides about it. Row level security is the
--- caller's. What only the application's own processor reads (status, reason, last_error, times,
--- consent) is here for its claim_due_sms_retries.
---   fingerprint: a fingerprint of what a decision to send is made from. If it is another one when
---   the send begins, decide again
+-- A claimed row, with everything that decides about it. Row level security is the caller's. Columns
+-- that only the application's own processor reads (status, reason, last_error, times, consent) are
+-- here for its claim_due_sms_retries.
+--   fingerprint: of what a decision to send is made from. If it is another one when the send
+--     begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select
     q.id,
@@ -1925,12 +1966,12 @@ select
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,
-    -- null: that of the runner's environment
+    -- null: the default sender
     own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business. No equality, here and above: without statistics its index might
--- be walked, which has all of its history.
+-- Consent is given to one business. Not by equality, here and below: without statistics PostgreSQL
+-- might walk the business's index, which has all of its history.
 left join public.send_logs l
     on l.id = q.send_log_id
       and l.business_id is not distinct from q.business_id
@@ -1958,9 +1999,9 @@ left join lateral (
 ) own
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
--- one leaves. Not about those
--- that no carrier took from their sender: they cannot arrive, and that sender's account may be
--- closed by now. A text with one row and no error has none.
+-- one leaves. Excused ones are left out: no carrier took them from their sender, so they cannot
+-- arrive, and that sender's account may be closed by now. A text with one row and no error has
+-- none.
 left join lateral (
     select jsonb_agg(
         jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)

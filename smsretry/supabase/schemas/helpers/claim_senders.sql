@@ -1,5 +1,5 @@
--- Each sender as a claim gives it to a worker, which compares spent_until with the time: with a
--- clock in this view, PostgreSQL would read all senders for each text.
+-- Each sender as a claim gives it to a worker. The worker compares spent_until with the time: with
+-- a clock in this view, PostgreSQL would read all senders for each text.
 create or replace view smsretry.claim_senders with (security_invoker = true) as
 select
     s.id,

@@ -1,4 +1,5 @@
--- The one clock: it decides what is due, stale and expired. Only the embedded stack has another one, which moves, and keeps it.
+-- Tell the time, by the one clock that decides what is due, stale and expired. The embedded stack
+-- alone has another clock, which it can move, and keeps that one.
 do $do$
 begin
     if to_regclass('smsretry_local.clock') is null or to_regprocedure('smsretry.clock()') is null then

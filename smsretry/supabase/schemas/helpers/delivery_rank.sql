@@ -1,5 +1,5 @@
--- The order of the provider's reports, which arrive in any order. A delivery outranks a failure: a
--- carrier may deliver a message that it called lost. Null: an unknown status.
+-- Rank the provider's reports, which arrive in any order. Null: an unknown status. A delivery
+-- outranks a failure: a carrier may deliver a message that it called lost.
 create or replace function smsretry.delivery_rank(status text)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$

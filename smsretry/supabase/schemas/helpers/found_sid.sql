@@ -1,5 +1,5 @@
--- The SID that a send log has, or null. An empty one is none, and a value of more than 10 kB is not
--- opened. Not in language sql, here and in what is called with a tenant's values: PostgreSQL 18
+-- Return the SID that a send log has; null: none, or an empty one. A value of more than 10 kB is
+-- not opened. Not in language sql, like all that is called with a tenant's values: PostgreSQL 18
 -- would open them to plan with.
 create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text

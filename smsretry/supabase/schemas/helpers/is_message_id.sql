@@ -1,4 +1,4 @@
--- Whether this may be a provider's id of a message, and is no phone number.
+-- Say whether this may be a provider's id of a message, and is no phone number.
 create or replace function smsretry.is_message_id(id text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,6 +1,6 @@
--- Whether a send log says that its text was sent: by its SID (as smsretry.found_sid), or a status
--- that follows the provider's acceptance. By columns and not by row, because a tenant may keep
--- anything in the row.
+-- Say whether a send log tells that its text was sent: by its SID (smsretry.found_sid), or by a
+-- status that follows the provider's acceptance. By columns and not by row, because a tenant may
+-- keep anything in the row.
 create or replace function smsretry.is_sent(provider_message_id jsonb, status text)
 returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

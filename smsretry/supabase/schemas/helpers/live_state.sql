@@ -1,5 +1,9 @@
--- The state of a text that has not ended, from columns that one index has:
---   due | waiting (for its hour or next try) | held (a person can mend it) | under_way | in_doubt
+-- Name the state of a text that has not ended, from columns that one index has.
+--   in_doubt: a send of it may have gone out
+--   under_way: a worker has it
+--   held: it waits for something that a person can mend
+--   due: its time has come
+--   waiting: it waits for its hour or its next try
 create or replace function smsretry.live_state(
     work text,
     in_doubt_since timestamptz,

@@ -1,8 +1,8 @@
--- Why a worker and the mark of the database disagree about whom to text, and what to do; null: they
--- agree, or there is no mark. Only production's own workers, at the address of the mark, text
--- everybody. plpgsql keeps its plan.
---   send_to: whom the worker texts (all, listed, nobody; null: all) · address: at which it reaches
---   the database
+-- Say why a worker and the mark of the database disagree about whom to text, and what to do. Null:
+-- they agree, or there is no mark. Only production's own workers, at the address of the mark, text
+-- everybody. In plpgsql, which keeps its plan.
+--   send_to: whom the worker texts (all, listed, nobody; null: all)
+--   address: where the worker reaches the database
 create or replace function smsretry.mark_mismatch(send_to text, address text)
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

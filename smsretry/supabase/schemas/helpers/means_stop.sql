@@ -1,9 +1,13 @@
--- Whether an incoming text says stop. Consent is revoked "in any reasonable manner" (47 CFR 64.1200(a)(10)).
---   keyword: nothing but words that say so and courtesies, in whatever case, accents and punctuation. It opts out
---   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A person says what it means
+-- Say whether an incoming text means stop. Consent is revoked "in any reasonable manner" (47 CFR
+-- 64.1200(a)(10)).
+--   keyword: it holds only words that say stop, and courtesies, in whatever case, accents and
+--     punctuation. It opts out
+--   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A
+--     person says what it means
 --   null: neither, or a phone's reaction, which quotes us
--- Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i) are among k_says and k_alone. Only the first 1,600 characters
--- count (Twilio's API reference, Body). No locale or collation decides, so that each database hears the same.
+-- k_says and k_alone include Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i).
+-- Only the first 1,600 characters count (Twilio's API reference, Body). No locale or collation
+-- decides, so that each database hears the same.
 create or replace function smsretry.means_stop(body text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -14,7 +18,8 @@ declare
     k_laughs constant text := '[?¿？😀-😝🤣🤪🥰❤♥]';
     k_unseen constant text := -- invisible characters, which part nothing
         '[\u00ad\u034f\u061c\u115f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]';
-    -- From here on regular expressions for small letters without accents. In a list a blank parts words, and _ is a blank.
+    -- From here on regular expressions for small letters without accents. In a list a blank parts
+    -- words, and _ is a blank.
     k_courtesy constant text :=
         'please pleas pls plz kindly thanks? thank_?(you|u) thankyou thx th?nx tks ty tysm por_favor
          favor gracias svp s_il_vous_plait s_v_p merci bitte danke dank_je obrigad[oa] grazie';
@@ -46,7 +51,8 @@ declare
     k_not constant text :=
         'no nomore not never rather without nunca ni sin sem nao ne pas plus aucun jamais kein\w*
          nicht';
-    k_not_this constant text := -- what shall not stop or does not, stops on a way, a text that did not come
+    -- What shall not stop, or does not; stops on a way; a text that did not come.
+    k_not_this constant text :=
         '(?<!\m(you|u|they|these|those|T)(_\w+)?_)(not|never)(_(mean|want|ask|say|said|to|be))*'
         '_(stop\w*|unsub\w*|opt_out|cancel\w*|remov\w*|delet\w*|forget|quit|(take|get)_(me|us|it)_off)'
         '(_me_from)?
@@ -134,7 +140,8 @@ declare
          dung_lai tigil berhenti sispann';
     k_elsewhere constant text := 'стоп|СТОП|Стоп|отпи|توقف|إلغاء|הסר|עצור|बंद|หยุด|ยกเลิก|停|退订|退訂|取消|ストップ'
         '|やめて|중지|그만|거부';
-    k_near constant text := 'stop unsubscribe cancel quit revoke optout remove'; -- and these are not:
+    -- Words that are misspelled, and ordinary ones that are no misspellings of them.
+    k_near constant text := 'stop unsubscribe cancel quit revoke optout remove';
     k_ordinary constant text := 'cancel top shop step slop quiet quite suit unit quiz qui remote cancer';
     v_body text := left(means_stop.body, 1600);
     v_words text;
@@ -149,7 +156,8 @@ begin
     v_words := regexp_replace(replace(v_words, '🛑', ' stop '), '[🚫⛔🖕]', ' no more . ', 'g');
     v_words := normalize(replace(v_words, '#', ' number '), nfkd);
     v_words := lower(regexp_replace(v_words collate "C", '[\u0300-\u036f\u20d0-\u20ff]', '', 'g') collate "C");
-    v_words := regexp_replace(v_words, '([a-z]{40})[a-z]+', '\1', 'g'); -- the next one is cubic
+    -- The next expression takes the cube of a word's length.
+    v_words := regexp_replace(v_words, '([a-z]{40})[a-z]+', '\1', 'g');
     v_words := regexp_replace(v_words, '([a-z])\1{2,}', '\1', 'g'); -- "stoppp"
     v_words := regexp_replace(v_words, '\ms[ .-]+t[ .-]+o[ .-]+p\M', 'stop', 'g');
     v_words := regexp_replace(v_words, '(?<=[a-z])0|0(?=[a-z])', 'o', 'g'); -- "st0p"
@@ -167,8 +175,8 @@ begin
     v_words := regexp_replace(v_words, smsretry.any_word(k_texts), 'T', 'g');
     v_words := regexp_replace(v_words, smsretry.any_word(k_not_this), '-', 'g');
     v_words := regexp_replace(v_words, smsretry.any_word(k_courtesy), 'C', 'g');
-    -- One letter is missing, too many or another one, or two have changed places. PostgreSQL keeps 32
-    -- compiled regular expressions, and this function has nearly as many.
+    -- One letter is missing, too many or another one, or two have changed places. PostgreSQL keeps
+    -- 32 compiled regular expressions, and this function has nearly as many.
     select string_agg(
         l || '[a-z]?' || substr(w, i + 1)
             || '|' || l || substr(w, i, 1) || '[a-z]' || substr(w, i + 1)

@@ -1,6 +1,6 @@
--- A number at a business, as a keyed hash (RFC 2104's nesting). Without the key it raises P0002: no
--- opt-out would be known or kept.
---   key: smsretry.secret's, if it was read before
+-- Hash a number at a business with the key (RFC 2104's nesting). Raises P0002 without a key,
+-- because no opt-out would be known or kept.
+--   key: that of smsretry.secret, if the caller has read it
 create or replace function smsretry.number_key(
     business_id uuid,
     phone text,

@@ -1,5 +1,5 @@
--- A person's words without phone numbers: it is shown in logs and in Prefect. A number has a
--- plus sign or nine digits in a row, or is written as in the US.
+-- Take phone numbers out of a person's words, which logs and Prefect show. A number has a plus sign
+-- or nine digits in a row, or is written as in the US.
 create or replace function smsretry.numberless(words text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$

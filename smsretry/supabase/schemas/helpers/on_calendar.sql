@@ -1,5 +1,5 @@
--- A time that the application wrote; null if it is none that we accept (infinity, years BC). Table
--- constraints repeat the days.
+-- Return a time that the application wrote; null: one that we do not accept (infinity, years BC).
+-- Constraints of tables repeat the two dates.
 create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- Which sender of its own a business has for each class of texts: the one of the class outranks the
--- one for any. Ask for one business and class, in a subquery that ends in `offset 0`.
+-- The sender that a business has of its own for each class of texts. One of the class outranks one
+-- for any. Ask for one business and class, in a subquery that ends in `offset 0`.
 create or replace view smsretry.own_senders with (security_invoker = true) as
 select distinct on (b.business_id, c.message_class)
     b.business_id,

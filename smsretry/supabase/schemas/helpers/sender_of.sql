@@ -1,5 +1,5 @@
--- The sender of a business's texts of this class: its own, or else the one that a runner's
--- environment named last. All null: none has named one yet.
+-- Return the sender of a business's texts of this class: its own, or else the default sender, which
+-- a run named last. All null: no run has named one yet.
 create or replace function smsretry.sender_of(business_id uuid, message_class text)
 returns smsretry.senders
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

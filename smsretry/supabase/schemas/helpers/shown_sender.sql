@@ -1,4 +1,4 @@
--- A sender as people see it: a messaging service's SID as it is, of a number the last four digits.
+-- Show a sender to people: a messaging service's SID as it is, of a number the last four digits.
 create or replace function smsretry.shown_sender(sent_by text)
 returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,6 +1,6 @@
 -- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out
--- if it bears a later date, or none because it was said to us. A START lifts what a START may, at a
--- sender that received both. Order is by id: clocks are set back.
+-- if its date is later, or if it has none because it was said to us. A START lifts what a START
+-- may, at a sender that received both. The order is that of ids, because clocks are set back.
 create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
 select
     o.id,

@@ -1,4 +1,4 @@
--- All stops, for monitors: smsretry.stops, and sending, if the mark of the database and
+-- All stops, for monitors: those of smsretry.stops, and sending while the mark of the database and
 -- the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
 select s.kind, s.subject, s.since, s.why, s.who

@@ -1,5 +1,5 @@
--- A text's state in a word for people; the one definition, with smsretry.live_state and
--- smsretry.planned_state.
+-- Name a text's state in a word for people. With smsretry.live_state and smsretry.planned_state
+-- this is the one definition.
 create or replace function smsretry.text_state(
     retry public.sms_retry_queue,
     at timestamptz

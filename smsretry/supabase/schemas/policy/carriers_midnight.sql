@@ -1,5 +1,5 @@
--- When the carriers' day turns over next. "Resets at 00:00 Pacific": T-Mobile's daily limit on a
--- brand.
+-- Tell when the carriers' day turns over next. T-Mobile's daily limit on a brand "resets at 00:00
+-- Pacific".
 create or replace function smsretry.carriers_midnight(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- The words of smsretry.why_code that are of these kinds (smsretry/vocabulary.py, REASONS_OF, from which
--- `python -m tests.record_schema` writes them here).
+-- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
+-- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
 create or replace function smsretry.reasons_of(variadic kinds text[])
 returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$

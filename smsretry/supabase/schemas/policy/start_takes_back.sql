@@ -1,8 +1,9 @@
--- Whether a START takes back an opt-out of this source: a STOP, in the provider's word or another,
--- or the provider's refusal (which reports a STOP where no webhook hears it). Any other (by
--- telephone, by letter, in the application, unknown) lasts until a later opt-in. by_yes: the START
--- was a YES, which may answer another question. It takes back only what the provider blocks. In
--- plpgsql, which is cheaper to call.
+-- Say whether a START takes back an opt-out of this source. It takes back a STOP, in the provider's
+-- word or another, and the provider's refusal, which reports a STOP that no webhook heard. Any
+-- other opt-out (by telephone, by letter, in the application, unknown) lasts until a later opt-in.
+-- In plpgsql, which is cheaper to call.
+--   by_yes: the START was a YES, which may answer another question: it takes back only what the
+--     provider blocks
 create or replace function smsretry.start_takes_back(
     source text,
     by_yes boolean default false

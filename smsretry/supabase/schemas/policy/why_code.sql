@@ -1,6 +1,6 @@
--- Why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the words, with
--- what each means; `python -m tests.record_schema` writes them here. Rows that were there keep a
--- word that is gone.
+-- The reason why a text waits or has ended, in a word for programs. smsretry/vocabulary.py has the
+-- words, with what each means; `python -m tests.record_schema` writes them here. Rows that were
+-- there keep a word that is gone.
 do $$
 begin
     if to_regtype('smsretry.why_code') is null then

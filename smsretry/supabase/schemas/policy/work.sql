@@ -1,4 +1,4 @@
--- See the comment on sms_retry_queue.work.
+-- Name the kind of work that a row is. The comment on sms_retry_queue.work says what each means.
 create or replace function smsretry.work(
     status text,
     recover_count integer,

@@ -16,7 +16,8 @@ begin
 end
 $$;
 
--- Ours in it, whoever made it. Text, so that a person can write and read it in a table editor.
+-- Our columns, whoever made the table. Hours are text, so that a person can write and read them in
+-- a table editor.
 alter table public.businesses add column if not exists sms_hours text;
 comment on column public.businesses.sms_hours is 'The business''s own hours for texts, on the customer''s clock: 09:00-18:00, or Mon-Fri 09:00-18:00, Sat 10:00-16:00. They narrow what the law allows. Null: it has none of its own.';
 alter table public.businesses add column if not exists sms_daily_cap integer;

@@ -1,5 +1,5 @@
--- The story of a text beyond its sends, of a customer, a sender and a business: waits and their ends,
--- and what a person did, who and why. A text that goes out at the first try has none.
+-- The story of a text beyond its sends, of a customer, a sender and a business: its waits and their
+-- ends, and what a person did, who and why. A text that goes out at the first try has none.
 create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
@@ -8,7 +8,8 @@ create table if not exists smsretry.events (
     about uuid not null,
     -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
-    -- smsretry, the application, or the name that a person gave; null: a row was written, by whomever
+    -- smsretry, the application, or the name that a person gave; null: a row was written, by
+    -- whomever
     who text,
     detail jsonb not null default '{}',
     constraint events_lengths check (

@@ -1,10 +1,11 @@
--- A person's word on what this database is: at most one row. Production names the only
--- address at which workers may text everybody, so that a copy of it texts nobody, however it was
--- copied. smsretry.mark_mismatch has the rule.
+-- A person's word on what this database is: at most one row. Production names the only address at
+-- which workers may text everybody, so that a copy of it texts nobody, however it was copied.
+-- smsretry.mark_mismatch has the rule.
 create table if not exists smsretry.mark (
     one boolean primary key default true,
     kind text not null,
-    -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's workers have
+    -- host, port if it is not the usual one, and path, of the SUPABASE_URL that production's
+    -- workers have
     address text,
     marked_at timestamptz not null,
     who text not null,

@@ -1,6 +1,6 @@
--- Texts that are planned for a time. The application's table: its policies and its grants are made
--- only where there is none. Shortly before its time a row becomes a send log, with the row's own
--- id, and a row of the queue (queue_scheduled_sms).
+-- Texts that are planned for a time. The application's table: its policies and grants are made only
+-- where there is none. Shortly before its time a row becomes a send log, with the row's own id, and
+-- a row of the queue (queue_scheduled_sms).
 select set_config(
     'smsretry.had_scheduled_sends',
     (to_regclass('public.scheduled_sends') is not null)::text,
@@ -12,21 +12,22 @@ create table if not exists public.scheduled_sends (
     customer_id uuid, -- no foreign key: a row whose customer is gone ends with a reason
     body text,
     scheduled_for timestamptz not null,
-    -- then it is of no more use; null: of use for as long as any text, from scheduled_for on
+    -- when it is of no more use; null: it is of use as long as any text, from scheduled_for on
     not_after timestamptz,
     message_class text not null default 'marketing',
-    -- scheduled: it waits for its time · queued: its text exists, and its send log says what
-    -- becomes of it · cancelled, failed: it never became a text, or was cancelled in time
+    --   scheduled: it waits for its time
+    --   queued: its text exists, and its send log says what becomes of it
+    --   cancelled, failed: it never became a text, or was cancelled in time
     status text not null default 'scheduled' check (
         status in ('scheduled', 'queued', 'cancelled', 'failed')
     ),
     send_log_id uuid, -- of its text, once there is one: the row's own id
     created_by uuid,
-    why text, -- it was cancelled, has failed or is held
+    why text, -- why it was cancelled, has failed or is held
     why_code smsretry.why_code,
-    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    look_at timestamptz, -- when it is looked at again, if not at its time
+    look_at timestamptz, -- when it is looked at next, if not at its time
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
@@ -71,7 +72,7 @@ begin
         with check (
             status = 'scheduled'
             and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-            and exists (select 1 from public.customers c where c.id = customer_id
+            and exists (select from public.customers c where c.id = customer_id
                         and c.business_id = scheduled_sends.business_id));
     create policy "Owners move and cancel their scheduled sends" on public.scheduled_sends for update to authenticated
         using (status in ('scheduled', 'queued')
@@ -79,8 +80,7 @@ begin
         with check (status in ('scheduled', 'queued', 'cancelled')
                     and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
     -- A Supabase project grants everything in public to anon and authenticated. The message class
-    -- is not a tenant's to
-    -- choose: a transactional text keeps fewer rules.
+    -- is not a tenant's to choose: a transactional text keeps fewer rules.
     revoke all on public.scheduled_sends from public, anon, authenticated;
     grant select on public.scheduled_sends to authenticated;
     grant insert (id, business_id, customer_id, body, scheduled_for, not_after, created_by)

@@ -1,4 +1,4 @@
--- The key of the hashes of phone numbers. Made here, and known to nobody else.
+-- The key of the hashes of phone numbers. It is made here, and known to nobody else.
 create table if not exists smsretry.secret (
     only_one boolean primary key default true check (only_one),
     key bytea not null default decode(
@@ -6,7 +6,5 @@ create table if not exists smsretry.secret (
         'hex'
     )
 );
-insert into smsretry.secret default
-values
-on conflict
-do nothing;
+insert into smsretry.secret default values
+on conflict do nothing;

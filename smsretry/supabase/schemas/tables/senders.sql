@@ -1,17 +1,18 @@
--- A sender is a messaging service or a number, in an account of the provider's. Its account and
+-- Messaging services and numbers that send, each in an account of the provider's. Its account and
 -- address never change: a business that moves gets another sender, and its attempts still name the
 -- old one. The default sender, which a run named last, serves every business without its own.
 create table if not exists smsretry.senders (
     id uuid primary key default gen_random_uuid(),
-    account text not null, -- the provider's, which owns it; credentials are the runner's
+    account text not null, -- at the provider; its credentials are the runner's
     sent_by text not null, -- a messaging service's SID, or a number
     -- when a run last named it as the default sender; null: none did
     named_at timestamptz,
     segments_per_second double precision, -- null: as fast as the provider takes them
-    segments_per_day integer, -- what a carrier takes, until midnight Pacific time; null: not limited here
+    -- what a carrier takes until midnight Pacific time; null: not limited here
+    segments_per_day integer,
     paused_at timestamptz,
-    paused_because text, -- its texts wait; null: it sends
-    -- slots until then are reserved, by all machines: the next text leaves then
+    paused_because text, -- why its texts wait; null: it sends
+    -- when its next slot comes: those before are reserved, or the provider asked to go slower
     free_at timestamptz,
     day_ends_at timestamptz,
     day_segments bigint not null default 0, -- begun in the day that ends at day_ends_at
@@ -33,7 +34,7 @@ create table if not exists smsretry.senders (
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
 
--- The senders that businesses have of their own (smsretry.own_senders).
+-- The senders that businesses have of their own: smsretry.own_senders.
 create table if not exists smsretry.business_senders (
     business_id uuid not null references public.businesses (id) on delete cascade,
     message_class text not null default 'any',

@@ -19,14 +19,15 @@ create table if not exists public.sms_retry_queue (
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
-    -- the fence: rises with every claim, never falls; every write of a worker names the one it holds
+    -- the fence: it only rises, with every claim; every write of a worker names the one it holds
     claim_no bigint not null default 0,
     claimed_at timestamptz, -- start of the lease of the present claim
     begun_at timestamptz, -- of the send that is under way
     attempt_id uuid, -- under way or in doubt
-    -- it is unknown whether attempt_id reached the customer: it is never simply sent again
+    -- since when it is unknown whether attempt_id went out; the text is never simply sent again
     in_doubt_since timestamptz,
-    reconcile_count integer not null default 0, -- looks for evidence of attempt_id that found nothing
+    -- looks for evidence of attempt_id that found nothing
+    reconcile_count integer not null default 0,
     -- the last claim whose look was recorded, so that recording it twice is harmless
     reconciled_claim_no bigint,
     -- workers that died while they held it, before its send began or while they looked for evidence
@@ -34,18 +35,21 @@ create table if not exists public.sms_retry_queue (
     error_code integer, -- Twilio's code for last_error, when it came from Twilio
     -- marketing: every quiet-hours rule binds; transactional: 08:00-21:00 where the customer is
     message_class text not null default 'marketing',
-    why text, -- it waits for scheduled_for, in words and with the rule; failures are in last_error
-    -- it waits for something that a person can mend, and goes on by itself once that is mended
+    -- why it waits for scheduled_for, in words and with the rule; failures are in last_error
+    why text,
+    -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    -- by a caller that does not begin its sends: its claim counts as a send
+    -- whether its claimer begins no sends: then the claim counts as a send
     claimed_by_application boolean not null default false,
-    expires_at timestamptz, -- it is of no more use; null until the first moment it might have gone out
+    -- when it is of no more use; null until the first moment it might have gone out
+    expires_at timestamptz,
     -- why it waits or has ended, in a word for programs; null: nothing was decided
     why_code smsretry.why_code,
-    first_due_at timestamptz, -- when it might have gone out first; null: before smsretry was here
+    -- when it might have gone out first; null: that was before smsretry was here
+    first_due_at timestamptz,
     work text generated always as (
         smsretry.work(status, recover_count, in_doubt_since)
-    ) stored, -- at first, as is said below
+    ) stored, -- a plain column from below on
 
     constraint sms_retry_queue_status check (
         status in ('pending', 'processing', 'completed', 'failed', 'cancelled')
@@ -112,7 +116,7 @@ with (
     autovacuum_analyze_threshold = 5000
 );
 
--- Rows that were here have it now. From here on smsretry.set_work sets it.
+-- Rows that were here have their work now. From here on smsretry.set_work sets it.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
@@ -144,12 +148,23 @@ create policy "Owners read their retries" on public.sms_retry_queue for select t
 drop policy if exists "Owners queue retries of their texts" on public.sms_retry_queue;
 create policy "Owners queue retries of their texts" on public.sms_retry_queue for insert to authenticated
     with check (
-    status = 'pending' and attempt_count between 0 and max_attempts and max_attempts between 1 and 10
-    and business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid()))
-    and exists (select 1 from public.send_logs l where l.id = send_log_id
-    and l.business_id = sms_retry_queue.business_id and l.customer_id = sms_retry_queue.customer_id)
-    and exists (select 1 from public.customers c where c.id = customer_id
-    and c.business_id = sms_retry_queue.business_id)
+        status = 'pending'
+        and attempt_count between 0 and max_attempts
+        and max_attempts between 1 and 10
+        and business_id in (
+            select b.id from public.businesses b where b.user_id = (select auth.uid())
+        )
+        and exists (
+            select from public.send_logs l
+            where l.id = send_log_id
+              and l.business_id = sms_retry_queue.business_id
+              and l.customer_id = sms_retry_queue.customer_id
+        )
+        and exists (
+            select from public.customers c
+            where c.id = customer_id
+              and c.business_id = sms_retry_queue.business_id
+        )
     );
 
 -- A Supabase project grants everything in public to anon and authenticated.

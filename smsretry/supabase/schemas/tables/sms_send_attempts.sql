@@ -1,5 +1,5 @@
 -- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
--- queue. delivery_…: from Twilio.
+-- queue. The columns delivery_… are what Twilio reported.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -15,9 +15,9 @@ create table if not exists public.sms_send_attempts (
     consent_at timestamptz,
     consent_source text,
     quiet_hours_rule text,
-    number_key bytea, -- smsretry.number_key of business and number, by which texts to a person are counted
-    -- with sent_body and sent_by: what was sent. Evidence is compared with this, never with what
-    -- the rows say now
+    -- smsretry.number_key of business and number, by which texts to a person are counted
+    number_key bytea,
+    -- what was sent: evidence is compared with these three, never with what the rows say now
     sent_to text,
     sent_body text,
     sent_by text,
@@ -26,15 +26,16 @@ create table if not exists public.sms_send_attempts (
     delivery_status text, -- what Twilio last reported of the message; null: nothing yet
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
-    delivery_look_at timestamptz, -- when to ask Twilio, or to decide about its failure; null: nothing is open
-    -- how often it was looked after: fences what such a look comes to
+    -- when to ask Twilio, or to decide about a failure; null: nothing is open
+    delivery_look_at timestamptz,
+    -- how often its delivery was looked at: fences what such a look comes to
     delivery_looks integer not null default 0,
     business_id uuid,
-    -- all later questions go there; null, as sent_by: nobody wrote it down (the application's own
+    -- where all later questions go. Null, as sent_by: nobody wrote it down (the application's own
     -- processor, a restored backup)
     sent_account text,
     segments integer, -- what it takes of its sender's rate and day
-    -- it did not arrive for what was its sender's, so it counts neither as an attempt nor as a
+    -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
     constraint sms_send_attempts_outcome check (
@@ -47,8 +48,8 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_finished check (
         (finished_at is null) = (outcome is null)
     ),
-    -- Only an accepted message has a SID. A response without one is no acceptance; a send log that
-    -- says sent is.
+    -- Only an accepted message has a SID. A response without one accepts nothing; a send log that
+    -- says sent needs none.
     constraint sms_send_attempts_sid check (
         case
             when outcome = 'accepted'
@@ -94,13 +95,13 @@ create table if not exists public.sms_send_attempts (
             or delivery_status in ('undelivered', 'failed', 'canceled')
         )
     )
-) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000); -- As sms_retry_queue.
+) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 -- For the daily cap.
 create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
--- Attempts in doubt or under way to a number: a look for evidence compares it. Few have sent_to, and
--- those that have none are here by when their delivery is looked at.
+-- Attempts in doubt or under way have sent_to: a look for evidence compares them. The others are
+-- here by when their delivery is looked at.
 create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
     where sent_to is not null or delivery_look_at is not null;
 -- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
@@ -115,7 +116,7 @@ alter table public.sms_send_attempts enable row level security;
 
 drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
-    using (exists (select 1 from public.sms_retry_queue q where q.id = retry_id));
+    using (exists (select from public.sms_retry_queue q where q.id = retry_id));
 
 -- A Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_send_attempts from public, anon, authenticated;

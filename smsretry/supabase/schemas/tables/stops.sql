@@ -1,10 +1,14 @@
--- Stops that last until a text goes out again or a person lifts them, so that the next run knows them.
---   everybody: the provider takes nobody's texts · sender (its id): its account or its own trouble
---   · business (its id): its texts come to nothing while others' go out. Of each of these one text
---   is tried, again and again.
---   By a person: state (two letters), to which no marketing text goes; some US states forbid it
---   during a declared emergency · business_stopped (its id): none of its texts goes out
--- who: the person
+-- Stops that last until a text goes out again or a person lifts them, so that the next run knows
+-- them. While one of the first three lasts, each run tries one text of it.
+--   kind:
+--     everybody: the provider takes nobody's texts
+--     sender: its account's or its own trouble
+--     business: its texts come to nothing while others' go out
+--     state: by a person; no marketing text goes there. Some US states forbid it during a declared
+--       emergency
+--     business_stopped: by a person; none of its texts goes out
+--   subject: the id of the sender or business, or the state's two letters
+--   who: the person
 create table if not exists smsretry.stops (
     kind text not null,
     subject text not null default '',

@@ -1,4 +1,4 @@
--- Numbers whose customers do not all say yet what was said: smsretry.mark_customers.
+-- Numbers whose customers do not all say yet what was said (smsretry.mark_customers).
 create table if not exists smsretry.unmarked (
     id bigint generated always as identity primary key,
     phone text not null,

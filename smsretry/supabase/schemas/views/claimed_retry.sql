@@ -1,8 +1,8 @@
--- A claimed row, with everything that decides about it. Row level security is the
--- caller's. What only the application's own processor reads (status, reason, last_error, times,
--- consent) is here for its claim_due_sms_retries.
---   fingerprint: a fingerprint of what a decision to send is made from. If it is another one when
---   the send begins, decide again
+-- A claimed row, with everything that decides about it. Row level security is the caller's. Columns
+-- that only the application's own processor reads (status, reason, last_error, times, consent) are
+-- here for its claim_due_sms_retries.
+--   fingerprint: of what a decision to send is made from. If it is another one when the send
+--     begins, decide again
 create or replace view smsretry.claimed_retry with (security_invoker = true) as
 select
     q.id,
@@ -73,12 +73,12 @@ select
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
     coalesce(u.messages, '[]') as lost_messages,
-    -- null: that of the runner's environment
+    -- null: the default sender
     own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
 left join public.sms_send_attempts a on a.id = q.attempt_id
--- Consent is given to one business. No equality, here and above: without statistics its index might
--- be walked, which has all of its history.
+-- Consent is given to one business. Not by equality, here and below: without statistics PostgreSQL
+-- might walk the business's index, which has all of its history.
 left join public.send_logs l
     on l.id = q.send_log_id
       and l.business_id is not distinct from q.business_id
@@ -106,9 +106,9 @@ left join lateral (
 ) own
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
--- one leaves. Not about those
--- that no carrier took from their sender: they cannot arrive, and that sender's account may be
--- closed by now. A text with one row and no error has none.
+-- one leaves. Excused ones are left out: no carrier took them from their sender, so they cannot
+-- arrive, and that sender's account may be closed by now. A text with one row and no error has
+-- none.
 left join lateral (
     select jsonb_agg(
         jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)
