@@ -59,7 +59,7 @@ class _Claimed(BaseModel):
     """What a claim answers: its rows, and once what concerns them all."""
 
     texts: list[dict[str, Any]]
-    environment: AssignedSender | None
+    default_sender: AssignedSender | None
     stops: list[tuple[StopKind, str]]
     stopped_states: tuple[str, ...]
     longest_body: int
@@ -286,11 +286,11 @@ class SupabaseQueue(SupabaseGroups):
             "stopped_states": claimed.stopped_states,
             "longest_body": claimed.longest_body,
         }
-        environment = claimed.environment or self._default
+        default_sender = claimed.default_sender or self._default
         rows = read_rows(
             Claim,
             [
-                row | for_all | {"sender": row.get("sender") or environment}
+                row | for_all | {"sender": row.get("sender") or default_sender}
                 for row in claimed.texts
             ],
         )

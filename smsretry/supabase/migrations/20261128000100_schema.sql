@@ -2036,11 +2036,11 @@ left join lateral (
     on true;
 
 -- ======== schemas/queue/enter_queue.sql ========
--- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier
--- send of it may have gone out, it is in doubt about that. Of a new row the claim of the
+-- Receive a text into the queue, or back into it after its end, whoever writes that. If an earlier
+-- send of it may have gone out, it is in doubt about that. For a new row, the claim of the
 -- application's own processor ends, its age counts from now by the one clock, and when it was first
 -- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
--- else is changed. security definer, because a tenant may not update rows. If row level security
+-- else changes. security definer, because a tenant may not update rows. If row level security
 -- refuses the row, all of this is undone.
 create or replace function smsretry.enter_queue()
 returns trigger
@@ -2103,15 +2103,15 @@ $$;
 
 -- ======== schemas/queue/queue_sms_retry.sql ========
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in
--- doubt, the new one is in doubt about that send (smsretry.enter_queue).
---   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then
---   failed). Quiet hours cost no
---   attempt: with that reason the text is queued whatever attempt_count says, and has a send left
---   (smsretry.enter_queue).
--- Parameter names are the API, here and in all of public. The application may call it with
--- send_log_id alone. Nulls mean the
--- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says.
--- expires_in: a day has 24 hours. scheduled_for wins over retry_in.
+-- doubt, the new one is in doubt about that send (smsretry.enter_queue). The application may call
+-- it with send_log_id alone. Parameter names are the API, here and in all of public.
+--   reason: with quiet_hours the text is queued whatever attempt_count says, and has a send left,
+--     because quiet hours cost no attempt
+--   scheduled_for: when it is due; wins over retry_in. Null for both: smsretry.retry_delay says
+--   expires_in: a day of it has 24 hours; null: the text is of use for as long as the worker says
+--   message_class: null: marketing
+--   result: queued, already_queued, already_sent, or attempts_exhausted (the send log is then
+--     failed)
 create or replace function public.queue_sms_retry(
     send_log_id uuid,
     reason text default null,
@@ -2199,7 +2199,8 @@ begin
         v_log.business_id,
         queue_sms_retry.attempt_count
     );
-    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+    -- again only if somebody else inserts a row for the same text at this very moment
+    for v_try in 1 .. 3 loop
         return query
         select q.id, 'already_queued', q.scheduled_for
         from public.sms_retry_queue q
@@ -2273,11 +2274,10 @@ end
 $$;
 
 -- ======== schemas/queue/recheck_waiting.sql ========
--- A customer's place or a business's hours have changed. Texts that were put off or held because of
--- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
--- its own time; so does a suspect one when its business changes, because no index has these few by
--- business. security definer, because tenants write customers and businesses, and no rows of
--- others'.
+-- Make texts due that wait because of a customer's place or a business's hours, which have changed:
+-- the next run decides anew. A row that somebody has locked at this moment waits for its own time;
+-- so does a suspect one when its business changes, because no index has these few by business.
+-- security definer, because tenants write customers and businesses, and no rows of others'.
 create or replace function smsretry.recheck_waiting()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -2317,14 +2317,15 @@ $$;
 -- ======== schemas/queue/save_row.sql ========
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
--- application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, recheck_waiting, sender_changed and
--- record_restore.
---   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled),
---   and its send log is told
---   because, why_code, code: why it ends; of a completed row, because is what it had said before
---   sid: the message that it completes with. Null: its send log says already that it was sent
--- A row that no worker holds has no lease, and one that has ended waits for nothing.
+-- application's own columns, never change. Only what changes many rows at once writes columns
+-- itself: mark_claimed, supersede, recheck_waiting, answer_words, sender_changed and
+-- record_restore. A row that no worker holds has no lease, and one that has ended waits for
+-- nothing.
+--   due: it goes back to pending, until then
+--   ended: how it ends (completed, failed or cancelled); its send log is told
+--   because: why it ends; of a completed row, what it had said before
+--   why_code, code: the reason in a word, and the provider's code
+--   sid: of the message that completes it; null: its send log says already that it was sent
 create or replace function smsretry.save_row(
     retry public.sms_retry_queue,
     at timestamptz,
@@ -2413,9 +2414,9 @@ end
 $$;
 
 -- ======== schemas/queue/set_work.sql ========
--- A generated column would do, but PostgreSQL 18 publishes none, and then refuses each update of a
--- table whose replica identity is full. security definer, because a tenant may not call
--- smsretry.work.
+-- Set the column work. A generated column would do, but PostgreSQL 18 publishes none, and then
+-- refuses each update of a table whose replica identity is full. security definer, because a tenant
+-- may not call smsretry.work.
 create or replace function smsretry.set_work()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -2427,10 +2428,10 @@ end
 $$;
 
 -- ======== schemas/queue/supersede.sql ========
--- The application's own processor queues the next try of a text that it has claimed: that claim
--- ends, so that one live row remains. The new row counts more attempts; otherwise it is the same
--- text queued twice, and the claim stays. It stays, too, if the new row is another business's,
--- which may name any send log.
+-- End the claim of a text whose next try the application's own processor queues, so that one live
+-- row remains. The new row counts more attempts; otherwise it is the same text queued twice, and
+-- the claim stays. It stays, too, if the new row is another business's, which may name any send
+-- log.
 create or replace function smsretry.supersede(
     send_log_id uuid,
     business_id uuid,
@@ -2458,10 +2459,12 @@ language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/queue/update_log.sql ========
--- Tell a send log what became of its text, in the first of these statuses that the application's
--- table takes (null: the column's default, as when the text was new). sid: of its message; null: it
--- waits, and has none. Null if it worked; otherwise what refuses it, in codes and names: the
--- database's message may quote the row. Whatever the log says, the attempt has the truth.
+-- Tell a send log what became of its text. Whatever the log says, the attempt has the truth.
+-- Returns null if it worked; otherwise what refuses it, in codes and names, because the database's
+-- message may quote the row.
+--   statuses: the first that the application's table takes is written; null: the column's default,
+--     as when the text was new
+--   sid: of its message; null: the text waits, and has none
 create or replace function smsretry.update_log(
     send_log_id uuid,
     statuses text[],
@@ -2507,8 +2510,7 @@ begin
             end if;
             if update_log.sid is null
                 and exists (
-                    select 1
-                    from public.send_logs l
+                    select from public.send_logs l
                     where l.id = update_log.send_log_id
                       and smsretry.is_sent(l.provider_message_id, l.status::text)
                 ) then
@@ -2541,9 +2543,10 @@ $$;
 
 -- ======== schemas/turns/doubtful_in_turn.sql ========
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have
--- waited longest; who was looked for longest ago goes first. Locked rows are passed over. without:
--- businesses that have no turn.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken ·
+-- waited longest; who was looked for longest ago goes first. Locked rows are passed over.
+--   without: businesses that have no turn
+--   rows: by ctid, under their locks
+--   served: the businesses, if more is due than was taken
 --   next_at: when the next one is due
 create or replace function smsretry.doubtful_in_turn(
     most integer,
@@ -2555,7 +2558,8 @@ create or replace function smsretry.doubtful_in_turn(
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_sort = off
-set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
+-- as smsretry.texts_in_turn
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
     v_oldest record;
@@ -2643,10 +2647,10 @@ end
 $$;
 
 -- ======== schemas/turns/note_served.sql ========
--- These businesses were served now, in this order; behind: where the next claim of texts looks. If
--- another claim is noting its own at
--- this moment, this one notes nothing: it may wait for nobody, and they only come to their next
--- turn a little sooner.
+-- Note that these businesses were served now, in this order. If another claim is noting its own at
+-- this moment, this one notes nothing: it may wait for nobody, and its businesses only come to
+-- their next turn a little sooner.
+--   behind: where the next claim of texts looks
 create or replace function smsretry.note_served(
     kind text,
     businesses uuid[],
@@ -2681,24 +2685,27 @@ $$;
 
 -- ======== schemas/turns/texts_in_turn.sql ========
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
--- transactional ones. A stream is what a business sends of one class. If few texts are due, all their
--- streams are looked at. Otherwise those behind the business at which the last claim ended are, so
--- that nobody waits behind another's backlog, and if these give too little, the streams that have
--- waited longest.
--- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
--- while its slots are reserved; and any number if it is paused or has reached its cap, because these are
--- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
--- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
--- are passed over.
---   environment: the sender of businesses that have none of their own · without: senders and
---   businesses of which nothing is taken
---   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
---   due than was taken; none where the cursor alone says whose turn is next · behind: where the next
---   claim looks · next_at: when something is due that is not yet
+-- transactional ones. Locked rows are passed over.
+-- A stream is what a business sends of one class. If few texts are due, all their streams are
+-- looked at. Otherwise those behind the business at which the last claim ended are, so that nobody
+-- waits behind another's backlog; if these give too little, so are the streams that have waited
+-- longest.
+-- A sender gives as many texts as it sends in half a second, so that threads do not wait for it. It
+-- gives none while its slots are reserved, and any number if it is paused or has reached its cap,
+-- because these are put off. A sender or a business that has stopped gives one text, which tries
+-- it. While everybody has stopped, one text is taken in all, from a sender that has not stopped if
+-- there is one.
+--   default_sender: the sender of businesses that have none of their own
+--   without: senders and businesses of which nothing is taken
+--   rows: by ctid, under their locks
+--   served: businesses that have had their turn, if more is due than was taken; none where the
+--     cursor alone says whose turn is next
+--   behind: where the next claim looks
+--   next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer,
     at timestamptz,
-    environment uuid,
+    default_sender uuid,
     without uuid[],
     out rows tid[],
     out served uuid[],
@@ -2727,11 +2734,11 @@ begin
     into v_oldest
     from (
         select
-            n.business_id,
-            n.message_class,
+            waiting.business_id,
+            waiting.message_class,
             count(*) as texts,
-            min(n.scheduled_for) as due_since,
-            (array_agg(n.id order by n.scheduled_for, n.id))[1] as first
+            min(waiting.scheduled_for) as due_since,
+            (array_agg(waiting.id order by waiting.scheduled_for, waiting.id))[1] as first
         from (
             select
                 q.id,
@@ -2742,8 +2749,8 @@ begin
             where q.work = 'texts' and q.scheduled_for <= at
             order by q.work, q.scheduled_for, q.id
             limit 4 * v_least
-        ) n
-        group by n.business_id, n.message_class
+        ) waiting
+        group by waiting.business_id, waiting.message_class
     ) o;
     if v_oldest.are_all then
         next_at := (
@@ -2758,7 +2765,7 @@ begin
         end if;
     else
         v_walk := 10 * v_least;
-        -- elsewhere if another claim is under way, because that one has locked what comes next
+        -- Elsewhere, if another claim is under way: it has locked what comes next.
         behind := case
             when pg_try_advisory_xact_lock(
                 hashtextextended('smsretry.turns texts', 0)
@@ -2783,11 +2790,11 @@ begin
     from smsretry.stops s;
 
     with recursive
-    -- One after another until enough have room: those behind the cursor, by an index probe each, to the
-    -- end and from the start on; then the oldest.
+    -- Streams one after another, until enough have room: first those behind the cursor, by an index
+    -- probe each, up to the last business and on from the first; then the oldest.
     stream as (
         select
-            0 as n,
+            0 as place,
             behind as business_id,
             'transactional' as message_class, -- the last one: the next is another business's
             'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid as until,
@@ -2795,37 +2802,37 @@ begin
             false as is_due,
             null::uuid as sender_id,
             null::integer as room, -- for texts of its sender; null: any number
-            null::timestamptz as free_at,
+            null::timestamptz as next_slot, -- of a sender that gives none now
             0 as with_room
         union all
         select
-            l.n + 1,
-            x.business_id,
-            x.message_class,
-            x.until,
-            x.first,
-            x.is_due,
+            last.place + 1,
+            reached.business_id,
+            reached.message_class,
+            reached.until,
+            reached.first,
+            reached.is_due,
             s.id,
             r.room,
             case when b.is_busy then s.free_at end,
-            l.with_room + (x.is_due and r.room is distinct from 0)::integer
-        from stream l
+            last.with_room + (reached.is_due and r.room is distinct from 0)::integer
+        from stream last
         cross join lateral (
             select
                 q.business_id,
                 q.message_class,
-                f.until,
+                after.until,
                 q.id as first,
                 q.scheduled_for <= at as is_due
             from (
                 values
-                    (l.business_id, l.message_class, l.until),
+                    (last.business_id, last.message_class, last.until),
                     (
                         '00000000-0000-0000-0000-000000000000',
                         '',
-                        nullif(behind, l.until)
+                        nullif(behind, last.until)
                     )
-            ) f (business_id, message_class, until)
+            ) after (business_id, message_class, until)
             cross join lateral (
                 select
                     t.business_id,
@@ -2837,8 +2844,8 @@ begin
                   and (
                       t.business_id,
                       t.message_class
-                  ) > (f.business_id, f.message_class)
-                  and t.business_id <= f.until
+                  ) > (after.business_id, after.message_class)
+                  and t.business_id <= after.until
                 order by
                     t.business_id,
                     t.message_class,
@@ -2846,33 +2853,33 @@ begin
                     t.id
                 limit 1
             ) q
-            where l.n < v_walk
+            where last.place < v_walk
             union all
             select
-                v_oldest.businesses[l.n + 1 - v_walk],
-                v_oldest.classes[l.n + 1 - v_walk],
-                l.until,
-                v_oldest.texts[l.n + 1 - v_walk],
+                v_oldest.businesses[last.place + 1 - v_walk],
+                v_oldest.classes[last.place + 1 - v_walk],
+                last.until,
+                v_oldest.texts[last.place + 1 - v_walk],
                 true
-            where l.n >= v_walk
+            where last.place >= v_walk
             limit 1
-        ) x
+        ) reached
         left join lateral (
             select o.sender_id
             from smsretry.own_senders o
-            where o.business_id = x.business_id
-              and o.message_class = x.message_class
+            where o.business_id = reached.business_id
+              and o.message_class = reached.message_class
             offset 0
         ) own
             on true
-        left join smsretry.senders s on s.id = coalesce(own.sender_id, environment)
+        left join smsretry.senders s on s.id = coalesce(own.sender_id, default_sender)
         cross join lateral (
-            select x.is_due and s.free_at > at + interval '100 ms' as is_busy
+            select reached.is_due and s.free_at > at + interval '100 ms' as is_busy
         ) b
         cross join lateral (
             select case
                 when s.id = any (without)
-                  or x.business_id = any (without)
+                  or reached.business_id = any (without)
                     then 0
                 when s.paused_at is not null
                   or s.day_segments >= s.segments_per_day and s.day_ends_at > at
@@ -2883,10 +2890,10 @@ begin
                     then greatest(s.segments_per_second / 2, 1)::integer
             end as room
         ) r
-        where x.business_id is not null
+        where reached.business_id is not null
           and (
-              l.n < v_least
-              or l.with_room < most
+              last.place < v_least
+              or last.with_room < most
               or v_oldest.are_all
               or v_stopped.everybody
           )
@@ -2895,69 +2902,69 @@ begin
         select
             case -- texts of each stream
                 when v_oldest.are_all then 4 * v_least
-                when max(l.with_room) >= v_least then 1
-                else 4 * v_least / greatest(max(l.with_room), 1)
+                when max(s.with_room) >= v_least then 1
+                else 4 * v_least / greatest(max(s.with_room), 1)
             end as texts,
-            min(l.free_at) as free_at,
-            -- Then businesses take turns; otherwise each has its own as the cursor comes by.
-            v_oldest.are_all or coalesce(bool_or(l.is_due and l.room >= 0), false) as is_limited,
-            -- where it found too little
+            min(s.next_slot) as next_slot,
+            -- whether businesses take turns; otherwise each has its own as the cursor comes by
+            v_oldest.are_all or coalesce(bool_or(s.is_due and s.room >= 0), false) as is_limited,
+            -- the business at which the walk ended, if it gave too little
             (
-                array_agg(l.business_id) filter (
-                    where l.n = v_walk and l.with_room < most
+                array_agg(s.business_id) filter (
+                    where s.place = v_walk and s.with_room < most
                 )
             )[1] as ended_at
-        from stream l
+        from stream s
     ),
     candidate as (
         select
             t.id,
-            l.*,
+            chosen.*,
             row_number() over (
-                partition by l.business_id
-                order by l.message_class desc, t.scheduled_for, t.id
+                partition by chosen.business_id
+                order by chosen.message_class desc, t.scheduled_for, t.id
             ) as turn
         from (
-            select distinct on (e.business_id, e.message_class)
-                e.n,
-                e.business_id,
-                e.message_class,
-                e.first,
-                e.sender_id,
-                e.room,
+            select distinct on (s.business_id, s.message_class)
+                s.place,
+                s.business_id,
+                s.message_class,
+                s.first,
+                s.sender_id,
+                s.room,
                 w.texts,
-                e.business_id::text = any (v_stopped.businesses) as is_tried,
+                s.business_id::text = any (v_stopped.businesses) as is_tried,
                 case
                     when w.is_limited
                         then (
                             select u.served
                             from smsretry.turns u
-                            where u.kind = 'texts' and u.business_id = e.business_id
+                            where u.kind = 'texts' and u.business_id = s.business_id
                         )
                 end as served
-            from stream e
+            from stream s
             cross join walk w
-            where e.is_due and e.room is distinct from 0
-            order by e.business_id, e.message_class, e.n
-        ) l
+            where s.is_due and s.room is distinct from 0
+            order by s.business_id, s.message_class, s.place
+        ) chosen
         cross join lateral (
-            select l.first as id, at as scheduled_for
-            where l.texts = 1
+            select chosen.first as id, at as scheduled_for
+            where chosen.texts = 1
             union all
             (
                 select q.id, q.scheduled_for
                 from public.sms_retry_queue q
-                where l.texts > 1
+                where chosen.texts > 1
                   and q.work = 'texts'
-                  and q.business_id = l.business_id
-                  and q.message_class = l.message_class
+                  and q.business_id = chosen.business_id
+                  and q.message_class = chosen.message_class
                   and q.scheduled_for <= at
                 order by
                     q.business_id,
                     q.message_class,
                     q.scheduled_for,
                     q.id
-                limit l.texts
+                limit chosen.texts
             )
         ) t
     ),
@@ -2967,13 +2974,13 @@ begin
             c.*,
             row_number() over (
                 partition by c.sender_id
-                order by c.turn, c.is_tried is true, c.served nulls first, c.n
+                order by c.turn, c.is_tried is true, c.served nulls first, c.place
             ) as nth
         from candidate c
     )
     select
         w.is_limited,
-        w.free_at,
+        w.next_slot,
         w.ended_at,
         t.ids,
         t.due
@@ -2989,7 +2996,7 @@ begin
                         c.turn,
                         c.is_tried is true,
                         c.served nulls first,
-                        c.n
+                        c.place
                 ) filter (
                     where (c.turn = 1 or c.is_tried is not true)
                       and c.nth <= coalesce(c.room, c.nth)
@@ -2998,7 +3005,7 @@ begin
             count(*) as due
         from ordered c
     ) t;
-    next_at := least(next_at, v_turns.free_at - interval '100 ms');
+    next_at := least(next_at, v_turns.next_slot - interval '100 ms');
     select
         coalesce(array_agg(t.ctid), '{}'),
         coalesce(
@@ -3025,11 +3032,14 @@ end
 $$;
 
 -- ======== schemas/worker/accept_attempt.sql ========
--- The provider has the message of this attempt (sid; null if only its send log says so). A row that
--- waits for the answer is completed; otherwise the send log is told, unless it has another message.
--- The caller holds the row locked: the attempt's own, or the newer one that is in doubt about it,
--- which then owns it. Its delivery is looked after in k_first_look, so that the provider's callback
--- may come before.
+-- Record that the provider has the message of this attempt. A row that waits for the answer is
+-- completed; otherwise the send log is told, unless it has another message. The caller has locked
+-- the row.
+--   retry: the attempt's own row, or a newer one that is in doubt about it: the attempt becomes
+--     that row's
+--   sid: of the message; null: only its send log says that it was sent
+--   k_first_look: after how long the first look at its delivery comes, because the provider's
+--     callback mostly comes before
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue,
     attempt_id uuid,
@@ -3087,9 +3097,9 @@ end
 $$;
 
 -- ======== schemas/worker/analyze_filled.sql ========
--- Analyze what PostgreSQL takes for empty and is not: its analyze came while many rows were
--- inserted and not committed. Until the next one each look-up would read whole tables.
--- security definer: the tables are not the backend's.
+-- Analyze tables that PostgreSQL takes for empty although they are not. It analyzed them while many
+-- rows were inserted and not committed, and until it does so again, each look-up would read whole
+-- tables. security definer: the tables are not the backend's.
 create or replace function smsretry.analyze_filled()
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3120,31 +3130,39 @@ end
 $$;
 
 -- ======== schemas/worker/begin_sms_attempt.sql ========
--- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. Several begins, of any businesses, share it, and one
--- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
+-- Decide, just before the request leaves, whether it may still go. The transaction that reads
+-- consent and counts the number's texts also writes the attempt. Several begins, of any businesses,
+-- share it, and one that fails is undone alone (group_sms_calls). May be repeated with the same
+-- attempt_id.
 -- In this order it
 --   locks the row by its claim number, the number at its business, the customer and the send log
 --   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
---   fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
+--     fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
 --   writes the attempt, with number and body until its outcome is known, and the row
--- answer:
---   go        it leaves at until, its slot of the sender; null: now
---   claim_lost  another worker has the row
---   in_doubt  its message may have left before a restore from a backup: it is looked for
---   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
---             or customer is gone: decide again
---   closed    send_before has come: decide again
---   capped    the number has had cap texts within cap_window: there is room again at until
---   busy      the sender's slots are reserved until then
---   spent     the sender has reached its cap of a day: the next day begins at until
---   held      smsretry.refusals names what can be mended, or the worker and the mark disagree
---   ended     the row is finished
--- why, why_code: the reason. decided_at: the database's clock.
--- sent_account, sent_by: the sender that the request will name. segments, answer_seconds:
--- smsretry.reserve_slot. expires_at: the text's end, unless the row has one; null: after its life
--- from now. send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this
--- text is for one of those. address: where the worker reaches the database (smsretry.mark).
+-- Parameters that do not speak for themselves:
+--   cap, cap_window: how many texts a number may get in how long; null: any number
+--   life, expires_at: the text's end, unless the row has one: expires_at, or else its life from now
+--   sent_account, sent_by: the sender that the request will name
+--   segments, answer_seconds: smsretry.reserve_slot
+--   send_to: whom the worker texts (all, listed, nobody; null: all)
+--   listed: whether this text is for one of those
+--   address: where the worker reaches the database (smsretry.mark)
+-- It returns
+--   answer:
+--     go: it leaves at until, its slot of the sender; null: now
+--     claim_lost: another worker has the row
+--     in_doubt: its message may have left before a restore from a backup: it is looked for
+--     changed: what the decision was made from is no longer so (fingerprint), or the text's send
+--       log or customer is gone: decide again
+--     closed: send_before has come: decide again
+--     capped: the number has had cap texts within cap_window: there is room again at until
+--     busy: the sender's slots are reserved until then
+--     spent: the sender has reached its cap of a day: the next day begins at until
+--     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
+--     ended: the row is finished
+--   why, why_code: the reason
+--   decided_at: the database's time
+--   until: see answer
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -3317,14 +3335,15 @@ begin
             answer := 'in_doubt';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
-            sent_account := null; -- whatever its sender was
+            sent_account := null; -- nobody knows what its sender was
             sent_by := null;
             segments := null;
             exit checks;
         end if;
 
-        -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows what would
-        -- have gone out, and when.
+        -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows
+        -- what would have gone out, and when. Without send_to it texts all; listed null is not
+        -- listed.
         if (send_to = 'listed' and listed) is not true then
             why := smsretry.mark_mismatch(send_to, address);
             if why is not null then
@@ -3350,6 +3369,7 @@ begin
         ) t;
     end checks;
 
+    -- kept where the row is saved: if the text goes, is in doubt or ends
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer = 'ended' then
         perform smsretry.save_row(
@@ -3386,6 +3406,7 @@ begin
             v_row.id,
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
+            -- a forgotten message may have left as soon as the backup was taken
             coalesce(v_forgotten.since, decided_at),
             case when answer = 'in_doubt' then decided_at end,
             case when answer = 'in_doubt' then 'in_doubt' end,
@@ -3415,7 +3436,7 @@ begin
             v_row.begun_at := decided_at;
             v_row.last_attempted_at := decided_at;
             v_row.claimed_by_application := false;
-            -- its claim was a moment ago, and no index has what changes
+            -- updated_at stays that of the claim, so that no index changes
             perform smsretry.save_row(v_row, v_row.updated_at);
         else
             v_row.in_doubt_since := v_forgotten.until;
@@ -3428,9 +3449,9 @@ end
 $$;
 
 -- ======== schemas/worker/cap_reached_at.sql ========
--- When a number reached its cap: the time of the cap-th newest text since then; null: there is
--- room. Every text that may have reached the phone from this business counts: sends
--- accepted, in doubt or under way, and the application's own.
+-- Tell when a number reached its cap: the time of the cap-th newest text after `since`. Null: there
+-- is room. Every text that may have reached the phone from this business counts: sends accepted, in
+-- doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(
     business_id uuid,
     phone text,
@@ -3464,8 +3485,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
           and l.channel = 'sms'
           and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (
-              select 1
-              from public.sms_retry_queue q
+              select from public.sms_retry_queue q
               join public.sms_send_attempts a on a.retry_id = q.id
               where q.send_log_id = l.id
                 and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
@@ -3480,11 +3500,11 @@ language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
--- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim);
--- who was served longest ago goes first. Neither doubtful nor suspect rows. The processor begins
+-- Claim up to limit_count due rows (smsretry.rows_of_claim) for the application's own processor,
+-- neither doubtful nor suspect ones; who was served longest ago goes first. The processor begins
 -- nothing: if it dies, its claim counts as a send that may have been made. So a text that a begin
--- would call sent ends here. What may have gone out before a restore is given to it all the
--- same: after a restore, only begun sends are looked for first.
+-- would call sent ends here. What may have gone out before a restore is given to it all the same:
+-- after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(
     limit_count integer default null
 )
@@ -3531,7 +3551,7 @@ begin
             );
         end if;
     end loop;
-    -- Those that are left have not moved.
+    -- A row that has ended has another ctid now; the others have kept theirs.
     v_taken := (
         select t.taken
         from smsretry.mark_claimed(
@@ -3566,12 +3586,13 @@ end
 $$;
 
 -- ======== schemas/worker/claim_of.sql ========
--- A claim as JSON for a worker: the texts, and once whatever concerns them all.
---   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which
---   has this account and address
---   stops: those that concern them (smsretry.stops), each of which is tried with one text
---   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in:
---   seconds until something else is due that can be claimed; null: nothing is
+-- Write a claim as JSON for a worker: the texts, and once whatever concerns them all.
+--   texts: rows of smsretry.claimed_retry
+--   default_sender: the sender of texts that name none (account and sender name it)
+--   stops: those of smsretry.stops that concern the texts; each is tried with one text
+--   stopped_states: where no marketing text may go
+--   longest_body: how much of a body is returned; a longer one was cut
+--   next_in: seconds until something else is due that can be claimed; null: nothing is
 create or replace function smsretry.claim_of(
     ids uuid[],
     account text,
@@ -3587,11 +3608,11 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set jit = off as $$
 declare
     v_texts jsonb := '[]';
-    v_environment jsonb;
+    v_default_sender jsonb;
     v_stops jsonb := '[]';
 begin
     if cardinality(claim_of.ids) > 0 then
-        v_environment := (
+        v_default_sender := (
             select s.sender
             from smsretry.claim_senders s
             where s.account = claim_of.account
@@ -3615,7 +3636,7 @@ begin
                   union all
                   select coalesce(
                       nullif(t.value -> 'sender', 'null'),
-                      v_environment
+                      v_default_sender
                   ) ->> 'id'
                   from jsonb_array_elements(v_texts) t
               )
@@ -3623,23 +3644,27 @@ begin
     end if;
     return jsonb_build_object(
         'texts', v_texts,
-        'environment', v_environment,
+        'default_sender', v_default_sender,
         'longest_body', smsretry.longest_body(),
         'stops', v_stops,
         'stopped_states', (
             select coalesce(to_jsonb(s.states), '[]')
             from smsretry.stopped_states s
         ),
-        'next_in', extract(
-            epoch from greatest(claim_of.next_at - claim_of.at, interval '0')
-        ) * case when claim_of.next_at is not null then 1 end
+        'next_in', case
+            when claim_of.next_at is not null
+                then extract(
+                    epoch from greatest(claim_of.next_at - claim_of.at, interval '0')
+                )
+        end
     );
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_retry.sql ========
--- Claim one pending row by its id, due or not, for the caller who has just queued it: as
--- claim_sms_texts. No text: it is not pending, or in doubt. Raises if it cannot be claimed.
+-- Claim one pending row by its id, due or not, for the caller who has just queued it. Returns what
+-- claim_sms_texts does; without a text the row is not pending, or is in doubt. Raises if it cannot
+-- be claimed.
 create or replace function public.claim_sms_retry(
     retry_id uuid,
     account text default null,
@@ -3662,23 +3687,24 @@ declare
     );
     v_taken uuid[];
 begin
-    -- by itself: what follows reads the rows as they are then
+    -- A statement of its own: what follows reads the rows as they are then.
     v_taken := (select t.taken from smsretry.mark_claimed(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
 
 -- ======== schemas/worker/claim_sms_texts.sql ========
--- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
+-- Claim up to limit_count due texts for a worker (smsretry.rows_of_claim), and as many in doubt
 -- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
---   account, sender: the sender of the worker's environment, for every business without its own
---   without: senders and businesses, by id, none of whose texts are claimed now · slow: businesses
---   none of whose texts, due or in doubt, are
+-- Returns what smsretry.claim_of says, and refused and slow.
+--   account, sender: the default sender, for every business without its own
+--   without: senders and businesses, by id, of which no due text is claimed
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
---   first
--- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
--- With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
--- trigger's, slow is its business.
+--     first
+--   slow: the parameter: businesses of which neither due texts nor texts in doubt are claimed. The
+--     answer: with limit_count 1, the business of the row that took all the time of the call,
+--     perhaps by a trigger
+--   refused: what the database said, if it refused each row
 create or replace function public.claim_sms_texts(
     limit_count integer,
     account text default null,
@@ -3695,7 +3721,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
-    v_found record;
+    v_texts record;
     v_rows tid[];
     v_taken uuid[] := '{}';
     v_refused text;
@@ -3722,8 +3748,9 @@ begin
         into v_doubtful
         from smsretry.doubtful_in_turn(v_limit, v_now, slow);
         select *
-        into v_found
+        into v_texts
         from smsretry.texts_in_turn(
+            -- Alone, so that a row which takes all the time is known.
             case
                 when limit_count = 1 and v_doubtful.rows <> '{}' then 0
                 else v_limit
@@ -3737,35 +3764,36 @@ begin
             ),
             without || slow
         );
-        v_rows := v_doubtful.rows || v_found.rows;
-        v_next := least(v_found.next_at, v_doubtful.next_at);
+        v_rows := v_doubtful.rows || v_texts.rows;
+        v_next := least(v_texts.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
             from smsretry.mark_claimed(v_rows, v_now) t;
-            -- what could not be taken is not tried again and again; it has not moved
+            -- Whose texts could not be taken has had its turn, so that they are not tried again and
+            -- again. They have kept their ctids.
             if cardinality(v_taken) < cardinality(v_rows) then
-                v_found.served := v_found.served
+                v_texts.served := v_texts.served
                     || array(
                         select q.business_id
                         from public.sms_retry_queue q
-                        where q.ctid = any (v_found.rows)
+                        where q.ctid = any (v_texts.rows)
                     );
             end if;
             perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
         perform smsretry.note_served(
             'texts',
-            v_found.served,
+            v_texts.served,
             v_now,
-            v_found.behind
+            v_texts.behind
         );
     end if;
     return smsretry.claim_of(v_taken, account, sender, v_now, v_next)
         || jsonb_build_object(
             'refused', v_refused,
             'slow', case
-                when v_taken is null
+                when v_taken is null -- the row took all the time
                     then (
                         select q.business_id
                         from public.sms_retry_queue q
@@ -3777,12 +3805,12 @@ end
 $$;
 
 -- ======== schemas/worker/defer_sms_retry.sql ========
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the
--- claim was lost. Repeatable.
---   until: when it is due, or look_in: how long from now on
+-- Put a claimed row back to pending for a reason that is no failure; it costs no attempt. False:
+-- the claim was lost. May be repeated.
+--   until, look_in: when it is due, or how long from now
 --   held: it waits for something that a person can mend; why says what
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so
--- before; otherwise life: how long it is of use from now on.
+--   expires_at, life: when the text is of no more use, or how long from now, if no earlier call has
+--     said so
 create or replace function public.defer_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -3828,8 +3856,7 @@ begin
     end if;
     return exists (
         -- the answer to the same call was lost on its way
-        select 1
-        from public.sms_retry_queue q
+        select from public.sms_retry_queue q
         where q.id = retry_id
           and q.status = 'pending'
           and q.claim_no = defer_sms_retry.claim_no
@@ -3879,8 +3906,7 @@ begin
     end if;
     return exists (
         -- the answer to the same call was lost on its way
-        select 1
-        from public.sms_retry_queue q
+        select from public.sms_retry_queue q
         where q.id = retry_id
           and q.status = final_status
           and q.claim_no = end_sms_retry.claim_no
@@ -3890,11 +3916,12 @@ end
 $$;
 
 -- ======== schemas/worker/fenced.sql ========
--- The fence: the row, locked, if its worker still has it under this claim number; otherwise null.
--- Every write of a worker begins here. A lock is waited for as long as a group says (smsretry.wait:
--- group_sms_calls), or two seconds: if a long transaction holds the customer or the send log, this
--- text waits, and not the worker. Callers assign the answer and do not select from it: a call that
--- waits here while a migration adds a column then goes on with the new row type instead of failing.
+-- Lock a row and return it, if its worker still has it under this claim number; otherwise null.
+-- This is the fence: every write of a worker begins here. A lock is waited for as long as a group
+-- says (smsretry.wait: group_sms_calls), or two seconds: if a long transaction holds the customer
+-- or the send log, this text waits, and not the worker. Callers assign the answer and do not select
+-- from it: a call that waits here while a migration adds a column then goes on with the new row
+-- type instead of failing.
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3918,12 +3945,14 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_attempt.sql ========
--- The outcome of a begun send, and where its row goes: attempt, row and send log in one
--- transaction. A repeated call changes nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or
---   failed; in_doubt → pending
--- counted: whether the send costs an attempt. held: whether it waits for something that a person
--- can mend, which error says.
+-- Record the outcome of a begun send, and where its row goes: attempt, row and send log in one
+-- transaction. A repeated call changes nothing.
+--   outcome, next_status: accepted and completed; rejected or not_sent, and pending or failed;
+--     in_doubt and pending
+--   retry_in: when a pending row is due
+--   counted: whether the send costs an attempt
+--   held: whether it waits for something that a person can mend, which error says
+--   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -3987,7 +4016,7 @@ begin
         into v_attempt
         from public.sms_send_attempts a
         where a.id = attempt_id;
-        v_row.attempt_count := greatest(
+        v_row.attempt_count := greatest( -- passes over null
             v_row.attempt_count,
             case when counted then v_attempt.attempt_number end
         );
@@ -4010,7 +4039,9 @@ begin
                 sent_to = case when v_doubt then a.sent_to end,
                 sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
-            if not v_doubt then -- it took nothing of its sender's day, if that is not over
+            if not v_doubt then
+                -- What did not go out took nothing of its sender's day, which is given back while
+                -- that day lasts.
                 update smsretry.senders s
                 set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
                 where s.account = v_attempt.sent_account
@@ -4043,8 +4074,7 @@ begin
         -- Applied before: the answer to the same call was lost, or the provider's callback was
         -- faster.
         applied := exists (
-            select 1
-            from public.sms_send_attempts a
+            select from public.sms_send_attempts a
             where a.id = attempt_id
               and a.retry_id = finish_sms_attempt.retry_id
               and a.claim_no = finish_sms_attempt.claim_no
@@ -4064,8 +4094,10 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_run.sql ========
--- A run is done; summary: its numbers. False: the run is unknown. May be repeated. Then for two
--- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
+-- Record that a run is done. False: the run is unknown. May be repeated. Then numbers in
+-- smsretry.unmarked are tried again for two seconds, so that their customers' rows soon say what
+-- was said.
+--   summary: its numbers, for people
 create or replace function public.finish_sms_run(
     run_id uuid,
     summary text,
@@ -4114,8 +4146,11 @@ end
 $$;
 
 -- ======== schemas/worker/group_call.sql ========
--- One call of a group: written from what the functions' parameters and defaults are, so that
--- PostgreSQL plans each of them once. A migration that changes a parameter runs this, too.
+-- Write smsretry.group_call, which makes one call of a group. Its text comes from the functions'
+-- parameters and defaults, so that PostgreSQL plans each call once. A migration that changes a
+-- parameter runs this, too. A branch, here of end_sms_retry, has a line for each parameter:
+--   when 'end_sms_retry' then return (select to_jsonb(f) from public.end_sms_retry(
+--     case when v ? 'retry_id' then (v ->> 'retry_id')::uuid else null end, …) f);
 do $do$
 begin
     execute (
@@ -4175,17 +4210,20 @@ $do$;
 
 -- ======== schemas/worker/group_sms_calls.sql ========
 -- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone
--- alone.
--- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is
--- missing has its default. May be repeated, as each of them may. Returns for each call that was
--- made:
---   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
--- One without an answer was not made: no time was left. lock_order keeps two groups from
--- deadlocking. A locked row is waited for half a second once in a group, and then hardly at all. A
--- group has a second, so that the database never works for a caller who has given up. A single call
--- that takes longer (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout
--- to the whole call (db-hoisted-tx-settings, since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- alone. May be repeated, as each of them may. A group has a second, so that the database never
+-- works for a caller who has given up. A call that takes longer (a trigger that sleeps) is
+-- cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings). A
+-- locked row is waited for half a second once in a group, and then hardly at all.
+--   calls: an array of objects:
+--     function: its name
+--     values: its parameters by name; one that is missing has its default
+--     lock_order: calls are made in this order, so that two groups do not deadlock
+-- It returns an array with an object for each call that was made. A call that is missing there was
+-- not made, because no time was left:
+--   place: of the call in calls, from 1
+--   answer: the function's answer; or, if it failed:
+--   code, message, hint: its error
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -4215,7 +4253,7 @@ begin
     loop
         v_code := null;
         begin
-            set constraints all deferred; -- to what they are in a transaction of the call's own
+            set constraints all deferred; -- as in a transaction of the call's own
             v_answer := smsretry.group_call(
                 v_call.value ->> 'function',
                 v_call.value -> 'values'
@@ -4239,7 +4277,8 @@ begin
         end;
         v_answers := v_answers
             || (v_answer || jsonb_build_object('place', v_call.place));
-        exit when v_code = '57014' -- the time is over and is not counted again: nothing more is begun
+        -- the time is over and is not counted again: nothing more is begun
+        exit when v_code = '57014'
             or clock_timestamp() > v_until;
     end loop;
     return v_answers;
@@ -4247,12 +4286,13 @@ end
 $$;
 
 -- ======== schemas/worker/mark_claimed.sql ========
--- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
--- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
--- is tried by itself: one that is refused stays as it is.
--- by_application: its claimer begins no sends. alone: what refuses is raised.
---   taken: their ids; null: the one row took all the time of the call · refused: the database's
---   words, if it raised for each
+-- Claim these rows, which the caller has found due and locked. If they cannot be taken together,
+-- each is tried by itself: one that is refused stays as it is.
+--   rows: by ctid; a row that this transaction has locked moves by its own writes alone
+--   by_application: its claimer begins no sends
+--   alone: what refuses is raised
+--   taken: their ids; null: the one row took all the time of the call
+--   refused: the database's words, if it refused each row
 create or replace function smsretry.mark_claimed(
     rows tid[],
     at timestamptz,
@@ -4263,7 +4303,7 @@ create or replace function smsretry.mark_claimed(
 )
 returns record
 language plpgsql set search_path = pg_catalog, pg_temp
--- for what a trigger waits for
+-- A trigger may wait for a lock.
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -4273,7 +4313,8 @@ declare
     v_detail text;
 begin
     taken := '{}';
-    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop -- at first all together, and then each
+    -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop
         begin
             with claimed as (
                 update public.sms_retry_queue q
@@ -4293,7 +4334,7 @@ begin
                         else mark_claimed.rows[v_try : v_try]
                     end
                 )
-                  and q.status = 'pending' -- whatever a later trigger left in work
+                  and q.status = 'pending' -- a later trigger may leave another word in work
                 returning q.id
             )
             select array_agg(t.id)
@@ -4316,8 +4357,10 @@ begin
                 end if;
                 get stacked diagnostics v_detail = pg_exception_detail;
                 refused := case
-                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
-                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
+                    -- a lock: the next claim tries again
+                    when sqlstate in ('55P03', '40P01') then null
+                    -- its detail would quote the row
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm
                     else sqlerrm || ': ' || v_detail
                 end;
                 raise warning 'A row could not be claimed: %', sqlstate;
@@ -4330,13 +4373,14 @@ end
 $$;
 
 -- ======== schemas/worker/notice_restore.sql ========
--- Notice that the database went back in time: it had accepted this run, and does not know it, or
--- knows of no end although the run had finished. Records the restore, once, and returns since when
--- the database has forgotten; null: nothing new.
--- due_at: when the run was to begin. A database that knows no earlier run is another one, or has
--- pruned this one.
--- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and
--- nothing is noticed.
+-- Notice that the database went back in time: it had accepted this run and does not know it, or
+-- knows of no end although the run had finished. Records the restore once, and returns since when
+-- the database has forgotten; null: nothing new. A database that knows no earlier run is another
+-- one, or has pruned this one.
+--   due_at: when the run was to begin
+--   send_to: whom the worker texts. Unless that is everybody, nothing is noticed: its database is
+--     often a fresh copy
+--   finished: whether the run had finished
 create or replace function smsretry.notice_restore(
     run_id uuid,
     due_at timestamptz,
@@ -4358,7 +4402,7 @@ begin
         ) then
         return null;
     end if;
-    -- The latest moment on record from before that run: the backup was taken no earlier.
+    -- The latest moment on record before that run: the backup was taken no earlier.
     select least(max(greatest(r.started_at, r.finished_at)), v_until)
     into v_since
     from smsretry.runs r
@@ -4378,10 +4422,12 @@ end
 $$;
 
 -- ======== schemas/worker/record_restore.sql ========
--- Record that the database was restored from a backup, taken at since; false: it is on record. What
--- went out after that looks unsent. So each older text is looked for at the provider before its
--- next message leaves (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no
--- worker from before the restore holds (smsretry.mark_claimed).
+-- Record that the database was restored from a backup. What went out after that was taken looks
+-- unsent. So each older text is looked for at the provider before its next message leaves
+-- (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no worker from before
+-- the restore holds (smsretry.mark_claimed). False: it is on record already.
+--   since: when the backup was taken
+--   run_id: the run that the database had forgotten; null: a person says so
 create or replace function smsretry.record_restore(
     since timestamptz,
     who text,
@@ -4420,14 +4466,13 @@ $$;
 
 -- ======== schemas/worker/recover_stuck_sms_retries.sql ========
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are
--- now. None is failed here.
---   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in
---   doubt
---   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed
---   alone, and ever less often
--- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a
--- claim that counts as its first send; null: its first look says so. The application calls this
--- with stale_minutes alone.
+-- now. None is failed here. The application calls this with stale_minutes alone.
+-- A row that was begun, or claimed by a caller that does not begin, is in doubt, because its text
+-- may have gone out. A row in doubt stays so. Any other is pending again, at no cost. A suspect
+-- row, in doubt or not, is claimed alone; one that is not in doubt ever less often.
+--   look_in: when a row in doubt is looked at; null: at once
+--   life: how long a text is of use from a claim that counts as its first send; null: its first
+--     look says so
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10,
     look_in interval default null,
@@ -4474,9 +4519,9 @@ begin
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null
             then
-                -- A send that may have been made counts as begun then, with what the rows say now,
-                -- but for a number that has changed since. Nobody can have texted a customer
-                -- without one.
+                -- A send that may have been made counts as begun at the claim, with what the rows
+                -- say now, but for a number that has changed since. Nobody can have texted a
+                -- customer without a number.
                 insert into public.sms_send_attempts (
                     id,
                     retry_id,
@@ -4512,7 +4557,7 @@ begin
                     end,
                     left(l.subject, smsretry.longest_body() + 1),
                     v_row.business_id
-                from (select) one
+                from (select) always -- a row even if both are gone
                 left join public.customers c on c.id = v_row.customer_id
                 left join public.send_logs l on l.id = v_row.send_log_id
                 where c.id is null or btrim(c.phone) <> ''
@@ -4579,13 +4624,16 @@ end
 $$;
 
 -- ======== schemas/worker/reserve_slot.sql ========
--- Reserve a slot of its sender (this account and address) for a text of so many segments. All
--- machines share the sender's rate and its day.
---   answer: go: it leaves at until, and no sooner than answer_seconds from now, when the worker
---   will know it · busy: all slots until then are reserved, for longer than a worker waits ·
---   spent: so is its day · changed: it is paused
--- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
--- them do not deadlock.
+-- Reserve a slot of its sender for a text of so many segments. All machines share the sender's rate
+-- and its day. The caller has locked the text's number. Groups of calls come sorted by sender, so
+-- that two of them do not deadlock.
+--   account, sender: the sender's account and address
+--   answer_seconds: how long until the worker knows the answer: the slot comes no sooner
+--   answer:
+--     go: the text leaves at until; null: now
+--     busy: all slots until then are reserved, for longer than a worker waits
+--     spent: its day is spent until then
+--     changed: the sender is paused
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,
@@ -4662,10 +4710,12 @@ end
 $$;
 
 -- ======== schemas/worker/set_sms_stop.sql ========
--- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
--- it works again (why null, or lift). kind, subject: smsretry.stops. who: the person who says so;
--- without one no business is stopped for good or let go. Returns whether it is stopped. A sender or
--- business that is gone by now has nothing to remember.
+-- Remember for the next runs that something is stopped, or that it works again. Returns whether it
+-- is stopped. A sender or business that is gone by now has nothing to remember.
+--   kind, subject: as in smsretry.stops
+--   why: what is wrong and what to do; null: it works again
+--   who: the person who says so; without one no business is stopped for good, or let go
+--   lift: it works again, and why says why
 create or replace function public.set_sms_stop(
     kind text,
     subject text,
@@ -4722,9 +4772,9 @@ end
 $$;
 
 -- ======== schemas/worker/slow_sms_sender.sql ========
--- The provider asks to go slower with a sender: its time is given away for so many seconds, a
--- quarter of an hour at most, and no claim takes its texts until then. Time that is given away
--- already stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
+-- Slow a sender down, as the provider asks: no slot of it comes for so many seconds, a quarter of
+-- an hour at most, and no claim takes its texts until then. Slots that are reserved stay so.
+-- Returns in how many seconds its next slot comes; null: nobody has this sender any more.
 create or replace function public.slow_sms_sender(
     account text,
     sender text,
@@ -4757,13 +4807,16 @@ end
 $$;
 
 -- ======== schemas/worker/start_sms_run.sql ========
--- A run begins, and names the default sender (account, sender), which sends for every
--- business without one of its own. Returns earlier runs that never finished, each once, with what
--- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
--- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
--- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers
--- it (smsretry.notice_restore). If that shows that the database was restored, the run is returned
--- with restored_since.
+-- Begin a run, which names the default sender (account, sender): that of every business without its
+-- own. May be repeated, and then returns nothing. It returns a row for
+--   each earlier run that never finished, once, with what its sends came to
+--   the run after which the database was restored, with restored_since, if the caller's memory
+--     shows that
+-- Parameters that do not speak for themselves:
+--   stale_minutes: after how long a silent run counts as interrupted; null: none does
+--   send_to, address: as for begin_sms_attempt
+--   earlier_run, due_at, finished: the last run that this database accepted, as the caller
+--     remembers it (smsretry.notice_restore)
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,

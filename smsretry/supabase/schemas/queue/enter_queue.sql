@@ -1,8 +1,8 @@
--- A text comes into the queue, or back into it after its end, whoever writes that. If an earlier
--- send of it may have gone out, it is in doubt about that. Of a new row the claim of the
+-- Receive a text into the queue, or back into it after its end, whoever writes that. If an earlier
+-- send of it may have gone out, it is in doubt about that. For a new row, the claim of the
 -- application's own processor ends, its age counts from now by the one clock, and when it was first
 -- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
--- else is changed. security definer, because a tenant may not update rows. If row level security
+-- else changes. security definer, because a tenant may not update rows. If row level security
 -- refuses the row, all of this is undone.
 create or replace function smsretry.enter_queue()
 returns trigger

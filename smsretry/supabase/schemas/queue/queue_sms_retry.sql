@@ -1,13 +1,13 @@
 -- Queue a retry for a send log, or return the live row that it has. If an earlier row ended in
--- doubt, the new one is in doubt about that send (smsretry.enter_queue).
---   result: queued | already_queued | already_sent | attempts_exhausted (the send log is then
---   failed). Quiet hours cost no
---   attempt: with that reason the text is queued whatever attempt_count says, and has a send left
---   (smsretry.enter_queue).
--- Parameter names are the API, here and in all of public. The application may call it with
--- send_log_id alone. Nulls mean the
--- default: due after smsretry.retry_delay, marketing, of use for as long as the worker says.
--- expires_in: a day has 24 hours. scheduled_for wins over retry_in.
+-- doubt, the new one is in doubt about that send (smsretry.enter_queue). The application may call
+-- it with send_log_id alone. Parameter names are the API, here and in all of public.
+--   reason: with quiet_hours the text is queued whatever attempt_count says, and has a send left,
+--     because quiet hours cost no attempt
+--   scheduled_for: when it is due; wins over retry_in. Null for both: smsretry.retry_delay says
+--   expires_in: a day of it has 24 hours; null: the text is of use for as long as the worker says
+--   message_class: null: marketing
+--   result: queued, already_queued, already_sent, or attempts_exhausted (the send log is then
+--     failed)
 create or replace function public.queue_sms_retry(
     send_log_id uuid,
     reason text default null,
@@ -95,7 +95,8 @@ begin
         v_log.business_id,
         queue_sms_retry.attempt_count
     );
-    for v_try in 1 .. 3 loop -- again only if somebody else inserts a row for the same text at this very moment
+    -- again only if somebody else inserts a row for the same text at this very moment
+    for v_try in 1 .. 3 loop
         return query
         select q.id, 'already_queued', q.scheduled_for
         from public.sms_retry_queue q

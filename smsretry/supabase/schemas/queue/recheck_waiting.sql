@@ -1,8 +1,7 @@
--- A customer's place or a business's hours have changed. Texts that were put off or held because of
--- them are due: the next run decides anew. A row that somebody has locked at this moment waits for
--- its own time; so does a suspect one when its business changes, because no index has these few by
--- business. security definer, because tenants write customers and businesses, and no rows of
--- others'.
+-- Make texts due that wait because of a customer's place or a business's hours, which have changed:
+-- the next run decides anew. A row that somebody has locked at this moment waits for its own time;
+-- so does a suspect one when its business changes, because no index has these few by business.
+-- security definer, because tenants write customers and businesses, and no rows of others'.
 create or replace function smsretry.recheck_waiting()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp

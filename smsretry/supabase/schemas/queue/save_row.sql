@@ -1,13 +1,14 @@
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
--- application's own columns, never change. Only what changes
--- many rows at once writes columns itself: take, supersede, recheck_waiting, sender_changed and
--- record_restore.
---   due: it goes back to pending, until then · ended: how it ends (completed, failed or cancelled),
---   and its send log is told
---   because, why_code, code: why it ends; of a completed row, because is what it had said before
---   sid: the message that it completes with. Null: its send log says already that it was sent
--- A row that no worker holds has no lease, and one that has ended waits for nothing.
+-- application's own columns, never change. Only what changes many rows at once writes columns
+-- itself: mark_claimed, supersede, recheck_waiting, answer_words, sender_changed and
+-- record_restore. A row that no worker holds has no lease, and one that has ended waits for
+-- nothing.
+--   due: it goes back to pending, until then
+--   ended: how it ends (completed, failed or cancelled); its send log is told
+--   because: why it ends; of a completed row, what it had said before
+--   why_code, code: the reason in a word, and the provider's code
+--   sid: of the message that completes it; null: its send log says already that it was sent
 create or replace function smsretry.save_row(
     retry public.sms_retry_queue,
     at timestamptz,

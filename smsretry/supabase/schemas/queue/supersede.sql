@@ -1,7 +1,7 @@
--- The application's own processor queues the next try of a text that it has claimed: that claim
--- ends, so that one live row remains. The new row counts more attempts; otherwise it is the same
--- text queued twice, and the claim stays. It stays, too, if the new row is another business's,
--- which may name any send log.
+-- End the claim of a text whose next try the application's own processor queues, so that one live
+-- row remains. The new row counts more attempts; otherwise it is the same text queued twice, and
+-- the claim stays. It stays, too, if the new row is another business's, which may name any send
+-- log.
 create or replace function smsretry.supersede(
     send_log_id uuid,
     business_id uuid,

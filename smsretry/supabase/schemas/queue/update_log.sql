@@ -1,7 +1,9 @@
--- Tell a send log what became of its text, in the first of these statuses that the application's
--- table takes (null: the column's default, as when the text was new). sid: of its message; null: it
--- waits, and has none. Null if it worked; otherwise what refuses it, in codes and names: the
--- database's message may quote the row. Whatever the log says, the attempt has the truth.
+-- Tell a send log what became of its text. Whatever the log says, the attempt has the truth.
+-- Returns null if it worked; otherwise what refuses it, in codes and names, because the database's
+-- message may quote the row.
+--   statuses: the first that the application's table takes is written; null: the column's default,
+--     as when the text was new
+--   sid: of its message; null: the text waits, and has none
 create or replace function smsretry.update_log(
     send_log_id uuid,
     statuses text[],
@@ -47,8 +49,7 @@ begin
             end if;
             if update_log.sid is null
                 and exists (
-                    select 1
-                    from public.send_logs l
+                    select from public.send_logs l
                     where l.id = update_log.send_log_id
                       and smsretry.is_sent(l.provider_message_id, l.status::text)
                 ) then

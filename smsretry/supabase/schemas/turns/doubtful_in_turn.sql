@@ -1,7 +1,8 @@
 -- Lock up to `most` texts in doubt whose next look for evidence has come, of the 4 × most that have
--- waited longest; who was looked for longest ago goes first. Locked rows are passed over. without:
--- businesses that have no turn.
---   rows: by ctid, under their locks · served: the businesses, if more is due than was taken ·
+-- waited longest; who was looked for longest ago goes first. Locked rows are passed over.
+--   without: businesses that have no turn
+--   rows: by ctid, under their locks
+--   served: the businesses, if more is due than was taken
 --   next_at: when the next one is due
 create or replace function smsretry.doubtful_in_turn(
     most integer,
@@ -13,7 +14,8 @@ create or replace function smsretry.doubtful_in_turn(
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_sort = off
-set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$ -- as smsretry.texts_in_turn
+-- as smsretry.texts_in_turn
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 #variable_conflict use_variable
 declare
     v_oldest record;

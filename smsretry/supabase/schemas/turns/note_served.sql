@@ -1,7 +1,7 @@
--- These businesses were served now, in this order; behind: where the next claim of texts looks. If
--- another claim is noting its own at
--- this moment, this one notes nothing: it may wait for nobody, and they only come to their next
--- turn a little sooner.
+-- Note that these businesses were served now, in this order. If another claim is noting its own at
+-- this moment, this one notes nothing: it may wait for nobody, and its businesses only come to
+-- their next turn a little sooner.
+--   behind: where the next claim of texts looks
 create or replace function smsretry.note_served(
     kind text,
     businesses uuid[],

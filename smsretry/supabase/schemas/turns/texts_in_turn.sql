@@ -1,22 +1,25 @@
 -- Lock up to `most` due texts: who was served longest ago goes first, and of its texts the
--- transactional ones. A stream is what a business sends of one class. If few texts are due, all their
--- streams are looked at. Otherwise those behind the business at which the last claim ended are, so
--- that nobody waits behind another's backlog, and if these give too little, the streams that have
--- waited longest.
--- A sender gives as many texts as it sends in half a second, so that threads do not wait for it; none
--- while its slots are reserved; and any number if it is paused or has reached its cap, because these are
--- put off. A sender or a business that has stopped gives one text, which tries it. While everybody has
--- stopped, one text is taken in all, from a sender that has not stopped if there is one. Locked rows
--- are passed over.
---   environment: the sender of businesses that have none of their own · without: senders and
---   businesses of which nothing is taken
---   rows: by ctid, under their locks · served: the businesses that have had their turn, if more is
---   due than was taken; none where the cursor alone says whose turn is next · behind: where the next
---   claim looks · next_at: when something is due that is not yet
+-- transactional ones. Locked rows are passed over.
+-- A stream is what a business sends of one class. If few texts are due, all their streams are
+-- looked at. Otherwise those behind the business at which the last claim ended are, so that nobody
+-- waits behind another's backlog; if these give too little, so are the streams that have waited
+-- longest.
+-- A sender gives as many texts as it sends in half a second, so that threads do not wait for it. It
+-- gives none while its slots are reserved, and any number if it is paused or has reached its cap,
+-- because these are put off. A sender or a business that has stopped gives one text, which tries
+-- it. While everybody has stopped, one text is taken in all, from a sender that has not stopped if
+-- there is one.
+--   default_sender: the sender of businesses that have none of their own
+--   without: senders and businesses of which nothing is taken
+--   rows: by ctid, under their locks
+--   served: businesses that have had their turn, if more is due than was taken; none where the
+--     cursor alone says whose turn is next
+--   behind: where the next claim looks
+--   next_at: when something is due that is not yet
 create or replace function smsretry.texts_in_turn(
     most integer,
     at timestamptz,
-    environment uuid,
+    default_sender uuid,
     without uuid[],
     out rows tid[],
     out served uuid[],
@@ -45,11 +48,11 @@ begin
     into v_oldest
     from (
         select
-            n.business_id,
-            n.message_class,
+            waiting.business_id,
+            waiting.message_class,
             count(*) as texts,
-            min(n.scheduled_for) as due_since,
-            (array_agg(n.id order by n.scheduled_for, n.id))[1] as first
+            min(waiting.scheduled_for) as due_since,
+            (array_agg(waiting.id order by waiting.scheduled_for, waiting.id))[1] as first
         from (
             select
                 q.id,
@@ -60,8 +63,8 @@ begin
             where q.work = 'texts' and q.scheduled_for <= at
             order by q.work, q.scheduled_for, q.id
             limit 4 * v_least
-        ) n
-        group by n.business_id, n.message_class
+        ) waiting
+        group by waiting.business_id, waiting.message_class
     ) o;
     if v_oldest.are_all then
         next_at := (
@@ -76,7 +79,7 @@ begin
         end if;
     else
         v_walk := 10 * v_least;
-        -- elsewhere if another claim is under way, because that one has locked what comes next
+        -- Elsewhere, if another claim is under way: it has locked what comes next.
         behind := case
             when pg_try_advisory_xact_lock(
                 hashtextextended('smsretry.turns texts', 0)
@@ -101,11 +104,11 @@ begin
     from smsretry.stops s;
 
     with recursive
-    -- One after another until enough have room: those behind the cursor, by an index probe each, to the
-    -- end and from the start on; then the oldest.
+    -- Streams one after another, until enough have room: first those behind the cursor, by an index
+    -- probe each, up to the last business and on from the first; then the oldest.
     stream as (
         select
-            0 as n,
+            0 as place,
             behind as business_id,
             'transactional' as message_class, -- the last one: the next is another business's
             'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid as until,
@@ -113,37 +116,37 @@ begin
             false as is_due,
             null::uuid as sender_id,
             null::integer as room, -- for texts of its sender; null: any number
-            null::timestamptz as free_at,
+            null::timestamptz as next_slot, -- of a sender that gives none now
             0 as with_room
         union all
         select
-            l.n + 1,
-            x.business_id,
-            x.message_class,
-            x.until,
-            x.first,
-            x.is_due,
+            last.place + 1,
+            reached.business_id,
+            reached.message_class,
+            reached.until,
+            reached.first,
+            reached.is_due,
             s.id,
             r.room,
             case when b.is_busy then s.free_at end,
-            l.with_room + (x.is_due and r.room is distinct from 0)::integer
-        from stream l
+            last.with_room + (reached.is_due and r.room is distinct from 0)::integer
+        from stream last
         cross join lateral (
             select
                 q.business_id,
                 q.message_class,
-                f.until,
+                after.until,
                 q.id as first,
                 q.scheduled_for <= at as is_due
             from (
                 values
-                    (l.business_id, l.message_class, l.until),
+                    (last.business_id, last.message_class, last.until),
                     (
                         '00000000-0000-0000-0000-000000000000',
                         '',
-                        nullif(behind, l.until)
+                        nullif(behind, last.until)
                     )
-            ) f (business_id, message_class, until)
+            ) after (business_id, message_class, until)
             cross join lateral (
                 select
                     t.business_id,
@@ -155,8 +158,8 @@ begin
                   and (
                       t.business_id,
                       t.message_class
-                  ) > (f.business_id, f.message_class)
-                  and t.business_id <= f.until
+                  ) > (after.business_id, after.message_class)
+                  and t.business_id <= after.until
                 order by
                     t.business_id,
                     t.message_class,
@@ -164,33 +167,33 @@ begin
                     t.id
                 limit 1
             ) q
-            where l.n < v_walk
+            where last.place < v_walk
             union all
             select
-                v_oldest.businesses[l.n + 1 - v_walk],
-                v_oldest.classes[l.n + 1 - v_walk],
-                l.until,
-                v_oldest.texts[l.n + 1 - v_walk],
+                v_oldest.businesses[last.place + 1 - v_walk],
+                v_oldest.classes[last.place + 1 - v_walk],
+                last.until,
+                v_oldest.texts[last.place + 1 - v_walk],
                 true
-            where l.n >= v_walk
+            where last.place >= v_walk
             limit 1
-        ) x
+        ) reached
         left join lateral (
             select o.sender_id
             from smsretry.own_senders o
-            where o.business_id = x.business_id
-              and o.message_class = x.message_class
+            where o.business_id = reached.business_id
+              and o.message_class = reached.message_class
             offset 0
         ) own
             on true
-        left join smsretry.senders s on s.id = coalesce(own.sender_id, environment)
+        left join smsretry.senders s on s.id = coalesce(own.sender_id, default_sender)
         cross join lateral (
-            select x.is_due and s.free_at > at + interval '100 ms' as is_busy
+            select reached.is_due and s.free_at > at + interval '100 ms' as is_busy
         ) b
         cross join lateral (
             select case
                 when s.id = any (without)
-                  or x.business_id = any (without)
+                  or reached.business_id = any (without)
                     then 0
                 when s.paused_at is not null
                   or s.day_segments >= s.segments_per_day and s.day_ends_at > at
@@ -201,10 +204,10 @@ begin
                     then greatest(s.segments_per_second / 2, 1)::integer
             end as room
         ) r
-        where x.business_id is not null
+        where reached.business_id is not null
           and (
-              l.n < v_least
-              or l.with_room < most
+              last.place < v_least
+              or last.with_room < most
               or v_oldest.are_all
               or v_stopped.everybody
           )
@@ -213,69 +216,69 @@ begin
         select
             case -- texts of each stream
                 when v_oldest.are_all then 4 * v_least
-                when max(l.with_room) >= v_least then 1
-                else 4 * v_least / greatest(max(l.with_room), 1)
+                when max(s.with_room) >= v_least then 1
+                else 4 * v_least / greatest(max(s.with_room), 1)
             end as texts,
-            min(l.free_at) as free_at,
-            -- Then businesses take turns; otherwise each has its own as the cursor comes by.
-            v_oldest.are_all or coalesce(bool_or(l.is_due and l.room >= 0), false) as is_limited,
-            -- where it found too little
+            min(s.next_slot) as next_slot,
+            -- whether businesses take turns; otherwise each has its own as the cursor comes by
+            v_oldest.are_all or coalesce(bool_or(s.is_due and s.room >= 0), false) as is_limited,
+            -- the business at which the walk ended, if it gave too little
             (
-                array_agg(l.business_id) filter (
-                    where l.n = v_walk and l.with_room < most
+                array_agg(s.business_id) filter (
+                    where s.place = v_walk and s.with_room < most
                 )
             )[1] as ended_at
-        from stream l
+        from stream s
     ),
     candidate as (
         select
             t.id,
-            l.*,
+            chosen.*,
             row_number() over (
-                partition by l.business_id
-                order by l.message_class desc, t.scheduled_for, t.id
+                partition by chosen.business_id
+                order by chosen.message_class desc, t.scheduled_for, t.id
             ) as turn
         from (
-            select distinct on (e.business_id, e.message_class)
-                e.n,
-                e.business_id,
-                e.message_class,
-                e.first,
-                e.sender_id,
-                e.room,
+            select distinct on (s.business_id, s.message_class)
+                s.place,
+                s.business_id,
+                s.message_class,
+                s.first,
+                s.sender_id,
+                s.room,
                 w.texts,
-                e.business_id::text = any (v_stopped.businesses) as is_tried,
+                s.business_id::text = any (v_stopped.businesses) as is_tried,
                 case
                     when w.is_limited
                         then (
                             select u.served
                             from smsretry.turns u
-                            where u.kind = 'texts' and u.business_id = e.business_id
+                            where u.kind = 'texts' and u.business_id = s.business_id
                         )
                 end as served
-            from stream e
+            from stream s
             cross join walk w
-            where e.is_due and e.room is distinct from 0
-            order by e.business_id, e.message_class, e.n
-        ) l
+            where s.is_due and s.room is distinct from 0
+            order by s.business_id, s.message_class, s.place
+        ) chosen
         cross join lateral (
-            select l.first as id, at as scheduled_for
-            where l.texts = 1
+            select chosen.first as id, at as scheduled_for
+            where chosen.texts = 1
             union all
             (
                 select q.id, q.scheduled_for
                 from public.sms_retry_queue q
-                where l.texts > 1
+                where chosen.texts > 1
                   and q.work = 'texts'
-                  and q.business_id = l.business_id
-                  and q.message_class = l.message_class
+                  and q.business_id = chosen.business_id
+                  and q.message_class = chosen.message_class
                   and q.scheduled_for <= at
                 order by
                     q.business_id,
                     q.message_class,
                     q.scheduled_for,
                     q.id
-                limit l.texts
+                limit chosen.texts
             )
         ) t
     ),
@@ -285,13 +288,13 @@ begin
             c.*,
             row_number() over (
                 partition by c.sender_id
-                order by c.turn, c.is_tried is true, c.served nulls first, c.n
+                order by c.turn, c.is_tried is true, c.served nulls first, c.place
             ) as nth
         from candidate c
     )
     select
         w.is_limited,
-        w.free_at,
+        w.next_slot,
         w.ended_at,
         t.ids,
         t.due
@@ -307,7 +310,7 @@ begin
                         c.turn,
                         c.is_tried is true,
                         c.served nulls first,
-                        c.n
+                        c.place
                 ) filter (
                     where (c.turn = 1 or c.is_tried is not true)
                       and c.nth <= coalesce(c.room, c.nth)
@@ -316,7 +319,7 @@ begin
             count(*) as due
         from ordered c
     ) t;
-    next_at := least(next_at, v_turns.free_at - interval '100 ms');
+    next_at := least(next_at, v_turns.next_slot - interval '100 ms');
     select
         coalesce(array_agg(t.ctid), '{}'),
         coalesce(

@@ -1,8 +1,11 @@
--- The provider has the message of this attempt (sid; null if only its send log says so). A row that
--- waits for the answer is completed; otherwise the send log is told, unless it has another message.
--- The caller holds the row locked: the attempt's own, or the newer one that is in doubt about it,
--- which then owns it. Its delivery is looked after in k_first_look, so that the provider's callback
--- may come before.
+-- Record that the provider has the message of this attempt. A row that waits for the answer is
+-- completed; otherwise the send log is told, unless it has another message. The caller has locked
+-- the row.
+--   retry: the attempt's own row, or a newer one that is in doubt about it: the attempt becomes
+--     that row's
+--   sid: of the message; null: only its send log says that it was sent
+--   k_first_look: after how long the first look at its delivery comes, because the provider's
+--     callback mostly comes before
 create or replace function smsretry.accept_attempt(
     retry public.sms_retry_queue,
     attempt_id uuid,

@@ -1,6 +1,6 @@
--- Analyze what PostgreSQL takes for empty and is not: its analyze came while many rows were
--- inserted and not committed. Until the next one each look-up would read whole tables.
--- security definer: the tables are not the backend's.
+-- Analyze tables that PostgreSQL takes for empty although they are not. It analyzed them while many
+-- rows were inserted and not committed, and until it does so again, each look-up would read whole
+-- tables. security definer: the tables are not the backend's.
 create or replace function smsretry.analyze_filled()
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

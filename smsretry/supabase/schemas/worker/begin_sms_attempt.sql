@@ -1,28 +1,36 @@
--- Just before the request leaves: may it still go? The transaction that reads consent and counts
--- the number's texts also writes the attempt. Several begins, of any businesses, share it, and one
--- that fails is undone alone (group_sms_calls). May be repeated with the same attempt_id.
+-- Decide, just before the request leaves, whether it may still go. The transaction that reads
+-- consent and counts the number's texts also writes the attempt. Several begins, of any businesses,
+-- share it, and one that fails is undone alone (group_sms_calls). May be repeated with the same
+-- attempt_id.
 -- In this order it
 --   locks the row by its claim number, the number at its business, the customer and the send log
 --   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
---   fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
+--     fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
 --   writes the attempt, with number and body until its outcome is known, and the row
--- answer:
---   go        it leaves at until, its slot of the sender; null: now
---   claim_lost  another worker has the row
---   in_doubt  its message may have left before a restore from a backup: it is looked for
---   changed   what the decision was made from is no longer so (fingerprint), or the text's send log
---             or customer is gone: decide again
---   closed    send_before has come: decide again
---   capped    the number has had cap texts within cap_window: there is room again at until
---   busy      the sender's slots are reserved until then
---   spent     the sender has reached its cap of a day: the next day begins at until
---   held      smsretry.refusals names what can be mended, or the worker and the mark disagree
---   ended     the row is finished
--- why, why_code: the reason. decided_at: the database's clock.
--- sent_account, sent_by: the sender that the request will name. segments, answer_seconds:
--- smsretry.reserve_slot. expires_at: the text's end, unless the row has one; null: after its life
--- from now. send_to: whom the worker texts (all, listed, nobody; null: all); listed: whether this
--- text is for one of those. address: where the worker reaches the database (smsretry.mark).
+-- Parameters that do not speak for themselves:
+--   cap, cap_window: how many texts a number may get in how long; null: any number
+--   life, expires_at: the text's end, unless the row has one: expires_at, or else its life from now
+--   sent_account, sent_by: the sender that the request will name
+--   segments, answer_seconds: smsretry.reserve_slot
+--   send_to: whom the worker texts (all, listed, nobody; null: all)
+--   listed: whether this text is for one of those
+--   address: where the worker reaches the database (smsretry.mark)
+-- It returns
+--   answer:
+--     go: it leaves at until, its slot of the sender; null: now
+--     claim_lost: another worker has the row
+--     in_doubt: its message may have left before a restore from a backup: it is looked for
+--     changed: what the decision was made from is no longer so (fingerprint), or the text's send
+--       log or customer is gone: decide again
+--     closed: send_before has come: decide again
+--     capped: the number has had cap texts within cap_window: there is room again at until
+--     busy: the sender's slots are reserved until then
+--     spent: the sender has reached its cap of a day: the next day begins at until
+--     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
+--     ended: the row is finished
+--   why, why_code: the reason
+--   decided_at: the database's time
+--   until: see answer
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -195,14 +203,15 @@ begin
             answer := 'in_doubt';
             why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
             why_code := 'restored';
-            sent_account := null; -- whatever its sender was
+            sent_account := null; -- nobody knows what its sender was
             sent_by := null;
             segments := null;
             exit checks;
         end if;
 
-        -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows what would
-        -- have gone out, and when.
+        -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows
+        -- what would have gone out, and when. Without send_to it texts all; listed null is not
+        -- listed.
         if (send_to = 'listed' and listed) is not true then
             why := smsretry.mark_mismatch(send_to, address);
             if why is not null then
@@ -228,6 +237,7 @@ begin
         ) t;
     end checks;
 
+    -- kept where the row is saved: if the text goes, is in doubt or ends
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer = 'ended' then
         perform smsretry.save_row(
@@ -264,6 +274,7 @@ begin
             v_row.id,
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
+            -- a forgotten message may have left as soon as the backup was taken
             coalesce(v_forgotten.since, decided_at),
             case when answer = 'in_doubt' then decided_at end,
             case when answer = 'in_doubt' then 'in_doubt' end,
@@ -293,7 +304,7 @@ begin
             v_row.begun_at := decided_at;
             v_row.last_attempted_at := decided_at;
             v_row.claimed_by_application := false;
-            -- its claim was a moment ago, and no index has what changes
+            -- updated_at stays that of the claim, so that no index changes
             perform smsretry.save_row(v_row, v_row.updated_at);
         else
             v_row.in_doubt_since := v_forgotten.until;

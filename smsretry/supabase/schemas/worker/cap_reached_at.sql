@@ -1,6 +1,6 @@
--- When a number reached its cap: the time of the cap-th newest text since then; null: there is
--- room. Every text that may have reached the phone from this business counts: sends
--- accepted, in doubt or under way, and the application's own.
+-- Tell when a number reached its cap: the time of the cap-th newest text after `since`. Null: there
+-- is room. Every text that may have reached the phone from this business counts: sends accepted, in
+-- doubt or under way, and the application's own.
 create or replace function smsretry.cap_reached_at(
     business_id uuid,
     phone text,
@@ -34,8 +34,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
           and l.channel = 'sms'
           and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (
-              select 1
-              from public.sms_retry_queue q
+              select from public.sms_retry_queue q
               join public.sms_send_attempts a on a.retry_id = q.id
               where q.send_log_id = l.id
                 and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')

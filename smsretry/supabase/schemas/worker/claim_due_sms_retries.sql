@@ -1,8 +1,8 @@
--- For the application's own processor: claim up to limit_count due rows (smsretry.rows_of_claim);
--- who was served longest ago goes first. Neither doubtful nor suspect rows. The processor begins
+-- Claim up to limit_count due rows (smsretry.rows_of_claim) for the application's own processor,
+-- neither doubtful nor suspect ones; who was served longest ago goes first. The processor begins
 -- nothing: if it dies, its claim counts as a send that may have been made. So a text that a begin
--- would call sent ends here. What may have gone out before a restore is given to it all the
--- same: after a restore, only begun sends are looked for first.
+-- would call sent ends here. What may have gone out before a restore is given to it all the same:
+-- after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(
     limit_count integer default null
 )
@@ -49,7 +49,7 @@ begin
             );
         end if;
     end loop;
-    -- Those that are left have not moved.
+    -- A row that has ended has another ctid now; the others have kept theirs.
     v_taken := (
         select t.taken
         from smsretry.mark_claimed(

@@ -1,9 +1,10 @@
--- A claim as JSON for a worker: the texts, and once whatever concerns them all.
---   texts: rows of smsretry.claimed_retry · environment: the sender of those that name none, which
---   has this account and address
---   stops: those that concern them (smsretry.stops), each of which is tried with one text
---   stopped_states: where no marketing text may go · longest_body: a longer one was cut · next_in:
---   seconds until something else is due that can be claimed; null: nothing is
+-- Write a claim as JSON for a worker: the texts, and once whatever concerns them all.
+--   texts: rows of smsretry.claimed_retry
+--   default_sender: the sender of texts that name none (account and sender name it)
+--   stops: those of smsretry.stops that concern the texts; each is tried with one text
+--   stopped_states: where no marketing text may go
+--   longest_body: how much of a body is returned; a longer one was cut
+--   next_in: seconds until something else is due that can be claimed; null: nothing is
 create or replace function smsretry.claim_of(
     ids uuid[],
     account text,
@@ -19,11 +20,11 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set jit = off as $$
 declare
     v_texts jsonb := '[]';
-    v_environment jsonb;
+    v_default_sender jsonb;
     v_stops jsonb := '[]';
 begin
     if cardinality(claim_of.ids) > 0 then
-        v_environment := (
+        v_default_sender := (
             select s.sender
             from smsretry.claim_senders s
             where s.account = claim_of.account
@@ -47,7 +48,7 @@ begin
                   union all
                   select coalesce(
                       nullif(t.value -> 'sender', 'null'),
-                      v_environment
+                      v_default_sender
                   ) ->> 'id'
                   from jsonb_array_elements(v_texts) t
               )
@@ -55,16 +56,19 @@ begin
     end if;
     return jsonb_build_object(
         'texts', v_texts,
-        'environment', v_environment,
+        'default_sender', v_default_sender,
         'longest_body', smsretry.longest_body(),
         'stops', v_stops,
         'stopped_states', (
             select coalesce(to_jsonb(s.states), '[]')
             from smsretry.stopped_states s
         ),
-        'next_in', extract(
-            epoch from greatest(claim_of.next_at - claim_of.at, interval '0')
-        ) * case when claim_of.next_at is not null then 1 end
+        'next_in', case
+            when claim_of.next_at is not null
+                then extract(
+                    epoch from greatest(claim_of.next_at - claim_of.at, interval '0')
+                )
+        end
     );
 end
 $$;

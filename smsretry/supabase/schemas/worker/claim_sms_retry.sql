@@ -1,5 +1,6 @@
--- Claim one pending row by its id, due or not, for the caller who has just queued it: as
--- claim_sms_texts. No text: it is not pending, or in doubt. Raises if it cannot be claimed.
+-- Claim one pending row by its id, due or not, for the caller who has just queued it. Returns what
+-- claim_sms_texts does; without a text the row is not pending, or is in doubt. Raises if it cannot
+-- be claimed.
 create or replace function public.claim_sms_retry(
     retry_id uuid,
     account text default null,
@@ -22,7 +23,7 @@ declare
     );
     v_taken uuid[];
 begin
-    -- by itself: what follows reads the rows as they are then
+    -- A statement of its own: what follows reads the rows as they are then.
     v_taken := (select t.taken from smsretry.mark_claimed(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end

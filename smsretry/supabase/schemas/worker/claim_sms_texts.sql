@@ -1,13 +1,14 @@
--- For a worker: claim up to limit_count due texts (smsretry.rows_of_claim), and as many in doubt
+-- Claim up to limit_count due texts for a worker (smsretry.rows_of_claim), and as many in doubt
 -- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
---   account, sender: the sender of the worker's environment, for every business without its own
---   without: senders and businesses, by id, none of whose texts are claimed now · slow: businesses
---   none of whose texts, due or in doubt, are
+-- Returns what smsretry.claim_of says, and refused and slow.
+--   account, sender: the default sender, for every business without its own
+--   without: senders and businesses, by id, of which no due text is claimed
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
---   first
--- Returns what smsretry.claim_of says; refused: what the database said, if it raised for each row.
--- With limit_count 1 one row is tried, and if that takes all the time of the call, perhaps a
--- trigger's, slow is its business.
+--     first
+--   slow: the parameter: businesses of which neither due texts nor texts in doubt are claimed. The
+--     answer: with limit_count 1, the business of the row that took all the time of the call,
+--     perhaps by a trigger
+--   refused: what the database said, if it refused each row
 create or replace function public.claim_sms_texts(
     limit_count integer,
     account text default null,
@@ -24,7 +25,7 @@ declare
     v_now constant timestamptz := smsretry.clock();
     v_limit constant integer := smsretry.rows_of_claim(limit_count);
     v_doubtful record;
-    v_found record;
+    v_texts record;
     v_rows tid[];
     v_taken uuid[] := '{}';
     v_refused text;
@@ -51,8 +52,9 @@ begin
         into v_doubtful
         from smsretry.doubtful_in_turn(v_limit, v_now, slow);
         select *
-        into v_found
+        into v_texts
         from smsretry.texts_in_turn(
+            -- Alone, so that a row which takes all the time is known.
             case
                 when limit_count = 1 and v_doubtful.rows <> '{}' then 0
                 else v_limit
@@ -66,35 +68,36 @@ begin
             ),
             without || slow
         );
-        v_rows := v_doubtful.rows || v_found.rows;
-        v_next := least(v_found.next_at, v_doubtful.next_at);
+        v_rows := v_doubtful.rows || v_texts.rows;
+        v_next := least(v_texts.next_at, v_doubtful.next_at);
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
             from smsretry.mark_claimed(v_rows, v_now) t;
-            -- what could not be taken is not tried again and again; it has not moved
+            -- Whose texts could not be taken has had its turn, so that they are not tried again and
+            -- again. They have kept their ctids.
             if cardinality(v_taken) < cardinality(v_rows) then
-                v_found.served := v_found.served
+                v_texts.served := v_texts.served
                     || array(
                         select q.business_id
                         from public.sms_retry_queue q
-                        where q.ctid = any (v_found.rows)
+                        where q.ctid = any (v_texts.rows)
                     );
             end if;
             perform smsretry.note_served('doubtful', v_doubtful.served, v_now);
         end if;
         perform smsretry.note_served(
             'texts',
-            v_found.served,
+            v_texts.served,
             v_now,
-            v_found.behind
+            v_texts.behind
         );
     end if;
     return smsretry.claim_of(v_taken, account, sender, v_now, v_next)
         || jsonb_build_object(
             'refused', v_refused,
             'slow', case
-                when v_taken is null
+                when v_taken is null -- the row took all the time
                     then (
                         select q.business_id
                         from public.sms_retry_queue q

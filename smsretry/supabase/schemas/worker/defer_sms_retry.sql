@@ -1,9 +1,9 @@
--- Put a claimed row back to pending for a reason that is no failure; costs no attempt. False: the
--- claim was lost. Repeatable.
---   until: when it is due, or look_in: how long from now on
+-- Put a claimed row back to pending for a reason that is no failure; it costs no attempt. False:
+-- the claim was lost. May be repeated.
+--   until, look_in: when it is due, or how long from now
 --   held: it waits for something that a person can mend; why says what
--- expires_at: when the text is of no more use, if it might have gone out and nothing has said so
--- before; otherwise life: how long it is of use from now on.
+--   expires_at, life: when the text is of no more use, or how long from now, if no earlier call has
+--     said so
 create or replace function public.defer_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -49,8 +49,7 @@ begin
     end if;
     return exists (
         -- the answer to the same call was lost on its way
-        select 1
-        from public.sms_retry_queue q
+        select from public.sms_retry_queue q
         where q.id = retry_id
           and q.status = 'pending'
           and q.claim_no = defer_sms_retry.claim_no

@@ -35,8 +35,7 @@ begin
     end if;
     return exists (
         -- the answer to the same call was lost on its way
-        select 1
-        from public.sms_retry_queue q
+        select from public.sms_retry_queue q
         where q.id = retry_id
           and q.status = final_status
           and q.claim_no = end_sms_retry.claim_no

@@ -1,8 +1,9 @@
--- The fence: the row, locked, if its worker still has it under this claim number; otherwise null.
--- Every write of a worker begins here. A lock is waited for as long as a group says (smsretry.wait:
--- group_sms_calls), or two seconds: if a long transaction holds the customer or the send log, this
--- text waits, and not the worker. Callers assign the answer and do not select from it: a call that
--- waits here while a migration adds a column then goes on with the new row type instead of failing.
+-- Lock a row and return it, if its worker still has it under this claim number; otherwise null.
+-- This is the fence: every write of a worker begins here. A lock is waited for as long as a group
+-- says (smsretry.wait: group_sms_calls), or two seconds: if a long transaction holds the customer
+-- or the send log, this text waits, and not the worker. Callers assign the answer and do not select
+-- from it: a call that waits here while a migration adds a column then goes on with the new row
+-- type instead of failing.
 create or replace function smsretry.fenced(retry_id uuid, claim_no bigint)
 returns public.sms_retry_queue
 language plpgsql set search_path = pg_catalog, pg_temp as $$

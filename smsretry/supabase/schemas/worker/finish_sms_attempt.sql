@@ -1,9 +1,11 @@
--- The outcome of a begun send, and where its row goes: attempt, row and send log in one
--- transaction. A repeated call changes nothing. applied is false if the claim was lost.
---   outcome → next_status: accepted → completed; rejected, not_sent → pending (in retry_in) or
---   failed; in_doubt → pending
--- counted: whether the send costs an attempt. held: whether it waits for something that a person
--- can mend, which error says.
+-- Record the outcome of a begun send, and where its row goes: attempt, row and send log in one
+-- transaction. A repeated call changes nothing.
+--   outcome, next_status: accepted and completed; rejected or not_sent, and pending or failed;
+--     in_doubt and pending
+--   retry_in: when a pending row is due
+--   counted: whether the send costs an attempt
+--   held: whether it waits for something that a person can mend, which error says
+--   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -67,7 +69,7 @@ begin
         into v_attempt
         from public.sms_send_attempts a
         where a.id = attempt_id;
-        v_row.attempt_count := greatest(
+        v_row.attempt_count := greatest( -- passes over null
             v_row.attempt_count,
             case when counted then v_attempt.attempt_number end
         );
@@ -90,7 +92,9 @@ begin
                 sent_to = case when v_doubt then a.sent_to end,
                 sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
-            if not v_doubt then -- it took nothing of its sender's day, if that is not over
+            if not v_doubt then
+                -- What did not go out took nothing of its sender's day, which is given back while
+                -- that day lasts.
                 update smsretry.senders s
                 set day_segments = greatest(s.day_segments - v_attempt.segments, 0)
                 where s.account = v_attempt.sent_account
@@ -123,8 +127,7 @@ begin
         -- Applied before: the answer to the same call was lost, or the provider's callback was
         -- faster.
         applied := exists (
-            select 1
-            from public.sms_send_attempts a
+            select from public.sms_send_attempts a
             where a.id = attempt_id
               and a.retry_id = finish_sms_attempt.retry_id
               and a.claim_no = finish_sms_attempt.claim_no

@@ -1,5 +1,7 @@
--- A run is done; summary: its numbers. False: the run is unknown. May be repeated. Then for two
--- seconds, by smsretry.mark_customers, numbers in smsretry.unmarked are tried again.
+-- Record that a run is done. False: the run is unknown. May be repeated. Then numbers in
+-- smsretry.unmarked are tried again for two seconds, so that their customers' rows soon say what
+-- was said.
+--   summary: its numbers, for people
 create or replace function public.finish_sms_run(
     run_id uuid,
     summary text,

@@ -1,5 +1,8 @@
--- One call of a group: written from what the functions' parameters and defaults are, so that
--- PostgreSQL plans each of them once. A migration that changes a parameter runs this, too.
+-- Write smsretry.group_call, which makes one call of a group. Its text comes from the functions'
+-- parameters and defaults, so that PostgreSQL plans each call once. A migration that changes a
+-- parameter runs this, too. A branch, here of end_sms_retry, has a line for each parameter:
+--   when 'end_sms_retry' then return (select to_jsonb(f) from public.end_sms_retry(
+--     case when v ? 'retry_id' then (v ->> 'retry_id')::uuid else null end, …) f);
 do $do$
 begin
     execute (

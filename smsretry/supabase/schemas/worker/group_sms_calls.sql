@@ -1,15 +1,18 @@
 -- Make a worker's begin, finish, defer and end calls as one transaction. One that fails is undone
--- alone.
--- calls: [{"function", "values", "lock_order"}]; values: its parameters by name, and one that is
--- missing has its default. May be repeated, as each of them may. Returns for each call that was
--- made:
---   place: in the array, from 1 · answer: the function's, or code, message, hint: its error
--- One without an answer was not made: no time was left. lock_order keeps two groups from
--- deadlocking. A locked row is waited for half a second once in a group, and then hardly at all. A
--- group has a second, so that the database never works for a caller who has given up. A single call
--- that takes longer (a trigger that sleeps) is cancelled alone: PostgREST applies statement_timeout
--- to the whole call (db-hoisted-tx-settings, since 12.2;
--- https://docs.postgrest.org/en/v13/references/transactions.html#function-settings).
+-- alone. May be repeated, as each of them may. A group has a second, so that the database never
+-- works for a caller who has given up. A call that takes longer (a trigger that sleeps) is
+-- cancelled alone: PostgREST applies statement_timeout to the whole call (db-hoisted-tx-settings,
+-- since 12.2; https://docs.postgrest.org/en/v13/references/transactions.html#function-settings). A
+-- locked row is waited for half a second once in a group, and then hardly at all.
+--   calls: an array of objects:
+--     function: its name
+--     values: its parameters by name; one that is missing has its default
+--     lock_order: calls are made in this order, so that two groups do not deadlock
+-- It returns an array with an object for each call that was made. A call that is missing there was
+-- not made, because no time was left:
+--   place: of the call in calls, from 1
+--   answer: the function's answer; or, if it failed:
+--   code, message, hint: its error
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
@@ -39,7 +42,7 @@ begin
     loop
         v_code := null;
         begin
-            set constraints all deferred; -- to what they are in a transaction of the call's own
+            set constraints all deferred; -- as in a transaction of the call's own
             v_answer := smsretry.group_call(
                 v_call.value ->> 'function',
                 v_call.value -> 'values'
@@ -63,7 +66,8 @@ begin
         end;
         v_answers := v_answers
             || (v_answer || jsonb_build_object('place', v_call.place));
-        exit when v_code = '57014' -- the time is over and is not counted again: nothing more is begun
+        -- the time is over and is not counted again: nothing more is begun
+        exit when v_code = '57014'
             or clock_timestamp() > v_until;
     end loop;
     return v_answers;

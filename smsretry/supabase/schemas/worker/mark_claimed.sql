@@ -1,9 +1,10 @@
--- Claim these rows, which the caller has found due and locked. They are named by ctid: a row that
--- its transaction has locked moves by its own writes alone. If they cannot be taken together, each
--- is tried by itself: one that is refused stays as it is.
--- by_application: its claimer begins no sends. alone: what refuses is raised.
---   taken: their ids; null: the one row took all the time of the call · refused: the database's
---   words, if it raised for each
+-- Claim these rows, which the caller has found due and locked. If they cannot be taken together,
+-- each is tried by itself: one that is refused stays as it is.
+--   rows: by ctid; a row that this transaction has locked moves by its own writes alone
+--   by_application: its claimer begins no sends
+--   alone: what refuses is raised
+--   taken: their ids; null: the one row took all the time of the call
+--   refused: the database's words, if it refused each row
 create or replace function smsretry.mark_claimed(
     rows tid[],
     at timestamptz,
@@ -14,7 +15,7 @@ create or replace function smsretry.mark_claimed(
 )
 returns record
 language plpgsql set search_path = pg_catalog, pg_temp
--- for what a trigger waits for
+-- A trigger may wait for a lock.
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -24,7 +25,8 @@ declare
     v_detail text;
 begin
     taken := '{}';
-    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop -- at first all together, and then each
+    -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop
         begin
             with claimed as (
                 update public.sms_retry_queue q
@@ -44,7 +46,7 @@ begin
                         else mark_claimed.rows[v_try : v_try]
                     end
                 )
-                  and q.status = 'pending' -- whatever a later trigger left in work
+                  and q.status = 'pending' -- a later trigger may leave another word in work
                 returning q.id
             )
             select array_agg(t.id)
@@ -67,8 +69,10 @@ begin
                 end if;
                 get stacked diagnostics v_detail = pg_exception_detail;
                 refused := case
-                    when sqlstate in ('55P03', '40P01') then null -- a lock: the next claim tries again
-                    when sqlstate like '23%' or v_detail = '' then sqlerrm -- that detail quotes the row
+                    -- a lock: the next claim tries again
+                    when sqlstate in ('55P03', '40P01') then null
+                    -- its detail would quote the row
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm
                     else sqlerrm || ': ' || v_detail
                 end;
                 raise warning 'A row could not be claimed: %', sqlstate;

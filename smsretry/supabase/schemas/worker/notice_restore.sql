@@ -1,10 +1,11 @@
--- Notice that the database went back in time: it had accepted this run, and does not know it, or
--- knows of no end although the run had finished. Records the restore, once, and returns since when
--- the database has forgotten; null: nothing new.
--- due_at: when the run was to begin. A database that knows no earlier run is another one, or has
--- pruned this one.
--- send_to: whom the worker texts. Unless that is everybody, its database is often a fresh copy, and
--- nothing is noticed.
+-- Notice that the database went back in time: it had accepted this run and does not know it, or
+-- knows of no end although the run had finished. Records the restore once, and returns since when
+-- the database has forgotten; null: nothing new. A database that knows no earlier run is another
+-- one, or has pruned this one.
+--   due_at: when the run was to begin
+--   send_to: whom the worker texts. Unless that is everybody, nothing is noticed: its database is
+--     often a fresh copy
+--   finished: whether the run had finished
 create or replace function smsretry.notice_restore(
     run_id uuid,
     due_at timestamptz,
@@ -26,7 +27,7 @@ begin
         ) then
         return null;
     end if;
-    -- The latest moment on record from before that run: the backup was taken no earlier.
+    -- The latest moment on record before that run: the backup was taken no earlier.
     select least(max(greatest(r.started_at, r.finished_at)), v_until)
     into v_since
     from smsretry.runs r

@@ -1,7 +1,9 @@
--- Record that the database was restored from a backup, taken at since; false: it is on record. What
--- went out after that looks unsent. So each older text is looked for at the provider before its
--- next message leaves (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no
--- worker from before the restore holds (smsretry.mark_claimed).
+-- Record that the database was restored from a backup. What went out after that was taken looks
+-- unsent. So each older text is looked for at the provider before its next message leaves
+-- (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no worker from before
+-- the restore holds (smsretry.mark_claimed). False: it is on record already.
+--   since: when the backup was taken
+--   run_id: the run that the database had forgotten; null: a person says so
 create or replace function smsretry.record_restore(
     since timestamptz,
     who text,

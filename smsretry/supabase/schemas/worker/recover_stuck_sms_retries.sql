@@ -1,12 +1,11 @@
 -- Take back the rows whose worker has been silent for stale_minutes, and return them as they are
--- now. None is failed here.
---   begun, or claimed by a caller that does not begin: the text may have gone out, so the row is in
---   doubt
---   in doubt: still so · neither: pending again at no cost; either way a suspect row is claimed
---   alone, and ever less often
--- look_in: when a row in doubt is looked at; null: at once. life: how long a text is of use from a
--- claim that counts as its first send; null: its first look says so. The application calls this
--- with stale_minutes alone.
+-- now. None is failed here. The application calls this with stale_minutes alone.
+-- A row that was begun, or claimed by a caller that does not begin, is in doubt, because its text
+-- may have gone out. A row in doubt stays so. Any other is pending again, at no cost. A suspect
+-- row, in doubt or not, is claimed alone; one that is not in doubt ever less often.
+--   look_in: when a row in doubt is looked at; null: at once
+--   life: how long a text is of use from a claim that counts as its first send; null: its first
+--     look says so
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10,
     look_in interval default null,
@@ -53,9 +52,9 @@ begin
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null
             then
-                -- A send that may have been made counts as begun then, with what the rows say now,
-                -- but for a number that has changed since. Nobody can have texted a customer
-                -- without one.
+                -- A send that may have been made counts as begun at the claim, with what the rows
+                -- say now, but for a number that has changed since. Nobody can have texted a
+                -- customer without a number.
                 insert into public.sms_send_attempts (
                     id,
                     retry_id,
@@ -91,7 +90,7 @@ begin
                     end,
                     left(l.subject, smsretry.longest_body() + 1),
                     v_row.business_id
-                from (select) one
+                from (select) always -- a row even if both are gone
                 left join public.customers c on c.id = v_row.customer_id
                 left join public.send_logs l on l.id = v_row.send_log_id
                 where c.id is null or btrim(c.phone) <> ''

@@ -1,10 +1,13 @@
--- Reserve a slot of its sender (this account and address) for a text of so many segments. All
--- machines share the sender's rate and its day.
---   answer: go: it leaves at until, and no sooner than answer_seconds from now, when the worker
---   will know it · busy: all slots until then are reserved, for longer than a worker waits ·
---   spent: so is its day · changed: it is paused
--- The caller holds the text's number locked. Groups of calls come sorted by sender, so that two of
--- them do not deadlock.
+-- Reserve a slot of its sender for a text of so many segments. All machines share the sender's rate
+-- and its day. The caller has locked the text's number. Groups of calls come sorted by sender, so
+-- that two of them do not deadlock.
+--   account, sender: the sender's account and address
+--   answer_seconds: how long until the worker knows the answer: the slot comes no sooner
+--   answer:
+--     go: the text leaves at until; null: now
+--     busy: all slots until then are reserved, for longer than a worker waits
+--     spent: its day is spent until then
+--     changed: the sender is paused
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,

@@ -1,7 +1,9 @@
--- Remember for the next runs that something is stopped (why: what is wrong and what to do), or that
--- it works again (why null, or lift). kind, subject: smsretry.stops. who: the person who says so;
--- without one no business is stopped for good or let go. Returns whether it is stopped. A sender or
--- business that is gone by now has nothing to remember.
+-- Remember for the next runs that something is stopped, or that it works again. Returns whether it
+-- is stopped. A sender or business that is gone by now has nothing to remember.
+--   kind, subject: as in smsretry.stops
+--   why: what is wrong and what to do; null: it works again
+--   who: the person who says so; without one no business is stopped for good, or let go
+--   lift: it works again, and why says why
 create or replace function public.set_sms_stop(
     kind text,
     subject text,

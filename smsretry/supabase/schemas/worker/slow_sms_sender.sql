@@ -1,6 +1,6 @@
--- The provider asks to go slower with a sender: its time is given away for so many seconds, a
--- quarter of an hour at most, and no claim takes its texts until then. Time that is given away
--- already stays so. Returns in how many seconds it is free; null: nobody has this sender any more.
+-- Slow a sender down, as the provider asks: no slot of it comes for so many seconds, a quarter of
+-- an hour at most, and no claim takes its texts until then. Slots that are reserved stay so.
+-- Returns in how many seconds its next slot comes; null: nobody has this sender any more.
 create or replace function public.slow_sms_sender(
     account text,
     sender text,

@@ -1,10 +1,13 @@
--- A run begins, and names the default sender (account, sender), which sends for every
--- business without one of its own. Returns earlier runs that never finished, each once, with what
--- their sends came to. stale_minutes: after how long a silent run counts as interrupted; null:
--- none. send_to, address: as for begin_sms_attempt. May be repeated, and then returns none.
--- earlier_run, due_at, finished: the last run that this database accepted, as the caller remembers
--- it (smsretry.notice_restore). If that shows that the database was restored, the run is returned
--- with restored_since.
+-- Begin a run, which names the default sender (account, sender): that of every business without its
+-- own. May be repeated, and then returns nothing. It returns a row for
+--   each earlier run that never finished, once, with what its sends came to
+--   the run after which the database was restored, with restored_since, if the caller's memory
+--     shows that
+-- Parameters that do not speak for themselves:
+--   stale_minutes: after how long a silent run counts as interrupted; null: none does
+--   send_to, address: as for begin_sms_attempt
+--   earlier_run, due_at, finished: the last run that this database accepted, as the caller
+--     remembers it (smsretry.notice_restore)
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,
