@@ -4919,10 +4919,12 @@ end
 $$;
 
 -- ======== schemas/doubt/after_sms_restore.sql ========
--- For a person who restored a backup that no run can notice (smsretry.notice_restore), before
--- anything runs: records it.
--- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run =>
--- false; the answer is that of change_sms_texts. May be repeated.
+-- Record a restore that no run can notice (smsretry.notice_restore), for the person who restored
+-- the backup, before anything runs. May be repeated.
+--   since: when the backup was taken
+--   dry_run: true: nothing is recorded
+--   matched, changed: the texts that wait, and were older. The answer has the columns of
+--     change_sms_texts
 create or replace function public.after_sms_restore(
     since timestamptz,
     dry_run boolean default true,
@@ -4961,8 +4963,8 @@ end
 $$;
 
 -- ======== schemas/doubt/belongs_to_another.sql ========
--- Whether a message belongs to another attempt, or to another send log, such as one that the
--- application sent itself.
+-- Say whether a message belongs to another attempt, or to another send log, such as that of a text
+-- which the application sent itself.
 create or replace function smsretry.belongs_to_another(
     sid text,
     attempt_id uuid,
@@ -4971,23 +4973,21 @@ create or replace function smsretry.belongs_to_another(
 returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1
-        from public.sms_send_attempts a
+        select from public.sms_send_attempts a
         where a.twilio_sid = belongs_to_another.sid
           and a.id is distinct from belongs_to_another.attempt_id
     )
         or exists (
-            select 1
-            from public.send_logs l
+            select from public.send_logs l
             where l.provider_message_id ->> 'twilio_sid' = belongs_to_another.sid
               and l.id is distinct from belongs_to_another.send_log_id
         )
 $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
--- The last send of this text, by any of its rows, that may have gone out, and since when it is in
--- doubt; nulls: there is none. One that is under way is not in doubt yet. plpgsql keeps its plan:
--- each insert calls this.
+-- Find the last send of this text, by any of its rows, that may have gone out, and since when it is
+-- in doubt. Nulls: there is none. One that is under way is not in doubt yet. In plpgsql, which
+-- keeps its plan: each insert calls this.
 create or replace function smsretry.earlier_doubt(
     send_log_id uuid,
     business_id uuid,
@@ -5016,7 +5016,7 @@ end
 $$;
 
 -- ======== schemas/doubt/forgotten.sql ========
--- Live rows whose message may have left in the time that a restored backup has forgotten: the text
+-- Live rows whose message may have left in the time that a restored backup has forgotten. The text
 -- is older than the restore if its row, send log or scheduled send is. Only a later look that found
 -- nothing, or a person's word, clears it: a message that was found does not prove that no other
 -- exists.
@@ -5059,10 +5059,11 @@ where q.status in ('pending', 'processing')
   and r.since is not null;
 
 -- ======== schemas/doubt/not_sent.sql ========
--- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again;
--- at no cost if the worker died, because the request may never have left. What it took of its
--- sender's day stays taken, unlike what was refused: that nobody found it does not prove that no
--- carrier counted it, and few texts come into doubt. The caller holds the row locked.
+-- Record that an attempt in doubt never reached the provider. If the row waits for it, its text is
+-- sent again; that costs no attempt if the worker died, because the request may never have left.
+-- What it took of its sender's day stays taken, unlike what was refused: that nobody found it does
+-- not prove that no carrier counted it, and few texts come into doubt. The caller has locked the
+-- row.
 create or replace function smsretry.not_sent(
     retry public.sms_retry_queue,
     attempt_id uuid,
@@ -5108,23 +5109,25 @@ end
 $$;
 
 -- ======== schemas/doubt/reconcile_sms_retry.sql ========
--- The result of a look for evidence, for a claimed row in doubt. May be repeated.
---   decision: accepted     it was found (twilio_sid; null if only the send log says so)
---           | look_again   it was not found; look again in look_in
---           | look_failed  the look itself failed; look again in look_in
---           | resend       it was not found for long enough: send it again
---           | hold         a person must decide about error; look again in look_in. ambiguous: the
---             messages that may be the
---                          text. Past its expiry, the row fails with that
---           A look that found nothing ends an earlier hold.
--- life: how long the text is of use from now on, if nothing has said so; null: the next look says
--- so.
---   answer: applied
---         | ended      the row failed, because its life is over
---         | claim_lost another worker has the row
---         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
---         | wait       a send to the same number has no answer yet, or began after the claim: the
---           message may be that one's
+-- Record the result of a look for evidence, for a claimed row in doubt. May be repeated. A look
+-- that found nothing ends an earlier hold.
+--   decision:
+--     accepted: the message was found (twilio_sid; null if only the send log says so)
+--     look_again: it was not found; look again in look_in
+--     look_failed: the look itself failed; look again in look_in
+--     resend: it was not found for long enough: send the text again
+--     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
+--       with that
+--   ambiguous: with hold, the messages that may be the text
+--   life: how long the text is of use from now on, if nothing has said so; null: the next look says
+--     so
+-- It returns
+--   applied: the row is as decided
+--   ended: the row failed, because its life is over
+--   claim_lost: another worker has the row
+--   sid_taken: another text has that SID, or all ambiguous ones: look at the next message
+--   wait: a send to the same number has no answer yet, or began after the claim: the message may be
+--     that one's
 create or replace function public.reconcile_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -5164,7 +5167,7 @@ begin
     then
         return coalesce(
             (
-                -- its answer was lost on its way
+                -- the answer to the same call was lost on its way
                 select case q.status when 'failed' then 'ended' else 'applied' end
                 from public.sms_retry_queue q
                 where q.id = retry_id and q.reconciled_claim_no = claim_no
@@ -5172,9 +5175,9 @@ begin
             'claim_lost'
         );
     end if;
-    -- Another send to the number without an answer yet, or begun between the claim and now, so that
-    -- the look did not know it. (One dated later began before a clock was set back.) Before the
-    -- next check: an answer between the two shows as a taken SID.
+    -- Another send to the number has no answer yet, or began between the claim and now, so that the
+    -- look did not know it. (One dated later began before a clock was set back.) This comes before
+    -- the next check, where an answer that comes between the two shows as a taken SID.
     if (twilio_sid is not null or ambiguous is not null)
         and exists (
             select from public.sms_send_attempts ours
@@ -5217,9 +5220,8 @@ begin
         );
     elsif decision = 'resend'
         or exists (
-            -- a person has said so of an older row of the text, as this one was queued
-            select 1
-            from public.sms_send_attempts a
+            -- a person has said so of an older row of the text, while this one was queued
+            select from public.sms_send_attempts a
             where a.id = v_row.attempt_id and a.outcome = 'not_sent'
         ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
@@ -5263,10 +5265,10 @@ end
 $$;
 
 -- ======== schemas/doubt/resolve_sms_doubt.sql ========
--- For a person: what became of a text in doubt. With a SID it went out as that message; without one
--- it did not, and is sent again. If it expired in doubt, its send log then says that it went out,
--- or it stays ended and may be requeued. If it was queued anew, the newer row is resolved. Answers
--- resolved or not_in_doubt. With a SID it may be repeated.
+-- Record what became of a text in doubt, as a person says it. With a SID it went out as that
+-- message; without one it did not, and is sent again. If it expired in doubt, its send log then
+-- says that it went out, or it stays ended and may be requeued. If it was queued anew, the newer
+-- row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
     retry_id uuid,
     twilio_sid text default null,
@@ -5316,8 +5318,7 @@ begin
     if v_attempt_id is null then -- or a worker is looking at it at this moment
         return case
             when exists (
-                select 1
-                from public.sms_send_attempts a
+                select from public.sms_send_attempts a
                 join public.sms_retry_queue q on q.id = a.retry_id
                 where a.twilio_sid = resolve_sms_doubt.twilio_sid
                   and q.send_log_id = v_row.send_log_id
@@ -5354,15 +5355,20 @@ end
 $$;
 
 -- ======== schemas/doubt/settle_sms_attempt.sql ========
--- For the application's webhook: the provider's status callback. It proves that the provider has
--- the message of this attempt (whose id is in the URL; null: found by its SID), and says how far it
--- has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode), in the account that
--- signed it (account_sid; null: not told). An account speaks for what went out
--- from it and nothing else: who has an account of their own has the token that signs for it. May be
--- called any number of times, in any order, before or after the sender's own answer. An unknown
--- status proves the message and is not kept. Answers settled (the row is completed), recorded (the
--- row had moved on, or the status is news), already_settled (no news), or unknown_attempt (there is
--- none, or it has another SID or account).
+-- Record the provider's status callback, for the application's webhook. It proves that the provider
+-- has the message of this attempt, and says how far that has come. May be called any number of
+-- times, in any order, before or after the sender's own answer. An unknown status proves the
+-- message and is not kept.
+--   attempt_id: from the URL; null: the attempt is found by its SID
+--   delivery_status, error_code: Twilio's MessageStatus and ErrorCode
+--   account_sid: the account that signed the callback; null: not told. An account speaks for what
+--     went out from it and nothing else: who has an account of their own has the token that signs
+--     for it
+-- It returns
+--   settled: the row is completed
+--   recorded: the row had moved on, or the status is news
+--   already_settled: there is no news
+--   unknown_attempt: there is none, or it has another SID or account
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null,
     twilio_sid text default null,
@@ -5464,9 +5470,10 @@ end
 $$;
 
 -- ======== schemas/consent/answer_words.sql ========
--- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders:
--- only what one of these received, or nobody knows who. Texts that were held for them are due now.
--- Returns how many words that were.
+-- Record that somebody has said what a number's unread words mean. Texts that were held for them
+-- are due now. Returns how many words that were.
+--   business_id: at which business; null: at each
+--   senders: only what one of these received, or nobody knows who
 create or replace function smsretry.answer_words(
     phone text,
     business_id uuid default null,
@@ -5515,7 +5522,7 @@ begin
                     select o.id
                     from public.sms_retry_queue o
                     where o.customer_id = c.id
-                      -- is true: by the customer alone, as in mark_customers
+                      -- is true: by the customer's index alone
                       and (
                           o.work in ('texts', 'suspect')
                           and o.why_code = 'words_unread'
@@ -5537,9 +5544,9 @@ end
 $$;
 
 -- ======== schemas/consent/businesses_of.sql ========
--- The businesses that have a customer with this number and are concerned (smsretry.concerns).
--- Others learn what was said when they get one (smsretry.keep_consent). now: for a START, also
--- those that may have had one.
+-- List the businesses that have a customer with this number and are concerned (smsretry.concerns).
+-- Others learn what was said when they get one (smsretry.keep_consent).
+--   now: for a START: also businesses that may have had one
 create or replace function smsretry.businesses_of(
     phone text,
     senders text[] default null,
@@ -5572,9 +5579,10 @@ end
 $$;
 
 -- ======== schemas/consent/concerns.sql ========
--- Whether what these senders received (null: all) concerns a business: one of them sends its texts or,
--- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
--- any more, may have gone out from any.
+-- Say whether what these senders received concerns a business: one of them sends its texts or,
+-- unless now, has sent one to the number. What went out from a sender that is unknown, or is gone,
+-- may have gone out from any.
+--   senders: null: all
 create or replace function smsretry.concerns(
     business_id uuid,
     number_key bytea,
@@ -5602,11 +5610,12 @@ end
 $$;
 
 -- ======== schemas/consent/end_deactivated_sms_consent.sql ========
--- For the nightly flow: numbers that carriers deactivated on a day, of which whoever has one now said
--- nothing. Those of customers opt out at each business, as of that day's end, by the source
--- deactivated; the others are passed over. May be repeated: what is kept stays as it is, and so does
--- an opt-in that came later. At most 500 numbers a call.
---   recorded: numbers · the rest: as import_sms_opt_outs
+-- Opt out the numbers that carriers deactivated on a day, of which whoever has one now said
+-- nothing; for the nightly flow. Those of customers opt out at each business, as of that day's end,
+-- by the source deactivated; the others are passed over. May be repeated: what is kept stays as it
+-- is, and so does an opt-in that came later. At most 500 numbers a call.
+--   recorded: numbers
+--   customers, cancelled, unmarked: as import_sms_opt_outs
 create or replace function public.end_deactivated_sms_consent(
     day date,
     phones text[],
@@ -5656,14 +5665,20 @@ end
 $$;
 
 -- ======== schemas/consent/import_sms_opt_outs.sql ========
--- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at
--- most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it
--- by). A number needs no customer: one that comes later is opted out, too. A later opt-in at a
--- business stays. Changes nothing unless dry_run => false, which needs who and because; nor if
--- repeated. source: null: import_ and today's date.
--- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
--- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
--- calendar), or outlived (by customer_id's opt-in)
+-- Import opt-outs from another system, at one business or at each; for people. A number needs no
+-- customer: one that comes later is opted out, too. A later opt-in at a business stays. A
+-- repetition changes nothing.
+--   opt_outs: an array of at most 500 objects:
+--     phone: in E.164
+--     at: RFC 3339, with its offset, from 2000 on
+--     line: to name it by
+--   dry_run: true: nothing changes; false needs who and because
+--   source: null: import_ and today's date
+-- It returns
+--   recorded, known: numbers
+--   customers, cancelled, unmarked: as record_sms_consent
+--   notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
+--     calendar), or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb,
     business_id uuid default null,
@@ -5685,8 +5700,9 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
-    -- that PostgreSQL reads; a 30 February is taken apart, below
+    -- each may lock customers, and the memory for locks is everybody's
+    k_most constant integer := 500;
+    -- times that PostgreSQL reads; a 30 February is taken apart below
     k_at constant text := '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_now constant timestamptz := smsretry.clock();
     v_line record;
@@ -5694,7 +5710,8 @@ declare
     v_at uuid[];
     v_new uuid[];
     v_done record;
-    v_until timestamptz := clock_timestamp() + interval '2 seconds'; -- marks; the rest is a later run's
+    -- until when customers are marked; a later run does the rest
+    v_until timestamptz := clock_timestamp() + interval '2 seconds';
 begin
     if (
         dry_run is not null
@@ -5778,7 +5795,7 @@ begin
             v_at := case
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
-            end; -- null: for who gets to know it
+            end; -- null: for those who get to know it
             for v_kept in
                 select distinct on (c.business_id)
                     c.business_id,
@@ -5810,7 +5827,7 @@ begin
                 select b.id
                 from unnest(v_at) b (id)
                 where smsretry.keep_opt_out(
-                    -- its source is a word, which explain_sms shows
+                    -- explain_sms shows the source: a word
                     b.id,
                     v_line.phone,
                     coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),
@@ -5845,9 +5862,9 @@ end
 $$;
 
 -- ======== schemas/consent/is_known_opt_in.sql ========
--- Whether a row with this number has had this date of an opt-in before, so that it is no news
--- now. Applications cut off or round to milliseconds or seconds. in_vain: only where the date
--- lifted nothing.
+-- Say whether a row with this number has had this date of an opt-in before, so that it is no news
+-- now. Applications cut off or round to milliseconds or seconds.
+--   in_vain: only where the date lifted nothing
 create or replace function smsretry.is_known_opt_in(
     number_key bytea,
     dated timestamptz,
@@ -5870,12 +5887,11 @@ end
 $$;
 
 -- ======== schemas/consent/keep_consent.sql ========
--- The application's writes to customers count as words, for the number and not for the row
--- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
--- and a date that only came along with a number say nothing.
--- security definer, because tenants may not write consents. An exception block would cost each row of a
--- statement a transaction id, so a word that cannot be kept refuses the write, and nobody takes it for
--- kept.
+-- Keep what the application writes to customers as words, for the number and not for the row
+-- (smsretry.consents). A word must be new: a row that is saved unchanged or cut off to seconds, an
+-- old date, and a date that only came along with a number say nothing. security definer, because
+-- tenants may not write consents. An exception block would cost each row of a statement a
+-- transaction id, so a word that cannot be kept refuses the write, and nobody takes it for kept.
 create or replace function smsretry.keep_consent()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -5912,7 +5928,8 @@ declare
     end;
 begin
     if tg_op = 'DELETE' then
-        if old.sms_consent_status::text = 'opted_out' then -- perhaps written while triggers were off
+        -- perhaps written while triggers were off
+        if old.sms_consent_status::text = 'opted_out' then
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
@@ -5965,7 +5982,8 @@ begin
     end if;
 
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_is_moved then -- what the number said before this business knew it, or the customer at an earlier one
+    -- what the number said before this business knew it, or the customer at an earlier one
+    if v_is_moved then
         foreach v_from in array array[
             v_earlier_key,
             smsretry.number_key(null, new.phone)
@@ -5997,7 +6015,7 @@ begin
     if new.sms_consent_status::text = 'opted_out' then
         if v_is_changed
             and smsretry.start_takes_back(new.sms_consent_source::text)
-        then -- and gives back what this ends
+        then -- a START gives back what this ends
             insert into smsretry.consents (
                 number_key,
                 business_id,
@@ -6032,9 +6050,9 @@ begin
         end if;
     end if;
 
-    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may be
-    -- five minutes fast. Seen is a date that has not come, or came along with the number: it lifts
-    -- nothing later either.
+    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may
+    -- be five minutes fast. Seen is a date that has not come, or came along with the number: it
+    -- lifts nothing later either.
     insert into smsretry.consents (number_key, business_id, said, source, at, dated)
     select distinct
         v_key,
@@ -6081,8 +6099,9 @@ end
 $$;
 
 -- ======== schemas/consent/keep_opt_out.sql ========
--- Keep that a number (null: nobody's) opted out at a business; null: at each that gets to know it. It
--- waits for nobody. False: an opt-out stands there that is no earlier and no easier to take back.
+-- Keep that a number opted out at a business. It waits for nobody. False: the number is null, or an
+-- opt-out stands that is no earlier and no easier to take back.
+--   business_id: null: at each business that gets to know the number
 --   dated: null: now, and whatever stands is no earlier
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
 create or replace function smsretry.keep_opt_out(
@@ -6149,12 +6168,15 @@ $$;
 
 -- ======== schemas/consent/mark_customers.sql ========
 -- Let the customers who have a number at these businesses say what was said of it, and cancel the
--- texts of who opted out. Words are kept before this, and each send asks for them: what is locked,
--- refused by a rule of the application's, or cut off by a timeout is left to a later run
+-- texts of those who opted out. Words are kept before this, and each send asks for them: what is
+-- locked, refused by a rule of the application's, or cut off by a timeout is left to a later run
 -- (smsretry.unmarked). In no order, so that none always keeps others from theirs.
---   since: when it was tried first · until: when no more is begun; -infinity: a timeout has come
---   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may
---   not say it yet
+--   since: when it was tried first
+--   until: when no more is begun; -infinity: a timeout has come
+--   opted_out: customers who say so now
+--   opted_in: customers who were marked so
+--   cancelled: texts
+--   unmarked: customers who may not say it yet
 create or replace function smsretry.mark_customers(
     businesses uuid[],
     phone text,
@@ -6183,7 +6205,8 @@ begin
         into unmarked
         from public.customers c
         where c.phone = mark_customers.phone
-          and (c.business_id = any (mark_customers.businesses)) is true; -- by the number's index alone
+          -- by the number's index alone
+          and (c.business_id = any (mark_customers.businesses)) is true;
         for v_customer in
             select
                 c.id,
@@ -6204,8 +6227,8 @@ begin
                 from public.sms_retry_queue q
                 where v_is_out
                   and q.customer_id = v_customer.id
-                  -- is true: by the customer alone; with old statistics an index of all that waits
-                  -- is walked
+                  -- is true: by the customer's index alone; with old statistics that of all that
+                  -- waits is walked
                   and (
                       q.status = 'pending' and q.in_doubt_since is null
                   ) is true
@@ -6251,7 +6274,8 @@ begin
             )::integer;
         end loop;
     exception
-        when query_canceled or others then -- between two, or the table is not ours to write
+        -- The time is over between two customers, or the table is not ours to write.
+        when query_canceled or others then
             raise warning 'Customers could not be marked yet: %', sqlstate;
             until := '-infinity';
             unmarked := greatest(unmarked + opted_out, 1);
@@ -6272,10 +6296,10 @@ end
 $$;
 
 -- ======== schemas/consent/mark_for.sql ========
--- The consent that a customer's row should show; nulls: it does already. The record is the standing
--- opt-out that is hardest to take back, then the first. If none stands, the last word to us counts:
--- an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody must
--- ask).
+-- Tell which consent a customer's row should show; nulls: it does already. It is the standing
+-- opt-out that is hardest to take back, and the first of these. If none stands, the last word to us
+-- counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody
+-- must ask).
 create or replace function smsretry.mark_for(
     customer_id uuid,
     out status text,
@@ -6351,12 +6375,13 @@ end
 $$;
 
 -- ======== schemas/consent/mark_sms_number.sql ========
--- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out
--- ends the number's consent at the business; phone_status tells the application. It is said before
--- the outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
--- refusal says it again. No fence: it is true, whoever has the row. May be repeated.
--- False: it was delivered after all, nobody has the number any more, or the application's rules
+-- Record what a refusal, or a failed delivery, says of its number. It is recorded before the
+-- outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
+-- refusal says it again. No fence: it is true, whoever has the row. May be repeated. False: the
+-- message was delivered after all, nobody has the number any more, or the application's rules
 -- refuse the phone_status.
+--   opted_out: the number's consent at the business ends
+--   phone_status: tells the application what is wrong with the number
 create or replace function public.mark_sms_number(
     attempt_id uuid,
     opted_out boolean default false,
@@ -6431,8 +6456,8 @@ end
 $$;
 
 -- ======== schemas/consent/opt_outs_before.sql ========
--- Opt-outs that customers' rows say and that nobody has received: they were written before there was a
--- trigger, or while it was off.
+-- Keep opt-outs that customers' rows say and that nobody has received: they were written before
+-- there was a trigger, or while it was off.
 select count(
     smsretry.keep_opt_out(
         c.business_id,
@@ -6446,13 +6471,13 @@ from public.customers c
 where c.sms_consent_status::text = 'opted_out';
 
 -- ======== schemas/consent/receivers_of.sql ========
--- The senders that received an incoming text, by the provider's webhook: the service
--- or the number, which may belong to a service, so that the provider stops or starts both;
--- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- the first run names the default sender.
---   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
---   sender of its own
---   lifts: whether a START counts. It does not if its sender is unknown
+-- Find the senders that received an incoming text, by the provider's webhook: the service or the
+-- number, which may belong to a service, so that the provider stops or starts both; otherwise all
+-- senders of the account. Whoever adds a sender in SQL may write its SID in capitals; the first run
+-- names the default sender.
+--   senders: null: nobody knows, and a STOP holds everywhere. So it does while no business has a
+--     sender of its own
+--   lifts: whether a START counts; not if its sender is unknown
 create or replace function smsretry.receivers_of(
     number text,
     service text,
@@ -6493,20 +6518,23 @@ end
 $$;
 
 -- ======== schemas/consent/record_inbound_sms.sql ========
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
--- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
--- business that shares the sender which received it, because the provider blocks it there; if nobody
--- knows the sender, at every business. START takes back only what STOP to that sender, or the
--- provider's refusal, did; if nobody knows the sender, nothing (smsretry.receivers_of). OptOutType
--- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
--- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
--- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
--- received and the number has not opted out, marketing texts wait until a person, or a STOP or START
--- that follows, has said what it means (smsretry.unread_words).
---   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
---   that took nothing back)
---   customers: opted out now, or with consent again · cancelled: texts that waited
---   unmarked: customers whose rows a later run marks; it holds for them too
+-- Record that somebody texted one of our numbers, for the application's webhook. The parameters are
+-- Twilio's From, MessageSid, OptOutType, Body, To, MessagingServiceSid and AccountSid.
+-- STOP opts the number out at every business that shares the sender which received it, because the
+-- provider blocks it there; if nobody knows the sender, at every business. START takes back only
+-- what STOP to that sender, or the provider's refusal, did; if nobody knows the sender, nothing
+-- (smsretry.receivers_of).
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words
+-- that say stop and nothing else (smsretry.means_stop), or exactly one of the provider's words of
+-- START. A text taken for HELP may say stop, not START.
+-- What only may mean stop changes no consent. Where it is received and the number has not opted
+-- out, marketing texts wait until a person, or a STOP or START that follows, has said what it means
+-- (smsretry.unread_words).
+--   answer: opted_out, opted_in, unsure, nothing, already_recorded, or sender_unknown (a START that
+--     took nothing back)
+--   customers: opted out now, or with consent again
+--   cancelled: texts that waited
+--   unmarked: customers whose rows a later run marks; what was said holds for them, too
 create or replace function public.record_inbound_sms(
     phone text,
     twilio_sid text,
@@ -6651,7 +6679,7 @@ begin
         update smsretry.inbound_texts t
         set phone = v_phone, businesses = v_known
         where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_known <> '{}'; -- nobody's to read
+          and v_known <> '{}'; -- else nobody has to read it
     elsif answer in ('opted_out', 'opted_in') then
         perform smsretry.answer_words(v_phone, senders => v_by.senders);
     end if;
@@ -6660,14 +6688,17 @@ end
 $$;
 
 -- ======== schemas/consent/record_sms_consent.sql ========
--- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out
--- counts also for whoever gets that number later; without a business it is from all of them.
--- Consent is given to one business. Named by customer_id, it is for that customer's number at their
--- business; who and because are then needed, and are kept with the customer. Either one also
--- answers the number's words that may mean stop, at that business (smsretry.answer_words);
--- unchanged: they mean neither.
---   customers: concerned · cancelled: texts that waited
---   unmarked: customers whose rows a later run marks; it holds for them too
+-- Record that a customer says stop or yes by telephone or letter; for people. Either one also
+-- answers the number's words that may mean stop, at that business (smsretry.answer_words).
+--   phone: an opt-out by number counts also for whoever gets that number later; without a business
+--     it is from all of them
+--   consent: opted_out, opted_in, or unchanged (the words mean neither). An opt-in is given to one
+--     business
+--   customer_id: in place of phone: that customer's number at their business. who and because are
+--     then needed, and are kept with the customer
+--   customers: concerned
+--   cancelled: texts that waited
+--   unmarked: customers whose rows a later run marks; what was said holds for them, too
 --   needs_start: the provider blocks the number all the same, until it texts START
 create or replace function public.record_sms_consent(
     phone text,
@@ -6805,10 +6836,11 @@ end
 $$;
 
 -- ======== schemas/consent/refusals.sql ========
--- Why texts may not go to their customers at any hour, in their order (refused_code: for programs);
--- null: they may. The one rule, for begin and for predictions.
---   at: when they may have expired; null: never · refused_held: a person can mend it, and the text
---   waits; otherwise it ends
+-- Say why texts may not go to their customers at any hour, a row each, in their order. This is the
+-- one rule, for begin and for predictions.
+--   at: when they may have expired; null: never
+--   refused, refused_code: why, for people and for programs; null: the text may go
+--   refused_held: a person can mend it, and the text waits; otherwise it ends
 create or replace function smsretry.refusals(
     texts smsretry.claimed_retry[],
     at timestamptz default null
@@ -6882,11 +6914,12 @@ end
 $$;
 
 -- ======== schemas/consent/start_again.sql ========
--- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal,
--- did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
--- customer's row that says another opt-out stands for it, too.
---   by_yes: smsretry.start_takes_back · senders: that received it; null: every one
--- Returns the businesses at which no opt-out stands then. What takes nothing back is not kept.
+-- Take back at these businesses, for somebody who texted START, what a STOP or the provider's
+-- refusal did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
+-- customer's row that says another opt-out stands for it, too. Returns the businesses at which no
+-- opt-out stands then. A START that takes nothing back is not kept.
+--   by_yes: smsretry.start_takes_back
+--   senders: that received it; null: every one
 create or replace function smsretry.start_again(
     businesses uuid[],
     phone text,
@@ -6974,9 +7007,9 @@ end
 $$;
 
 -- ======== schemas/consent/unread_words.sql ========
--- Messages that may mean stop, for each customer who may have written one and whose business has not
--- said yet what it means. Like a STOP, one counts where it was received; until somebody has read it,
--- also where the number becomes known later, if a sender is shared.
+-- Messages that may mean stop, for each customer who may have written one and whose business has
+-- not said yet what it means. Like a STOP, one counts where it was received; until somebody has
+-- read it, also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,
@@ -7003,9 +7036,9 @@ where t.phone is not null
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be
 -- none. The send log has the send's own id, so there is one text at most. Raises if one of the
 -- three does not become what it should: the caller keeps the row locked, and undoes all of it.
---   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself; null: its claim says
--- so.
+--   life: how long the text is of use from its time on, if it does not say so itself; null: its
+--     claim says so
+--   result: queued, cancelled or failed
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends,
     at timestamptz,
@@ -7117,7 +7150,7 @@ begin
         from public.queue_sms_retry(
             send_log_id => send.id,
             scheduled_for => send.scheduled_for,
-            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
             message_class => send.message_class
         ) q;
     end if;
@@ -7145,17 +7178,21 @@ end
 $$;
 
 -- ======== schemas/scheduled/queue_scheduled_sms.sql ========
--- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most
--- (smsretry.rows_of_claim), of the 4 × as many (800 at least) that have waited longest; who was
--- served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
--- status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its
---   business is locked now, or one of its triggers took all the time of the call, which ends there)
--- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next
--- call finds it due again.
--- without: scheduled sends that are left out, because they were held just now, and businesses that
--- are locked or slow
--- life: how long a text is of use from its time on if it does not say so; null: the claim says.
+-- Queue the scheduled sends that are due, limit_count at most (smsretry.rows_of_claim), of the 4 ×
+-- as many (800 at least) that have waited longest; who was served longest ago goes first. Each is a
+-- subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
+--   ahead: also those that are due within this; null: now
+--   life: how long a text is of use from its time on, if it does not say so; null: its claim says
+--     so
+--   without: scheduled sends that were held just now, and businesses that are locked or slow: they
+--     are left out
+--   result:
+--     queued, cancelled: as it says
+--     failed: why says the reason
+--     held: why says what a person can mend. If a trigger or a rule refuses even that, only this
+--       answer says so, and the next call finds the row due again
+--     later: its business is locked now, or one of its triggers took all the time of the call,
+--       which ends there
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null,
     ahead interval default null,
@@ -7174,7 +7211,8 @@ returns table (
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
-set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+-- statement_timeout: as claim_due_sms_retries
+set lock_timeout = '1s' set statement_timeout = '8s' as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -7243,7 +7281,7 @@ begin
                     result := 'later';
                     why := null;
                     retry_id := null;
-                    why_code := null; -- which are of the one before
+                    why_code := null; -- the three were the last row's
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then
@@ -7321,10 +7359,12 @@ $$;
 -- ======== schemas/scheduled/schedule_sms.sql ========
 -- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps.
 -- Update its row to change it.
---   result: scheduled | already_scheduled (this id exists and stays as it is)
--- id: the caller's own, with which the call may be repeated; null: each call plans another text.
--- not_after: when the text is of no more use; null: as any text. A past time means now.
--- message_class null: marketing. created_by: the planner.
+--   scheduled_for: a past time means now
+--   not_after: when the text is of no more use; null: as any text
+--   message_class: null: marketing
+--   created_by: the planner
+--   id: the caller's own, with which the call may be repeated; null: each call plans another text
+--   result: scheduled, or already_scheduled (this id exists and stays as it is)
 create or replace function public.schedule_sms(
     business_id uuid,
     customer_id uuid,
@@ -7372,8 +7412,7 @@ begin
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
     if not exists (
-        select 1
-        from public.customers c
+        select from public.customers c
         where c.id = schedule_sms.customer_id
           and c.business_id = schedule_sms.business_id
     ) then
@@ -7449,10 +7488,11 @@ end
 $$;
 
 -- ======== schemas/scheduled/scheduled_send_changed.sql ========
--- A scheduled send is updated. While it waits, anything may change. Once queued, moving or
--- cancelling it does the same to its text. Where that is too late, or something else is to change,
--- the statement is refused (SR409), so that nobody takes a text for cancelled that goes out.
--- security definer, because an owner may change its scheduled sends and not the queue.
+-- Pass an update of a scheduled send on to its text. While it waits, anything may change. Once
+-- queued, moving or cancelling it does the same to its text. Where that is too late, or something
+-- else is to change, the statement is refused (SR409), so that nobody takes a text for cancelled
+-- that goes out. security definer, because an owner may change its scheduled sends and not the
+-- queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -7575,12 +7615,15 @@ $$;
 -- ======== schemas/delivery/claim_sms_deliveries.sql ========
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a
 -- decision, of the 4 × as many that have waited longest; who was served longest ago goes first. A
--- failure is due at once. The claim lasts for `lease`.
+-- failure is due at once.
+--   lease: how long the claim lasts
 --   without: accounts whose messages stay as they are; '': messages that name none
---   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered
---   for what was their sender's · day_turns_at: when the carriers' day turns over · moved_on: no
---   decision is needed: the row has not ended with this message, or another of the text waits ·
---   may_have_arrived: another message of it may have
+--   failures: this text's undelivered messages, but for excused ones
+--   excused: its other messages, undelivered for what was their sender's
+--   moved_on: no decision is needed: the row has not ended with this message, or another of the
+--     text waits
+--   may_have_arrived: another message of the text may have
+--   day_turns_at: when the carriers' day turns over
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000,
     lease interval default '10 minutes',
@@ -7688,8 +7731,7 @@ begin
                 l.provider_message_id
             ) is distinct from t.twilio_sid
             or exists (
-                select 1
-                from public.sms_retry_queue o
+                select from public.sms_retry_queue o
                 where o.send_log_id = q.send_log_id
                   and o.status in ('pending', 'processing')
             ),
@@ -7726,21 +7768,23 @@ end
 $$;
 
 -- ======== schemas/delivery/finish_sms_delivery.sql ========
--- The result of a look at a message: what the provider reports (delivery_status, error_code), and
--- what follows. Repeatable.
---   decision: look_again   nothing final yet; look again in look_in
---           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      the provider reported nothing final for long enough
---           | send_again   it did not arrive: the row is queued again, due in retry_in, with every
---             check made anew
---           | give_up      it did not arrive: the row fails with error
---   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the
---   trouble is its sender's
---   held: whether that is something that a person can mend
---   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | claim_lost (another look or a callback settled it) | changed (the decision no
---   longer fits, or was applied
---           before: it is looked at again)
+-- Record the result of a look at a message, and what follows. May be repeated.
+--   delivery_status, error_code: what the provider reports
+--   decision:
+--     look_again: nothing final yet; look again in look_in
+--     close: nothing follows: it was delivered, or another message of the text counts
+--     unknown: the provider reported nothing final for long enough
+--     send_again: it did not arrive: the row is queued again, due in retry_in, with every check
+--       made anew
+--     give_up: it did not arrive: the row fails with error
+--   look_in: also with send_again and give_up, because an undelivered message may still arrive
+--   counted: whether a message that is sent again was an attempt and a failed delivery; not if the
+--     trouble is its sender's
+--   held: whether that trouble is something that a person can mend
+-- It returns
+--   applied: it is recorded
+--   claim_lost: another look or a callback settled it
+--   changed: the decision no longer fits, or was applied before: the message is looked at again
 create or replace function public.finish_sms_delivery(
     attempt_id uuid,
     looks integer,
@@ -7891,14 +7935,14 @@ end
 $$;
 
 -- ======== schemas/delivery/may_have_arrived.sql ========
--- Whether another message of the text than this attempt's is, or may get, on the phone: under way,
--- in doubt, or accepted and not lost. Such a text is never sent again.
+-- Say whether another message of the text is, or may get, on the phone: under way, in doubt, or
+-- accepted and not lost. Such a text is never sent again.
+--   but_for: the attempt that is not asked about
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1
-        from public.sms_send_attempts a
+        select from public.sms_send_attempts a
         -- An array, so that an index finds them without statistics.
         where a.retry_id = any (
             array(
@@ -7930,7 +7974,8 @@ returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
+    -- a failure is due first: its text may still arrive in time
+    k_before_all constant interval := '3 days';
     v_rank constant integer := smsretry.delivery_rank(status);
     v_lost constant boolean := coalesce(
         v_rank = smsretry.delivery_rank('undelivered'),
@@ -7998,7 +8043,8 @@ begin
             from public.sms_retry_queue q
             where q.send_log_id = v_row.send_log_id
               and q.business_id = v_row.business_id
-              -- is true: by its text alone; with old statistics an index of all that waits is walked
+              -- is true: by its text alone; with old statistics an index of all that waits is
+              -- walked
               and (
                   q.status = 'pending' and q.in_doubt_since is null
                   or q.id = v_row.id and q.status in ('failed', 'cancelled')

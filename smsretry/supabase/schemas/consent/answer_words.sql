@@ -1,6 +1,7 @@
--- Somebody has said what a number's unread words mean: at a business, or (null) at each; senders:
--- only what one of these received, or nobody knows who. Texts that were held for them are due now.
--- Returns how many words that were.
+-- Record that somebody has said what a number's unread words mean. Texts that were held for them
+-- are due now. Returns how many words that were.
+--   business_id: at which business; null: at each
+--   senders: only what one of these received, or nobody knows who
 create or replace function smsretry.answer_words(
     phone text,
     business_id uuid default null,
@@ -49,7 +50,7 @@ begin
                     select o.id
                     from public.sms_retry_queue o
                     where o.customer_id = c.id
-                      -- is true: by the customer alone, as in mark_customers
+                      -- is true: by the customer's index alone
                       and (
                           o.work in ('texts', 'suspect')
                           and o.why_code = 'words_unread'

@@ -1,6 +1,6 @@
--- The businesses that have a customer with this number and are concerned (smsretry.concerns).
--- Others learn what was said when they get one (smsretry.keep_consent). now: for a START, also
--- those that may have had one.
+-- List the businesses that have a customer with this number and are concerned (smsretry.concerns).
+-- Others learn what was said when they get one (smsretry.keep_consent).
+--   now: for a START: also businesses that may have had one
 create or replace function smsretry.businesses_of(
     phone text,
     senders text[] default null,

@@ -1,6 +1,7 @@
--- Whether what these senders received (null: all) concerns a business: one of them sends its texts or,
--- unless now, has sent one to the number. What went out from a sender that nobody knows, or knows
--- any more, may have gone out from any.
+-- Say whether what these senders received concerns a business: one of them sends its texts or,
+-- unless now, has sent one to the number. What went out from a sender that is unknown, or is gone,
+-- may have gone out from any.
+--   senders: null: all
 create or replace function smsretry.concerns(
     business_id uuid,
     number_key bytea,

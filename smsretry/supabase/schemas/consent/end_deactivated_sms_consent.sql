@@ -1,8 +1,9 @@
--- For the nightly flow: numbers that carriers deactivated on a day, of which whoever has one now said
--- nothing. Those of customers opt out at each business, as of that day's end, by the source
--- deactivated; the others are passed over. May be repeated: what is kept stays as it is, and so does
--- an opt-in that came later. At most 500 numbers a call.
---   recorded: numbers · the rest: as import_sms_opt_outs
+-- Opt out the numbers that carriers deactivated on a day, of which whoever has one now said
+-- nothing; for the nightly flow. Those of customers opt out at each business, as of that day's end,
+-- by the source deactivated; the others are passed over. May be repeated: what is kept stays as it
+-- is, and so does an opt-in that came later. At most 500 numbers a call.
+--   recorded: numbers
+--   customers, cancelled, unmarked: as import_sms_opt_outs
 create or replace function public.end_deactivated_sms_consent(
     day date,
     phones text[],

@@ -1,11 +1,17 @@
--- For people: opt-outs from another system, at one business or at each. opt_outs is an array of at
--- most 500 objects: phone (E.164), at (RFC 3339, with its offset, from 2000 on), line (to name it
--- by). A number needs no customer: one that comes later is opted out, too. A later opt-in at a
--- business stays. Changes nothing unless dry_run => false, which needs who and because; nor if
--- repeated. source: null: import_ and today's date.
--- recorded, known: numbers · customers, cancelled, unmarked: as record_sms_consent
--- notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
--- calendar), or outlived (by customer_id's opt-in)
+-- Import opt-outs from another system, at one business or at each; for people. A number needs no
+-- customer: one that comes later is opted out, too. A later opt-in at a business stays. A
+-- repetition changes nothing.
+--   opt_outs: an array of at most 500 objects:
+--     phone: in E.164
+--     at: RFC 3339, with its offset, from 2000 on
+--     line: to name it by
+--   dry_run: true: nothing changes; false needs who and because
+--   source: null: import_ and today's date
+-- It returns
+--   recorded, known: numbers
+--   customers, cancelled, unmarked: as record_sms_consent
+--   notes: lines that are not recorded: unreadable (also a date that has not come, or is on no
+--     calendar), or outlived (by customer_id's opt-in)
 create or replace function public.import_sms_opt_outs(
     opt_outs jsonb,
     business_id uuid default null,
@@ -27,8 +33,9 @@ language plpgsql security invoker set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    k_most constant integer := 500; -- each may lock customers, and the memory for locks is everybody's
-    -- that PostgreSQL reads; a 30 February is taken apart, below
+    -- each may lock customers, and the memory for locks is everybody's
+    k_most constant integer := 500;
+    -- times that PostgreSQL reads; a 30 February is taken apart below
     k_at constant text := '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_now constant timestamptz := smsretry.clock();
     v_line record;
@@ -36,7 +43,8 @@ declare
     v_at uuid[];
     v_new uuid[];
     v_done record;
-    v_until timestamptz := clock_timestamp() + interval '2 seconds'; -- marks; the rest is a later run's
+    -- until when customers are marked; a later run does the rest
+    v_until timestamptz := clock_timestamp() + interval '2 seconds';
 begin
     if (
         dry_run is not null
@@ -120,7 +128,7 @@ begin
             v_at := case
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
-            end; -- null: for who gets to know it
+            end; -- null: for those who get to know it
             for v_kept in
                 select distinct on (c.business_id)
                     c.business_id,
@@ -152,7 +160,7 @@ begin
                 select b.id
                 from unnest(v_at) b (id)
                 where smsretry.keep_opt_out(
-                    -- its source is a word, which explain_sms shows
+                    -- explain_sms shows the source: a word
                     b.id,
                     v_line.phone,
                     coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),

@@ -1,6 +1,6 @@
--- Whether a row with this number has had this date of an opt-in before, so that it is no news
--- now. Applications cut off or round to milliseconds or seconds. in_vain: only where the date
--- lifted nothing.
+-- Say whether a row with this number has had this date of an opt-in before, so that it is no news
+-- now. Applications cut off or round to milliseconds or seconds.
+--   in_vain: only where the date lifted nothing
 create or replace function smsretry.is_known_opt_in(
     number_key bytea,
     dated timestamptz,

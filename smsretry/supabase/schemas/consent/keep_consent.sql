@@ -1,9 +1,8 @@
--- The application's writes to customers count as words, for the number and not for the row
--- (smsretry.consents). It must be new: a row that is saved unchanged or cut off to seconds, an old date,
--- and a date that only came along with a number say nothing.
--- security definer, because tenants may not write consents. An exception block would cost each row of a
--- statement a transaction id, so a word that cannot be kept refuses the write, and nobody takes it for
--- kept.
+-- Keep what the application writes to customers as words, for the number and not for the row
+-- (smsretry.consents). A word must be new: a row that is saved unchanged or cut off to seconds, an
+-- old date, and a date that only came along with a number say nothing. security definer, because
+-- tenants may not write consents. An exception block would cost each row of a statement a
+-- transaction id, so a word that cannot be kept refuses the write, and nobody takes it for kept.
 create or replace function smsretry.keep_consent()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -40,7 +39,8 @@ declare
     end;
 begin
     if tg_op = 'DELETE' then
-        if old.sms_consent_status::text = 'opted_out' then -- perhaps written while triggers were off
+        -- perhaps written while triggers were off
+        if old.sms_consent_status::text = 'opted_out' then
             perform smsretry.keep_opt_out(
                 old.business_id,
                 old.phone,
@@ -93,7 +93,8 @@ begin
     end if;
 
     v_key := smsretry.number_key(new.business_id, new.phone);
-    if v_is_moved then -- what the number said before this business knew it, or the customer at an earlier one
+    -- what the number said before this business knew it, or the customer at an earlier one
+    if v_is_moved then
         foreach v_from in array array[
             v_earlier_key,
             smsretry.number_key(null, new.phone)
@@ -125,7 +126,7 @@ begin
     if new.sms_consent_status::text = 'opted_out' then
         if v_is_changed
             and smsretry.start_takes_back(new.sms_consent_source::text)
-        then -- and gives back what this ends
+        then -- a START gives back what this ends
             insert into smsretry.consents (
                 number_key,
                 business_id,
@@ -160,9 +161,9 @@ begin
         end if;
     end if;
 
-    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may be
-    -- five minutes fast. Seen is a date that has not come, or came along with the number: it lifts
-    -- nothing later either.
+    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may
+    -- be five minutes fast. Seen is a date that has not come, or came along with the number: it
+    -- lifts nothing later either.
     insert into smsretry.consents (number_key, business_id, said, source, at, dated)
     select distinct
         v_key,

@@ -1,5 +1,6 @@
--- Keep that a number (null: nobody's) opted out at a business; null: at each that gets to know it. It
--- waits for nobody. False: an opt-out stands there that is no earlier and no easier to take back.
+-- Keep that a number opted out at a business. It waits for nobody. False: the number is null, or an
+-- opt-out stands that is no earlier and no easier to take back.
+--   business_id: null: at each business that gets to know the number
 --   dated: null: now, and whatever stands is no earlier
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
 create or replace function smsretry.keep_opt_out(

@@ -1,10 +1,13 @@
 -- Let the customers who have a number at these businesses say what was said of it, and cancel the
--- texts of who opted out. Words are kept before this, and each send asks for them: what is locked,
--- refused by a rule of the application's, or cut off by a timeout is left to a later run
+-- texts of those who opted out. Words are kept before this, and each send asks for them: what is
+-- locked, refused by a rule of the application's, or cut off by a timeout is left to a later run
 -- (smsretry.unmarked). In no order, so that none always keeps others from theirs.
---   since: when it was tried first · until: when no more is begun; -infinity: a timeout has come
---   opted_out: who say so now · opted_in: who were marked so · cancelled: texts · unmarked: who may
---   not say it yet
+--   since: when it was tried first
+--   until: when no more is begun; -infinity: a timeout has come
+--   opted_out: customers who say so now
+--   opted_in: customers who were marked so
+--   cancelled: texts
+--   unmarked: customers who may not say it yet
 create or replace function smsretry.mark_customers(
     businesses uuid[],
     phone text,
@@ -33,7 +36,8 @@ begin
         into unmarked
         from public.customers c
         where c.phone = mark_customers.phone
-          and (c.business_id = any (mark_customers.businesses)) is true; -- by the number's index alone
+          -- by the number's index alone
+          and (c.business_id = any (mark_customers.businesses)) is true;
         for v_customer in
             select
                 c.id,
@@ -54,8 +58,8 @@ begin
                 from public.sms_retry_queue q
                 where v_is_out
                   and q.customer_id = v_customer.id
-                  -- is true: by the customer alone; with old statistics an index of all that waits
-                  -- is walked
+                  -- is true: by the customer's index alone; with old statistics that of all that
+                  -- waits is walked
                   and (
                       q.status = 'pending' and q.in_doubt_since is null
                   ) is true
@@ -101,7 +105,8 @@ begin
             )::integer;
         end loop;
     exception
-        when query_canceled or others then -- between two, or the table is not ours to write
+        -- The time is over between two customers, or the table is not ours to write.
+        when query_canceled or others then
             raise warning 'Customers could not be marked yet: %', sqlstate;
             until := '-infinity';
             unmarked := greatest(unmarked + opted_out, 1);

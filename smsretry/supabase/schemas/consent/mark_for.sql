@@ -1,7 +1,7 @@
--- The consent that a customer's row should show; nulls: it does already. The record is the standing
--- opt-out that is hardest to take back, then the first. If none stands, the last word to us counts:
--- an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody must
--- ask).
+-- Tell which consent a customer's row should show; nulls: it does already. It is the standing
+-- opt-out that is hardest to take back, and the first of these. If none stands, the last word to us
+-- counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody
+-- must ask).
 create or replace function smsretry.mark_for(
     customer_id uuid,
     out status text,

@@ -1,9 +1,10 @@
--- The provider refused a send, or did not deliver it, for what is wrong with its number: opted_out
--- ends the number's consent at the business; phone_status tells the application. It is said before
--- the outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
--- refusal says it again. No fence: it is true, whoever has the row. May be repeated.
--- False: it was delivered after all, nobody has the number any more, or the application's rules
+-- Record what a refusal, or a failed delivery, says of its number. It is recorded before the
+-- outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
+-- refusal says it again. No fence: it is true, whoever has the row. May be repeated. False: the
+-- message was delivered after all, nobody has the number any more, or the application's rules
 -- refuse the phone_status.
+--   opted_out: the number's consent at the business ends
+--   phone_status: tells the application what is wrong with the number
 create or replace function public.mark_sms_number(
     attempt_id uuid,
     opted_out boolean default false,

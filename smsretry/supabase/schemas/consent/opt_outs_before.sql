@@ -1,5 +1,5 @@
--- Opt-outs that customers' rows say and that nobody has received: they were written before there was a
--- trigger, or while it was off.
+-- Keep opt-outs that customers' rows say and that nobody has received: they were written before
+-- there was a trigger, or while it was off.
 select count(
     smsretry.keep_opt_out(
         c.business_id,

@@ -1,10 +1,10 @@
--- The senders that received an incoming text, by the provider's webhook: the service
--- or the number, which may belong to a service, so that the provider stops or starts both;
--- otherwise all senders of the account. Whoever adds a sender in SQL may write its SID in capitals;
--- the first run names the default sender.
---   senders: null if nobody knows. Then a STOP holds everywhere. So it does while no business has a
---   sender of its own
---   lifts: whether a START counts. It does not if its sender is unknown
+-- Find the senders that received an incoming text, by the provider's webhook: the service or the
+-- number, which may belong to a service, so that the provider stops or starts both; otherwise all
+-- senders of the account. Whoever adds a sender in SQL may write its SID in capitals; the first run
+-- names the default sender.
+--   senders: null: nobody knows, and a STOP holds everywhere. So it does while no business has a
+--     sender of its own
+--   lifts: whether a START counts; not if its sender is unknown
 create or replace function smsretry.receivers_of(
     number text,
     service text,

@@ -1,17 +1,20 @@
--- For the application's webhook: somebody texted one of our numbers (Twilio's From, MessageSid,
--- OptOutType, Body, To, MessagingServiceSid and AccountSid). STOP opts the number out at every
--- business that shares the sender which received it, because the provider blocks it there; if nobody
--- knows the sender, at every business. START takes back only what STOP to that sender, or the
--- provider's refusal, did; if nobody knows the sender, nothing (smsretry.receivers_of). OptOutType
--- (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words that say stop
--- and nothing else (smsretry.means_stop), or exactly one of the provider's words of START. A text
--- taken for HELP may say stop, not START. What only may mean stop changes no consent. Where it is
--- received and the number has not opted out, marketing texts wait until a person, or a STOP or START
--- that follows, has said what it means (smsretry.unread_words).
---   answer: opted_out | opted_in | unsure | nothing | already_recorded | sender_unknown (a START
---   that took nothing back)
---   customers: opted out now, or with consent again · cancelled: texts that waited
---   unmarked: customers whose rows a later run marks; it holds for them too
+-- Record that somebody texted one of our numbers, for the application's webhook. The parameters are
+-- Twilio's From, MessageSid, OptOutType, Body, To, MessagingServiceSid and AccountSid.
+-- STOP opts the number out at every business that shares the sender which received it, because the
+-- provider blocks it there; if nobody knows the sender, at every business. START takes back only
+-- what STOP to that sender, or the provider's refusal, did; if nobody knows the sender, nothing
+-- (smsretry.receivers_of).
+-- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words
+-- that say stop and nothing else (smsretry.means_stop), or exactly one of the provider's words of
+-- START. A text taken for HELP may say stop, not START.
+-- What only may mean stop changes no consent. Where it is received and the number has not opted
+-- out, marketing texts wait until a person, or a STOP or START that follows, has said what it means
+-- (smsretry.unread_words).
+--   answer: opted_out, opted_in, unsure, nothing, already_recorded, or sender_unknown (a START that
+--     took nothing back)
+--   customers: opted out now, or with consent again
+--   cancelled: texts that waited
+--   unmarked: customers whose rows a later run marks; what was said holds for them, too
 create or replace function public.record_inbound_sms(
     phone text,
     twilio_sid text,
@@ -156,7 +159,7 @@ begin
         update smsretry.inbound_texts t
         set phone = v_phone, businesses = v_known
         where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_known <> '{}'; -- nobody's to read
+          and v_known <> '{}'; -- else nobody has to read it
     elsif answer in ('opted_out', 'opted_in') then
         perform smsretry.answer_words(v_phone, senders => v_by.senders);
     end if;

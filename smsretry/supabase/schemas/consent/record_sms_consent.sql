@@ -1,11 +1,14 @@
--- For people: a customer says stop or yes by telephone or letter. Named by number, an opt-out
--- counts also for whoever gets that number later; without a business it is from all of them.
--- Consent is given to one business. Named by customer_id, it is for that customer's number at their
--- business; who and because are then needed, and are kept with the customer. Either one also
--- answers the number's words that may mean stop, at that business (smsretry.answer_words);
--- unchanged: they mean neither.
---   customers: concerned · cancelled: texts that waited
---   unmarked: customers whose rows a later run marks; it holds for them too
+-- Record that a customer says stop or yes by telephone or letter; for people. Either one also
+-- answers the number's words that may mean stop, at that business (smsretry.answer_words).
+--   phone: an opt-out by number counts also for whoever gets that number later; without a business
+--     it is from all of them
+--   consent: opted_out, opted_in, or unchanged (the words mean neither). An opt-in is given to one
+--     business
+--   customer_id: in place of phone: that customer's number at their business. who and because are
+--     then needed, and are kept with the customer
+--   customers: concerned
+--   cancelled: texts that waited
+--   unmarked: customers whose rows a later run marks; what was said holds for them, too
 --   needs_start: the provider blocks the number all the same, until it texts START
 create or replace function public.record_sms_consent(
     phone text,

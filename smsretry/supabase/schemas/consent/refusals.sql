@@ -1,7 +1,8 @@
--- Why texts may not go to their customers at any hour, in their order (refused_code: for programs);
--- null: they may. The one rule, for begin and for predictions.
---   at: when they may have expired; null: never · refused_held: a person can mend it, and the text
---   waits; otherwise it ends
+-- Say why texts may not go to their customers at any hour, a row each, in their order. This is the
+-- one rule, for begin and for predictions.
+--   at: when they may have expired; null: never
+--   refused, refused_code: why, for people and for programs; null: the text may go
+--   refused_held: a person can mend it, and the text waits; otherwise it ends
 create or replace function smsretry.refusals(
     texts smsretry.claimed_retry[],
     at timestamptz default null

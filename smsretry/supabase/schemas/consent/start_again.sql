@@ -1,8 +1,9 @@
--- Somebody texted START: at these businesses it takes back what a STOP, or the provider's refusal,
--- did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
--- customer's row that says another opt-out stands for it, too.
---   by_yes: smsretry.start_takes_back · senders: that received it; null: every one
--- Returns the businesses at which no opt-out stands then. What takes nothing back is not kept.
+-- Take back at these businesses, for somebody who texted START, what a STOP or the provider's
+-- refusal did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
+-- customer's row that says another opt-out stands for it, too. Returns the businesses at which no
+-- opt-out stands then. A START that takes nothing back is not kept.
+--   by_yes: smsretry.start_takes_back
+--   senders: that received it; null: every one
 create or replace function smsretry.start_again(
     businesses uuid[],
     phone text,

@@ -1,6 +1,6 @@
--- Messages that may mean stop, for each customer who may have written one and whose business has not
--- said yet what it means. Like a STOP, one counts where it was received; until somebody has read it,
--- also where the number becomes known later, if a sender is shared.
+-- Messages that may mean stop, for each customer who may have written one and whose business has
+-- not said yet what it means. Like a STOP, one counts where it was received; until somebody has
+-- read it, also where the number becomes known later, if a sender is shared.
 create or replace view smsretry.unread_words with (security_invoker = true) as
 select
     t.twilio_sid,

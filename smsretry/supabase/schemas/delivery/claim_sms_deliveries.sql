@@ -1,11 +1,14 @@
 -- Claim accepted messages without a final delivery status, and undelivered ones whose text awaits a
 -- decision, of the 4 × as many that have waited longest; who was served longest ago goes first. A
--- failure is due at once. The claim lasts for `lease`.
+-- failure is due at once.
+--   lease: how long the claim lasts
 --   without: accounts whose messages stay as they are; '': messages that name none
---   failures: this text's undelivered messages, but for excused ones · excused: others, undelivered
---   for what was their sender's · day_turns_at: when the carriers' day turns over · moved_on: no
---   decision is needed: the row has not ended with this message, or another of the text waits ·
---   may_have_arrived: another message of it may have
+--   failures: this text's undelivered messages, but for excused ones
+--   excused: its other messages, undelivered for what was their sender's
+--   moved_on: no decision is needed: the row has not ended with this message, or another of the
+--     text waits
+--   may_have_arrived: another message of the text may have
+--   day_turns_at: when the carriers' day turns over
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000,
     lease interval default '10 minutes',
@@ -113,8 +116,7 @@ begin
                 l.provider_message_id
             ) is distinct from t.twilio_sid
             or exists (
-                select 1
-                from public.sms_retry_queue o
+                select from public.sms_retry_queue o
                 where o.send_log_id = q.send_log_id
                   and o.status in ('pending', 'processing')
             ),

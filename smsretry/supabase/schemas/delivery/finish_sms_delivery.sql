@@ -1,18 +1,20 @@
--- The result of a look at a message: what the provider reports (delivery_status, error_code), and
--- what follows. Repeatable.
---   decision: look_again   nothing final yet; look again in look_in
---           | close        nothing follows: it was delivered, or another message of the text counts
---           | unknown      the provider reported nothing final for long enough
---           | send_again   it did not arrive: the row is queued again, due in retry_in, with every
---             check made anew
---           | give_up      it did not arrive: the row fails with error
---   counted: whether a message that is sent again was an attempt and a failed delivery. Not if the
---   trouble is its sender's
---   held: whether that is something that a person can mend
---   look_in: with the last two, when to look once more. An undelivered message may still arrive.
---   answer: applied | claim_lost (another look or a callback settled it) | changed (the decision no
---   longer fits, or was applied
---           before: it is looked at again)
+-- Record the result of a look at a message, and what follows. May be repeated.
+--   delivery_status, error_code: what the provider reports
+--   decision:
+--     look_again: nothing final yet; look again in look_in
+--     close: nothing follows: it was delivered, or another message of the text counts
+--     unknown: the provider reported nothing final for long enough
+--     send_again: it did not arrive: the row is queued again, due in retry_in, with every check
+--       made anew
+--     give_up: it did not arrive: the row fails with error
+--   look_in: also with send_again and give_up, because an undelivered message may still arrive
+--   counted: whether a message that is sent again was an attempt and a failed delivery; not if the
+--     trouble is its sender's
+--   held: whether that trouble is something that a person can mend
+-- It returns
+--   applied: it is recorded
+--   claim_lost: another look or a callback settled it
+--   changed: the decision no longer fits, or was applied before: the message is looked at again
 create or replace function public.finish_sms_delivery(
     attempt_id uuid,
     looks integer,

@@ -1,11 +1,11 @@
--- Whether another message of the text than this attempt's is, or may get, on the phone: under way,
--- in doubt, or accepted and not lost. Such a text is never sent again.
+-- Say whether another message of the text is, or may get, on the phone: under way, in doubt, or
+-- accepted and not lost. Such a text is never sent again.
+--   but_for: the attempt that is not asked about
 create or replace function smsretry.may_have_arrived(send_log_id uuid, but_for uuid)
 returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1
-        from public.sms_send_attempts a
+        select from public.sms_send_attempts a
         -- An array, so that an index finds them without statistics.
         where a.retry_id = any (
             array(

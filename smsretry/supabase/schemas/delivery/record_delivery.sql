@@ -11,7 +11,8 @@ returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
-    k_before_all constant interval := '3 days'; -- a failure is due first: its text may still arrive in time
+    -- a failure is due first: its text may still arrive in time
+    k_before_all constant interval := '3 days';
     v_rank constant integer := smsretry.delivery_rank(status);
     v_lost constant boolean := coalesce(
         v_rank = smsretry.delivery_rank('undelivered'),
@@ -79,7 +80,8 @@ begin
             from public.sms_retry_queue q
             where q.send_log_id = v_row.send_log_id
               and q.business_id = v_row.business_id
-              -- is true: by its text alone; with old statistics an index of all that waits is walked
+              -- is true: by its text alone; with old statistics an index of all that waits is
+              -- walked
               and (
                   q.status = 'pending' and q.in_doubt_since is null
                   or q.id = v_row.id and q.status in ('failed', 'cancelled')

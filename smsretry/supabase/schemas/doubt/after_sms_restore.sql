@@ -1,7 +1,9 @@
--- For a person who restored a backup that no run can notice (smsretry.notice_restore), before
--- anything runs: records it.
--- matched, changed: the texts that wait, and were older. Nothing is recorded without dry_run =>
--- false; the answer is that of change_sms_texts. May be repeated.
+-- Record a restore that no run can notice (smsretry.notice_restore), for the person who restored
+-- the backup, before anything runs. May be repeated.
+--   since: when the backup was taken
+--   dry_run: true: nothing is recorded
+--   matched, changed: the texts that wait, and were older. The answer has the columns of
+--     change_sms_texts
 create or replace function public.after_sms_restore(
     since timestamptz,
     dry_run boolean default true,

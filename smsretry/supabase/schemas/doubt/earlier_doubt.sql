@@ -1,6 +1,6 @@
--- The last send of this text, by any of its rows, that may have gone out, and since when it is in
--- doubt; nulls: there is none. One that is under way is not in doubt yet. plpgsql keeps its plan:
--- each insert calls this.
+-- Find the last send of this text, by any of its rows, that may have gone out, and since when it is
+-- in doubt. Nulls: there is none. One that is under way is not in doubt yet. In plpgsql, which
+-- keeps its plan: each insert calls this.
 create or replace function smsretry.earlier_doubt(
     send_log_id uuid,
     business_id uuid,

@@ -1,4 +1,4 @@
--- Live rows whose message may have left in the time that a restored backup has forgotten: the text
+-- Live rows whose message may have left in the time that a restored backup has forgotten. The text
 -- is older than the restore if its row, send log or scheduled send is. Only a later look that found
 -- nothing, or a person's word, clears it: a message that was found does not prove that no other
 -- exists.

@@ -1,7 +1,8 @@
--- An attempt in doubt never reached the provider. If the row waits for it, its text is sent again;
--- at no cost if the worker died, because the request may never have left. What it took of its
--- sender's day stays taken, unlike what was refused: that nobody found it does not prove that no
--- carrier counted it, and few texts come into doubt. The caller holds the row locked.
+-- Record that an attempt in doubt never reached the provider. If the row waits for it, its text is
+-- sent again; that costs no attempt if the worker died, because the request may never have left.
+-- What it took of its sender's day stays taken, unlike what was refused: that nobody found it does
+-- not prove that no carrier counted it, and few texts come into doubt. The caller has locked the
+-- row.
 create or replace function smsretry.not_sent(
     retry public.sms_retry_queue,
     attempt_id uuid,

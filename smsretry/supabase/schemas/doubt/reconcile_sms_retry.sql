@@ -1,20 +1,22 @@
--- The result of a look for evidence, for a claimed row in doubt. May be repeated.
---   decision: accepted     it was found (twilio_sid; null if only the send log says so)
---           | look_again   it was not found; look again in look_in
---           | look_failed  the look itself failed; look again in look_in
---           | resend       it was not found for long enough: send it again
---           | hold         a person must decide about error; look again in look_in. ambiguous: the
---             messages that may be the
---                          text. Past its expiry, the row fails with that
---           A look that found nothing ends an earlier hold.
--- life: how long the text is of use from now on, if nothing has said so; null: the next look says
--- so.
---   answer: applied
---         | ended      the row failed, because its life is over
---         | claim_lost another worker has the row
---         | sid_taken  another text has that SID, or all ambiguous ones: look at the next message
---         | wait       a send to the same number has no answer yet, or began after the claim: the
---           message may be that one's
+-- Record the result of a look for evidence, for a claimed row in doubt. May be repeated. A look
+-- that found nothing ends an earlier hold.
+--   decision:
+--     accepted: the message was found (twilio_sid; null if only the send log says so)
+--     look_again: it was not found; look again in look_in
+--     look_failed: the look itself failed; look again in look_in
+--     resend: it was not found for long enough: send the text again
+--     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
+--       with that
+--   ambiguous: with hold, the messages that may be the text
+--   life: how long the text is of use from now on, if nothing has said so; null: the next look says
+--     so
+-- It returns
+--   applied: the row is as decided
+--   ended: the row failed, because its life is over
+--   claim_lost: another worker has the row
+--   sid_taken: another text has that SID, or all ambiguous ones: look at the next message
+--   wait: a send to the same number has no answer yet, or began after the claim: the message may be
+--     that one's
 create or replace function public.reconcile_sms_retry(
     retry_id uuid,
     claim_no bigint,
@@ -54,7 +56,7 @@ begin
     then
         return coalesce(
             (
-                -- its answer was lost on its way
+                -- the answer to the same call was lost on its way
                 select case q.status when 'failed' then 'ended' else 'applied' end
                 from public.sms_retry_queue q
                 where q.id = retry_id and q.reconciled_claim_no = claim_no
@@ -62,9 +64,9 @@ begin
             'claim_lost'
         );
     end if;
-    -- Another send to the number without an answer yet, or begun between the claim and now, so that
-    -- the look did not know it. (One dated later began before a clock was set back.) Before the
-    -- next check: an answer between the two shows as a taken SID.
+    -- Another send to the number has no answer yet, or began between the claim and now, so that the
+    -- look did not know it. (One dated later began before a clock was set back.) This comes before
+    -- the next check, where an answer that comes between the two shows as a taken SID.
     if (twilio_sid is not null or ambiguous is not null)
         and exists (
             select from public.sms_send_attempts ours
@@ -107,9 +109,8 @@ begin
         );
     elsif decision = 'resend'
         or exists (
-            -- a person has said so of an older row of the text, as this one was queued
-            select 1
-            from public.sms_send_attempts a
+            -- a person has said so of an older row of the text, while this one was queued
+            select from public.sms_send_attempts a
             where a.id = v_row.attempt_id and a.outcome = 'not_sent'
         ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);

@@ -1,7 +1,7 @@
--- For a person: what became of a text in doubt. With a SID it went out as that message; without one
--- it did not, and is sent again. If it expired in doubt, its send log then says that it went out,
--- or it stays ended and may be requeued. If it was queued anew, the newer row is resolved. Answers
--- resolved or not_in_doubt. With a SID it may be repeated.
+-- Record what became of a text in doubt, as a person says it. With a SID it went out as that
+-- message; without one it did not, and is sent again. If it expired in doubt, its send log then
+-- says that it went out, or it stays ended and may be requeued. If it was queued anew, the newer
+-- row is resolved. Answers resolved or not_in_doubt. With a SID it may be repeated.
 create or replace function public.resolve_sms_doubt(
     retry_id uuid,
     twilio_sid text default null,
@@ -51,8 +51,7 @@ begin
     if v_attempt_id is null then -- or a worker is looking at it at this moment
         return case
             when exists (
-                select 1
-                from public.sms_send_attempts a
+                select from public.sms_send_attempts a
                 join public.sms_retry_queue q on q.id = a.retry_id
                 where a.twilio_sid = resolve_sms_doubt.twilio_sid
                   and q.send_log_id = v_row.send_log_id

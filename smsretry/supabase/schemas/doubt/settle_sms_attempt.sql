@@ -1,12 +1,17 @@
--- For the application's webhook: the provider's status callback. It proves that the provider has
--- the message of this attempt (whose id is in the URL; null: found by its SID), and says how far it
--- has come (delivery_status, error_code: Twilio's MessageStatus and ErrorCode), in the account that
--- signed it (account_sid; null: not told). An account speaks for what went out
--- from it and nothing else: who has an account of their own has the token that signs for it. May be
--- called any number of times, in any order, before or after the sender's own answer. An unknown
--- status proves the message and is not kept. Answers settled (the row is completed), recorded (the
--- row had moved on, or the status is news), already_settled (no news), or unknown_attempt (there is
--- none, or it has another SID or account).
+-- Record the provider's status callback, for the application's webhook. It proves that the provider
+-- has the message of this attempt, and says how far that has come. May be called any number of
+-- times, in any order, before or after the sender's own answer. An unknown status proves the
+-- message and is not kept.
+--   attempt_id: from the URL; null: the attempt is found by its SID
+--   delivery_status, error_code: Twilio's MessageStatus and ErrorCode
+--   account_sid: the account that signed the callback; null: not told. An account speaks for what
+--     went out from it and nothing else: who has an account of their own has the token that signs
+--     for it
+-- It returns
+--   settled: the row is completed
+--   recorded: the row had moved on, or the status is news
+--   already_settled: there is no news
+--   unknown_attempt: there is none, or it has another SID or account
 create or replace function public.settle_sms_attempt(
     attempt_id uuid default null,
     twilio_sid text default null,

@@ -1,9 +1,9 @@
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be
 -- none. The send log has the send's own id, so there is one text at most. Raises if one of the
 -- three does not become what it should: the caller keeps the row locked, and undoes all of it.
---   result: queued | cancelled | failed
--- life: how long it is of use from its time on, if it does not say so itself; null: its claim says
--- so.
+--   life: how long the text is of use from its time on, if it does not say so itself; null: its
+--     claim says so
+--   result: queued, cancelled or failed
 create or replace function smsretry.queue_scheduled(
     send public.scheduled_sends,
     at timestamptz,
@@ -115,7 +115,7 @@ begin
         from public.queue_sms_retry(
             send_log_id => send.id,
             scheduled_for => send.scheduled_for,
-            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds it to that
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
             message_class => send.message_class
         ) q;
     end if;

@@ -1,14 +1,18 @@
--- Queue the scheduled sends that are due within `ahead` (null: now), limit_count at most
--- (smsretry.rows_of_claim), of the 4 × as many (800 at least) that have waited longest; who was
--- served longest ago goes first. Each is a subtransaction of its own: send log, queue row and
--- status, or none of them. May be repeated.
---   result: queued | cancelled | failed (why) | held (why: what a person can mend) | later (its
---   business is locked now, or one of its triggers took all the time of the call, which ends there)
--- If a trigger or a rule refuses even that a row is held, only the answer says so, and the next
--- call finds it due again.
--- without: scheduled sends that are left out, because they were held just now, and businesses that
--- are locked or slow
--- life: how long a text is of use from its time on if it does not say so; null: the claim says.
+-- Queue the scheduled sends that are due, limit_count at most (smsretry.rows_of_claim), of the 4 ×
+-- as many (800 at least) that have waited longest; who was served longest ago goes first. Each is a
+-- subtransaction of its own: send log, queue row and status, or none of them. May be repeated.
+--   ahead: also those that are due within this; null: now
+--   life: how long a text is of use from its time on, if it does not say so; null: its claim says
+--     so
+--   without: scheduled sends that were held just now, and businesses that are locked or slow: they
+--     are left out
+--   result:
+--     queued, cancelled: as it says
+--     failed: why says the reason
+--     held: why says what a person can mend. If a trigger or a rule refuses even that, only this
+--       answer says so, and the next call finds the row due again
+--     later: its business is locked now, or one of its triggers took all the time of the call,
+--       which ends there
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null,
     ahead interval default null,
@@ -27,7 +31,8 @@ returns table (
 language plpgsql security invoker set search_path = pg_catalog, pg_temp
 set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
-set lock_timeout = '1s' set statement_timeout = '8s' as $$ -- statement_timeout: as claim_due_sms_retries
+-- statement_timeout: as claim_due_sms_retries
+set lock_timeout = '1s' set statement_timeout = '8s' as $$
 #variable_conflict use_column
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -96,7 +101,7 @@ begin
                     result := 'later';
                     why := null;
                     retry_id := null;
-                    why_code := null; -- which are of the one before
+                    why_code := null; -- the three were the last row's
                     return next;
                     exit; -- the time is over and is not counted again
                 when others then

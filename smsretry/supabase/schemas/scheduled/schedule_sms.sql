@@ -1,9 +1,11 @@
 -- Plan a text for a time, when it is checked like every other: consent, permitted hours, caps.
 -- Update its row to change it.
---   result: scheduled | already_scheduled (this id exists and stays as it is)
--- id: the caller's own, with which the call may be repeated; null: each call plans another text.
--- not_after: when the text is of no more use; null: as any text. A past time means now.
--- message_class null: marketing. created_by: the planner.
+--   scheduled_for: a past time means now
+--   not_after: when the text is of no more use; null: as any text
+--   message_class: null: marketing
+--   created_by: the planner
+--   id: the caller's own, with which the call may be repeated; null: each call plans another text
+--   result: scheduled, or already_scheduled (this id exists and stays as it is)
 create or replace function public.schedule_sms(
     business_id uuid,
     customer_id uuid,
@@ -51,8 +53,7 @@ begin
         raise exception '%', v_problem using errcode = 'SR422';
     end if;
     if not exists (
-        select 1
-        from public.customers c
+        select from public.customers c
         where c.id = schedule_sms.customer_id
           and c.business_id = schedule_sms.business_id
     ) then

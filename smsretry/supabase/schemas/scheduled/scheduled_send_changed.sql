@@ -1,7 +1,8 @@
--- A scheduled send is updated. While it waits, anything may change. Once queued, moving or
--- cancelling it does the same to its text. Where that is too late, or something else is to change,
--- the statement is refused (SR409), so that nobody takes a text for cancelled that goes out.
--- security definer, because an owner may change its scheduled sends and not the queue.
+-- Pass an update of a scheduled send on to its text. While it waits, anything may change. Once
+-- queued, moving or cancelling it does the same to its text. Where that is too late, or something
+-- else is to change, the statement is refused (SR409), so that nobody takes a text for cancelled
+-- that goes out. security definer, because an owner may change its scheduled sends and not the
+-- queue.
 create or replace function smsretry.scheduled_send_changed()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
