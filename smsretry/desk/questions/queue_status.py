@@ -53,7 +53,7 @@ _LATE: Final = {
 """What is late, and what to do."""
 _STOPPED: Final = {
     "sending": "sending is stopped",
-    "environment": "the default sender is stopped",
+    "default_sender": "the default sender is stopped",
 }
 _HOURS: Final = (
     "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
@@ -119,7 +119,7 @@ class UndeliveredCount(Value):
 class Stop(Value):
     """What is stopped: sending, the default sender, or by a person texts to a US state or of a business."""
 
-    what: Literal["sending", "environment", "state", "business"]
+    what: Literal["sending", "default_sender", "state", "business"]
     subject: str = ""
     """The state, or the id of the business."""
     business: str | None = None

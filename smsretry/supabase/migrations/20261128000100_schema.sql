@@ -8077,16 +8077,15 @@ end
 $$;
 
 -- ======== schemas/senders/add_sms_sender.sql ========
--- For a person: texts of this business, or of one class, go out from this sender from now on. A
+-- Give a business a sender, for all its texts or those of one class, from now on; for a person. A
 -- sender that is known already is shared, and keeps its rate and cap. A text that is under way ends
--- where it began.
+-- where it began. Returns: smsretry.sender_changed.
 --   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their
---   exact shapes. No value is quoted: it may be somebody's number
---   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day:
---   null: not limited here
---   replace: take the place of an active sender; a paused one is always replaced · dry_run: check
---   all this, and do nothing
--- Returns: smsretry.sender_changed.
+--     exact shapes. No value is quoted: it may be somebody's number
+--   message_class: null: any; one of a class outranks it
+--   segments_per_second, segments_per_day: null: not limited here
+--   replace: take the place of an active sender; a paused one is always replaced
+--   dry_run: check all this, and do nothing
 create or replace function public.add_sms_sender(
     business_id uuid,
     account text,
@@ -8203,12 +8202,12 @@ end
 $$;
 
 -- ======== schemas/senders/change_sms_sender.sql ========
--- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves
--- each as it is.
+-- Change a sender, for all who share it; for a person. Null leaves each value as it is. Returns:
+-- smsretry.sender_changed.
+--   named: its id, SID or number
 --   segments_per_second, segments_per_day: another rate or cap; 0: no longer limited here
---   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was
---   wrong with it is mended: its pause ends, and nothing of it is stopped any more
--- Returns: smsretry.sender_changed.
+--   paused: true: its texts wait, visibly, and one that is under way goes out. false: what was
+--     wrong with it is mended: its pause ends, and nothing of it is stopped any more
 create or replace function public.change_sms_sender(
     named text,
     segments_per_second double precision default null,
@@ -8248,7 +8247,7 @@ begin
     if v_sender.id is null then
         raise exception 'There is no such sender: look at the list of senders'
             using errcode = 'SR422',
-                  hint = 'That of the runners'' environment is listed when one of them has run.';
+                  hint = 'The default sender is listed once a worker has run.';
     elsif cardinality(v_ids) > 1 then
         raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it'
             using errcode = 'SR422';
@@ -8263,7 +8262,7 @@ begin
             coalesce(segments_per_day, s.segments_per_day),
             0
         ),
-        -- Time was given away at the old rate.
+        -- Slots were reserved at the old rate.
         free_at = case when segments_per_second is null then s.free_at end,
         paused_at = case
             when paused then coalesce(s.paused_at, smsretry.clock())
@@ -8319,8 +8318,8 @@ end
 $$;
 
 -- ======== schemas/senders/remove_sms_sender.sql ========
--- For a person: a business's texts go out from the sender of the runners' environment again; those
--- of a class, from the business's sender for any class if it has one. Returns:
+-- Take its sender away from a business, whose texts go out from the default sender again; those of
+-- a class, from the business's sender for any class if it has one. For a person. Returns:
 -- smsretry.sender_changed.
 create or replace function public.remove_sms_sender(
     business_id uuid,
@@ -8365,13 +8364,14 @@ end
 $$;
 
 -- ======== schemas/senders/sender_changed.sql ========
--- The consequences of each order about a sender: an event says who gave it and why; senders that no
--- business and no runner's environment uses any more are deleted (attempts keep theirs); and texts
--- that wait because of their sender are due at once. Their claim decides whether they may go. Texts
--- wait for their own time if somebody has locked them, if a rule of the application's refuses the
--- change, beyond 10,000 of a business, and after three seconds.
---   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
---   now · released: texts that became due
+-- Draw the consequences of an order about a sender. An event says who gave it and why. Senders that
+-- no business uses, and that never were the default sender, are deleted (attempts keep theirs).
+-- Texts that wait because of their sender are due at once, and their claim decides whether they may
+-- go. Texts wait for their own time if somebody has locked them, if a rule of the application's
+-- refuses the change, beyond 10,000 of a business, and after three seconds.
+--   business_id: whose sender it became or was; null: all who use it
+--   businesses: how many use it now
+--   released: texts that became due
 create or replace function smsretry.sender_changed(
     changed smsretry.senders,
     what text,
@@ -8473,15 +8473,20 @@ end
 $$;
 
 -- ======== schemas/senders/sms_senders.sql ========
--- For a person: the senders, in pages (after the id of the last). business_id: only those that text
--- for it. sender: as people see it; sent_by: all of it, if with_numbers.
--- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
---   named_at: when a run last named it as the default sender · used_today: of
---   segments_per_day, until day_ends_at
---   businesses: how many use it; the default sender: how many have texts there · used_by: the names
---   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
---   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
---   one's
+-- List the senders, in pages; for a person.
+--   after_id: of the last sender of the page before
+--   with_numbers: show sent_by
+--   business_id: only those that text for it
+--   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
+--   sender, sent_by: as people see it, and all of it
+--   named_at: when a run last named it as the default sender
+--   used_today: of segments_per_day, until day_ends_at
+--   businesses: how many use it; of the default sender, how many have texts there
+--   used_by: the names of 20 of them, those with the most texts first
+--   why_code, why: why its texts wait
+--   since: when it was paused or stopped
+--   held: texts that wait for a person
+--   only_business: whose it is, if it is a single one's
 create or replace function public.sms_senders(
     after_id uuid default null,
     row_limit integer default null,
@@ -8537,7 +8542,7 @@ begin
         from smsretry.texts_by_sender(
             case
                 when sms_senders.troubled then array(
-                    -- only of businesses that may have trouble: a million texts may wait
+                    -- of businesses that may have trouble alone: a million texts may wait
                     select b.business_id
                     from states s
                     join smsretry.business_senders b on b.sender_id = s.id
@@ -8594,7 +8599,7 @@ begin
           and (
               b.message_class = 'any'
               or not exists (
-                  -- the same for all its texts
+                  -- it has the same sender for all its texts
                   select from smsretry.business_senders o
                   where (
                       o.business_id,
@@ -8703,8 +8708,9 @@ end
 $$;
 
 -- ======== schemas/senders/texts_by_sender.sql ========
--- The waiting texts of these businesses (null: of all), counted by sender, business and class;
--- sender_id null: the default sender. why: of most of those that wait because of their sender.
+-- Count the waiting texts of these businesses (null: of all), by sender, business and class.
+--   sender_id: null: no run has named the default sender
+--   why_code, why: of most of those that wait because of their sender
 create or replace function smsretry.texts_by_sender(
     business_ids uuid[],
     at timestamptz
@@ -8763,8 +8769,8 @@ end
 $$;
 
 -- ======== schemas/records/is_undelivered.sql ========
--- Whether the message that a send log shows did not arrive, and no other message of the text may.
--- It may be sent again.
+-- Say whether the message that a send log shows did not arrive, and no other message of the text
+-- may. Then the text may be sent again.
 create or replace function smsretry.is_undelivered(
     send_log_id uuid,
     provider_message_id jsonb
@@ -8772,8 +8778,7 @@ create or replace function smsretry.is_undelivered(
 returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1
-        from public.sms_send_attempts a
+        select from public.sms_send_attempts a
         where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
           and smsretry.is_lost(a.delivery_status)
     )
@@ -8781,15 +8786,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/records/keep_event.sql ========
--- A text no longer goes straight from the queue to its send: an event of its story. What only
--- repeats the last one is counted there. What people do is left to the functions that they call.
--- security definer, because the application writes rows and not events.
---   deferred: waits for a reason that is no failure · given_back: not tried, because the run
---   stopped sending it · held
---   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a
---   send began in_doubt · looked_for: found neither it nor its absence · not_found: it counts as
---   not gone out failed, cancelled, completed · queued_anew: after its end · put_off: its time was
---   moved while it waited
+-- Write an event of a text's story, when it does not go straight from the queue to its send. What
+-- only repeats the last event is counted there. What people do is left to the functions that they
+-- call. security definer, because the application writes rows and not events.
+--   deferred: it waits for a reason that is no failure
+--   given_back: it was not tried, because the run stopped sending it
+--   held: it waits for something that a person can mend
+--   retry_scheduled: a send of it came to nothing
+--   taken_back: its worker fell silent before a send began
+--   in_doubt: a send of it may have gone out
+--   looked_for: a look found neither it nor its absence
+--   not_found: it counts as not gone out
+--   failed, cancelled, completed: it has ended
+--   queued_anew: it is queued after its end
+--   put_off: its time was moved while it waited
 create or replace function smsretry.keep_event()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -8904,7 +8914,7 @@ end
 $$;
 
 -- ======== schemas/records/note_event.sql ========
--- Keep what a person did to a text, a customer or a sender: smsretry.events.
+-- Keep what a person did to a text, a customer or a sender (smsretry.events).
 create or replace function smsretry.note_event(
     about uuid,
     code text,
@@ -8929,8 +8939,8 @@ end
 $$;
 
 -- ======== schemas/records/possible_actions.sql ========
--- The desk's commands that the database permits for a text; the desk decides which it advises.
--- explain: look at its next try, which is another row of the same text.
+-- List the desk's commands that the database permits for a text; the desk decides which it advises.
+--   explain: look at its next try, which is another row of the same text
 create or replace function smsretry.possible_actions(
     retry public.sms_retry_queue,
     log public.send_logs,
@@ -8985,14 +8995,20 @@ $$;
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the
 -- last four digits of a number, also where the application wrote freely, and times and classes as
 -- far as they are valid. Row level security is the reader's.
---   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue
---   never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
+--   kind:
+--     row: of the queue
+--     scheduled send: that is no text yet
+--     send log: of a text that the queue never had, or has no more
+--   state: smsretry.text_state
+--   since: when that began
+--   next_at: when it is looked at again
 --   can: smsretry.possible_actions
---   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer and business since then with the last before it; what the number
---   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
---   goes out from; sender_name: in a command, of a number its id
+--   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
+--     the text, and of its customer and business since then, with the last before it; what the
+--     number wrote
+--   stop_sid: of the number's first text that may mean stop and is unread
+--   sender: what it goes out from
+--   sender_name: the sender in a command; of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select
     t.kind,
@@ -9324,14 +9340,15 @@ left join public.scheduled_sends p
       and p.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
--- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms,
--- preview_sms_retries, sms_senders, sms_businesses, sms_status or unread_sms_words, with their
--- parameters in asked. No answer holds a whole number or a body.
+-- Answer a question to the desk, for who only reads, as JSON. No answer holds a whole number or a
+-- body.
+--   question: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_businesses, sms_status
+--     or unread_sms_words
+--   asked: its parameters
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and
 -- bodies, so a role that asked as itself could read those, too; and the application's tables would
--- need policies and grants for it. Each function is called with
--- all of its parameters in their own types: another of its name, which would run with the owner's
--- rights, fits less well.
+-- need policies and grants for it. Each function is called with all of its parameters in their own
+-- types: another of its name, which would run with the owner's rights, fits less well.
 create or replace function public.ask_sms_desk(
     question text,
     asked jsonb default '{}'
@@ -9420,13 +9437,16 @@ end
 $$;
 
 -- ======== schemas/desk/change_sms_texts.sql ========
--- For a person: requeue texts that have ended, cancel those that wait, or look at those again now
--- that wait for what is mended.
--- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended.
--- Nothing changes without dry_run => false: then who and because are needed, and are kept with each
--- text. row_limit: those that changed last.
---   matched: those that fit, and of those named by id any state · changed: or would be · skipped:
---   left alone, by reason · sample: the first 20, as list_sms showed them before
+-- Requeue texts that have ended, cancel those that wait, or look again at those that wait for what
+-- is mended now; for a person.
+--   what: requeue, cancel or look
+--   which: smsretry.texts_that_fit; without states those that failed, or all that have not ended
+--   dry_run: true: nothing changes; false needs who and because, which are kept with each text
+--   row_limit: how many at most: those that changed last
+--   matched: texts that fit, and of those named by id any state
+--   changed: texts that were changed, or would be
+--   skipped: texts that are left alone, by reason
+--   sample: the first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text,
     which jsonb,
@@ -9480,7 +9500,7 @@ begin
         ) with ordinality f (id, place)
         left join public.sms_retry_queue q
             on q.id = f.id and what = 'look'
-        -- Only those that somebody named are told why they are not looked at.
+        -- Whoever names texts is told why they are not looked at.
         where what <> 'look'
           or v_named
           or q.id is not null
@@ -9522,10 +9542,11 @@ end
 $$;
 
 -- ======== schemas/desk/change_text.sql ========
--- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is
+-- Requeue, cancel or look at one text or scheduled send, for change_sms_texts. A requeued one is
 -- due at once, keeps its class, attempts and errors, gets three further sends, and its life starts
--- anew. Of one that is looked at nothing else changes.
---   states: in which it may be · skip: why it is left alone
+-- anew. A look makes a text due, and changes nothing else.
+--   states: in which it may be
+--   skip: why it is left alone
 create or replace function smsretry.change_text(
     what text,
     id uuid,
@@ -9613,7 +9634,7 @@ begin
                 why_code => 'operator'
             );
         when 'look' then -- a doubt stays held: a person is still to decide about it
-            -- Told as what was, so that nobody takes the old reason for a new one.
+            -- In the past tense, so that nobody takes the old reason for a new one.
             v_row.why := coalesce(
                 case
                     when v_row.held_since is not null then 'It was held: '
@@ -9627,7 +9648,7 @@ begin
                 v_row.why_code := 'operator';
             end if;
             perform smsretry.save_row(v_row, at, due => at);
-        else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
+        else -- requeue: the attempt keeps the SID of an undelivered message, the log does not
             skip := 'Its send log cannot be told that it waits: '
                 || smsretry.update_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then
@@ -9690,10 +9711,11 @@ end
 $$;
 
 -- ======== schemas/desk/explain_sms.sql ========
--- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of
--- a row, a scheduled send, a send log, an attempt or a customer), a number, its last digits, or the
--- SID of a message. Where the queue has none: what the application sent itself.
--- Columns: smsretry.text_on_record.
+-- Explain to a person what happened to a text, why, and what comes next (smsretry.text_on_record);
+-- newest first. Where the queue has none: what the application sent itself.
+--   id: of a row, a scheduled send, a send log, an attempt or a customer
+--   phone, last_digits: the whole number, or its last four digits
+--   sid: of a message
 create or replace function public.explain_sms(
     id uuid default null,
     phone text default null,
@@ -9708,7 +9730,8 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off se
 as $$
 #variable_conflict use_variable
 declare
-    -- In each array, because PostgreSQL takes any partial index for one of an empty array's rows.
+    -- In each array, because PostgreSQL takes any partial index for one that has all rows of an
+    -- empty array.
     k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_people uuid[];
     v_ids constant uuid[] := array(
@@ -9764,8 +9787,8 @@ end
 $$;
 
 -- ======== schemas/desk/left_alone.sql ========
--- Why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked at
--- now. The caller holds row and send log locked. What waits for a next try, a cap, a rate, a
+-- Say why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked
+-- at now. The caller has locked row and send log. What waits for a next try, a cap, a rate, a
 -- carrier's answer or evidence waits for its time: a look would change nothing.
 create or replace function smsretry.left_alone(
     what text,
@@ -9836,8 +9859,8 @@ end
 $$;
 
 -- ======== schemas/desk/list_sms.sql ========
--- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those
--- that changed last first.
+-- List for a person the texts and scheduled sends that fit a filter (smsretry.texts_that_fit),
+-- those that changed last first.
 create or replace function public.list_sms(
     which jsonb,
     row_limit integer default 100
@@ -9865,10 +9888,12 @@ end
 $$;
 
 -- ======== schemas/desk/mark_sms_database.sql ========
--- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the
--- host, the port if it is not the usual one, and the path), staging, or none. who, because: of the
--- person. Returns whether it is marked. May be repeated. Texts that waited because of the mark are
--- looked at again within 15 minutes.
+-- Mark this database as production, as staging, or as neither. Returns whether it is marked. May be
+-- repeated. Texts that waited because of the mark are looked at again within 15 minutes.
+--   kind: production, staging or none
+--   who, because: of the person
+--   address: of production: that of the SUPABASE_URL which its workers have: the host, the port if
+--     it is not the usual one, and the path
 create or replace function public.mark_sms_database(
     kind text,
     who text,
@@ -9918,10 +9943,13 @@ end
 $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
--- Waiting texts and scheduled sends that are due by `until`, as a claim would return them, in pages
--- (after the due time and id of the last row); or only those with these ids. Nothing is claimed.
--- Each with what its begin would find now:
---   asked_at: when that is · default_sender: the sender if it has none of its own
+-- Preview waiting texts and scheduled sends as a claim would return them, each with what its begin
+-- would find now. Nothing is claimed.
+--   until: only those that are due by then
+--   after_due, after_id: of the last row of the page before
+--   ids: only these, whenever they are due
+--   asked_at: when it is asked what a begin would find
+--   default_sender: the sender of a text that has none of its own
 --   refused, refused_code, refused_held: smsretry.refusals
 --   stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(
@@ -10083,11 +10111,11 @@ $$;
 
 -- ======== schemas/desk/prune_sms_history.sql ========
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and
--- runs. Call it until it deletes nothing. dry_run: only count all texts and runs of that age.
--- Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs
--- stay for 90 days at least and those of STARTs for good, because a repeated webhook is recognized
--- by them.
--- security definer: nobody else may delete history.
+-- runs. Call it until it deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts
+-- in doubt stay. SIDs of incoming STOPs stay for 90 days at least and those of STARTs for good,
+-- because a repeated webhook is recognized by them. security definer: nobody else may delete
+-- history.
+--   dry_run: only count all texts and runs of that age
 create or replace function public.prune_sms_history(
     keep_days integer default 90,
     batch integer default 1000,
@@ -10235,8 +10263,8 @@ end
 $$;
 
 -- ======== schemas/desk/sms_businesses.sql ========
--- For a person: the businesses of this name; if there is none, those in whose name it is. Ten at
--- most.
+-- Find for a person the businesses of this name; if there is none, those in whose name it is. Ten
+-- at most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -10261,15 +10289,19 @@ end
 $$;
 
 -- ======== schemas/desk/sms_status.sql ========
--- For a person: what is in the queue, what went out and ended lately, what needs attention, and the
--- last runs, as one object:
---   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
---   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
---   of the environment if it is too slow · unread: customers in smsretry.unread_words
---   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
---   of their own), state or business, by a person
---   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
---   last five
+-- Sum up for a person what is in the queue, what went out and ended lately, what needs attention,
+-- and the last runs, as one object:
+--   at: the database's time
+--   late: smsretry.late_since
+--   states, held, ended, sends, hours, undelivered: the functions status_of_…, which say what they
+--     count
+--   senders: sms_senders; the default sender only if it is too slow or its day is spent
+--   unread: customers in smsretry.unread_words
+--   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
+--     (these two by a person)
+--   mark: what the database is marked as
+--   send_to: whom the last run's worker texts
+--   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -10325,7 +10357,7 @@ begin
                         then split_part(s.kind, '_', 1)
                     when s.kind = 'sender'
                       and exists (select from smsretry.business_senders)
-                        then 'environment'
+                        then 'default_sender'
                     else 'sending'
                 end,
                 'subject', s.subject,
@@ -10384,8 +10416,8 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_ended.sql ========
--- sms_status: what failed or was cancelled since then, by reason, the most texts first. why: of
--- most of them
+-- Count for sms_status what failed or was cancelled since then, by reason, the most texts first.
+--   why: of most of them
 create or replace function smsretry.status_of_ended(since timestamptz)
 returns table (state text, why_code text, why text, texts bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -10415,8 +10447,10 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_held.sql ========
--- sms_status: what is held, by state, business and reason, the most texts first.
---   why: of most of them · retry_id: one of them
+-- Count for sms_status what is held, by state, business and reason, the most texts first.
+--   why: of most of them
+--   since: when the first of them was held
+--   retry_id: one of them
 create or replace function smsretry.status_of_held(at timestamptz)
 returns table (
     state text,
@@ -10477,10 +10511,12 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
--- sms_status: what became of sends.
---   sends: begun in the last hour, by outcome · hours: texts that were accepted in the last day, by
---   hour and fate (delivered, undelivered, unknown or open) · undelivered: those that did not
---   arrive, by the provider's code and business, the most texts first
+-- Count for sms_status what became of sends.
+--   sends: begun in the last hour, by outcome
+--   hours: texts that were accepted in the last day, by hour and fate (delivered, undelivered,
+--     unknown or open)
+--   undelivered: those that did not arrive, by the provider's code and business, the most texts
+--     first
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -10559,8 +10595,11 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_states.sql ========
--- sms_status: the texts that have not ended, by state and reason, as list_sms finds them.
---   oldest: the earliest due time · next_at: the next one to come
+-- Count for sms_status the texts that have not ended, by state and reason, as list_sms finds them.
+-- A million may only wait for their time: those are all texts that are not held, counted from an
+-- index alone, less those that are due.
+--   oldest: the earliest due time
+--   next_at: the next due time to come
 create or replace function smsretry.status_of_states(at timestamptz)
 returns table (
     state text,
@@ -10574,7 +10613,7 @@ set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of i
 #variable_conflict use_column
 begin
     return query
-    with few as materialized (
+    with not_just_waiting as materialized (
         -- all but those that only wait for their time
         select
             q.work,
@@ -10584,19 +10623,19 @@ begin
             min(q.scheduled_for) as oldest,
             count(*) as texts
         from (
-            select d.*
-            from public.sms_retry_queue d
-            where d.work = 'texts' and d.scheduled_for <= status_of_states.at
+            select due.*
+            from public.sms_retry_queue due
+            where due.work = 'texts' and due.scheduled_for <= status_of_states.at
             union all
-            select h.*
-            from public.sms_retry_queue h
-            where h.work = 'texts'
-              and h.held_since is not null
-              and h.scheduled_for > status_of_states.at
+            select held.*
+            from public.sms_retry_queue held
+            where held.work = 'texts'
+              and held.held_since is not null
+              and held.scheduled_for > status_of_states.at
             union all
-            select o.*
-            from public.sms_retry_queue o
-            where o.work in ('doubtful', 'suspect', 'under_way')
+            select other.*
+            from public.sms_retry_queue other
+            where other.work in ('doubtful', 'suspect', 'under_way')
         ) q
         group by
             q.work,
@@ -10605,48 +10644,47 @@ begin
             q.held_since is null,
             q.scheduled_for > status_of_states.at
     ),
-    parts as (
+    counted as (
         select
             smsretry.live_state(
-                f.work,
-                f.in_doubt_since,
-                f.held_since,
-                f.oldest,
+                c.work,
+                c.in_doubt_since,
+                c.held_since,
+                c.oldest,
                 status_of_states.at
             ) as state,
-            f.why_code::text,
-            f.texts,
-            f.oldest
-        from few f
+            c.why_code::text,
+            c.texts,
+            c.oldest
+        from not_just_waiting c
         union all
-        select 'waiting', w.why_code::text, w.texts, n.scheduled_for
+        select 'waiting', waiting.why_code::text, waiting.texts, earliest.scheduled_for
         from (
             select
-                a.why_code,
-                a.texts - coalesce(f.texts, 0) as texts
+                not_held.why_code,
+                not_held.texts - coalesce(due.texts, 0) as texts
             from (
-                -- counted from an index alone: a million rows may wait
                 select q.why_code, count(*) as texts
                 from public.sms_retry_queue q
                 where q.work = 'texts' and q.held_since is null
                 group by q.why_code
-            ) a
-            left join few f
-                on f.work = 'texts'
-                  and f.held_since is null
-                  and f.why_code is not distinct from a.why_code
-        ) w
+            ) not_held
+            left join not_just_waiting due
+                on due.work = 'texts'
+                  and due.held_since is null
+                  and due.why_code is not distinct from not_held.why_code
+        ) waiting
         cross join lateral (
             select q.scheduled_for
             from public.sms_retry_queue q
             where q.work = 'texts'
               and q.held_since is null
-              and q.why_code is not distinct from w.why_code
+              and q.why_code is not distinct from waiting.why_code
               and q.scheduled_for > status_of_states.at
             order by q.work, q.scheduled_for, q.id
             limit 1
-        ) n
-        where w.texts > 0
+        ) earliest
+        where waiting.texts > 0
         union all
         select
             smsretry.planned_state(s),
@@ -10657,20 +10695,21 @@ begin
         where s.status = 'scheduled' and s.send_log_id is null
     )
     select
-        p.state,
-        p.why_code,
-        sum(p.texts)::bigint,
-        min(p.oldest),
-        min(p.oldest) filter (where p.oldest > status_of_states.at)
-    from parts p
-    group by p.state, p.why_code;
+        c.state,
+        c.why_code,
+        sum(c.texts)::bigint,
+        min(c.oldest),
+        min(c.oldest) filter (where c.oldest > status_of_states.at)
+    from counted c
+    group by c.state, c.why_code;
 end
 $$;
 
 -- ======== schemas/desk/texts_that_fit.sql ========
--- The texts and scheduled sends that fit a filter, those that changed last first. which: an object
--- with retry_ids, business_id, customer_id, code, why_code, states, since and until (it last
--- changed then or later, or earlier); what it lacks filters nothing.
+-- Find the texts and scheduled sends that fit a filter, those that changed last first.
+--   which: an object; what it lacks filters nothing:
+--     retry_ids, business_id, customer_id, code, why_code, states: of the text
+--     since, until: it last changed then or later, then or earlier
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -10750,9 +10789,9 @@ end
 $$;
 
 -- ======== schemas/desk/unread_sms_words.sql ========
--- For a person: who wrote what may mean stop, at which business nobody has said yet what it means;
--- the oldest first. Its words are at the provider, by their SID; record_sms_consent records what
--- they mean.
+-- List for a person who wrote what may mean stop, at each business that has not said yet what it
+-- means; the oldest first. The words are at the provider, by their SID; record_sms_consent records
+-- what they mean.
 create or replace function public.unread_sms_words()
 returns table (
     twilio_sid text,
@@ -10781,10 +10820,10 @@ end
 $$;
 
 -- ======== schemas/desk/without_number.sql ========
--- A line of preview_sms_retries for who may see no whole number and no body: with others like them,
--- and without what was sent. The last seven digits of a number are others, so that it is from the
--- same place; a body is as long, in one of the two alphabets. A number may be in any column that
--- somebody wrote: an import that is off by one writes it into the time zone.
+-- Take numbers and bodies out of a line of preview_sms_retries, for who may see none; what was sent
+-- is left out. The last seven digits of a number are others, so that it is from the same place; a
+-- body is as long, in one of the two alphabets. A number may be in any column that somebody wrote:
+-- an import that is off by one writes it into the time zone.
 create or replace function smsretry.without_number(line jsonb)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -10835,13 +10874,12 @@ end
 $$;
 
 -- ======== schemas/checks/check_sms_retries.sql ========
--- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if
+-- Answer an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if
 -- texts are overdue, queued or not, words unread for three days, sending or a sender stopped
 -- (smsretry.stopped), the database was restored (smsretry.late_since), or no run finished within
--- max_minutes (null: smsretry.late_after).
--- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would
--- not call a stable function for that. security definer, so that a role that may do nothing else
--- may call it: it returns only numbers.
+-- max_minutes (null: smsretry.late_after). Volatile although it only reads: a HEAD request has
+-- PostgREST count rows, and PostgreSQL would not call a stable function for that. security definer,
+-- so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(
     max_minutes integer default null
 )
@@ -10918,12 +10956,12 @@ end
 $$;
 
 -- ======== schemas/checks/examine_sms_retries.sql ========
--- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object
--- with the md5 of its definition and of what the roles of
--- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server
--- is set to print. The application's own objects are among them; which are ours is told by
--- smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared
--- one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
+-- Examine for `smsretry doctor` what the catalog has of us and of the tables that we share. Each
+-- object comes with the md5 of its definition and of what the roles of a request may do with it:
+-- the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The
+-- application's own objects are among them; smsretry/adapters/migrations/checksums.tsv tells which
+-- are ours. A table of ours is one object with all its columns; of a shared one each column is, and
+-- rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
 returns jsonb
 language sql stable security invoker set search_path = pg_catalog, pg_temp
@@ -11137,10 +11175,12 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
 $$;
 
 -- ======== schemas/checks/late_since.sql ========
--- Lateness since then, for monitors: run (oldest: when the last one finished), due, scheduled sends
--- that are not queued, words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten
--- business days); and, for an hour, a restore from a backup that was noticed (oldest: the backup's
--- time).
+-- Report what has been late since then, for monitors. A row each:
+--   run: no run has finished; oldest: when the last one did
+--   due: texts
+--   scheduled: scheduled sends that are not queued
+--   words: what nobody has read for three days (47 CFR 64.1200(a)(10) gives ten business days)
+--   restored: for an hour, a restore from a backup that a run noticed; oldest: the backup's time
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -11191,8 +11231,8 @@ end
 $$;
 
 -- ======== schemas/checks/sample_sms_customers.sql ========
--- For `smsretry doctor` and `smsretry migrate`: numbers, their last four digits zeros, and zones of
--- some customers. From pages all over the table, so that a large one costs no more.
+-- Sample numbers, their last four digits zeros, and zones of customers, for `smsretry doctor` and
+-- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -11226,10 +11266,10 @@ end
 $$;
 
 -- ======== schemas/checks/sample_text.sql ========
--- A send log to rehearse with: a new one of a new customer, if the application's tables take them;
--- otherwise one of its customers, and one of its logs, which then say what new ones would. Raises
--- if there is none. Call it only inside a block that is rolled back. security definer, because
--- service_role may not insert the application's rows.
+-- Make a send log to rehearse with: a new one of a new customer, if the application's tables take
+-- them; otherwise one of its customers, and one of its logs, which then say what new ones would.
+-- Raises if there is none. Call it only inside a block that is rolled back. security definer,
+-- because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -11318,15 +11358,14 @@ end
 $$;
 
 -- ======== schemas/checks/try_sms_retry_queue.sql ========
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A
--- row each:
---   rehearsal of a text  of a STOP, and of a scheduled send where one waits. ok is false if a step failed;
---   advice says which and why, or why
---                        it could not be tried now
---   what defaults and triggers write  another number, time or class than was given, and whether
---                        those that keep opt-outs are switched off
---   mark of the database whether a worker that texts send_to and reaches the database at address
---   fits it
+-- Try whether a text would go out, for `smsretry doctor` and `smsretry migrate`. Everything is
+-- rolled back. A row each:
+--   rehearsal of a text: and of a STOP, and of a scheduled send where one waits. ok is false if a
+--     step failed; advice says which and why, or why it could not be tried now
+--   what defaults and triggers write: another number, time or class than was given, and whether the
+--     triggers that keep opt-outs are switched off
+--   mark of the database: whether a worker that texts send_to and reaches the database at address
+--     fits it
 create or replace function public.try_sms_retry_queue(
     send_to text default 'nobody',
     address text default null
@@ -11426,7 +11465,7 @@ begin
         where q.send_log_id = v_row.send_log_id
           and q.status = 'pending';
         delete from smsretry.business_senders b
-        where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        where b.business_id = v_row.business_id; -- else a pause or a cap would answer
         v_step := 'claim_sms_retry';
         v_row.claim_no := (
             public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no'
@@ -11446,7 +11485,7 @@ begin
             quiet_hours_rule => 'rehearsal',
             send_to => 'listed',
             listed => true
-        ) b; -- or a mark would answer
+        ) b; -- else a mark would answer
         if v_answer = 'go' then
             v_step := 'finish_sms_attempt';
             perform from public.finish_sms_attempt(

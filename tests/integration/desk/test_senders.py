@@ -360,7 +360,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         shop.sql(STOP, who)
     assert monitored() == "3 senders are stopped: Refused"
     assert status_of_senders(shop) == [
-        ("stopped", "environment", None, None),
+        ("stopped", "default_sender", None, None),
         ("sender", "…0199", "sending_stopped", 1),
         ("sender", OTHER, "sending_stopped", 0),
     ]
@@ -379,7 +379,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         name for part, name, *_ in status_of_senders(shop) if part == "stopped"
     ] == [
         "sending",
-        "environment",
+        "default_sender",
     ]
 
 

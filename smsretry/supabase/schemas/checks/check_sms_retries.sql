@@ -1,10 +1,9 @@
--- For an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if
+-- Answer an uptime monitor: 'ok …', or an error that PostgREST answers with HTTP 503. It fails if
 -- texts are overdue, queued or not, words unread for three days, sending or a sender stopped
 -- (smsretry.stopped), the database was restored (smsretry.late_since), or no run finished within
--- max_minutes (null: smsretry.late_after).
--- Volatile although it only reads: a HEAD request has PostgREST count rows, and PostgreSQL would
--- not call a stable function for that. security definer, so that a role that may do nothing else
--- may call it: it returns only numbers.
+-- max_minutes (null: smsretry.late_after). Volatile although it only reads: a HEAD request has
+-- PostgREST count rows, and PostgreSQL would not call a stable function for that. security definer,
+-- so that a role that may do nothing else may call it: it returns only numbers.
 create or replace function public.check_sms_retries(
     max_minutes integer default null
 )

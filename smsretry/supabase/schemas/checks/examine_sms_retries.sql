@@ -1,9 +1,9 @@
--- For `smsretry doctor`: what the catalog has of us and of the tables that we share, each object
--- with the md5 of its definition and of what the roles of
--- a request may do with it: the same on PostgreSQL 15 to 18, after a dump, and however the server
--- is set to print. The application's own objects are among them; which are ours is told by
--- smsretry/adapters/migrations/checksums.tsv. Of a table of ours all columns together; of a shared
--- one each column, and rights only of the queue. The clock is left out: the embedded stack's moves.
+-- Examine for `smsretry doctor` what the catalog has of us and of the tables that we share. Each
+-- object comes with the md5 of its definition and of what the roles of a request may do with it:
+-- the same on PostgreSQL 15 to 18, after a dump, and however the server is set to print. The
+-- application's own objects are among them; smsretry/adapters/migrations/checksums.tsv tells which
+-- are ours. A table of ours is one object with all its columns; of a shared one each column is, and
+-- rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
 returns jsonb
 language sql stable security invoker set search_path = pg_catalog, pg_temp

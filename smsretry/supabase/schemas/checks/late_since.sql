@@ -1,7 +1,9 @@
--- Lateness since then, for monitors: run (oldest: when the last one finished), due, scheduled sends
--- that are not queued, words that nobody has read for three days (47 CFR 64.1200(a)(10) gives ten
--- business days); and, for an hour, a restore from a backup that was noticed (oldest: the backup's
--- time).
+-- Report what has been late since then, for monitors. A row each:
+--   run: no run has finished; oldest: when the last one did
+--   due: texts
+--   scheduled: scheduled sends that are not queued
+--   words: what nobody has read for three days (47 CFR 64.1200(a)(10) gives ten business days)
+--   restored: for an hour, a restore from a backup that a run noticed; oldest: the backup's time
 create or replace function smsretry.late_since(since timestamptz)
 returns table (name text, texts bigint, oldest timestamptz)
 language plpgsql stable set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- For `smsretry doctor` and `smsretry migrate`: numbers, their last four digits zeros, and zones of
--- some customers. From pages all over the table, so that a large one costs no more.
+-- Sample numbers, their last four digits zeros, and zones of customers, for `smsretry doctor` and
+-- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp

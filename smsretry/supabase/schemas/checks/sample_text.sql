@@ -1,7 +1,7 @@
--- A send log to rehearse with: a new one of a new customer, if the application's tables take them;
--- otherwise one of its customers, and one of its logs, which then say what new ones would. Raises
--- if there is none. Call it only inside a block that is rolled back. security definer, because
--- service_role may not insert the application's rows.
+-- Make a send log to rehearse with: a new one of a new customer, if the application's tables take
+-- them; otherwise one of its customers, and one of its logs, which then say what new ones would.
+-- Raises if there is none. Call it only inside a block that is rolled back. security definer,
+-- because service_role may not insert the application's rows.
 create or replace function smsretry.sample_text()
 returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp

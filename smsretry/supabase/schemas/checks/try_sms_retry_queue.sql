@@ -1,12 +1,11 @@
--- For `smsretry doctor` and `smsretry migrate`: would a text go out? Everything is rolled back. A
--- row each:
---   rehearsal of a text  of a STOP, and of a scheduled send where one waits. ok is false if a step failed;
---   advice says which and why, or why
---                        it could not be tried now
---   what defaults and triggers write  another number, time or class than was given, and whether
---                        those that keep opt-outs are switched off
---   mark of the database whether a worker that texts send_to and reaches the database at address
---   fits it
+-- Try whether a text would go out, for `smsretry doctor` and `smsretry migrate`. Everything is
+-- rolled back. A row each:
+--   rehearsal of a text: and of a STOP, and of a scheduled send where one waits. ok is false if a
+--     step failed; advice says which and why, or why it could not be tried now
+--   what defaults and triggers write: another number, time or class than was given, and whether the
+--     triggers that keep opt-outs are switched off
+--   mark of the database: whether a worker that texts send_to and reaches the database at address
+--     fits it
 create or replace function public.try_sms_retry_queue(
     send_to text default 'nobody',
     address text default null
@@ -106,7 +105,7 @@ begin
         where q.send_log_id = v_row.send_log_id
           and q.status = 'pending';
         delete from smsretry.business_senders b
-        where b.business_id = v_row.business_id; -- or a pause or a cap would answer
+        where b.business_id = v_row.business_id; -- else a pause or a cap would answer
         v_step := 'claim_sms_retry';
         v_row.claim_no := (
             public.claim_sms_retry(v_row.id) -> 'texts' -> 0 ->> 'claim_no'
@@ -126,7 +125,7 @@ begin
             quiet_hours_rule => 'rehearsal',
             send_to => 'listed',
             listed => true
-        ) b; -- or a mark would answer
+        ) b; -- else a mark would answer
         if v_answer = 'go' then
             v_step := 'finish_sms_attempt';
             perform from public.finish_sms_attempt(

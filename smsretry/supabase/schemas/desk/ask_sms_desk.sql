@@ -1,11 +1,12 @@
--- A question to the desk for who only reads, answered as JSON: explain_sms, list_sms,
--- preview_sms_retries, sms_senders, sms_businesses, sms_status or unread_sms_words, with their
--- parameters in asked. No answer holds a whole number or a body.
+-- Answer a question to the desk, for who only reads, as JSON. No answer holds a whole number or a
+-- body.
+--   question: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_businesses, sms_status
+--     or unread_sms_words
+--   asked: its parameters
 -- security definer: it is all that smsretry_reader may do. The answers are made from numbers and
 -- bodies, so a role that asked as itself could read those, too; and the application's tables would
--- need policies and grants for it. Each function is called with
--- all of its parameters in their own types: another of its name, which would run with the owner's
--- rights, fits less well.
+-- need policies and grants for it. Each function is called with all of its parameters in their own
+-- types: another of its name, which would run with the owner's rights, fits less well.
 create or replace function public.ask_sms_desk(
     question text,
     asked jsonb default '{}'

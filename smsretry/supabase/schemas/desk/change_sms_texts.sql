@@ -1,10 +1,13 @@
--- For a person: requeue texts that have ended, cancel those that wait, or look at those again now
--- that wait for what is mended.
--- which: smsretry.texts_that_fit; without states those that failed, or all that have not ended.
--- Nothing changes without dry_run => false: then who and because are needed, and are kept with each
--- text. row_limit: those that changed last.
---   matched: those that fit, and of those named by id any state · changed: or would be · skipped:
---   left alone, by reason · sample: the first 20, as list_sms showed them before
+-- Requeue texts that have ended, cancel those that wait, or look again at those that wait for what
+-- is mended now; for a person.
+--   what: requeue, cancel or look
+--   which: smsretry.texts_that_fit; without states those that failed, or all that have not ended
+--   dry_run: true: nothing changes; false needs who and because, which are kept with each text
+--   row_limit: how many at most: those that changed last
+--   matched: texts that fit, and of those named by id any state
+--   changed: texts that were changed, or would be
+--   skipped: texts that are left alone, by reason
+--   sample: the first 20, as list_sms showed them before
 create or replace function public.change_sms_texts(
     what text,
     which jsonb,
@@ -58,7 +61,7 @@ begin
         ) with ordinality f (id, place)
         left join public.sms_retry_queue q
             on q.id = f.id and what = 'look'
-        -- Only those that somebody named are told why they are not looked at.
+        -- Whoever names texts is told why they are not looked at.
         where what <> 'look'
           or v_named
           or q.id is not null

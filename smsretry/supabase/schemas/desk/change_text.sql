@@ -1,7 +1,8 @@
--- For change_sms_texts: requeue, cancel or look at one text or scheduled send. A requeued one is
+-- Requeue, cancel or look at one text or scheduled send, for change_sms_texts. A requeued one is
 -- due at once, keeps its class, attempts and errors, gets three further sends, and its life starts
--- anew. Of one that is looked at nothing else changes.
---   states: in which it may be · skip: why it is left alone
+-- anew. A look makes a text due, and changes nothing else.
+--   states: in which it may be
+--   skip: why it is left alone
 create or replace function smsretry.change_text(
     what text,
     id uuid,
@@ -89,7 +90,7 @@ begin
                 why_code => 'operator'
             );
         when 'look' then -- a doubt stays held: a person is still to decide about it
-            -- Told as what was, so that nobody takes the old reason for a new one.
+            -- In the past tense, so that nobody takes the old reason for a new one.
             v_row.why := coalesce(
                 case
                     when v_row.held_since is not null then 'It was held: '
@@ -103,7 +104,7 @@ begin
                 v_row.why_code := 'operator';
             end if;
             perform smsretry.save_row(v_row, at, due => at);
-        else -- its send log says that it waits; the attempt keeps the SID of an undelivered message
+        else -- requeue: the attempt keeps the SID of an undelivered message, the log does not
             skip := 'Its send log cannot be told that it waits: '
                 || smsretry.update_log(v_log.id, '{null,failed}', null, null, at);
             if skip is not null then

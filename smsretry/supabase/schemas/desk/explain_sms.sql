@@ -1,7 +1,8 @@
--- For a person: what happened to a text, why, and what comes next; newest first. Found by an id (of
--- a row, a scheduled send, a send log, an attempt or a customer), a number, its last digits, or the
--- SID of a message. Where the queue has none: what the application sent itself.
--- Columns: smsretry.text_on_record.
+-- Explain to a person what happened to a text, why, and what comes next (smsretry.text_on_record);
+-- newest first. Where the queue has none: what the application sent itself.
+--   id: of a row, a scheduled send, a send log, an attempt or a customer
+--   phone, last_digits: the whole number, or its last four digits
+--   sid: of a message
 create or replace function public.explain_sms(
     id uuid default null,
     phone text default null,
@@ -16,7 +17,8 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off se
 as $$
 #variable_conflict use_variable
 declare
-    -- In each array, because PostgreSQL takes any partial index for one of an empty array's rows.
+    -- In each array, because PostgreSQL takes any partial index for one that has all rows of an
+    -- empty array.
     k_nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     v_people uuid[];
     v_ids constant uuid[] := array(

@@ -1,5 +1,5 @@
--- Why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked at
--- now. The caller holds row and send log locked. What waits for a next try, a cap, a rate, a
+-- Say why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked
+-- at now. The caller has locked row and send log. What waits for a next try, a cap, a rate, a
 -- carrier's answer or evidence waits for its time: a look would change nothing.
 create or replace function smsretry.left_alone(
     what text,

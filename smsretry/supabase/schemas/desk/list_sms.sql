@@ -1,5 +1,5 @@
--- For a person: the texts and scheduled sends that fit a filter (smsretry.texts_that_fit), those
--- that changed last first.
+-- List for a person the texts and scheduled sends that fit a filter (smsretry.texts_that_fit),
+-- those that changed last first.
 create or replace function public.list_sms(
     which jsonb,
     row_limit integer default 100

@@ -1,7 +1,9 @@
--- Say what this database is: production (address: of the SUPABASE_URL that its workers have, the
--- host, the port if it is not the usual one, and the path), staging, or none. who, because: of the
--- person. Returns whether it is marked. May be repeated. Texts that waited because of the mark are
--- looked at again within 15 minutes.
+-- Mark this database as production, as staging, or as neither. Returns whether it is marked. May be
+-- repeated. Texts that waited because of the mark are looked at again within 15 minutes.
+--   kind: production, staging or none
+--   who, because: of the person
+--   address: of production: that of the SUPABASE_URL which its workers have: the host, the port if
+--     it is not the usual one, and the path
 create or replace function public.mark_sms_database(
     kind text,
     who text,

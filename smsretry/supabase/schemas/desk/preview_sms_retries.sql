@@ -1,7 +1,10 @@
--- Waiting texts and scheduled sends that are due by `until`, as a claim would return them, in pages
--- (after the due time and id of the last row); or only those with these ids. Nothing is claimed.
--- Each with what its begin would find now:
---   asked_at: when that is · default_sender: the sender if it has none of its own
+-- Preview waiting texts and scheduled sends as a claim would return them, each with what its begin
+-- would find now. Nothing is claimed.
+--   until: only those that are due by then
+--   after_due, after_id: of the last row of the page before
+--   ids: only these, whenever they are due
+--   asked_at: when it is asked what a begin would find
+--   default_sender: the sender of a text that has none of its own
 --   refused, refused_code, refused_held: smsretry.refusals
 --   stopped: why it is not sent, but for one text a run
 create or replace function public.preview_sms_retries(

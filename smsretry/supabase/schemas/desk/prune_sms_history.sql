@@ -1,9 +1,9 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and
--- runs. Call it until it deletes nothing. dry_run: only count all texts and runs of that age.
--- Opt-outs that stand, send logs, scheduled sends and texts in doubt stay. SIDs of incoming STOPs
--- stay for 90 days at least and those of STARTs for good, because a repeated webhook is recognized
--- by them.
--- security definer: nobody else may delete history.
+-- runs. Call it until it deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts
+-- in doubt stay. SIDs of incoming STOPs stay for 90 days at least and those of STARTs for good,
+-- because a repeated webhook is recognized by them. security definer: nobody else may delete
+-- history.
+--   dry_run: only count all texts and runs of that age
 create or replace function public.prune_sms_history(
     keep_days integer default 90,
     batch integer default 1000,

@@ -1,5 +1,5 @@
--- For a person: the businesses of this name; if there is none, those in whose name it is. Ten at
--- most.
+-- Find for a person the businesses of this name; if there is none, those in whose name it is. Ten
+-- at most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp

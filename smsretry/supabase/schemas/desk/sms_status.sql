@@ -1,12 +1,16 @@
--- For a person: what is in the queue, what went out and ended lately, what needs attention, and the
--- last runs, as one object:
---   at: the database's clock · late: smsretry.late_since · states, held, ended, sends, hours,
---   undelivered: the functions status_of_…, which say what they count · senders: sms_senders, that
---   of the environment if it is too slow · unread: customers in smsretry.unread_words
---   stops: smsretry.stopped; what: sending (everybody's), environment (businesses without a sender
---   of their own), state or business, by a person
---   mark: what the database is marked as · send_to: whom the last run's worker texts · runs: the
---   last five
+-- Sum up for a person what is in the queue, what went out and ended lately, what needs attention,
+-- and the last runs, as one object:
+--   at: the database's time
+--   late: smsretry.late_since
+--   states, held, ended, sends, hours, undelivered: the functions status_of_…, which say what they
+--     count
+--   senders: sms_senders; the default sender only if it is too slow or its day is spent
+--   unread: customers in smsretry.unread_words
+--   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
+--     (these two by a person)
+--   mark: what the database is marked as
+--   send_to: whom the last run's worker texts
+--   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
@@ -62,7 +66,7 @@ begin
                         then split_part(s.kind, '_', 1)
                     when s.kind = 'sender'
                       and exists (select from smsretry.business_senders)
-                        then 'environment'
+                        then 'default_sender'
                     else 'sending'
                 end,
                 'subject', s.subject,

@@ -1,5 +1,5 @@
--- sms_status: what failed or was cancelled since then, by reason, the most texts first. why: of
--- most of them
+-- Count for sms_status what failed or was cancelled since then, by reason, the most texts first.
+--   why: of most of them
 create or replace function smsretry.status_of_ended(since timestamptz)
 returns table (state text, why_code text, why text, texts bigint)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

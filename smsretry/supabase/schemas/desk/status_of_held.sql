@@ -1,5 +1,7 @@
--- sms_status: what is held, by state, business and reason, the most texts first.
---   why: of most of them · retry_id: one of them
+-- Count for sms_status what is held, by state, business and reason, the most texts first.
+--   why: of most of them
+--   since: when the first of them was held
+--   retry_id: one of them
 create or replace function smsretry.status_of_held(at timestamptz)
 returns table (
     state text,

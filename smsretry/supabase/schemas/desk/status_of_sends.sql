@@ -1,7 +1,9 @@
--- sms_status: what became of sends.
---   sends: begun in the last hour, by outcome · hours: texts that were accepted in the last day, by
---   hour and fate (delivered, undelivered, unknown or open) · undelivered: those that did not
---   arrive, by the provider's code and business, the most texts first
+-- Count for sms_status what became of sends.
+--   sends: begun in the last hour, by outcome
+--   hours: texts that were accepted in the last day, by hour and fate (delivered, undelivered,
+--     unknown or open)
+--   undelivered: those that did not arrive, by the provider's code and business, the most texts
+--     first
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp

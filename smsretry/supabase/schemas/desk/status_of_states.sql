@@ -1,5 +1,8 @@
--- sms_status: the texts that have not ended, by state and reason, as list_sms finds them.
---   oldest: the earliest due time · next_at: the next one to come
+-- Count for sms_status the texts that have not ended, by state and reason, as list_sms finds them.
+-- A million may only wait for their time: those are all texts that are not held, counted from an
+-- index alone, less those that are due.
+--   oldest: the earliest due time
+--   next_at: the next due time to come
 create or replace function smsretry.status_of_states(at timestamptz)
 returns table (
     state text,
@@ -13,7 +16,7 @@ set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of i
 #variable_conflict use_column
 begin
     return query
-    with few as materialized (
+    with not_just_waiting as materialized (
         -- all but those that only wait for their time
         select
             q.work,
@@ -23,19 +26,19 @@ begin
             min(q.scheduled_for) as oldest,
             count(*) as texts
         from (
-            select d.*
-            from public.sms_retry_queue d
-            where d.work = 'texts' and d.scheduled_for <= status_of_states.at
+            select due.*
+            from public.sms_retry_queue due
+            where due.work = 'texts' and due.scheduled_for <= status_of_states.at
             union all
-            select h.*
-            from public.sms_retry_queue h
-            where h.work = 'texts'
-              and h.held_since is not null
-              and h.scheduled_for > status_of_states.at
+            select held.*
+            from public.sms_retry_queue held
+            where held.work = 'texts'
+              and held.held_since is not null
+              and held.scheduled_for > status_of_states.at
             union all
-            select o.*
-            from public.sms_retry_queue o
-            where o.work in ('doubtful', 'suspect', 'under_way')
+            select other.*
+            from public.sms_retry_queue other
+            where other.work in ('doubtful', 'suspect', 'under_way')
         ) q
         group by
             q.work,
@@ -44,48 +47,47 @@ begin
             q.held_since is null,
             q.scheduled_for > status_of_states.at
     ),
-    parts as (
+    counted as (
         select
             smsretry.live_state(
-                f.work,
-                f.in_doubt_since,
-                f.held_since,
-                f.oldest,
+                c.work,
+                c.in_doubt_since,
+                c.held_since,
+                c.oldest,
                 status_of_states.at
             ) as state,
-            f.why_code::text,
-            f.texts,
-            f.oldest
-        from few f
+            c.why_code::text,
+            c.texts,
+            c.oldest
+        from not_just_waiting c
         union all
-        select 'waiting', w.why_code::text, w.texts, n.scheduled_for
+        select 'waiting', waiting.why_code::text, waiting.texts, earliest.scheduled_for
         from (
             select
-                a.why_code,
-                a.texts - coalesce(f.texts, 0) as texts
+                not_held.why_code,
+                not_held.texts - coalesce(due.texts, 0) as texts
             from (
-                -- counted from an index alone: a million rows may wait
                 select q.why_code, count(*) as texts
                 from public.sms_retry_queue q
                 where q.work = 'texts' and q.held_since is null
                 group by q.why_code
-            ) a
-            left join few f
-                on f.work = 'texts'
-                  and f.held_since is null
-                  and f.why_code is not distinct from a.why_code
-        ) w
+            ) not_held
+            left join not_just_waiting due
+                on due.work = 'texts'
+                  and due.held_since is null
+                  and due.why_code is not distinct from not_held.why_code
+        ) waiting
         cross join lateral (
             select q.scheduled_for
             from public.sms_retry_queue q
             where q.work = 'texts'
               and q.held_since is null
-              and q.why_code is not distinct from w.why_code
+              and q.why_code is not distinct from waiting.why_code
               and q.scheduled_for > status_of_states.at
             order by q.work, q.scheduled_for, q.id
             limit 1
-        ) n
-        where w.texts > 0
+        ) earliest
+        where waiting.texts > 0
         union all
         select
             smsretry.planned_state(s),
@@ -96,12 +98,12 @@ begin
         where s.status = 'scheduled' and s.send_log_id is null
     )
     select
-        p.state,
-        p.why_code,
-        sum(p.texts)::bigint,
-        min(p.oldest),
-        min(p.oldest) filter (where p.oldest > status_of_states.at)
-    from parts p
-    group by p.state, p.why_code;
+        c.state,
+        c.why_code,
+        sum(c.texts)::bigint,
+        min(c.oldest),
+        min(c.oldest) filter (where c.oldest > status_of_states.at)
+    from counted c
+    group by c.state, c.why_code;
 end
 $$;

@@ -1,6 +1,7 @@
--- The texts and scheduled sends that fit a filter, those that changed last first. which: an object
--- with retry_ids, business_id, customer_id, code, why_code, states, since and until (it last
--- changed then or later, or earlier); what it lacks filters nothing.
+-- Find the texts and scheduled sends that fit a filter, those that changed last first.
+--   which: an object; what it lacks filters nothing:
+--     retry_ids, business_id, customer_id, code, why_code, states: of the text
+--     since, until: it last changed then or later, then or earlier
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid
 language plpgsql stable set search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
--- For a person: who wrote what may mean stop, at which business nobody has said yet what it means;
--- the oldest first. Its words are at the provider, by their SID; record_sms_consent records what
--- they mean.
+-- List for a person who wrote what may mean stop, at each business that has not said yet what it
+-- means; the oldest first. The words are at the provider, by their SID; record_sms_consent records
+-- what they mean.
 create or replace function public.unread_sms_words()
 returns table (
     twilio_sid text,

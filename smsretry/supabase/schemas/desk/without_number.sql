@@ -1,7 +1,7 @@
--- A line of preview_sms_retries for who may see no whole number and no body: with others like them,
--- and without what was sent. The last seven digits of a number are others, so that it is from the
--- same place; a body is as long, in one of the two alphabets. A number may be in any column that
--- somebody wrote: an import that is off by one writes it into the time zone.
+-- Take numbers and bodies out of a line of preview_sms_retries, for who may see none; what was sent
+-- is left out. The last seven digits of a number are others, so that it is from the same place; a
+-- body is as long, in one of the two alphabets. A number may be in any column that somebody wrote:
+-- an import that is off by one writes it into the time zone.
 create or replace function smsretry.without_number(line jsonb)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

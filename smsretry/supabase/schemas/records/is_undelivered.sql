@@ -1,5 +1,5 @@
--- Whether the message that a send log shows did not arrive, and no other message of the text may.
--- It may be sent again.
+-- Say whether the message that a send log shows did not arrive, and no other message of the text
+-- may. Then the text may be sent again.
 create or replace function smsretry.is_undelivered(
     send_log_id uuid,
     provider_message_id jsonb
@@ -7,8 +7,7 @@ create or replace function smsretry.is_undelivered(
 returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (
-        select 1
-        from public.sms_send_attempts a
+        select from public.sms_send_attempts a
         where a.twilio_sid = smsretry.found_sid(is_undelivered.provider_message_id)
           and smsretry.is_lost(a.delivery_status)
     )

@@ -1,12 +1,17 @@
--- A text no longer goes straight from the queue to its send: an event of its story. What only
--- repeats the last one is counted there. What people do is left to the functions that they call.
--- security definer, because the application writes rows and not events.
---   deferred: waits for a reason that is no failure · given_back: not tried, because the run
---   stopped sending it · held
---   retry_scheduled: a send of it came to nothing · taken_back: its worker fell silent before a
---   send began in_doubt · looked_for: found neither it nor its absence · not_found: it counts as
---   not gone out failed, cancelled, completed · queued_anew: after its end · put_off: its time was
---   moved while it waited
+-- Write an event of a text's story, when it does not go straight from the queue to its send. What
+-- only repeats the last event is counted there. What people do is left to the functions that they
+-- call. security definer, because the application writes rows and not events.
+--   deferred: it waits for a reason that is no failure
+--   given_back: it was not tried, because the run stopped sending it
+--   held: it waits for something that a person can mend
+--   retry_scheduled: a send of it came to nothing
+--   taken_back: its worker fell silent before a send began
+--   in_doubt: a send of it may have gone out
+--   looked_for: a look found neither it nor its absence
+--   not_found: it counts as not gone out
+--   failed, cancelled, completed: it has ended
+--   queued_anew: it is queued after its end
+--   put_off: its time was moved while it waited
 create or replace function smsretry.keep_event()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Keep what a person did to a text, a customer or a sender: smsretry.events.
+-- Keep what a person did to a text, a customer or a sender (smsretry.events).
 create or replace function smsretry.note_event(
     about uuid,
     code text,

@@ -1,5 +1,5 @@
--- The desk's commands that the database permits for a text; the desk decides which it advises.
--- explain: look at its next try, which is another row of the same text.
+-- List the desk's commands that the database permits for a text; the desk decides which it advises.
+--   explain: look at its next try, which is another row of the same text
 create or replace function smsretry.possible_actions(
     retry public.sms_retry_queue,
     log public.send_logs,

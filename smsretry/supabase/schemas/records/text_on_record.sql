@@ -1,14 +1,20 @@
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the
 -- last four digits of a number, also where the application wrote freely, and times and classes as
 -- far as they are valid. Row level security is the reader's.
---   kind: row (of the queue), scheduled send (that is none yet), send log (of a text that the queue
---   never had, or has no more)
---   state: smsretry.text_state · since: when that began · next_at: when it is looked at again ·
+--   kind:
+--     row: of the queue
+--     scheduled send: that is no text yet
+--     send log: of a text that the queue never had, or has no more
+--   state: smsretry.text_state
+--   since: when that began
+--   next_at: when it is looked at again
 --   can: smsretry.possible_actions
---   steps: its sends with that it is in doubt about, what became of each, and smsretry.events, of
---   the text, and of its customer and business since then with the last before it; what the number
---   wrote · stop_sid: of the number's first text that may mean stop and is unread · sender: what it
---   goes out from; sender_name: in a command, of a number its id
+--   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
+--     the text, and of its customer and business since then, with the last before it; what the
+--     number wrote
+--   stop_sid: of the number's first text that may mean stop and is unread
+--   sender: what it goes out from
+--   sender_name: the sender in a command; of a number its id
 create or replace view smsretry.text_on_record with (security_invoker = true) as
 select
     t.kind,

@@ -1,13 +1,12 @@
--- For a person: texts of this business, or of one class, go out from this sender from now on. A
+-- Give a business a sender, for all its texts or those of one class, from now on; for a person. A
 -- sender that is known already is shared, and keeps its rate and cap. A text that is under way ends
--- where it began.
+-- where it began. Returns: smsretry.sender_changed.
 --   account, sent_by: the provider's ids, or a number of ours in E.164. The adapter knows their
---   exact shapes. No value is quoted: it may be somebody's number
---   message_class: null: any; one of a class outranks it · segments_per_second, segments_per_day:
---   null: not limited here
---   replace: take the place of an active sender; a paused one is always replaced · dry_run: check
---   all this, and do nothing
--- Returns: smsretry.sender_changed.
+--     exact shapes. No value is quoted: it may be somebody's number
+--   message_class: null: any; one of a class outranks it
+--   segments_per_second, segments_per_day: null: not limited here
+--   replace: take the place of an active sender; a paused one is always replaced
+--   dry_run: check all this, and do nothing
 create or replace function public.add_sms_sender(
     business_id uuid,
     account text,

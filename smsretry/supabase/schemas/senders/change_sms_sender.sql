@@ -1,9 +1,9 @@
--- For a person: change a sender, for all who share it. named: its id, SID or number. Null leaves
--- each as it is.
+-- Change a sender, for all who share it; for a person. Null leaves each value as it is. Returns:
+-- smsretry.sender_changed.
+--   named: its id, SID or number
 --   segments_per_second, segments_per_day: another rate or cap; 0: no longer limited here
---   paused: true: its texts wait, visibly, and one that is under way goes out · false: what was
---   wrong with it is mended: its pause ends, and nothing of it is stopped any more
--- Returns: smsretry.sender_changed.
+--   paused: true: its texts wait, visibly, and one that is under way goes out. false: what was
+--     wrong with it is mended: its pause ends, and nothing of it is stopped any more
 create or replace function public.change_sms_sender(
     named text,
     segments_per_second double precision default null,
@@ -43,7 +43,7 @@ begin
     if v_sender.id is null then
         raise exception 'There is no such sender: look at the list of senders'
             using errcode = 'SR422',
-                  hint = 'That of the runners'' environment is listed when one of them has run.';
+                  hint = 'The default sender is listed once a worker has run.';
     elsif cardinality(v_ids) > 1 then
         raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it'
             using errcode = 'SR422';
@@ -58,7 +58,7 @@ begin
             coalesce(segments_per_day, s.segments_per_day),
             0
         ),
-        -- Time was given away at the old rate.
+        -- Slots were reserved at the old rate.
         free_at = case when segments_per_second is null then s.free_at end,
         paused_at = case
             when paused then coalesce(s.paused_at, smsretry.clock())

@@ -1,5 +1,5 @@
--- For a person: a business's texts go out from the sender of the runners' environment again; those
--- of a class, from the business's sender for any class if it has one. Returns:
+-- Take its sender away from a business, whose texts go out from the default sender again; those of
+-- a class, from the business's sender for any class if it has one. For a person. Returns:
 -- smsretry.sender_changed.
 create or replace function public.remove_sms_sender(
     business_id uuid,

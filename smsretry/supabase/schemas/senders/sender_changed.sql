@@ -1,10 +1,11 @@
--- The consequences of each order about a sender: an event says who gave it and why; senders that no
--- business and no runner's environment uses any more are deleted (attempts keep theirs); and texts
--- that wait because of their sender are due at once. Their claim decides whether they may go. Texts
--- wait for their own time if somebody has locked them, if a rule of the application's refuses the
--- change, beyond 10,000 of a business, and after three seconds.
---   business_id: whose sender it became or was; null: all who use it · businesses: how many use it
---   now · released: texts that became due
+-- Draw the consequences of an order about a sender. An event says who gave it and why. Senders that
+-- no business uses, and that never were the default sender, are deleted (attempts keep theirs).
+-- Texts that wait because of their sender are due at once, and their claim decides whether they may
+-- go. Texts wait for their own time if somebody has locked them, if a rule of the application's
+-- refuses the change, beyond 10,000 of a business, and after three seconds.
+--   business_id: whose sender it became or was; null: all who use it
+--   businesses: how many use it now
+--   released: texts that became due
 create or replace function smsretry.sender_changed(
     changed smsretry.senders,
     what text,

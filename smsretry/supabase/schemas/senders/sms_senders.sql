@@ -1,12 +1,17 @@
--- For a person: the senders, in pages (after the id of the last). business_id: only those that text
--- for it. sender: as people see it; sent_by: all of it, if with_numbers.
--- troubled: only those that keep texts waiting, do not send, or are too slow for what is due.
---   named_at: when a run last named it as the default sender · used_today: of
---   segments_per_day, until day_ends_at
---   businesses: how many use it; the default sender: how many have texts there · used_by: the names
---   of 20 of them, those with the most texts first · why: its texts wait; since: if it is paused or
---   stopped · held: texts that wait for a person · only_business: whose it is, if it is a single
---   one's
+-- List the senders, in pages; for a person.
+--   after_id: of the last sender of the page before
+--   with_numbers: show sent_by
+--   business_id: only those that text for it
+--   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
+--   sender, sent_by: as people see it, and all of it
+--   named_at: when a run last named it as the default sender
+--   used_today: of segments_per_day, until day_ends_at
+--   businesses: how many use it; of the default sender, how many have texts there
+--   used_by: the names of 20 of them, those with the most texts first
+--   why_code, why: why its texts wait
+--   since: when it was paused or stopped
+--   held: texts that wait for a person
+--   only_business: whose it is, if it is a single one's
 create or replace function public.sms_senders(
     after_id uuid default null,
     row_limit integer default null,
@@ -62,7 +67,7 @@ begin
         from smsretry.texts_by_sender(
             case
                 when sms_senders.troubled then array(
-                    -- only of businesses that may have trouble: a million texts may wait
+                    -- of businesses that may have trouble alone: a million texts may wait
                     select b.business_id
                     from states s
                     join smsretry.business_senders b on b.sender_id = s.id
@@ -119,7 +124,7 @@ begin
           and (
               b.message_class = 'any'
               or not exists (
-                  -- the same for all its texts
+                  -- it has the same sender for all its texts
                   select from smsretry.business_senders o
                   where (
                       o.business_id,

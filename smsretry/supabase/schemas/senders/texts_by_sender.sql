@@ -1,5 +1,6 @@
--- The waiting texts of these businesses (null: of all), counted by sender, business and class;
--- sender_id null: the default sender. why: of most of those that wait because of their sender.
+-- Count the waiting texts of these businesses (null: of all), by sender, business and class.
+--   sender_id: null: no run has named the default sender
+--   why_code, why: of most of those that wait because of their sender
 create or replace function smsretry.texts_by_sender(
     business_ids uuid[],
     at timestamptz
