@@ -2124,7 +2124,7 @@ create or replace function public.queue_sms_retry(
     message_class text default null
 )
 returns table (retry_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -3191,7 +3191,7 @@ returns table (
     until timestamptz,
     why_code text
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -3509,7 +3509,7 @@ create or replace function public.claim_due_sms_retries(
     limit_count integer default null
 )
 returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 -- As on Supabase: a claim whose caller has given up would keep its rows.
 set statement_timeout = '8s' as $$
 declare
@@ -3671,7 +3671,7 @@ create or replace function public.claim_sms_retry(
     sender text default null
 )
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -3714,7 +3714,7 @@ create or replace function public.claim_sms_texts(
     slow uuid[] default '{}'
 )
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
 declare
@@ -3824,7 +3824,7 @@ create or replace function public.defer_sms_retry(
     held boolean default false
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -3880,7 +3880,7 @@ create or replace function public.end_sms_retry(
     why_code text default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -3974,7 +3974,7 @@ returns table (
     scheduled_for timestamptz,
     attempt_count integer
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -4104,7 +4104,7 @@ create or replace function public.finish_sms_run(
     needs_attention boolean default false
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_known boolean;
@@ -4226,7 +4226,7 @@ $do$;
 --   code, message, hint: its error
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '2s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
@@ -4301,7 +4301,6 @@ create or replace function smsretry.mark_claimed(
     out taken uuid[],
     out refused text
 )
-returns record
 language plpgsql set search_path = pg_catalog, pg_temp
 -- A trigger may wait for a lock.
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
@@ -4479,7 +4478,7 @@ create or replace function public.recover_stuck_sms_retries(
     life interval default null
 )
 returns setof public.sms_retry_queue
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too
@@ -4724,7 +4723,7 @@ create or replace function public.set_sms_stop(
     lift boolean default false
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -4781,7 +4780,7 @@ create or replace function public.slow_sms_sender(
     seconds double precision
 )
 returns double precision
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -4836,7 +4835,7 @@ returns table (
     refused bigint,
     restored_since timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -4932,7 +4931,7 @@ create or replace function public.after_sms_restore(
     because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (
@@ -5141,7 +5140,7 @@ create or replace function public.reconcile_sms_retry(
     why_code text default null
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -5276,7 +5275,7 @@ create or replace function public.resolve_sms_doubt(
     because text default null
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_row public.sms_retry_queue;
@@ -5378,7 +5377,7 @@ create or replace function public.settle_sms_attempt(
     account_sid text default null
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_row public.sms_retry_queue;
@@ -5627,7 +5626,7 @@ returns table (
     cancelled integer,
     unmarked integer
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ended constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
@@ -5696,7 +5695,7 @@ returns table (
     unmarked integer,
     notes jsonb
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -6389,7 +6388,7 @@ create or replace function public.mark_sms_number(
     error_code integer default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_sent record;
@@ -6545,7 +6544,7 @@ create or replace function public.record_inbound_sms(
     account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -6715,7 +6714,7 @@ returns table (
     unmarked integer,
     needs_start boolean
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -7208,7 +7207,7 @@ returns table (
     retry_id uuid,
     why_code text
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
 -- statement_timeout: as claim_due_sms_retries
@@ -7376,7 +7375,7 @@ create or replace function public.schedule_sms(
     id uuid default null
 )
 returns table (scheduled_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -7651,7 +7650,7 @@ returns table (
     excused bigint,
     day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
 set jit = off
 as $$
@@ -7799,7 +7798,7 @@ create or replace function public.finish_sms_delivery(
     held boolean default false
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare
@@ -8099,7 +8098,7 @@ create or replace function public.add_sms_sender(
     dry_run boolean default false
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -8217,7 +8216,7 @@ create or replace function public.change_sms_sender(
     because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -8328,7 +8327,7 @@ create or replace function public.remove_sms_sender(
     because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -8514,7 +8513,7 @@ returns table (
     held bigint,
     only_business uuid
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
@@ -9456,7 +9455,7 @@ create or replace function public.change_sms_texts(
     row_limit integer default 1000
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -9724,7 +9723,7 @@ create or replace function public.explain_sms(
     last_digits text default null
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
@@ -9866,7 +9865,7 @@ create or replace function public.list_sms(
     row_limit integer default 100
 )
 returns setof smsretry.text_on_record
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];
@@ -9901,7 +9900,7 @@ create or replace function public.mark_sms_database(
     address text default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform smsretry.check_who_and_why(
@@ -9960,7 +9959,7 @@ create or replace function public.preview_sms_retries(
     ids uuid[] default null
 )
 returns setof json
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -10267,7 +10266,7 @@ $$;
 -- at most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
@@ -10304,7 +10303,7 @@ $$;
 --   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare
@@ -10801,7 +10800,7 @@ returns table (
     business_id uuid,
     business text
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 begin
     return query
@@ -10964,7 +10963,7 @@ $$;
 -- rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
 returns jsonb
-language sql stable security invoker set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set timezone = 'UTC' set datestyle = 'ISO'
 set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (
@@ -11235,7 +11234,7 @@ $$;
 -- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 declare
     k_most constant integer := 2000;
@@ -11371,7 +11370,7 @@ create or replace function public.try_sms_retry_queue(
     address text default null
 )
 returns table (subject text, ok boolean, advice text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
     v_row public.sms_retry_queue;

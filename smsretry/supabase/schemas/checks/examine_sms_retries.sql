@@ -6,7 +6,7 @@
 -- rights only of the queue. The clock is left out: the embedded stack's moves.
 create or replace function public.examine_sms_retries()
 returns jsonb
-language sql stable security invoker set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set timezone = 'UTC' set datestyle = 'ISO'
 set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
     with roles (id, name) as (

@@ -2,7 +2,7 @@
 -- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 declare
     k_most constant integer := 2000;

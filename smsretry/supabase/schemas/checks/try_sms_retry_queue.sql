@@ -11,7 +11,7 @@ create or replace function public.try_sms_retry_queue(
     address text default null
 )
 returns table (subject text, ok boolean, advice text)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$
 declare
     v_row public.sms_retry_queue;

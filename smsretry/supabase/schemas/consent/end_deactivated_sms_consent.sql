@@ -15,7 +15,7 @@ returns table (
     cancelled integer,
     unmarked integer
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_ended constant timestamptz := (day + 1)::timestamp at time zone 'UTC';

@@ -12,7 +12,7 @@ create or replace function public.mark_sms_number(
     error_code integer default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_sent record;

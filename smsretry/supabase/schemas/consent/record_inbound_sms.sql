@@ -25,7 +25,7 @@ create or replace function public.record_inbound_sms(
     account_sid text default null
 )
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

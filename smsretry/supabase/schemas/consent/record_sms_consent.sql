@@ -25,7 +25,7 @@ returns table (
     unmarked integer,
     needs_start boolean
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -36,7 +36,7 @@ returns table (
     excused bigint,
     day_turns_at timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
 set jit = off
 as $$

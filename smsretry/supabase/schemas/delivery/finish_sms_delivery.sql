@@ -29,7 +29,7 @@ create or replace function public.finish_sms_delivery(
     held boolean default false
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s' as $$ -- as smsretry.fenced
 #variable_conflict use_variable
 declare

@@ -17,7 +17,7 @@ create or replace function public.change_sms_texts(
     row_limit integer default 1000
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -11,7 +11,7 @@ create or replace function public.mark_sms_database(
     address text default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform smsretry.check_who_and_why(

@@ -15,7 +15,7 @@ create or replace function public.preview_sms_retries(
     ids uuid[] default null
 )
 returns setof json
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -13,7 +13,7 @@
 --   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare

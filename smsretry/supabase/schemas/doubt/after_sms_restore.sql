@@ -11,7 +11,7 @@ create or replace function public.after_sms_restore(
     because text default null
 )
 returns table (matched integer, changed integer, skipped jsonb, sample jsonb)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (

@@ -9,7 +9,7 @@ create or replace function public.resolve_sms_doubt(
     because text default null
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_row public.sms_retry_queue;

@@ -21,7 +21,7 @@ create or replace function public.settle_sms_attempt(
     account_sid text default null
 )
 returns text
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_row public.sms_retry_queue;

@@ -20,7 +20,7 @@ create or replace function public.queue_sms_retry(
     message_class text default null
 )
 returns table (retry_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

@@ -28,7 +28,7 @@ returns table (
     retry_id uuid,
     why_code text
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set enable_sort = off set jit = off
 -- If a long transaction holds the business locked, its texts wait, and not the others.
 -- statement_timeout: as claim_due_sms_retries

@@ -17,7 +17,7 @@ create or replace function public.schedule_sms(
     id uuid default null
 )
 returns table (scheduled_id uuid, result text, due_at timestamptz)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

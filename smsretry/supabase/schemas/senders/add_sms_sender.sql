@@ -20,7 +20,7 @@ create or replace function public.add_sms_sender(
     dry_run boolean default false
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -13,7 +13,7 @@ create or replace function public.change_sms_sender(
     because text default null
 )
 returns table (sender_id uuid, sender text, businesses integer, released integer)
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

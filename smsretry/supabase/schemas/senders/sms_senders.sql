@@ -39,7 +39,7 @@ returns table (
     held bigint,
     only_business uuid
 )
-language plpgsql stable security invoker set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare

@@ -59,7 +59,7 @@ returns table (
     until timestamptz,
     why_code text
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

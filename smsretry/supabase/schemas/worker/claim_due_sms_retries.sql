@@ -7,7 +7,7 @@ create or replace function public.claim_due_sms_retries(
     limit_count integer default null
 )
 returns setof smsretry.claimed_retry
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 -- As on Supabase: a claim whose caller has given up would keep its rows.
 set statement_timeout = '8s' as $$
 declare

@@ -7,7 +7,7 @@ create or replace function public.claim_sms_retry(
     sender text default null
 )
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();

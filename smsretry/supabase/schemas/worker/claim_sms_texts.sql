@@ -18,7 +18,7 @@ create or replace function public.claim_sms_texts(
     slow uuid[] default '{}'
 )
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 #variable_conflict use_variable
 declare

@@ -17,7 +17,7 @@ create or replace function public.defer_sms_retry(
     held boolean default false
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

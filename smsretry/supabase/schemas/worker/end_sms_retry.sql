@@ -9,7 +9,7 @@ create or replace function public.end_sms_retry(
     why_code text default null
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

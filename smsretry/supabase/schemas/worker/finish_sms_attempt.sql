@@ -27,7 +27,7 @@ returns table (
     scheduled_for timestamptz,
     attempt_count integer
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -8,7 +8,7 @@ create or replace function public.finish_sms_run(
     needs_attention boolean default false
 )
 returns boolean
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_known boolean;

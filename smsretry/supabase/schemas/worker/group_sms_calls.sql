@@ -15,7 +15,7 @@
 --   code, message, hint: its error
 create or replace function public.group_sms_calls(calls jsonb)
 returns jsonb
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '2s' as $$
 declare
     v_until constant timestamptz := clock_timestamp() + interval '1 second';

@@ -13,7 +13,6 @@ create or replace function smsretry.mark_claimed(
     out taken uuid[],
     out refused text
 )
-returns record
 language plpgsql set search_path = pg_catalog, pg_temp
 -- A trigger may wait for a lock.
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off

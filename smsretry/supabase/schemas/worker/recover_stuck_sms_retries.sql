@@ -12,7 +12,7 @@ create or replace function public.recover_stuck_sms_retries(
     life interval default null
 )
 returns setof public.sms_retry_queue
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$ -- as claim_due_sms_retries
 declare
     k_suspect constant integer := 2; -- the column sms_retry_queue.work goes by it, too

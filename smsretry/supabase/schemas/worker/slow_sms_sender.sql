@@ -7,7 +7,7 @@ create or replace function public.slow_sms_sender(
     seconds double precision
 )
 returns double precision
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare

@@ -27,7 +27,7 @@ returns table (
     refused bigint,
     restored_since timestamptz
 )
-language plpgsql security invoker set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
