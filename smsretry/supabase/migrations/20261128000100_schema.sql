@@ -1965,7 +1965,7 @@ select
     ) as fingerprint,
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
-    coalesce(u.messages, '[]') as lost_messages,
+    coalesce(lost.messages, '[]') as lost_messages,
     -- null: the default sender
     own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
@@ -2032,7 +2032,7 @@ left join lateral (
       )
       and smsretry.is_lost(m.delivery_status)
       and not m.delivery_excused
-) u
+) lost
     on true;
 
 -- ======== schemas/queue/enter_queue.sql ========
@@ -3514,13 +3514,13 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_turn record;
+    v_texts record;
     v_row public.sms_retry_queue;
     v_taken uuid[];
     v_claimed smsretry.claimed_retry;
 begin
     select *
-    into v_turn
+    into v_texts
     from smsretry.texts_in_turn(
         smsretry.rows_of_claim(limit_count),
         v_now,
@@ -3534,7 +3534,7 @@ begin
     for v_row in
         select *
         from public.sms_retry_queue q
-        where q.ctid = any (v_turn.rows)
+        where q.ctid = any (v_texts.rows)
     loop
         if exists (
             select from public.send_logs l
@@ -3558,13 +3558,13 @@ begin
             array(
                 select q.ctid
                 from public.sms_retry_queue q
-                where q.ctid = any (v_turn.rows)
+                where q.ctid = any (v_texts.rows)
             ),
             v_now,
             true
         ) t
     );
-    perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
+    perform smsretry.note_served('texts', v_texts.served, v_now, v_texts.behind);
     for v_claimed in
         select r.*
         from smsretry.claimed_retry r
@@ -4150,13 +4150,13 @@ $$;
 -- parameters and defaults, so that PostgreSQL plans each call once. A migration that changes a
 -- parameter runs this, too. A branch, here of end_sms_retry, has a line for each parameter:
 --   when 'end_sms_retry' then return (select to_jsonb(f) from public.end_sms_retry(
---     case when v ? 'retry_id' then (v ->> 'retry_id')::uuid else null end, …) f);
+--     case when arguments ? 'retry_id' then (arguments ->> 'retry_id')::uuid else null end, …) f);
 do $do$
 begin
     execute (
         select format(
             $f$
-create or replace function smsretry.group_call(function text, v jsonb)
+create or replace function smsretry.group_call(function text, arguments jsonb)
 returns jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -4182,7 +4182,7 @@ $$
         cross join lateral (
             select string_agg(
                 format(
-                    'case when v ? %1$L then (v ->> %1$L)::%2$s else %3$s end',
+                    'case when arguments ? %1$L then (arguments ->> %1$L)::%2$s else %3$s end',
                     n.name,
                     n.type::regtype,
                     coalesce(
@@ -4307,8 +4307,8 @@ set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
-    v_now_taken uuid[];
+    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_ids uuid[];
     v_detail text;
 begin
     taken := '{}';
@@ -4319,7 +4319,7 @@ begin
                 update public.sms_retry_queue q
                 set
                     status = 'processing',
-                    claim_no = greatest(q.claim_no, v_least) + 1,
+                    claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
                     claimed_at = mark_claimed.at,
                     begun_at = null,
                     claimed_by_application = mark_claimed.by_application,
@@ -4337,10 +4337,10 @@ begin
                 returning q.id
             )
             select array_agg(t.id)
-            into v_now_taken
+            into v_ids
             from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
-            taken := taken || v_now_taken;
+            taken := taken || v_ids;
             refused := null;
             exit when v_try = 0;
         exception
@@ -5705,10 +5705,10 @@ declare
     k_at constant text := '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_now constant timestamptz := smsretry.clock();
     v_line record;
-    v_kept record;
-    v_at uuid[];
-    v_new uuid[];
-    v_done record;
+    v_opt_in record;
+    v_businesses uuid[];
+    v_new_at uuid[];
+    v_marked record;
     -- until when customers are marked; a later run does the rest
     v_until timestamptz := clock_timestamp() + interval '2 seconds';
 begin
@@ -5791,17 +5791,17 @@ begin
                     );
                 continue;
             end if;
-            v_at := case
+            v_businesses := case
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
             end; -- null: for those who get to know it
-            for v_kept in
+            for v_opt_in in
                 select distinct on (c.business_id)
                     c.business_id,
                     c.id
                 from public.customers c
                 where c.phone = v_line.phone
-                  and (c.business_id = any (v_at)) is true -- by the number's index alone
+                  and (c.business_id = any (v_businesses)) is true -- by the number's index alone
                   and c.sms_consent_status::text = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
@@ -5817,14 +5817,14 @@ begin
                         'line', v_line.line,
                         'what', 'outlived',
                         'lines', v_line.lines,
-                        'customer_id', v_kept.id,
-                        'business_id', v_kept.business_id
+                        'customer_id', v_opt_in.id,
+                        'business_id', v_opt_in.business_id
                     );
-                v_at := array_remove(v_at, v_kept.business_id);
+                v_businesses := array_remove(v_businesses, v_opt_in.business_id);
             end loop;
-            v_new := array(
+            v_new_at := array(
                 select b.id
-                from unnest(v_at) b (id)
+                from unnest(v_businesses) b (id)
                 where smsretry.keep_opt_out(
                     -- explain_sms shows the source: a word
                     b.id,
@@ -5833,21 +5833,21 @@ begin
                     v_line.at
                 )
             );
-            recorded := recorded + (v_new <> '{}')::integer;
+            recorded := recorded + (v_new_at <> '{}')::integer;
             known := known + v_line.lines - 1 + (
-                v_new = '{}' and v_at <> '{}'
+                v_new_at = '{}' and v_businesses <> '{}'
             )::integer;
             select m.*
-            into v_done
-            from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
-            v_until := v_done.until;
-            customers := customers + v_done.opted_out;
-            cancelled := cancelled + v_done.cancelled;
-            unmarked := unmarked + v_done.unmarked;
+            into v_marked
+            from smsretry.mark_customers(v_new_at, v_line.phone, until => v_until) m;
+            v_until := v_marked.until;
+            customers := customers + v_marked.opted_out;
+            cancelled := cancelled + v_marked.cancelled;
+            unmarked := unmarked + v_marked.unmarked;
             perform smsretry.note_event(c.id, 'opted_out', who, because)
             from public.customers c
             where c.phone = v_line.phone
-              and (c.business_id = any (v_new)) is true;
+              and (c.business_id = any (v_new_at)) is true;
         end loop;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
@@ -5919,7 +5919,7 @@ declare
         else new.sms_consent_at
     end;
     v_key bytea;
-    v_from bytea;
+    v_from_key bytea;
     v_earlier_key constant bytea := case
         when old.business_id = new.business_id
           and new.sms_consent_status::text <> 'opted_out' -- else the row says so itself
@@ -5983,7 +5983,7 @@ begin
     v_key := smsretry.number_key(new.business_id, new.phone);
     -- what the number said before this business knew it, or the customer at an earlier one
     if v_is_moved then
-        foreach v_from in array array[
+        foreach v_from_key in array array[
             v_earlier_key,
             smsretry.number_key(null, new.phone)
         ] loop
@@ -5995,9 +5995,9 @@ begin
                 o.senders
             )
             from smsretry.standing_opt_outs o
-            where o.number_key = v_from
+            where o.number_key = v_from_key
               and (
-                  v_from = v_earlier_key
+                  v_from_key = v_earlier_key
                   or smsretry.concerns(new.business_id, v_key, o.senders)
               )
               and not exists (
@@ -6309,7 +6309,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.customers;
     v_key bytea;
-    v_last record;
+    v_last_word record;
 begin
     select *
     into v_row
@@ -6333,20 +6333,20 @@ begin
         return;
     end if;
     select i.source, i.at, i.dated
-    into v_last
+    into v_last_word
     from smsretry.consents i
     where i.number_key = v_key and i.said = 'opted_in'
     order by i.id desc
     limit 1;
-    if not found or v_last.dated is not null then
+    if not found or v_last_word.dated is not null then
         return; -- the application's own word
     end if;
-    at := v_last.at;
-    source := v_last.source;
-    if v_last.source not in ('inbound_start', 'inbound_yes') then
+    at := v_last_word.at;
+    source := v_last_word.source;
+    if v_last_word.source not in ('inbound_start', 'inbound_yes') then
         if (
             v_row.sms_consent_status::text = 'opted_in'
-            and v_row.sms_consent_at >= v_last.at
+            and v_row.sms_consent_at >= v_last_word.at
         ) is not true
         then
             status := 'opted_in';
@@ -6354,7 +6354,7 @@ begin
     elsif v_row.sms_consent_status::text = 'opted_out'
         and smsretry.start_takes_back(
             v_row.sms_consent_source::text,
-            v_last.source = 'inbound_yes'
+            v_last_word.source = 'inbound_yes'
         ) then
         source := 'inbound_start';
         status := coalesce(
@@ -6391,7 +6391,7 @@ returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_sent record;
+    v_attempt record;
 begin
     select
         q.business_id,
@@ -6404,31 +6404,31 @@ begin
                     then c.phone
             end
         ) as phone
-    into v_sent
+    into v_attempt
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c
         on c.id = q.customer_id and c.business_id = q.business_id
     where a.id = mark_sms_number.attempt_id
       and (a.delivery_status in ('delivered', 'read')) is not true;
-    if v_sent.phone is null then
+    if v_attempt.phone is null then
         return false;
     end if;
     if mark_sms_number.opted_out then
         perform smsretry.keep_opt_out(
-            v_sent.business_id,
-            v_sent.phone,
+            v_attempt.business_id,
+            v_attempt.phone,
             coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
             smsretry.clock()
         )
         where not exists (
             -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_sent.number_key
+            where o.number_key = v_attempt.number_key
               and o.said = 'opted_out'
-              and o.dated >= v_sent.begun_at
+              and o.dated >= v_attempt.begun_at
         );
-        perform smsretry.mark_customers(array[v_sent.business_id], v_sent.phone);
+        perform smsretry.mark_customers(array[v_attempt.business_id], v_attempt.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
             update public.customers c
@@ -6436,8 +6436,8 @@ begin
             where c.id in (
                 select o.id
                 from public.customers o
-                where o.phone = v_sent.phone
-                  and (o.business_id = v_sent.business_id) is true -- by the number's index
+                where o.phone = v_attempt.phone
+                  and (o.business_id = v_attempt.business_id) is true -- by the number's index
                 for no key update skip locked
             );
             set constraints all immediate;
@@ -6568,8 +6568,8 @@ declare
         when v_means = 'unsure' then 'unsure'
     end;
     v_heard_at constant timestamptz := smsretry.clock();
-    v_known uuid[];
-    v_by record;
+    v_businesses uuid[];
+    v_receivers record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -6583,10 +6583,10 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
-    v_known := smsretry.businesses_of(
+    v_receivers := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
+    v_businesses := smsretry.businesses_of(
         v_phone,
-        v_by.senders,
+        v_receivers.senders,
         now => v_said in ('START', 'YES')
     );
     insert into smsretry.inbound_texts (
@@ -6602,14 +6602,14 @@ begin
         twilio_sid,
         v_heard_at,
         v_said,
-        v_by.senders,
+        v_receivers.senders,
         smsretry.number_key(null, v_phone),
         case
             when smsretry.is_message_id(messaging_service_sid)
                 then messaging_service_sid
             else smsretry.masked(to_number)
         end,
-        case when v_by.lifts or v_said in ('STOP', 'unsure') then v_known end
+        case when v_receivers.lifts or v_said in ('STOP', 'unsure') then v_businesses end
     )
     on conflict
     do nothing;
@@ -6618,7 +6618,7 @@ begin
         return next;
         return;
     end if;
-    v_known := v_known || null::uuid;
+    v_businesses := v_businesses || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then
@@ -6644,31 +6644,31 @@ begin
                 else 'inbound_words'
             end,
             v_heard_at,
-            v_by.senders
+            v_receivers.senders
         )
-        from unnest(v_known) b (id);
+        from unnest(v_businesses) b (id);
         select m.opted_out, m.cancelled, m.unmarked
         into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_known, v_phone) m;
-    elsif not v_by.lifts then
+        from smsretry.mark_customers(v_businesses, v_phone) m;
+    elsif not v_receivers.lifts then
         answer := 'sender_unknown';
     else
         answer := 'opted_in';
-        v_known := smsretry.start_again(
-            v_known,
+        v_businesses := smsretry.start_again(
+            v_businesses,
             v_phone,
             v_heard_at,
             v_said = 'YES',
-            v_by.senders
+            v_receivers.senders
         );
         select m.opted_in, m.unmarked
         into customers, unmarked
-        from smsretry.mark_customers(v_known, v_phone) m;
+        from smsretry.mark_customers(v_businesses, v_phone) m;
     end if;
     if answer = 'unsure' then
-        v_known := array(
+        v_businesses := array(
             select b.id
-            from unnest(v_known) b (id)
+            from unnest(v_businesses) b (id)
             where b.id is not null
               and not exists (
                   select from smsretry.standing_opt_outs o
@@ -6676,11 +6676,11 @@ begin
               )
         );
         update smsretry.inbound_texts t
-        set phone = v_phone, businesses = v_known
+        set phone = v_phone, businesses = v_businesses
         where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_known <> '{}'; -- else nobody has to read it
+          and v_businesses <> '{}'; -- else nobody has to read it
     elsif answer in ('opted_out', 'opted_in') then
-        perform smsretry.answer_words(v_phone, senders => v_by.senders);
+        perform smsretry.answer_words(v_phone, senders => v_receivers.senders);
     end if;
     return next;
 end
@@ -6723,7 +6723,7 @@ declare
     v_phone text := phone;
     v_business uuid := business_id;
     v_words integer;
-    v_at uuid[];
+    v_businesses uuid[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(phone, customer_id) <> 1
@@ -6767,16 +6767,16 @@ begin
     cancelled := 0;
     unmarked := 0;
     if consent = 'opted_out' and v_phone is not null then
-        v_at := case
+        v_businesses := case
             when v_business is null
                 then smsretry.businesses_of(v_phone) || null::uuid
             else array[v_business]
         end;
         perform smsretry.keep_opt_out(b.id, v_phone, source, v_now)
-        from unnest(v_at) b (id);
+        from unnest(v_businesses) b (id);
         select m.opted_out, m.cancelled, m.unmarked
         into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_at, v_phone) m;
+        from smsretry.mark_customers(v_businesses, v_phone) m;
     elsif consent = 'opted_in' and v_phone is not null then
         needs_start := exists (
             select from smsretry.standing_opt_outs o
@@ -6931,7 +6931,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_business uuid;
     v_key bytea;
-    v_rows record;
+    v_customers record;
     v_clear uuid[] := '{}';
 begin
     foreach v_business in array start_again.businesses loop
@@ -6947,14 +6947,14 @@ begin
                 ),
                 true
             ) as give_way
-        into v_rows
+        into v_customers
         from public.customers c
         where c.phone = start_again.phone
           and (c.business_id = v_business) is true
           and c.sms_consent_status::text = 'opted_out';
-        if v_rows.give_way
+        if v_customers.give_way
             and (
-                v_rows.say_opted_out
+                v_customers.say_opted_out
                 or exists (
                     select from smsretry.standing_opt_outs o
                     where o.number_key = v_key
@@ -7049,7 +7049,7 @@ create or replace function smsretry.queue_scheduled(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_made boolean;
+    v_is_new boolean;
     v_log public.send_logs;
     v_status text;
 begin
@@ -7089,7 +7089,7 @@ begin
             select from public.send_logs l
             where l.id = send.id
         );
-        v_made := found;
+        v_is_new := found;
         select *
         into v_log
         from public.send_logs l
@@ -7097,7 +7097,7 @@ begin
         if v_log.id is null then
             raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id'
                 using errcode = 'SR409';
-        elsif v_made
+        elsif v_is_new
             and smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
         then
             raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
@@ -7105,7 +7105,7 @@ begin
         end if;
         -- One that is made now is this text's, even if a trigger changed its words.
         why_code := case
-            when not v_made
+            when not v_is_new
               and (
                   v_log.business_id,
                   v_log.customer_id,
@@ -7383,7 +7383,7 @@ declare
     v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
     v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
     v_problem text;
-    v_there public.scheduled_sends;
+    v_send public.scheduled_sends;
     v_state text;
     v_column text;
     v_rule text;
@@ -7452,7 +7452,7 @@ begin
         on conflict (id)
         do nothing
         returning *
-        into v_there;
+        into v_send;
     exception
         when integrity_constraint_violation then
             -- The database's own error would quote the body, also in its log.
@@ -7465,15 +7465,15 @@ begin
                 using errcode = 'SR409',
                       hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
     end;
-    if v_there.id is not null then
-        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+    if v_send.id is not null then
+        return query select v_send.id, 'scheduled', v_send.scheduled_for;
         return;
     end if;
     select *
-    into v_there
+    into v_send
     from public.scheduled_sends s
     where s.id = v_id;
-    if (v_there.business_id, v_there.customer_id, v_there.body) is distinct from (
+    if (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
         schedule_sms.business_id,
         schedule_sms.customer_id,
         schedule_sms.body
@@ -7482,7 +7482,7 @@ begin
             using errcode = 'SR409',
                   hint = 'Give each text an id of its own.';
     end if;
-    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+    return query select v_send.id, 'already_scheduled', v_send.scheduled_for;
 end
 $$;
 
@@ -7720,7 +7720,7 @@ begin
         t.finished_at,
         t.delivery_status,
         t.delivery_code,
-        n.failures,
+        counts.failures,
         greatest(q.attempt_count, t.attempt_number),
         q.max_attempts,
         q.expires_at,
@@ -7737,7 +7737,7 @@ begin
         smsretry.may_have_arrived(q.send_log_id, t.id),
         v_now,
         t.sent_account,
-        n.excused,
+        counts.excused,
         smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
@@ -7761,7 +7761,7 @@ begin
                 where o.send_log_id = q.send_log_id
             )
         )
-    ) n
+    ) counts
     order by u.turn;
 end
 $$;
@@ -7981,7 +7981,7 @@ declare
         false
     );
     v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
-    v_known integer;
+    v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
     v_other public.sms_retry_queue;
@@ -7995,9 +7995,9 @@ begin
     into v_row
     from public.sms_retry_queue q
     where q.id = v_attempt.retry_id;
-    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    v_known_rank := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
     if v_lost
-        and v_rank = v_known
+        and v_rank = v_known_rank
         and v_attempt.delivery_code is null
     then -- the report that said why came second
         update public.sms_send_attempts a
@@ -8005,7 +8005,7 @@ begin
         where a.id = v_attempt.id;
         return code is not null;
     end if;
-    if (v_rank > v_known) is not true then
+    if (v_rank > v_known_rank) is not true then
         return false;
     end if;
     update public.sms_send_attempts a
@@ -8033,7 +8033,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known < smsretry.delivery_rank('delivered')
+        and v_known_rank < smsretry.delivery_rank('delivered')
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.
@@ -8105,7 +8105,7 @@ declare
     v_class constant text := coalesce(message_class, 'any');
     v_problem text;
     v_sender smsretry.senders;
-    v_had smsretry.senders;
+    v_earlier smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
     v_problem := case
@@ -8156,19 +8156,19 @@ begin
                 using errcode = 'SR422';
         end if;
         select s.*
-        into v_had
+        into v_earlier
         from smsretry.business_senders b
         join smsretry.senders s on s.id = b.sender_id
         where b.business_id = business_id
           and b.message_class = v_class;
-        if v_had.id <> v_sender.id
-            and v_had.paused_at is null
+        if v_earlier.id <> v_sender.id
+            and v_earlier.paused_at is null
             and replace is not true
         then
             raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
                 v_class,
-                smsretry.shown_sender(v_had.sent_by),
-                v_had.account
+                smsretry.shown_sender(v_earlier.sent_by),
+                v_earlier.account
                 using errcode = 'SR422';
         end if;
         insert into smsretry.business_senders (
@@ -8389,7 +8389,7 @@ declare
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_users uuid[];
     v_business uuid;
-    v_texts integer;
+    v_count integer;
 begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
@@ -8459,8 +8459,8 @@ begin
                 limit 10000
                 for update skip locked
             );
-            get diagnostics v_texts = row_count;
-            released := released + v_texts;
+            get diagnostics v_count = row_count;
+            released := released + v_count;
         exception
             when others then
                 raise warning 'The texts of business % wait for their own time: %',
@@ -8645,24 +8645,24 @@ begin
                 end
         end,
         v_midnight,
-        n.businesses,
-        coalesce(n.used_by, '{}'),
+        totals.businesses,
+        coalesce(totals.used_by, '{}'),
         case
             when l.paused_at is not null then 'sender_paused'
             when l.since is not null then 'sending_stopped'
-            when l.is_spent and n.due + n.waiting + n.held > 0 then 'day_spent'
-            when n.why_code is not null then n.why_code
-            when n.due >= l.segments_per_second * extract(
+            when l.is_spent and totals.due + totals.waiting + totals.held > 0 then 'day_spent'
+            when totals.why_code is not null then totals.why_code
+            when totals.due >= l.segments_per_second * extract(
                 epoch from smsretry.late_after()
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), l.why, n.why),
+        coalesce(smsretry.numberless(l.paused_because), l.why, totals.why),
         coalesce(l.paused_at, l.since),
-        n.due::bigint,
-        n.waiting::bigint,
-        n.held::bigint,
-        case when n.businesses = 1 then n.only_business end
+        totals.due::bigint,
+        totals.waiting::bigint,
+        totals.held::bigint,
+        case when totals.businesses = 1 then totals.only_business end
     from listed l
     cross join lateral (
         select
@@ -8701,7 +8701,7 @@ begin
             where o.of_sender = l.id
         ) t
         left join public.businesses b on b.id = t.business_id
-    ) n
+    ) totals
     order by l.id;
 end
 $$;
@@ -9028,7 +9028,7 @@ select
     t.code,
     smsretry.on_calendar(t.next_at) as next_at,
     smsretry.on_calendar(t.expires_at) as expires_at,
-    smsretry.on_calendar(p.scheduled_for) as planned_for,
+    smsretry.on_calendar(planned.scheduled_for) as planned_for,
     t.first_due_at,
     t.attempts,
     t.max_attempts,
@@ -9080,8 +9080,8 @@ select
     (
         select coalesce(
             jsonb_agg(
-                jsonb_strip_nulls(m.step) || jsonb_build_object('at', m.at)
-                order by m.at, m.place
+                jsonb_strip_nulls(story.step) || jsonb_build_object('at', story.at)
+                order by story.at, story.place
             ),
             '[]'
         )
@@ -9234,8 +9234,8 @@ select
                       t.created_at
                   )
               )
-        ) m
-        where m.at is not null
+        ) story
+        where story.at is not null
     ) as steps
 from (
     select
@@ -9334,9 +9334,9 @@ left join public.customers c
     on c.id = t.customer_id
       and c.business_id is not distinct from t.business_id
 left join public.send_logs l on l.id = t.send_log_id
-left join public.scheduled_sends p
-    on p.id = coalesce(t.send_log_id, t.retry_id)
-      and p.business_id is not distinct from t.business_id;
+left join public.scheduled_sends planned
+    on planned.id = coalesce(t.send_log_id, t.retry_id)
+      and planned.business_id is not distinct from t.business_id;
 
 -- ======== schemas/desk/ask_sms_desk.sql ========
 -- Answer a question to the desk, for who only reads, as JSON. No answer holds a whole number or a
@@ -9357,11 +9357,11 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
-    a record;
+    v_asked record;
     v_answer jsonb;
 begin
     select *
-    into a
+    into v_asked
     from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid,
         phone text,
@@ -9381,42 +9381,42 @@ begin
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
                 from public.explain_sms(
-                    a.id,
-                    a.phone,
-                    coalesce(a.row_limit, 20),
-                    a.sid,
-                    a.last_digits
+                    v_asked.id,
+                    v_asked.phone,
+                    coalesce(v_asked.row_limit, 20),
+                    v_asked.sid,
+                    v_asked.last_digits
                 ) r
             );
         when 'sms_businesses' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
-                from public.sms_businesses(a.name) r
+                from public.sms_businesses(v_asked.name) r
             );
         when 'list_sms' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
-                from public.list_sms(a.which, coalesce(a.row_limit, 100)) r
+                from public.list_sms(v_asked.which, coalesce(v_asked.row_limit, 100)) r
             );
         when 'preview_sms_retries' then
             v_answer := (
                 select jsonb_agg(smsretry.without_number(r::jsonb))
                 from public.preview_sms_retries(
-                    a.until,
-                    a.after_due,
-                    a.after_id,
-                    a.row_limit,
-                    a.ids
+                    v_asked.until,
+                    v_asked.after_due,
+                    v_asked.after_id,
+                    v_asked.row_limit,
+                    v_asked.ids
                 ) r
             );
         when 'sms_senders' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
                 from public.sms_senders(
-                    a.after_id,
-                    a.row_limit,
+                    v_asked.after_id,
+                    v_asked.row_limit,
                     false,
-                    a.business_id
+                    v_asked.business_id
                 ) r
             );
         when 'sms_status' then
@@ -9460,27 +9460,27 @@ as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_named constant boolean := which ? 'retry_ids';
-    v_may constant text[] := case what
+    v_are_named constant boolean := which ? 'retry_ids';
+    v_permitted constant text[] := case what
         when 'requeue' then array['failed', 'cancelled']
         else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']
     end;
-    v_asked constant text[] := coalesce(
+    v_states constant text[] := coalesce(
         nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
-        case what when 'requeue' then array['failed'] else v_may end
+        case what when 'requeue' then array['failed'] else v_permitted end
     );
     v_ids uuid[];
 begin
     if (
         what in ('requeue', 'cancel', 'look')
         and dry_run is not null
-        and v_asked <@ v_may
+        and v_states <@ v_permitted
         and row_limit between 1 and 10000
     ) is not true
     then
         raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %',
             what,
-            array_to_string(v_may, ', ')
+            array_to_string(v_permitted, ', ')
             using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
         raise exception 'Say which texts: by more than their states'
@@ -9493,15 +9493,15 @@ begin
         select f.id
         from smsretry.texts_that_fit(
             case
-                when v_named then which - 'states'
-                else which || jsonb_build_object('states', v_asked)
+                when v_are_named then which - 'states'
+                else which || jsonb_build_object('states', v_states)
             end
         ) with ordinality f (id, place)
         left join public.sms_retry_queue q
             on q.id = f.id and what = 'look'
         -- Whoever names texts is told why they are not looked at.
         where what <> 'look'
-          or v_named
+          or v_are_named
           or q.id is not null
               and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place
@@ -9528,7 +9528,7 @@ begin
         cross join lateral smsretry.change_text(
             what,
             i.id,
-            v_asked,
+            v_states,
             dry_run,
             who,
             because,
@@ -9744,7 +9744,7 @@ declare
         from public.sms_send_attempts a
         where a.twilio_sid = sid
     );
-    v_own boolean;
+    v_is_own boolean;
 begin
     if num_nonnulls(id, phone, sid, last_digits) <> 1
         or last_digits !~ '^[0-9]{4}$'
@@ -9768,11 +9768,11 @@ begin
             )
         else array[id]
     end;
-    foreach v_own in array array[false, true] loop
+    foreach v_is_own in array array[false, true] loop
         return query
         select t.*
         from smsretry.text_on_record t
-        where (t.kind = 'send log') = v_own
+        where (t.kind = 'send log') = v_is_own
           and (
               t.retry_id = any (v_ids || k_nobody)
               or t.send_log_id = id
@@ -10715,7 +10715,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
-    w record;
+    v_filter record;
     v_statuses text[];
 begin
     if exists (
@@ -10737,7 +10737,7 @@ begin
             using errcode = 'SR422';
     end if;
     select *
-    into w
+    into v_filter
     from jsonb_to_record(which) f (
         retry_ids uuid[],
         business_id uuid,
@@ -10761,7 +10761,7 @@ begin
             end
         )
         from unnest(
-            coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
+            coalesce(v_filter.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
         ) s
     );
     return query
@@ -10771,18 +10771,18 @@ begin
       -- is not false: by the ids or the customer alone; with old statistics an index of all live
       -- rows is walked
       and case
-          when num_nonnulls(w.retry_ids, w.customer_id) = 0
+          when num_nonnulls(v_filter.retry_ids, v_filter.customer_id) = 0
               then t.status = any (v_statuses)
           else (t.status = any (v_statuses)) is not false
       end
-      and (w.retry_ids is null or t.retry_id = any (w.retry_ids))
-      and (w.business_id is null or t.business_id = w.business_id)
-      and (w.customer_id is null or t.customer_id = w.customer_id)
-      and (w.code is null or t.code = w.code)
-      and (w.why_code is null or t.why_code = w.why_code)
-      and (w.since is null or t.updated_at >= w.since)
-      and (w.until is null or t.updated_at <= w.until)
-      and (w.states is null or t.state = any (w.states))
+      and (v_filter.retry_ids is null or t.retry_id = any (v_filter.retry_ids))
+      and (v_filter.business_id is null or t.business_id = v_filter.business_id)
+      and (v_filter.customer_id is null or t.customer_id = v_filter.customer_id)
+      and (v_filter.code is null or t.code = v_filter.code)
+      and (v_filter.why_code is null or t.why_code = v_filter.why_code)
+      and (v_filter.since is null or t.updated_at >= v_filter.since)
+      and (v_filter.until is null or t.updated_at <= v_filter.until)
+      and (v_filter.states is null or t.state = any (v_filter.states))
     order by t.updated_at desc, t.retry_id;
 end
 $$;
@@ -10829,7 +10829,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender constant jsonb := without_number.line -> 'sender';
     v_phone constant text := without_number.line ->> 'phone';
-    v_plain constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
+    v_digits constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
     v_body constant text := without_number.line ->> 'body';
 begin
     return (
@@ -10846,10 +10846,10 @@ begin
         || '{"fingerprint": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
             'phone', case
-                when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
-                when v_plain ~ '[0-9]{7}$'
-                    then left(v_plain, -7) || '2345678'
-                        || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
+                when v_digits ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
+                when v_digits ~ '[0-9]{7}$'
+                    then left(v_digits, -7) || '2345678'
+                        || case when v_digits <> v_phone then ' ' else '' end -- misspelled, too
                 when v_phone <> '' then '…'
                 else v_phone
             end,
@@ -10892,7 +10892,7 @@ declare
         else make_interval(mins => greatest(max_minutes, 1))
     end;
     v_stopped text;
-    v_wrong text;
+    v_problem text;
 begin
     select case
         when bool_or(x.kind = 'everybody') then 'sending is stopped: '
@@ -10931,10 +10931,10 @@ begin
         ),
         v_stopped
     )
-    into v_wrong
+    into v_problem
     from smsretry.late_since(v_since) l;
-    if v_wrong <> '' then
-        raise exception '%', v_wrong
+    if v_problem <> '' then
+        raise exception '%', v_problem
             using errcode = 'PT503',
                   hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;

@@ -192,7 +192,7 @@ QUARANTINE = Safeguard(
 """Three looks over a quarter of an hour."""
 RANKS = Safeguard(
     replaces="smsretry.record_delivery",
-    edits=((r"\(v_rank > v_known\) is not true", "v_rank is null"),),
+    edits=((r"\(v_rank > v_known_rank\) is not true", "v_rank is null"),),
 )
 """Which of two reports of a message is the later one."""
 ASKING = Safeguard(

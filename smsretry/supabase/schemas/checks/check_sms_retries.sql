@@ -17,7 +17,7 @@ declare
         else make_interval(mins => greatest(max_minutes, 1))
     end;
     v_stopped text;
-    v_wrong text;
+    v_problem text;
 begin
     select case
         when bool_or(x.kind = 'everybody') then 'sending is stopped: '
@@ -56,10 +56,10 @@ begin
         ),
         v_stopped
     )
-    into v_wrong
+    into v_problem
     from smsretry.late_since(v_since) l;
-    if v_wrong <> '' then
-        raise exception '%', v_wrong
+    if v_problem <> '' then
+        raise exception '%', v_problem
             using errcode = 'PT503',
                   hint = 'Run `smsretry status`, then `smsretry doctor`.';
     end if;

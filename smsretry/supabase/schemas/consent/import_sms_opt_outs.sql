@@ -39,10 +39,10 @@ declare
     k_at constant text := '^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):[0-5]\d)$';
     v_now constant timestamptz := smsretry.clock();
     v_line record;
-    v_kept record;
-    v_at uuid[];
-    v_new uuid[];
-    v_done record;
+    v_opt_in record;
+    v_businesses uuid[];
+    v_new_at uuid[];
+    v_marked record;
     -- until when customers are marked; a later run does the rest
     v_until timestamptz := clock_timestamp() + interval '2 seconds';
 begin
@@ -125,17 +125,17 @@ begin
                     );
                 continue;
             end if;
-            v_at := case
+            v_businesses := case
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
             end; -- null: for those who get to know it
-            for v_kept in
+            for v_opt_in in
                 select distinct on (c.business_id)
                     c.business_id,
                     c.id
                 from public.customers c
                 where c.phone = v_line.phone
-                  and (c.business_id = any (v_at)) is true -- by the number's index alone
+                  and (c.business_id = any (v_businesses)) is true -- by the number's index alone
                   and c.sms_consent_status::text = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
@@ -151,14 +151,14 @@ begin
                         'line', v_line.line,
                         'what', 'outlived',
                         'lines', v_line.lines,
-                        'customer_id', v_kept.id,
-                        'business_id', v_kept.business_id
+                        'customer_id', v_opt_in.id,
+                        'business_id', v_opt_in.business_id
                     );
-                v_at := array_remove(v_at, v_kept.business_id);
+                v_businesses := array_remove(v_businesses, v_opt_in.business_id);
             end loop;
-            v_new := array(
+            v_new_at := array(
                 select b.id
-                from unnest(v_at) b (id)
+                from unnest(v_businesses) b (id)
                 where smsretry.keep_opt_out(
                     -- explain_sms shows the source: a word
                     b.id,
@@ -167,21 +167,21 @@ begin
                     v_line.at
                 )
             );
-            recorded := recorded + (v_new <> '{}')::integer;
+            recorded := recorded + (v_new_at <> '{}')::integer;
             known := known + v_line.lines - 1 + (
-                v_new = '{}' and v_at <> '{}'
+                v_new_at = '{}' and v_businesses <> '{}'
             )::integer;
             select m.*
-            into v_done
-            from smsretry.mark_customers(v_new, v_line.phone, until => v_until) m;
-            v_until := v_done.until;
-            customers := customers + v_done.opted_out;
-            cancelled := cancelled + v_done.cancelled;
-            unmarked := unmarked + v_done.unmarked;
+            into v_marked
+            from smsretry.mark_customers(v_new_at, v_line.phone, until => v_until) m;
+            v_until := v_marked.until;
+            customers := customers + v_marked.opted_out;
+            cancelled := cancelled + v_marked.cancelled;
+            unmarked := unmarked + v_marked.unmarked;
             perform smsretry.note_event(c.id, 'opted_out', who, because)
             from public.customers c
             where c.phone = v_line.phone
-              and (c.business_id = any (v_new)) is true;
+              and (c.business_id = any (v_new_at)) is true;
         end loop;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';

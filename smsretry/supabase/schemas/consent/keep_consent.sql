@@ -31,7 +31,7 @@ declare
         else new.sms_consent_at
     end;
     v_key bytea;
-    v_from bytea;
+    v_from_key bytea;
     v_earlier_key constant bytea := case
         when old.business_id = new.business_id
           and new.sms_consent_status::text <> 'opted_out' -- else the row says so itself
@@ -95,7 +95,7 @@ begin
     v_key := smsretry.number_key(new.business_id, new.phone);
     -- what the number said before this business knew it, or the customer at an earlier one
     if v_is_moved then
-        foreach v_from in array array[
+        foreach v_from_key in array array[
             v_earlier_key,
             smsretry.number_key(null, new.phone)
         ] loop
@@ -107,9 +107,9 @@ begin
                 o.senders
             )
             from smsretry.standing_opt_outs o
-            where o.number_key = v_from
+            where o.number_key = v_from_key
               and (
-                  v_from = v_earlier_key
+                  v_from_key = v_earlier_key
                   or smsretry.concerns(new.business_id, v_key, o.senders)
               )
               and not exists (

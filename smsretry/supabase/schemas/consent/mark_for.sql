@@ -12,7 +12,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.customers;
     v_key bytea;
-    v_last record;
+    v_last_word record;
 begin
     select *
     into v_row
@@ -36,20 +36,20 @@ begin
         return;
     end if;
     select i.source, i.at, i.dated
-    into v_last
+    into v_last_word
     from smsretry.consents i
     where i.number_key = v_key and i.said = 'opted_in'
     order by i.id desc
     limit 1;
-    if not found or v_last.dated is not null then
+    if not found or v_last_word.dated is not null then
         return; -- the application's own word
     end if;
-    at := v_last.at;
-    source := v_last.source;
-    if v_last.source not in ('inbound_start', 'inbound_yes') then
+    at := v_last_word.at;
+    source := v_last_word.source;
+    if v_last_word.source not in ('inbound_start', 'inbound_yes') then
         if (
             v_row.sms_consent_status::text = 'opted_in'
-            and v_row.sms_consent_at >= v_last.at
+            and v_row.sms_consent_at >= v_last_word.at
         ) is not true
         then
             status := 'opted_in';
@@ -57,7 +57,7 @@ begin
     elsif v_row.sms_consent_status::text = 'opted_out'
         and smsretry.start_takes_back(
             v_row.sms_consent_source::text,
-            v_last.source = 'inbound_yes'
+            v_last_word.source = 'inbound_yes'
         ) then
         source := 'inbound_start';
         status := coalesce(

@@ -15,7 +15,7 @@ returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_sent record;
+    v_attempt record;
 begin
     select
         q.business_id,
@@ -28,31 +28,31 @@ begin
                     then c.phone
             end
         ) as phone
-    into v_sent
+    into v_attempt
     from public.sms_send_attempts a
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c
         on c.id = q.customer_id and c.business_id = q.business_id
     where a.id = mark_sms_number.attempt_id
       and (a.delivery_status in ('delivered', 'read')) is not true;
-    if v_sent.phone is null then
+    if v_attempt.phone is null then
         return false;
     end if;
     if mark_sms_number.opted_out then
         perform smsretry.keep_opt_out(
-            v_sent.business_id,
-            v_sent.phone,
+            v_attempt.business_id,
+            v_attempt.phone,
             coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
             smsretry.clock()
         )
         where not exists (
             -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_sent.number_key
+            where o.number_key = v_attempt.number_key
               and o.said = 'opted_out'
-              and o.dated >= v_sent.begun_at
+              and o.dated >= v_attempt.begun_at
         );
-        perform smsretry.mark_customers(array[v_sent.business_id], v_sent.phone);
+        perform smsretry.mark_customers(array[v_attempt.business_id], v_attempt.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
             update public.customers c
@@ -60,8 +60,8 @@ begin
             where c.id in (
                 select o.id
                 from public.customers o
-                where o.phone = v_sent.phone
-                  and (o.business_id = v_sent.business_id) is true -- by the number's index
+                where o.phone = v_attempt.phone
+                  and (o.business_id = v_attempt.business_id) is true -- by the number's index
                 for no key update skip locked
             );
             set constraints all immediate;

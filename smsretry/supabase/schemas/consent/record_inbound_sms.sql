@@ -49,8 +49,8 @@ declare
         when v_means = 'unsure' then 'unsure'
     end;
     v_heard_at constant timestamptz := smsretry.clock();
-    v_known uuid[];
-    v_by record;
+    v_businesses uuid[];
+    v_receivers record;
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -64,10 +64,10 @@ begin
         return next;
         return;
     end if;
-    v_by := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
-    v_known := smsretry.businesses_of(
+    v_receivers := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
+    v_businesses := smsretry.businesses_of(
         v_phone,
-        v_by.senders,
+        v_receivers.senders,
         now => v_said in ('START', 'YES')
     );
     insert into smsretry.inbound_texts (
@@ -83,14 +83,14 @@ begin
         twilio_sid,
         v_heard_at,
         v_said,
-        v_by.senders,
+        v_receivers.senders,
         smsretry.number_key(null, v_phone),
         case
             when smsretry.is_message_id(messaging_service_sid)
                 then messaging_service_sid
             else smsretry.masked(to_number)
         end,
-        case when v_by.lifts or v_said in ('STOP', 'unsure') then v_known end
+        case when v_receivers.lifts or v_said in ('STOP', 'unsure') then v_businesses end
     )
     on conflict
     do nothing;
@@ -99,7 +99,7 @@ begin
         return next;
         return;
     end if;
-    v_known := v_known || null::uuid;
+    v_businesses := v_businesses || null::uuid;
     if v_said = 'unsure' then
         answer := 'unsure';
     elsif v_said = 'STOP' then
@@ -125,31 +125,31 @@ begin
                 else 'inbound_words'
             end,
             v_heard_at,
-            v_by.senders
+            v_receivers.senders
         )
-        from unnest(v_known) b (id);
+        from unnest(v_businesses) b (id);
         select m.opted_out, m.cancelled, m.unmarked
         into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_known, v_phone) m;
-    elsif not v_by.lifts then
+        from smsretry.mark_customers(v_businesses, v_phone) m;
+    elsif not v_receivers.lifts then
         answer := 'sender_unknown';
     else
         answer := 'opted_in';
-        v_known := smsretry.start_again(
-            v_known,
+        v_businesses := smsretry.start_again(
+            v_businesses,
             v_phone,
             v_heard_at,
             v_said = 'YES',
-            v_by.senders
+            v_receivers.senders
         );
         select m.opted_in, m.unmarked
         into customers, unmarked
-        from smsretry.mark_customers(v_known, v_phone) m;
+        from smsretry.mark_customers(v_businesses, v_phone) m;
     end if;
     if answer = 'unsure' then
-        v_known := array(
+        v_businesses := array(
             select b.id
-            from unnest(v_known) b (id)
+            from unnest(v_businesses) b (id)
             where b.id is not null
               and not exists (
                   select from smsretry.standing_opt_outs o
@@ -157,11 +157,11 @@ begin
               )
         );
         update smsretry.inbound_texts t
-        set phone = v_phone, businesses = v_known
+        set phone = v_phone, businesses = v_businesses
         where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_known <> '{}'; -- else nobody has to read it
+          and v_businesses <> '{}'; -- else nobody has to read it
     elsif answer in ('opted_out', 'opted_in') then
-        perform smsretry.answer_words(v_phone, senders => v_by.senders);
+        perform smsretry.answer_words(v_phone, senders => v_receivers.senders);
     end if;
     return next;
 end

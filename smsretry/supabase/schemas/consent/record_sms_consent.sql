@@ -34,7 +34,7 @@ declare
     v_phone text := phone;
     v_business uuid := business_id;
     v_words integer;
-    v_at uuid[];
+    v_businesses uuid[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(phone, customer_id) <> 1
@@ -78,16 +78,16 @@ begin
     cancelled := 0;
     unmarked := 0;
     if consent = 'opted_out' and v_phone is not null then
-        v_at := case
+        v_businesses := case
             when v_business is null
                 then smsretry.businesses_of(v_phone) || null::uuid
             else array[v_business]
         end;
         perform smsretry.keep_opt_out(b.id, v_phone, source, v_now)
-        from unnest(v_at) b (id);
+        from unnest(v_businesses) b (id);
         select m.opted_out, m.cancelled, m.unmarked
         into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_at, v_phone) m;
+        from smsretry.mark_customers(v_businesses, v_phone) m;
     elsif consent = 'opted_in' and v_phone is not null then
         needs_start := exists (
             select from smsretry.standing_opt_outs o

@@ -16,7 +16,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_business uuid;
     v_key bytea;
-    v_rows record;
+    v_customers record;
     v_clear uuid[] := '{}';
 begin
     foreach v_business in array start_again.businesses loop
@@ -32,14 +32,14 @@ begin
                 ),
                 true
             ) as give_way
-        into v_rows
+        into v_customers
         from public.customers c
         where c.phone = start_again.phone
           and (c.business_id = v_business) is true
           and c.sms_consent_status::text = 'opted_out';
-        if v_rows.give_way
+        if v_customers.give_way
             and (
-                v_rows.say_opted_out
+                v_customers.say_opted_out
                 or exists (
                     select from smsretry.standing_opt_outs o
                     where o.number_key = v_key

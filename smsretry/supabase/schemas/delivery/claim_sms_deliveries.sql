@@ -106,7 +106,7 @@ begin
         t.finished_at,
         t.delivery_status,
         t.delivery_code,
-        n.failures,
+        counts.failures,
         greatest(q.attempt_count, t.attempt_number),
         q.max_attempts,
         q.expires_at,
@@ -123,7 +123,7 @@ begin
         smsretry.may_have_arrived(q.send_log_id, t.id),
         v_now,
         t.sent_account,
-        n.excused,
+        counts.excused,
         smsretry.carriers_midnight(v_now)
     from unnest(v_ids) with ordinality as u (id, turn)
     join taken t on t.id = u.id
@@ -147,7 +147,7 @@ begin
                 where o.send_log_id = q.send_log_id
             )
         )
-    ) n
+    ) counts
     order by u.turn;
 end
 $$;

@@ -19,7 +19,7 @@ declare
         false
     );
     v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
-    v_known integer;
+    v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
     v_other public.sms_retry_queue;
@@ -33,9 +33,9 @@ begin
     into v_row
     from public.sms_retry_queue q
     where q.id = v_attempt.retry_id;
-    v_known := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
+    v_known_rank := coalesce(smsretry.delivery_rank(v_attempt.delivery_status), 0);
     if v_lost
-        and v_rank = v_known
+        and v_rank = v_known_rank
         and v_attempt.delivery_code is null
     then -- the report that said why came second
         update public.sms_send_attempts a
@@ -43,7 +43,7 @@ begin
         where a.id = v_attempt.id;
         return code is not null;
     end if;
-    if (v_rank > v_known) is not true then
+    if (v_rank > v_known_rank) is not true then
         return false;
     end if;
     update public.sms_send_attempts a
@@ -71,7 +71,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known < smsretry.delivery_rank('delivered')
+        and v_known_rank < smsretry.delivery_rank('delivered')
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.

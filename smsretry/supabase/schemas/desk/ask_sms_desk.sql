@@ -16,11 +16,11 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
-    a record;
+    v_asked record;
     v_answer jsonb;
 begin
     select *
-    into a
+    into v_asked
     from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
         id uuid,
         phone text,
@@ -40,42 +40,42 @@ begin
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
                 from public.explain_sms(
-                    a.id,
-                    a.phone,
-                    coalesce(a.row_limit, 20),
-                    a.sid,
-                    a.last_digits
+                    v_asked.id,
+                    v_asked.phone,
+                    coalesce(v_asked.row_limit, 20),
+                    v_asked.sid,
+                    v_asked.last_digits
                 ) r
             );
         when 'sms_businesses' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
-                from public.sms_businesses(a.name) r
+                from public.sms_businesses(v_asked.name) r
             );
         when 'list_sms' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
-                from public.list_sms(a.which, coalesce(a.row_limit, 100)) r
+                from public.list_sms(v_asked.which, coalesce(v_asked.row_limit, 100)) r
             );
         when 'preview_sms_retries' then
             v_answer := (
                 select jsonb_agg(smsretry.without_number(r::jsonb))
                 from public.preview_sms_retries(
-                    a.until,
-                    a.after_due,
-                    a.after_id,
-                    a.row_limit,
-                    a.ids
+                    v_asked.until,
+                    v_asked.after_due,
+                    v_asked.after_id,
+                    v_asked.row_limit,
+                    v_asked.ids
                 ) r
             );
         when 'sms_senders' then
             v_answer := (
                 select jsonb_agg(to_jsonb(r))
                 from public.sms_senders(
-                    a.after_id,
-                    a.row_limit,
+                    v_asked.after_id,
+                    v_asked.row_limit,
                     false,
-                    a.business_id
+                    v_asked.business_id
                 ) r
             );
         when 'sms_status' then

@@ -22,27 +22,27 @@ as $$
 #variable_conflict use_variable
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_named constant boolean := which ? 'retry_ids';
-    v_may constant text[] := case what
+    v_are_named constant boolean := which ? 'retry_ids';
+    v_permitted constant text[] := case what
         when 'requeue' then array['failed', 'cancelled']
         else array['scheduled', 'due', 'waiting', 'held', 'under_way', 'in_doubt']
     end;
-    v_asked constant text[] := coalesce(
+    v_states constant text[] := coalesce(
         nullif(array(select jsonb_array_elements_text(which -> 'states')), '{}'),
-        case what when 'requeue' then array['failed'] else v_may end
+        case what when 'requeue' then array['failed'] else v_permitted end
     );
     v_ids uuid[];
 begin
     if (
         what in ('requeue', 'cancel', 'look')
         and dry_run is not null
-        and v_asked <@ v_may
+        and v_states <@ v_permitted
         and row_limit between 1 and 10000
     ) is not true
     then
         raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %',
             what,
-            array_to_string(v_may, ', ')
+            array_to_string(v_permitted, ', ')
             using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
         raise exception 'Say which texts: by more than their states'
@@ -55,15 +55,15 @@ begin
         select f.id
         from smsretry.texts_that_fit(
             case
-                when v_named then which - 'states'
-                else which || jsonb_build_object('states', v_asked)
+                when v_are_named then which - 'states'
+                else which || jsonb_build_object('states', v_states)
             end
         ) with ordinality f (id, place)
         left join public.sms_retry_queue q
             on q.id = f.id and what = 'look'
         -- Whoever names texts is told why they are not looked at.
         where what <> 'look'
-          or v_named
+          or v_are_named
           or q.id is not null
               and smsretry.left_alone('look', q, null, v_now) is null
         order by f.place
@@ -90,7 +90,7 @@ begin
         cross join lateral smsretry.change_text(
             what,
             i.id,
-            v_asked,
+            v_states,
             dry_run,
             who,
             because,

@@ -32,7 +32,7 @@ declare
         from public.sms_send_attempts a
         where a.twilio_sid = sid
     );
-    v_own boolean;
+    v_is_own boolean;
 begin
     if num_nonnulls(id, phone, sid, last_digits) <> 1
         or last_digits !~ '^[0-9]{4}$'
@@ -56,11 +56,11 @@ begin
             )
         else array[id]
     end;
-    foreach v_own in array array[false, true] loop
+    foreach v_is_own in array array[false, true] loop
         return query
         select t.*
         from smsretry.text_on_record t
-        where (t.kind = 'send log') = v_own
+        where (t.kind = 'send log') = v_is_own
           and (
               t.retry_id = any (v_ids || k_nobody)
               or t.send_log_id = id

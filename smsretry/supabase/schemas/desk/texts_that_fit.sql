@@ -8,7 +8,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
-    w record;
+    v_filter record;
     v_statuses text[];
 begin
     if exists (
@@ -30,7 +30,7 @@ begin
             using errcode = 'SR422';
     end if;
     select *
-    into w
+    into v_filter
     from jsonb_to_record(which) f (
         retry_ids uuid[],
         business_id uuid,
@@ -54,7 +54,7 @@ begin
             end
         )
         from unnest(
-            coalesce(w.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
+            coalesce(v_filter.states, '{sent,under_way,in_doubt,held,failed,cancelled}')
         ) s
     );
     return query
@@ -64,18 +64,18 @@ begin
       -- is not false: by the ids or the customer alone; with old statistics an index of all live
       -- rows is walked
       and case
-          when num_nonnulls(w.retry_ids, w.customer_id) = 0
+          when num_nonnulls(v_filter.retry_ids, v_filter.customer_id) = 0
               then t.status = any (v_statuses)
           else (t.status = any (v_statuses)) is not false
       end
-      and (w.retry_ids is null or t.retry_id = any (w.retry_ids))
-      and (w.business_id is null or t.business_id = w.business_id)
-      and (w.customer_id is null or t.customer_id = w.customer_id)
-      and (w.code is null or t.code = w.code)
-      and (w.why_code is null or t.why_code = w.why_code)
-      and (w.since is null or t.updated_at >= w.since)
-      and (w.until is null or t.updated_at <= w.until)
-      and (w.states is null or t.state = any (w.states))
+      and (v_filter.retry_ids is null or t.retry_id = any (v_filter.retry_ids))
+      and (v_filter.business_id is null or t.business_id = v_filter.business_id)
+      and (v_filter.customer_id is null or t.customer_id = v_filter.customer_id)
+      and (v_filter.code is null or t.code = v_filter.code)
+      and (v_filter.why_code is null or t.why_code = v_filter.why_code)
+      and (v_filter.since is null or t.updated_at >= v_filter.since)
+      and (v_filter.until is null or t.updated_at <= v_filter.until)
+      and (v_filter.states is null or t.state = any (v_filter.states))
     order by t.updated_at desc, t.retry_id;
 end
 $$;

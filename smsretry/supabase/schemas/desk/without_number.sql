@@ -8,7 +8,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_sender constant jsonb := without_number.line -> 'sender';
     v_phone constant text := without_number.line ->> 'phone';
-    v_plain constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
+    v_digits constant text := regexp_replace(v_phone, '[^+0-9]', '', 'g');
     v_body constant text := without_number.line ->> 'body';
 begin
     return (
@@ -25,10 +25,10 @@ begin
         || '{"fingerprint": null, "sent_to": null, "sent_body": null, "sent_by": null, "other_bodies": [], "last_error": null}'
         || jsonb_build_object(
             'phone', case
-                when v_plain ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
-                when v_plain ~ '[0-9]{7}$'
-                    then left(v_plain, -7) || '2345678'
-                        || case when v_plain <> v_phone then ' ' else '' end -- misspelled, too
+                when v_digits ~ '^[+]1[0-9]{3}[01][0-9]{6}$' then '+10000000000'
+                when v_digits ~ '[0-9]{7}$'
+                    then left(v_digits, -7) || '2345678'
+                        || case when v_digits <> v_phone then ' ' else '' end -- misspelled, too
                 when v_phone <> '' then '…'
                 else v_phone
             end,

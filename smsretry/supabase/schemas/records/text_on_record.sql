@@ -35,7 +35,7 @@ select
     t.code,
     smsretry.on_calendar(t.next_at) as next_at,
     smsretry.on_calendar(t.expires_at) as expires_at,
-    smsretry.on_calendar(p.scheduled_for) as planned_for,
+    smsretry.on_calendar(planned.scheduled_for) as planned_for,
     t.first_due_at,
     t.attempts,
     t.max_attempts,
@@ -87,8 +87,8 @@ select
     (
         select coalesce(
             jsonb_agg(
-                jsonb_strip_nulls(m.step) || jsonb_build_object('at', m.at)
-                order by m.at, m.place
+                jsonb_strip_nulls(story.step) || jsonb_build_object('at', story.at)
+                order by story.at, story.place
             ),
             '[]'
         )
@@ -241,8 +241,8 @@ select
                       t.created_at
                   )
               )
-        ) m
-        where m.at is not null
+        ) story
+        where story.at is not null
     ) as steps
 from (
     select
@@ -341,6 +341,6 @@ left join public.customers c
     on c.id = t.customer_id
       and c.business_id is not distinct from t.business_id
 left join public.send_logs l on l.id = t.send_log_id
-left join public.scheduled_sends p
-    on p.id = coalesce(t.send_log_id, t.retry_id)
-      and p.business_id is not distinct from t.business_id;
+left join public.scheduled_sends planned
+    on planned.id = coalesce(t.send_log_id, t.retry_id)
+      and planned.business_id is not distinct from t.business_id;

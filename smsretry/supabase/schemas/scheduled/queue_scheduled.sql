@@ -15,7 +15,7 @@ create or replace function smsretry.queue_scheduled(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_made boolean;
+    v_is_new boolean;
     v_log public.send_logs;
     v_status text;
 begin
@@ -55,7 +55,7 @@ begin
             select from public.send_logs l
             where l.id = send.id
         );
-        v_made := found;
+        v_is_new := found;
         select *
         into v_log
         from public.send_logs l
@@ -63,7 +63,7 @@ begin
         if v_log.id is null then
             raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id'
                 using errcode = 'SR409';
-        elsif v_made
+        elsif v_is_new
             and smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
         then
             raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
@@ -71,7 +71,7 @@ begin
         end if;
         -- One that is made now is this text's, even if a trigger changed its words.
         why_code := case
-            when not v_made
+            when not v_is_new
               and (
                   v_log.business_id,
                   v_log.customer_id,

@@ -25,7 +25,7 @@ declare
     v_id constant uuid := coalesce(schedule_sms.id, gen_random_uuid());
     v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
     v_problem text;
-    v_there public.scheduled_sends;
+    v_send public.scheduled_sends;
     v_state text;
     v_column text;
     v_rule text;
@@ -94,7 +94,7 @@ begin
         on conflict (id)
         do nothing
         returning *
-        into v_there;
+        into v_send;
     exception
         when integrity_constraint_violation then
             -- The database's own error would quote the body, also in its log.
@@ -107,15 +107,15 @@ begin
                 using errcode = 'SR409',
                       hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
     end;
-    if v_there.id is not null then
-        return query select v_there.id, 'scheduled', v_there.scheduled_for;
+    if v_send.id is not null then
+        return query select v_send.id, 'scheduled', v_send.scheduled_for;
         return;
     end if;
     select *
-    into v_there
+    into v_send
     from public.scheduled_sends s
     where s.id = v_id;
-    if (v_there.business_id, v_there.customer_id, v_there.body) is distinct from (
+    if (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
         schedule_sms.business_id,
         schedule_sms.customer_id,
         schedule_sms.body
@@ -124,6 +124,6 @@ begin
             using errcode = 'SR409',
                   hint = 'Give each text an id of its own.';
     end if;
-    return query select v_there.id, 'already_scheduled', v_there.scheduled_for;
+    return query select v_send.id, 'already_scheduled', v_send.scheduled_for;
 end
 $$;

@@ -27,7 +27,7 @@ declare
     v_class constant text := coalesce(message_class, 'any');
     v_problem text;
     v_sender smsretry.senders;
-    v_had smsretry.senders;
+    v_earlier smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
     v_problem := case
@@ -78,19 +78,19 @@ begin
                 using errcode = 'SR422';
         end if;
         select s.*
-        into v_had
+        into v_earlier
         from smsretry.business_senders b
         join smsretry.senders s on s.id = b.sender_id
         where b.business_id = business_id
           and b.message_class = v_class;
-        if v_had.id <> v_sender.id
-            and v_had.paused_at is null
+        if v_earlier.id <> v_sender.id
+            and v_earlier.paused_at is null
             and replace is not true
         then
             raise exception 'This business already has an active sender for % texts: % of account %. Replace it (replace => true, or --replace), or remove or pause it first',
                 v_class,
-                smsretry.shown_sender(v_had.sent_by),
-                v_had.account
+                smsretry.shown_sender(v_earlier.sent_by),
+                v_earlier.account
                 using errcode = 'SR422';
         end if;
         insert into smsretry.business_senders (

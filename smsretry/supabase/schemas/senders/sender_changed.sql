@@ -24,7 +24,7 @@ declare
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_users uuid[];
     v_business uuid;
-    v_texts integer;
+    v_count integer;
 begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
@@ -94,8 +94,8 @@ begin
                 limit 10000
                 for update skip locked
             );
-            get diagnostics v_texts = row_count;
-            released := released + v_texts;
+            get diagnostics v_count = row_count;
+            released := released + v_count;
         exception
             when others then
                 raise warning 'The texts of business % wait for their own time: %',

@@ -171,24 +171,24 @@ begin
                 end
         end,
         v_midnight,
-        n.businesses,
-        coalesce(n.used_by, '{}'),
+        totals.businesses,
+        coalesce(totals.used_by, '{}'),
         case
             when l.paused_at is not null then 'sender_paused'
             when l.since is not null then 'sending_stopped'
-            when l.is_spent and n.due + n.waiting + n.held > 0 then 'day_spent'
-            when n.why_code is not null then n.why_code
-            when n.due >= l.segments_per_second * extract(
+            when l.is_spent and totals.due + totals.waiting + totals.held > 0 then 'day_spent'
+            when totals.why_code is not null then totals.why_code
+            when totals.due >= l.segments_per_second * extract(
                 epoch from smsretry.late_after()
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), l.why, n.why),
+        coalesce(smsretry.numberless(l.paused_because), l.why, totals.why),
         coalesce(l.paused_at, l.since),
-        n.due::bigint,
-        n.waiting::bigint,
-        n.held::bigint,
-        case when n.businesses = 1 then n.only_business end
+        totals.due::bigint,
+        totals.waiting::bigint,
+        totals.held::bigint,
+        case when totals.businesses = 1 then totals.only_business end
     from listed l
     cross join lateral (
         select
@@ -227,7 +227,7 @@ begin
             where o.of_sender = l.id
         ) t
         left join public.businesses b on b.id = t.business_id
-    ) n
+    ) totals
     order by l.id;
 end
 $$;

@@ -72,7 +72,7 @@ select
     ) as fingerprint,
     -- since when it might have gone out
     greatest(q.scheduled_for, least(q.first_due_at, q.created_at)) as due_since,
-    coalesce(u.messages, '[]') as lost_messages,
+    coalesce(lost.messages, '[]') as lost_messages,
     -- null: the default sender
     own.sender || jsonb_build_object('whose', left(b.name, 200)) as sender
 from public.sms_retry_queue q
@@ -139,5 +139,5 @@ left join lateral (
       )
       and smsretry.is_lost(m.delivery_status)
       and not m.delivery_excused
-) u
+) lost
     on true;

@@ -12,13 +12,13 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_turn record;
+    v_texts record;
     v_row public.sms_retry_queue;
     v_taken uuid[];
     v_claimed smsretry.claimed_retry;
 begin
     select *
-    into v_turn
+    into v_texts
     from smsretry.texts_in_turn(
         smsretry.rows_of_claim(limit_count),
         v_now,
@@ -32,7 +32,7 @@ begin
     for v_row in
         select *
         from public.sms_retry_queue q
-        where q.ctid = any (v_turn.rows)
+        where q.ctid = any (v_texts.rows)
     loop
         if exists (
             select from public.send_logs l
@@ -56,13 +56,13 @@ begin
             array(
                 select q.ctid
                 from public.sms_retry_queue q
-                where q.ctid = any (v_turn.rows)
+                where q.ctid = any (v_texts.rows)
             ),
             v_now,
             true
         ) t
     );
-    perform smsretry.note_served('texts', v_turn.served, v_now, v_turn.behind);
+    perform smsretry.note_served('texts', v_texts.served, v_now, v_texts.behind);
     for v_claimed in
         select r.*
         from smsretry.claimed_retry r

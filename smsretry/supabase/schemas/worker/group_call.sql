@@ -2,13 +2,13 @@
 -- parameters and defaults, so that PostgreSQL plans each call once. A migration that changes a
 -- parameter runs this, too. A branch, here of end_sms_retry, has a line for each parameter:
 --   when 'end_sms_retry' then return (select to_jsonb(f) from public.end_sms_retry(
---     case when v ? 'retry_id' then (v ->> 'retry_id')::uuid else null end, …) f);
+--     case when arguments ? 'retry_id' then (arguments ->> 'retry_id')::uuid else null end, …) f);
 do $do$
 begin
     execute (
         select format(
             $f$
-create or replace function smsretry.group_call(function text, v jsonb)
+create or replace function smsretry.group_call(function text, arguments jsonb)
 returns jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -34,7 +34,7 @@ $$
         cross join lateral (
             select string_agg(
                 format(
-                    'case when v ? %1$L then (v ->> %1$L)::%2$s else %3$s end',
+                    'case when arguments ? %1$L then (arguments ->> %1$L)::%2$s else %3$s end',
                     n.name,
                     n.type::regtype,
                     coalesce(

@@ -19,8 +19,8 @@ set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least constant bigint := 1000000 * (select count(*) from smsretry.restores);
-    v_now_taken uuid[];
+    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_ids uuid[];
     v_detail text;
 begin
     taken := '{}';
@@ -31,7 +31,7 @@ begin
                 update public.sms_retry_queue q
                 set
                     status = 'processing',
-                    claim_no = greatest(q.claim_no, v_least) + 1,
+                    claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
                     claimed_at = mark_claimed.at,
                     begun_at = null,
                     claimed_by_application = mark_claimed.by_application,
@@ -49,10 +49,10 @@ begin
                 returning q.id
             )
             select array_agg(t.id)
-            into v_now_taken
+            into v_ids
             from claimed t;
             set constraints all immediate; -- a deferred check would undo the others, too
-            taken := taken || v_now_taken;
+            taken := taken || v_ids;
             refused := null;
             exit when v_try = 0;
         exception
