@@ -356,7 +356,7 @@ create table if not exists smsretry.events (
         and length(who) between 1 and 200
     )
 );
-comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
+comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
 
 -- ======== what an existing smsretry.inbound_texts lacks ========
@@ -6174,8 +6174,8 @@ $$;
 --   until: when no more is begun; -infinity: a timeout has come
 --   opted_out: customers who say so now
 --   opted_in: customers who were marked so
---   cancelled: texts
---   unmarked: customers who may not say it yet
+--   cancelled: texts that waited
+--   unmarked: customers whose rows may not say it yet: a later run marks them
 create or replace function smsretry.mark_customers(
     businesses uuid[],
     phone text,
@@ -10292,8 +10292,9 @@ $$;
 -- and the last runs, as one object:
 --   at: the database's time
 --   late: smsretry.late_since
---   states, held, ended, sends, hours, undelivered: the functions status_of_…, which say what they
---     count
+--   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
+--     them
 --   senders: sms_senders; the default sender only if it is too slow or its day is spent
 --   unread: customers in smsretry.unread_words
 --   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
@@ -10322,8 +10323,26 @@ begin
             left join public.businesses b on b.id = h.business_id
         ),
         'ended', array(
-            select to_jsonb(e)
-            from smsretry.status_of_ended(v_now - interval '1 day') e
+            select jsonb_build_object(
+                'state', e.status,
+                'why_code', e.why_code,
+                'why', smsretry.numberless(mode() within group (order by left(e.why, 200))),
+                'texts', count(*)
+            )
+            from (
+                select q.status, q.why_code, q.last_error as why
+                from public.sms_retry_queue q
+                where q.status in ('failed', 'cancelled')
+                  and q.updated_at >= v_now - interval '1 day'
+                union all
+                select s.status, s.why_code, s.why
+                from public.scheduled_sends s
+                where s.send_log_id is null
+                  and s.status in ('failed', 'cancelled')
+                  and s.updated_at >= v_now - interval '1 day'
+            ) e
+            group by e.status, e.why_code
+            order by e.status desc, count(*) desc
         ),
         'senders', array(
             select to_jsonb(s)
@@ -10411,37 +10430,6 @@ begin
         )
     )
         || smsretry.status_of_sends(v_now);
-end
-$$;
-
--- ======== schemas/desk/status_of_ended.sql ========
--- Count for sms_status what failed or was cancelled since then, by reason, the most texts first.
---   why: of most of them
-create or replace function smsretry.status_of_ended(since timestamptz)
-returns table (state text, why_code text, why text, texts bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    return query
-    select
-        e.status,
-        e.why_code::text,
-        smsretry.numberless(mode() within group (order by left(e.why, 200))),
-        count(*)
-    from (
-        select q.status, q.why_code, q.last_error as why
-        from public.sms_retry_queue q
-        where q.status in ('failed', 'cancelled')
-          and q.updated_at >= status_of_ended.since
-        union all
-        select s.status, s.why_code, s.why
-        from public.scheduled_sends s
-        where s.send_log_id is null
-          and s.status in ('failed', 'cancelled')
-          and s.updated_at >= status_of_ended.since
-    ) e
-    group by e.status, e.why_code
-    order by e.status desc, count(*) desc;
 end
 $$;
 
@@ -10613,7 +10601,6 @@ set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of i
 begin
     return query
     with not_just_waiting as materialized (
-        -- all but those that only wait for their time
         select
             q.work,
             q.why_code,

@@ -6,8 +6,8 @@
 --   until: when no more is begun; -infinity: a timeout has come
 --   opted_out: customers who say so now
 --   opted_in: customers who were marked so
---   cancelled: texts
---   unmarked: customers who may not say it yet
+--   cancelled: texts that waited
+--   unmarked: customers whose rows may not say it yet: a later run marks them
 create or replace function smsretry.mark_customers(
     businesses uuid[],
     phone text,

@@ -2,8 +2,9 @@
 -- and the last runs, as one object:
 --   at: the database's time
 --   late: smsretry.late_since
---   states, held, ended, sends, hours, undelivered: the functions status_of_…, which say what they
---     count
+--   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
+--     them
 --   senders: sms_senders; the default sender only if it is too slow or its day is spent
 --   unread: customers in smsretry.unread_words
 --   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
@@ -32,8 +33,26 @@ begin
             left join public.businesses b on b.id = h.business_id
         ),
         'ended', array(
-            select to_jsonb(e)
-            from smsretry.status_of_ended(v_now - interval '1 day') e
+            select jsonb_build_object(
+                'state', e.status,
+                'why_code', e.why_code,
+                'why', smsretry.numberless(mode() within group (order by left(e.why, 200))),
+                'texts', count(*)
+            )
+            from (
+                select q.status, q.why_code, q.last_error as why
+                from public.sms_retry_queue q
+                where q.status in ('failed', 'cancelled')
+                  and q.updated_at >= v_now - interval '1 day'
+                union all
+                select s.status, s.why_code, s.why
+                from public.scheduled_sends s
+                where s.send_log_id is null
+                  and s.status in ('failed', 'cancelled')
+                  and s.updated_at >= v_now - interval '1 day'
+            ) e
+            group by e.status, e.why_code
+            order by e.status desc, count(*) desc
         ),
         'senders', array(
             select to_jsonb(s)

@@ -17,7 +17,6 @@ set enable_bitmapscan = off set enable_sort = off as $$ -- an index has all of i
 begin
     return query
     with not_just_waiting as materialized (
-        -- all but those that only wait for their time
         select
             q.work,
             q.why_code,

@@ -17,5 +17,5 @@ create table if not exists smsretry.events (
         and length(who) between 1 and 200
     )
 );
-comment on column smsretry.events.detail is 'because: in words · why_code · until: when the text is due · since: when its worker had it · times, last_at: how often it happened in a row, and when last · was, became, source: of a customer''s consent or number, of which only the last digits are kept · account, sender, business_id, message_class: of a sender';
+comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
