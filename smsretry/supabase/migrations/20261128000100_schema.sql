@@ -104,7 +104,7 @@ begin
     return make_interval(
         mins => k_minutes[
             least(
-                greatest(retry_delay.attempt_count, 0),
+                greatest(attempt_count, 0),
                 cardinality(k_minutes) - 1
             ) + 1
         ]
@@ -118,7 +118,7 @@ $$;
 create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), 500)
+    select least(greatest(coalesce(limit_count, 50), 0), 500)
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
@@ -136,10 +136,10 @@ returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(
-        start_takes_back.source in ('inbound_stop', 'provider_refusal')
-        or start_takes_back.source like 'twilio\_%'
-        or start_takes_back.source = 'inbound_words'
-            and not start_takes_back.by_yes,
+        source in ('inbound_stop', 'provider_refusal')
+        or source like 'twilio\_%'
+        or source = 'inbound_words'
+            and not by_yes,
         false
     );
 end
@@ -179,10 +179,10 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when work.status = 'processing' then 'under_way'
-        when work.status <> 'pending' then null
-        when work.recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
-        when work.in_doubt_since is not null then 'doubtful'
+        when status = 'processing' then 'under_way'
+        when status <> 'pending' then null
+        when recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
+        when in_doubt_since is not null then 'doubtful'
         else 'texts'
     end;
 end
@@ -1258,7 +1258,7 @@ returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select '\m(' || replace(
         replace(
-            translate(regexp_replace(any_word.words, '\s+', '|', 'g'), '_', ' '),
+            translate(regexp_replace(words, '\s+', '|', 'g'), '_', ' '),
             'W',
             '( \w+){0,3}'
         ),
@@ -1319,9 +1319,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
             'read'
         ],
         case
-            when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
-            when delivery_rank.status = 'scheduled' then 'accepted'
-            else delivery_rank.status
+            when status in ('failed', 'canceled') then 'undelivered'
+            when status = 'scheduled' then 'accepted'
+            else status
         end
     )
 $$;
@@ -1334,11 +1334,11 @@ create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
-    if pg_column_size(found_sid.provider_message_id) >= 10000 then
+    if pg_column_size(provider_message_id) >= 10000 then
         return null;
     end if;
     return left(
-        nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''),
+        nullif(btrim(provider_message_id ->> 'twilio_sid'), ''),
         64
     );
 end
@@ -1350,7 +1350,7 @@ create or replace function smsretry.is_lost(delivery_status text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(
-        is_lost.delivery_status in ('undelivered', 'failed', 'canceled'),
+        delivery_status in ('undelivered', 'failed', 'canceled'),
         false
     )
 $$;
@@ -1361,8 +1361,8 @@ create or replace function smsretry.is_message_id(id text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(
-        is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$'
-        and is_message_id.id ~ '[A-Za-z]',
+        id ~ '^[A-Za-z0-9_.-]{8,64}$'
+        and id ~ '[A-Za-z]',
         false
     )
 $$;
@@ -1375,8 +1375,8 @@ create or replace function smsretry.is_sent(provider_message_id jsonb, status te
 returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
-        or smsretry.found_sid(is_sent.provider_message_id) is not null;
+    return coalesce(status in ('sent', 'delivered', 'undelivered'), false)
+        or smsretry.found_sid(provider_message_id) is not null;
 end
 $$;
 
@@ -1421,21 +1421,21 @@ begin
     if v_mark.kind is null
         or (
             v_mark.kind = 'production'
-            and v_mark.address is not distinct from mark_mismatch.address
-        ) = (coalesce(mark_mismatch.send_to, 'all') = 'all')
+            and v_mark.address is not distinct from address
+        ) = (coalesce(send_to, 'all') = 'all')
     then
         return null;
     end if;
     return 'The database is marked as ' || v_mark.kind
         || coalesce(' at ' || v_mark.address, '')
         || ', and the worker texts '
-        || case mark_mismatch.send_to
+        || case send_to
             when 'nobody' then 'nobody'
             when 'listed' then 'only who is listed'
             else 'everybody'
         end || ' and reaches it at '
         || coalesce(
-            left(mark_mismatch.address, 300),
+            left(address, 300),
             'an address that it does not tell'
         )
         || ': set SMSRETRY_SEND_TO and SUPABASE_URL where it runs, or say with `smsretry mark` what the database is';
@@ -1450,8 +1450,8 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when length(masked.phone) >= 8 then '…' || right(masked.phone, 4)
-        when masked.phone is not null then '…'
+        when length(phone) >= 8 then '…' || right(phone, 4)
+        when phone is not null then '…'
     end;
 end
 $$;
@@ -1699,7 +1699,7 @@ create or replace function smsretry.numberless(words text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select regexp_replace(
-        numberless.words,
+        words,
         '\+[0-9][0-9 ().-]{6,}[0-9]|(?<![[:alnum:]-])[0-9]{9,}(?![[:alnum:]])|\(?[0-9]{3}[) .-]{1,2}[0-9]{3}[ .-][0-9]{4}',
         '…',
         'g'
@@ -1713,8 +1713,8 @@ create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-            then on_calendar.at
+        when at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then at
     end
 $$;
 
@@ -1800,9 +1800,9 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when shown_sender.sent_by like '+%'
-            then smsretry.masked(shown_sender.sent_by)
-        else shown_sender.sent_by
+        when sent_by like '+%'
+            then smsretry.masked(sent_by)
+        else sent_by
     end;
 end
 $$;
@@ -1883,7 +1883,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
                 retry.in_doubt_since,
                 retry.held_since,
                 retry.scheduled_for,
-                text_state.at
+                at
             )
         when retry.status = 'completed' then 'sent'
         else retry.status -- failed or cancelled
@@ -4935,7 +4935,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (
-        after_sms_restore.since <= smsretry.clock()
+        since <= smsretry.clock()
         and dry_run is not null
     ) is not true
     then
@@ -4944,13 +4944,13 @@ begin
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(
-            after_sms_restore.who,
-            after_sms_restore.because
+            who,
+            because
         );
         perform smsretry.record_restore(
-            after_sms_restore.since,
-            after_sms_restore.who,
-            after_sms_restore.because
+            since,
+            who,
+            because
         );
     end if;
     select count(*), count(*), '{}', '[]'
@@ -8307,8 +8307,8 @@ create or replace function smsretry.check_limits(
 returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if not (check_limits.segments_per_second between 0.01 and 1000)
-        or check_limits.segments_per_day < 1
+    if not (segments_per_second between 0.01 and 1000)
+        or segments_per_day < 1
     then
         raise exception 'segments_per_second must be 0.01 to 1000, and segments_per_day must be at least 1: to stop a sender, pause it'
             using errcode = 'SR422';
@@ -8927,11 +8927,11 @@ begin
     insert into smsretry.events (at, about, code, who, detail)
     values (
         smsretry.clock(),
-        note_event.about,
-        note_event.code,
-        coalesce(note_event.who, 'not said'),
+        about,
+        code,
+        coalesce(who, 'not said'),
         jsonb_strip_nulls(
-            jsonb_build_object('because', note_event.because) || note_event.detail
+            jsonb_build_object('because', because) || detail
         )
     );
 end
@@ -9689,18 +9689,18 @@ create or replace function smsretry.check_who_and_why(who text, because text)
 returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if coalesce(btrim(check_who_and_why.who), '') = ''
-        or coalesce(btrim(check_who_and_why.because), '') = ''
-        or length(check_who_and_why.who) > 200
-        or length(check_who_and_why.because) > 500
+    if coalesce(btrim(who), '') = ''
+        or coalesce(btrim(because), '') = ''
+        or length(who) > 200
+        or length(because) > 500
     then
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
     if (
-        smsretry.numberless(check_who_and_why.who),
-        smsretry.numberless(check_who_and_why.because)
-    ) is distinct from (check_who_and_why.who, check_who_and_why.because)
+        smsretry.numberless(who),
+        smsretry.numberless(because)
+    ) is distinct from (who, because)
     then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422',
@@ -9798,7 +9798,7 @@ create or replace function smsretry.left_alone(
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_state constant text := smsretry.text_state(retry, left_alone.at);
+    v_state constant text := smsretry.text_state(retry, at);
 begin
     return case
         when v_state = 'sent' then 'It is sent already'
@@ -9836,7 +9836,7 @@ begin
             then 'It is unknown whether it went out: evidence is looked for'
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
-        when retry.scheduled_for <= left_alone.at
+        when retry.scheduled_for <= at
             then 'It is due already: the next run takes it'
         when retry.held_since is not null
           or retry.reason = 'quiet_hours'
@@ -9904,31 +9904,31 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform smsretry.check_who_and_why(
-        mark_sms_database.who,
-        mark_sms_database.because
+        who,
+        because
     );
-    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true
+    if (kind in ('production', 'staging', 'none')) is not true
     then
         raise exception 'kind must be production, staging or none'
             using errcode = 'SR422';
     end if;
-    if (mark_sms_database.kind = 'production') is distinct from (
-        coalesce(btrim(mark_sms_database.address), '') <> ''
+    if (kind = 'production') is distinct from (
+        coalesce(btrim(address), '') <> ''
     ) then
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
-    if mark_sms_database.kind = 'none' then
+    if kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;
     insert into smsretry.mark (kind, address, marked_at, who, because)
     values (
-        mark_sms_database.kind,
-        lower(btrim(mark_sms_database.address)),
+        kind,
+        lower(btrim(address)),
         smsretry.clock(),
-        mark_sms_database.who,
-        mark_sms_database.because
+        who,
+        because
     )
     on conflict (one)
     do update set

@@ -4,18 +4,18 @@ create or replace function smsretry.check_who_and_why(who text, because text)
 returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if coalesce(btrim(check_who_and_why.who), '') = ''
-        or coalesce(btrim(check_who_and_why.because), '') = ''
-        or length(check_who_and_why.who) > 200
-        or length(check_who_and_why.because) > 500
+    if coalesce(btrim(who), '') = ''
+        or coalesce(btrim(because), '') = ''
+        or length(who) > 200
+        or length(because) > 500
     then
         raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
             using errcode = 'SR422';
     end if;
     if (
-        smsretry.numberless(check_who_and_why.who),
-        smsretry.numberless(check_who_and_why.because)
-    ) is distinct from (check_who_and_why.who, check_who_and_why.because)
+        smsretry.numberless(who),
+        smsretry.numberless(because)
+    ) is distinct from (who, because)
     then
         raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
             using errcode = 'SR422',

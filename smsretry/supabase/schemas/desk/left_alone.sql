@@ -10,7 +10,7 @@ create or replace function smsretry.left_alone(
 returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_state constant text := smsretry.text_state(retry, left_alone.at);
+    v_state constant text := smsretry.text_state(retry, at);
 begin
     return case
         when v_state = 'sent' then 'It is sent already'
@@ -48,7 +48,7 @@ begin
             then 'It is unknown whether it went out: evidence is looked for'
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
-        when retry.scheduled_for <= left_alone.at
+        when retry.scheduled_for <= at
             then 'It is due already: the next run takes it'
         when retry.held_since is not null
           or retry.reason = 'quiet_hours'

@@ -15,31 +15,31 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform smsretry.check_who_and_why(
-        mark_sms_database.who,
-        mark_sms_database.because
+        who,
+        because
     );
-    if (mark_sms_database.kind in ('production', 'staging', 'none')) is not true
+    if (kind in ('production', 'staging', 'none')) is not true
     then
         raise exception 'kind must be production, staging or none'
             using errcode = 'SR422';
     end if;
-    if (mark_sms_database.kind = 'production') is distinct from (
-        coalesce(btrim(mark_sms_database.address), '') <> ''
+    if (kind = 'production') is distinct from (
+        coalesce(btrim(address), '') <> ''
     ) then
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
-    if mark_sms_database.kind = 'none' then
+    if kind = 'none' then
         delete from smsretry.mark;
         return false;
     end if;
     insert into smsretry.mark (kind, address, marked_at, who, because)
     values (
-        mark_sms_database.kind,
-        lower(btrim(mark_sms_database.address)),
+        kind,
+        lower(btrim(address)),
         smsretry.clock(),
-        mark_sms_database.who,
-        mark_sms_database.because
+        who,
+        because
     )
     on conflict (one)
     do update set

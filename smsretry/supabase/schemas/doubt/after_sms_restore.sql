@@ -15,7 +15,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (
-        after_sms_restore.since <= smsretry.clock()
+        since <= smsretry.clock()
         and dry_run is not null
     ) is not true
     then
@@ -24,13 +24,13 @@ begin
     end if;
     if not dry_run then
         perform smsretry.check_who_and_why(
-            after_sms_restore.who,
-            after_sms_restore.because
+            who,
+            because
         );
         perform smsretry.record_restore(
-            after_sms_restore.since,
-            after_sms_restore.who,
-            after_sms_restore.because
+            since,
+            who,
+            because
         );
     end if;
     select count(*), count(*), '{}', '[]'

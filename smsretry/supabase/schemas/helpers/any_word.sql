@@ -6,7 +6,7 @@ returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select '\m(' || replace(
         replace(
-            translate(regexp_replace(any_word.words, '\s+', '|', 'g'), '_', ' '),
+            translate(regexp_replace(words, '\s+', '|', 'g'), '_', ' '),
             'W',
             '( \w+){0,3}'
         ),

@@ -15,9 +15,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
             'read'
         ],
         case
-            when delivery_rank.status in ('failed', 'canceled') then 'undelivered'
-            when delivery_rank.status = 'scheduled' then 'accepted'
-            else delivery_rank.status
+            when status in ('failed', 'canceled') then 'undelivered'
+            when status = 'scheduled' then 'accepted'
+            else status
         end
     )
 $$;

@@ -5,11 +5,11 @@ create or replace function smsretry.found_sid(provider_message_id jsonb)
 returns text
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp as $$
 begin
-    if pg_column_size(found_sid.provider_message_id) >= 10000 then
+    if pg_column_size(provider_message_id) >= 10000 then
         return null;
     end if;
     return left(
-        nullif(btrim(found_sid.provider_message_id ->> 'twilio_sid'), ''),
+        nullif(btrim(provider_message_id ->> 'twilio_sid'), ''),
         64
     );
 end

@@ -3,7 +3,7 @@ create or replace function smsretry.is_lost(delivery_status text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(
-        is_lost.delivery_status in ('undelivered', 'failed', 'canceled'),
+        delivery_status in ('undelivered', 'failed', 'canceled'),
         false
     )
 $$;

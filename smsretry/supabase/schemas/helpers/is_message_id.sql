@@ -3,8 +3,8 @@ create or replace function smsretry.is_message_id(id text)
 returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(
-        is_message_id.id ~ '^[A-Za-z0-9_.-]{8,64}$'
-        and is_message_id.id ~ '[A-Za-z]',
+        id ~ '^[A-Za-z0-9_.-]{8,64}$'
+        and id ~ '[A-Za-z]',
         false
     )
 $$;

@@ -5,7 +5,7 @@ create or replace function smsretry.is_sent(provider_message_id jsonb, status te
 returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    return coalesce(is_sent.status in ('sent', 'delivered', 'undelivered'), false)
-        or smsretry.found_sid(is_sent.provider_message_id) is not null;
+    return coalesce(status in ('sent', 'delivered', 'undelivered'), false)
+        or smsretry.found_sid(provider_message_id) is not null;
 end
 $$;

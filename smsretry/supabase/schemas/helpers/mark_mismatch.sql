@@ -13,21 +13,21 @@ begin
     if v_mark.kind is null
         or (
             v_mark.kind = 'production'
-            and v_mark.address is not distinct from mark_mismatch.address
-        ) = (coalesce(mark_mismatch.send_to, 'all') = 'all')
+            and v_mark.address is not distinct from address
+        ) = (coalesce(send_to, 'all') = 'all')
     then
         return null;
     end if;
     return 'The database is marked as ' || v_mark.kind
         || coalesce(' at ' || v_mark.address, '')
         || ', and the worker texts '
-        || case mark_mismatch.send_to
+        || case send_to
             when 'nobody' then 'nobody'
             when 'listed' then 'only who is listed'
             else 'everybody'
         end || ' and reaches it at '
         || coalesce(
-            left(mark_mismatch.address, 300),
+            left(address, 300),
             'an address that it does not tell'
         )
         || ': set SMSRETRY_SEND_TO and SUPABASE_URL where it runs, or say with `smsretry mark` what the database is';

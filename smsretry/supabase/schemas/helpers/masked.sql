@@ -5,8 +5,8 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when length(masked.phone) >= 8 then '…' || right(masked.phone, 4)
-        when masked.phone is not null then '…'
+        when length(phone) >= 8 then '…' || right(phone, 4)
+        when phone is not null then '…'
     end;
 end
 $$;

@@ -4,7 +4,7 @@ create or replace function smsretry.on_calendar(at timestamptz)
 returns timestamptz
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when on_calendar.at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
-            then on_calendar.at
+        when at between '2000-01-01 00:00+00' and '2100-01-01 00:00+00'
+            then at
     end
 $$;

@@ -4,9 +4,9 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when shown_sender.sent_by like '+%'
-            then smsretry.masked(shown_sender.sent_by)
-        else shown_sender.sent_by
+        when sent_by like '+%'
+            then smsretry.masked(sent_by)
+        else sent_by
     end;
 end
 $$;

@@ -13,7 +13,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
                 retry.in_doubt_since,
                 retry.held_since,
                 retry.scheduled_for,
-                text_state.at
+                at
             )
         when retry.status = 'completed' then 'sent'
         else retry.status -- failed or cancelled

@@ -9,7 +9,7 @@ begin
     return make_interval(
         mins => k_minutes[
             least(
-                greatest(retry_delay.attempt_count, 0),
+                greatest(attempt_count, 0),
                 cardinality(k_minutes) - 1
             ) + 1
         ]

@@ -3,5 +3,5 @@
 create or replace function smsretry.rows_of_claim(limit_count integer)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select least(greatest(coalesce(rows_of_claim.limit_count, 50), 0), 500)
+    select least(greatest(coalesce(limit_count, 50), 0), 500)
 $$;

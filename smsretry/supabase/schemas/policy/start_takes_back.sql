@@ -12,10 +12,10 @@ returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return coalesce(
-        start_takes_back.source in ('inbound_stop', 'provider_refusal')
-        or start_takes_back.source like 'twilio\_%'
-        or start_takes_back.source = 'inbound_words'
-            and not start_takes_back.by_yes,
+        source in ('inbound_stop', 'provider_refusal')
+        or source like 'twilio\_%'
+        or source = 'inbound_words'
+            and not by_yes,
         false
     );
 end

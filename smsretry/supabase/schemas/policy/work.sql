@@ -8,10 +8,10 @@ returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     return case
-        when work.status = 'processing' then 'under_way'
-        when work.status <> 'pending' then null
-        when work.recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
-        when work.in_doubt_since is not null then 'doubtful'
+        when status = 'processing' then 'under_way'
+        when status <> 'pending' then null
+        when recover_count >= 2 then 'suspect' -- recover_stuck_sms_retries
+        when in_doubt_since is not null then 'doubtful'
         else 'texts'
     end;
 end

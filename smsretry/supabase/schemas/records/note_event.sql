@@ -12,11 +12,11 @@ begin
     insert into smsretry.events (at, about, code, who, detail)
     values (
         smsretry.clock(),
-        note_event.about,
-        note_event.code,
-        coalesce(note_event.who, 'not said'),
+        about,
+        code,
+        coalesce(who, 'not said'),
         jsonb_strip_nulls(
-            jsonb_build_object('because', note_event.because) || note_event.detail
+            jsonb_build_object('because', because) || detail
         )
     );
 end
