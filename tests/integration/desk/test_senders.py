@@ -244,7 +244,7 @@ def test_an_order_about_a_sender_lets_what_waited_for_it_go_at_once(
 
 
 def test_resuming_a_sender_lifts_all_that_its_trouble_has_stopped(shop: Shop) -> None:
-    """Its businesses, too. A new rate takes back what was given away at the old one."""
+    """Its businesses, too. A new rate takes back the slots that were reserved at the old one."""
     add(shop, segments_per_second=0.01)
     for _ in range(2):
         shop.due_text()

@@ -79,7 +79,7 @@ def test_the_documented_query_adds_up_what_each_business_sent_in_a_month(
 def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(
     shop: Shop,
 ) -> None:
-    """Where the database is far away, no moment is given away in vain. More than an hour away is nobody's turn."""
+    """Where the database is far away, no slot is reserved in vain. More than an hour away is nobody's slot."""
     [other] = shops(shop.connection, 1)
     give_sender(shop.connection, 1, [other], rate=1)
     add_texts(shop.connection, other, 2)
@@ -96,7 +96,7 @@ def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keep
 
 
 def test_a_claim_takes_half_a_second_s_worth_of_each_sender(shop: Shop) -> None:
-    """One text at least, and none of a sender whose time is given away: it says when that is over."""
+    """One text at least, and none of a sender whose slots are reserved: it says when that is over."""
     slow, quick, free = shops(shop.connection, 3)
     give_sender(shop.connection, 1, [slow], rate=0.5)
     give_sender(shop.connection, 2, [quick], rate=8)
