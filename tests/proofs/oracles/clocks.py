@@ -45,7 +45,12 @@ WY       307 8-20   8-20   8-20   open
 
 def _hours(text: str) -> Hours:
     opens, _, closes = text.partition("-")
-    return (int(opens), int(closes)) if closes else None
+    return (_hour(opens), _hour(closes)) if closes else None
+
+
+def _hour(text: str) -> float:
+    hours, _, minutes = text.partition(":")
+    return int(hours) + int(minutes or 0) / 60
 
 
 STATES: dict[str, tuple[Hours, Hours, Hours, bool]] = {}
