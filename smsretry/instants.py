@@ -11,6 +11,11 @@ Instant: TypeAlias = Annotated[
 """An instant as a database or a provider answered it, on UTC's clock whatever the zone of their session is."""
 
 
+def as_utc(moment: datetime) -> datetime:
+    """The moment as it is, or in UTC if it has no zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def on_clock(moment: datetime, zone: tzinfo = UTC) -> str:
     """An instant on a zone's clock, always with the zone: `Tue 24 Nov 08:03 EST`."""
     local = moment.astimezone(zone)

@@ -9,6 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import httpx
+
 _CERTIFICATES: Final = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -18,26 +20,37 @@ _CERTIFICATES: Final = (
 
 
 def cause_of(error: BaseException, url: str = "") -> str:
-    """The error's name, or what it is at bottom where that tells somebody more. Quotes no URL and no value.
+    """The error's name, or its root cause where that says more. It may name the host, and quotes no other value.
 
     Args:
         url: where no answer came from. The proxy that leads there is named.
     """
-    missing = [
-        variable
-        for variable in _CERTIFICATES
-        if not Path(os.environ.get(variable, ".")).exists()
-    ]
-    if missing and isinstance(error, OSError):
-        return f"{missing[0]} names what is not there"
-    place, proxies = urlsplit(url), getproxies()
-    scheme = place.scheme if place.scheme in proxies else "all"
-    if url and scheme in proxies and not proxy_bypass(place.hostname or ""):
-        return f"{_bottom(error)}, through the proxy of {scheme.upper()}_PROXY"
-    return _bottom(error)
+    if isinstance(error, OSError):
+        for variable in _CERTIFICATES:
+            if not _exists(os.environ.get(variable, ".")):
+                return f"{variable} names what is not there"
+    root_cause = _root_cause(error)
+    address = urlsplit(url)
+    proxies = getproxies()
+    scheme = address.scheme if address.scheme in proxies else "all"
+    if url and scheme in proxies and not proxy_bypass(address.hostname or ""):
+        return f"{root_cause}, through the proxy of {scheme.upper()}_PROXY"
+    return root_cause
 
 
-def _bottom(error: BaseException) -> str:
+def describe_redirect(answer: httpx.Response) -> str:
+    """The host that redirects, and the one that it redirects to."""
+    target = answer.url.join(answer.headers["location"])
+    return f"{answer.url.netloc.decode()} sends everybody on to {target.scheme}://{target.netloc.decode()}"
+
+
+def _exists(value: str) -> bool:
+    """Whether a path of a variable exists. SSL_CERT_DIR may list several, of which OpenSSL takes those that exist."""
+    paths = (value, *value.split(os.pathsep))
+    return any(Path(path).exists() for path in paths)
+
+
+def _root_cause(error: BaseException) -> str:
     for cause in _causes(error):
         match cause:
             case socket.gaierror():
@@ -50,8 +63,9 @@ def _bottom(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps: `requests` and urllib3 keep the cause in arguments and attributes."""
-    waiting, seen_ids = [error], set[int]()
+    """The error and what it wraps. `requests` and urllib3 keep the cause in arguments and attributes."""
+    waiting = [error]
+    seen_ids = set[int]()
     while waiting:
         cause = waiting.pop(0)
         if id(cause) in seen_ids:

@@ -66,6 +66,8 @@ def test_a_connection_names_the_proxy_or_the_file_that_it_used(
     assert "HTTPS_PROXY" in cause_of(error, "https://project.supabase.co")
     assert cause_of(error, "https://db.example.com") == "ConnectError"
     assert cause_of(error, "http://127.0.0.1:9") == "ConnectError"
+    monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join(["/nowhere", "/"]))
+    assert cause_of(FileNotFoundError(2, "No such file")) == "FileNotFoundError"
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
     assert cause_of(FileNotFoundError(2, "No such file")).startswith("SSL_CERT_FILE")
     assert cause_of(ValueError()) == "ValueError"

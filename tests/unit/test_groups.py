@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from postgrest.exceptions import APIError
@@ -61,6 +62,19 @@ def test_what_comes_while_a_request_is_under_way_is_the_next_group() -> None:
     answers = call_all(groups, names, after=under_way)
     assert answers == [f"raised {name}" if name == "call 3" else name for name in names]
     assert sizes == [1, LARGEST_GROUP, 30]
+
+
+def test_each_call_of_a_group_learns_that_the_request_changed_nothing() -> None:
+    """Each has an error of its own, because one that several threads raise carries all their tracebacks."""
+
+    def send(_calls: Sequence[Call]) -> list[Result]:
+        raise QueueUnreachable("No connection", undone=True)
+
+    groups = Groups(send)
+    with pytest.raises(QueueUnreachable) as raised:
+        groups.call(Call("begin", {}, ""))
+    groups.close()
+    assert raised.value.undone
 
 
 RAISED: list[BaseException | int] = [

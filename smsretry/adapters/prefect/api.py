@@ -9,7 +9,7 @@ import httpx
 from pydantic import Field, HttpUrl, Json, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from smsretry.adapters.answering import cause_of
+from smsretry.adapters.answering import cause_of, describe_redirect
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 
@@ -87,11 +87,10 @@ class PrefectApi:
         answer = self._answer(path, body)
         if answer.status_code in (401, 403):
             raise PrefectRefused(f"{self.host} {self._refused()}")
-        if answer.is_redirect:
-            place = httpx.URL(self.url).join(answer.headers["location"])
+        if answer.has_redirect_location:
             raise PrefectError(
-                f"{self.host} sends everybody on to {place.scheme}://{place.netloc.decode()}: set PREFECT_API_URL to "
-                "the API's address there, because runs cannot be reported through it"
+                f"{describe_redirect(answer)}: set PREFECT_API_URL to the API's address there, because runs cannot be "
+                "reported through it"
             )
         if "date" in answer.headers:
             self.server_time = parsedate_to_datetime(answer.headers["date"])

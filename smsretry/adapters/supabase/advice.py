@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 from postgrest.exceptions import APIError
 
-from smsretry.adapters.answering import cause_of
+from smsretry.adapters.answering import cause_of, describe_redirect
 from smsretry.errors import (
     InputError,
     QueueBusy,
@@ -139,7 +139,7 @@ def error_of(function: str, error: APIError, *, url: str) -> SmsRetryError:
         )
     if code == "55P03":  # lock_not_available
         return QueueBusy(
-            f"{function} waited too long for a lock that another transaction holds",
+            f"{function} waited too long for a lock that another transaction holds.",
             undone=True,
         )
     if code in ("57014", "25P04"):  # query_canceled, transaction_timeout
@@ -203,14 +203,8 @@ def ended(
     trouble: QueueUnreachable, ending: Ending, *, undone: bool
 ) -> QueueUnreachable:
     """The same error, with what follows. `undone`: no try can have had an effect."""
-    text = str(trouble)
-    if isinstance(trouble, QueueBusy):
-        if ending is RUN:
-            return trouble  # the caller says what becomes of its row
-        text += "."
-    return type(trouble)(
-        f"{text} {ending.undone if undone else ending.unknown}", undone=undone
-    )
+    next_step = ending.undone if undone else ending.unknown
+    return type(trouble)(f"{trouble} {next_step}", undone=undone)
 
 
 def refuse(response: httpx.Response, *, as_reader: bool) -> None:
@@ -221,10 +215,8 @@ def refuse(response: httpx.Response, *, as_reader: bool) -> None:
     response.read()
     code, reply_text = _error_of(response)
     if response.has_redirect_location:
-        place = response.url.join(response.headers["location"])
         raise QueueError(
-            f"{response.url.host} sends everybody on to {place.scheme}://{place.host} (HTTP {status}): set "
-            "SUPABASE_URL to the project's own address."
+            f"{describe_redirect(response)} (HTTP {status}): set SUPABASE_URL to the project's own address."
         )
     is_json = "json" in response.headers.get(
         "content-type", ""

@@ -8,6 +8,7 @@ waits for (`group_sms_calls`). A call that needs longer is made alone, by the th
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -99,8 +100,9 @@ class Groups:
     def _results_of(self, calls: Sequence[Call]) -> Sequence[Result]:
         try:
             results = self._send(calls)
-        except QueueError as error:  # a new one for each: one that several threads raise carries all their tracebacks
-            return [type(error)(str(error)) for _ in calls]
+        except QueueError as error:
+            # An error that several threads raise would carry the tracebacks of all.
+            return [copy(error) for _ in calls]
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             return [error] if len(calls) == 1 else [RepeatAlone() for _ in calls]
         return results if len(results) == len(calls) else [RepeatAlone() for _ in calls]

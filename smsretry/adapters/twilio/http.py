@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -24,6 +24,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from smsretry.adapters.twilio.accounts import Accounts
 from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.instants import as_utc
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
 
@@ -191,7 +192,7 @@ def _clock(date: str | None) -> datetime | None:
         clock = parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    return clock if clock.tzinfo else clock.replace(tzinfo=UTC)
+    return as_utc(clock)
 
 
 _NOT_MADE: Final = "The request could not be made: check TWILIO_BASE_URL and the settings of proxies and certificates"

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from smsretry.adapters.supabase import calls
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.provider import TwilioProvider
-from smsretry.errors import QueueUnreachable
+from smsretry.errors import QueueBusy, QueueUnreachable
 from smsretry.local.process.http import free_port
 from smsretry.local.stack import Stack
 from smsretry.sending import entry
@@ -108,6 +109,22 @@ def test_the_application_learns_whether_its_text_was_queued(
         for work in (partial(claim_due, away, 50), partial(away.recover, 10)):
             with pytest.raises(QueueUnreachable, match="The next run tries again"):
                 work()
+
+
+def test_a_lock_does_not_hide_that_an_earlier_try_may_have_been_made(
+    settings: Settings,
+) -> None:
+    """The first answer was lost on its way. The tries after it did nothing."""
+    answers = iter(
+        [HTMLResponse("<html>Bad gateway</html>", 502), *[_json(500, "55P03")] * 2]
+    )
+
+    async def in_turn(scope: Scope, receive: Receive, send: Send) -> None:
+        await next(answers)(scope, receive, send)
+
+    with answering(in_turn, settings) as queue, pytest.raises(QueueBusy) as raised:
+        queue.finish_run(ROW, "", needs_attention=False)
+    assert not raised.value.undone
 
 
 def test_an_opt_in_is_given_again_only_without_a_stop(

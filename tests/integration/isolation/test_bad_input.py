@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
@@ -25,16 +25,11 @@ def changed(settings: Settings, **changes: str) -> Settings:
 
 
 @contextmanager
-def answering(answer: Response, settings: Settings) -> Iterator[SupabaseQueue]:
+def answering(answer: ASGIApp, settings: Settings) -> Iterator[SupabaseQueue]:
     """The adapter, with a server at SUPABASE_URL that gives every request this answer."""
 
-    async def give(_request: Request) -> Response:
-        return answer
-
     with (
-        LocalServer(
-            Starlette(routes=[Route("/{path:path}", give, methods=["POST"])])
-        ) as site,
+        LocalServer(Starlette(routes=[Mount("/", answer)])) as site,
         SupabaseQueue(changed(settings, supabase_url=site.url)) as queue,
     ):
         yield queue
