@@ -22,18 +22,19 @@ from supabase.lib.client_options import SyncClientOptions
 from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.advice import (
     MIGRATE,
-    RUN,
-    Ending,
-    ended,
-    error_of,
-    refuse,
-    unanswered,
+    NEXT_RUN,
+    NextStep,
+    explain_refusal,
+    explain_silence,
+    raise_if_refused,
+    with_next_step,
 )
 from smsretry.adapters.supabase.rows import Rows, read_rows
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
 _Row = TypeVar("_Row", bound=BaseModel)
+_Value = TypeVar("_Value")
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
 
@@ -50,7 +51,11 @@ class SupabaseCalls:
     """A connection to the project. Close it, or use it as a context manager."""
 
     def __init__(self, settings: ReadingSettings, *, reads: bool = False) -> None:
-        """Connect. `reads`: it only asks questions, with the reader's key if there is one."""
+        """Prepare the connection, which the first call makes.
+
+        Args:
+            reads: it only asks questions, with the reader's key if there is one.
+        """
         self.url: Final = str(settings.supabase_url).rstrip("/")
         self.address: Final = settings.address
         """The address of the database: `smsretry.mark` compares it with production's."""
@@ -59,20 +64,24 @@ class SupabaseCalls:
         key_secret = reader or settings.supabase_service_role_key
         key = key_secret.get_secret_value() if key_secret else ""
         # Supabase's gateway knows the project's own keys alone. https://github.com/orgs/supabase/discussions/1925
-        passes = settings.supabase_anon_key if reader else None
+        gateway_key = settings.supabase_anon_key if reader else None
         self._http = httpx.Client(
             verify=trusted(),
             timeout=settings.supabase_timeout_seconds,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            event_hooks={"response": [partial(refuse, as_reader=self._as_reader)]},
+            event_hooks={
+                "response": [partial(raise_if_refused, as_reader=self._as_reader)]
+            },
         )
         options = SyncClientOptions(
             httpx_client=self._http, auto_refresh_token=False, persist_session=False
         )
-        if passes:
+        if gateway_key:
             options.headers["Authorization"] = f"Bearer {key}"
         self._client = create_client(
-            self.url, passes.get_secret_value() if passes else key, options
+            self.url,
+            gateway_key.get_secret_value() if gateway_key else key,
+            options,
         )
 
     def __enter__(self) -> Self:
@@ -83,54 +92,52 @@ class SupabaseCalls:
 
     # What an answer holds
 
-    def word(self, reply: Reply, allowed: Collection[object]) -> Any:
-        """A reply that is one of the known words."""
-        if reply.content not in allowed:
-            raise self.not_ours(reply.function)
-        return reply.content
+    def read_value(self, allowed: Collection[_Value], reply: Reply) -> _Value:
+        """The value of a reply, which is one of those that its function may answer."""
+        for value in allowed:
+            if reply.content == value:
+                return value
+        raise self.shape_error(reply.function)
 
-    def single_row(self, kind: type[_Row], reply: Reply) -> _Row:
+    def read_row(self, kind: type[_Row], reply: Reply) -> _Row:
         """The one row of a reply. A call of a group is answered with the row itself."""
-        rows = self.rows(
-            kind,
-            reply
-            if isinstance(reply.content, list)
-            else replace(reply, content=[reply.content]),
-        )
+        if not isinstance(reply.content, list):
+            reply = replace(reply, content=[reply.content])
+        rows = self.read_rows(kind, reply)
         if len(rows) != 1:
             raise QueueError(
                 f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}"
             )
         return rows[0]
 
-    def rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
+    def read_rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
         """The rows of a reply, all of which can be read."""
-        rows = self.readable(kind, reply)
+        rows = self.read_each_row(kind, reply)
         if rows.unreadable:
-            raise self.mismatch(
+            raise self.columns_error(
                 reply.function,
                 {column for row in rows.unreadable for column in row.columns},
             )
         return rows.parsed
 
-    def readable(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
+    def read_each_row(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
         """The rows of a reply, each read by itself. What the call did to those that cannot be read stays done."""
         if not isinstance(reply.content, list) or not all(
             isinstance(row, dict) for row in reply.content
         ):
-            raise self.not_ours(reply.function)
+            raise self.shape_error(reply.function)
         rows = read_rows(kind, reply.content)
         if rows.foreign:
-            raise self.mismatch(reply.function, rows.foreign)
+            raise self.columns_error(reply.function, rows.foreign)
         return rows
 
-    def mismatch(self, function: str, columns: Iterable[str]) -> QueueError:
+    def columns_error(self, function: str, columns: Iterable[str]) -> QueueError:
         """The error for rows of other columns than this version's. It quotes no value."""
         return QueueError(
             f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}"
         )
 
-    def not_ours(self, function: str) -> QueueError:
+    def shape_error(self, function: str) -> QueueError:
         """The error for an answer of another shape than the function's."""
         return QueueError(
             f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self.url}) is "
@@ -139,60 +146,56 @@ class SupabaseCalls:
 
     # The call
 
-    def repeated(
+    def call_until_answered(
         self,
         function: str,
-        values: Mapping[str, object],
-        ending: Ending = RUN,
+        arguments: Mapping[str, object],
+        next_step: NextStep = NEXT_RUN,
         *,
-        but_for: tuple[type[QueueUnreachable], ...] = (),
+        give_up_on: tuple[type[QueueUnreachable], ...] = (),
     ) -> Reply:
-        """Call a function up to three times, until an answer comes. `but_for`: errors that end the tries."""
-        return self._tried(function, values, ending, _PAUSES, but_for)
+        """Call a function up to three times, until an answer comes.
 
-    def once(
-        self, function: str, values: Mapping[str, object], ending: Ending = RUN
-    ) -> Reply:
-        """Call a function once."""
-        return self._tried(function, values, ending, (), ())
-
-    def _tried(
-        self,
-        function: str,
-        values: Mapping[str, object],
-        ending: Ending,
-        pauses: tuple[float, ...],
-        but_for: tuple[type[QueueUnreachable], ...],
-    ) -> Reply:
+        Args:
+            give_up_on: errors that end the tries.
+        """
         undone = True
-        for pause in (*pauses, None):
+        for pause in (*_PAUSES, None):
             try:
-                return Reply(function, self._once(function, values))
+                return Reply(function, self._request(function, arguments))
             except QueueUnreachable as error:
-                trouble, undone = error, undone and error.undone
-            if pause is None or isinstance(trouble, but_for):
+                trouble = error
+                undone = undone and error.undone
+            if pause is None or isinstance(trouble, give_up_on):
                 break
             time.sleep(pause)
-        raise ended(trouble, ending, undone=undone)
+        raise with_next_step(trouble, next_step, undone=undone)
 
-    def _once(self, function: str, values: Mapping[str, object]) -> Any:
+    def call_once(
+        self,
+        function: str,
+        arguments: Mapping[str, object],
+        next_step: NextStep = NEXT_RUN,
+    ) -> Reply:
+        """Call a function once."""
+        return self.call_until_answered(
+            function, arguments, next_step, give_up_on=(QueueUnreachable,)
+        )
+
+    def _request(self, function: str, arguments: Mapping[str, object]) -> Any:
         trouble: SmsRetryError
-        arguments = dict(values)
         if self._as_reader:
-            function, arguments = (
-                "ask_sms_desk",
-                {"question": function, "asked": arguments},
-            )
+            arguments = {"question": function, "asked": arguments}
+            function = "ask_sms_desk"
         try:
-            return self._client.rpc(function, arguments).execute().data
-        except (
-            httpx.RequestError
-        ) as error:  # transport, and an answer that cannot be unpacked
-            trouble = unanswered(function, error, url=self.url)
+            return self._client.rpc(function, dict(arguments)).execute().data
+        except httpx.RequestError as error:
+            # The transport failed, or the answer cannot be unpacked.
+            trouble = explain_silence(function, error, url=self.url)
         except APIError as error:
-            trouble = error_of(function, error, url=self.url)
+            trouble = explain_refusal(function, error, url=self.url)
         except (ValueError, RecursionError):
-            trouble = self.not_ours(function)
+            trouble = self.shape_error(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.
         raise trouble
 

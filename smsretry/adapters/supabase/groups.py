@@ -1,8 +1,8 @@
 """Group commit: calls that threads have under way at the same time travel as one request and one transaction.
 
 No call waits for a group to fill: one thread makes the requests, and what comes while one is under way is the next
-group. Each call gets its own answer or its own error. A group answers within two seconds, whatever one of its calls
-waits for (`group_sms_calls`). A call that needs longer is made alone, by the thread that asked for it.
+group. Each call gets its own answer or its own error. The database ends a group after two seconds, whatever one of its
+calls waits for (`group_sms_calls`). A call that needs longer is made alone, by the thread that asked for it.
 """
 
 from collections import deque
@@ -15,8 +15,9 @@ from typing import Any, Final
 from postgrest.exceptions import APIError
 from pydantic import BaseModel
 
-from smsretry.adapters.supabase.advice import error_of
+from smsretry.adapters.supabase.advice import explain_refusal
 from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
+from smsretry.adapters.supabase.columns import fence
 from smsretry.errors import (
     QueueBusy,
     QueueCancelled,
@@ -40,11 +41,11 @@ class Call:
     lock_order: str
     """Sorts the calls of a group, so that all groups lock in the same order."""
     leave_if_busy: bool = False
-    """Whether the call is left for later, and does not wait, if somebody else holds a lock that it needs."""
+    """Whether the call ends, and is not repeated alone, if somebody else holds a lock that it needs."""
 
 
 class RepeatAlone(Exception):
-    """The call must be made alone: it, or another call in its group, met trouble that may pass."""
+    """The call must be made alone, because it or its group met trouble that may pass."""
 
 
 class NotMade:
@@ -52,7 +53,7 @@ class NotMade:
 
 
 Result = object
-"""The result of a call: its answer, the exception to raise, or NotMade."""
+"""What came of a call: its answer, the exception to raise, or NotMade."""
 
 
 class Groups:
@@ -88,7 +89,10 @@ class Groups:
             self._waiting.popleft()
             for _ in range(min(len(self._waiting), LARGEST_GROUP))
         ]
-        results = self._results_of([call for call, _ in group]) if group else []
+        if not group:
+            return
+        results = self._results_of([call for call, _ in group])
+        # From the last to the first, so that those not made wait in their order.
         for (call, future), result in reversed([*zip(group, results, strict=True)]):
             if isinstance(result, NotMade):
                 self._waiting.appendleft((call, future))
@@ -104,12 +108,16 @@ class Groups:
             # An error that several threads raise would carry the tracebacks of all.
             return [copy(error) for _ in calls]
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            return [error] if len(calls) == 1 else [RepeatAlone() for _ in calls]
-        return results if len(results) == len(calls) else [RepeatAlone() for _ in calls]
+            if len(calls) == 1:
+                return [error]
+            results = []
+        if len(results) != len(calls):
+            return [RepeatAlone() for _ in calls]
+        return results
 
 
-class _Answered(BaseModel):
-    """The result of one call of a group."""
+class _CallResult(BaseModel):
+    """The database's result of one call of a group: an answer, or the error of PostgREST's shape."""
 
     place: int
     answer: Any = None
@@ -123,84 +131,89 @@ class SupabaseGroups(SupabaseCalls):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._begins = Groups(self.together)
-        self._other_calls = Groups(self.together)
+        self._begins = Groups(self.call_as_group)
+        self._other_calls = Groups(self.call_as_group)
 
     def __exit__(self, *error: object) -> None:
         for groups in (self._begins, self._other_calls):
             groups.close()
         super().__exit__(*error)
 
-    def about(
+    def call_for_claim(
         self,
         claim: Claim,
         function: str,
-        values: Mapping[str, object],
+        arguments: Mapping[str, object],
         *,
         leave_if_busy: bool = False,
     ) -> Reply:
-        """Make a call about a claimed row, together with those of other threads.
+        """Make a call about a claimed row, in a group with calls of other threads.
 
         Args:
-            leave_if_busy: the call is left for the next run if something is locked or slow.
+            leave_if_busy: the call ends if something is locked or slow, and the next run makes it.
         """
-        values = {"retry_id": claim.id, "claim_no": claim.claim_no} | dict(values)
-        # As the functions lock: the number, and then its sender.
-        order = f"{claim.sender.id or ''} {claim.phone} {claim.business_id} {claim.id}"
-        call = Call(function, values, order, leave_if_busy)
+        call = Call(
+            function,
+            {**fence(claim.id, claim.claim_no), **arguments},
+            # As the functions lock: the number, and then its sender.
+            lock_order=f"{claim.sender.id or ''} {claim.phone} {claim.business_id} {claim.id}",
+            leave_if_busy=leave_if_busy,
+        )
+        groups = self._begins if leave_if_busy else self._other_calls
         try:
-            return Reply(
-                function,
-                (self._begins if leave_if_busy else self._other_calls).call(call),
-            )
+            return Reply(function, groups.call(call))
         except RepeatAlone:
-            passing = (QueueBusy, QueueCancelled) if call.leave_if_busy else ()
-            return self.repeated(call.function, call.values, but_for=passing)
+            last_errors = (QueueBusy, QueueCancelled) if leave_if_busy else ()
+            return self.call_until_answered(
+                function, call.values, give_up_on=last_errors
+            )
 
-    def together(self, calls: Sequence[Call]) -> Sequence[Result]:
+    def call_as_group(self, calls: Sequence[Call]) -> Sequence[Result]:
         """Make calls as one request and one transaction. Each has its own answer or error, in its place."""
         entries = [
             {
-                "function": c.function,
-                "values": dict(c.values),
-                "lock_order": c.lock_order,
+                "function": call.function,
+                "values": dict(call.values),
+                "lock_order": call.lock_order,
             }
-            for c in calls
+            for call in calls
         ]
         try:
-            reply = self.repeated(
-                "group_sms_calls", {"calls": entries}, but_for=(QueueBusy, QueueSlow)
+            reply = self.call_until_answered(
+                "group_sms_calls", {"calls": entries}, give_up_on=(QueueBusy, QueueSlow)
             )
         except QueueError as error:
+            # No answer came: a single call would get none either. Its subclasses are answers, or too long a wait.
             if type(error) is QueueUnreachable:
                 raise
-            return [
-                RepeatAlone() for _ in calls
-            ]  # it may not be called, or took too long: single calls may work
+            # The function may not be called, or took too long: single calls may work.
+            return [RepeatAlone() for _ in calls]
         results = {
-            answer.place: self._result_of(calls, answer)
-            for answer in self.rows(_Answered, reply)
+            result.place: self._read_result(calls, result)
+            for result in self.read_rows(_CallResult, reply)
         }
         if not results:
-            raise self.not_ours("group_sms_calls")
+            raise self.shape_error("group_sms_calls")
         return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
 
-    def _result_of(self, calls: Sequence[Call], answer: _Answered) -> Result:
-        if not 1 <= answer.place <= len(calls):
-            raise self.not_ours("group_sms_calls")
-        if not answer.code:
-            return answer.answer
-        call = calls[answer.place - 1]
-        error = APIError(
-            {
-                "code": answer.code,
-                "message": answer.message,
-                "hint": answer.hint,
-                "details": None,
-            }
+    def _read_result(self, calls: Sequence[Call], result: _CallResult) -> Result:
+        if not 1 <= result.place <= len(calls):
+            raise self.shape_error("group_sms_calls")
+        if not result.code:
+            return result.answer
+        call = calls[result.place - 1]
+        error = explain_refusal(
+            call.function,
+            APIError(
+                {
+                    "code": result.code,
+                    "message": result.message,
+                    "hint": result.hint,
+                    "details": None,
+                }
+            ),
+            url=self.url,
         )
-        trouble = error_of(call.function, error, url=self.url)
-        passing = isinstance(trouble, QueueUnreachable) and not (
-            call.leave_if_busy and isinstance(trouble, QueueBusy)
-        )
-        return RepeatAlone() if passing else trouble
+        if call.leave_if_busy and isinstance(error, QueueBusy):
+            return error
+        return RepeatAlone() if isinstance(error, QueueUnreachable) else error

@@ -1,4 +1,4 @@
-"""What people ask the database and order, and what the import and the doctor do."""
+"""The questions and orders of people, and what the import and the doctor ask."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -6,11 +6,18 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from smsretry.adapters.supabase.advice import OPT_IN, ORDER, QUESTION, Ending
-from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.advice import (
+    ASK_AGAIN,
+    REPEAT_OPT_IN,
+    REPEAT_ORDER,
+    NextStep,
+)
+from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
+    AfterRestore,
     AskStatus,
+    ChangeTexts,
     ExplainText,
     ListTexts,
     MarkDatabase,
@@ -28,119 +35,122 @@ from smsretry.retry.customers import Customer
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
-_CHANGES: Final = ("change_sms_texts", "after_sms_restore")
-"""Orders whose answer counts and names the texts that changed."""
+_REPEAT_TRIAL: Final = NextStep(REPEAT_ORDER.undone, REPEAT_ORDER.undone)
+"""The next step after an order that was only tried: whatever came of it, nothing was recorded."""
 
 
 class SupabaseOperators(SupabaseCalls):
     """The questions and orders of people, and what the import and the doctor ask of the database."""
 
     def texts(self, form: ExplainText | ListTexts) -> list[TextRecord]:
-        return self.rows(TextRecord, self.once(form.FUNCTION, form.values(), QUESTION))
+        return self.read_rows(TextRecord, self._ask(form.FUNCTION, form.values()))
 
     def waiting(
         self, *, until: datetime | None = None, ids: Sequence[UUID] = ()
     ) -> Iterator[WaitingText]:
-        """Waiting texts that are due until then, in order of their due times and read page by page; or those of these
-        ids that wait. But for those that cannot be read.
+        """Waiting texts: those that are due until then, in the order of their due times, or those of these ids.
+
+        They are read page by page. Those that cannot be read are left out.
         """
-        page: dict[str, object] = {
+        arguments: dict[str, object] = {
             "until": until,
             "ids": list(map(str, ids)) or None,
         }
         while True:
-            rows = self.readable(
-                WaitingText, self.once(Preview.FUNCTION, page, QUESTION)
-            )
+            reply = self._ask(Preview.FUNCTION, arguments)
+            rows = self.read_each_row(WaitingText, reply)
             yield from rows.parsed
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
-            last_row = next(
-                (row for row in reversed(rows.raw) if row["scheduled_for"]), None
-            )
-            if last_row is None or ids:
+            timed_rows = [row for row in rows.raw if row["scheduled_for"]]
+            if ids or not timed_rows:
                 return
-            page |= {"after_due": last_row["scheduled_for"], "after_id": last_row["id"]}
+            arguments["after_due"] = timed_rows[-1]["scheduled_for"]
+            arguments["after_id"] = timed_rows[-1]["id"]
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""
-        return self.rows(
-            NamedBusiness, self.once("sms_businesses", {"name": name}, QUESTION)
+        return self.read_rows(
+            NamedBusiness, self._ask("sms_businesses", {"name": name})
         )
 
     def unread(self) -> list[UnreadWords]:
         """Messages that nobody has read yet."""
-        return self.rows(UnreadWords, self.once(ReadWords.FUNCTION, {}, QUESTION))
+        return self.read_rows(UnreadWords, self._ask(ReadWords.FUNCTION))
 
     def status(self) -> QueueStatus:
-        return self.single_row(QueueStatus, self.once(AskStatus.FUNCTION, {}, QUESTION))
+        return self.read_row(QueueStatus, self._ask(AskStatus.FUNCTION))
 
     def senders(self, business_id: UUID | str | None = None) -> list[SenderRecord]:
-        """Those of a business, or all, page by page, each with its number."""
+        """The senders of a business, or of all, each with its number. They are read page by page."""
         senders = list[SenderRecord]()
         while True:
-            after = {"after_id": senders[-1].sender_id if senders else None}
-            values = {"with_numbers": True, "business_id": business_id} | after
-            page = self.rows(
-                SenderRecord, self.once(WhichSenders.FUNCTION, values, QUESTION)
-            )
-            if (
-                not page
-            ):  # answers may be cut off, so a short page need not be the last one
+            arguments = {
+                "with_numbers": True,
+                "business_id": business_id,
+                "after_id": senders[-1].sender_id if senders else None,
+            }
+            reply = self._ask(WhichSenders.FUNCTION, arguments)
+            page = self.read_rows(SenderRecord, reply)
+            # A short page need not be the last one: answers may be cut off.
+            if not page:
                 return senders
             senders += page
 
-    def carry_out(self, form: Form, **parameters: object) -> Done:
-        """Call a form's function; `more`: further arguments.
+    def carry_out(self, form: Form, **arguments: object) -> Done:
+        """Call a form's function.
+
+        Args:
+            arguments: further arguments of the function.
 
         Raises:
-            InputError: the database says why it cannot be.
+            InputError: the database refuses the order, and says why.
         """
+        fields: dict[str, object] = {"form": form}
         if isinstance(form, MarkDatabase):
-            parameters = {
-                "address": self.address if form.kind == "production" else None
-            }
-        kind = Change if form.FUNCTION in _CHANGES else Done
-        ending = (
-            Ending(ORDER.undone, ORDER.undone)
-            if parameters.get("dry_run")
-            else _ending(form)
-        )
-        reply = self.once(form.FUNCTION, {**form.values(), **parameters}, ending)
+            # The answer shows the address, too.
+            arguments["address"] = self.address if form.kind == "production" else None
+            fields["address"] = arguments["address"]
+        next_step = _next_step(form)
+        if arguments.get("dry_run"):
+            next_step = _REPEAT_TRIAL
+        reply = self.call_once(form.FUNCTION, form.values() | arguments, next_step)
         rows = reply.content
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
-        request_fields = {
-            "form": form,
-            **({"address": parameters["address"]} if "address" in parameters else {}),
-        }
-        return self.single_row(
-            kind, replace(reply, content=[{**row, **request_fields} for row in rows])
+        # The answer to a change counts the texts that changed, and names some.
+        is_change = isinstance(form, ChangeTexts | AfterRestore)
+        return self.read_row(
+            Change if is_change else Done,
+            replace(reply, content=[row | fields for row in rows]),
         )
 
     def checksums(self) -> Mapping[str, str]:
         """The checksum of each function, table and the like that smsretry defines, as the database has it."""
-        reply = self.once("examine_sms_retries", {}, QUESTION)
+        reply = self._ask("examine_sms_retries")
         if not isinstance(reply.content, dict):
-            raise self.not_ours(reply.function)
+            raise self.shape_error(reply.function)
         return reply.content
 
     def rehearse(self, send_to: SendTo) -> list[Finding]:
-        """Rehearse a text in the database, roll all of it back, and compare such a worker with the database's mark."""
-        values = {"send_to": send_to, "address": self.address}
-        return self.rows(Finding, self.once("try_sms_retry_queue", values, QUESTION))
+        """Rehearse a text in the database and roll it back, and compare this audience with the database's mark."""
+        arguments = {"send_to": send_to, "address": self.address}
+        return self.read_rows(Finding, self._ask("try_sms_retry_queue", arguments))
 
     def customers(self) -> list[Customer]:
-        """Some customers, of a large table as of a small one."""
-        reply = self.once("sample_sms_customers", {}, QUESTION)
-        return self.rows(Customer, reply)
+        """A sample of customers."""
+        return self.read_rows(Customer, self._ask("sample_sms_customers"))
+
+    def _ask(
+        self, function: str, arguments: Mapping[str, object] | None = None
+    ) -> Reply:
+        """Call a function that changes nothing."""
+        return self.call_once(function, arguments or {}, ASK_AGAIN)
 
 
-def _ending(form: Form) -> Ending:
-    """The consequence for the person if the answer is lost."""
+def _next_step(form: Form) -> NextStep:
+    """The next step for the person if the answer is lost."""
     if form.is_question:
-        return QUESTION
-    return (
-        OPT_IN
-        if isinstance(form, RecordConsent) and form.consent == "opted_in"
-        else ORDER
-    )
+        return ASK_AGAIN
+    if isinstance(form, RecordConsent) and form.consent == "opted_in":
+        return REPEAT_OPT_IN
+    return REPEAT_ORDER

@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from smsretry.adapters.supabase.advice import QUEUEING, Ending
+from smsretry.adapters.supabase.advice import REPEAT_QUEUEING, NextStep
 from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import (
-    after_delivery,
-    after_look,
-    after_send,
-    end,
-    no_send,
+    after_delivery_arguments,
+    after_look_arguments,
+    after_send_arguments,
+    end_arguments,
+    fence,
+    no_send_call,
 )
 from smsretry.adapters.supabase.groups import SupabaseGroups
 from smsretry.adapters.supabase.rows import Unreadable, read_rows
@@ -49,14 +50,14 @@ from smsretry.retry.segments import segments
 from smsretry.sending.ports import Batch
 from smsretry.sending.webhook_events import StatusReport, WebhookEvent
 from smsretry.settings import Settings
-from smsretry.vocabulary import Followed, Reconciled, StopKind
+from smsretry.vocabulary import Fate, Followed, Reconciled, StopKind
 
-_ANSWERED: Final = "The provider is answered that it may call again."
-_WEBHOOK: Final = Ending(_ANSWERED, _ANSWERED)
+_PROVIDER_REPEATS: Final = "The provider is answered that it may call again."
+_WEBHOOK: Final = NextStep(_PROVIDER_REPEATS, _PROVIDER_REPEATS)
 
 
-class _Claimed(BaseModel):
-    """What a claim answers: its rows, and once what concerns them all."""
+class _ClaimAnswer(BaseModel):
+    """The answer to a claim: its rows, and once what concerns them all."""
 
     texts: list[dict[str, Any]]
     default_sender: AssignedSender | None
@@ -64,15 +65,13 @@ class _Claimed(BaseModel):
     stopped_states: tuple[str, ...]
     longest_body: int
     next_in: float | None
+    """Seconds until something else is due. `Batch` says more of this and the following."""
     slow: UUID | None = None
     refused: str | None = None
 
 
 class SupabaseQueue(SupabaseGroups):
-    """`ports.RetryQueue` over HTTP.
-
-    What several threads ask about their rows at the same time travels together.
-    """
+    """`ports.RetryQueue` over HTTP. Calls about claimed rows travel in groups; every other call travels alone."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -88,32 +87,34 @@ class SupabaseQueue(SupabaseGroups):
     def start_run(
         self, run_id: UUID, stale_minutes: int, earlier: EarlierRun | None = None
     ) -> list[InterruptedRun]:
-        whom = {"send_to": self._audience.send_to, "address": self.address}
-        values = (
-            {"run_id": run_id, "stale_minutes": stale_minutes}
-            | whom
-            | self._environment
-        )
+        arguments = {
+            "run_id": run_id,
+            "stale_minutes": stale_minutes,
+            "send_to": self._audience.send_to,
+            "address": self.address,
+            **self._environment,
+        }
         if earlier:
-            remembered = earlier.model_dump(mode="json")
-            values |= {"earlier_run": remembered.pop("id"), **remembered}
-        return self.rows(InterruptedRun, self.once("start_sms_run", values))
+            summary = earlier.model_dump(mode="json")
+            arguments |= {"earlier_run": summary.pop("id"), **summary}
+        return self.read_rows(
+            InterruptedRun, self.call_once("start_sms_run", arguments)
+        )
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_attention: bool) -> None:
-        self.repeated(
+        self.call_until_answered(
             "finish_sms_run",
             {"run_id": run_id, "summary": summary, "needs_attention": needs_attention},
         )
 
     def recover(self, stale_minutes: int) -> list[Recovered]:
-        values = {
+        arguments = {
             "stale_minutes": stale_minutes,
             "look_in": interval(next_look_delay(0)),
             "life": interval(LIFE),
         }
-        return self.readable(
-            Recovered, self.once("recover_stuck_sms_retries", values)
-        ).parsed
+        reply = self.call_once("recover_stuck_sms_retries", arguments)
+        return self.read_each_row(Recovered, reply).parsed
 
     def claim_texts(
         self,
@@ -123,34 +124,42 @@ class SupabaseQueue(SupabaseGroups):
         slow: Collection[UUID] = (),
         suspect: bool = False,
     ) -> Batch:
-        excluded = {"without": sorted(without), "slow": sorted(map(str, slow))}
-        values = {"limit_count": limit, "suspect": suspect, **excluded}
-        return self._claimed("claim_sms_texts", values)[0]
+        arguments = {
+            "limit_count": limit,
+            "suspect": suspect,
+            "without": sorted(without),
+            "slow": sorted(map(str, slow)),
+        }
+        # The rows themselves, and the desk, say what became of those that cannot be read.
+        batch, _ = self._claim("claim_sms_texts", arguments)
+        return batch
 
     def claim_one(self, retry_id: UUID) -> Claim | ItemResult | None:
-        batch, results = self._claimed("claim_sms_retry", {"retry_id": retry_id})
-        claimed: list[Claim | ItemResult] = [*batch.texts, *results]
-        return claimed[0] if claimed else None
+        batch, unreadable = self._claim("claim_sms_retry", {"retry_id": retry_id})
+        if batch.texts:
+            return batch.texts[0]
+        return unreadable[0] if unreadable else None
 
     def queue(self, **text: object) -> Queued:
-        return self.single_row(Queued, self.repeated("queue_sms_retry", text, QUEUEING))
+        reply = self.call_until_answered("queue_sms_retry", text, REPEAT_QUEUEING)
+        return self.read_row(Queued, reply)
 
     def schedule(self, **text: object) -> Scheduled:
-        return self.single_row(Scheduled, self.repeated("schedule_sms", text, QUEUEING))
+        reply = self.call_until_answered("schedule_sms", text, REPEAT_QUEUEING)
+        return self.read_row(Scheduled, reply)
 
     def queue_scheduled(
         self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()
     ) -> list[ScheduledSend]:
-        values = {
+        arguments = {
             "limit_count": limit,
             "ahead": interval(ahead),
             "life": interval(LIFE),
             "without": sorted(without),
         }
-        # Repeated where no answer came: what is queued already is not found again.
-        return self.readable(
-            ScheduledSend, self.repeated("queue_scheduled_sms", values)
-        ).parsed
+        # It may be repeated, because it does not find again what is queued already.
+        reply = self.call_until_answered("queue_scheduled_sms", arguments)
+        return self.read_each_row(ScheduledSend, reply).parsed
 
     def begin(
         self,
@@ -162,7 +171,7 @@ class SupabaseQueue(SupabaseGroups):
         run_id: UUID | None = None,
         answer_seconds: float = 0.0,
     ) -> BeginAnswer:
-        values = {
+        arguments = {
             "attempt_id": attempt_id,
             "send_before": decision.send_before,
             "quiet_hours_rule": decision.rule,
@@ -182,55 +191,59 @@ class SupabaseQueue(SupabaseGroups):
             "address": self.address,
         }
         # The customer may stay locked for long, so the row waits for the next run, and the worker does not.
-        return self.single_row(
-            BeginAnswer,
-            self.about(claim, "begin_sms_attempt", values, leave_if_busy=True),
+        reply = self.call_for_claim(
+            claim, "begin_sms_attempt", arguments, leave_if_busy=True
         )
+        return self.read_row(BeginAnswer, reply)
 
     def finish(
         self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
     ) -> Finished:
-        self._mark(attempt_id, decision)
-        values = {"attempt_id": attempt_id, **after_send(outcome, decision)}
-        return self.single_row(
-            Finished, self.about(claim, "finish_sms_attempt", values)
-        )
+        self._mark_number(attempt_id, decision)
+        arguments = {
+            "attempt_id": attempt_id,
+            **after_send_arguments(outcome, decision),
+        }
+        reply = self.call_for_claim(claim, "finish_sms_attempt", arguments)
+        return self.read_row(Finished, reply)
 
     def act_on(self, claim: Claim, decision: NoSend) -> bool:
-        function, values = no_send(claim, decision)
-        is_ours: bool = self.word(self.about(claim, function, values), (True, False))
+        function, arguments = no_send_call(claim, decision)
+        reply = self.call_for_claim(claim, function, arguments)
+        is_ours = self.read_value((True, False), reply)
         if is_ours and isinstance(decision, Arrived):
             # The report completes a row that waits.
-            self.repeated(
+            self.call_until_answered(
                 "settle_sms_attempt",
                 {"twilio_sid": decision.sid, "delivery_status": decision.status},
             )
         return is_ours
 
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
-        fence = {"retry_id": claim.id, "claim_no": claim.claim_no}
-        reply = self.repeated("reconcile_sms_retry", fence | after_look(decision))
-        word: Reconciled = self.word(reply, get_args(Reconciled))
-        return word
+        arguments = fence(claim.id, claim.claim_no) | after_look_arguments(decision)
+        reply = self.call_until_answered("reconcile_sms_retry", arguments)
+        reconciled: Reconciled = self.read_value(get_args(Reconciled), reply)
+        return reconciled
 
     def claim_deliveries(
         self, limit: int, *, without: Collection[str] = ()
     ) -> list[OpenDelivery]:
-        values = {"limit_count": limit, "without": sorted(without)}
-        return self.readable(
-            OpenDelivery, self.once("claim_sms_deliveries", values)
-        ).parsed
+        arguments = {"limit_count": limit, "without": sorted(without)}
+        reply = self.call_once("claim_sms_deliveries", arguments)
+        return self.read_each_row(OpenDelivery, reply).parsed
 
     def follow(
         self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
     ) -> Followed:
-        self._mark(message.attempt_id, decision)
-        fence = {"attempt_id": message.attempt_id, "looks": message.looks}
-        reply = self.repeated(
-            "finish_sms_delivery", fence | after_delivery(report, decision)
-        )
-        word: Followed = self.word(reply, get_args(Followed))
-        return word
+        self._mark_number(message.attempt_id, decision)
+        arguments = {
+            "attempt_id": message.attempt_id,
+            "looks": message.looks,
+            **after_delivery_arguments(report, decision),
+        }
+        reply = self.call_until_answered("finish_sms_delivery", arguments)
+        followed: Followed = self.read_value(get_args(Followed), reply)
+        return followed
 
     def record(self, event: WebhookEvent) -> None:
         """Record what the provider told of its own accord. It may come late, twice and in any order.
@@ -239,110 +252,118 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: it was not recorded, or nobody knows; `errors` says which kinds there are.
             InputError: the database will never take it.
         """
-        function = (
-            "settle_sms_attempt"
-            if isinstance(event, StatusReport)
-            else "record_inbound_sms"
-        )
-        values = {
-            event_field.name: getattr(event, event_field.name)
-            for event_field in fields(event)
-        }
+        function = "record_inbound_sms"
+        if isinstance(event, StatusReport):
+            function = "settle_sms_attempt"
         # The provider waits for an answer: what took too long once is not tried again.
-        self.repeated(function, values, _WEBHOOK, but_for=(QueueSlow,))
+        self.call_until_answered(
+            function, asdict(event), _WEBHOOK, give_up_on=(QueueSlow,)
+        )
 
     def set_stop(self, kind: StopKind, subject: str, reason: str | None) -> None:
-        self.repeated("set_sms_stop", {"kind": kind, "subject": subject, "why": reason})
+        self.call_until_answered(
+            "set_sms_stop", {"kind": kind, "subject": subject, "why": reason}
+        )
 
     def slow_down(self, sender: SenderId, seconds: float) -> None:
-        self.repeated(
+        self.call_until_answered(
             "slow_sms_sender",
             {"account": sender.account, "sender": sender.sent_by, "seconds": seconds},
         )
 
-    def _mark(self, attempt_id: UUID, decision: AfterSend | AfterDelivery) -> None:
-        """Tell what a refusal says of its number, before the outcome: if either is lost, the text is looked for."""
+    def _mark_number(
+        self, attempt_id: UUID, decision: AfterSend | AfterDelivery
+    ) -> None:
+        """Record what a refusal says of its number. This precedes the outcome: if either is lost, the text is looked
+        for.
+        """
         if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
-            says = {
-                "opted_out": decision.opted_out,
-                "phone_status": decision.phone_status,
-                "error_code": decision.code,
-            }
-            self.repeated("mark_sms_number", {"attempt_id": attempt_id, **says})
+            self.call_until_answered(
+                "mark_sms_number",
+                {
+                    "attempt_id": attempt_id,
+                    "opted_out": decision.opted_out,
+                    "phone_status": decision.phone_status,
+                    "error_code": decision.code,
+                },
+            )
 
-    def _claimed(
-        self, function: str, values: Mapping[str, object]
+    def _claim(
+        self, function: str, arguments: Mapping[str, object]
     ) -> tuple[Batch, list[ItemResult]]:
-        """Call a function that claims rows: those that can be read, and what became of each of the others.
+        """Claim rows: a batch of those that can be read, and a result for each other row.
 
         Raises:
             QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        claimed = self.single_row(
-            _Claimed, self.once(function, {**values, **self._environment})
+        answer = self.read_row(
+            _ClaimAnswer,
+            self.call_once(function, {**arguments, **self._environment}),
         )
-        for_all = {
-            "stopped_states": claimed.stopped_states,
-            "longest_body": claimed.longest_body,
+        common_columns = {
+            "stopped_states": answer.stopped_states,
+            "longest_body": answer.longest_body,
         }
-        default_sender = claimed.default_sender or self._default
+        default_sender = answer.default_sender or self._default
         rows = read_rows(
             Claim,
             [
-                row | for_all | {"sender": row.get("sender") or default_sender}
-                for row in claimed.texts
+                row | common_columns | {"sender": row.get("sender") or default_sender}
+                for row in answer.texts
             ],
         )
         if rows.foreign:
             for row in rows.raw:
                 self._give_back(row)
-            raise self.mismatch(function, rows.foreign)
+            raise self.columns_error(function, rows.foreign)
         results = [self._put_aside(unreadable) for unreadable in rows.unreadable]
         batch = Batch(
-            rows.parsed, claimed.stops, claimed.next_in, claimed.slow, claimed.refused
+            texts=rows.parsed,
+            stops=answer.stops,
+            next_in=answer.next_in,
+            slow=answer.slow,
+            refused=answer.refused,
         )
         return batch, results
 
     def _put_aside(self, unreadable: Unreadable) -> ItemResult:
-        row, fence = unreadable.row["id"], _fence(unreadable.row)
-        try:
-            if unreadable.row["in_doubt_since"] is None:
-                self.repeated(
-                    "end_sms_retry", fence | end(Fail(unreadable.problem, "bad_row"))
-                )
-                return ItemResult(
-                    retry_id=row,
-                    fate="Failed",
-                    detail=unreadable.problem,
-                    why_code="bad_row",
-                )
-            # It may have gone out: nobody may call it failed but a person.
+        """End a row that cannot be read. One in doubt may have gone out, so it waits for a person's word."""
+        row = unreadable.row
+        if row["in_doubt_since"] is None:
+            fate: Fate = Fail.fate
+            detail = unreadable.problem
+            function = "end_sms_retry"
+            arguments = end_arguments(Fail(detail, "bad_row"))
+        else:
+            fate = Hold.fate
             detail = f"In doubt. {unreadable.problem}. Mend it, or say whether it went out: `smsretry texts resolve`"
-            self.repeated(
-                "reconcile_sms_retry", fence | after_look(Hold(detail, "bad_row"))
+            function = "reconcile_sms_retry"
+            arguments = after_look_arguments(Hold(detail, "bad_row"))
+        try:
+            self.call_until_answered(
+                function, fence(row["id"], row["claim_no"]) | arguments
             )
-            return ItemResult(
-                retry_id=row, fate="Held", detail=detail, why_code="bad_row"
-            )
-        except (
-            QueueError
-        ):  # then recovery takes it back, and later on it is claimed alone
+        except QueueError:
+            # Recovery takes it back. Later on it is claimed alone.
+            fate = "GivenBack"
             detail = f"{unreadable.problem}. That could not be recorded yet"
-            return ItemResult(
-                retry_id=row, fate="GivenBack", detail=detail, why_code="bad_row"
-            )
+        return ItemResult(
+            retry_id=row["id"], fate=fate, detail=detail, why_code="bad_row"
+        )
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
+        """Give a claim back. Where that is impossible, recovery takes the row back."""
         until = row.get("scheduled_for") or row.get("claimed_at")
         if until is None or not row.keys() >= {"id", "claim_no"}:
-            return  # recovery takes it back
-        with suppress(QueueError):  # likewise
-            explanation = {column: row.get(column) for column in ("why", "why_code")}
-            self.repeated(
-                "defer_sms_retry", _fence(row) | {"until": until, **explanation}
+            return
+        with suppress(QueueError):
+            self.call_until_answered(
+                "defer_sms_retry",
+                {
+                    **fence(row["id"], row["claim_no"]),
+                    "until": until,
+                    "why": row.get("why"),
+                    "why_code": row.get("why_code"),
+                },
             )
-
-
-def _fence(row: Mapping[str, Any]) -> dict[str, object]:
-    return {"retry_id": row["id"], "claim_no": row["claim_no"]}

@@ -40,24 +40,26 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
         try:
             rows.parsed.append(kind.model_validate(row))
         except ValidationError as error:
-            problems = {
-                str(problem["loc"][0]): problem["type"]
-                for problem in error.errors(include_input=False)
+            error_types = {
+                str(detail["loc"][0]): detail["type"]
+                for detail in error.errors(include_input=False)
             }
             foreign = {
                 column
-                for column, problem in problems.items()
-                if _is_foreign(problem, row.get(column))
+                for column, error_type in error_types.items()
+                if _is_foreign(error_type, row.get(column))
             }
             rows.foreign |= foreign
             if not foreign:
-                rows.unreadable.append(Unreadable(row, tuple(sorted(problems))))
+                rows.unreadable.append(Unreadable(row, tuple(sorted(error_types))))
     return rows
 
 
-def _is_foreign(problem: str, value: object) -> bool:
-    """Whether pydantic's kind of problem is about the column itself: `missing`, `int_type`, `datetime_type` …
+def _is_foreign(error_type: str, value: object) -> bool:
+    """Whether pydantic's error is about the column itself: `missing`, `int_type`, `datetime_type` …
 
     A null is the row's own trouble.
     """
-    return problem == "missing" or (problem.endswith("_type") and value is not None)
+    if error_type == "missing":
+        return True
+    return error_type.endswith("_type") and value is not None

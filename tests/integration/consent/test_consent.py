@@ -245,7 +245,9 @@ def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
     claim, attempt = shop.claim(), uuid4()
     shop.begin(claim, attempt)
     with (
-        patch.object(shop.queue, "about", side_effect=QueueUnreachable("It died")),
+        patch.object(
+            shop.queue, "call_for_claim", side_effect=QueueUnreachable("It died")
+        ),
         pytest.raises(QueueUnreachable),
     ):
         unsubscribed(shop, claim, attempt)

@@ -196,7 +196,7 @@ class _Direct:
 
     _world: World
 
-    def _once(self, function: str, values: Mapping[str, object]) -> Any:
+    def _request(self, function: str, values: Mapping[str, object]) -> Any:
         return self._world.call(function, values)
 
 
@@ -205,9 +205,9 @@ class _Queue(_Direct, SupabaseQueue):
         SupabaseQueue.__init__(self, settings)
         self._world = world
 
-    def together(self, calls: Sequence[Call]) -> Sequence[object]:
+    def call_as_group(self, calls: Sequence[Call]) -> Sequence[object]:
         """Each alone: a group would take what the database refuses for the call's own trouble."""
-        return [self._once(call.function, call.values) for call in calls]
+        return [self._request(call.function, call.values) for call in calls]
 
 
 class _Operators(_Direct, SupabaseOperators):

@@ -285,9 +285,9 @@ class _Queue(SupabaseQueue):
         super().__init__(settings)
         self._street = street
 
-    def _once(self, function: str, values: Mapping[str, object]) -> Any:
+    def _request(self, function: str, values: Mapping[str, object]) -> Any:
         try:
-            return super()._once(function, values)
+            return super()._request(function, values)
         except QueueSlow as error:
             if not isinstance(error, QueueCancelled):  # that is an answer
                 self._street.unanswered.append(
