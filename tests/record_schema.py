@@ -27,7 +27,7 @@ from smsretry.adapters.migrations.schemas import (
     SchemaFile,
     migration_text,
     schema_files,
-    whole,
+    schema_text,
 )
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.vocabulary import REASONS_OF, WhyCode
@@ -89,7 +89,7 @@ def recorded(postgres: EmbeddedPostgres) -> Checksums:
         before = read_checksums(bare)
         for database in (fresh, bare):
             with database.transaction():
-                database.execute(whole(schema_files()).encode())
+                database.execute(schema_text(schema_files()).encode())
         after = read_checksums(bare).items()
         return {
             file: md5
@@ -105,7 +105,7 @@ def lines(checksums: Checksums) -> str:
 
 def removal(text: str, objects: Checksums) -> str:
     """The text of the file that removes smsretry, with the list of what smsretry made in `public`."""
-    schema = whole(schema_files())
+    schema = schema_text(schema_files())
     listed = []
     for name in sorted(objects):
         kind, _, part = name.partition(" ")
@@ -173,7 +173,7 @@ def _migration(name: str | None) -> Migration:
         sys.exit(
             "The schema was released: databases have it. Write the next migration, by a name."
         )
-    return Migration(*_SCHEMA, whole(schema_files()))
+    return Migration(*_SCHEMA, schema_text(schema_files()))
 
 
 def main(name: str | None = None) -> None:

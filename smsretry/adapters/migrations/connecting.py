@@ -18,10 +18,11 @@ def connect(db_url: str) -> Connection:
         MigrationError: the URL is none, or nobody answered there. It says what to do.
     """
     try:
-        is_url = "@" not in str(conninfo_to_dict(db_url).get("host", ""))
+        host = str(conninfo_to_dict(db_url).get("host", ""))
     except psycopg.ProgrammingError:
-        is_url = False
-    if not is_url:  # libpq's error about such a URL quotes part of the password
+        host = "@"
+    # After an @ in a password libpq takes the rest of the password for the host, and its error quotes it.
+    if "@" in host:
         raise MigrationError(
             "--db-url is not a PostgreSQL URL (postgresql://user:password@host:5432/name). "
             "In a password, write %40 for @, %25 for %, %2F for / and %3A for a colon."
@@ -34,3 +35,12 @@ def connect(db_url: str) -> Connection:
         f"No connection to the database: {reason}. Check --db-url. A Supabase project's own host has an IPv6 address "
         "only; in a network without IPv6 use its session pooler's address."
     )
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether there is a table, or exactly one function, of this qualified name."""
+    [(is_there,)] = connection.execute(
+        "select to_regclass(%(name)s) is not null or to_regproc(%(name)s) is not null",
+        {"name": name},
+    ).fetchall()
+    return bool(is_there)

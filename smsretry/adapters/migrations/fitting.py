@@ -1,4 +1,4 @@
-"""Refuse to migrate what does not fit, before anything is changed: each thing with the statement that makes it fit.
+"""The refusal to migrate what does not fit, before anything is changed. It names the statement that makes a thing fit.
 
 A migration drops, replaces and changes nothing that is the application's. Its owner does, and knows why. What
 PostgreSQL or the rehearsal after a migration names by itself is not looked for: a value that a column needs, a view in
@@ -7,60 +7,73 @@ place of a table, a trigger that refuses.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 from smsretry import data
-from smsretry.adapters.migrations.checksums import Checksums, clashes, read_checksums
-from smsretry.adapters.migrations.connecting import Connection
+from smsretry.adapters.migrations.checksums import (
+    Checksums,
+    Misfit,
+    clashes,
+    read_checksums,
+)
+from smsretry.adapters.migrations.connecting import Connection, exists
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
 
 READ: Final = "read"
-"""Text that smsretry only reads: any text type will do."""
+"""The type of text that smsretry only reads: any text type will do."""
 LABEL: Final = "label"
-"""The same, or an enum."""
+"""The type of text that smsretry only reads, and that may be an enum."""
+_TIME: Final = "timestamp with time zone"
 
 
-def _columns(**names: str) -> dict[str, str]:
+def _columns(names_by_type: Mapping[str, str]) -> dict[str, str]:
+    """Types by column."""
     return {
-        name: type_.replace("_", " ")
-        for type_, column_names in names.items()
-        for name in column_names.split()
+        name: type_ for type_, names in names_by_type.items() for name in names.split()
     }
 
 
 COLUMNS: Final[Mapping[str, dict[str, str]]] = {
-    "businesses": _columns(uuid="id user_id", read="timezone"),
+    "businesses": _columns({"uuid": "id user_id", READ: "timezone"}),
     "customers": _columns(
-        uuid="id business_id",
-        read="phone timezone",
-        text="phone_status sms_consent_status sms_consent_source",
-        timestamp_with_time_zone="sms_consent_at",
+        {
+            "uuid": "id business_id",
+            READ: "phone timezone",
+            "text": "phone_status sms_consent_status sms_consent_source",
+            _TIME: "sms_consent_at",
+        }
     ),
     "send_logs": _columns(
-        uuid="id business_id customer_id",
-        read="subject",
-        label="channel",
-        text="status error_message",
-        jsonb="provider_message_id",
-        timestamp_with_time_zone="created_at updated_at",
+        {
+            "uuid": "id business_id customer_id",
+            READ: "subject",
+            LABEL: "channel",
+            "text": "status error_message",
+            "jsonb": "provider_message_id",
+            _TIME: "created_at updated_at",
+        }
     ),
     "scheduled_sends": _columns(
-        uuid="id business_id customer_id send_log_id created_by",
-        read="body",
-        text="status message_class",
-        timestamp_with_time_zone="scheduled_for not_after created_at updated_at",
+        {
+            "uuid": "id business_id customer_id send_log_id created_by",
+            READ: "body",
+            "text": "status message_class",
+            _TIME: "scheduled_for not_after created_at updated_at",
+        }
     ),
     "sms_retry_queue": _columns(
-        uuid="id business_id send_log_id customer_id",
-        text="status last_error reason",
-        integer="attempt_count max_attempts",
-        timestamp_with_time_zone="scheduled_for last_attempted_at created_at updated_at",
+        {
+            "uuid": "id business_id send_log_id customer_id",
+            "text": "status last_error reason",
+            "integer": "attempt_count max_attempts",
+            _TIME: "scheduled_for last_attempted_at created_at updated_at",
+        }
     ),
 }
 """The columns that smsretry needs, and their types."""
@@ -73,12 +86,12 @@ _FILLED: Final = {
     "scheduled_for": "update public.sms_retry_queue set scheduled_for = created_at, "
     "status = case status when 'pending' then 'cancelled' else status end",
 }
-"""Columns of the queue in which a null would hide its row from the claim, or break the claim's answer for every row;
-and what ends such a null.
+"""Columns of the queue that must not be null, and the statement that ends a null, without its condition. A null would
+hide its row from the claim, or break the claim's answer for every row.
 """
 _ANY_SOURCE: Final = "whatever people give as a source"
 """A source of consent as smsretry keeps it: people choose its words, so that no list of sources is complete."""
-VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+_VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("customers", "phone_status"): tuple(
         sorted({row["phone_status"] for row in data.table("twilio_errors")} - {""})
     ),
@@ -101,7 +114,7 @@ VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 _TEXTS: Final = re.compile(
     r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)'
 )
-_HAS: Final = """
+_EXISTING_COLUMNS: Final = """
 select c.relname::text as table, a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type,
        a.attnotnull as filled, a.attgenerated <> '' as generated,
        array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = a.atttypid) as labels,
@@ -122,8 +135,10 @@ join pg_catalog.pg_attribute a on a.attrelid = c.oid and k.conkey = array[a.attn
 where k.contype = 'c' and k.conname <> c.relname || '_' || a.attname
 order by 1, 2
 """
-_ALLOWED: Final = "select v from unnest(%s::text[]) v cross join lateral (select v::{} as {}) t where ({}) is false"
-_LACKS: Final = """
+_REFUSED_VALUES: Final = """
+select v from unnest(%s::text[]) v cross join lateral (select v::{} as {}) t where ({}) is false
+"""
+_MISSING_OF_SUPABASE: Final = """
 select r from unnest(array['anon', 'authenticated', 'service_role']) r
 where not exists (select from pg_catalog.pg_roles where rolname = r)
 union all select 'auth.uid()' where to_regprocedure('auth.uid()') is null
@@ -139,13 +154,13 @@ where p.polrelid = to_regclass('public.sms_retry_queue') and p.polpermissive and
       where pg_catalog.pg_has_role(t.oid, r.id, 'usage')))
 order by 1
 """
-_MAY: Final = {
+_COMMANDS: Final = {
     "a": "add rows of any kind",
     "w": "change rows",
     "d": "delete rows",
     "*": "add, change and delete rows",
 }
-_MISSING: Final = (
+_GONE: Final = (
     "is gone, and smsretry needs it. If the application renamed it: alter table … rename, to this name. If it was "
     "dropped: restore it. What else differs is told once it is back"
 )
@@ -163,43 +178,37 @@ _ROWS: Final = {
         f"status = 'scheduled' and scheduled_for between now() - interval '{_HOURS} hours' and now()",
     ),
 }
-"""Rows that would be texts which nobody expects: what they are, and which. Their statement cancels them."""
-
-
-class Misfit(NamedTuple):
-    """Something that does not fit, and what to do about it."""
-
-    where: str
-    difference: str
+"""Rows by table that would be texts which nobody expects: what they are, and their condition."""
 
 
 def refuse_what_does_not_fit(connection: Connection) -> None:
-    """Name all that does not fit in what exists: columns, values, names and policies; and if those fit, rows.
+    """Name what does not fit: columns or, if those fit, values; names and policies; and if all of these fit, rows.
+
+    Policies and rows are looked at before the first migration, and not later.
 
     Raises:
         MigrationError: something does not fit, or the database is no Supabase project's.
     """
-    if lacks := [name for (name,) in connection.execute(_LACKS)]:
+    missing = [name for (name,) in connection.execute(_MISSING_OF_SUPABASE)]
+    if missing:
         raise MigrationError(
-            f"This is no database of a Supabase project: it has no {', no '.join(lacks)}. Check the host and the name "
-            "in --db-url; Supabase's own is called postgres. Nothing was changed."
+            f"This is no database of a Supabase project: it has no {', no '.join(missing)}. Check the host and the "
+            "name in --db-url; Supabase's own is called postgres. Nothing was changed."
         )
-    adopts = connection.execute(
+    [(adopts,)] = connection.execute(
         "select to_regnamespace('smsretry') is null"
-    ).fetchone() == (True,)
+    ).fetchall()
     with connection.transaction(force_rollback=True):
-        connection.execute(
-            "set local search_path = ''"
-        )  # so that names come with their schema
-        misfits = list(_columns_that_differ(connection))
-        misfits = misfits or list(_values_that_are_refused(connection))
-    misfits += [
-        Misfit(*clash) for clash in clashes(read_checksums(connection), adopts=adopts)
-    ]
+        # Without a path, PostgreSQL writes names with their schema.
+        connection.execute("set local search_path = ''")
+        misfits = list(_column_misfits(connection))
+        if not misfits:
+            misfits += _value_misfits(connection)
+    misfits += clashes(read_checksums(connection), adopts=adopts)
     if adopts:
-        misfits += _policies(connection)
+        misfits += _policy_misfits(connection)
     if adopts and not misfits:
-        misfits += _rows(connection)
+        misfits += _row_misfits(connection)
     if misfits:
         raise MigrationError(
             "Some of what is in this database does not fit:\n"
@@ -210,30 +219,33 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
 
 
 def missing_parts(checksums: Checksums) -> Iterator[Finding]:
-    """What smsretry needs of the application's tables, and was dropped or renamed since the migration."""
+    """The application's tables and columns that smsretry needs and that were dropped or renamed since the migration."""
     for table, columns in COLUMNS.items():
-        whole = f"table public.{table}"
-        parts = [f"column public.{table}.{name}" for name in columns]
-        for part in parts if whole in checksums else [whole]:
-            if part not in checksums:
-                yield Finding(subject=part, ok=False, advice=_MISSING)
+        names = [f"table public.{table}"]
+        if names[0] in checksums:
+            names = [f"column public.{table}.{column}" for column in columns]
+        for name in names:
+            if name not in checksums:
+                yield Finding(subject=name, ok=False, advice=_GONE)
 
 
-def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:
+def _column_misfits(connection: Connection) -> Iterator[Misfit]:
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        has: list[Any] = cursor.execute(_HAS, [list(COLUMNS)]).fetchall()
-    for table in sorted({column.table for column in has}):
-        there = {column.name for column in has if column.table == table}
-        required = _REQUIRED.get(table, COLUMNS[table].keys())
-        for name in sorted(required - there):
+        columns: list[Any] = cursor.execute(
+            _EXISTING_COLUMNS, [list(COLUMNS)]
+        ).fetchall()
+    for table in sorted({column.table for column in columns}):
+        existing_names = {column.name for column in columns if column.table == table}
+        required_names = _REQUIRED.get(table, COLUMNS[table].keys())
+        for name in sorted(required_names - existing_names):
             yield Misfit(
                 f"{table}.{name}",
-                f"is missing: alter table public.{table} add column {name} {_plain(table, name)}",
+                f"is missing: alter table public.{table} add column {name} {_sql_type(table, name)}",
             )
-    for column in has:
+    for column in columns:
         where = f"{column.table}.{column.name}"
         if not _fits(column):
-            yield Misfit(where, _retyped(column))
+            yield Misfit(where, _describe_type(column))
         if (
             column.table == "sms_retry_queue"
             and column.name in _FILLED
@@ -244,62 +256,68 @@ def _columns_that_differ(connection: Connection) -> Iterator[Misfit]:
             yield Misfit(where, f"must not be null: {fill}; {filled}")
 
 
-def _plain(table: str, column: str) -> str:
+def _sql_type(table: str, column: str) -> str:
     type_ = COLUMNS[table][column]
     return "text" if type_ in (READ, LABEL) else type_
 
 
 def _fits(column: Any) -> bool:
     expected_type = COLUMNS[column.table].get(column.name, column.type)
+    if expected_type == LABEL and "sms" in column.labels:
+        return True
     if expected_type in (READ, LABEL):
-        return (expected_type == LABEL and "sms" in column.labels) or bool(
-            _TEXTS.fullmatch(column.type)
-        )
+        return _TEXTS.fullmatch(column.type) is not None
+    accepted_types = [expected_type]
     # A length limit may refuse a long error. Functions return the queue's columns, so their types must be exact.
-    varying = (
-        expected_type == "text"
-        and column.type == "character varying"
-        and column.table != "sms_retry_queue"
-    )
-    return bool(column.type == expected_type or varying)
+    if expected_type == "text" and column.table != "sms_retry_queue":
+        accepted_types.append("character varying")
+    return column.type in accepted_types
 
 
-def _retyped(column: Any) -> str:
-    """Its type, and the statement that changes it. What is in that statement's way PostgreSQL names when it is run."""
-    plain, alter = _plain(column.table, column.name), f"alter column {column.name}"
-    change = f"{alter} type {plain}"
+def _describe_type(column: Any) -> str:
+    """The column's type, and the statement that changes it.
+
+    If something is in that statement's way, PostgreSQL names it when the statement is run.
+    """
+    sql_type = _sql_type(column.table, column.name)
+    alter = f"alter column {column.name}"
+    change = f"{alter} type {sql_type}"
     if not column.generated:
-        change += f" using {column.name}::{plain}"
-        if column.value and plain != "text":  # to a text PostgreSQL casts it by itself
-            value = f"{alter} set default ({column.value})::{plain}"
+        change += f" using {column.name}::{sql_type}"
+        # A default becomes text by itself.
+        if column.value and sql_type != "text":
+            value = f"{alter} set default ({column.value})::{sql_type}"
             change = f"{alter} drop default, {change}, {value}"
     kind = "an enum" if column.labels else column.type
     if kind.startswith("character varying("):
         kind += ", too short for some of what smsretry writes"
-    return f"is {kind}, and must be {plain}: alter table public.{column.table} {change}"
+    return (
+        f"is {kind}, and must be {sql_type}: alter table public.{column.table} {change}"
+    )
 
 
-def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
-    """PostgreSQL itself judges the values by each check of one column."""
+def _value_misfits(connection: Connection) -> Iterator[Misfit]:
+    """The checks of one column that refuse a value. PostgreSQL itself judges."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         checks: list[Any] = cursor.execute(_CHECKS).fetchall()
-    for check in (check for check in checks if (check.table, check.column) in VALUES):
-        query = sql.SQL(_ALLOWED).format(
+    for check in checks:
+        values = _VALUES.get((check.table, check.column))
+        if values is None:
+            continue
+        query = sql.SQL(_REFUSED_VALUES).format(
             sql.SQL(check.type), sql.Identifier(check.column), sql.SQL(check.rule)
         )
         try:
             with connection.transaction():
                 refused = [
-                    value
-                    for (value,) in connection.execute(
-                        query, [list(VALUES[check.table, check.column])]
-                    )
+                    value for (value,) in connection.execute(query, [list(values)])
                 ]
-        except psycopg.Error:  # a function of the application's raises; the rehearsal tries it with a whole row
+        except psycopg.Error:
+            # A function of the application's raises. The rehearsal tries it with a whole row.
             continue
         if refused:
-            values = ", ".join(f"'{value}'" for value in refused)
-            rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({values})){check.unproved}"
+            more = ", ".join(f"'{value}'" for value in refused)
+            rule = f", add constraint {check.name} check ({check.rule} or {check.column} in ({more})){check.unproved}"
             if refused == [_ANY_SOURCE]:
                 rule = ""
             change = (
@@ -311,36 +329,31 @@ def _values_that_are_refused(connection: Connection) -> Iterator[Misfit]:
             )
 
 
-def _policies(connection: Connection) -> Iterator[Misfit]:
-    """A tenant reads its own rows and adds pending ones. What else a policy lets it do is not kept in order by us."""
+def _policy_misfits(connection: Connection) -> Iterator[Misfit]:
+    """Policies that let a tenant do more than read its rows and add pending ones, which smsretry's policies allow."""
     for name, command in connection.execute(_WIDE_POLICIES):
         policy = sql.Identifier(name).as_string()
-        reads = (
-            " (it lets them read, too: to keep that, make it again `for select`)"
-            if command == "*"
-            else ""
-        )
-        drop = f"drop policy {policy} on public.sms_retry_queue"
+        difference = f"lets tenants {_COMMANDS[command]}"
+        if command == "*":
+            difference += (
+                " (it lets them read, too: to keep that, make it again `for select`)"
+            )
         yield Misfit(
             f"policy {policy} of sms_retry_queue",
-            f"lets tenants {_MAY[command]}{reads}: {drop}",
+            f"{difference}: drop policy {policy} on public.sms_retry_queue",
         )
 
 
-def _rows(connection: Connection) -> Iterator[Misfit]:
-    for table, (are, condition) in _ROWS.items():
-        if connection.execute(
-            "select to_regclass(%s)", [f"public.{table}"]
-        ).fetchone() == (None,):
+def _row_misfits(connection: Connection) -> Iterator[Misfit]:
+    for table, (description, condition) in _ROWS.items():
+        if not exists(connection, f"public.{table}"):
             continue
-        names = sql.SQL(table), sql.SQL(condition)
-        [(rows,)] = connection.execute(
-            sql.SQL("select count(*) from public.{} where {}").format(*names)
-        ).fetchall()
-        if rows:
-            cancel = (
-                sql.SQL("update public.{} set status = 'cancelled' where {}")
-                .format(*names)
-                .as_string()
+        rows = sql.SQL(table), sql.SQL(condition)
+        query = sql.SQL("select count(*) from public.{} where {}")
+        [(count,)] = connection.execute(query.format(*rows)).fetchall()
+        if count:
+            cancel = sql.SQL("update public.{} set status = 'cancelled' where {}")
+            yield Misfit(
+                f"rows of {table} ({count})",
+                f"{description}: {cancel.format(*rows).as_string()}",
             )
-            yield Misfit(f"rows of {table} ({rows})", f"{are}: {cancel}")

@@ -13,18 +13,22 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from smsretry.adapters.migrations.checksums import dropping, read_checksums
-from smsretry.adapters.migrations.connecting import Connection, connect
+from smsretry.adapters.migrations.checksums import drop_statements, read_checksums
+from smsretry.adapters.migrations.connecting import Connection, connect, exists
 from smsretry.adapters.migrations.fitting import refuse_what_does_not_fit
-from smsretry.adapters.migrations.locks import blockers, lock_tables, wait_a_few_seconds
-from smsretry.adapters.migrations.schemas import schema_files, whole
+from smsretry.adapters.migrations.locks import (
+    describe_blockers,
+    limit_lock_wait,
+    lock_tables,
+)
+from smsretry.adapters.migrations.schemas import schema_files, schema_text
 from smsretry.errors import MigrationError
 from smsretry.retry.customers import Customer, customer_findings
 
-_LOCK = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
+_LOCK: Final = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
-_LOCKED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+_LOCK_ERRORS: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _HISTORY: Final = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
@@ -35,7 +39,7 @@ _RECORD: Final = """
 insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)
 on conflict (version) do update set name = excluded.name, statements = excluded.statements
 """
-_RECORDED: Final = "select version from supabase_migrations.schema_migrations"
+_VERSIONS: Final = "select version from supabase_migrations.schema_migrations"
 _UNPROVED: Final = """
 select k.conrelid::regclass::text, k.conname::text, pg_get_constraintdef(k.oid)
 from pg_catalog.pg_constraint k
@@ -62,13 +66,12 @@ class Migration:
 def migrations() -> list[Migration]:
     """All migrations of this version of the package, in order."""
     folder = files("smsretry").joinpath("supabase", "migrations")
-    migration_files = []
+    shipped_migrations = []
     for file in folder.iterdir():
         version, _, name = file.name.removesuffix(".sql").partition("_")
-        migration_files.append(
-            Migration(version, name, file.read_text(encoding="utf-8"))
-        )
-    return sorted(migration_files, key=lambda migration: migration.version)
+        text = file.read_text(encoding="utf-8")
+        shipped_migrations.append(Migration(version, name, text))
+    return sorted(shipped_migrations, key=lambda migration: migration.version)
 
 
 def migrate(
@@ -99,35 +102,32 @@ def migrate(
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
-    known_migrations = migrations() if shipped is None else shipped
-    anew = whole(schema_files()) if again else ""
+
+    def pass_warning(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warn(notice.message_primary or "")
+
     with connect(db_url) as connection:
-        connection.add_notice_handler(
-            lambda notice: (
-                warn(notice.message_primary or "")
-                if notice.severity_nonlocalized == "WARNING"
-                else None
-            )
-        )
+        connection.add_notice_handler(pass_warning)
         for pause in (*pauses, 0):
             try:
                 applied, warnings = _apply(
                     connection,
-                    known_migrations,
-                    anew,
-                    stage,
-                    write_sample,
+                    shipped=migrations() if shipped is None else shipped,
+                    schema=schema_text(schema_files()) if again else "",
+                    stage=stage,
+                    write_sample=write_sample,
                     dry_run=dry_run,
                 )
-            except _LOCKED:
+            except _LOCK_ERRORS:
                 time.sleep(pause)
                 continue
             for warning in warnings:
                 warn(warning)
             return applied
-        held_by = blockers(connection)
+        blockers = describe_blockers(connection)
     raise MigrationError(
-        f"The migration waited too long for its locks. {held_by}Usually it is a transaction that somebody left open "
+        f"The migration waited too long for its locks. {blockers}Usually it is a transaction that somebody left open "
         "(psql, an SQL editor, a debugger), a long report or a backup: let it end, or end it, and run `smsretry "
         "migrate` again. Nothing was changed."
     )
@@ -135,93 +135,103 @@ def migrate(
 
 def _apply(
     connection: Connection,
+    *,
     shipped: Sequence[Migration],
-    anew: str,
+    schema: str,
     stage: Callable[[str], None],
     write_sample: Callable[[Connection], None],
-    *,
     dry_run: bool,
 ) -> tuple[list[Migration], list[str]]:
-    """One try; what was applied, and warnings. Raises psycopg's errors about locks as they are."""
-    where, warnings = "The migration", list[str]()
+    """One try: the migrations that were applied, and warnings.
 
-    def at(name: str) -> str:
+    Args:
+        schema: the text to run after the migrations, or nothing.
+
+    Raises:
+        psycopg.Error: a lock could not be had.
+        MigrationError: anything else failed.
+    """
+    step = "The migration"
+    warnings = list[str]()
+
+    def begin(name: str) -> None:
+        nonlocal step
+        step = name
         stage(name)
-        return name
 
     try:
         with connection.transaction():
-            connection.execute(
-                _LOCK
-            )  # of two migrations at once, the second waits here and then finds the work done
-            wait_a_few_seconds(connection)
-            applied = _applied(connection)
-            where = at("Checking what exists")
+            # Of two migrations at once, the second waits here, and then finds the work done.
+            connection.execute(_LOCK)
+            limit_lock_wait(connection)
+            applied_versions = _applied_versions(connection)
+            begin("Checking what exists")
             missing = [
-                migration for migration in shipped if migration.version not in applied
+                migration
+                for migration in shipped
+                if migration.version not in applied_versions
             ]
-            if not (missing or anew):
+            if not (missing or schema):
                 return [], []
             refuse_what_does_not_fit(connection)
             lock_tables(connection)
             connection.execute(_HISTORY)
             for migration in missing:
-                where = at(f"Migration {migration.file}")
+                begin(f"Migration {migration.file}")
                 _run(connection, migration.text)
                 connection.execute(
                     _RECORD, [migration.version, migration.name, [migration.text]]
                 )
-            if anew:
-                where = at("Applying the schema again")
-                _run(connection, "".join(dropping(read_checksums(connection))) + anew)
+            if schema:
+                begin("Applying the schema again")
+                drops = drop_statements(read_checksums(connection))
+                _run(connection, "".join(drops) + schema)
             warnings += _prove_rules(connection)
-            where = at("The rehearsal after the migration")
+            begin("The rehearsal after the migration")
             with connection.transaction(force_rollback=True):
                 write_sample(connection)
                 _rehearse(connection)
-            warnings += _customers(connection)
+            warnings += _customer_warnings(connection)
             if dry_run:
                 raise psycopg.Rollback
         return missing, warnings
-    except _LOCKED:
+    except _LOCK_ERRORS:
         raise
     except psycopg.Error as error:
-        reason = _words(error)
-    raise MigrationError(f"{where} failed: {reason}. Nothing was changed.")
+        reason = _describe(error)
+    raise MigrationError(f"{step} failed: {reason}. Nothing was changed.")
 
 
-def _words(error: psycopg.Error) -> str:
+def _describe(error: psycopg.Error) -> str:
     """PostgreSQL's message. The detail of a broken constraint quotes the row, and is left out."""
     diagnostics = error.diag
-    quotes = isinstance(error, psycopg.errors.IntegrityError)
-    parts = (
+    sentences = [
         diagnostics.message_primary or type(error).__name__,
-        None if quotes else diagnostics.message_detail,
+        diagnostics.message_detail,
         diagnostics.message_hint,
-    )
-    return ". ".join(part.rstrip(".") for part in parts if part)
+    ]
+    if isinstance(error, psycopg.errors.IntegrityError):
+        del sentences[1]
+    return ". ".join(sentence.rstrip(".") for sentence in sentences if sentence)
 
 
-def _applied(connection: Connection) -> set[str]:
+def _applied_versions(connection: Connection) -> set[str]:
     """The versions in the history. Empty if there is none yet."""
-    if connection.execute(
-        "select to_regclass('supabase_migrations.schema_migrations')"
-    ).fetchone() == (None,):
+    if not exists(connection, "supabase_migrations.schema_migrations"):
         return set()
-    return {version for (version,) in connection.execute(_RECORDED)}
+    return {version for (version,) in connection.execute(_VERSIONS)}
 
 
 def _run(connection: Connection, text: str) -> None:
     connection.execute(sql.SQL(text))  # our own file, not input
-    connection.execute(
-        "set constraints all immediate"
-    )  # a deferred check would stand in the next file's way
+    # A deferred check would stand in the next file's way.
+    connection.execute("set constraints all immediate")
 
 
 def _prove_rules(connection: Connection) -> list[str]:
-    """Ask whether the rows that were there before keep our rules; a warning for each rule that some break.
+    """Prove our rules for rows that were there before. A warning names each rule that some break.
 
-    Such a row is kept, and must keep the rule from its next change on.
+    Such a row stays, and must keep the rule from its next change on.
     """
     warnings = []
     for table, name, rule in connection.execute(_UNPROVED).fetchall():
@@ -249,9 +259,7 @@ def _rehearse(connection: Connection) -> None:
     Raises:
         MigrationError: it could not be sent, or nobody knows.
     """
-    if connection.execute(
-        "select to_regproc('public.try_sms_retry_queue')"
-    ).fetchone() == (None,):
+    if not exists(connection, "public.try_sms_retry_queue"):
         return
     [(ok, advice), *_] = connection.execute(
         "select ok, advice from public.try_sms_retry_queue()"
@@ -269,12 +277,10 @@ def _rehearse(connection: Connection) -> None:
         )
 
 
-def _customers(connection: Connection) -> list[str]:
+def _customer_warnings(connection: Connection) -> list[str]:
     """Warnings of customers whose number or zone makes texts wait. They are no reason to refuse the migration."""
-    if connection.execute(
-        "select to_regproc('public.sample_sms_customers')"
-    ).fetchone() == (None,):
+    if not exists(connection, "public.sample_sms_customers"):
         return []
-    [sample] = connection.execute("select public.sample_sms_customers()").fetchall()
-    customers = [Customer.model_validate(row) for row in sample[0]]
+    [(rows,)] = connection.execute("select public.sample_sms_customers()").fetchall()
+    customers = [Customer.model_validate(row) for row in rows]
     return [str(finding) for finding in customer_findings(customers)]

@@ -75,21 +75,18 @@ class SchemaFile:
     @property
     def section(self) -> str:
         """Its part of a migration: what its tables lack where they exist, and the file below its title."""
-        added = "".join(
-            _lacking(name, list(_items(body)))
-            for name, body in _TABLE.findall(self.text)
+        section = f"-- ======== schemas/{self.path} ========\n{self.text}"
+        additions = "".join(
+            _additions(name, _items(body)) for name, body in _TABLE.findall(self.text)
         )
-        title = "-- ======== {} ========\n{}"
-        lacks = (
-            title.format(f"what an existing {self.creates} lacks", added + "\n")
-            if added
-            else ""
-        )
-        return lacks + title.format(f"schemas/{self.path}", self.text)
+        if not additions:
+            return section
+        title = f"-- ======== what an existing {self.creates} lacks ========"
+        return f"{title}\n{additions}\n{section}"
 
 
 def schema_files() -> list[SchemaFile]:
-    """All of them, in the order in which they are applied."""
+    """The files in the order in which they are applied."""
     root = files("smsretry").joinpath("supabase", "schemas")
     return [
         SchemaFile(
@@ -105,7 +102,7 @@ def migration_text(parts: Iterable[str]) -> str:
     return "\n".join([_HEADER, *parts, _RELOAD])
 
 
-def whole(schema: Iterable[SchemaFile]) -> str:
+def schema_text(schema: Iterable[SchemaFile]) -> str:
     """All files as one text that may run twice: the first migration, and what `smsretry migrate --again` runs."""
     return migration_text(file.section for file in schema)
 
@@ -116,9 +113,11 @@ def query_of(function: str) -> SQL:
     return SQL(text.split("$$")[1])  # our own file, not input
 
 
-def _lacking(table: str, items: list[str]) -> str:
+def _additions(table: str, items: Iterable[str]) -> str:
     """Statements that add the columns and constraints of a table, which `create table if not exists` does not."""
-    columns, rules, bare = dict[str, str](), dict[str, str](), table.partition(".")[2]
+    columns = dict[str, str]()
+    rules = dict[str, str]()
+    bare_name = table.partition(".")[2]
     for item in items:
         name, _, rule_text = item.partition(" ")
         if name == "constraint":
@@ -129,28 +128,33 @@ def _lacking(table: str, items: list[str]) -> str:
             columns[name] = rule_text
         if table in ("public.sms_retry_queue", "public.scheduled_sends"):
             continue  # an application's own may have other keys in their place
-        if "primary key" in item:
-            rules[f"{bare}_pkey"] = (
-                item if name == "primary" else f"primary key ({name})"
-            )
+        if name == "primary":
+            rules[f"{bare_name}_pkey"] = item
+        elif "primary key" in item:
+            rules[f"{bare_name}_pkey"] = f"primary key ({name})"
         if reference := _REFERENCE.search(rule_text):
-            rules[f"{bare}_{name}_fkey"] = f"foreign key ({name}) {reference[0]}"
-    added = ",\n".join(
+            rules[f"{bare_name}_{name}_fkey"] = f"foreign key ({name}) {reference[0]}"
+    column_clauses = ",\n".join(
         f"    add column if not exists {name} {definition}"
         for name, definition in columns.items()
     )
-    ruled = "".join(
+    rule_calls = "".join(
         f"select pg_temp.add_rule('{table}', '{name}', $r${rule}$r$);\n"
         for name, rule in rules.items()
     )
-    return f"alter table if exists {table}\n{added};\n{ruled}"
+    return f"alter table if exists {table}\n{column_clauses};\n{rule_calls}"
 
 
 def _items(body: str) -> Iterator[str]:
     """The items between commas outside of brackets and quotes, each on one line; no comments."""
-    depth, item = 0, ""
-    for part in [*re.split(r"('(?:[^']|'')*'|[(),])", re.sub(r"--.*", "", body)), ","]:
-        depth += {"(": 1, ")": -1}.get(part, 0)
+    code = re.sub(r"--.*", "", body)
+    depth = 0
+    item = ""
+    for part in [*re.split(r"('(?:[^']|'')*'|[(),])", code), ","]:
+        if part == "(":
+            depth += 1
+        elif part == ")":
+            depth -= 1
         if part == "," and depth == 0:
             yield " ".join(item.split())
             item = ""

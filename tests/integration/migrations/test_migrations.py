@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
-from smsretry.adapters.migrations.schemas import schema_files, whole
+from smsretry.adapters.migrations.schemas import schema_files, schema_text
 from smsretry.retry.delivery import OpenDelivery
 from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, complaints
@@ -69,7 +69,7 @@ def test_the_migrations_are_what_the_schema_files_say_which_may_be_applied_twice
     empty: Database, fresh_schema: str
 ) -> None:
     """Folder by folder. As long as nothing is released the first one is written anew: python -m tests.record_schema"""
-    assert migrations()[0].text == whole(schema_files()), (
+    assert migrations()[0].text == schema_text(schema_files()), (
         "run: python -m tests.record_schema"
     )
     for _ in range(2):
