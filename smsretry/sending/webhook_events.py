@@ -35,14 +35,14 @@ class IncomingText:
     to_number: str | None = field(repr=False)
     """The number of ours that it was sent to."""
     messaging_service_sid: str | None
-    """A message from this number."""
+    """The messaging service that received it. None: the number belongs to none."""
     account_sid: str
     """The account that has the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedPost:
-    """The post is refused. `why` is a sentence for the owner, and quotes nothing that was posted."""
+    """The post is refused. `detail` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int
     detail: str

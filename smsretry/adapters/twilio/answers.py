@@ -1,12 +1,14 @@
 """What Twilio's answer to `POST Messages` means.
 
-Accepted needs 2xx and a SID; rejected needs Twilio's own JSON with a 4xx; all else is in doubt. Twilio on 500:
+Accepted needs 2xx and a SID. Rejected needs Twilio's own JSON with a 4xx. A proxy that asks for credentials (407)
+passed nothing on. Every other answer leaves the text in doubt. Twilio on 500:
 "sending an SMS is not idempotent … possible for a customer to receive multiple messages" (docs, error 20500).
 """
 
 import json
 import re
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 from smsretry.adapters.twilio.errors import twilio_refusal
@@ -19,7 +21,7 @@ _SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 def outcome_of_answer(
     http_status: int, body: str, *, retry_after: str | None = None
 ) -> Outcome:
-    """Read an HTTP answer. Never raises, and never quotes the body, which names the recipient.
+    """Read an HTTP answer. It raises nothing, and does not quote the body, which names the recipient.
 
     Args:
         retry_after: the header of that name, in seconds; a date in it is not honored.
@@ -36,29 +38,22 @@ def outcome_of_answer(
         and type(code) is int
         and content.get("status") == http_status
     ):
-        wait = (
-            timedelta(seconds=int(retry_after))
-            if retry_after and re.fullmatch(r"[0-9]{1,6}", retry_after)
-            else None
-        )
+        seconds = re.fullmatch("[0-9]{1,6}", retry_after or "")
+        wait = timedelta(seconds=int(seconds[0])) if seconds else None
         return Rejected(twilio_refusal(code, http_status), wait)
-    if http_status == 407:
+    if http_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
-    kind = (
-        "an error of its own"
-        if http_status >= 500
-        else "something that is not Twilio's JSON"
-    )
+    kind = "something that is not Twilio's JSON"
+    if http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "an error of its own"
     return InDoubt(f"Twilio answered with {kind} (HTTP {http_status})")
 
 
 def id_problem(sid: str) -> str | None:
     """The fault of a message id that a person typed; None: none is visible."""
-    return (
-        None
-        if _SID.fullmatch(sid)
-        else "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
-    )
+    if _SID.fullmatch(sid):
+        return None
+    return "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
 
 
 def _json_object(body: str) -> dict[str, Any]:

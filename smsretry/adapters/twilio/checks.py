@@ -1,14 +1,15 @@
-"""Do credentials work, is the account active, can the sender text? `doctor` asks.
+"""The checks of a sender: do the credentials work, is the account active, can the sender text?
 
-Nothing is sent. What Twilio knows of a messaging service, its numbers and its registration, it tells only to the
-account's own credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status),
+Nothing is sent. Twilio shows a messaging service, its numbers and its registration only to the account's own
+credentials. Sources, all of https://www.twilio.com/docs: usage/api/account (type, status),
 iam/api-keys (which key may read what), phone-numbers/api/incomingphonenumber-resource (capabilities),
 messaging/api/phonenumber-resource (the sender pool), messaging/api/usapptoperson-resource (campaigns).
 """
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from smsretry.adapters.answering import cause_of
@@ -23,8 +24,6 @@ from smsretry.setting_values import ACCOUNT_SID, SERVICE_SID
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
-_Verdict: TypeAlias = tuple[bool, str] | None
-"""A finding: whether texts go out all the same, and what to do. None: nothing is wrong."""
 _ADVICE: Final = {
     20008: "these are test credentials, with which no text goes out: set the live ones of the Twilio console",
     70051: "the key lacks a permission: give it those of Messages (read, create), or take a standard key",
@@ -47,184 +46,191 @@ _TRIAL: Final = (
 )
 _TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
 """Toll-free prefixes: texts of other US numbers need an A2P campaign."""
-_UNHEARD: Final = (
+_NO_WEBHOOK: Final = (
     "nobody hears what is texted to it, so a STOP is known to Twilio alone: give it the address of a webhook "
     "(smsretry/webhooks/README.md)"
 )
-_UNREAD: Final = (
+_HIDDEN: Final = (
     "its numbers and registration are shown only to the account's own credentials"
 )
-"""Not an advice: it is so of each subaccount that its parent serves."""
+"""A remark that needs nobody: it holds for each subaccount that its parent serves."""
+
+
+class Trouble(NamedTuple):
+    """Something wrong with an account or a sender."""
+
+    advice: str
+    can_send: bool = False
+    """Whether texts go out all the same."""
 
 
 def check_sender(
     http: "TwilioHttp", accounts: Accounts, sender: SenderId
 ) -> Iterator[Finding]:
     """Checks of a sender and of its account."""
-    account, sid = sender.account or accounts.main, sender.sent_by or ""
-    if problem := sender_problem(account, sid):
+    account = sender.account or accounts.main
+    sent_by = sender.sent_by or ""
+    if problem := sender_problem(account, sent_by):
         yield Finding(subject="sender", ok=False, advice=problem)
         return
-    of_account = f"account {account}"
-    of_sender = f"{'messaging service' if sid.startswith('MG') else 'number'} {masked_sender(sid)}"
+    is_service = sent_by.startswith("MG")
+    kind = "messaging service" if is_service else "number"
+    account_subject = f"account {account}"
+    sender_subject = f"{kind} {masked_sender(sent_by)}"
     try:
         client = http.client(account)
     except NoCredentialsError as error:
-        yield Finding(subject=of_account, ok=False, advice=str(error))
+        yield Finding(subject=account_subject, ok=False, advice=str(error))
         return
-    is_main, has_login = (
-        account == accounts.main,
-        accounts.own_login(account) is not None,
+    has_login = accounts.own_login(account) is not None
+    advice = _MEND_LISTED if has_login else _MEND_SUBACCOUNT
+    if account == accounts.main:
+        advice = _MEND_MAIN
+
+    def check(
+        subject: str, look: Callable[[], Trouble | None], *, optional: bool
+    ) -> Finding:
+        try:
+            trouble = look()
+        except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
+            trouble = explain_failure(http, error, advice, optional=optional)
+        if trouble is None:
+            return Finding(subject=subject, ok=True)
+        return Finding(subject=subject, ok=trouble.can_send, advice=trouble.advice)
+
+    account_finding = check(
+        account_subject, lambda: _account_trouble(client, account), optional=False
     )
-    mend = _MEND_LISTED if has_login else _MEND_SUBACCOUNT
-    if is_main:
-        mend = _MEND_MAIN
-    active = _ask(http, of_account, lambda: _account(client, account), mend)
-    yield active
-    if not active.ok:
+    yield account_finding
+    if not account_finding.ok:
         return
-    if not sid.startswith("MG"):
-        yield _ask(http, of_sender, lambda: _number(client, sid), mend, optional=True)
-    elif not has_login:
-        yield Finding(subject=f"{of_sender} ({_UNREAD})", ok=True)
-    else:
-        yield _ask(
-            http,
-            of_sender,
-            lambda: _service(client.messaging.v1.services(sid)),
-            mend,
-            optional=True,
+    if not is_service:
+        yield check(
+            sender_subject, lambda: _number_trouble(client, sent_by), optional=True
         )
+    elif has_login:
+        service = client.messaging.v1.services(sent_by)
+        yield check(sender_subject, lambda: _service_trouble(service), optional=True)
+    else:
+        yield Finding(subject=f"{sender_subject} ({_HIDDEN})", ok=True)
 
 
-def _ask(
-    http: "TwilioHttp",
-    subject: str,
-    question: Callable[[], _Verdict],
-    mend: str,
-    *,
-    optional: bool = False,
-) -> Finding:
-    """A finding from the answer.
+def explain_failure(
+    http: "TwilioHttp", error: Exception, advice: str, *, optional: bool = False
+) -> Trouble:
+    """The trouble for which this thread's last request failed.
 
     Args:
-        mend: what to do if Twilio refuses.
+        advice: what to do if Twilio refuses, and its code says nothing special.
         optional: the credentials are known to work. A refusal then only says that they may not ask this, as it is with
             a standard or restricted key: https://www.twilio.com/docs/iam/api-keys
     """
-    try:
-        verdict = question()
-    except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
-        verdict = why_refused(http, error, mend, optional=optional)
-    ok, advice = verdict or (True, None)
-    return Finding(subject=subject, ok=ok, advice=advice)
-
-
-def why_refused(
-    http: "TwilioHttp", error: Exception, mend: str, *, optional: bool = False
-) -> tuple[bool, str]:
-    """What this thread's last request failed of, whether texts go out all the same, and what to do."""
-    # for a list the SDK's exception has neither its status nor its code
-    answer, host = http.answer(), urlsplit(http.address).netloc
-    if answer is None or answer.http_status < 400:
+    # The SDK's exception for a list has neither its status nor its code.
+    answer = http.answer()
+    host = urlsplit(http.address).netloc
+    if answer is None or answer.http_status < HTTPStatus.BAD_REQUEST:
         cause = cause_of(error, http.address)
-        return (
-            False,
-            f"{host} does not answer as Twilio does ({cause}): check that it is reachable from here",
+        return Trouble(
+            f"{host} does not answer as Twilio does ({cause}): check that it is reachable from here"
         )
-    status, outcome = (
-        answer.http_status,
-        outcome_of_answer(answer.http_status, answer.body),
-    )
-    refusal = outcome.refusal if isinstance(outcome, Rejected) else None
-    refused = refusal.reason if refusal else f"{host} answers HTTP {status}"
-    if optional and status in (401, 403):
-        return (
-            True,
-            f"could not be asked ({refused}): these credentials may send, and may not read this",
+    status = answer.http_status
+    reason = f"{host} answers HTTP {status}"
+    outcome = outcome_of_answer(status, answer.body)
+    if isinstance(outcome, Rejected):
+        reason = outcome.refusal.reason
+        advice = _ADVICE.get(outcome.refusal.code or 0, advice)
+    if optional and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return Trouble(
+            f"could not be asked ({reason}): these credentials may send, and may not read this",
+            can_send=True,
         )
-    if status == 429 or status >= 500:
-        return (
-            False,
-            f"Twilio could not answer ({refused}): see status.twilio.com, and ask again",
+    if (
+        status == HTTPStatus.TOO_MANY_REQUESTS
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ):
+        return Trouble(
+            f"Twilio could not answer ({reason}): see status.twilio.com, and ask again"
         )
-    return (
-        False,
-        f"refused ({refused}): {_ADVICE.get((refusal and refusal.code) or 0, mend)}",
-    )
+    return Trouble(f"refused ({reason}): {advice}")
 
 
-def _account(client: Any, account: str) -> _Verdict:
+def _account_trouble(client: Any, sid: str) -> Trouble | None:
     """Whether the credentials reach the account, and it is active."""
-    if str(client.username).startswith("SK"):  # only a main key may read the account
+    if str(client.username).startswith("SK"):
+        # Of all keys, only a main key may read the account.
         client.messages.page(page_size=1)
         return None
-    fetched = client.api.v2010.accounts(account).fetch()
-    if fetched.status != "active":
-        return False, f"the account is {fetched.status}: see the Twilio console"
-    return (True, _TRIAL) if fetched.type == "Trial" else None
+    account = client.api.v2010.accounts(sid).fetch()
+    if account.status != "active":
+        return Trouble(f"the account is {account.status}: see the Twilio console")
+    return Trouble(_TRIAL, can_send=True) if account.type == "Trial" else None
 
 
-def _number(client: Any, number: str) -> _Verdict:
-    """Whether the account owns it, whether it can text, and who hears what is texted to it."""
-    numbers = client.incoming_phone_numbers.list(phone_number=number, limit=20)
-    owned = [
-        owned_number for owned_number in numbers if owned_number.phone_number == number
-    ]  # Twilio also finds longer ones, of which it is a part
-    if not owned:
-        return (
-            False,
-            "the account does not own it: check the number, or give the account that owns it",
+def _number_trouble(client: Any, phone: str) -> Trouble | None:
+    """Whether the account owns the number, whether it can text, and who hears what is texted to it."""
+    # Twilio also finds longer numbers, of which this is a part.
+    numbers = [
+        number
+        for number in client.incoming_phone_numbers.list(phone_number=phone, limit=20)
+        if number.phone_number == phone
+    ]
+    if not numbers:
+        return Trouble(
+            "the account does not own it: check the number, or give the account that owns it"
         )
-    if not (owned[0].capabilities or {}).get("sms", True):
-        return (
-            False,
-            "cannot text, because it has no SMS capability: take another number of the account's",
+    number = numbers[0]
+    if not (number.capabilities or {}).get("sms", True):
+        return Trouble(
+            "cannot text, because it has no SMS capability: take another number of the account's"
         )
-    webhook = owned[0].sms_url or owned[0].sms_application_sid
-    return None if webhook else (True, _UNHEARD)
+    if number.sms_url or number.sms_application_sid:
+        return None
+    return Trouble(_NO_WEBHOOK, can_send=True)
 
 
-def _service(service: Any) -> _Verdict:
+def _service_trouble(service: Any) -> Trouble | None:
     """Whether a messaging service has what can text, whether carriers take its texts, and who hears the answers."""
     numbers = service.phone_numbers.list(limit=100, page_size=100)
-    if not any(
-        "SMS" in (number.capabilities or ["SMS"]) for number in numbers
-    ) and not any(
-        kind.list(limit=1, page_size=1)
-        for kind in (service.short_codes, service.alpha_senders)
+    can_text = any("SMS" in (number.capabilities or ["SMS"]) for number in numbers)
+    other_senders = (service.short_codes, service.alpha_senders)
+    if not can_text and not any(
+        senders.list(limit=1, page_size=1) for senders in other_senders
     ):
-        return (
-            False,
-            "it has no number that can text: add one to its sender pool in the Twilio console",
+        return Trouble(
+            "it has no number that can text: add one to its sender pool in the Twilio console"
         )
-    if any(
-        number.country_code == "US" and not _TOLL_FREE.match(str(number.phone_number))
-        for number in numbers
-    ):
+    if any(map(_needs_campaign, numbers)):
         states = [
             str(campaign.campaign_status)
             for campaign in service.us_app_to_person.list(limit=20)
         ]
         if not states:
-            return True, "it has no A2P campaign, so carriers take no text to the US"
+            return Trouble(
+                "it has no A2P campaign, so carriers take no text to the US",
+                can_send=True,
+            )
         if "VERIFIED" not in states:
-            return (
-                False,
-                f"its A2P campaign is {states[0]}, so carriers take no text of it yet: see the Twilio console",
+            return Trouble(
+                f"its A2P campaign is {states[0]}, so carriers take no text of it yet: see the Twilio console"
             )
     settings = service.fetch()
-    webhook = (
-        settings.inbound_request_url or settings.use_inbound_webhook_on_number
-    )  # each number of the pool then has its own
-    return None if webhook else (True, _UNHEARD)
+    # With use_inbound_webhook_on_number, each number of the pool has a webhook of its own.
+    if settings.inbound_request_url or settings.use_inbound_webhook_on_number:
+        return None
+    return Trouble(_NO_WEBHOOK, can_send=True)
+
+
+def _needs_campaign(number: Any) -> bool:
+    is_toll_free = _TOLL_FREE.match(str(number.phone_number))
+    return number.country_code == "US" and not is_toll_free
 
 
 def sender_problem(account: str, sent_by: str) -> str | None:
-    """The visible fault of a sender that a person typed. Quotes nothing."""
+    """The visible fault of a sender that a person typed. It quotes nothing. None: no fault is visible."""
     if not ACCOUNT_SID.fullmatch(account):
         return "An account's SID is AC and 32 digits from 0 to f, as the Twilio console shows it"
     if SERVICE_SID.fullmatch(sent_by):
         return None
-    malformed = "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"
-    return spelling_problem(sent_by) if sent_by.startswith("+") else malformed
+    if sent_by.startswith("+"):
+        return spelling_problem(sent_by)
+    return "A sender is a messaging service's SID (MG and 32 digits from 0 to f), or a number such as +12025550123"

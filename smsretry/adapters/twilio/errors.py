@@ -24,8 +24,6 @@ from smsretry.vocabulary import DeliveryStatus
 
 _PAGE: Final = "https://www.twilio.com/docs/api/errors/{}"
 """Twilio has a page for each of its codes."""
-
-
 _TO_DO: Final[dict[RefusalLevel, str]] = {
     "account": "Fix the account with the provider (`smsretry doctor`)",
     "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
@@ -41,10 +39,10 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
     """The refusal that each row of the table describes, by its code."""
     return {
         int(row["code"]): Refusal(
-            cast(RefusalKind, row["kind"]),
-            f"Twilio {row['code']}: {row['short_name']}",
-            int(row["code"]),
-            cast(RefusalLevel, row["level"]),
+            kind=cast(RefusalKind, row["kind"]),
+            reason=f"Twilio {row['code']}: {row['short_name']}",
+            code=int(row["code"]),
+            level=cast(RefusalLevel, row["level"]),
             certain=row["certain"] != "no",
             phone_status=row["phone_status"] or None,
             to_do=row["to_do"] or _TO_DO[cast(RefusalLevel, row["level"])],
@@ -57,25 +55,31 @@ _TABLE: Final = refusals(table("twilio_errors"))
 
 
 def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
-    """Look a code up. An unlisted one gets a cautious kind by its HTTP status; without one, it is `refused`."""
-    if code is not None and (refusal := _TABLE.get(code)):
-        return refusal
-    name = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
-    text = name if code is None else f"Twilio {code}: {name}"
+    """Look a code up. The kind of an unlisted code follows from the HTTP status, and is `refused` without one."""
+    if code is not None and code in _TABLE:
+        return _TABLE[code]
     kind = _kind(http_status)
     level: RefusalLevel = "account" if kind == "account_refused" else "request"
-    to_do = f"See {_PAGE.format(code)}, and fix what it says" if code else _TO_DO[level]
+    reason = f"not in our table of errors (HTTP {http_status or 'status unknown'})"
+    to_do = _TO_DO[level]
+    if code is not None:
+        reason = f"Twilio {code}: {reason}"
+        to_do = f"See {_PAGE.format(code)}, and fix what it says"
     return Refusal(
-        kind, text, code, level, certain=http_status in (401, 407), to_do=to_do
+        kind=kind,
+        reason=reason,
+        code=code,
+        level=level,
+        certain=http_status in (401, 407),
+        to_do=to_do,
     )
 
 
 def twilio_report(status: DeliveryStatus, code: int | None) -> DeliveryReport:
-    """How far a message has come that Twilio accepted, and, if it did not arrive and Twilio says so, why."""
-    return DeliveryReport(
-        status,
-        twilio_refusal(code) if status in FAILURES and code is not None else None,
-    )
+    """How far a message has come that Twilio accepted. If it did not arrive, the code says why."""
+    if status in FAILURES and code is not None:
+        return DeliveryReport(status, twilio_refusal(code))
+    return DeliveryReport(status)
 
 
 def _kind(http_status: int | None) -> RefusalKind:
@@ -83,11 +87,9 @@ def _kind(http_status: int | None) -> RefusalKind:
         return "refused"
     if http_status == 429:
         return "rate_limited"
-    return (
-        "refused_for_now"
-        if http_status >= 500 or http_status == 408
-        else "account_refused"
-    )
+    if http_status >= 500 or http_status == 408:
+        return "refused_for_now"
+    return "account_refused"
 
 
 def is_retryable_error(
@@ -97,13 +99,13 @@ def is_retryable_error(
 
     A code may be a string of digits, as a status callback has it (`ErrorCode`).
 
-    True for passing troubles, rate limits and account-wide ones (a wrong credential is not the text's fault), and for a
-    refusal (4xx) whose code nobody here knows. False for what will be refused every time, opt-outs included, and for an
-    unknown code without its HTTP status. A 5xx is retryable only once it is known that the text did not go out: see
-    `answers`.
+    It is so after passing troubles and rate limits, after refusals of the account (a wrong credential is not the text's
+    fault), and after a refusal (4xx) whose code is not in the table. It is not so after what will be refused every
+    time, opt-outs included, and after an unknown code without its HTTP status. After a 5xx the text may be tried again
+    only once it is known that it did not go out: see `answers`.
 
     Raises:
-        InputError: what is given is no number. Taken for an unknown code, it would end the text.
+        InputError: the code or the status is no number. As an unknown code it would end the text.
     """
     number = _number(
         code, "code must be Twilio's number of an error, such as 30008, or None"
@@ -112,7 +114,7 @@ def is_retryable_error(
     return twilio_refusal(number, status).retryable
 
 
-def _number(value: object, otherwise: str) -> int | None:
+def _number(value: object, requirement: str) -> int | None:
     match value:
         case None:
             return None
@@ -121,7 +123,7 @@ def _number(value: object, otherwise: str) -> int | None:
         case str() if re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
             return int(value)
         case _:
-            raise InputError(otherwise)
+            raise InputError(requirement)
 
 
 def code_meaning(code: int) -> CodeMeaning:

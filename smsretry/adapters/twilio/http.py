@@ -1,8 +1,7 @@
 """How a request reaches Twilio: over urllib3, with timeouts and without retries, and what its failures mean.
 
 The SDK's own client waits forever by default, costs half as much again, hides answers behind three kinds of exception
-and drops them on a 201 without a body. This one keeps the bare answer, so that `answers.outcome_of_answer` can judge
-it.
+and drops them on a 201 without a body. This one keeps the bare answer, which `answers.outcome_of_answer` judges.
 """
 
 import logging
@@ -29,7 +28,7 @@ from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
 
 _LOGGERS: Final = ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
-"""Those whose lines quote URLs."""
+"""The loggers of urllib3 that quote URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +57,28 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         )
         self.url: Final = str(settings.twilio_base_url or default_url)
         """The address of requests."""
-        self._moved = settings.twilio_base_url is not None
-        # Twice: a run's other threads read lists meanwhile, and a connection too many is thrown away.
+        self._has_base_url = settings.twilio_base_url is not None
+        # A run's other threads read lists meanwhile, and a connection too many would be thrown away.
         self.adapter: Any = HTTPAdapter(pool_maxsize=2 * settings.concurrency)
         """The pool of connections."""
         self._accounts = accounts
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._clients = dict[str, Client]()
         self._hosts = dict[str, tuple[Any, str]]()
-        self._local = threading.local()
-        for (
-            name
-        ) in _LOGGERS:  # a logging configuration changes levels, and keeps filters
-            logging.getLogger(name).addFilter(_is_anothers)
+        self._thread = threading.local()
+        # A logging configuration changes levels, and keeps filters.
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_is_harmless)
 
     def _connections(self, url: str) -> tuple[Any, str]:
-        """The connections to a URL's host, and what a request's path is preceded by.
+        """The connections to a URL's host, and what comes before the path of a request.
 
-        Proxies and certificates are those of the environment, as `requests` reads it: once, because each reading costs
-        a third of what a send costs.
+        Proxies and certificates are those of the environment, as `requests` reads it. It is read once, because each
+        reading costs a third of what a send costs.
         """
-        host = "{0.scheme}://{0.netloc}/".format(urlsplit(url))
-        with self._making:
+        address = urlsplit(url)
+        host = f"{address.scheme}://{address.netloc}/"
+        with self._lock:
             if host not in self._hosts:
                 request = Request("GET", host).prepare()
                 environment = Session().merge_environment_settings(
@@ -91,7 +90,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
                     request, proxies=proxies, **trust
                 )
                 self.adapter.cert_verify(pool, host, **trust)
-                pool.ConnectionCls = _saying(pool.ConnectionCls)
+                pool.ConnectionCls = _telling_connection(pool.ConnectionCls)
                 root = self.adapter.request_url(request, proxies)
                 self._hosts[host] = pool, root.removesuffix("/")
             return self._hosts[host]
@@ -103,7 +102,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             NoCredentialsError: there are none for it.
         """
         sid = account or self._accounts.main
-        with self._making:
+        with self._lock:
             if sid not in self._clients:
                 login = self._accounts.login(sid)
                 client = Client(login.user, login.password, sid, http_client=self)
@@ -121,10 +120,10 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         auth: tuple[str, str] | None = None,
         **_: object,
     ) -> Response:
-        """Make one request, whose redirects are not followed. Raises the exceptions of urllib3."""
-        self._local.answer = None
-        self._local.address = self.url if self._moved else url
-        pool, before_path = self._connections(self._local.address)
+        """Make one request, and follow no redirect. Raises the exceptions of urllib3."""
+        self._thread.answer = None
+        self._thread.address = self.url if self._has_base_url else url
+        pool, before_path = self._connections(self._thread.address)
         parts = urlsplit(url)
         query = parts.query or urlencode(params or {})
         answer = pool.urlopen(
@@ -142,27 +141,27 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             redirect=False,
             assert_same_host=False,  # a proxy's connections are of its own host
         )
-        self._local.answer = Answer(
+        self._thread.answer = Answer(
             answer.status,
             answer.data.decode(errors="replace"),
             answer.headers.get("Retry-After"),
             _clock(answer.headers.get("Date")),
         )
-        return Response(answer.status, self._local.answer.body, answer.headers)
+        return Response(answer.status, self._thread.answer.body, answer.headers)
 
     @property
     def address(self) -> str:
         """The address of this thread's last request."""
-        return getattr(self._local, "address", self.url)
+        return getattr(self._thread, "address", self.url)
 
     def answer(self) -> Answer | None:
         """The answer to this thread's last request, or None when none came."""
-        answer: Answer | None = getattr(self._local, "answer", None)
+        answer: Answer | None = getattr(self._thread, "answer", None)
         return answer
 
     def outcome(self, send: Callable[[], object]) -> Outcome:
         """Send a text, and return its outcome. Never raises: the request may have left."""
-        self._local.answer = None  # the last one is another text's
+        self._thread.answer = None  # the last one is another text's
         try:
             self._connections(self.url)
         except Exception:  # noqa: BLE001 - whatever it is, no request has left
@@ -180,19 +179,18 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         )
 
 
-def _is_anothers(record: logging.LogRecord) -> bool:
-    """Whether a line of urllib3 is about no request of ours: a URL may have a number, or a signature that opens it."""
+def _is_harmless(record: logging.LogRecord) -> bool:
+    """Whether a line of urllib3 quotes no URL of Twilio's, which may hold a number, or a signature that opens it."""
     line = record.getMessage()
     return "/2010-04-01/" not in line and "Signature=" not in line
 
 
 def _clock(date: str | None) -> datetime | None:
-    """A `Date` header as an instant; None when there is none that can be read."""
+    """A `Date` header as an instant. None: there is none that can be read."""
     try:
-        clock = parsedate_to_datetime(date or "")
+        return as_utc(parsedate_to_datetime(date or ""))
     except ValueError:
         return None
-    return as_utc(clock)
 
 
 _NOT_MADE: Final = "The request could not be made: check TWILIO_BASE_URL and the settings of proxies and certificates"
@@ -202,8 +200,8 @@ class NotConnectedError(Exception):
     """No connection was made, so that no request has left."""
 
 
-def _saying(kind: Any) -> Any:
-    """Connections of this kind that say when none was made: no name, no answer, no tunnel or no trust in time."""
+def _telling_connection(kind: Any) -> Any:
+    """The kind of connection that raises NotConnectedError if there is no name, answer, tunnel or trust in time."""
 
     class Connection(kind):  # type: ignore[misc]  # the kind of whichever pool
         def connect(self) -> None:

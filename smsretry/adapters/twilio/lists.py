@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,12 +21,12 @@ _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 _OURS: Final = "outbound-api"
 """The direction of messages that were sent through the API, as ours are."""
 _ADDRESS: Final = re.compile(r"(?:rcs:|sms:)?(\+[0-9]+)|([a-z]+:.*)")
-"""A whole number, which a messaging service may reach by RCS, or an address of another channel. What is neither is
-masked or missing: it may be any number."""
+"""A whole number, which a messaging service may reach by RCS, or an address of another channel. An address that is
+neither is masked or missing: it may be any number."""
 _US_NUMBERS: Final = re.compile(r"^(?:[+]?1)?([2-9][0-9]{9})\s*$", re.MULTILINE)
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
-"""Or one that does not tell its date, direction or sender."""
+"""An entry that cannot be read, or has no SID, date, direction or sender."""
 
 
 def read_list(
@@ -39,66 +40,78 @@ def read_list(
 ) -> Look:
     """Messages from that sender to this number, back to `since` at least. Raises whatever the SDK does.
 
-    It filters by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses unsent ones
-    (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly (twilio-csharp#65), so
-    reading goes on well past the first message that is older.
+    The list is filtered by `To` alone: `From` misses fresh messages of a messaging service, and `DateSent` misses
+    unsent ones (twilio-java#442, twilio-oai#22). Twilio lists newest first, though not always exactly
+    (twilio-csharp#65), so reading goes on well past the first message that is older.
     """
-    page = messages.page(to=phone, page_size=PAGE_SIZE)
+    listing = _Listing(messages.page(to=phone, page_size=PAGE_SIZE))
     answer = http.answer()
-    ahead = answer.date - at if answer and answer.date else timedelta(0)
-    oldest = since + min(ahead, timedelta(0)) - _PAST_THE_START
-    sightings, lacks = list[Sighting](), None
-    for message in _entries(page):
-        if isinstance(message, str):
-            lacks = message
-            continue
+    clock_ahead = timedelta(0)
+    if answer and answer.date:
+        clock_ahead = answer.date - at
+    oldest = since + min(clock_ahead, timedelta(0)) - _PAST_THE_START
+    sightings = list[Sighting]()
+    for message in listing.messages():
         if message.date_created < oldest:
             break
         if _may_be_from(message, sent_by):
             sightings.append(_sighting(message))
-    return Look(sightings=tuple(sightings), clock_ahead=ahead, lacks=lacks)
+    return Look(
+        sightings=tuple(sightings), clock_ahead=clock_ahead, lacks=listing.lacks
+    )
 
 
-def _entries(page: Any) -> Iterator[Any]:
-    """The messages of this page and of the next ones. A string stands for what could not be read, and says so."""
-    for number in range(1, PAGES + 1):
-        yield from _entries_of_page(page)
-        if number == PAGES and page.next_page_url:
-            yield _TOO_LONG
-            return
-        page = page.next_page()
-        if page is None:
-            return
+@dataclass(slots=True)
+class _Listing:
+    """A list of messages."""
+
+    page: Any
+    """The first page; later the one that is read."""
+    lacks: str | None = None
+    """What could not be read so far."""
+
+    def messages(self) -> Iterator[Any]:
+        """The messages that can be read."""
+        for number in range(1, PAGES + 1):
+            yield from self._messages_of_page()
+            if number == PAGES and self.page.next_page_url:
+                self.lacks = _TOO_LONG
+                return
+            self.page = self.page.next_page()
+            if self.page is None:
+                return
+
+    def _messages_of_page(self) -> Iterator[Any]:
+        while True:
+            try:
+                message = next(self.page)
+            except StopIteration:
+                return
+            except Exception:  # noqa: BLE001 - whatever is wrong with an entry, the others can be read
+                self.lacks = _ILLEGIBLE
+                continue
+            if _is_legible(message):
+                yield message
+            else:
+                self.lacks = _ILLEGIBLE
 
 
-def _entries_of_page(page: Any) -> Iterator[Any]:
-    while True:
-        try:
-            message = next(page)
-        except StopIteration:
-            return
-        except Exception:  # noqa: BLE001 - whatever is wrong with an entry, the others can be read
-            yield _ILLEGIBLE
-        else:
-            named = isinstance(message.sid, str) and (
-                message.from_ or message.messaging_service_sid
-            )
-            yield (
-                message
-                if message.sid and named and message.direction and message.date_created
-                else _ILLEGIBLE
-            )
+def _is_legible(message: Any) -> bool:
+    """Whether it has all that a look needs."""
+    has_sid = isinstance(message.sid, str) and message.sid
+    has_sender = message.from_ or message.messaging_service_sid
+    return bool(has_sid and has_sender and message.direction and message.date_created)
 
 
 def _may_be_from(message: Any, sent_by: str | None) -> bool:
     """Whether it is a text from that sender. A fresh one of a messaging service may not name the number yet."""
-    senders = (
-        str(message.messaging_service_sid).casefold(),
-        str(message.from_).casefold(),
-    )
-    return message.direction == _OURS and (
-        not sent_by or sent_by.casefold() in senders
-    )  # a SID may be in capitals
+    if message.direction != _OURS:
+        return False
+    senders = (message.messaging_service_sid, message.from_)
+    # A SID may be in capitals.
+    return not sent_by or sent_by.casefold() in [
+        str(sender).casefold() for sender in senders
+    ]
 
 
 def _sighting(message: Any) -> Sighting:
@@ -126,6 +139,6 @@ def read_deactivated(client: Any, http: "TwilioHttp", day: date) -> list[str]:
     address = client.messaging.v1.deactivations().fetch(date=day).redirect_to
     file = http.request("GET", address)
     numbers = _US_NUMBERS.findall(file.text)
-    if not file.ok or bool(file.text) != bool(numbers):
+    if not file.ok or (file.text and not numbers):
         raise ValueError
     return [f"+1{number}" for number in numbers]

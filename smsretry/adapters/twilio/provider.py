@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
-from smsretry.adapters.twilio.checks import check_sender, why_refused
+from smsretry.adapters.twilio.checks import check_sender, explain_failure
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.lists import read_deactivated, read_list
 from smsretry.errors import InputError
-from smsretry.retry.delivery import DeliveryReport
+from smsretry.retry.delivery import DeliveryReport, Silence
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import NOT_LISTED
@@ -30,8 +30,6 @@ _NO_ACCESS: Final = (
     "give the runner the account's auth token or a standard key, which may read it. Until then texts go out as ever, "
     "also to those numbers"
 )
-_NOT_FOUND: Final = 20404
-"""Twilio's code for a resource that it does not have."""
 
 
 class TwilioProvider:
@@ -76,17 +74,18 @@ class TwilioProvider:
     def send(self, text: Text) -> Outcome:
         """Make one request; whatever happens comes back as an outcome.
 
-        To whom nothing may go from here, no request is made, whatever the caller forgot.
+        No request is made for a number that this installation does not text, whatever the caller forgot.
         """
         if not self.audience.includes(text.to):
             return Rejected(Refusal("refused", NOT_LISTED, level="recipient"))
         sent_by = text.sender.sent_by or ""
-        extra: dict[str, object] = {
-            "messaging_service_sid" if sent_by.startswith("MG") else "from_": sent_by
+        sender_field = "messaging_service_sid" if sent_by.startswith("MG") else "from_"
+        fields: dict[str, object] = {
+            sender_field: sent_by,
+            "validity_period": _validity_period(text.valid_for),
         }
-        extra["validity_period"] = _validity_period(text.valid_for)
         if callback := self._settings.twilio_status_callback_url:
-            extra["status_callback"] = _with_attempt(str(callback), text.attempt_id)
+            fields["status_callback"] = _with_attempt(str(callback), text.attempt_id)
         try:
             messages = self._http.client(text.sender.account).messages
         except NoCredentialsError as error:
@@ -94,7 +93,7 @@ class TwilioProvider:
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
             return NotSent(_UNLOADED.format(type(error).__name__))
         return self._http.outcome(
-            lambda: messages.create(to=text.to, body=text.body, **extra)
+            lambda: messages.create(to=text.to, body=text.body, **fields)
         )
 
     def look_up(
@@ -120,23 +119,25 @@ class TwilioProvider:
         except NoCredentialsError:
             return DeliveryReport("denied")
         except Exception as error:  # noqa: BLE001 - any other error says nothing about the message
-            status, code = getattr(error, "status", None), getattr(error, "code", None)
-            if (status, code) == (404, _NOT_FOUND):
-                return DeliveryReport(
-                    "not kept" if self._can_read(account) else "denied"
-                )
-            return DeliveryReport("denied" if status in (401, 403) else "unanswered")
-        is_known = message.status in get_args(DeliveryStatus)
-        return (
-            twilio_report(message.status, message.error_code)
-            if is_known
-            else DeliveryReport("unanswered")
-        )
+            return DeliveryReport(self._silence(error, account))
+        if message.status not in get_args(DeliveryStatus):
+            return DeliveryReport("unanswered")
+        return twilio_report(message.status, message.error_code)
+
+    def _silence(self, error: Exception, account: str | None) -> Silence:
+        """The reason why a message could not be read."""
+        status = getattr(error, "status", None)
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return "denied"
+        # Twilio's code for a resource that it does not have.
+        if (status, getattr(error, "code", None)) != (HTTPStatus.NOT_FOUND, 20404):
+            return "unanswered"
+        return "not kept" if self._can_read(account) else "denied"
 
     def _can_read(self, account: str | None) -> bool:
-        """Whether its messages are listed: with credentials of another account, each of them is not found.
+        """Whether the account lists its messages. To another account's credentials, Twilio answers that there is none.
 
-        The account itself would not do: only a main key may read it, as API keys go.
+        A question for the account itself would not do, because of all API keys only a main key may read it.
         """
         sid = account or self._accounts.main
         if sid not in self._readable:
@@ -152,7 +153,7 @@ class TwilioProvider:
         return [*self._accounts.findings(), *self.check_sender(self.default)]
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
-        """The same of any sender, and is it registered? Two requests; at most five."""
+        """Do the credentials work, does the account own this sender, and is it registered? Sends nothing."""
         try:
             http = self._http
         except Exception as error:  # noqa: BLE001 - a broken installation, whatever is wrong with it
@@ -175,10 +176,13 @@ class TwilioProvider:
         try:
             return read_deactivated(http.client(None), http, day)
         except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
-            answer, (_, reason) = http.answer(), why_refused(http, error, _NO_ACCESS)
+            answer = http.answer()
+            trouble = explain_failure(http, error, _NO_ACCESS)
         if answer and answer.http_status == HTTPStatus.NOT_FOUND:
             return None
-        raise InputError(f"Twilio's list of the numbers deactivated on {day}: {reason}")
+        raise InputError(
+            f"Twilio's list of the numbers deactivated on {day}: {trouble.advice}"
+        )
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""

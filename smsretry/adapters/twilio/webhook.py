@@ -1,9 +1,10 @@
 """What Twilio posts to a webhook: whether it is Twilio's, and what it says.
 
-The account that has the message signs, with its own auth token, also if it is a subaccount. What is signed is the
-address that Twilio calls, and the form: https://www.twilio.com/docs/usage/security#validating-requests
+The account that has the message signs with its own auth token, also if it is a subaccount. It signs the address that
+Twilio calls, and the form: https://www.twilio.com/docs/usage/security#validating-requests
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs, parse_qsl
@@ -32,7 +33,7 @@ _FORGED: Final = RejectedPost(
     "account. The address must be written as it is at Twilio, without its query; the token must be the account's own.",
 )
 _NO_ACCOUNT: Final = RejectedPost(403, "This names no account of Twilio's.")
-_UNKNOWN: Final = (
+_UNKNOWN_ACCOUNT: Final = (
     "There is no auth token for account {}, so its signature cannot be checked: add it to TWILIO_ACCOUNTS or to "
     "TWILIO_AUTH_TOKENS. A subaccount signs with its own."
 )
@@ -43,25 +44,24 @@ _MOST_FIELDS: Final = 200
 def read_event(
     settings: Settings,
     addresses: Sequence[str],
-    further: Mapping[str, Sequence[str]],
+    more_tokens: Mapping[str, Sequence[str]],
     *,
     query: str,
     form: bytes,
     signature: str,
 ) -> WebhookEvent | RejectedPost:
-    """What Twilio says, or why it is not taken.
+    """The event that Twilio reports, or why the post is refused.
 
     Args:
         settings: the main account, and the list of others.
         addresses: where Twilio calls, each without a query.
-        further: more auth tokens of an account, by its SID: two are in use while one is exchanged.
-        query: of the address that was called, as it came, without the question mark.
+        more_tokens: more auth tokens of an account, by its SID: two are in use while one is exchanged.
+        query: the query of the address that was called, as it came, without the question mark.
         form: the body.
-        signature: of the header X-Twilio-Signature.
+        signature: the header X-Twilio-Signature.
     """
-    from twilio.request_validator import (
-        RequestValidator,
-    )  # the SDK is loaded by the first webhook
+    # The first webhook loads the SDK.
+    from twilio.request_validator import RequestValidator
 
     fields = _fields(form)
     if fields is None:
@@ -71,33 +71,27 @@ def read_event(
         return _NO_ACCOUNT
     accounts = Accounts(settings)
     # Everybody knows the empty token.
-    tokens = list(filter(None, (accounts.token(account), *further.get(account, ()))))
-    if not tokens:
-        trouble = accounts.trouble(
-            account
-        )  # somebody can mend it: Twilio may call again
-        return (
-            RejectedPost(503, trouble)
-            if trouble
-            else RejectedPost(403, _UNKNOWN.format(account))
-        )
-    called = [f"{address}?{query}" if query else address for address in addresses]
-    if not any(
-        RequestValidator(token).validate(url, fields, signature)
-        for token in tokens
-        for url in called
-    ):
-        return _FORGED
-    return _event_of(fields, account, query)
+    tokens = filter(None, [accounts.token(account), *more_tokens.get(account, ())])
+    validators = [RequestValidator(token) for token in tokens]
+    if not validators:
+        if trouble := accounts.trouble(account):
+            # Somebody can mend it, so Twilio may call again.
+            return RejectedPost(503, trouble)
+        return RejectedPost(403, _UNKNOWN_ACCOUNT.format(account))
+    for address in addresses:
+        url = f"{address}?{query}".removesuffix("?")
+        if any(validator.validate(url, fields, signature) for validator in validators):
+            return _event_of(fields, account, query)
+    return _FORGED
 
 
 def _fields(form: bytes) -> dict[str, str] | None:
-    """The form; None if it is none, or says something twice: which of both counts would be anybody's guess."""
+    """The fields. None: it is no form, or has a field twice, and nobody knows which of them counts."""
     try:
         pairs = parse_qsl(
             form.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS
         )
-    except ValueError:  # of UnicodeDecodeError, too
+    except ValueError:  # UnicodeDecodeError, too
         return None
     fields = dict(pairs)
     return fields if len(fields) == len(pairs) else None
@@ -106,30 +100,34 @@ def _fields(form: bytes) -> dict[str, str] | None:
 def _event_of(
     fields: Mapping[str, str], account: str, query: str
 ) -> WebhookEvent | RejectedPost:
-    sid, status, phone = (
-        fields.get("MessageSid"),
-        fields.get("MessageStatus"),
-        fields.get("From"),
-    )
+    sid = fields.get("MessageSid")
+    status = fields.get("MessageStatus")
+    phone = fields.get("From")
+    is_incoming = fields.get("SmsStatus", "received") in ("received", "receiving")
     if sid and status:
         return StatusReport(
-            _attempt(query), sid, status, _number(fields.get("ErrorCode")), account
+            attempt_id=_attempt_id(query),
+            twilio_sid=sid,
+            delivery_status=status,
+            error_code=_error_code(fields.get("ErrorCode", "")),
+            account_sid=account,
         )
-    if (
-        sid
-        and phone
-        and fields.get("SmsStatus", "received") in ("received", "receiving")
-    ):
+    if not (sid and phone and is_incoming):
+        return _NO_MESSAGE
+    body = fields.get("Body")
+    return IncomingText(
+        twilio_sid=sid,
+        phone=phone,
         # PostgreSQL's text holds no NUL, and a STOP with one is a STOP.
-        body = fields["Body"].replace("\0", "") if "Body" in fields else None
-        keyword, to, service = (
-            fields.get(name) for name in ("OptOutType", "To", "MessagingServiceSid")
-        )
-        return IncomingText(sid, phone, body, keyword, to, service, account)
-    return _NO_MESSAGE
+        body=body and body.replace("\0", ""),
+        opt_out_type=fields.get("OptOutType"),
+        to_number=fields.get("To"),
+        messaging_service_sid=fields.get("MessagingServiceSid"),
+        account_sid=account,
+    )
 
 
-def _attempt(query: str) -> UUID | None:
+def _attempt_id(query: str) -> UUID | None:
     """The attempt's id. The application's own callbacks have none, or something else of that name."""
     try:
         return UUID(parse_qs(query)["attempt"][-1])
@@ -137,9 +135,5 @@ def _attempt(query: str) -> UUID | None:
         return None
 
 
-def _number(code: str | None) -> int | None:
-    return (
-        int(code)
-        if code and code.isascii() and code.isdecimal() and len(code) < 10
-        else None
-    )
+def _error_code(code: str) -> int | None:
+    return int(code) if re.fullmatch("[0-9]{1,9}", code) else None
