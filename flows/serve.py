@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import chdir
 from typing import Any
 
-import yaml
 from prefect import Flow, serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
@@ -19,7 +18,7 @@ from prefect.schedules import Schedule
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
-from smsretry.adapters.prefect.definition import ROOT, definition
+from smsretry.adapters.prefect.definition import ROOT, entries
 
 from .support.schedule import cancel_late_runs
 from .support.server import check_reach
@@ -28,9 +27,7 @@ from .support.server import check_reach
 def deployments() -> list[RunnerDeployment]:
     """Read the deployments of `prefect.yaml`, in any working directory."""
     with chdir(ROOT):
-        return [
-            _deployment(entry) for entry in yaml.safe_load(definition())["deployments"]
-        ]
+        return list(map(_deployment, entries()))
 
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:

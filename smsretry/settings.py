@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -90,6 +90,15 @@ class ReadingSettings(BaseSettings):
         return (
             f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}"
         ).lower()
+
+    def with_timeouts_up_to(self, seconds: float) -> Self:
+        """The same settings, whose timeouts are no longer than this."""
+        timeouts = {
+            name: min(value, seconds)
+            for name, value in self
+            if name.endswith("_timeout_seconds")
+        }
+        return self.model_copy(update=timeouts)
 
     @property
     def profile(self) -> Profile:

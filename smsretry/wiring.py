@@ -1,7 +1,7 @@
 """The composition root: settings from the environment, and the adapters they make.
 
-Without given settings, all of these read the environment. They raise `SettingsError`, which names the variables that
-are missing or malformed.
+Without settings as an argument, these functions read the environment. They raise `SettingsError`, which names the
+variables that are missing or malformed.
 """
 
 import os
@@ -36,7 +36,10 @@ def services(settings: Settings | None = None) -> Iterator[Services]:
     settings = settings or load(Settings)
     with SupabaseQueue(settings) as queue, provider(settings) as connected_provider:
         yield Services(
-            queue, connected_provider, settings.profile, settings.concurrency
+            queue=queue,
+            provider=connected_provider,
+            profile=settings.profile,
+            concurrency=settings.concurrency,
         )
 
 
@@ -45,7 +48,7 @@ def reading_desk() -> Iterator[Desk]:
     """Connect the desk for questions. It needs neither the provider nor a key that can write, and refuses orders."""
     settings = load(ReadingSettings)
     with SupabaseOperators(settings, reads=True) as connected:
-        yield _at(connected, settings)
+        yield _desk_over(connected, settings)
 
 
 @contextmanager
@@ -57,15 +60,19 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         provider(settings) as connected_provider,
     ):
         yield replace(
-            _at(connected, settings),
+            _desk_over(connected, settings),
             check_sender=connected_provider.check_sender,
             deactivated=connected_provider.deactivated,
         )
 
 
-def _at(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
+def _desk_over(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
     return Desk(
-        operators, settings.profile, code_meaning, settings.audience, id_problem
+        operators=operators,
+        profile=settings.profile,
+        meaning=code_meaning,
+        audience=settings.audience,
+        id_problem=id_problem,
     )
 
 
@@ -77,7 +84,7 @@ def desk_for(form: Form) -> AbstractContextManager[Desk]:
 def post_reader(
     settings: Settings, addresses: Sequence[str], tokens: Mapping[str, Sequence[str]]
 ) -> Callable[..., WebhookEvent | RejectedPost]:
-    """What reads and checks what the provider posts to a webhook, for `SupabaseQueue.record`."""
+    """The function that checks and reads what the provider posts to a webhook, for `SupabaseQueue.record`."""
     return partial(read_event, settings, addresses, tokens)
 
 

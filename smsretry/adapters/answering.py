@@ -46,8 +46,7 @@ def describe_redirect(answer: httpx.Response) -> str:
 
 def _exists(value: str) -> bool:
     """Whether a path of a variable exists. SSL_CERT_DIR may list several, of which OpenSSL takes those that exist."""
-    paths = (value, *value.split(os.pathsep))
-    return any(Path(path).exists() for path in paths)
+    return any(Path(path).exists() for path in value.split(os.pathsep))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -63,9 +63,9 @@ class Desk:
     audience: Audience = EVERYBODY
     """The people whom this installation texts, for predictions."""
     id_problem: Callable[[str], str | None] = lambda _: None
-    """The fault of a message id that a person typed, if the provider gives no such ids."""
+    """The fault of a message id that a person typed. None: none is visible."""
     check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
-    """The provider's word on a sender."""
+    """The provider's findings about a sender."""
     deactivated: Callable[[date], Sequence[str] | None] = lambda _: None
     """The provider's list of the numbers that carriers deactivated on a day."""
 
@@ -73,7 +73,7 @@ class Desk:
         """Answer a question, or carry an order out.
 
         Raises:
-            InputError: it cannot be, for a reason that its message says.
+            InputError: that is impossible, for the reason in its message.
         """
         form = self._with_business(form)
         match form:
@@ -91,45 +91,33 @@ class Desk:
             case WhichSenders():
                 return Senders(senders=tuple(self.operators.senders(form.business_id)))
             case AddSender():
-                self.operators.carry_out(form, dry_run=True)
-                if wrong := [
-                    finding
-                    for finding in self.check_sender(
-                        SenderId(form.account, form.sent_by)
-                    )
-                    if not finding.ok
-                ]:
-                    problems = ". ".join(
-                        f"{finding.subject}: {finding.advice}" for finding in wrong
-                    )
-                    raise InputError(
-                        f"It was not added, because it cannot send. {problems}. Fix that first"
-                    )
-            case Resolve(went_out_as=sid) if sid != "nothing" and (
-                problem := self.id_problem(sid)
-            ):
-                raise InputError(problem)
+                return self._add_sender(form)
+            case Resolve():
+                return self._resolve(form)
             case EndDeactivated():
                 return self._end_deactivated(form)
             case Prune(dry_run=False):
                 return self._prune(form)
-        return self.operators.carry_out(form)
+            case _:
+                return self.operators.carry_out(form)
 
     def _with_business(self, form: Form) -> Form:
         """The form with the id of the business that it names."""
-        name = getattr(form, "business_id", None)
-        if name is None or re.fullmatch(f"{UUID_PATTERN}|all", str(name)):
+        id_or_name = getattr(form, "business_id", None)
+        if id_or_name is None or re.fullmatch(f"{UUID_PATTERN}|all", str(id_or_name)):
             return form
-        businesses = self.operators.businesses(name)
+        businesses = self.operators.businesses(id_or_name)
         if len(businesses) == 1:
             return form.model_copy(update={"business_id": businesses[0].business_id})
+        if not businesses:
+            raise InputError(
+                "No business is called so. Look in the application's table businesses"
+            )
         choices = ", ".join(
-            f"{sender.business} ({sender.business_id})" for sender in businesses
+            f"{business.business} ({business.business_id})" for business in businesses
         )
         raise InputError(
             f"Several businesses are called so: {choices}. Name one by its id"
-            if choices
-            else "No business is called so. Look in the application's table businesses"
         )
 
     def explain(self, form: ExplainText) -> list[Explanation]:
@@ -148,7 +136,7 @@ class Desk:
         ]
 
     def _predictions(self, texts: Sequence[TextRecord]) -> dict[UUID, Prediction]:
-        """The predictions for those of these texts that wait."""
+        """Predictions by row, for those of these texts that wait."""
         ids = [text.retry_id for text in texts if text.state in WAITING]
         if not ids:
             return {}
@@ -187,8 +175,29 @@ class Desk:
             senders=self.operators.senders(),
         )
 
+    def _add_sender(self, form: AddSender) -> Done:
+        """Add a sender that can send. What the database refuses, the provider is not asked about."""
+        self.operators.carry_out(form, dry_run=True)
+        problems = ". ".join(
+            f"{finding.subject}: {finding.advice}"
+            for finding in self.check_sender(SenderId(form.account, form.sent_by))
+            if not finding.ok
+        )
+        if problems:
+            raise InputError(
+                f"It was not added, because it cannot send. {problems}. Fix that first"
+            )
+        return self.operators.carry_out(form)
+
+    def _resolve(self, form: Resolve) -> Done:
+        if form.went_out_as != "nothing":
+            problem = self.id_problem(form.went_out_as)
+            if problem:
+                raise InputError(problem)
+        return self.operators.carry_out(form)
+
     def _prune(self, form: Prune) -> Done:
-        """Batch by batch, until nothing is old enough."""
+        """Delete batch by batch, until nothing is old enough."""
         deleted = Counter[str]()
         while True:
             batch = self.operators.carry_out(form).came_to
@@ -199,14 +208,16 @@ class Desk:
             deleted.update(batch)
 
     def _end_deactivated(self, form: EndDeactivated) -> Done:
-        """List by list, and some numbers at a time. Whatever ends it, the next time does the rest."""
-        today, done = self.status().at.date(), Counter[str]()
+        """Opt numbers out, list by list and some at a time. If it is broken off, the next call does the rest."""
+        today = self.status().at.date()
+        done = Counter[str]()
         for age in range(form.days, 0, -1):
             day = today - timedelta(days=age)
             phones = self.deactivated(day)
             if phones is None:
                 continue
-            done.update(lists=1, numbers=len(phones))
+            done["lists"] += 1
+            done["numbers"] += len(phones)
             for start in range(0, len(phones), NUMBERS_OF_A_CALL):
                 part = phones[start : start + NUMBERS_OF_A_CALL]
                 answer = self.operators.carry_out(form, day=str(day), phones=part)

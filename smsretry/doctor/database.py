@@ -25,10 +25,7 @@ def database_findings(
     settings: ReadingSettings, ahead: dict[str, timedelta], now: Callable[[], datetime]
 ) -> Iterator[Finding]:
     """Findings; the connection comes first. A part that cannot be examined hides no other."""
-    limited = {
-        "supabase_timeout_seconds": min(settings.supabase_timeout_seconds, PATIENCE)
-    }
-    with SupabaseOperators(settings.model_copy(update=limited)) as database:
+    with SupabaseOperators(settings.with_timeouts_up_to(PATIENCE)) as database:
 
         def state() -> Iterator[Finding]:
             status = database.status()

@@ -26,14 +26,7 @@ def provider_findings(
     settings: Settings, ahead: dict[str, timedelta], now: Callable[[], datetime]
 ) -> Iterator[Finding]:
     """Findings. If the database cannot be asked for the businesses' senders, that has been said."""
-    fields = (
-        "supabase_timeout_seconds",
-        "twilio_connect_timeout_seconds",
-        "twilio_read_timeout_seconds",
-    )
-    settings = settings.model_copy(
-        update={name: min(getattr(settings, name), PATIENCE) for name in fields}
-    )
+    settings = settings.with_timeouts_up_to(PATIENCE)
     with SupabaseOperators(settings) as operators, provider(settings) as connected:
         yield from connected.check()
         if at := connected.clock():

@@ -35,18 +35,15 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides"""
 _SEE_LOG: Final = "the webhook's log says why."
 
 
-class _Connected:
+class _Services:
     """The check of signatures, and the queue that records events. Raises SettingsError."""
 
     def __init__(self) -> None:
         settings = load(WebhookSettings)
-        seconds = min(settings.supabase_timeout_seconds, _LONGEST_CALL)
         self.read_post: Final = post_reader(
             settings, settings.addresses, settings.tokens
         )
-        self.records: Final = SupabaseQueue(
-            settings.model_copy(update={"supabase_timeout_seconds": seconds})
-        )
+        self.queue: Final = SupabaseQueue(settings.with_timeouts_up_to(_LONGEST_CALL))
 
 
 def webhook() -> Starlette:
@@ -54,36 +51,34 @@ def webhook() -> Starlette:
 
     It connects when a server starts it, and fails there if a setting is wrong; mounted, at its first request.
     """
-    connect = cache(_Connected)
+    connect = cache(_Services)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        with connect().records:
+        with connect().queue:
             yield
 
     async def receive(request: Request) -> Response:
         try:
-            connected = connect()
+            services = connect()
         except SettingsError as error:
             _LOG.error("%s", error)
             return _answer(503, f"The webhook's settings are not complete: {_SEE_LOG}")
-        if (
-            request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            != _FORM
-        ):
+        content_type = request.headers.get("content-type", "").partition(";")[0]
+        if content_type.strip().lower() != _FORM:
             return _answer(415, "This webhook takes forms, as Twilio posts them.")
         form = await _form(request)
         if form is None:
             return _answer(
                 413, "This is longer than anything that Twilio posts of a text."
             )
-        return await run_in_threadpool(_record_event, connected, request, form)
+        return await run_in_threadpool(_record_event, services, request, form)
 
-    async def is_healthy(_: Request) -> Response:
+    async def report_health(_: Request) -> Response:
         return _answer(200, "ok")
 
     routes = [
-        Route("/{path:path}health", is_healthy),
+        Route("/{path:path}health", report_health),
         Route("/{path:path}", receive, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -93,8 +88,9 @@ app: Final = webhook()
 
 
 async def _form(request: Request) -> bytes | None:
-    """The body; None: it is too long."""
+    """The body. None: it is too long."""
     length = request.headers.get("content-length", "0")
+    # Nine digits are too many already, and Python reads no number of thousands.
     if not length.isdecimal() or int(length[:9]) > _LONGEST:
         return None
     body = bytearray()
@@ -105,9 +101,9 @@ async def _form(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _record_event(connected: _Connected, request: Request, form: bytes) -> Response:
-    """Record a request in a thread, because it waits for the database."""
-    event = connected.read_post(
+def _record_event(services: _Services, request: Request, form: bytes) -> Response:
+    """Record what a request says. It waits for the database, so a thread of its own calls it."""
+    event = services.read_post(
         query=request.scope["query_string"].decode("latin-1"),
         form=form,
         signature=request.headers.get("x-twilio-signature", ""),
@@ -116,13 +112,12 @@ def _record_event(connected: _Connected, request: Request, form: bytes) -> Respo
         _LOG.warning("HTTP %d: %s", event.http_status, event.detail)
         return _answer(event.http_status, event.detail)
     try:
-        connected.records.record(event)
+        services.queue.record(event)
     except InputError as error:
         _LOG.error("%s", error)
         return _answer(422, f"The database does not take this: {_SEE_LOG}")
-    except (
-        SmsRetryError
-    ) as error:  # passing, or a setting that somebody can mend: Twilio may call again
+    except SmsRetryError as error:
+        # It passes, or somebody can mend a setting: Twilio may call again.
         _LOG.error("%s", error)
         return _answer(503, f"This could not be recorded now: {_SEE_LOG}")
     except Exception as error:  # noqa: BLE001 - a server would log it with whatever it quotes

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, Json, SecretStr, field_validator
 
@@ -16,18 +17,15 @@ _NO_ADDRESS: Final = (
 _NO_TOKENS: Final[Any] = "{}"  # as the variable would say it
 
 
-def _listed(tokens: Any) -> Any:
+def _as_list(tokens: Any) -> Any:
     return [tokens] if isinstance(tokens, str) else tokens
 
 
-Tokens = Annotated[list[Secret], BeforeValidator(_listed)]
+Tokens = Annotated[list[Secret], BeforeValidator(_as_list)]
 
 
 class WebhookSettings(Settings):
-    """The runner's settings, of which it needs the database, the accounts and the auth tokens, and two of its own.
-
-    It sends nothing, and needs no sender.
-    """
+    """The runner's settings and two of its own. It sends nothing, and needs no sender."""
 
     CHOICES: ClassVar = [[["TWILIO_WEBHOOK_URL"], ["TWILIO_STATUS_CALLBACK_URL"]]]
 
@@ -42,24 +40,20 @@ class WebhookSettings(Settings):
     @property
     def addresses(self) -> list[str]:
         """The addresses that Twilio calls, each without a query."""
-        callback = (
-            str(self.twilio_status_callback_url or "")
-            .partition("#")[0]
-            .partition("?")[0]
-        )
-        return list(
-            dict.fromkeys(
-                filter(None, [*(self.twilio_webhook_url or "").split(), callback])
-            )
-        )
+        callback = urlsplit(str(self.twilio_status_callback_url or ""))
+        addresses = [
+            *(self.twilio_webhook_url or "").split(),
+            callback._replace(query="", fragment="").geturl(),
+        ]
+        return list(dict.fromkeys(filter(None, addresses)))
 
     @property
     def tokens(self) -> dict[str, list[str]]:
         """The further auth tokens, by account."""
-        listed: dict[str, list[SecretStr]] = self.twilio_auth_tokens
+        tokens_by_account: dict[str, list[SecretStr]] = self.twilio_auth_tokens
         return {
-            sid: [token.get_secret_value() for token in tokens]
-            for sid, tokens in listed.items()
+            account: [token.get_secret_value() for token in tokens]
+            for account, tokens in tokens_by_account.items()
         }
 
     @field_validator("twilio_webhook_url")

@@ -14,7 +14,7 @@ from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 
 _MOST_SECONDS: Final = 25.0
-"""The limit for all requests together: a person waits for the answer."""
+"""Once requests took this long together, no other one is made: a person waits for the answer."""
 
 
 class PrefectSettings(BaseSettings):
@@ -51,19 +51,16 @@ class PrefectApi:
 
     def __init__(self, settings: PrefectSettings) -> None:
         self.url = str(settings.prefect_api_url or "").rstrip("/")
-        credentials = settings.prefect_api_auth_string
-        user, _, password = (
-            credentials.get_secret_value().partition(":")
-            if credentials
-            else ("", "", "")
-        )
-        self._auth = httpx.BasicAuth(user, password) if credentials else None
+        self._auth: httpx.BasicAuth | None = None
+        if credentials := settings.prefect_api_auth_string:
+            user, _, password = credentials.get_secret_value().partition(":")
+            self._auth = httpx.BasicAuth(user, password)
         key = settings.prefect_api_key
         self._key = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._http = httpx.Client(
             verify=trusted(), timeout=10, headers=settings.prefect_client_custom_headers
         )
-        self._asking = 0.0
+        self._seconds_spent = 0.0
         self.server_time: datetime | None = None
         """The server's time in its last answer with a date."""
 
@@ -86,7 +83,7 @@ class PrefectApi:
         """
         answer = self._answer(path, body)
         if answer.status_code in (401, 403):
-            raise PrefectRefused(f"{self.host} {self._refused()}")
+            raise PrefectRefused(f"{self.host} {self._refusal()}")
         if answer.has_redirect_location:
             raise PrefectError(
                 f"{describe_redirect(answer)}: set PREFECT_API_URL to the API's address there, because runs cannot be "
@@ -102,13 +99,13 @@ class PrefectApi:
 
     def _answer(self, path: str, body: dict[str, Any] | None) -> httpx.Response:
         method = "GET" if body is None else "POST"
-        if self._asking > _MOST_SECONDS:
+        if self._seconds_spent > _MOST_SECONDS:
             raise PrefectError(
-                f"{self.host} took {self._asking:.0f} s for what was asked, so the rest was not asked"
+                f"{self.host} took {self._seconds_spent:.0f} s for what was asked, so the rest was not asked"
             )
         asked_at = monotonic()
         try:
-            answer = self._http.request(
+            return self._http.request(
                 method,
                 f"{self.url}/{path}",
                 json=body,
@@ -120,10 +117,10 @@ class PrefectApi:
                 f"{self.host} does not answer ({cause_of(error, self.url)}): check PREFECT_API_URL, and that the "
                 "Prefect server runs and can be reached from here"
             ) from None
-        self._asking += monotonic() - asked_at
-        return answer
+        finally:
+            self._seconds_spent += monotonic() - asked_at
 
-    def _refused(self) -> str:
+    def _refusal(self) -> str:
         if self._auth:
             return "refuses PREFECT_API_AUTH_STRING: it must be the server's PREFECT_SERVER_API_AUTH_STRING"
         if self._key:

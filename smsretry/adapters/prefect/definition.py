@@ -28,7 +28,7 @@ class Schedule(BaseModel):
 
     @property
     def period(self) -> timedelta:
-        """About how long it is from one run to the next, by the first field of `cron` that is no star."""
+        """The rough time from one run to the next, by the minute and the hour of `cron`."""
         if self.interval:
             return timedelta(seconds=self.interval)
         minute, hour, *_ = (self.cron or "0 0").split()
@@ -39,10 +39,13 @@ class Schedule(BaseModel):
         return timedelta(days=1) if hour.isdigit() else timedelta(hours=1)
 
     def __str__(self) -> str:
-        every = f"every {self.interval:g} s" if self.interval else "a rule of dates"
-        is_daily = self.period >= timedelta(hours=1)  # what comes oftener has no zone
-        zone = f" {self.timezone or 'UTC'}" if is_daily else ""
-        return f"{self.slug}: {self.cron or every}{zone}"
+        rule = self.cron or "a rule of dates"
+        if self.interval:
+            rule = f"every {self.interval:g} s"
+        # For a run that comes oftener, the zone makes no difference.
+        if self.period >= timedelta(hours=1):
+            rule += f" {self.timezone or 'UTC'}"
+        return f"{self.slug}: {rule}"
 
 
 class Deployment(BaseModel):
@@ -70,24 +73,24 @@ def definition_file() -> Path:
     target, *installed = (
         Path(prefix, "share", "smsretry") for prefix in (ROOT, *prefixes)
     )
-    return next(
-        file
-        for folder in (target, ROOT, *installed)
-        if (file := folder / "prefect.yaml").exists()
-    )
+    for folder in (target, ROOT, *installed):
+        file = folder / "prefect.yaml"
+        if file.exists():
+            return file
+    raise FileNotFoundError("smsretry came without prefect.yaml: install it anew")
 
 
-def definition() -> str:
-    """The text of `prefect.yaml`."""
-    return definition_file().read_text(encoding="utf-8")
+def entries() -> list[dict[str, Any]]:
+    """The deployments in `prefect.yaml`, as they are written."""
+    text = definition_file().read_text(encoding="utf-8")
+    deployments: list[dict[str, Any]] = yaml.safe_load(text)["deployments"]
+    return deployments
 
 
 @cache
 def declared() -> tuple[Deployment, ...]:
     """The deployments of this version."""
-    return TypeAdapter(tuple[Deployment, ...]).validate_python(
-        yaml.safe_load(definition())["deployments"]
-    )
+    return TypeAdapter(tuple[Deployment, ...]).validate_python(entries())
 
 
 class RegisteredSchedule(BaseModel):
@@ -118,43 +121,40 @@ class Registered(BaseModel):
     last_polled: datetime | None = None
 
 
-def differences(declared: Deployment, deployment: Registered) -> list[str]:
-    """The differences between a registered deployment and the file's, in a few words each. Switches are not
-    compared, and schedules that are switched off beside ours are left out.
+def differences(ours: Deployment, registered: Registered) -> list[str]:
+    """The differences between the file's deployment and the registered one, in a few words each.
+
+    It is no difference that one of them or its schedule is paused. A paused schedule beside ours is left out.
     """
-    registered = [
+    our_slugs = [schedule.slug for schedule in ours.schedules]
+    schedules = [
         Schedule.model_validate({**schedule.schedule, "slug": schedule.slug or ""})
-        for schedule in deployment.schedules
-        if schedule.active
-        or schedule.slug in [ours.slug for ours in declared.schedules]
+        for schedule in registered.schedules
+        if schedule.active or schedule.slug in our_slugs
     ]
     pairs = {
-        "entrypoint": (deployment.entrypoint, declared.entrypoint),
-        "version": (deployment.version, declared.version),
-        "parameters": (deployment.parameters, declared.parameters),
-        "tags": (_words(deployment.tags), _words(declared.tags)),
-        "validation of parameters": (_switch(deployment), _switch(declared)),
-        "schedule": (_listed(registered), _listed(declared.schedules)),
+        "entrypoint": (registered.entrypoint, ours.entrypoint),
+        "version": (registered.version, ours.version),
+        "parameters": (registered.parameters, ours.parameters),
+        "tags": (_in_order(registered.tags), _in_order(ours.tags)),
+        "validation of parameters": (_validation(registered), _validation(ours)),
+        "schedule": (_in_order(schedules), _in_order(ours.schedules)),
     }
     unlike = [
-        f"{key} is {there} there and {here} here"
-        for key, (there, here) in pairs.items()
-        if there != here
+        f"{key} is {value_there} there and {value_here} here"
+        for key, (value_there, value_here) in pairs.items()
+        if value_there != value_here
     ]
     return unlike + [
         f"schedule {schedule.slug} has parameters of its own: {', '.join(schedule.parameters)}"
-        for schedule in deployment.schedules
+        for schedule in registered.schedules
         if schedule.parameters
     ]
 
 
-def _words(tags: Iterable[str]) -> str:
-    return ", ".join(sorted(tags)) or "none"
+def _in_order(values: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, values))) or "none"
 
 
-def _switch(deployment: Deployment | Registered) -> str:
+def _validation(deployment: Deployment | Registered) -> str:
     return "on" if deployment.enforce_parameter_schema else "off"
-
-
-def _listed(schedules: Iterable[Schedule]) -> str:
-    return ", ".join(sorted(map(str, schedules))) or "none"

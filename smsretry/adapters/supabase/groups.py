@@ -204,14 +204,7 @@ class SupabaseGroups(SupabaseCalls):
         call = calls[result.place - 1]
         error = explain_refusal(
             call.function,
-            APIError(
-                {
-                    "code": result.code,
-                    "message": result.message,
-                    "hint": result.hint,
-                    "details": None,
-                }
-            ),
+            APIError(result.model_dump()),
             url=self.url,
         )
         if call.leave_if_busy and isinstance(error, QueueBusy):
