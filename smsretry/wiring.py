@@ -62,7 +62,7 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield replace(
             _desk_over(connected, settings),
             check_sender=connected_provider.check_sender,
-            deactivated=connected_provider.deactivated,
+            deactivated_numbers=connected_provider.deactivated_numbers,
         )
 
 

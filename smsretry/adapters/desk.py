@@ -66,7 +66,7 @@ class Desk:
     """The fault of a message id that a person typed. None: none is visible."""
     check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
     """The provider's findings about a sender."""
-    deactivated: Callable[[date], Sequence[str] | None] = lambda _: None
+    deactivated_numbers: Callable[[date], Sequence[str] | None] = lambda _: None
     """The provider's list of the numbers that carriers deactivated on a day."""
 
     def answer(self, form: Form) -> Answer:
@@ -213,7 +213,7 @@ class Desk:
         done = Counter[str]()
         for age in range(form.days, 0, -1):
             day = today - timedelta(days=age)
-            phones = self.deactivated(day)
+            phones = self.deactivated_numbers(day)
             if phones is None:
                 continue
             done["lists"] += 1

@@ -94,10 +94,10 @@ def _without(silent: Counter[str]) -> tuple[str, ...]:
 
 def follow(message: OpenDelivery, services: Services) -> FollowedUp:
     """Look up one message, and act on it. A reported failure is looked up once more: the message may have arrived."""
-    report = services.provider.what_became_of(message.sid, account=message.account)
+    report = services.provider.fetch_report(message.sid, account=message.account)
     latest_report = report
     if report.status == "not kept" and message.delivery_status in FAILURES:
-        latest_report = services.provider.reported(
+        latest_report = services.provider.read_report(
             message.delivery_status, message.delivery_code
         )
     decision = after_delivery(message, latest_report, profile=services.profile)

@@ -146,7 +146,7 @@ class _Item:
     def _obstacle(self) -> NoSend | None:
         """What becomes of it if this worker, or its run, does not let it go."""
         account = self.claim.sender.account or ""
-        if detail := self.provider.cannot_send_for(account):
+        if detail := self.provider.credentials_problem(account):
             if self.first_send:
                 # An application may have no credentials for it: the workers do.
                 return GiveBack(detail, "no_credentials")
@@ -163,7 +163,7 @@ class _Item:
         if not self.claim.lost_messages or not self._is_listed:
             return None
         reports = {
-            message.sid: self.provider.what_became_of(
+            message.sid: self.provider.fetch_report(
                 message.sid, account=message.account
             )
             for message in self.claim.lost_messages

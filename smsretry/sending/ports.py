@@ -175,7 +175,7 @@ class Provider(Protocol):
     def default(self) -> SenderId:
         """The default sender."""
 
-    def cannot_send_for(self, account: str) -> str | None:
+    def credentials_problem(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
 
     def send(self, text: Text) -> Outcome:
@@ -192,14 +192,14 @@ class Provider(Protocol):
             at: the database's clock now, against which the provider's is measured.
         """
 
-    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+    def fetch_report(self, sid: str, *, account: str | None) -> DeliveryReport:
         """How far a message of this account has come.
 
         Args:
             account: None: that of the environment. A message that another account keeps is never called not kept.
         """
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+    def read_report(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
 
     # What people and the doctor ask
@@ -213,7 +213,7 @@ class Provider(Protocol):
         It may be called from several threads.
         """
 
-    def deactivated(self, day: date) -> Sequence[str] | None:
+    def deactivated_numbers(self, day: date) -> Sequence[str] | None:
         """The numbers, in E.164, that carriers deactivated on that day. None: there is no list of it.
 
         Raises:

@@ -50,7 +50,7 @@ def _decisions(
     if claim.sent_to and claim.attempt_begun_at:
         senders = _may_have_left_from(claim, provider.default)
         problems = [
-            provider.cannot_send_for(sender.account or "") for sender in senders
+            provider.credentials_problem(sender.account or "") for sender in senders
         ]
         denied = next(filter(None, problems), None)
         if not denied:

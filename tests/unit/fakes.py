@@ -135,16 +135,16 @@ class FakeProvider:
     def default(self) -> SenderId:
         return SenderId("AC" + "1" * 32, SENDER)
 
-    def cannot_send_for(self, account: str) -> str | None:
+    def credentials_problem(self, account: str) -> str | None:
         return None
 
     def look_up(self, phone: str, **_: Any) -> Look:
         return Look(sightings=())
 
-    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+    def fetch_report(self, sid: str, *, account: str | None) -> DeliveryReport:
         return self.reports.get(sid, DeliveryReport("unanswered"))
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+    def read_report(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         return DeliveryReport(status)
 
     def check(self) -> list[Finding]:
@@ -153,7 +153,7 @@ class FakeProvider:
     def check_sender(self, sender: SenderId) -> list[Finding]:
         return []
 
-    def deactivated(self, day: date) -> None:
+    def deactivated_numbers(self, day: date) -> None:
         return None
 
     def clock(self) -> None:

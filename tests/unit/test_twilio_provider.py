@@ -140,7 +140,7 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
             sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
             is None
         )
-        assert sender.what_became_of(SID, account=None).says_nothing
+        assert sender.fetch_report(SID, account=None).says_nothing
 
 
 # No answer comes

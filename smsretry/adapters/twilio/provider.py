@@ -63,7 +63,7 @@ class TwilioProvider:
                 self._loaded = TwilioHttp(self._settings, self._accounts)
             return self._loaded
 
-    def cannot_send_for(self, account: str) -> str | None:
+    def credentials_problem(self, account: str) -> str | None:
         """Why no request can be made for this account here, and what to do. None: there are credentials for it."""
         try:
             self._accounts.login(account or self._accounts.main)
@@ -108,11 +108,11 @@ class TwilioProvider:
         except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
             return None
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+    def read_report(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
         return twilio_report(status, code)
 
-    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+    def fetch_report(self, sid: str, *, account: str | None) -> DeliveryReport:
         """How far a message of this account has come (`GET Messages/{sid}`)."""
         try:
             message = self._http.client(account).messages(sid).fetch()
@@ -166,7 +166,7 @@ class TwilioProvider:
             ]
         return list(check_sender(http, self._accounts, sender))
 
-    def deactivated(self, day: date) -> list[str] | None:
+    def deactivated_numbers(self, day: date) -> list[str] | None:
         """The US numbers that carriers deactivated on that day. None: Twilio has no list of it.
 
         Raises:

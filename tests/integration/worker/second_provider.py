@@ -150,7 +150,7 @@ class Letterbox:
     def audience(self) -> Audience:
         return EVERYBODY
 
-    def cannot_send_for(self, account: str) -> str | None:
+    def credentials_problem(self, account: str) -> str | None:
         return None
 
     def send(self, text: Text) -> Outcome:
@@ -196,7 +196,7 @@ class Letterbox:
             clock_ahead=now - at,
         )
 
-    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+    def fetch_report(self, sid: str, *, account: str | None) -> DeliveryReport:
         try:
             answer = self._http.get(f"/letters/{sid}")
         except httpx.HTTPError:
@@ -204,9 +204,9 @@ class Letterbox:
         if answer.status_code == 410:
             return DeliveryReport("not kept")
         message = answer.json()
-        return self.reported(_STATES[message["state"]], message.get("number"))
+        return self.read_report(_STATES[message["state"]], message.get("number"))
 
-    def reported(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
+    def read_report(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         return DeliveryReport(
             status, _CODES.get(code or 0) if status in FAILURES else None
         )
@@ -214,7 +214,7 @@ class Letterbox:
     def clock(self) -> datetime | None:
         return None
 
-    def deactivated(self, day: date) -> None:
+    def deactivated_numbers(self, day: date) -> None:
         return None
 
     def check_sender(self, sender: SenderId) -> list[Finding]:

@@ -136,7 +136,7 @@ def test_what_credentials_do_not_reach_proves_nothing(
     assert isinstance(answer, Rejected)
     assert (answer.refusal.kind, answer.refusal.certain) == ("account_refused", True)
     asked = {
-        one: twilio.what_became_of(SID, account=one)
+        one: twilio.fetch_report(SID, account=one)
         for one in (stranger.sid, dentist.sid, None)
     }
     assert asked == {
@@ -148,7 +148,7 @@ def test_what_credentials_do_not_reach_proves_nothing(
     main = shop.twilio.accounts.main
     main.api_keys[KEY] = "key's"
     twilio = connect(**BY_KEY)
-    why = twilio.cannot_send_for(dentist.sid)
+    why = twilio.credentials_problem(dentist.sid)
     assert why is not None
     assert why.startswith(f"There are no credentials for account {dentist.sid}")
     assert twilio.send(text(dentist, NUMBER)) == NotSent(why)
@@ -156,8 +156,8 @@ def test_what_credentials_do_not_reach_proves_nothing(
         PHONE, sender=SenderId(dentist.sid, NUMBER), since=shop.now(), at=shop.now()
     )
     assert look is None
-    assert twilio.what_became_of(SID, account=dentist.sid) == DeliveryReport("denied")
-    assert twilio.what_became_of(SID, account=None) == DeliveryReport("not kept")
+    assert twilio.fetch_report(SID, account=dentist.sid) == DeliveryReport("denied")
+    assert twilio.fetch_report(SID, account=None) == DeliveryReport("not kept")
     assert isinstance(twilio.send(text(main, SENDER)), Accepted)
 
 

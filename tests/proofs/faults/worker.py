@@ -181,11 +181,11 @@ class _Sender(TwilioProvider):
         self._fate.at("looking", phone)
         return lookup
 
-    def what_became_of(self, sid: str, *, account: str | None) -> DeliveryReport:
+    def fetch_report(self, sid: str, *, account: str | None) -> DeliveryReport:
         message = self._records.claimed[sid] if self._records else None
         if message:
             self._fate.at_delivery("taken", message)
-        word = super().what_became_of(sid, account=account)
+        word = super().fetch_report(sid, account=account)
         if message:
             self._fate.at_delivery("asked", message)
         return word

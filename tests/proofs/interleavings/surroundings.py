@@ -174,7 +174,7 @@ def poll(world: World, state: State) -> Iterator[Step]:
         )
         call = poller.next(state.now)
         assert call
-        if call.name == "what_became_of":
+        if call.name == "fetch_report":
             yield Step(
                 f"{name} asks Twilio",
                 partial(_goes_on, place, state.twilio.word_of(poller.claim.sid)),

@@ -156,5 +156,5 @@ class Provider(Port):
     def __init__(self, ports: Ports) -> None:
         super().__init__(ports, "sender")
 
-    def cannot_send_for(self, account: str) -> str | None:
+    def credentials_problem(self, account: str) -> str | None:
         return None

@@ -78,7 +78,7 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
             yield _Way("gets no list", lambda _, state, call: (state, None))
             if state.twilio.may_hide(state.now):
                 yield _Way("reads a list that lags", partial(_listed, hides=True))
-        case "what_became_of":
+        case "fetch_report":
             yield _Way(
                 "asks about a message",
                 lambda _, s, call: (s, s.twilio.word_of(call.arguments[0])),

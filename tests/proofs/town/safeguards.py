@@ -126,7 +126,7 @@ def _edited(function: str, edits: Iterable[tuple[str, str]]) -> str:
     return function
 
 
-_look_up, _what_became_of = TwilioProvider.look_up, TwilioProvider.what_became_of
+_look_up, _fetch_report = TwilioProvider.look_up, TwilioProvider.fetch_report
 
 
 def _in_the_environments(
@@ -140,13 +140,13 @@ def _in_the_environments(
 def _asked_in_the_environments(
     self: TwilioProvider, sid: str, *, account: str | None
 ) -> DeliveryReport:
-    return _what_became_of(self, sid, account=None)
+    return _fetch_report(self, sid, account=None)
 
 
 def _reports_as_undelivered(
     self: TwilioProvider, sid: str, *, account: str | None
 ) -> DeliveryReport:
-    report = _what_became_of(self, sid, account=account)
+    report = _fetch_report(self, sid, account=account)
     may_arrive = report.status not in {*FINAL, *FAILURES, *get_args(Silence)}
     return twilio_report("undelivered", 30008) if may_arrive else report
 
@@ -201,7 +201,7 @@ ASKING = Safeguard(
 """The question about a lost message before the next one leaves."""
 PATIENCE = Safeguard(
     patches=(
-        (TwilioProvider, "what_became_of", _reports_as_undelivered),
+        (TwilioProvider, "fetch_report", _reports_as_undelivered),
         *ASKING.patches,
     )
 )
@@ -211,7 +211,7 @@ CODES = Safeguard(patches=((delivering, "after_delivery", _whatever_the_code),))
 ACCOUNT = Safeguard(
     patches=(
         (TwilioProvider, "look_up", _in_the_environments),
-        (TwilioProvider, "what_became_of", _asked_in_the_environments),
+        (TwilioProvider, "fetch_report", _asked_in_the_environments),
     )
 )
 """The account in which a message is looked for."""
