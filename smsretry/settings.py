@@ -93,12 +93,13 @@ class ReadingSettings(BaseSettings):
 
     def with_timeouts_up_to(self, seconds: float) -> Self:
         """The same settings, whose timeouts are no longer than this."""
-        timeouts = {
-            name: min(value, seconds)
-            for name, value in self
-            if name.endswith("_timeout_seconds")
-        }
-        return self.model_copy(update=timeouts)
+        return self.model_copy(
+            update={
+                name: min(value, seconds)
+                for name, value in self
+                if name.endswith("_timeout_seconds")
+            }
+        )
 
     @property
     def profile(self) -> Profile:

@@ -39,8 +39,5 @@ def connect(db_url: str) -> Connection:
 
 def exists(connection: Connection, name: str) -> bool:
     """Whether there is a table, or exactly one function, of this qualified name."""
-    [(is_there,)] = connection.execute(
-        "select to_regclass(%(name)s) is not null or to_regproc(%(name)s) is not null",
-        {"name": name},
-    ).fetchall()
-    return bool(is_there)
+    query = "select to_regclass(%s) is not null or to_regproc(%s) is not null"
+    return connection.execute(query, [name, name]).fetchone() == (True,)

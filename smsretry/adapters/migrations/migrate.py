@@ -102,6 +102,9 @@ def migrate(
     Raises:
         MigrationError: says what failed and what to do, or that there was no connection. Nothing was changed.
     """
+    if shipped is None:
+        shipped = migrations()
+    schema = schema_text(schema_files()) if again else ""
 
     def pass_warning(notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
@@ -113,8 +116,8 @@ def migrate(
             try:
                 applied, warnings = _apply(
                     connection,
-                    shipped=migrations() if shipped is None else shipped,
-                    schema=schema_text(schema_files()) if again else "",
+                    shipped=shipped,
+                    schema=schema,
                     stage=stage,
                     write_sample=write_sample,
                     dry_run=dry_run,

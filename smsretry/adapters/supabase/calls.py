@@ -78,11 +78,8 @@ class SupabaseCalls:
         )
         if gateway_key:
             options.headers["Authorization"] = f"Bearer {key}"
-        self._client = create_client(
-            self.url,
-            gateway_key.get_secret_value() if gateway_key else key,
-            options,
-        )
+            key = gateway_key.get_secret_value()
+        self._client = create_client(self.url, key, options)
 
     def __enter__(self) -> Self:
         return self

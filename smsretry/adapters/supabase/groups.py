@@ -37,7 +37,7 @@ class Call:
     """One call of a function about one claimed row."""
 
     function: str
-    values: Mapping[str, object]
+    arguments: Mapping[str, object]
     lock_order: str
     """Sorts the calls of a group, so that all groups lock in the same order."""
     leave_if_busy: bool = False
@@ -165,7 +165,7 @@ class SupabaseGroups(SupabaseCalls):
         except RepeatAlone:
             last_errors = (QueueBusy, QueueCancelled) if leave_if_busy else ()
             return self.call_until_answered(
-                function, call.values, give_up_on=last_errors
+                function, call.arguments, give_up_on=last_errors
             )
 
     def call_as_group(self, calls: Sequence[Call]) -> Sequence[Result]:
@@ -173,7 +173,7 @@ class SupabaseGroups(SupabaseCalls):
         entries = [
             {
                 "function": call.function,
-                "values": dict(call.values),
+                "values": dict(call.arguments),
                 "lock_order": call.lock_order,
             }
             for call in calls

@@ -82,7 +82,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             if host not in self._hosts:
                 request = Request("GET", host).prepare()
                 environment = Session().merge_environment_settings(
-                    host, {}, None, None, None
+                    host, proxies={}, stream=None, verify=None, cert=None
                 )
                 proxies = environment["proxies"]
                 trust = {name: environment[name] for name in ("verify", "cert")}
@@ -126,15 +126,14 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         pool, before_path = self._connections(self._thread.address)
         parts = urlsplit(url)
         query = parts.query or urlencode(params or {})
+        credentials = ":".join(auth) if auth else None
         answer = pool.urlopen(
             method,
             f"{before_path}{parts.path}?{query}".removesuffix("?"),
-            body=urlencode(data) if data else None,
+            body=urlencode(data or {}) or None,
             headers={
                 **(headers or {}),
-                **make_headers(
-                    accept_encoding=True, basic_auth=":".join(auth) if auth else None
-                ),
+                **make_headers(accept_encoding=True, basic_auth=credentials),
             },
             timeout=self._timeout,
             retries=False,  # a replayed POST is a second text

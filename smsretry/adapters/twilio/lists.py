@@ -98,9 +98,9 @@ class _Listing:
 
 def _is_legible(message: Any) -> bool:
     """Whether it has all that a look needs."""
-    has_sid = isinstance(message.sid, str) and message.sid
     has_sender = message.from_ or message.messaging_service_sid
-    return bool(has_sid and has_sender and message.direction and message.date_created)
+    needed = (message.sid, has_sender, message.direction, message.date_created)
+    return isinstance(message.sid, str) and all(needed)
 
 
 def _may_be_from(message: Any, sent_by: str | None) -> bool:
@@ -118,9 +118,10 @@ def _sighting(message: Any) -> Sighting:
     """A listed message. A trial account's has words before its body; a redacted one has none."""
     body = message.body if isinstance(message.body, str) else ""
     address = _ADDRESS.fullmatch(str(message.to))
+    to = address and (address[1] or address[2])
     return Sighting(
         sid=message.sid,
-        to=(address[1] or address[2]) if address else None,
+        to=to,
         body=body.removeprefix(_TRIAL_PREFIX),
         created_at=message.date_created,
     )

@@ -207,7 +207,7 @@ class _Queue(_Direct, SupabaseQueue):
 
     def call_as_group(self, calls: Sequence[Call]) -> Sequence[object]:
         """Each alone: a group would take what the database refuses for the call's own trouble."""
-        return [self._request(call.function, call.values) for call in calls]
+        return [self._request(call.function, call.arguments) for call in calls]
 
 
 class _Operators(_Direct, SupabaseOperators):
