@@ -124,8 +124,8 @@ class SupabaseCalls:
         ):
             raise self.shape_error(reply.function)
         rows = read_rows(kind, reply.content)
-        if rows.foreign:
-            raise self.columns_error(reply.function, rows.foreign)
+        if rows.foreign_columns:
+            raise self.columns_error(reply.function, rows.foreign_columns)
         return rows
 
     def columns_error(self, function: str, columns: Iterable[str]) -> QueueError:

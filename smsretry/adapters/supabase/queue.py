@@ -20,7 +20,7 @@ from smsretry.adapters.supabase.columns import (
     no_send_call,
 )
 from smsretry.adapters.supabase.groups import SupabaseGroups
-from smsretry.adapters.supabase.rows import Unreadable, read_rows
+from smsretry.adapters.supabase.rows import UnreadableRow, read_rows
 from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import (
     BeginAnswer,
@@ -313,10 +313,10 @@ class SupabaseQueue(SupabaseGroups):
                 for row in answer.texts
             ],
         )
-        if rows.foreign:
+        if rows.foreign_columns:
             for row in rows.raw:
                 self._give_back(row)
-            raise self.columns_error(function, rows.foreign)
+            raise self.columns_error(function, rows.foreign_columns)
         results = [self._put_aside(unreadable) for unreadable in rows.unreadable]
         batch = Batch(
             texts=rows.parsed,
@@ -327,7 +327,7 @@ class SupabaseQueue(SupabaseGroups):
         )
         return batch, results
 
-    def _put_aside(self, unreadable: Unreadable) -> ItemResult:
+    def _put_aside(self, unreadable: UnreadableRow) -> ItemResult:
         """End a row that cannot be read. One in doubt may have gone out, so it waits for a person's word."""
         row = unreadable.row
         if row["in_doubt_since"] is None:

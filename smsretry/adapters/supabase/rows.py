@@ -10,7 +10,7 @@ _Row = TypeVar("_Row", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRow:
     """A row with the expected columns, some of which hold a value that cannot be read."""
 
     row: Mapping[str, Any] = field(repr=False)
@@ -28,8 +28,8 @@ class Rows(Generic[_Row]):
 
     raw: list[Mapping[str, Any]]
     parsed: list[_Row] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    foreign: set[str] = field(default_factory=set)
+    unreadable: list[UnreadableRow] = field(default_factory=list)
+    foreign_columns: set[str] = field(default_factory=set)
     """Columns that are missing, or hold another kind of JSON than this version expects: no fault of any row."""
 
 
@@ -49,9 +49,9 @@ def read_rows(kind: type[_Row], answer: list[Mapping[str, Any]]) -> Rows[_Row]:
                 for column, error_type in error_types.items()
                 if _is_foreign(error_type, row.get(column))
             }
-            rows.foreign |= foreign
+            rows.foreign_columns |= foreign
             if not foreign:
-                rows.unreadable.append(Unreadable(row, tuple(sorted(error_types))))
+                rows.unreadable.append(UnreadableRow(row, tuple(sorted(error_types))))
     return rows
 
 

@@ -32,7 +32,7 @@ _LOGGERS: Final = ("urllib3.connection", "urllib3.connectionpool", "urllib3.util
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A bare HTTP answer."""
 
     http_status: int
@@ -140,7 +140,7 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             redirect=False,
             assert_same_host=False,  # a proxy's connections are of its own host
         )
-        self._thread.answer = Answer(
+        self._thread.answer = HttpAnswer(
             answer.status,
             answer.data.decode(errors="replace"),
             answer.headers.get("Retry-After"),
@@ -153,9 +153,9 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         """The address of this thread's last request."""
         return getattr(self._thread, "address", self.url)
 
-    def answer(self) -> Answer | None:
+    def answer(self) -> HttpAnswer | None:
         """The answer to this thread's last request, or None when none came."""
-        answer: Answer | None = getattr(self._thread, "answer", None)
+        answer: HttpAnswer | None = getattr(self._thread, "answer", None)
         return answer
 
     def outcome(self, send: Callable[[], object]) -> Outcome:

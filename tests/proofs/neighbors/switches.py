@@ -35,7 +35,7 @@ _act_on, _observe = SupabaseQueue.act_on, FlowControl.observe
 def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[Claim]:
     """An answer was read as a whole."""
     rows = read_rows(kind, answer)
-    rows.foreign.update(*(row.columns for row in rows.unreadable))
+    rows.foreign_columns.update(*(row.columns for row in rows.unreadable))
     return rows
 
 
