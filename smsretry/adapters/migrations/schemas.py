@@ -17,7 +17,7 @@ FOLDERS: Final = (
 )  # fmt: skip
 """The order in which they are applied; within a folder, by name. A file comes after the files that it names."""
 _CREATES: Final = re.compile(
-    r"^ *create (?:or replace )?(table|view|function|domain) (?:if not exists )?([\w.]+)",
+    r"^ *create (?:or replace )?(?:table|view|function|domain) (?:if not exists )?([\w.]+)",
     re.M,
 )
 _TABLE: Final = re.compile(
@@ -61,16 +61,10 @@ class SchemaFile:
         return self.path.rpartition("/")[2].removesuffix(".sql")
 
     @property
-    def kind(self) -> str:
-        """The kind of object that it creates: table, view, function or domain. `other`: none of these."""
-        created = _CREATES.search(self.text)
-        return created[1] if created else "other"
-
-    @property
     def creates(self) -> str:
-        """The qualified name of what it creates; empty if it creates none of these."""
+        """The qualified name of the table, view, function or domain that it creates; empty if it creates none."""
         created = _CREATES.search(self.text)
-        return created[2] if created else ""
+        return created[1] if created else ""
 
     @property
     def section(self) -> str:
