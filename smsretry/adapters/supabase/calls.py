@@ -100,14 +100,14 @@ class SupabaseCalls:
         """The one row of a reply. A call of a group is answered with the row itself."""
         if not isinstance(reply.content, list):
             reply = replace(reply, content=[reply.content])
-        rows = self.read_rows(kind, reply)
+        rows = self.read_all_rows(kind, reply)
         if len(rows) != 1:
             raise QueueError(
                 f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}"
             )
         return rows[0]
 
-    def read_rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
+    def read_all_rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
         """The rows of a reply, all of which can be read."""
         rows = self.read_each_row(kind, reply)
         if rows.unreadable:

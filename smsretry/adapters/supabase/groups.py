@@ -127,10 +127,11 @@ class _CallResult(BaseModel):
 
 
 class SupabaseGroups(SupabaseCalls):
-    """The calls about one claimed row each."""
+    """Calls about claimed rows, which are made in groups."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
+        # A begin may wait for a lock. The other calls do not wait with it.
         self._begins = Groups(self.call_as_group)
         self._other_calls = Groups(self.call_as_group)
 
@@ -190,7 +191,7 @@ class SupabaseGroups(SupabaseCalls):
             return [RepeatAlone() for _ in calls]
         results = {
             result.place: self._read_result(calls, result)
-            for result in self.read_rows(_CallResult, reply)
+            for result in self.read_all_rows(_CallResult, reply)
         }
         if not results:
             raise self.shape_error("group_sms_calls")

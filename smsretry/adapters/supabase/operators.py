@@ -43,7 +43,7 @@ class SupabaseOperators(SupabaseCalls):
     """The questions and orders of people, and what the import and the doctor ask of the database."""
 
     def texts(self, form: ExplainText | ListTexts) -> list[TextRecord]:
-        return self.read_rows(TextRecord, self._ask(form.FUNCTION, form.values()))
+        return self.read_all_rows(TextRecord, self._ask(form.FUNCTION, form.values()))
 
     def waiting(
         self, *, until: datetime | None = None, ids: Sequence[UUID] = ()
@@ -69,13 +69,13 @@ class SupabaseOperators(SupabaseCalls):
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""
-        return self.read_rows(
+        return self.read_all_rows(
             NamedBusiness, self._ask("sms_businesses", {"name": name})
         )
 
     def unread(self) -> list[UnreadWords]:
         """Messages that nobody has read yet."""
-        return self.read_rows(UnreadWords, self._ask(ReadWords.FUNCTION))
+        return self.read_all_rows(UnreadWords, self._ask(ReadWords.FUNCTION))
 
     def status(self) -> QueueStatus:
         return self.read_row(QueueStatus, self._ask(AskStatus.FUNCTION))
@@ -90,7 +90,7 @@ class SupabaseOperators(SupabaseCalls):
                 "after_id": senders[-1].sender_id if senders else None,
             }
             reply = self._ask(WhichSenders.FUNCTION, arguments)
-            page = self.read_rows(SenderRecord, reply)
+            page = self.read_all_rows(SenderRecord, reply)
             # A short page need not be the last one: answers may be cut off.
             if not page:
                 return senders
@@ -134,11 +134,11 @@ class SupabaseOperators(SupabaseCalls):
     def rehearse(self, send_to: SendTo) -> list[Finding]:
         """Rehearse a text in the database and roll it back, and compare this audience with the database's mark."""
         arguments = {"send_to": send_to, "address": self.address}
-        return self.read_rows(Finding, self._ask("try_sms_retry_queue", arguments))
+        return self.read_all_rows(Finding, self._ask("try_sms_retry_queue", arguments))
 
     def customers(self) -> list[Customer]:
         """A sample of customers."""
-        return self.read_rows(Customer, self._ask("sample_sms_customers"))
+        return self.read_all_rows(Customer, self._ask("sample_sms_customers"))
 
     def _ask(
         self, function: str, arguments: Mapping[str, object] | None = None

@@ -97,7 +97,7 @@ class SupabaseQueue(SupabaseGroups):
         if earlier:
             summary = earlier.model_dump(mode="json")
             arguments |= {"earlier_run": summary.pop("id"), **summary}
-        return self.read_rows(
+        return self.read_all_rows(
             InterruptedRun, self.call_once("start_sms_run", arguments)
         )
 
