@@ -27,7 +27,9 @@ def cause_of(error: BaseException, url: str = "") -> str:
     """
     if isinstance(error, OSError):
         for variable in _CERTIFICATES:
-            if not _exists(os.environ.get(variable, ".")):
+            # SSL_CERT_DIR may list several folders, of which OpenSSL takes those that exist.
+            paths = os.environ.get(variable, ".").split(os.pathsep)
+            if not any(Path(path).exists() for path in paths):
                 return f"{variable} names what is not there"
     root_cause = _root_cause(error)
     address = urlsplit(url)
@@ -42,11 +44,6 @@ def describe_redirect(answer: httpx.Response) -> str:
     """The host that redirects, and the one that it redirects to."""
     target = answer.url.join(answer.headers["location"])
     return f"{answer.url.netloc.decode()} sends everybody on to {target.scheme}://{target.netloc.decode()}"
-
-
-def _exists(value: str) -> bool:
-    """Whether a path of a variable exists. SSL_CERT_DIR may list several, of which OpenSSL takes those that exist."""
-    return any(Path(path).exists() for path in value.split(os.pathsep))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -225,8 +225,11 @@ def raise_if_refused(response: httpx.Response, *, as_reader: bool) -> None:
     is_json = "json" in response.headers.get("content-type", "")
     if status in (401, 403) and is_json and (code != _NO_PRIVILEGE or as_reader):
         reason = words if code is None or code.startswith("PGRST3") else code
+        advice = _SERVICE_KEY
+        if as_reader:
+            advice = _GATEWAYS_KEY if code is None else _READERS_KEY
         raise QueueError(
-            f"Supabase refused the key (HTTP {status}: {reason}). {_key_advice(code, as_reader=as_reader)}"
+            f"Supabase refused the key (HTTP {status}: {reason}). {advice}"
         )
     if code is not None:
         return
@@ -239,12 +242,6 @@ def raise_if_refused(response: httpx.Response, *, as_reader: bool) -> None:
     if words and status >= 401:
         trouble = f"Supabase answers {function} with HTTP {status}: {words}. {_PROJECT_STATES.get(status, '')}"
         raise QueueUnreachable(trouble.strip(), undone=status == 429)
-
-
-def _key_advice(code: str | None, *, as_reader: bool) -> str:
-    if not as_reader:
-        return _SERVICE_KEY
-    return _GATEWAYS_KEY if code is None else _READERS_KEY
 
 
 def _read_refusal(response: httpx.Response) -> tuple[str | None, str]:
