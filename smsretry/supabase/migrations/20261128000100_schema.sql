@@ -1842,11 +1842,18 @@ where o.said = 'opted_out'
   ); -- each opt-out looks behind itself alone, where a join would compare all with all
 
 -- ======== schemas/helpers/stopped.sql ========
--- All stops, for monitors: those of smsretry.stops, and sending while the mark of the database and
--- the last run's worker disagree.
+-- All stops, for monitors: those of smsretry.stops, but for senders without users; and sending
+-- while the mark of the database and the last run's worker disagree.
 create or replace view smsretry.stopped with (security_invoker = true) as
 select s.kind, s.subject, s.since, s.why, s.who
 from smsretry.stops s
+where s.kind <> 'sender'
+   or s.subject = (smsretry.sender_of(null, null)).id::text
+   or exists (
+       -- nothing goes out from a former default sender, so nothing would end its stop
+       select from smsretry.business_senders b
+       where b.sender_id::text = s.subject
+   )
 union all
 select 'everybody', '', r.started_at, m.why, null
 from (
@@ -8479,7 +8486,7 @@ $$;
 --   business_id: only those that text for it
 --   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
 --   sender, sent_by: as people see it, and all of it
---   named_at: when a run last named it as the default sender
+--   named_at: of the default sender alone: when a run last named it
 --   used_today: of segments_per_day, until day_ends_at
 --   businesses: how many use it; of the default sender, how many have texts there
 --   used_by: the names of 20 of them, those with the most texts first
@@ -8524,6 +8531,7 @@ declare
         1
     );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
+    v_default constant uuid := (smsretry.sender_of(null, null)).id;
 begin
     return query
     with states as materialized (
@@ -8635,7 +8643,7 @@ begin
         l.account,
         smsretry.shown_sender(l.sent_by),
         case when sms_senders.with_numbers then l.sent_by end,
-        l.named_at,
+        case when l.id = v_default then l.named_at end,
         l.segments_per_second,
         l.segments_per_day,
         case
@@ -10395,7 +10403,7 @@ begin
             left join public.businesses b
                 on s.kind = 'business_stopped' and b.id::text = s.subject
             where s.kind in ('everybody', 'state', 'business_stopped')
-              or e.named_at is not null
+              or e.id = (smsretry.sender_of(null, null)).id
             order by s.kind in ('state', 'business_stopped'), s.subject, s.since
         ),
         'mark', (

@@ -62,6 +62,8 @@ def listed(shop: Shop) -> list[dict[str, Any]]:
     return shop.sql("select * from sms_senders()")
 
 
+RUN = """insert into smsretry.runs (id, started_at, finished_at, summary)
+         select gen_random_uuid(), now, now, '' from smsretry.clock() now"""
 WAITING = ("due", "waiting", "held")
 
 
@@ -73,6 +75,14 @@ def status_of_senders(shop: Shop) -> list[tuple[Any, ...]]:
         ("sender", own["sender"], own["why_code"], sum(own[n] for n in WAITING))
         for own in status["senders"]
     ]
+
+
+def monitored(shop: Shop) -> str:
+    """What an uptime monitor hears: ok, or what is wrong."""
+    try:
+        return str(call(shop, "check_sms_retries")["check_sms_retries"])[:2]
+    except psycopg.Error as error:
+        return str(error.diag.message_primary)
 
 
 @pytest.fixture
@@ -338,27 +348,18 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     add(shop)
     add(neighbor, NUMBER, message_class="marketing")
     add(neighbor, OTHER, message_class="transactional")
-    shop.sql(
-        "insert into smsretry.runs (id, started_at, finished_at, summary) "
-        "select gen_random_uuid(), now, now, '' from smsretry.clock() now"
-    )
+    shop.sql(RUN)
     environments = "MG" + "5" * 32
     shop.sql(
         "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())",
         *[ACCOUNT, environments],
     )
 
-    def monitored() -> str:
-        try:
-            return str(call(shop, "check_sms_retries")["check_sms_retries"])[:2]
-        except psycopg.Error as error:
-            return str(error.diag.message_primary)
-
-    assert (monitored(), status_of_senders(shop)) == ("ok", [])
+    assert (monitored(shop), status_of_senders(shop)) == ("ok", [])
     neighbor.due_text(due=HOUR)
     for who in (NUMBER, OTHER, environments):
         shop.sql(STOP, who)
-    assert monitored() == "3 senders are stopped: Refused"
+    assert monitored(shop) == "3 senders are stopped: Refused"
     assert status_of_senders(shop) == [
         ("stopped", "default_sender", None, None),
         ("sender", "…0199", "sending_stopped", 1),
@@ -372,15 +373,32 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         message_class="transactional",
         **SIGNED,
     )
-    assert monitored() == "1 senders are stopped: Refused"
+    assert monitored(shop) == "1 senders are stopped: Refused"
     shop.sql(STOP, "")
-    assert monitored() == "sending is stopped: Refused"
+    assert monitored(shop) == "sending is stopped: Refused"
     assert [
         name for part, name, *_ in status_of_senders(shop) if part == "stopped"
     ] == [
         "sending",
         "default_sender",
     ]
+
+
+def test_a_former_default_sender_is_one_like_any_other(shop: Shop) -> None:
+    """A run named another one since. Its stop concerns the business that still has it, and no other."""
+    for sent_by, named_ago in ((SENDER, HOUR), (OTHER, timedelta(0))):
+        shop.sql(
+            "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock() - %s)",
+            *[ACCOUNT, sent_by, named_ago],
+        )
+    shop.sql(RUN)
+    shop.sql(STOP, SENDER)
+    assert (monitored(shop), status_of_senders(shop)) == ("ok", [])
+    add(shop)
+    assert monitored(shop) == "1 senders are stopped: Refused"
+    named_at = {sender["sender"]: sender["named_at"] for sender in listed(shop)}
+    assert (named_at[SENDER], named_at[OTHER] is not None) == (None, True)
+    assert status_of_senders(shop) == [("sender", SENDER, "sending_stopped", 0)]
 
 
 def test_a_sender_that_keeps_texts_waiting_is_shown_with_how_many(shop: Shop) -> None:

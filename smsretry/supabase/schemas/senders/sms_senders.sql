@@ -4,7 +4,7 @@
 --   business_id: only those that text for it
 --   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
 --   sender, sent_by: as people see it, and all of it
---   named_at: when a run last named it as the default sender
+--   named_at: of the default sender alone: when a run last named it
 --   used_today: of segments_per_day, until day_ends_at
 --   businesses: how many use it; of the default sender, how many have texts there
 --   used_by: the names of 20 of them, those with the most texts first
@@ -49,6 +49,7 @@ declare
         1
     );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
+    v_default constant uuid := (smsretry.sender_of(null, null)).id;
 begin
     return query
     with states as materialized (
@@ -160,7 +161,7 @@ begin
         l.account,
         smsretry.shown_sender(l.sent_by),
         case when sms_senders.with_numbers then l.sent_by end,
-        l.named_at,
+        case when l.id = v_default then l.named_at end,
         l.segments_per_second,
         l.segments_per_day,
         case
