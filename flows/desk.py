@@ -19,7 +19,7 @@ from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import EndDeactivated, Preview, Prune
 from smsretry.desk.pages.markdown import markdown
-from smsretry.desk.questions.answers import Answer, Done, Examined
+from smsretry.desk.questions.answers import Answer, Done, Examination
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 
@@ -68,7 +68,7 @@ def _show_answer(answer: Answer, key: str) -> State[Any]:
     )
     result = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
     # Whoever gave the order believes that it was carried out.
-    if isinstance(answer, Done) and answer.fails and not answer.form.is_question:
+    if isinstance(answer, Done) and answer.fails and not answer.form.changes_nothing:
         return with_result(Failed(name="NothingChanged", message=headline), result)
     return with_result(Completed(message=headline), result)
 
@@ -90,7 +90,7 @@ sms_deactivated = _flow_of("deactivated", EndDeactivated(dry_run=False))
 def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
     return _show_answer(
-        Examined(findings=tuple(examine(now=_now, environment=os.environ))),
+        Examination(findings=tuple(examine(now=_now, environment=os.environ))),
         "sms-doctor",
     )
 

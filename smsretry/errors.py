@@ -17,6 +17,8 @@ A provider's answers are outcomes and a lost claim is a return value; neither is
 phone number or a body.
 """
 
+import re
+
 
 class SmsRetryError(Exception): ...
 
@@ -58,3 +60,10 @@ class MigrationError(SmsRetryError): ...
 
 
 class LocalStackError(SmsRetryError): ...
+
+
+def plain_problem(message: str) -> str:
+    """What pydantic says of a value that does not fit, in words that follow the value's name."""
+    return re.sub(
+        "^(Input|String) should", "must", message.removeprefix("Value error, ")
+    )

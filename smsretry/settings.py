@@ -8,7 +8,7 @@ from typing import ClassVar, Self, TypeVar
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from smsretry.errors import SettingsError
+from smsretry.errors import SettingsError, plain_problem
 from smsretry.retry.models import SenderId
 from smsretry.retry.profile import DEFAULT, EVERYBODY, MOST_CONCURRENCY, Profile
 from smsretry.setting_values import (
@@ -185,20 +185,13 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
         for detail in error.errors(include_input=False, include_url=False):
             name = str(detail["loc"][0])
             field = kind.model_fields.get(name)
-            problem = (
-                detail["msg"]
-                .removeprefix("Value error, ")
-                .replace("Input should be", "must be")
-            )
-            problem = (
-                "must be a URL, with https:// before the host"
-                if detail["type"].startswith("url_")
-                else problem
-            )
+            problem = plain_problem(detail["msg"])
+            if detail["type"].startswith("url_"):
+                problem = "must be a URL, with https:// before the host"
+            elif detail["type"] == "missing":
+                problem = "is not set"
             variable = str((field and field.validation_alias) or name).upper()
-            problems[variable] = (
-                "is not set" if detail["type"] == "missing" else problem
-            )
+            problems[variable] = problem
     there = {name.upper() for name, value in os.environ.items() if value}
     for ways in kind.CHOICES:
         if not any(there.issuperset(way) for way in ways):

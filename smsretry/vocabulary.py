@@ -242,3 +242,8 @@ Followed: TypeAlias = Literal["applied", "claim_lost", "changed"]
 applied: recorded. claim_lost: another run looks after it. changed: the message has changed since the decision, and is
 looked after again.
 """
+
+
+def spaced(word: str) -> str:
+    """Write a stored word as people do, such as not sent for not_sent."""
+    return word.replace("_", " ")

@@ -78,7 +78,7 @@ def _desk_over(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:
     """Connect the desk that a form needs: for a question of the database, no key that can write."""
-    return reading_desk() if form.ASKS else desk()
+    return reading_desk() if form.READS_ONLY else desk()
 
 
 def post_reader(

@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from smsretry.desk.actions.form import Form, in_words
+from smsretry.desk.actions.form import Form, describe_problems
 from smsretry.errors import SmsRetryError
 
 from .show import log_what_is_new, refused, this_run
@@ -106,9 +106,9 @@ def _chosen(
 def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
     """The values that do not fit, by the words on the form."""
     if parameter != FORM:
-        return [f"{parameter}: {words}" for words in in_words(error, str)]
+        return [f"{parameter}: {words}" for words in describe_problems(error, str)]
     titles = {name: field.title or name for name, field in form.model_fields.items()}
-    return in_words(
+    return describe_problems(
         error,
         lambda name: titles.get(
             name, name if name.isidentifier() else "what is no name"

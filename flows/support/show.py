@@ -36,7 +36,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.pages.markdown import ROOT, FormAddress, markdown
+from smsretry.desk.pages.markdown import FIRST_PAGE, FormAddress, markdown
 from smsretry.desk.pages.outcomes import Event
 from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -137,7 +137,7 @@ def form_addresses() -> FormAddress:
         # One of Prefect's two UIs decodes the values once, the other twice: without a % that is the same.
         filled_in = quote(json.dumps(values).replace("%", r"\u0025"), safe="")
         return (
-            f"{ROOT}/deployments/deployment/{ids[name]}/run?parameters={filled_in}"
+            f"{FIRST_PAGE}/deployments/deployment/{ids[name]}/run?parameters={filled_in}"
             if name in ids
             else None
         )

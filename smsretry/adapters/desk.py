@@ -16,15 +16,14 @@ from smsretry.desk.actions.requests import (
     EndDeactivated,
     ExplainText,
     ListTexts,
+    ListUnreadWords,
     Preview,
     Prune,
-    ReadWords,
     Resolve,
 )
-from smsretry.desk.actions.senders import AddSender, WhichSenders
-from smsretry.desk.questions.answers import Answer, Done, Listed
+from smsretry.desk.actions.senders import AddSender, ListSenders
+from smsretry.desk.questions.answers import Answer, Done, TextList
 from smsretry.desk.questions.explanation import (
-    WAITING,
     Explanation,
     Explanations,
     explanation_of,
@@ -37,10 +36,10 @@ from smsretry.desk.questions.preview import (
     predict,
 )
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.records import WAITING, TextRecord
 from smsretry.desk.questions.remedies import CodeMeaning
 from smsretry.desk.questions.senders import Senders
-from smsretry.desk.questions.unread import Unread
+from smsretry.desk.questions.unread import UnreadMessages
 from smsretry.errors import InputError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
@@ -81,14 +80,14 @@ class Desk:
                 return Explanations(texts=tuple(self.explain(form)))
             case ListTexts():
                 listed = tuple(self.operators.texts(form))
-                return Listed(texts=listed, more=len(listed) >= form.limit)
+                return TextList(texts=listed, more=len(listed) >= form.limit)
             case AskStatus():
                 return self.status()
-            case ReadWords():
-                return Unread(words=tuple(self.operators.unread()))
+            case ListUnreadWords():
+                return UnreadMessages(words=tuple(self.operators.unread()))
             case Preview():
                 return self.preview(form)
-            case WhichSenders():
+            case ListSenders():
                 return Senders(senders=tuple(self.operators.senders(form.business_id)))
             case AddSender():
                 return self._add_sender(form)
@@ -200,7 +199,7 @@ class Desk:
         """Delete batch by batch, until nothing is old enough."""
         deleted = Counter[str]()
         while True:
-            batch = self.operators.carry_out(form).came_to
+            batch = self.operators.carry_out(form).columns
             if not (batch["texts"] or batch["runs"]):
                 return Done.model_validate(
                     {"form": form, "texts": 0, "runs": 0, **deleted}
@@ -221,7 +220,7 @@ class Desk:
             for start in range(0, len(phones), NUMBERS_OF_A_CALL):
                 part = phones[start : start + NUMBERS_OF_A_CALL]
                 answer = self.operators.carry_out(form, day=str(day), phones=part)
-                done.update(answer.came_to)
+                done.update(answer.columns)
         if not done:
             raise InputError(_NO_LISTS)
         return Done.model_validate({"form": form, **done})

@@ -1,8 +1,4 @@
-"""The command `smsretry` put together: which commands there are, an example of each, and the exit codes.
-
-Exit codes: 0 done; 1 an error, or what the command's help says; 2 and 3 in `quiet-hours` alone; 64 the command line
-makes no sense; 130 Ctrl-C, 143 SIGTERM.
-"""
+"""The command `smsretry` put together: which commands there are, an example of each, and the exit codes."""
 
 import inspect
 import os
@@ -15,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from smsretry.cli import deployments, rules, running
-from smsretry.cli.made import make
+from smsretry.cli.form_commands import make_command
 from smsretry.cli.printing import print_note
 from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
@@ -38,11 +34,13 @@ class _Commands(TyperGroup):
         """Run one command and exit. An error is one line, without a traceback."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="replace")  # it may take ASCII alone
+                # A stream may take ASCII alone.
+                stream.reconfigure(errors="replace")
         try:
             code = self._run(*args, **kwargs)
             sys.stdout.flush()
-        except BrokenPipeError:  # the reader has seen enough
+        except BrokenPipeError:
+            # The reader, such as head, has seen enough. Nothing may be written at the exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         sys.exit(code)
@@ -51,14 +49,10 @@ class _Commands(TyperGroup):
         try:
             code = super().main(*args, **kwargs | {"standalone_mode": False})
         except _UsageError as error:
-            problem = (
-                error.format_message()
-                .replace("Value error, ", "")
-                .replace("Input should", "must")
-            )
-            problem = problem.removeprefix("Invalid value: ")
+            problem = error.format_message().removeprefix("Invalid value: ")
             path = error.ctx.command_path if error.ctx else "smsretry"
-            if problem:  # without a command the help has been shown
+            # A command line without a command has been answered with the help.
+            if problem:
                 print_note(f"{problem}\nTry: {path} --help", word="Error:")
             return USAGE
         except SmsRetryError as error:
@@ -71,11 +65,11 @@ class _Group(TyperGroup):
     """The forms of one desk command, each behind its word. Without a word, the usual form is meant."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        is_command = args and (args[0] in self.commands or args[0] == "--help")
-        if (
-            not is_command and not ctx.resilient_parsing
-        ):  # a shell that completes a word asks so
-            args = [next(iter(self.commands)), *args]
+        usual_word, *_ = self.commands
+        has_word = args and (args[0] in self.commands or args[0] == "--help")
+        # A shell that completes a word parses resiliently: every word is possible then.
+        if not has_word and not ctx.resilient_parsing:
+            args = [usual_word, *args]
         return super().parse_args(ctx, args)
 
 
@@ -115,7 +109,9 @@ def _options(
     pass
 
 
-_ALWAYS: Final = "64 the command line makes no sense."
+_USUAL_CODES: Final = (
+    "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C"
+)
 _OTHER_CODES: Final[dict[str, str]] = {
     "quiet-hours": "0 it may go out now; 1 an error; 2 quiet hours; 3 refused or held; 130 Ctrl-C",
     "up": "0 ended by SIGTERM; 1 an error; 130 Ctrl-C",
@@ -125,31 +121,28 @@ _DESK: Final = "Look up and change texts"
 _RULES: Final = "Rules and consent"
 _RUNNING: Final = "Set up and run"
 _PANELS: Final = {"consent": _RULES, "stop": _RULES, "mark": _RUNNING}
-"""The panels of commands that are not listed under the desk."""
+"""The panels of the desk's commands that are listed elsewhere."""
 
 
 def _epilog(name: str, examples: Sequence[str]) -> str:
     example_text = "\n\n".join(
         f"  smsretry {example}".replace("[", r"\[") for example in examples
     )
-    codes = _OTHER_CODES.get(
-        name,
-        "0 done; 1 an error, nothing found or changed, or somebody must act; 130 Ctrl-C",
-    )
-    return f"Example:\n\n{example_text}\n\nExit codes: {codes}; {_ALWAYS}"
+    codes = _OTHER_CODES.get(name, _USUAL_CODES)
+    return f"Example:\n\n{example_text}\n\nExit codes: {codes}; 64 the command line makes no sense."
 
 
 def _add(
-    panel: str | None,
-    name: str,
     command: Callable[..., None],
+    name: str,
     *examples: str,
+    panel: str | None = None,
     group: typer.Typer = app,
 ) -> None:
     group.command(name, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
 
 
-def _answer(form: Form) -> "Answer":
+def _answer_form(form: Form) -> "Answer":
     from smsretry.wiring import desk_for
 
     with desk_for(form) as connected:
@@ -157,21 +150,23 @@ def _answer(form: Form) -> "Answer":
 
 
 def _add_desk_command(name: str) -> None:
-    """A command, or one for each thing to do there."""
-    panel, forms = _PANELS.get(name, _DESK), DESK_COMMANDS[name]
-    if len(forms) == 1:
-        _add(panel, name, make(forms[name], _answer), *forms[name].EXAMPLES)
-        return
-    examples = [example for form in forms.values() for example in form.EXAMPLES]
-    group = typer.Typer(
-        cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples)
-    )
+    """Add a desk command; one of several forms as a group, with a command for each."""
+    panel: str | None = _PANELS.get(name, _DESK)
+    forms = DESK_COMMANDS[name]
+    group = app
+    if len(forms) > 1:
+        examples = [example for form in forms.values() for example in form.EXAMPLES]
+        group = typer.Typer(
+            cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples)
+        )
+        app.add_typer(group, name=name, rich_help_panel=panel, help=help_of(name))
+        panel = None
     for word, form in forms.items():
-        _add(None, word, make(form, _answer), *form.EXAMPLES, group=group)
-    app.add_typer(group, name=name, rich_help_panel=panel, help=help_of(name))
+        command = make_command(form, _answer_form)
+        _add(command, word, *form.EXAMPLES, panel=panel, group=group)
 
 
-def _import(order: Form, *, file: str) -> "Answer":
+def _import_file(order: Form, *, file: str) -> "Answer":
     from smsretry.cli.opt_outs import import_opt_outs
 
     return import_opt_outs(cast(ImportOptOuts, order), file=file)
@@ -189,46 +184,46 @@ _FILE: Final = inspect.Parameter(
 for _command_name in DESK_COMMANDS:
     _add_desk_command(_command_name)
 _add(
-    _RULES,
-    "quiet-hours",
     rules.quiet_hours,
+    "quiet-hours",
     "quiet-hours - < number.txt",
     "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00",
+    panel=_RULES,
 )
 _add(
-    _RULES,
+    make_command(ImportOptOuts, _import_file, [_FILE]),
     "import-opt-outs",
-    make(ImportOptOuts, _import, [_FILE]),
     "import-opt-outs stops.csv --business $ID",
     "import-opt-outs stops.csv --business $ID --yes --because 'Moved'",
+    panel=_RULES,
 )
-_add(_RUNNING, "demo", running.demo, "demo", "demo --all")
-_add(_RUNNING, "up", running.up, "up --open", "up --port 4300 --rate 60")
+_add(running.demo, "demo", "demo", "demo --all", panel=_RUNNING)
+_add(running.up, "up", "up --open", "up --port 4300 --rate 60", panel=_RUNNING)
 _add(
-    _RUNNING,
-    "migrate",
     running.migrate,
+    "migrate",
     "migrate --db-url postgresql://postgres@127.0.0.1:5432/app",
+    panel=_RUNNING,
 )
 _add(
-    _RUNNING,
-    "doctor",
     running.doctor,
     "doctor",
+    "doctor",
     "doctor --json | jq '.findings[] | select(.ok | not)'",
+    panel=_RUNNING,
 )
-_add(_RUNNING, "serve", deployments.serve, "serve")
-_add(_RUNNING, "deploy", deployments.deploy, "deploy")
+_add(deployments.serve, "serve", "serve", panel=_RUNNING)
+_add(deployments.deploy, "deploy", "deploy", panel=_RUNNING)
 _add(
-    _RUNNING,
-    "automations",
     deployments.automations,
+    "automations",
     "automations --notify slack-webhook/operations",
+    panel=_RUNNING,
 )
 _add(
-    _RUNNING,
-    "process",
     running.process,
+    "process",
     "process --limit 200",
     "process --json | jq .summary",
+    panel=_RUNNING,
 )

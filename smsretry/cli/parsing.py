@@ -1,6 +1,6 @@
-"""How the command line is read: instants, and phone numbers from standard input.
+"""How the command line is read: switches, instants, and phone numbers from standard input.
 
-What does not fit raises `typer.BadParameter`.
+A function that reads raises `typer.BadParameter` for what does not fit.
 """
 
 import sys
@@ -21,7 +21,7 @@ Json = Annotated[
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant: a date (the start of that day), a date and time, or one with an offset; else UTC."""
+    """Read an instant: a date, which is its start, or a date and time. Without an offset it is in UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -32,7 +32,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def read_line(argument: str) -> str:
-    """What was given, or for `-` the only line of standard input, which no history keeps."""
+    """Read the only line of standard input, which no history keeps, for `-`. Anything else is its own value."""
     if argument != "-":
         return argument
     if sys.stdin.isatty():
@@ -54,7 +54,7 @@ def read_line(argument: str) -> str:
 
 
 def read_number(written: str) -> str:
-    """A phone number as people write it, in E.164. A refusal does not quote it."""
+    """Read a phone number as people write it, into E.164. A refusal does not quote it."""
     from smsretry.written_numbers import read_phone
 
     try:

@@ -20,14 +20,16 @@ _UNPRINTABLE: Final = re.compile(
 
 
 def print_text(text: str, *, bold: bool = False, hang: int = 2) -> None:
-    """Print lines of text. On a terminal, one that is too long goes on in the next line, `hang` columns further in."""
-    folded = _folded(text, sys.stdout, hang)
-    _write(typer.style(folded, bold=True) if bold else folded, sys.stdout)
+    """Print lines of text. On a terminal, a long line goes on in the next one, `hang` columns further in."""
+    folded = _fold_lines(text, sys.stdout, hang)
+    if bold:
+        folded = typer.style(folded, bold=True)
+    _write(folded, sys.stdout)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A word, in a color, and the text after it."""
+    """A word in a color, and a text."""
 
     word: str
     text: str
@@ -35,10 +37,12 @@ class Verdict:
 
 
 def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
-    """Print them together, each as its word, and the rest from a fixed column on."""
-    at_most, lines = width(sys.stdout), list[str]()
+    """Print verdicts: a word each, and its text, which begins after so many columns."""
+    lines = list[str]()
     for verdict in verdicts:
-        line = fold(" " * columns + _printable(verdict.text), width=at_most, hang=0)
+        text = " " * columns + _printable(verdict.text)
+        line = fold(text, width=width(sys.stdout), hang=0)
+        # The word takes the place of the first spaces. The color may not count when the line is folded.
         word = typer.style(verdict.word, fg=verdict.color)
         lines.append(word + line[len(verdict.word) :])
     if lines:
@@ -47,20 +51,20 @@ def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as JSON. Nothing else may be printed to standard output."""
-    sys.stdout.write(
-        json.dumps(value, default=_as_json, ensure_ascii=False, indent=2) + "\n"
-    )
+    text = json.dumps(value, default=_as_json, ensure_ascii=False, indent=2)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_note(text: str, *, word: str = "") -> None:
     """Print to standard error, after a red word if there is one."""
-    folded = _folded(f"{word} {text}" if word else text, sys.stderr, 2)
+    text = f"{word} {text}" if word else text
+    folded = _fold_lines(text, sys.stderr, 2)
     _write(typer.style(word, fg="red") + folded[len(word) :], sys.stderr)
 
 
-def _folded(text: str, stream: TextIO, hang: int) -> str:
-    lines, at_most = _printable(text).splitlines(), width(stream)
-    return "\n".join(fold(line, width=at_most, hang=hang) for line in lines)
+def _fold_lines(text: str, stream: TextIO, hang: int) -> str:
+    lines = _printable(text).splitlines()
+    return "\n".join(fold(line, width=width(stream), hang=hang) for line in lines)
 
 
 def _printable(text: str) -> str:
@@ -77,10 +81,10 @@ def _write(text: str, stream: TextIO) -> None:
 def bar(
     words: str, *, total: Callable[[], float | None] = lambda: None
 ) -> Iterator[Callable[..., None]]:
-    """A bar on standard error, where that is a terminal; elsewhere nothing. Yields what moves it: `rich`'s `update`.
+    """Show a bar on standard error, where that is a terminal. Yields what moves it, which is `rich`'s `update`.
 
     Args:
-        total: how much there is to do, asked only where a bar is shown. None: it is not known.
+        total: counts how much there is to do; called only where a bar is shown. None: it is not known.
     """
     if not sys.stderr.isatty():
         yield lambda **_: None
@@ -92,15 +96,19 @@ def bar(
     with Progress(
         console=console, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as progress:
-        yield partial(progress.update, progress.add_task(words, total=total()))
+        task = progress.add_task(words, total=total())
+        yield partial(progress.update, task)
 
 
 def width(stream: TextIO) -> int | None:
-    """Columns to fold at. None for a pipe or a file, where each line stays one line."""
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+    """The column to fold at. None for a pipe or a file, where each line stays one line."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal():
         return int(columns) or None
-    size = os.get_terminal_size(stream.fileno()) if stream.isatty() else None
-    return size and (size.columns or None)  # some terminals do not say
+    if not stream.isatty():
+        return None
+    # Some terminals say that they have no columns.
+    return os.get_terminal_size(stream.fileno()).columns or None
 
 
 def fold(line: str, *, width: int | None, hang: int) -> str:

@@ -14,10 +14,8 @@ from smsretry.vocabulary import RuleSet
 if TYPE_CHECKING:
     from smsretry.quiet_hours.check import QuietHoursCheck
 
-CLOSED: Final = 2
-"""Exit code of `quiet-hours`: not now, but later."""
-NEVER: Final = 3
-"""Exit code of `quiet-hours`: never to this number, or not before a person has looked."""
+EXIT_CODES: Final = {"open": 0, "closed": 2, "held": 3, "refused": 3}
+"""The exit code of `quiet-hours`, by the answer."""
 
 
 def quiet_hours(
@@ -67,37 +65,34 @@ def quiet_hours(
         business_week = parse_week(business_hours) if business_hours else None
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--business-hours") from error
-    moment, number = at or now(), read_line(phone)
+    moment = at or now()
+    number = read_line(phone)
+    # A number in E.164 is checked as it is, even one that nobody may have: then the answer is that it is refused.
+    if not re.fullmatch(r"\+[0-9]+", number):
+        number = read_number(number)
     check = check_quiet_hours(
         zone,
         at=moment,
-        phone=number if re.fullmatch(r"\+[0-9]+", number) else read_number(number),
+        phone=number,
         fallback=business_zone,
         rules=rules,
         message_class="transactional" if transactional else "marketing",
         own_window=business_week,
     )
     if as_json:
-        print_json(_answer(check, at=moment))
+        print_json(_as_json(check, at=moment))
     else:
         for line in explain_hours(check, at=moment):
             print_text(line, hang=7)
-    if check.refused or check.hold_reason:
-        raise typer.Exit(NEVER)
-    raise typer.Exit(0 if check.can_send else CLOSED)
+    raise typer.Exit(EXIT_CODES[check.answer])
 
 
-def _answer(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
+def _as_json(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
     from smsretry.quiet_hours.hours import hours_text
 
-    answer = "open" if check.can_send else "closed"
-    if check.refused:
-        answer = "refused"
-    elif check.hold_reason:
-        answer = "held"
     return {
         "at": at.isoformat(),
-        "answer": answer,
+        "answer": check.answer,
         "why": check.refused or check.hold_reason or check.rule,
         "closes_at": check.closes_at.isoformat() if check.closes_at else None,
         "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,

@@ -23,9 +23,13 @@ from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
-    from smsretry.retry.models import ItemResult
+    from collections.abc import Iterable, Sequence
 
-_HERE: Final = Path(".smsretry")
+    from smsretry.retry.models import ItemResult
+    from smsretry.sending.scheduled import Queueing
+    from smsretry.sending.summary import RunSummary
+
+_DATA_DIR: Final = Path(".smsretry")
 
 
 def demo(
@@ -38,7 +42,8 @@ def demo(
 
     from smsretry.local import commands
 
-    console, started = Console(highlight=False), monotonic()
+    console = Console(highlight=False)
+    started = monotonic()
     commands.demo(every_row=every_row, console=console)
     console.print(f"\nDone in {monotonic() - started:.0f} s. Try next:")
     console.print(
@@ -53,7 +58,7 @@ def up(
     data_dir: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Where the embedded stack keeps its data."),
-    ] = _HERE,
+    ] = _DATA_DIR,
     port: Annotated[
         int | None,
         typer.Option(
@@ -114,20 +119,27 @@ def migrate(
     def warn(text: str) -> None:
         print_note(text, word="warning:")
 
-    with bar("Migrating", total=lambda: len(migrations()) + again + 2) as moved:
+    def stages() -> int:
+        # A stage before the migrations, and one after them; the whole schema is another.
+        return len(migrations()) + (3 if again else 2)
+
+    with bar("Migrating", total=stages) as advance:
         newly_applied = apply_migrations(
             db_url,
             again=again,
             dry_run=dry_run,
             warn=warn,
-            stage=lambda name: moved(description=name, advance=1),
+            stage=lambda name: advance(description=name, advance=1),
         )
     applied = [f"{migration.version}_{migration.name}" for migration in newly_applied]
     if as_json:
         print_json({"to_apply" if dry_run else "applied": applied, "again": again})
         return
-    for name in (*applied, *["the whole schema again"] * again):
-        print_text(f"{'would apply' if dry_run else 'applied'} {name}")
+    verb = "would apply" if dry_run else "applied"
+    for name in applied:
+        print_text(f"{verb} {name}")
+    if again:
+        print_text(f"{verb} the whole schema again")
     if not (applied or again):
         print_text("Nothing to do: the database has every migration.")
     elif dry_run:
@@ -175,62 +187,78 @@ def process(
     from smsretry.wiring import push_metrics, services
 
     with services() as connected:
-        planned = queue_scheduled_sends(connected.queue)
+        queueing = queue_scheduled_sends(connected.queue)
         run = Run(connected)
         with (
             run.stopped_by(signal.SIGINT, signal.SIGTERM),
-            bar("Sending", total=_due) as moved,
+            bar("Sending", total=_count_due) as advance,
         ):
             items, summary = run_once(
                 run,
                 limit=limit,
                 seconds=drain_seconds,
                 stale_minutes=stale_minutes,
-                after_each=lambda: moved(advance=1),
+                after_each=lambda: advance(advance=1),
             )
-        if planned.stopped_because:  # what waited in the queue went out all the same
-            print_note(
-                f"Scheduled sends were not queued: {planned.stopped_because}",
-                word="warning:",
-            )
-        if not as_json:
-            if planned.sends:
-                print_text(f"scheduled sends: {planned.numbers}")
-            print_verdicts(map(_verdict, items), columns=15)
-            print_text(str(summary))
+        _print_sends(queueing, items, summary, as_json=as_json)
         deliveries = DeliverySummary([])
         if not summary.stopped_because:
             deliveries = sync_deliveries(connected)
     if as_json:
-        queued = {
-            "scheduled_sends": planned.sends,
-            "scheduled_sends_stopped": planned.stopped_because,
-        }
-        looked = {
-            "deliveries": deliveries.counts,
-            "deliveries_stopped": deliveries.stopped_because,
-        }
         print_json(
-            {"run_id": run.id, **queued, "items": items, "summary": summary, **looked}
+            {
+                "run_id": run.id,
+                "scheduled_sends": queueing.sends,
+                "scheduled_sends_stopped": queueing.stopped_because,
+                "items": items,
+                "summary": summary,
+                "deliveries": deliveries.counts,
+                "deliveries_stopped": deliveries.stopped_because,
+            }
         )
     elif deliveries.followed or deliveries.stopped_because:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
-    is_any_held = any(item.fate == "Held" for item in items)
-    stopped = (
-        summary.needs_attention
-        or summary.stopped_because
-        or summary.stopped_senders
-        or planned.stopped_because
-    )
-    if is_any_held or stopped or deliveries.needs_attention:
+    if _needs_attention(queueing, items, summary) or deliveries.needs_attention:
         raise typer.Exit(1)
 
 
-def _due() -> float | None:
-    """How many texts are due; None if the run finds out why that cannot be told."""
+def _print_sends(
+    queueing: "Queueing",
+    items: "Sequence[ItemResult]",
+    summary: "RunSummary",
+    *,
+    as_json: bool,
+) -> None:
+    """Print what became of scheduled sends and texts. For JSON, only the note to standard error."""
+    if queueing.stopped_because:
+        # What waited in the queue went out all the same.
+        print_note(
+            f"Scheduled sends were not queued: {queueing.stopped_because}",
+            word="warning:",
+        )
+    if as_json:
+        return
+    if queueing.sends:
+        print_text(f"scheduled sends: {queueing.numbers}")
+    print_verdicts(map(_verdict, items), columns=15)
+    print_text(str(summary))
+
+
+def _needs_attention(
+    queueing: "Queueing", items: "Iterable[ItemResult]", summary: "RunSummary"
+) -> bool:
+    if any(item.fate == "Held" for item in items):
+        return True
+    if queueing.stopped_because or summary.stopped_because:
+        return True
+    return summary.needs_attention or bool(summary.stopped_senders)
+
+
+def _count_due() -> float | None:
+    """How many texts are due. None: the database does not say, and the run reports why."""
     from smsretry.wiring import reading_desk
 
     with suppress(SmsRetryError), reading_desk() as connected:
@@ -239,11 +267,8 @@ def _due() -> float | None:
 
 
 def _verdict(item: "ItemResult") -> Verdict:
-    return Verdict(
-        item.fate,
-        f"row {item.retry_id}: {item}",
-        "red" if item.fate in ("Error", "Failed") else None,
-    )
+    color = "red" if item.fate in ("Error", "Failed") else None
+    return Verdict(item.fate, f"row {item.retry_id}: {item}", color)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -254,10 +279,12 @@ def doctor(as_json: Json = False) -> None:
     for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
-            word, color = ("warn", "yellow") if finding.advice else ("ok", "green")
+            verdict = Verdict("ok", str(finding), "green")
             if not finding.ok:
-                word, color = "bad", "red"
-            print_verdicts([Verdict(word, str(finding), color)], columns=5)
+                verdict = Verdict("bad", str(finding), "red")
+            elif finding.advice:
+                verdict = Verdict("warn", str(finding), "yellow")
+            print_verdicts([verdict], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         print_json({"bad": bad, "findings": findings})

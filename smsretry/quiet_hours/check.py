@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import pendulum
@@ -31,7 +31,7 @@ _WIDEN: Final = "Correct customers.timezone, null unless they said it, or widen 
 class QuietHoursCheck:
     """May a text go out at the instant asked about? Yes; or no, but later; or no, and a person must look.
 
-    Exactly one of `can_send`, `next_send_at`, `held` and `refused` is set: that one is the answer.
+    Exactly one of `can_send`, `next_send_at`, `hold_reason` and `refused` is set.
     """
 
     can_send: bool
@@ -46,11 +46,20 @@ class QuietHoursCheck:
     refused: str | None = None
     """Why no text can ever be sent to this number."""
     why_code: WhyCode | None = None
-    """The reason of `held` or `refused`."""
+    """The reason in a stored word, if it is held or refused."""
     zones: tuple[Place, ...] = ()
     states: tuple[Place, ...] = ()
     window: Window = FEDERAL_WINDOW
     """The hours that every rule permits, and the rules with their ids and sources."""
+
+    @property
+    def answer(self) -> Literal["open", "closed", "held", "refused"]:
+        """The answer in a word. closed: not now, but later. held: not before a person has looked."""
+        if self.refused:
+            return "refused"
+        if self.hold_reason:
+            return "held"
+        return "open" if self.can_send else "closed"
 
     @property
     def next_closes_at(self) -> DateTime | None:

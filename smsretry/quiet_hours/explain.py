@@ -36,14 +36,17 @@ def explain_hours(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
 
 
 def _answer(check: QuietHoursCheck) -> str:
-    if check.refused:
-        return f"Refused: {check.refused}"
-    if check.hold_reason:
-        return f"Held: {check.hold_reason}"
-    if check.closes_at:
-        return f"Open until {_both(check, check.closes_at)}: {check.rule}"
-    opens = f"\nopens  {_both(check, check.next_send_at)}" if check.next_send_at else ""
-    return f"Quiet hours: {check.rule}{opens}"
+    match check.answer:
+        case "refused":
+            return f"Refused: {check.refused}"
+        case "held":
+            return f"Held: {check.hold_reason}"
+        case "open" if check.closes_at:
+            return f"Open until {_both(check, check.closes_at)}: {check.rule}"
+    words = f"Quiet hours: {check.rule}"
+    if check.next_send_at:
+        words += f"\nopens  {_both(check, check.next_send_at)}"
+    return words
 
 
 def _both(check: QuietHoursCheck, moment: datetime) -> str:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from smsretry.cli.rules import CLOSED
+from smsretry.cli.rules import EXIT_CODES
 from smsretry.local.demo.run import ROOT
 from smsretry.local.demo.senders import HARBOR, open_accounts
 from smsretry.local.stack import Stack
@@ -77,7 +77,9 @@ def test_every_smsretry_command_of_a_shell_block_runs_on_the_stack(
     block: Block, environment: dict[str, str]
 ) -> None:
     """Where output is shown, it prints just that, perhaps with more in between."""
-    run_as_shown(block, environment, {"quiet-hours": (0, CLOSED)}, but=OF_THEIR_OWN)
+    run_as_shown(
+        block, environment, {"quiet-hours": (0, EXIT_CODES["closed"])}, but=OF_THEIR_OWN
+    )
 
 
 @blocks("python")

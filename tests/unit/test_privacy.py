@@ -11,7 +11,7 @@ from prefect.utilities.schema_tools import validate
 from pydantic import ValidationError
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import AfterRestore, Cancel, Requeue, Resolve
+from smsretry.desk.actions.requests import Cancel, ReportRestore, Requeue, Resolve
 from smsretry.errors import SettingsError
 from smsretry.retry.doubt import after_look
 from smsretry.retry.models import Claim, Look, SenderId, Text
@@ -170,7 +170,7 @@ def test_settings_show_no_secret_and_one_in_the_wrong_variable_is_not_repeated(
 
 def test_a_form_lets_prefect_refuse_a_number_before_it_is_kept() -> None:
     """Prefect checks the form's schema before it keeps what was filled in, and knows nothing of our validators."""
-    forms: list[type[Form]] = [Requeue, Cancel, AfterRestore, Resolve]
+    forms: list[type[Form]] = [Requeue, Cancel, ReportRestore, Resolve]
     for form, field in product(forms, ("who", "because")):
         schema = form.model_json_schema()
         schema["required"] = []

@@ -12,8 +12,10 @@ import typer.main
 
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.cli.command import app
-from smsretry.cli.made import fill_form
-from smsretry.desk.actions.commands import DESK_COMMANDS
+from smsretry.cli.form_commands import fill_form
+from smsretry.desk.actions.commands import DESK_COMMANDS, command_of
+from smsretry.desk.actions.requests import Requeue
+from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.blocks import Remedy
 from smsretry.desk.questions.records import TextRecord
 from smsretry.desk.questions.remedies import remedies
@@ -139,3 +141,19 @@ def test_each_remedy_s_form_and_command_are_whole_and_the_same(
             for remedy in remedies(record, None, code):
                 check(remedy)
                 assert "{" not in str(remedy)
+
+
+def test_a_command_holds_every_value_as_a_shell_takes_it() -> None:
+    """Zero is a value, and several words are one argument. A reason that is there is not asked for again."""
+    no_rate = {"sender": SENDER, "segments_per_second": 0}
+    order = {"code": 30003, "dry_run": False, "who": "Ann Lee", "because": "It's over"}
+    for form, values, arguments in (
+        (ChangeSender, no_rate, [SENDER, "--rate", "0", "--because", "…"]),
+        (
+            Requeue,
+            order,
+            ["--code", "30003", "--yes", "--who", "Ann Lee", "--because", "It's over"],
+        ),
+    ):
+        words = shlex.split(command_of(form, values))
+        assert words == ["smsretry", *form.COMMAND.split(), *arguments]

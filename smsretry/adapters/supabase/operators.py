@@ -15,22 +15,22 @@ from smsretry.adapters.supabase.advice import (
 from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
-    AfterRestore,
     AskStatus,
     ChangeTexts,
     ExplainText,
     ListTexts,
+    ListUnreadWords,
     MarkDatabase,
     Preview,
-    ReadWords,
     RecordConsent,
+    ReportRestore,
 )
-from smsretry.desk.actions.senders import WhichSenders
+from smsretry.desk.actions.senders import ListSenders
 from smsretry.desk.questions.answers import Change, Done
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import NamedBusiness, TextRecord, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.desk.questions.unread import UnreadWords
+from smsretry.desk.questions.unread import UnreadMessage
 from smsretry.retry.customers import Customer
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
@@ -73,9 +73,9 @@ class SupabaseOperators(SupabaseCalls):
             NamedBusiness, self._ask("sms_businesses", {"name": name})
         )
 
-    def unread(self) -> list[UnreadWords]:
+    def unread(self) -> list[UnreadMessage]:
         """Messages that nobody has read yet."""
-        return self.read_all_rows(UnreadWords, self._ask(ReadWords.FUNCTION))
+        return self.read_all_rows(UnreadMessage, self._ask(ListUnreadWords.FUNCTION))
 
     def status(self) -> QueueStatus:
         return self.read_row(QueueStatus, self._ask(AskStatus.FUNCTION))
@@ -89,7 +89,7 @@ class SupabaseOperators(SupabaseCalls):
                 "business_id": business_id,
                 "after_id": senders[-1].sender_id if senders else None,
             }
-            reply = self._ask(WhichSenders.FUNCTION, arguments)
+            reply = self._ask(ListSenders.FUNCTION, arguments)
             page = self.read_all_rows(SenderRecord, reply)
             # A short page need not be the last one: answers may be cut off.
             if not page:
@@ -118,7 +118,7 @@ class SupabaseOperators(SupabaseCalls):
         if not isinstance(rows, list):
             rows = [{"answer": rows}]
         # The answer to a change counts the texts that changed, and names some.
-        is_change = isinstance(form, ChangeTexts | AfterRestore)
+        is_change = isinstance(form, ChangeTexts | ReportRestore)
         return self.read_row(
             Change if is_change else Done,
             replace(reply, content=[row | fields for row in rows]),
@@ -149,7 +149,7 @@ class SupabaseOperators(SupabaseCalls):
 
 def _next_step(form: Form) -> NextStep:
     """The next step for the person if the answer is lost."""
-    if form.is_question:
+    if form.changes_nothing:
         return ASK_AGAIN
     if isinstance(form, RecordConsent) and form.consent == "opted_in":
         return REPEAT_OPT_IN

@@ -1,69 +1,79 @@
 """The desk's commands, by which a person asks and orders; most are a deployment in Prefect, too."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from smsretry.desk.actions import requests, senders
-from smsretry.desk.actions.form import POSITIONAL, Form, called
+from smsretry.desk.actions.form import POSITIONAL, Form, public_name
 
-RUN: Final = "process-sms-retries"
-"""The deployment of a run."""
+LEFT: Final = "…"
+"""The value that a person has to find out."""
 Forms: TypeAlias = Mapping[str, type[Form]]
-"""The forms of a command, each behind its word, the usual first. A single one needs no word."""
+"""The forms of a command, each behind its word, the usual first. A single one has the command's name for its word."""
 
 
-def _by_command() -> Mapping[str, Forms]:
+def _forms_by_command() -> Mapping[str, Forms]:
     commands = dict[str, dict[str, type[Form]]]()
     for form in (*vars(requests).values(), *vars(senders).values()):
         if isinstance(form, type) and issubclass(form, Form) and form.COMMAND:
-            name, *word = form.COMMAND.split()
-            commands.setdefault(name, {})["".join(word) or name] = form
+            name, _, word = form.COMMAND.partition(" ")
+            commands.setdefault(name, {})[word or name] = form
     return commands
 
 
-DESK_COMMANDS: Final = _by_command()
-"""The forms of each command, as they are written down. Its deployment is named `sms-` and the command's name."""
+DESK_COMMANDS: Final = _forms_by_command()
+"""The forms of each command, in the order in which their modules define them."""
 
 
 def help_of(command: str) -> str:
-    """What a command does."""
-    usual, *alternatives = DESK_COMMANDS[command].values()
-    does = " ".join((usual.__doc__ or "").split())
-    return (
-        f"{does} Or {', '.join(list(DESK_COMMANDS[command])[1:])}."
-        if alternatives
-        else does
-    )
+    """What a command does, and the words of its other forms."""
+    forms = DESK_COMMANDS[command]
+    usual_word, *other_words = forms
+    summary = " ".join((forms[usual_word].__doc__ or "").split())
+    if other_words:
+        summary += f" Or {', '.join(other_words)}."
+    return summary
 
 
-def filled_in(
-    form: type[Form], values: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """The deployment that has a form, and its parameters with these values filled in."""
-    name, *word = form.COMMAND.split()
+def fill_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name the deployment that has a form, and make its parameters of these values."""
+    name, _, word = form.COMMAND.partition(" ")
+    deployment = f"sms-{name}"
     if not form.model_fields:
-        return f"sms-{name}", {}
-    return f"sms-{name}", {"ask": {word[0]: dict(values)} if word else dict(values)}
+        return deployment, {}
+    request = dict(values)
+    return deployment, {"ask": {word: request} if word else request}
 
 
 def command_of(form: type[Form], values: Mapping[str, Any]) -> str:
-    """The command that fills in a form with these values; why is left to the person."""
+    """The command that fills in a form with these values. A reason that is not among them is left to the person."""
     parts = ["smsretry", form.COMMAND.removesuffix(" list")]
     for name, value in values.items():
-        field, option = form.model_fields[name], f"--{called(name)}"
+        field = form.model_fields[name]
+        option = f"--{public_name(name)}"
         if POSITIONAL in field.metadata:
-            parts.append(str(value))
+            parts.append(_quote(value))
         elif name == "dry_run":
-            parts += [] if value else ["--yes"]
+            if not value:
+                parts.append("--yes")
         elif value is True:
             parts.append(option)
-        elif value not in (False, field.default):
-            parts += [
-                f"{option} {item}"
-                for item in (value if isinstance(value, list) else [value])
-            ]
-    needed = form.model_fields.get("because")
-    signs = needed is not None and (
-        needed.is_required() or values.get("dry_run") is False
-    )
-    return " ".join([*parts, *(["--because '…'"] if signs else [])])
+        elif value is not False and value != field.default:
+            for item in value if isinstance(value, list) else [value]:
+                parts += [option, _quote(item)]
+    if _needs_reason(form, values):
+        parts.append("--because '…'")
+    return " ".join(parts)
+
+
+def _quote(value: object) -> str:
+    """A value as a shell takes it. What is left to the person needs no quotes yet."""
+    return LEFT if value == LEFT else shlex.quote(str(value))
+
+
+def _needs_reason(form: type[Form], values: Mapping[str, Any]) -> bool:
+    if "because" in values or "because" not in form.model_fields:
+        return False
+    is_required = form.model_fields["because"].is_required()
+    return is_required or values.get("dry_run") is False

@@ -6,7 +6,7 @@ number may be given at a terminal alone.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
@@ -23,17 +23,20 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from smsretry.errors import plain_problem
 from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import MESSAGE_ID
 from smsretry.written_numbers import USUAL, holds_number, read_phone
 
 TERMINAL: Final = "terminal"
 """The context in which a form is filled in at a terminal."""
+_PERSON: Final = "person"
+"""Marks the field that names a person, by id or by number."""
 POSITIONAL: Final = "positional"
 """Marks the field that a command takes without the name of an option."""
-AT_THE_FOOT: Final = ("limit", "dry_run", "who", "because")
+_LAST_FIELDS: Final = ("limit", "dry_run", "who", "because")
 """Fields that a form ends with."""
-_CALLED: Final = {
+_PUBLIC_NAMES: Final = {
     "customer_id": "customer",
     "retry_id": "row",
     "retry_ids": "row",
@@ -46,12 +49,24 @@ _CALLED: Final = {
     "consent": "said",
     "sent_by": "sender",
 }
-"""Fields that people call otherwise."""
+"""The names of fields that people call otherwise."""
+_PROBLEMS: Final = {
+    "missing": "must be given",
+    "extra_forbidden": "is no field of this form",
+    "string_too_short": "must not be empty",
+}
+"""What is wrong, by pydantic's kind of problem, where its own words are not a person's."""
 
 
-def called(field: str) -> str:
+def public_name(field: str) -> str:
     """What people call a field: the name of its option and, in other letters, its title."""
-    return _CALLED.get(field, field.replace("_", "-"))
+    return _PUBLIC_NAMES.get(field, field.replace("_", "-"))
+
+
+def display_order(names: Collection[str]) -> list[str]:
+    """The order in which a form and a command's help show these fields."""
+    first_fields = [name for name in names if name not in _LAST_FIELDS]
+    return [*first_fields, *(name for name in names if name in _LAST_FIELDS)]
 
 
 class Shape:
@@ -70,16 +85,21 @@ class Shape:
         or_name: bool = False,
         **attributes: str,
     ) -> None:
-        """Describe it.
+        """Define the shape.
 
         Args:
+            description: what the text must be, within a sentence.
+            pattern: the regular expression that the whole text must match.
             or_number: at a terminal a phone number may take its place, and is read as E.164.
-            or_name: at a terminal a name may.
+            or_name: at a terminal a name may take its place.
+            attributes: further keys of the JSON schema.
         """
-        self._requirement, self._pattern = f"must be {description}", pattern
-        self.or_number, self.or_name = or_number, or_name
+        self.or_number = or_number
+        self.or_name = or_name
+        self._requirement = f"must be {description}"
+        self._pattern = pattern
         wrong = {"type": "string", "not": {"pattern": pattern}}
-        # The UI hands on what is in allOf, and nothing else that it does not draw.
+        # Of the keys that the UI does not draw, it hands on allOf alone.
         self._schema = {
             "type": "string",
             **attributes,
@@ -96,31 +116,27 @@ class Shape:
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in handler(core).items()
-            if name not in ("format", "anyOf")
-        } | self._schema
+        schema = dict(handler(core))
+        schema.pop("format", None)
+        schema.pop("anyOf", None)
+        return schema | self._schema
 
     def _check(self, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or re.fullmatch(self._pattern, value):
             return value
-        if self.or_name and info.context == TERMINAL:
-            return value
-        if (
-            self.or_number
-            and info.context == TERMINAL
-            and not re.search("[A-Za-z]", value)
-        ):
-            return read_phone(value)
+        if info.context == TERMINAL:
+            if self.or_name:
+                return value
+            if self.or_number and not re.search("[A-Za-z]", value):
+                return read_phone(value)
         raise ValueError(self._requirement)
 
 
-def _zoned(moment: datetime) -> datetime:
+def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _numberless(words: str) -> str:
+def _refuse_number(words: str) -> str:
     if holds_number(words):
         raise ValueError(f"must be {_NO_NUMBER}")
     return words
@@ -136,8 +152,6 @@ _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
 
 Id = Annotated[UUID, Shape(_AN_ID, UUID_PATTERN)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
-_PERSON: Final = "person"
-"""Marks what names a person, by id or by number."""
 AnyId = Annotated[
     UUID | str,
     Shape(
@@ -153,7 +167,7 @@ IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_number=True), 
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
-    AfterValidator(_zoned),
+    AfterValidator(_with_zone),
     Shape(
         "a date, or a time such as 2026-11-24T08:15:00-05:00", _DATE, format="date-time"
     ),
@@ -177,10 +191,10 @@ UsState = Annotated[
     ),
 ]
 """A US state or territory."""
-Words = Annotated[
+NumberlessWords = Annotated[
     str,
     Field(min_length=1, max_length=500),
-    AfterValidator(_numberless),
+    AfterValidator(_refuse_number),
     Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
 ]
 """Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
@@ -194,7 +208,7 @@ class Form(BaseModel):
         frozen=True,
         hide_input_in_errors=True,
         field_title_generator=lambda name, _: (
-            called(name).replace("-", " ").capitalize()
+            public_name(name).replace("-", " ").capitalize()
         ),
     )
 
@@ -204,60 +218,60 @@ class Form(BaseModel):
     """The command that fills it in: the name of a desk command, and a word if there are several things to do."""
     EXAMPLES: ClassVar[tuple[str, ...]] = ()
     """Arguments of that command, as examples."""
-    DOES: ClassVar[tuple[str, str]] = ("", "")
-    """What it does and what it did, such as requeue and requeued; a field's value by its name."""
-    ASKS: ClassVar[bool] = False
+    WOULD: ClassVar[str] = ""
+    """What it would do, such as requeue."""
+    DID: ClassVar[str] = ""
+    """What it did, such as requeued, with a field's value by the field's name."""
+    READS_ONLY: ClassVar[bool] = False
     """Whether it is a question, which a key that only reads may ask."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
-        """Fill it in where nothing is kept of what is typed, so that numbers may be."""
+        """Fill the form in at a terminal. It keeps nothing of what is typed, so that a number is accepted."""
         return cls.model_validate(values, context=TERMINAL)
 
     @property
-    def is_question(self) -> bool:
-        """Whether it changes nothing."""
-        return self.ASKS or bool(getattr(self, "dry_run", False))
+    def changes_nothing(self) -> bool:
+        """Whether it is a question, or an order that is only tried."""
+        return self.READS_ONLY or bool(getattr(self, "dry_run", False))
 
     @property
-    def did(self) -> str:
+    def deed(self) -> str:
         """What it did, or would do, within a sentence."""
-        do, did = self.DOES
-        return f"would {do}" if self.is_question else did.format(**dict(self))
+        if self.changes_nothing:
+            return f"would {self.WOULD}"
+        return self.DID.format(**dict(self))
 
     def values(self) -> dict[str, object]:
-        """The arguments of its SQL function. What may be an id or a number is two of them, the number `phone`."""
+        """The arguments of its SQL function. A person's number is not that of the id, but `phone`."""
         values = self.model_dump(mode="json", by_alias=True)
         for name, field in type(self).model_fields.items():
             if _PERSON in field.metadata:
-                is_number = str(values[name]).startswith("+")
-                values |= (
-                    {"phone": values[name], name: None}
-                    if is_number
-                    else {"phone": None}
-                )
+                values["phone"] = None
+                if str(values[name]).startswith("+"):
+                    values["phone"] = values[name]
+                    values[name] = None
         return values
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """The schema that Prefect's UI draws well: fields in their order here, and an optional one is simply empty.
+        """The schema, so that Prefect's UI draws it well.
 
-        Prefect keeps the schema in a column that forgets the order, and draws `X | None` as a choice of two types.
+        Prefect keeps the schema in a column that forgets the order of fields, so each says its position. And it draws
+        `X | None` as a choice of two types, so such a field is an X that may be empty.
         """
         reference = handler(core)
-        fields: dict[str, Any] = handler.resolve_ref_schema(reference).get(
-            "properties", {}
-        )
-        for position, name in enumerate(
-            sorted(fields, key=lambda name: name in AT_THE_FOOT)
-        ):
+        schema = handler.resolve_ref_schema(reference)
+        fields: dict[str, Any] = schema.get("properties", {})
+        for position, name in enumerate(display_order(fields)):
             field = fields[name]
             field["position"] = position
             for kind in field.pop("anyOf", []):
-                field |= {} if kind == {"type": "null"} else {**kind, **field}
-            if field.get("default", ...) is None:
+                if kind != {"type": "null"}:
+                    field |= {**kind, **field}
+            if "default" in field and field["default"] is None:
                 del field["default"]
         return reference
 
@@ -265,42 +279,31 @@ class Form(BaseModel):
 class Signed(Form):
     """An order that is carried out at once. It is kept on record who gave it, and why."""
 
-    who: Words = Field(description="Your name. It is kept.")
-    because: Words = Field(description="Why. It is kept.")
+    who: NumberlessWords = Field(description="Your name. It is kept.")
+    because: NumberlessWords = Field(description="Why. It is kept.")
 
 
 def one_of_these(names: Iterable[str]) -> str:
-    """Fields of which one is wanted, as they are called where a form is filled in."""
-    *names_before, last_name = (f"{{{name}}}" for name in names)
-    return f"{', '.join(names_before)} or {last_name}"
+    """Fields of which one is wanted, in braces for `describe_problems`."""
+    *first_names, last_name = (f"{{{name}}}" for name in names)
+    return f"{', '.join(first_names)} or {last_name}"
 
 
-def in_words(
+def describe_problems(
     error: ValidationError, name: Callable[[str], str], *, colon: str = ": "
 ) -> list[str]:
-    """Each thing that does not fit. No value is quoted: it may be a customer's number.
+    """Say what does not fit. No value is quoted: it may be a customer's number.
 
-    What a form says of several of its fields has their names in braces.
+    A problem that concerns several fields has their names in braces.
 
     Args:
         name: what a field is called where it was filled in.
         colon: what stands between a field and what is wrong with it.
     """
     problems = list[str]()
-    for problem in error.errors(include_input=False, include_url=False):
-        words = _OF_PROBLEMS.get(problem["type"]) or re.sub(
-            "(Input|String) should", "must", problem["msg"]
-        )
-        words = words.removeprefix("Value error, ")
-        if problem["loc"]:
-            words = f"{name(str(problem['loc'][0]))}{colon}{words}"
-        problems.append(re.sub(r"\{(\w+)\}", lambda field: name(field[1]), words))
+    for detail in error.errors(include_input=False, include_url=False):
+        problem = _PROBLEMS.get(detail["type"]) or plain_problem(detail["msg"])
+        if detail["loc"]:
+            problem = f"{name(str(detail['loc'][0]))}{colon}{problem}"
+        problems.append(re.sub(r"\{(\w+)\}", lambda field: name(field[1]), problem))
     return problems
-
-
-_OF_PROBLEMS: Final = {
-    "missing": "must be given",
-    "extra_forbidden": "is no field of this form",
-    "string_too_short": "must not be empty",
-}
-"""What pydantic's kinds of problems are called, where its own words are not a person's."""

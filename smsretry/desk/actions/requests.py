@@ -17,9 +17,9 @@ from smsretry.desk.actions.form import (
     IdOrNumber,
     MessageId,
     Moment,
+    NumberlessWords,
     Signed,
     UsState,
-    Words,
     one_of_these,
 )
 from smsretry.vocabulary import Mark, TextState, WhyCode
@@ -28,25 +28,31 @@ from smsretry.vocabulary import Mark, TextState, WhyCode
 class AskStatus(Form):
     """What needs attention, what is due, waits and was sent, what failed, and the last runs."""
 
-    COMMAND, EXAMPLES = "status", ("status", "status --json | jq .queue")
-    FUNCTION, ASKS = "sms_status", True
+    COMMAND = "status"
+    EXAMPLES = ("status", "status --json | jq .queue")
+    FUNCTION = "sms_status"
+    READS_ONLY = True
 
 
-class ReadWords(Form):
+class ListUnreadWords(Form):
     """List what customers wrote that may mean stop, until somebody has said what it means; the oldest first."""
 
-    COMMAND, EXAMPLES = "unread", ("unread",)
-    FUNCTION, ASKS = "unread_sms_words", True
+    COMMAND = "unread"
+    EXAMPLES = ("unread",)
+    FUNCTION = "unread_sms_words"
+    READS_ONLY = True
 
 
 class ExplainText(Form):
     """What happened to a text, why, what comes next, and what you can do; or to all texts of a customer.
 
-    An id is found whichever kind it is of. Where the queue has no text, it tells what the application sent itself.
+    The id may be of any kind. Where the queue has no text, the answer is what the application sent itself.
     """
 
-    COMMAND, EXAMPLES = "explain", ("explain $ID", "explain - < number.txt")
-    FUNCTION, ASKS = "explain_sms", True
+    COMMAND = "explain"
+    EXAMPLES = ("explain $ID", "explain - < number.txt")
+    FUNCTION = "explain_sms"
+    READS_ONLY = True
     id: Annotated[AnyId, POSITIONAL] = Field(
         description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer. Or the SID of a "
         "message, or the last four digits of a number.",
@@ -54,29 +60,32 @@ class ExplainText(Form):
     )
 
     def values(self) -> dict[str, object]:
-        """The field by which it is found, told by its shape."""
-        found_by = str(self.id)
-        if found_by.startswith("+"):
-            return {"phone": found_by}
-        if len(found_by) == LAST_DIGITS:
-            return {"last_digits": found_by}
-        is_id = re.fullmatch(UUID_PATTERN, found_by)
-        return {"id" if is_id else "sid": found_by}
+        """The argument that the shape of the id calls for."""
+        text = str(self.id)
+        if text.startswith("+"):
+            return {"phone": text}
+        if len(text) == LAST_DIGITS:
+            return {"last_digits": text}
+        if re.fullmatch(UUID_PATTERN, text):
+            return {"id": text}
+        return {"sid": text}
 
 
 class Preview(Form):
     """What goes out in the next hours, what does not, and why. Nothing is claimed or written."""
 
-    COMMAND, EXAMPLES = "preview", ("preview --hours 12",)
-    FUNCTION, ASKS = "preview_sms_retries", True
+    COMMAND = "preview"
+    EXAMPLES = ("preview --hours 12",)
+    FUNCTION = "preview_sms_retries"
+    READS_ONLY = True
     hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
 
 
 class TextFilter(Form):
-    """Which texts: those that match every field that is given. At least one must be."""
+    """A choice of texts: those that match every field that is filled in. At least one field must be."""
 
-    LOOSE: ClassVar[tuple[str, ...]] = ("limit",)
-    """Fields that say not enough: one of the others must be given."""
+    NOT_ENOUGH: ClassVar[tuple[str, ...]] = ("limit",)
+    """Fields that choose too many texts: one of the others must be filled in, too."""
 
     retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
     business_id: BusinessId | None = Field(None, description="Id of the business.")
@@ -98,25 +107,29 @@ class TextFilter(Form):
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
-        names = [name for name in TextFilter.model_fields if name not in self.LOOSE]
+        names = [
+            name for name in TextFilter.model_fields if name not in self.NOT_ENOUGH
+        ]
         if all(getattr(self, name) is None for name in names):
             raise ValueError(f"say which texts: by {one_of_these(names)}")
         return self
 
     def values(self) -> dict[str, object]:
-        """The filter is one argument, so that a field more is nothing but that."""
-        fields = self.model_dump(mode="json", exclude_none=True)
-        criteria = {
-            name: fields.pop(name) for name in TextFilter.model_fields if name in fields
-        }
-        return {"row_limit": criteria.pop("limit"), "which": criteria, **fields}
+        """The arguments: all criteria are one, so that its function stays as it is if a criterion is added."""
+        arguments = self.model_dump(mode="json", exclude_none=True)
+        arguments["row_limit"] = arguments.pop("limit")
+        criteria = TextFilter.model_fields.keys() & arguments.keys()
+        arguments["which"] = {name: arguments.pop(name) for name in criteria}
+        return arguments
 
 
 class ListTexts(TextFilter):
     """List texts that match everything that is given."""
 
-    COMMAND, EXAMPLES = "texts list", ("texts list --state held --business $BUSINESS",)
-    FUNCTION, ASKS = "list_sms", True
+    COMMAND = "texts list"
+    EXAMPLES = ("texts list --state held --business $BUSINESS",)
+    FUNCTION = "list_sms"
+    READS_ONLY = True
     limit: int = Field(
         100, description="How many at most, the newest first.", ge=1, le=500
     )
@@ -131,16 +144,14 @@ class Order(Form):
     """A change that is only tried at first. Nothing is changed unless somebody says who and why."""
 
     dry_run: bool = DRY_RUN
-    who: Words | None = Field(None, description="Your name. It is kept.")
-    because: Words | None = Field(None, description="Why. It is kept.")
+    who: NumberlessWords | None = Field(None, description="Your name. It is kept.")
+    because: NumberlessWords | None = Field(None, description="Why. It is kept.")
 
     @model_validator(mode="after")
     def _is_signed(self) -> Self:
-        missing = next(
-            (name for name in ("who", "because") if not getattr(self, name)), None
-        )
-        if missing and not self.dry_run:
-            raise ValueError(f"{{{missing}}} must be given: it is kept with each text")
+        for name in ("who", "because"):
+            if not self.dry_run and not getattr(self, name):
+                raise ValueError(f"{{{name}}} must be given: it is kept with each text")
         return self
 
 
@@ -148,13 +159,13 @@ class ChangeTexts(TextFilter, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"
-    LOOSE = ("limit", "states")
-    WHAT: ClassVar[str]
-    """What its function calls it."""
+    NOT_ENOUGH = ("limit", "states")
+    CHANGE: ClassVar[str]
+    """The change, as its function calls it."""
 
     def values(self) -> dict[str, object]:
-        """The fields, and the deed."""
-        return {"what": self.WHAT, **super().values()}
+        """The change, the criteria, and who orders it and why."""
+        return {"what": self.CHANGE, **super().values()}
 
 
 class Requeue(ChangeTexts):
@@ -165,37 +176,42 @@ class Requeue(ChangeTexts):
         "texts requeue --code 30003 --since 2026-11-24",
         "texts requeue --code 30003 --yes --because 'Mended'",
     )
-    WHAT, DOES = "requeue", ("requeue", "requeued")
+    CHANGE = "requeue"
+    WOULD = "requeue"
+    DID = "requeued"
 
 
 class Cancel(ChangeTexts):
     """End texts that wait, and scheduled sends. What the customer may have already is left alone."""
 
-    COMMAND, EXAMPLES = (
-        "texts cancel",
-        ("texts cancel --row $ROW --yes --because 'Moved away'",),
-    )
-    WHAT, DOES = "cancel", ("cancel", "cancelled")
+    COMMAND = "texts cancel"
+    EXAMPLES = ("texts cancel --row $ROW --yes --because 'Moved away'",)
+    CHANGE = "cancel"
+    WOULD = "cancel"
+    DID = "cancelled"
 
 
 class LookAgain(ChangeTexts):
     """Have texts looked at now that wait for something which is mended. Every check is made again."""
 
-    COMMAND, EXAMPLES = "texts look-again", ("texts look-again --why no_credentials",)
-    WHAT, DOES = "look", ("look again now at", "will look again now at")
+    COMMAND = "texts look-again"
+    EXAMPLES = ("texts look-again --why no_credentials",)
+    CHANGE = "look"
+    WOULD = "look again now at"
+    DID = "will look again now at"
 
 
-class AfterRestore(Order):
+class ReportRestore(Order):
     """Report a restore that no run can notice: texts are looked for at the provider before they are sent.
 
     That holds for every text from before the restore, scheduled sends too, whenever its time comes.
     """
 
-    COMMAND, EXAMPLES = "after-restore", ("after-restore --backup-of 2026-11-24T03:00",)
-    FUNCTION, DOES = (
-        "after_sms_restore",
-        ("look for", "recorded the restore, and will look for"),
-    )
+    COMMAND = "after-restore"
+    EXAMPLES = ("after-restore --backup-of 2026-11-24T03:00",)
+    FUNCTION = "after_sms_restore"
+    WOULD = "look for"
+    DID = "recorded the restore, and will look for"
     backup_of: Moment = Field(
         description="When the backup was taken.", serialization_alias="since"
     )
@@ -206,24 +222,26 @@ class Resolve(Signed):
 
     COMMAND = "texts resolve"
     EXAMPLES = ("texts resolve --row $ROW --went-out-as nothing --because 'I looked'",)
-    FUNCTION, DOES = "resolve_sms_doubt", ("", "resolved row {retry_id}")
+    FUNCTION = "resolve_sms_doubt"
+    DID = "resolved row {retry_id}"
     retry_id: Id = Field(description="Id of the row.")
     went_out_as: MessageId = Field(
         description="The provider's id of the message that was this text; nothing: it did not go out, and may again."
     )
-    because: Words = Field(description="How you know. It is kept.")
+    because: NumberlessWords = Field(description="How you know. It is kept.")
 
     def values(self) -> dict[str, object]:
-        """Nothing has no id."""
-        values = super().values()
-        sid = values.pop("went_out_as")
-        return {**values, "twilio_sid": None if sid == "nothing" else sid}
+        """The arguments: a message id, or null for nothing."""
+        arguments = super().values()
+        sid = arguments.pop("went_out_as")
+        arguments["twilio_sid"] = None if sid == "nothing" else sid
+        return arguments
 
 
 class RecordConsent(Signed):
     """Record that a person said yes or stop, by telephone or letter. A stop ends the texts that wait for them.
 
-    With a number, which only a terminal takes, it counts at all businesses.
+    A stop of a number counts at all businesses. Only a terminal takes a number.
     """
 
     COMMAND = "consent"
@@ -231,7 +249,8 @@ class RecordConsent(Signed):
         "consent - --said opted_out --source call --because Rang < n.txt",
         "consent $CUSTOMER --said opted_in --source form --because Signed",
     )
-    FUNCTION, DOES = "record_sms_consent", ("", "recorded {consent}")
+    FUNCTION = "record_sms_consent"
+    DID = "recorded {consent}"
     customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
         description="Id of the customer: for their number, at their business.",
         repr=False,
@@ -240,11 +259,13 @@ class RecordConsent(Signed):
         title="They said",
         description="opted_in: yes to texts. opted_out: stop. unchanged: what they wrote means neither.",
     )
-    source: Words = Field(
+    source: NumberlessWords = Field(
         title="How",
         description="How they said it, in a word that the text's story shows: telephone, letter, form.",
     )
-    because: Words = Field(description="What they said, and when. It is kept.")
+    because: NumberlessWords = Field(
+        description="What they said, and when. It is kept."
+    )
 
     @model_validator(mode="after")
     def _says_yes_to_one_business(self) -> Self:
@@ -264,29 +285,33 @@ class ImportOptOuts(Order):
     broken connection: what is recorded already stays as it is.
     """
 
-    FUNCTION, DOES = "import_sms_opt_outs", ("record", "recorded")
+    FUNCTION = "import_sms_opt_outs"
+    WOULD = "record"
+    DID = "recorded"
     business_id: IdOrAll = Field(
         description="Whose opt-outs they are; all: they are from every business."
     )
 
     def values(self) -> dict[str, object]:
-        """All has no id."""
-        every = self.business_id == "all"
-        return {
-            **super().values(),
-            "business_id": None if every else self.business_id,
-            "all_businesses": every,
-        }
+        """The arguments: a business, or that all are meant."""
+        arguments = super().values()
+        arguments["all_businesses"] = self.business_id == "all"
+        if self.business_id == "all":
+            arguments["business_id"] = None
+        return arguments
 
 
 class EndDeactivated(Form):
     """End the consent of numbers that US carriers have deactivated: they may be somebody else's by now.
 
-    The provider has a list of each day. What is recorded already stays as it is, and so does a later opt-in.
+    The provider has a list for each day. What is recorded already stays as it is, and so does a later opt-in.
     """
 
-    COMMAND, EXAMPLES = "deactivated", ("deactivated", "deactivated --days 30 --yes")
-    FUNCTION, DOES = "end_deactivated_sms_consent", ("opt out", "opted out")
+    COMMAND = "deactivated"
+    EXAMPLES = ("deactivated", "deactivated --days 30 --yes")
+    FUNCTION = "end_deactivated_sms_consent"
+    WOULD = "opt out"
+    DID = "opted out"
     days: int = Field(
         7,
         description="How many days' lists to read, up to yesterday's.",
@@ -311,28 +336,13 @@ class StopTexts(Signed):
     )
     FUNCTION = "set_sms_stop"
     state: Annotated[UsState | None, POSITIONAL] = Field(
-        None,
-        description="Two letters of a US state or territory.",
-        serialization_alias="subject",
+        None, description="Two letters of a US state or territory."
     )
-    business_id: BusinessId | None = Field(
-        None, description="Id of the business.", serialization_alias="subject"
-    )
-    because: Words = Field(
-        description="Why, such as the declared emergency. Kept, and shown with each text.",
-        serialization_alias="why",
+    business_id: BusinessId | None = Field(None, description="Id of the business.")
+    because: NumberlessWords = Field(
+        description="Why, such as the declared emergency. Kept, and shown with each text."
     )
     lift: bool = Field(False, description="Let the texts go again.")
-
-    @property
-    def did(self) -> str:
-        what = f"marketing texts to {self.state}" if self.state else "the business"
-        return f"{'lifted the stop of' if self.lift else 'stopped'} {what}"
-
-    def values(self) -> dict[str, object]:
-        """What may be stopped is a kind and a subject."""
-        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {"kind": "state" if self.state else "business_stopped", **values}
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -340,12 +350,30 @@ class StopTexts(Signed):
             raise ValueError(f"say what: {one_of_these(('state', 'business_id'))}")
         return self
 
+    @property
+    def deed(self) -> str:
+        what = f"marketing texts to {self.state}" if self.state else "the business"
+        return f"lifted the stop of {what}" if self.lift else f"stopped {what}"
+
+    def values(self) -> dict[str, object]:
+        """The arguments: a stop has a kind and a subject."""
+        return {
+            "kind": "state" if self.state else "business_stopped",
+            "subject": self.state or str(self.business_id),
+            "why": self.because,
+            "who": self.who,
+            "lift": self.lift,
+        }
+
 
 class Prune(Form):
     """Delete finished texts, their attempts, and runs, from before those days. Opt-outs are kept."""
 
-    COMMAND, EXAMPLES = "prune", ("prune", "prune --keep-days 180 --yes")
-    FUNCTION, DOES = "prune_sms_history", ("delete", "deleted")
+    COMMAND = "prune"
+    EXAMPLES = ("prune", "prune --keep-days 180 --yes")
+    FUNCTION = "prune_sms_history"
+    WOULD = "delete"
+    DID = "deleted"
     keep_days: int = Field(
         90, description="Days of finished texts to keep.", ge=7, le=3650
     )
@@ -364,7 +392,8 @@ class MarkDatabase(Signed):
         "mark production --because 'Live since May'",
         "mark staging --because 'A copy of last night'",
     )
-    FUNCTION, DOES = "mark_sms_database", ("", "marked the database as {kind}")
+    FUNCTION = "mark_sms_database"
+    DID = "marked the database as {kind}"
     kind: Annotated[Literal[Mark, "none"], POSITIONAL] = Field(
         description="none takes the mark away."
     )

@@ -20,24 +20,25 @@ from smsretry.desk.actions.form import (
 from smsretry.vocabulary import MessageClass
 
 
-class WhichSenders(Form):
-    """Who texts for whom, what waits for each sender, and which of them need attention."""
+class ListSenders(Form):
+    """List who texts for whom, what waits for each sender, and which senders need attention."""
 
-    COMMAND, EXAMPLES = "senders list", ("senders list",)
-    FUNCTION, ASKS = "sms_senders", True
+    COMMAND = "senders list"
+    EXAMPLES = ("senders list",)
+    FUNCTION = "sms_senders"
+    READS_ONLY = True
     business_id: BusinessId | None = Field(
-        None, description="Only those that send for this business."
+        None, description="Only the senders of this business."
     )
 
 
 class AddSender(Signed):
     """Give a business a sender of its own, once the provider says that it can send. Others may share it."""
 
-    COMMAND, EXAMPLES = (
-        "senders add",
-        ("senders add $SERVICE --business $ID --account $AC --because Bought",),
-    )
-    FUNCTION, DOES = "add_sms_sender", ("", "added")
+    COMMAND = "senders add"
+    EXAMPLES = ("senders add $SERVICE --business $ID --account $AC --because Bought",)
+    FUNCTION = "add_sms_sender"
+    DID = "added"
     sent_by: Annotated[SenderName, POSITIONAL] = Field(
         title="Messaging service",
         description="Its id. A sender that is a number is added by command or SQL.",
@@ -52,13 +53,13 @@ class AddSender(Signed):
     )
     segments_per_second: float | None = Field(
         None,
-        description="Segments a second that it sends; empty: no limit, or as it has it.",
+        description="Segments a second that it sends. Empty: what it has, or no limit.",
         ge=0.01,
         le=1000,
     )
     segments_per_day: int | None = Field(
         None,
-        description="Segments a day that its carriers take; empty: likewise.",
+        description="Segments a day that its carriers take. Empty: likewise.",
         ge=1,
         le=2_147_483_647,
     )
@@ -76,7 +77,8 @@ class ChangeSender(Signed):
         "senders change - --paused yes --because 'Suspended' < number.txt",
         "senders change $SERVICE --paused no --because 'Mended'",
     )
-    FUNCTION, DOES = "change_sms_sender", ("", "changed")
+    FUNCTION = "change_sms_sender"
+    DID = "changed"
     sender: Annotated[SenderName, POSITIONAL] = Field(
         description="Its id, or the provider's.", serialization_alias="named"
     )
@@ -108,11 +110,10 @@ class ChangeSender(Signed):
 class RemoveSender(Signed):
     """Let a business's texts go out from the default sender again."""
 
-    COMMAND, EXAMPLES = (
-        "senders remove",
-        ("senders remove --business $BUSINESS --because 'It shares ours'",),
-    )
-    FUNCTION, DOES = "remove_sms_sender", ("", "removed")
+    COMMAND = "senders remove"
+    EXAMPLES = ("senders remove --business $BUSINESS --because 'It shares ours'",)
+    FUNCTION = "remove_sms_sender"
+    DID = "removed"
     business_id: BusinessId = Field(description="Id of the business.")
     message_class: MessageClass | None = Field(
         None, description="The sender for this class; empty: the one for all texts."

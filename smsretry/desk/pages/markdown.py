@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.questions.blocks import Block, Heading, Hours, Table, Words
+from smsretry.desk.questions.blocks import Block, Heading, Hours, Inline, Line, Table
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""
-ROOT: Final = "../.."
-"""The way from the page of an artifact or a run to the first page."""
+FIRST_PAGE: Final = "../.."
+"""The relative address of the UI's first page, from the page of an artifact or a run."""
 IDLE: Final = "idle"
 """The name of a scheduled run that found nothing to do."""
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~!])")
@@ -22,97 +22,99 @@ _ID: Final = re.compile(
     r"(?<!-)\b(run|row|text|customer|business|send.log|scheduled send) ([0-9a-f]{8}-[0-9a-f-]{27})"
 )
 _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-log"}
-"""The Event Feed's word for what a line names. The other names are the same in both."""
-_CELL: Final = 60
+"""The Event Feed's word for what a line names, where it is another one."""
+_LONGEST_NOTE: Final = 60
 """Characters that fit into a table's last cell."""
 _COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
 """The colors of an hour's parts."""
 
 
 def markdown(blocks: Iterable[Block], forms: FormAddress = lambda *_: None) -> str:
-    """All of it; the first line is the title. The UI cuts a wide table off, so that one is a list."""
-    text = ""
-    for nth, part in enumerate(blocks):
-        match part:
+    """Write blocks as Markdown. The first line is the title."""
+    page = ""
+    for place, block in enumerate(blocks):
+        match block:
             case Heading(words):
-                text += f"\n\n## {plain(words)}\n"
-            case Table(title, rows) if rows:
-                cells = [[_words(cell, forms) for cell in row] for row in rows]
-                text += f"\n\n## {plain(title)}\n\n"
-                if max(len(note) for *_, note in rows) > _CELL:
-                    text += "".join(
-                        f"- {' '.join(filter(None, cells_before))}: {note}\n"
-                        for *cells_before, note in cells
-                    )
-                else:
-                    text += "| | texts | |\n|---|--:|---|\n"
-                    text += "".join(f"| {' | '.join(row)} |\n" for row in cells)
+                page += f"\n\n## {plain(words)}\n"
             case Table():
-                pass
-            case Hours():
-                text += f"\n{_picture(part)}\n\n{plain(part.words)}\n"
-            case _ if nth == 0:
-                text += f"# {_line(part, forms)}\n"
+                page += _table(block, forms)
+            case Hours(caption):
+                page += f"\n{_picture(block)}\n\n{plain(caption)}\n"
+            case _ if place == 0:
+                page += f"# {_line(block, forms)}\n"
             case _:
-                deep = (part if isinstance(part, str) else str(part[0])).startswith(" ")
-                text += f"\n{'    ' if deep else ''}- {_line(part, forms)}"
-    return text
+                start = block if isinstance(block, str) else str(block[0])
+                indent = "    " if start.startswith(" ") else ""
+                page += f"\n{indent}- {_line(block, forms)}"
+    return page
 
 
-def _line(line: str | tuple[Words, ...], forms: FormAddress) -> str:
-    return "".join(
-        _words(part, forms) for part in ((line,) if isinstance(line, str) else line)
-    ).strip()
+def _table(table: Table, forms: FormAddress) -> str:
+    """A table; as a list if a note is long, because the UI cuts a wide table off."""
+    if not table.rows:
+        return ""
+    lines = [f"\n\n## {plain(table.title)}\n"]
+    is_wide = any(len(note) > _LONGEST_NOTE for *_, note in table.rows)
+    if not is_wide:
+        lines += ["| | texts | |", "|---|--:|---|"]
+    for row in table.rows:
+        *cells, note = (_inline(cell, forms) for cell in row)
+        if is_wide:
+            lines.append(f"- {' '.join(filter(None, cells))}: {note}")
+        else:
+            lines.append(f"| {' | '.join([*cells, note])} |")
+    return "\n".join([*lines, ""])
 
 
-def _words(words: Words, forms: FormAddress) -> str:
-    if isinstance(words, str):
-        return linked(words)
-    address = forms(words.form, words.ask) if words.form else None
-    preparation = f"{plain(words.preparation)}, then " if words.preparation else ""
-    return (
-        f"{preparation}[{plain(words.words)}]({address})" if address else linked(words)
-    )
+def _line(line: Line, forms: FormAddress) -> str:
+    parts = (line,) if isinstance(line, str) else line
+    return "".join(_inline(part, forms) for part in parts).strip()
+
+
+def _inline(part: Inline, forms: FormAddress) -> str:
+    """A part of a line; a remedy as a link to its form, if that has an address."""
+    if isinstance(part, str):
+        return linked(part)
+    address = forms(part.form, part.ask) if part.form else None
+    if not address:
+        return linked(part)
+    preparation = f"{plain(part.preparation)}, then " if part.preparation else ""
+    return f"{preparation}[{plain(part.words)}]({address})"
 
 
 def plain(text: object) -> str:
-    """Text as it is, on one line: nothing in it is markup."""
+    """Escape a text, so that nothing in it is markup, and put it on one line."""
     escaped = _SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", str(text)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def linked(text: object) -> str:
-    """As `plain`, with links to what it names: the page of a provider's code, a run, the Event Feed of an id."""
+    """Escape a text, and link what it names: the page of a provider's code, a run, the Event Feed of an id."""
     line = _CODE_PAGE.sub(lambda match: f"[what it means]({match[0]})", plain(text))
-    return _ID.sub(
-        lambda match: (
-            f"[{'run' if match[1] == 'run' else match[0]}]({_page_of(match[1], match[2])})"
-        ),
-        line,
-    )
+    return _ID.sub(_link, line)
 
 
-def _page_of(kind: str, of: str) -> str:
-    feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{of}"  # twice: one of Prefect's UIs refuses a single one
-    return (
-        f"{ROOT}/runs/flow-run/{of}"
-        if kind == "run"
-        else f"{ROOT}/events?{feed}&{feed}"
-    )
+def _link(match: re.Match[str]) -> str:
+    words, kind, record_id = match[0], match[1], match[2]
+    if kind == "run":
+        return f"[run]({FIRST_PAGE}/runs/flow-run/{record_id})"
+    feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{record_id}"
+    # One of Prefect's UIs refuses a resource that is named once.
+    return f"[{words}]({FIRST_PAGE}/events?{feed}&{feed})"
 
 
 def _picture(hours: Hours) -> str:
     """A bar for each hour."""
-    largest = max((sum(sizes) for _, sizes in hours.parts), default=0) or 1
-    shapes, step = "", 26
+    shapes = ""
+    step = 26
     for place, (hour, sizes) in enumerate(hours.parts):
         top = 100.0
         for color, size in zip(_COLORS, sizes, strict=False):
-            height = 90 * size / largest
+            height = 90 * size / max(hours.largest, 1)
             top -= height
             shapes += f'<rect x="{place * step + 2}" y="{top:.1f}" width="22" height="{height:.1f}" fill="{color}"/>'
         shapes += f'<text x="{place * step + 13}" y="114" text-anchor="middle">{hour:%H}</text>'
     area = f'width="{len(hours.parts) * step}" height="120"'
     style = 'font-family="sans-serif" font-size="10" fill="#888"'
     drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {area} {style}>{shapes}</svg>'
-    return f"![{plain(hours.words)}](data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()})"
+    return f"![{plain(hours.caption)}](data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()})"

@@ -1,19 +1,20 @@
 """Answers to a person's questions and orders. None has more than the last four digits of a phone number."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import AfterRestore, ExplainText, Order
-from smsretry.desk.questions.blocks import Block, Remedy, in_lines
-from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.actions.requests import ExplainText, Order, ReportRestore
+from smsretry.desk.questions.blocks import Block, Remedy, counted, in_lines
+from smsretry.desk.questions.records import NAMELESS, TextRecord
 from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
+from smsretry.vocabulary import spaced
 
-_NO_DOUBT: Final = (
+_NOT_IN_DOUBT: Final = (
     "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
 )
 _NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
@@ -27,20 +28,20 @@ class Answer(Value):
     """What a person is told: the first line says it, and the others explain."""
 
     def tell(self) -> Iterator[Block]:
-        """All of it."""
+        """The whole answer."""
         raise NotImplementedError
 
     def lines(self) -> Iterator[str]:
-        """All of it, as lines."""
+        """The whole answer, as lines."""
         return in_lines(self.tell())
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for programs."""
+        """The whole answer, for programs."""
         return {"name": self.name, **self.model_dump(mode="json")}
 
     @property
     def name(self) -> str:
-        """It in a few words, for the list of runs."""
+        """The answer in a few words, for the list of runs."""
         headline = next(self.lines())
         return headline[:1].lower() + headline[1:].removesuffix(".")
 
@@ -62,57 +63,53 @@ class Done(Answer):
         def __getattr__(self, column: str) -> Any: ...
 
     @property
-    def came_to(self) -> Mapping[str, Any]:
-        """What its function answered: the names of its columns, or `answer`."""
+    def columns(self) -> Mapping[str, Any]:
+        """The answer of its function, by column. An answer without columns is in `answer`."""
         return self.model_extra or {}
-
-    def tell(self) -> Iterator[Block]:
-        """What was done, with the numbers of it."""
-        numbers = (
-            f"{name} {value}"
-            for name, value in self.came_to.items()
-            if name not in ("answer", "needs_start") and value is not None
-        )
-        did = (
-            _NO_DOUBT if self.came_to.get("answer") == "not_in_doubt" else self.form.did
-        )
-        yield (
-            f"{did[:1].upper()}{did[1:]}: {', '.join(numbers)}".removesuffix(": ") + "."
-        )
-        if self.came_to.get("needs_start"):
-            yield _NEEDS_START
-        if self.came_to.get("unmarked"):
-            yield _UNMARKED.format(self.came_to["unmarked"])
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**super().to_dict(), "dry_run": self.form.is_question}
 
     @property
     def fails(self) -> bool:
-        return self.came_to.get("answer") == "not_in_doubt"
+        return self.columns.get("answer") == "not_in_doubt"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "dry_run": self.form.changes_nothing}
+
+    def tell(self) -> Iterator[Block]:
+        """What was done, with the numbers of it."""
+        numbers = ", ".join(
+            f"{name} {value}"
+            for name, value in self.columns.items()
+            if name not in ("answer", "needs_start") and value is not None
+        )
+        sentence = capitalized(_NOT_IN_DOUBT if self.fails else self.form.deed)
+        yield f"{sentence}: {numbers}." if numbers else f"{sentence}."
+        if self.columns.get("needs_start"):
+            yield _NEEDS_START
+        if unmarked := self.columns.get("unmarked"):
+            yield _UNMARKED.format(unmarked)
+
+
+def capitalized(sentence: str) -> str:
+    """A sentence with a capital letter; the others stay, unlike by `str.capitalize`."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 # Several texts
 
 
-def _texts(texts: Sequence[TextRecord]) -> Iterator[Block]:
-    """Each with what it waits for or why it ended. From its number a link leads to its story."""
+def _texts(texts: Iterable[TextRecord]) -> Iterator[Block]:
+    """Texts with what they wait for or why they ended. A number links to the text's story."""
     for text in texts:
-        story = Remedy.see(
-            ExplainText, {"id": str(text.retry_id)}, text.number or "without a number"
-        )
-        when, explanation = (
-            on_clock(text.next_at or text.since),
-            f": {text.why}" if text.why else "",
-        )
+        story = {"id": str(text.retry_id)}
         yield (
-            story,
-            f" of {text.business or 'a business without a name'}, {text.state.replace('_', ' ')}, {when}{explanation}",
+            Remedy.see(ExplainText, story, text.number or "without a number"),
+            f" of {text.business or NAMELESS}, {spaced(text.state)}, {on_clock(text.next_at or text.since)}",
+            f": {text.why}" if text.why else "",
         )
         yield f"    row {text.retry_id}, customer {text.customer_id or 'is gone'}"
 
 
-class Listed(Answer):
+class TextList(Answer):
     """The texts that match."""
 
     texts: tuple[TextRecord, ...]
@@ -123,8 +120,9 @@ class Listed(Answer):
         return not self.texts
 
     def tell(self) -> Iterator[Block]:
+        verb = "matches" if len(self.texts) == 1 else "match"
         note = "; there may be more" if self.more else ""
-        yield f"{len(self.texts)} text{' matches' if len(self.texts) == 1 else 's match'}{note}"
+        yield f"{counted(len(self.texts), 'text')} {verb}{note}"
         yield from _texts(self.texts)
 
 
@@ -139,61 +137,57 @@ class Change(Done):
 
     @property
     def fails(self) -> bool:
-        """A restore is on record though no text waits."""
-        return not self.changed and (
-            self.form.dry_run or not isinstance(self.form, AfterRestore)
-        )
+        if isinstance(self.form, ReportRestore) and not self.form.dry_run:
+            # The restore is on record, even if no text waits.
+            return False
+        return not self.changed
 
     def tell(self) -> Iterator[Block]:
-        reason = (
-            ""
-            if self.changed
-            else f": {'; '.join(islice(self.skipped, 3)) or 'no text matches all that was given'}"
-        )
-        yield f"{self.form.did.capitalize()} {self.changed} of {max(self.matched, sum(self.skipped.values()))}{reason}"
+        # More texts may be left alone than match.
+        matched = max(self.matched, sum(self.skipped.values()))
+        headline = f"{capitalized(self.form.deed)} {self.changed} of {matched}"
+        if not self.changed:
+            reasons = "; ".join(islice(self.skipped, 3))
+            headline += f": {reasons or 'no text matches all that was given'}"
+        yield headline
         if self.form.dry_run and self.changed:
-            values = self.form.model_dump(
-                mode="json", exclude_unset=True, exclude={"dry_run"}
-            )
-            yield (
-                "Nothing was changed: it was only tried. ",
-                Remedy.of(type(self.form), values, "Do it"),
-            )
+            yield "Nothing was changed: it was only tried. ", self._remedy()
         if self.changed or len(self.skipped) > 1:
-            yield from (
-                f"  {texts} left alone: {reason}"
-                for reason, texts in self.skipped.items()
-            )
+            for reason, texts in self.skipped.items():
+                yield f"  {texts} left alone: {reason}"
         yield from _texts(self.sample)
         if len(self.sample) < self.matched:
             yield f"… and {self.matched - len(self.sample)} more"
         if self.matched == getattr(self.form, "limit", None):
             yield f"These are the newest {self.matched}; there may be more: order it again."
 
+    def _remedy(self) -> Remedy:
+        """The same order, to be carried out."""
+        values = self.form.model_dump(
+            mode="json", exclude_unset=True, exclude={"dry_run"}
+        )
+        return Remedy.of(type(self.form), values, "Do it")
 
-class Examined(Answer):
+
+class Examination(Answer):
     """What the doctor found: what is bad first, then the warnings, then what is in order."""
 
     findings: tuple[Finding, ...]
 
     def tell(self) -> Iterator[Block]:
-        findings_by_word = {
-            "🔴 bad": [finding for finding in self.findings if not finding.ok],
-            "🟠 warnings": [
-                finding for finding in self.findings if finding.ok and finding.advice
-            ],
-            "🟢 ok": [
-                finding
-                for finding in self.findings
-                if finding.ok and not finding.advice
-            ],
+        findings_by_word: dict[str, list[Finding]] = {
+            "🔴 bad": [],
+            "🟠 warnings": [],
+            "🟢 ok": [],
         }
-        yield " · ".join(
-            f"{word} {len(findings)}" for word, findings in findings_by_word.items()
-        )
+        for finding in self.findings:
+            word = "🟠 warnings" if finding.advice else "🟢 ok"
+            if not finding.ok:
+                word = "🔴 bad"
+            findings_by_word[word].append(finding)
+        counts = [f"{word} {len(group)}" for word, group in findings_by_word.items()]
+        yield " · ".join(counts)
         yield "Seen from where the runs happen: their environment, their network, their clock."
-        yield from (
-            f"{word}: {finding}"
-            for word, findings in findings_by_word.items()
-            for finding in findings
-        )
+        for word, group in findings_by_word.items():
+            for finding in group:
+                yield f"{word}: {finding}"

@@ -10,15 +10,13 @@ from typing import Any, Final, Self, TypeAlias
 
 from pydantic import Field
 
-from smsretry.desk.actions.commands import command_of, filled_in
+from smsretry.desk.actions.commands import LEFT, command_of, fill_in
 from smsretry.desk.actions.form import Form
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 
-LEFT: Final = "…"
-"""What a person has to find out."""
-_BAR: Final = 30
-"""Columns of the longest bar."""
+_LONGEST_BAR: Final = 30
+"""Columns of the bar of the largest hour."""
 
 
 class Remedy(Value):
@@ -29,9 +27,9 @@ class Remedy(Value):
     preparation: str | None = None
     """What to fix or find out before, where no form of ours can."""
     command: str | None = None
-    """The command that does it, whole but for why. None: it has none, or a terminal does not name it."""
+    """The command that does it. None: there is none, or a terminal does not show it."""
     form: str | None = None
-    """The deployment whose form does it. None: it has none."""
+    """The deployment whose form does it. None: there is none."""
     ask: dict[str, Any] = Field(default_factory=dict)
     """The form's parameters, filled in. Who and why are left to the person."""
 
@@ -43,10 +41,10 @@ class Remedy(Value):
         words: str,
         preparation: str | None = None,
     ) -> Self:
-        """A form filled in. The value `LEFT` is left to the person."""
+        """Offer a form, filled in. The value `LEFT` is left to the person."""
         if "dry_run" in form.model_fields:
             values = {**values, "dry_run": False}
-        deployment, ask = filled_in(
+        deployment, ask = fill_in(
             form, {name: value for name, value in values.items() if value != LEFT}
         )
         return cls(
@@ -59,66 +57,92 @@ class Remedy(Value):
 
     @classmethod
     def see(cls, form: type[Form], values: Mapping[str, Any], words: str) -> Self:
-        """A question filled in, behind these words: a terminal shows the words alone."""
+        """Link these words to a question, filled in. A terminal shows the words alone."""
         return cls.of(form, values, words).model_copy(update={"command": None})
 
     def __str__(self) -> str:
-        preparation = f"{self.preparation}, then " if self.preparation else ""
-        return (
-            f"{preparation}{self.words}{f' ({self.command})' if self.command else ''}"
-        )
+        text = self.words
+        if self.preparation:
+            text = f"{self.preparation}, then {text}"
+        if self.command:
+            text += f" ({self.command})"
+        return text
 
 
-Words: TypeAlias = str | Remedy
-Line: TypeAlias = str | tuple[Words, ...]
-"""A line. One that begins with spaces belongs to the one above it."""
+Inline: TypeAlias = str | Remedy
+"""A part of a line."""
+Line: TypeAlias = str | tuple[Inline, ...]
+"""A line. One that begins with spaces belongs to the line above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What the next lines are about."""
+    """The subject of the next lines."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What each row is, how many texts it has, and what else there is to say. Without rows it is not shown."""
+    """Rows of a label, how many texts it has, and a note. A table without rows is not shown."""
 
     title: str
-    rows: Sequence[tuple[str, Words, str]]
+    rows: Sequence[tuple[str, Inline, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Texts by hour, each hour in parts."""
+    """A picture of texts by hour, each hour in parts."""
 
-    words: str
+    caption: str
     parts: Sequence[tuple[datetime, Sequence[int]]]
+
+    @property
+    def largest(self) -> int:
+        """The texts of the hour that has the most."""
+        return max((sum(sizes) for _, sizes in self.parts), default=0)
 
 
 Block: TypeAlias = Line | Heading | Table | Hours
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, such as 1 text or 2 texts."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
-    """As lines. Hours without a text are left out."""
-    for part in blocks:
-        match part:
+    """Write blocks as lines for a terminal."""
+    for block in blocks:
+        match block:
             case str():
-                yield part
+                yield block
             case tuple():
-                yield "".join(map(str, part))
+                yield "".join(map(str, block))
             case Heading(words):
-                yield from ("", words)
-            case Table(title, rows):
-                yield from ("", title) if rows else ()
-                for name, count, note in rows:
-                    yield "  " + ", ".join(
-                        filter(None, (name, f"texts {count}" if count else "", note))
-                    )
-            case Hours(words, parts):
-                largest = max((sum(sizes) for _, sizes in parts), default=0)
-                yield from [words] if largest else []
-                for hour, sizes in parts:
-                    if texts := sum(sizes):
-                        yield f"  from {on_clock(hour)}  {'█' * max(1, round(texts / largest * _BAR))} {texts}"
+                yield ""
+                yield words
+            case Table():
+                yield from _table_lines(block)
+            case Hours():
+                yield from _hour_lines(block)
+
+
+def _table_lines(table: Table) -> Iterator[str]:
+    if table.rows:
+        yield ""
+        yield table.title
+    for label, texts, note in table.rows:
+        cells = (label, f"texts {texts}" if texts else "", note)
+        yield "  " + ", ".join(filter(None, cells))
+
+
+def _hour_lines(hours: Hours) -> Iterator[str]:
+    """The hours that have a text, each with a bar."""
+    if hours.largest:
+        yield hours.caption
+    for hour, sizes in hours.parts:
+        texts = sum(sizes)
+        if texts:
+            length = max(1, round(texts / hours.largest * _LONGEST_BAR))
+            yield f"  from {on_clock(hour)}  {'█' * length} {texts}"

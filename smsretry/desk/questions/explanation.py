@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import Block, Heading, Remedy
-from smsretry.desk.questions.history import history, late
+from smsretry.desk.questions.history import history, lateness
 from smsretry.desk.questions.preview import Prediction
 from smsretry.desk.questions.queue_status import Need, QueueStatus
-from smsretry.desk.questions.records import RecordState, TextRecord
+from smsretry.desk.questions.records import (
+    NAMELESS,
+    WAITING,
+    RecordState,
+    TextRecord,
+)
 from smsretry.desk.questions.remedies import CodeMeaning, remedies
 from smsretry.instants import on_clock, span
 from smsretry.quiet_hours.location import clocks_of
@@ -18,50 +23,57 @@ from smsretry.retry.delivery import FINAL
 from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.models import Value
 from smsretry.retry.profile import STALE_MINUTES
+from smsretry.vocabulary import spaced
 
-WAITING: Final = frozenset[RecordState]({"scheduled", "due", "waiting", "held"})
-"""The states of a text of which it can be predicted what becomes of it."""
-_OVER: Final = "nothing happens by itself"
+
+class StateWords(NamedTuple):
+    """What a state means, for people."""
+
+    headline: str
+    next: str
+    """What happens next without a person; {at} is when."""
+
+
+_NOTHING: Final = "nothing happens by itself"
 _LOOKED_AT: Final = "it is looked at again at {at}, and "
-STATES: Final[dict[RecordState, tuple[str, str]]] = {
-    "scheduled": (
+_STATE_WORDS: Final[dict[RecordState, StateWords]] = {
+    "scheduled": StateWords(
         "Scheduled, it is queued shortly before its time",
         "a run of process-scheduled-sends queues it, from shortly before {at} on",
     ),
-    "due": ("Due", "it is taken by one of the next runs"),
-    "waiting": ("Waiting", "it is tried at {at}"),
-    "held": (
+    "due": StateWords("Due", "it is taken by one of the next runs"),
+    "waiting": StateWords("Waiting", "it is tried at {at}"),
+    "held": StateWords(
         "Held until somebody fixes it",
         f"{_LOOKED_AT}goes on by itself once that is fixed",
     ),
-    "under_way": (
+    "under_way": StateWords(
         "Under way, a worker has it at this moment",
         "its worker says what became of it, or it is taken back after "
         f"{STALE_MINUTES} minutes of silence",
     ),
-    "in_doubt": (
+    "in_doubt": StateWords(
         "It may or may not have gone out",
         f"evidence is looked for at {{at}}. If {MIN_LOOKS} looks in {MIN_QUARANTINE.total_seconds() / 60:.0f} minutes "
         "find nothing at all, it is sent again, or held for a person where SMSRETRY_IN_DOUBT is hold. Before that "
         "nothing is needed",
     ),
-    "sent": (
+    "sent": StateWords(
         "Sent, accepted by the provider",
         "nothing more, unless the carrier reports that it did not arrive: sync-delivery-status may then send it again",
     ),
-    "failed": ("Failed, given up", _OVER),
-    "cancelled": ("Cancelled, no longer wanted", _OVER),
-    "not_queued": (
+    "failed": StateWords("Failed, given up", _NOTHING),
+    "cancelled": StateWords("Cancelled, no longer wanted", _NOTHING),
+    "not_queued": StateWords(
         "It was never queued, and nothing says that it was sent",
-        "nothing happens by itself. It is the application's own: queue it there, if it should go out",
+        f"{_NOTHING}. It is the application's own: queue it there, if it should go out",
     ),
 }
-"""What each state means, for people, and what happens next without them."""
-NOTHING: Final = (
+NO_TEXT: Final = (
     "No row, scheduled send or send log of a text has this id or number, and no customer who has one: check it. A text "
     "that ended long ago is deleted, but its send log stays"
 )
-MOST: Final = 20
+_MOST_TEXTS: Final = 20
 """How many texts `explain_sms` answers at most, the newest first."""
 
 
@@ -76,23 +88,25 @@ class Explanation(Value):
     next: str
     """What happens without a person."""
     prediction: Prediction | None
-    """The same for programs, of a text that waits."""
+    """What happens to a text that waits, for programs."""
     remedies: tuple[Remedy, ...]
     """What a person can do about it, the best first."""
 
     def tell(self) -> Iterator[Block]:
         """What a person needs, then the history, and ids last."""
         text = self.text
-        yield f"To {text.number or 'a customer without a number'}, for {text.business or 'a business without a name'}"
+        yield f"To {text.number or 'a customer without a number'}, for {text.business or NAMELESS}"
         yield f"Next: {self.next}"
-        yield from (("You can: ", remedy) for remedy in self.remedies)
+        for remedy in self.remedies:
+            yield "You can: ", remedy
         yield "History:"
-        yield from (f"  {line}" for line in self.happened)
-        yield from text.lines()
+        for line in self.happened:
+            yield f"  {line}"
+        yield from text.identity()
 
 
 class Explanations(Answer):
-    """The texts that were found."""
+    """The texts that match, each explained."""
 
     texts: tuple[Explanation, ...]
 
@@ -102,23 +116,26 @@ class Explanations(Answer):
 
     @property
     def name(self) -> str:
+        if not self.texts:
+            return "nothing found"
         states = dict.fromkeys(
-            explanation.text.state.replace("_", " ") for explanation in self.texts
+            spaced(explanation.text.state) for explanation in self.texts
         )
-        return (
-            f"{self.texts[0].text.number or 'no number'}: {' · '.join(states)}"
-            if states
-            else "nothing found"
-        )
+        number = self.texts[0].text.number or "no number"
+        return f"{number}: {' · '.join(states)}"
 
     def tell(self) -> Iterator[Block]:
-        for nth, explanation in enumerate(self.texts):
-            yield Heading(explanation.headline) if nth else explanation.headline
-            yield from explanation.tell()
-        if len(self.texts) == MOST:
-            yield f"These are the newest {MOST}. `smsretry texts list --customer …` lists more."
         if not self.texts:
-            yield NOTHING
+            yield NO_TEXT
+            return
+        first, *others = self.texts
+        yield first.headline
+        yield from first.tell()
+        for explanation in others:
+            yield Heading(explanation.headline)
+            yield from explanation.tell()
+        if len(self.texts) == _MOST_TEXTS:
+            yield f"These are the newest {_MOST_TEXTS}. `smsretry texts list --customer …` lists more."
 
 
 def explanation_of(
@@ -131,25 +148,18 @@ def explanation_of(
     """Explain a text.
 
     Args:
-        status: what due texts may be waiting for; needed for one that is due.
+        status: the state of the queue, for what a due text may be waiting for; needed for one that is due.
         prediction: what becomes of it, if it waits.
         meaning: what a provider's code means.
     """
-    zone, now = zone_of(text.timezone, text.business_timezone), text.asked_at
-    is_kept = prediction is None or (prediction.at <= now and prediction.fate != "end")
+    zone = zone_of(text.timezone, text.business_timezone)
     obstacle = None
-    if status and text.state == "due" and is_kept:
+    if status and text.state == "due" and _may_go_now(prediction, text.asked_at):
         obstacle = status.obstacle(text.sender_name)
-    overdue = (
-        late(text, now) if text.state in WAITING or text.state == "in_doubt" else ""
-    )
-    state = _state(text, obstacle, is_late=bool(overdue))
-    waits = f", {overdue} after it was first due" if overdue else ""
-    since = f" (since {on_clock(text.since, zone)}, {span((now - text.since).total_seconds())} ago{waits})"
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
         text=text,
-        headline=f"{state}{f': {text.why}' if text.why else ''}{since}",
+        headline=_headline(text, obstacle, zone),
         happened=tuple(history(text, zone)),
         next=_next(text, obstacle, prediction, zone),
         prediction=prediction,
@@ -157,15 +167,36 @@ def explanation_of(
     )
 
 
+def _may_go_now(prediction: Prediction | None, now: datetime) -> bool:
+    """Whether nothing of its own keeps or ends a text, so that its sender's trouble is what it waits for."""
+    if prediction is None:
+        return True
+    return prediction.at <= now and prediction.fate != "end"
+
+
+def _headline(text: TextRecord, obstacle: Need | None, zone: tzinfo) -> str:
+    """Its state, why, since when, and how late it is."""
+    late = None
+    if text.state in WAITING or text.state == "in_doubt":
+        late = lateness(text, text.asked_at)
+    headline = _state(text, obstacle, is_late=late is not None)
+    if text.why:
+        headline += f": {text.why}"
+    age = span((text.asked_at - text.since).total_seconds())
+    since = f"since {on_clock(text.since, zone)}, {age} ago"
+    if late:
+        since += f", {late} after it was first due"
+    return f"{headline} ({since})"
+
+
 def _state(text: TextRecord, obstacle: Need | None, *, is_late: bool) -> str:
-    """Its state, for people."""
     if obstacle:
         return f"Due, but {obstacle.what}"
     if text.state == "scheduled" and is_late:
         return "Late, it is not queued yet"
     if text.kind == "send log" and text.state == "sent":
         return "The application sent it itself, or the record of its row is pruned"
-    return STATES[text.state][0]
+    return _STATE_WORDS[text.state].headline
 
 
 def _next(
@@ -177,47 +208,54 @@ def _next(
     """What happens without a person."""
     if obstacle:
         return "it waits until that is over, or for its turn"
+    # A held text waits for somebody, unless it ends before.
     if prediction and (text.state != "held" or prediction.fate == "end"):
         return _predicted(prediction, text.asked_at, zone)
-    follows = STATES[text.state][1]
-    if text.why_code == "sender_paused" and text.state == "held":
-        follows = f"{_LOOKED_AT}waits until somebody resumes its sender"
-    if text.state == "in_doubt" and "look-again" in text.can:
-        follows = "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
-    if text.state in ("failed", "cancelled") and not text.can:
-        gone = "its customer or its send log is gone, or the send log says that it was sent"
-        follows = f"nothing: {gone if text.kind == 'row' else 'it never became a text'}. Queue it anew, if it is wanted"
-    if text.state == "sent" and any(
-        step.send and step.what in FINAL for step in text.steps
-    ):
-        follows = "nothing more; it was delivered"
     at = on_clock(text.next_at, zone) if text.next_at else "an unknown time"
-    return follows.format(at=at)
+    return _next_of_state(text).format(at=at)
+
+
+def _next_of_state(text: TextRecord) -> str:
+    match text.state:
+        case "held" if text.why_code == "sender_paused":
+            return f"{_LOOKED_AT}waits until somebody resumes its sender"
+        case "in_doubt" if "look-again" in text.can:
+            return "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
+        case "failed" | "cancelled" if not text.can:
+            reason = "it never became a text"
+            if text.kind == "row":
+                reason = "its customer or its send log is gone, or the send log says that it was sent"
+            return f"nothing: {reason}. Queue it anew, if it is wanted"
+        case "sent" if any(step.send and step.what in FINAL for step in text.steps):
+            return "nothing more; it was delivered"
+    return _STATE_WORDS[text.state].next
 
 
 def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
     """When it goes out; or what keeps it, and until when."""
     is_soon = prediction.at <= now
-    when = (
-        "with one of the next runs"
-        if is_soon
-        else f"at {on_clock(prediction.at, zone)}"
-    )
-    explanation = f": {prediction.detail}" if prediction.detail else ""
+    when = f"at {on_clock(prediction.at, zone)}"
+    if is_soon:
+        when = "with one of the next runs"
+    reason = f": {prediction.detail}" if prediction.detail else ""
     match prediction.fate:
+        case "go out" if is_soon or not reason:
+            return f"it goes out {when}"
         case "go out":
-            return f"it goes out {when}{f'. Until then{explanation}' if explanation and not is_soon else ''}"
+            return f"it goes out {when}. Until then{reason}"
+        case "wait longer" if prediction.until:
+            return f"it waits until {on_clock(prediction.until, zone)}{reason}"
         case "wait longer":
-            over = (
-                on_clock(prediction.until, zone) if prediction.until else "that is over"
-            )
-            return f"it waits until {over}{explanation}"
+            return f"it waits until that is over{reason}"
         case "held":
-            return f"it is held {when}{explanation}"
+            return f"it is held {when}{reason}"
         case "end":
-            return f"it ends {when}, and is not sent{explanation}"
+            return f"it ends {when}, and is not sent{reason}"
 
 
 def zone_of(*names: str | None) -> tzinfo:
     """The first clock that these names stand for; else UTC. Only for display: hours are decided elsewhere."""
-    return next((clock(zone) for name in names for zone in clocks_of(name) or ()), UTC)
+    for name in names:
+        for zone in clocks_of(name) or ():
+            return clock(zone)
+    return UTC

@@ -4,9 +4,8 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from math import inf
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -23,9 +22,7 @@ from smsretry.retry.segments import segments
 from smsretry.vocabulary import WhyCode
 
 HORIZON: Final = timedelta(days=7)
-"""How far ahead anybody looks."""
-
-
+"""How far ahead a prediction looks."""
 PredictedFate: TypeAlias = Literal["go out", "wait longer", "held", "end"]
 
 
@@ -36,10 +33,10 @@ class Prediction(Value):
     at: datetime
     """When that will be."""
     detail: str = ""
-    """Why it does not go out; of one that goes out, what it waits for until then."""
+    """Why it does not go out, or what it waits for until it goes out."""
     why_code: WhyCode | None = None
     until: datetime | None = None
-    """Until when one that waits longer does so. None: nobody knows."""
+    """The end of a longer wait. None: nobody knows."""
 
 
 def predict(
@@ -50,11 +47,13 @@ def predict(
     profile: Profile,
     audience: Audience,
 ) -> Prediction:
-    """What its claims will have come to by then."""
-    at, detail = max(now, text.scheduled_for), text.why or ""
+    """Predict what the claims of a text will have come to by `until`."""
+    at = max(now, text.scheduled_for)
+    detail = text.why or ""
     decision = before_send(text, at=at, profile=profile)
     while isinstance(decision, Defer) and at < decision.until < until:
-        at, detail = decision.until, decision.detail
+        at = decision.until
+        detail = decision.detail
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
         return Prediction(
@@ -69,7 +68,8 @@ def predict(
         return Prediction(
             fate=fate, at=at, detail=text.refused, why_code=text.refused_code
         )
-    if text.stopped:  # only one text of each run is tried
+    if text.stopped:
+        # Each run tries one text, and it may be another one.
         return Prediction(
             fate="wait longer", at=at, detail=text.stopped, why_code="sending_stopped"
         )
@@ -91,32 +91,33 @@ class Forecast(Answer):
     hours: tuple[int, ...]
     """How many texts may go out in each hour from then on."""
     counts: dict[str, int]
-    """How many go out, wait longer, are held, and end."""
+    """How many texts go out, wait longer, are held, and end."""
     why: dict[str, int]
-    """Why the others do not go out, and how many."""
+    """Why the other texts do not go out, and how many do not for that reason."""
     too_slow: tuple[str, ...]
-    """Where a sender's rate does not reach what may go out from it."""
+    """The senders whose rate does not reach what may go out from them."""
     complete: bool
     """Whether every waiting text was looked at."""
 
     def tell(self) -> Iterator[Block]:
-        remark = "".join(
-            f", {kind} {texts}"
-            for kind, texts in self.counts.items()
-            if kind != "go out"
-        )
-        yield f"{sum(self.hours)} to go out in the next {len(self.hours)} h{remark}"
+        headline = f"{sum(self.hours)} to go out in the next {len(self.hours)} h"
+        for fate, texts in self.counts.items():
+            if fate != "go out":
+                headline += f", {fate} {texts}"
+        yield headline
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
-        yield from (f"too slow: {sender_text}" for sender_text in self.too_slow)
+        for sender in self.too_slow:
+            yield f"too slow: {sender}"
         yield Hours(
             "by hour:",
             [
-                (self.made_at + timedelta(hours=n), [texts])
-                for n, texts in enumerate(self.hours)
+                (self.made_at + timedelta(hours=hour), [texts])
+                for hour, texts in enumerate(self.hours)
             ],
         )
-        yield from (f"{texts} not: {reason}" for reason, texts in self.why.items())
+        for reason, texts in self.why.items():
+            yield f"{texts} not: {reason}"
         yield f"As of {on_clock(self.made_at)}. Nothing was changed. A customer who opts out before then gets no text."
 
 
@@ -133,11 +134,14 @@ def forecast(
     """Count what will become of these texts within so many hours.
 
     Args:
-        audience: whom this installation texts.
-        senders: all of them.
+        complete: whether these are all texts that wait.
+        audience: the people whom this installation texts.
+        senders: all senders, for the limits of their rates.
     """
-    counts, reasons, by_hour = Counter[str](), Counter[str](), Counter[int]()
-    by_sender = defaultdict[UUID | None, Counter[int]](Counter)
+    fates = Counter[str]()
+    reasons = Counter[str]()
+    texts_by_hour = Counter[int]()
+    demands = defaultdict[UUID | None, Counter[int]](Counter)
     for text in texts:
         prediction = predict(
             text,
@@ -146,32 +150,36 @@ def forecast(
             profile=profile,
             audience=audience,
         )
-        counts[prediction.fate] += 1
+        fates[prediction.fate] += 1
         if prediction.fate == "go out":
             hour = int((prediction.at - now).total_seconds() // 3600)
-            by_hour[hour] += 1
-            by_sender[text.sender.id][hour] += segments(text.body or "")
+            texts_by_hour[hour] += 1
+            demands[text.sender.id][hour] += segments(text.body or "")
         else:
             reasons[prediction.detail] += 1
+    shortfalls = (
+        _shortfall(sender, demands[sender.sender_id], now) for sender in senders
+    )
     return Forecast(
         made_at=now,
-        hours=tuple(by_hour[n] for n in range(hours)),
-        counts=dict(counts),
+        hours=tuple(texts_by_hour[hour] for hour in range(hours)),
+        counts=dict(fates),
         why=dict(reasons.most_common()),
-        too_slow=tuple(
-            words
-            for sender in senders
-            for words in _slow(sender, by_sender[sender.sender_id], now)
-        ),
+        too_slow=tuple(filter(None, shortfalls)),
         complete=complete,
     )
 
 
-def _slow(sender: SenderRecord, demand: Counter[int], now: datetime) -> Iterator[str]:
-    """The first hour that a sender's rate does not reach."""
-    takes = (sender.segments_per_second or inf) * 3600
-    crowded = [hour for hour, segments in demand.items() if segments > takes]
-    if crowded:
-        hour = min(crowded)
-        when = f"in the hour from {on_clock(now + timedelta(hours=hour))}"
-        yield f"{sender.title} takes {int(takes)} segments {when}, and {demand[hour]} want to go: the others wait"
+def _shortfall(
+    sender: SenderRecord, demand: Mapping[int, int], now: datetime
+) -> str | None:
+    """The first hour whose segments a sender's rate does not reach. None: it reaches all."""
+    if sender.segments_per_second is None:
+        return None
+    capacity = int(sender.segments_per_second * 3600)
+    for hour in sorted(demand):
+        if demand[hour] > capacity:
+            start = on_clock(now + timedelta(hours=hour))
+            words = f"takes {capacity} segments in the hour from {start}"
+            return f"{sender.title} {words}, and {demand[hour]} want to go: the others wait"
+    return None

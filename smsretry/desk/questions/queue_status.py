@@ -8,14 +8,19 @@ from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.requests import ExplainText, ListTexts, ReadWords
+from smsretry.desk.actions.requests import ExplainText, ListTexts, ListUnreadWords
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block, Heading, Hours, Remedy, Table, Words
-from smsretry.desk.questions.remedies import OF_SENDERS, ending, lifting
+from smsretry.desk.questions.blocks import Block, Heading, Hours, Inline, Remedy, Table
+from smsretry.desk.questions.remedies import (
+    SENDER_REMEDIES,
+    remedy_of_sender,
+    remedy_of_stop,
+    remedy_of_texts,
+)
 from smsretry.desk.questions.senders import SenderRecord, in_need
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Mark, SendTo, TextState
+from smsretry.vocabulary import Mark, SendTo, TextState, spaced
 
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
@@ -26,36 +31,36 @@ _STAGING: Final[dict[SendTo | None, str]] = {
 _DOCTOR: Final = Remedy(
     words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
 )
-_MEND: Final = _DOCTOR.model_copy(
+_FIX_STOP: Final = _DOCTOR.model_copy(
     update={"words": "fix what it says: each run tries one text"}
 )
-_START: Final = _DOCTOR.model_copy(
+_START_RUNS: Final = _DOCTOR.model_copy(
     update={
         "preparation": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
     }
 )
-_READ: Final = Remedy.of(ReadWords, {}, "read it, and say what it means")
-_LATE: Final = {
+_READ_WORDS: Final = Remedy.of(ListUnreadWords, {}, "read it, and say what it means")
+_LATENESS: Final = {
     "restored": (
         "the database was restored from a backup: older texts are looked for before they are sent",
         _DOCTOR.model_copy(
             update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
         ),
     ),
-    "run": ("no run has finished", _START),
+    "run": ("no run has finished", _START_RUNS),
     "due": ("overdue", _DOCTOR),
     "scheduled": (
         "planned, late and not queued: those that are less than 48 h late go, the others end",
-        _START,
+        _START_RUNS,
     ),
-    "words": ("what may mean stop is unread for three days or more", _READ),
+    "words": ("what may mean stop is unread for three days or more", _READ_WORDS),
 }
-"""What is late, and what to do."""
+"""The words for what is late, and what to do."""
 _STOPPED: Final = {
     "sending": "sending is stopped",
     "default_sender": "the default sender is stopped",
 }
-_HOURS: Final = (
+_HOURS_CAPTION: Final = (
     "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
     "never reported (grey), {open} are not reported yet (blue)."
 )
@@ -117,11 +122,11 @@ class UndeliveredCount(Value):
 
 
 class Stop(Value):
-    """What is stopped: sending, the default sender, or by a person texts to a US state or of a business."""
+    """A stop of sending or of the default sender; or a person's, of texts to a US state or of a business."""
 
     what: Literal["sending", "default_sender", "state", "business"]
     subject: str = ""
-    """The state, or the id of the business."""
+    """The US state, or the id of the business."""
     business: str | None = None
     since: Instant
     why: str | None
@@ -131,19 +136,19 @@ class Stop(Value):
 
     @property
     def order(self) -> str:
-        """What a person stopped, who and why."""
-        signature = f", by {self.who}" if self.who else ""
-        return f"stopped {self.business or self.subject}: {self.why}{signature}"
+        """What a person stopped, why, and who it was."""
+        order = f"stopped {self.business or self.subject}: {self.why}"
+        return f"{order}, by {self.who}" if self.who else order
 
     @property
     def remedy(self) -> Remedy:
         """What lifts a person's stop."""
         field = "state" if self.what == "state" else "business_id"
-        return lifting({field: self.subject})
+        return remedy_of_stop({field: self.subject})
 
 
-class UnreadWords(Value):
-    """Customers who wrote what may mean stop, and whom nobody has read."""
+class UnreadCount(Value):
+    """How many customers wrote what may mean stop, and nobody has read it."""
 
     customers: int
     since: Instant
@@ -173,16 +178,18 @@ class Need(Value):
     what: str
     remedy: Remedy
     business: str | None = None
-    count: Words = ""
-    """How many texts; a link leads to exactly those."""
+    count: Inline = ""
+    """How many texts or customers; a link leads to exactly those."""
+    noun: Literal["text", "customer"] = Field("text", exclude=True)
+    """What is counted."""
     since: Instant | None = None
     sender: str | None = Field(
         None, description="What names the sender in a command whose trouble it is."
     )
 
 
-def listed(texts: int, **criteria: object) -> Remedy:
-    """How many texts there are. It leads to them, as `ListTexts` finds them."""
+def link_to_texts(texts: int, **criteria: object) -> Remedy:
+    """How many texts there are, as a link to them: the criteria are `ListTexts`'s."""
     values = {name: value for name, value in criteria.items() if value is not None}
     if texts > ListTexts.model_fields["limit"].default:
         values["limit"] = 500
@@ -206,8 +213,8 @@ class QueueStatus(Answer):
     hours: tuple[HourCount, ...] = ()
     undelivered: tuple[UndeliveredCount, ...] = ()
     senders: tuple[SenderRecord, ...] = ()
-    """Those that keep texts waiting, do not send, or are too slow for what is due."""
-    unread: UnreadWords | None = None
+    """The senders that keep texts waiting, do not send, or are too slow for what is due."""
+    unread: UnreadCount | None = None
     stops: tuple[Stop, ...] = ()
     mark: DatabaseMark | None = None
     send_to: SendTo | None = None
@@ -216,17 +223,17 @@ class QueueStatus(Answer):
     @property
     def queue(self) -> dict[str, int]:
         """Texts in each state, as `TextState`."""
-        return _sums((count.state, count.texts) for count in self.states)
+        return _add_up((count.state, count.texts) for count in self.states)
 
     @property
     def fates(self) -> dict[str, int]:
         """Texts accepted in the last day, by what became of them."""
-        return _sums((hour.fate, hour.texts) for hour in self.hours)
+        return _add_up((hour.fate, hour.texts) for hour in self.hours)
 
     @property
     def ends(self) -> dict[str, int]:
         """Texts that failed or were cancelled in the last day."""
-        return _sums((reason.state, reason.texts) for reason in self.ended)
+        return _add_up((reason.state, reason.texts) for reason in self.ended)
 
     @property
     def overdue_seconds(self) -> float:
@@ -241,18 +248,18 @@ class QueueStatus(Answer):
     @property
     def silent_seconds(self) -> float | None:
         """How long ago a run last finished; None if none has lately."""
-        ends = [run.finished_at for run in self.runs if run.finished_at]
-        return max((self.at - max(ends)).total_seconds(), 0) if ends else None
+        finishes = [run.finished_at for run in self.runs if run.finished_at]
+        if not finishes:
+            return None
+        return max((self.at - max(finishes)).total_seconds(), 0)
 
     @property
     def stopped_because(self) -> str | None:
         """Why nothing goes out; None if sending is not stopped. A person's stop holds only what it names."""
-        stops = (
-            stop.why or "no reason was kept"
-            for stop in self.stops
-            if stop.what == "sending"
-        )
-        return next(stops, None)
+        for stop in self.stops:
+            if stop.what == "sending":
+                return stop.why or "no reason was kept"
+        return None
 
     @property
     def orders_to_stop(self) -> tuple[Stop, ...]:
@@ -262,37 +269,32 @@ class QueueStatus(Answer):
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        is_marked = self.mark is not None and self.mark.kind == "staging"
-        marked = "STAGING: the database is marked so" if is_marked else None
-        return _STAGING.get(self.send_to, marked)
+        if self.send_to in _STAGING:
+            return _STAGING[self.send_to]
+        if self.mark and self.mark.kind == "staging":
+            return "STAGING: the database is marked so"
+        return None
 
     @property
     def numbers(self) -> str:
         """Texts in each state."""
         queue = self.queue
         counts = [
-            f"{queue[state]} {state.replace('_', ' ')}"
-            for state in self.STATES
-            if state in queue
+            f"{queue[state]} {spaced(state)}" for state in self.STATES if state in queue
         ]
         return " · ".join(counts) or "empty"
 
     @property
     def name(self) -> str:
         """What is wrong, and the numbers."""
-        needs = len(list(self.needs()))
-        late = (
-            f"oldest due for {span(self.overdue_seconds)}"
-            if self.overdue_seconds
-            else ""
-        )
-        parts = (
+        parts = [
             self.staging,
-            "STOPPED" if self.stopped_because else "",
-            in_need(needs),
+            "STOPPED" if self.stopped_because else None,
+            in_need(len(list(self.needs()))),
             self.numbers,
-            late,
-        )
+        ]
+        if self.overdue_seconds:
+            parts.append(f"oldest due for {span(self.overdue_seconds)}")
         return " · ".join(filter(None, parts))
 
     # Trouble
@@ -303,83 +305,103 @@ class QueueStatus(Answer):
 
     def needs(self) -> Iterator[Need]:
         """Everything that needs attention: stops, lateness, held texts, senders, unread messages. The worst first."""
+        yield from self._needs_of_stops()
+        yield from self._needs_of_lateness()
+        yield from self._needs_of_senders()
+        yield from self._needs_of_held()
+        if self.unread:
+            customers = str(self.unread.customers)
+            yield Need(
+                of="unread",
+                what="what may mean stop is unread, and marketing texts wait",
+                remedy=_READ_WORDS,
+                count=Remedy.see(ListUnreadWords, {}, customers),
+                noun="customer",
+                since=self.unread.since,
+            )
+
+    def _needs_of_stops(self) -> Iterator[Need]:
         for stop in self.stops:
             if stop.what in _STOPPED:
+                remedy = remedy_of_sender("sending_stopped", stop.sender)
                 yield Need(
                     of="stop",
                     what=f"{_STOPPED[stop.what]}: {stop.why}",
-                    remedy=ending("sending_stopped", None, stop.sender) or _MEND,
+                    remedy=remedy or _FIX_STOP,
                     since=stop.since,
                     sender=stop.sender,
                 )
+
+    def _needs_of_lateness(self) -> Iterator[Need]:
         for late in self.late:
-            problem, remedy = _LATE[late.name]
+            problem, remedy = _LATENESS[late.name]
             yield Need(
                 of="planned" if late.name == "scheduled" else "late",
                 what=problem,
                 remedy=remedy,
                 count=str(late.texts or ""),
+                noun="customer" if late.name == "words" else "text",
                 since=late.oldest,
             )
+
+    def _needs_of_senders(self) -> Iterator[Need]:
         for sender in self.senders:
-            # The status names the default sender for its rate alone: its stop is one of the stops.
-            is_of_all = sender.named_at and sender.why_code == "sender_rate"
-            whose = "the default sender" if is_of_all else "its sender"
+            whose = "its sender"
+            business: str | None = sender.users(3)
+            # The rate of the default sender concerns no business alone.
+            if sender.named_at and sender.why_code == "sender_rate":
+                whose = "the default sender"
+                business = None
             yield Need(
                 of="sender",
                 what=f"{whose} {sender.trouble}",
-                remedy=ending(sender.why_code, None, sender.name) or _DOCTOR,
-                business=None if is_of_all else sender.names(3),
+                remedy=remedy_of_sender(sender.why_code, sender.name) or _DOCTOR,
+                business=business,
                 count=str(sender.texts or ""),
                 since=sender.since,
                 sender=sender.name,
             )
-        yield from self._needs_of_held()
-        if self.unread:
-            yield Need(
-                of="unread",
-                what="what may mean stop is unread, and marketing texts wait",
-                remedy=_READ,
-                count=Remedy.see(ReadWords, {}, str(self.unread.customers)),
-                since=self.unread.since,
-            )
 
     def _needs_of_held(self) -> Iterator[Need]:
-        """Each reason of each business, unless it is its sender's; then those that are not listed."""
-        unlisted = self.queue.get("held", 0)
+        """The reasons of each business, but those that another need says; then how many texts are held besides."""
+        others = self.queue.get("held", 0)
         for count in self.held:
-            unlisted -= count.texts if count.state == "held" else 0
-            if not self._is_senders(count):
+            if count.state == "held":
+                others -= count.texts
+            if not self._is_said_elsewhere(count):
                 yield _need_of(count)
-        if unlisted > 0:
+        if others > 0:
             every = {"states": ["held"], "limit": 500}
             yield Need(
                 of="held",
                 what="held for other reasons, or of other businesses",
                 remedy=Remedy.of(ListTexts, every, "see them all"),
-                count=str(unlisted),
+                count=str(others),
             )
 
-    def _is_senders(self, count: HeldCount) -> bool:
-        """Whether it is named as the trouble of a sender, or of the default one."""
-        whys = {sender.why_code for sender in self.senders}
-        whys |= {"account_refused" for stop in self.stops if stop.sender}
-        whys |= {"words_unread"} if self.unread else set()
-        businesses = {sender.only_business for sender in self.senders}
-        return count.why_code in whys or (
-            count.business_id in businesses and count.why_code in OF_SENDERS
+    def _is_said_elsewhere(self, count: HeldCount) -> bool:
+        """Whether the need of a stop, of a sender or of unread words says why these texts are held."""
+        if count.why_code == "account_refused" and any(
+            stop.sender for stop in self.stops
+        ):
+            return True
+        if count.why_code == "words_unread" and self.unread:
+            return True
+        is_of_sender = count.why_code in SENDER_REMEDIES
+        return any(
+            sender.why_code == count.why_code
+            or (is_of_sender and sender.only_business == count.business_id)
+            for sender in self.senders
         )
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        obstacles = (
-            need
-            for need in self.needs()
-            if need.of in ("stop", "sender") and need.sender in (None, sender)
-        )
-        return next(obstacles, None)
+        for need in (*self._needs_of_stops(), *self._needs_of_senders()):
+            if need.sender in (None, sender):
+                return need
+        return None
 
-    # All of it
+    # The whole status
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {
@@ -393,33 +415,28 @@ class QueueStatus(Answer):
         yield self.name
         if self.mark:
             at = f" at {self.mark.address}" if self.mark.address else ""
-            since = self._for(self.mark.since)
-            yield f"the database is marked as {self.mark.kind}{at}{since}"
-        needs = list(self.needs())
-        yield from [Heading("Needs attention")] if needs else []
+            age = self._age(self.mark.since)
+            yield f"the database is marked as {self.mark.kind}{at}{age}"
+        if needs := list(self.needs()):
+            yield Heading("Needs attention")
         for need in needs:
             yield self.say(need)
             yield "    ", need.remedy
-        yield from [Heading("Stopped by a person")] if self.orders_to_stop else []
+        if self.orders_to_stop:
+            yield Heading("Stopped by a person")
         for stop in self.orders_to_stop:
-            yield f"{stop.order}{self._for(stop.since)}"
+            yield f"{stop.order}{self._age(stop.since)}"
             yield "    ", stop.remedy
         yield Table("Not sent yet", list(self._states()))
-        sends = [
-            (outcome.replace("_", " "), str(count), "")
-            for outcome, count in self.sends.items()
-        ]
-        yield Table("Sends in the last hour", sends)
-        yield from self._day()
-        undelivered = [
-            (
-                str(failure.code or "without a code"),
-                str(failure.texts),
-                failure.business or "",
-            )
-            for failure in self.undelivered
-        ]
-        yield Table("Undelivered in the last day, by code", undelivered)
+        yield Table(
+            "Sends in the last hour",
+            [
+                (spaced(outcome), str(sends), "")
+                for outcome, sends in self.sends.items()
+            ],
+        )
+        yield from self._last_day()
+        yield Table("Undelivered in the last day, by code", list(self._undelivered()))
         yield Table("Ended in the last day", list(self._ended()))
         runs = [
             (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
@@ -428,44 +445,74 @@ class QueueStatus(Answer):
         yield Table("Runs", runs)
         yield f"As of {on_clock(self.at)} on the database's clock."
 
-    def _states(self) -> Iterator[tuple[str, Words, str]]:
-        """Each state; and why those wait that do."""
+    def say(self, need: Need) -> tuple[Inline, ...]:
+        """A need in a line: whose it is, what it is, how many texts, and for how long."""
+        parts: list[Inline] = [need.what]
+        if need.business:
+            parts.insert(0, f"{need.business}: ")
+        if need.count:
+            plural = "" if str(need.count) == "1" else "s"
+            parts += [" · ", need.count, f" {need.noun}{plural}"]
+        return *parts, self._age(need.since)
+
+    def _age(self, since: datetime | None) -> str:
+        """The time for which it has been so."""
+        return f", for {span((self.at - since).total_seconds())}" if since else ""
+
+    def _states(self) -> Iterator[tuple[str, Inline, str]]:
+        """The states; below those that wait, the reasons."""
         for state in self.STATES:
             counts = [count for count in self.states if count.state == state]
             if counts:
-                total = listed(self.queue[state], states=[state])
-                yield state.replace("_", " "), total, self._until(*counts)
-            for count in counts:
-                if count.why_code and state == "waiting":
-                    link = listed(count.texts, states=[state], why_code=count.why_code)
-                    label = f"waiting: {count.why_code.replace('_', ' ')}"
-                    yield label, link, self._until(count)
+                total = link_to_texts(self.queue[state], states=[state])
+                yield spaced(state), total, self._next(counts)
+            if state == "waiting":
+                yield from self._waiting(counts)
 
-    def _until(self, *counts: StateCount) -> str:
-        """The time until the next of them is due."""
+    def _waiting(
+        self, counts: Iterable[StateCount]
+    ) -> Iterator[tuple[str, Inline, str]]:
+        for count in counts:
+            if count.why_code:
+                link = link_to_texts(
+                    count.texts, states=[count.state], why_code=count.why_code
+                )
+                yield f"waiting: {spaced(count.why_code)}", link, self._next([count])
+
+    def _next(self, counts: Iterable[StateCount]) -> str:
+        """The time until the next of these texts is due."""
         moments = [count.next_at for count in counts if count.next_at]
-        seconds = [(moment - self.at).total_seconds() for moment in moments]
-        return f"in {span(min(seconds))}" if seconds else ""
+        return f"in {span((min(moments) - self.at).total_seconds())}" if moments else ""
 
-    def _ended(self) -> Iterator[tuple[str, Words, str]]:
-        """Each reason, with those that ended for it in the last day; and in all, where some gave none."""
+    def _undelivered(self) -> Iterator[tuple[str, Inline, str]]:
+        for count in self.undelivered:
+            code = str(count.code or "without a code")
+            yield code, str(count.texts), count.business or ""
+
+    def _ended(self) -> Iterator[tuple[str, Inline, str]]:
+        """The texts that ended in the last day, by reason; and all of a state, where some have no reason."""
         day = {
             "since": (self.at - timedelta(days=1)).isoformat(),
             "until": self.at.isoformat(),
         }
-        for state in sorted(
-            {reason.state for reason in self.ended if not reason.why_code}
-        ):
-            yield state, listed(self.ends[state], states=[state], **day), "in all"
+        states = {reason.state for reason in self.ended if not reason.why_code}
+        for state in sorted(states):
+            yield (
+                state,
+                link_to_texts(self.ends[state], states=[state], **day),
+                "in all",
+            )
         for reason in self.ended:
-            count: Words = str(reason.texts)
-            code = f"[{reason.why_code}]" if reason.why_code else None
-            if code:
-                criteria = {"states": [reason.state], "why_code": reason.why_code}
-                count = listed(reason.texts, **criteria, **day)
-            yield reason.state, count, " · ".join(filter(None, (reason.why, code)))
+            if not reason.why_code:
+                yield reason.state, str(reason.texts), reason.why or ""
+                continue
+            link = link_to_texts(
+                reason.texts, states=[reason.state], why_code=reason.why_code, **day
+            )
+            parts = (reason.why, f"[{reason.why_code}]")
+            yield reason.state, link, " · ".join(filter(None, parts))
 
-    def _day(self) -> Iterator[Hours]:
+    def _last_day(self) -> Iterator[Hours]:
         """The last day by hour, if a text was accepted in it."""
         if not self.hours:
             return
@@ -473,22 +520,11 @@ class QueueStatus(Answer):
         texts = {(count.hour, count.fate): count.texts for count in self.hours}
         day = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
         parts = [(hour, [texts.get((hour, fate), 0) for fate in FATES]) for hour in day]
-        yield Hours(_HOURS.format_map(Counter(self.fates)), parts)
-
-    def say(self, need: Need) -> tuple[Words, ...]:
-        """Whose it is, what it is, how many texts, and for how long."""
-        whose = f"{need.business}: " if need.business else ""
-        noun = "customer" if need.remedy == _READ else "text"
-        plural = "" if str(need.count) == "1" else "s"
-        counted = (" · ", need.count, f" {noun}{plural}") if need.count else ()
-        return whose, need.what, *counted, self._for(need.since)
-
-    def _for(self, since: datetime | None) -> str:
-        """For how long it has been so."""
-        return f", for {span((self.at - since).total_seconds())}" if since else ""
+        texts_by_fate = dict.fromkeys(FATES, 0) | self.fates
+        yield Hours(_HOURS_CAPTION.format_map(texts_by_fate), parts)
 
 
-def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _add_up(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     """The texts of each case."""
     sums = Counter[str]()
     for case, texts in counts:
@@ -496,31 +532,31 @@ def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(sums)
 
 
-def _need_of(held_texts: HeldCount) -> Need:
-    """What is held, and what ends it. A person alone may know what became of one in doubt."""
-    count: Words = str(held_texts.texts)
-    if held_texts.state == "in_doubt":
-        one_of_them = {"id": str(held_texts.retry_id)}
+def _need_of(held: HeldCount) -> Need:
+    """What is held, and what ends it. A person alone may know what became of a text in doubt."""
+    count: Inline = str(held.texts)
+    if held.state == "in_doubt":
+        example = {"id": str(held.retry_id)}
         remedy = Remedy.of(
-            ExplainText, one_of_them, "see one of them, and say what became of it"
+            ExplainText, example, "see one of them, and say what became of it"
         )
     else:
         criteria = {
             "states": ["held"],
-            "business_id": str(held_texts.business_id),
-            "why_code": held_texts.why_code,
+            "business_id": str(held.business_id),
+            "why_code": held.why_code,
         }
-        if held_texts.why_code:
-            count = listed(held_texts.texts, **criteria)
-        of_business = ending(
-            held_texts.why_code, criteria, None, business=held_texts.business_id
+        if held.why_code:
+            count = link_to_texts(held.texts, **criteria)
+        remedy = (
+            remedy_of_texts(held.why_code, criteria, business_id=held.business_id)
+            or _DOCTOR
         )
-        remedy = of_business or _DOCTOR
     return Need(
         of="held",
-        what=f"held: {held_texts.why}",
+        what=f"held: {held.why}",
         remedy=remedy,
-        business=held_texts.business,
+        business=held.business,
         count=count,
-        since=held_texts.since,
+        since=held.since,
     )

@@ -1,7 +1,7 @@
-"""The rows of the database's answers that a text's story and a preview are made of."""
+"""Rows of the database's answers: what the story of a text and a preview are made of."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -14,7 +14,7 @@ from smsretry.vocabulary import MessageClass, TextState
 class Step(Value):
     """What happened to a text or its customer, from a send to what a person did.
 
-    Whatever else SQL tells of it is kept under its name. To show a fact more, add it there, and its words in `history`.
+    A field that SQL adds is kept under its name. To show one more, add it there, and its words in `history`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -38,17 +38,23 @@ class Step(Value):
         None, description="When it last happened, of several times in a row."
     )
     because: str | None = None
+    """Why, in words that were kept with it."""
     why_code: KnownCode = None
+    """Why, in a stored word."""
 
 
 RecordState: TypeAlias = TextState | Literal["not_queued"]
 """not_queued: it is the application's own, and nothing says that it was sent."""
+WAITING: Final = frozenset[RecordState]({"scheduled", "due", "waiting", "held"})
+"""The states of a text of which it can be predicted what becomes of it."""
+NAMELESS: Final = "a business without a name"
 
 
 class TextRecord(Value):
     """A row of `explain_sms`: a text, a scheduled send that is none yet, or what the application sent itself.
 
-    A column with a title is shown below the story in these words. To show one more, add it to the SQL and here.
+    The title of a column is its line below the story, with {} for the value. To show one more, add it to the SQL and
+    here.
     """
 
     kind: Literal["row", "scheduled send", "send log"] = "row"
@@ -103,14 +109,12 @@ class TextRecord(Value):
     sid: str | None = Field(None, title="its send log has the message {}")
     why_code: KnownCode = Field(None, title="why, in a word: {}")
 
-    def lines(self) -> Iterator[str]:
-        """What links, forms and programs know it by."""
+    def identity(self) -> Iterator[str]:
+        """The ids and words by which links, forms and programs know it."""
         yield f"{self.kind} {self.retry_id}"
         for name, field in type(self).model_fields.items():
-            if field.title and (value := getattr(self, name)) not in (
-                None,
-                self.retry_id,
-            ):
+            value = getattr(self, name)
+            if field.title and value not in (None, self.retry_id):
                 yield field.title.format(value)
 
 
@@ -124,16 +128,6 @@ class NamedBusiness(Value):
 class WaitingText(Claim):
     """A row of `preview_sms_retries`: a text that waits, and what beginning its send would find now."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _as_if_claimed(cls, row: dict[str, Any]) -> dict[str, Any]:
-        """The row as a claim at this moment would be."""
-        return {
-            **row,
-            "claimed_at": row.get("asked_at"),
-            "sender": row.get("sender") or row.get("default_sender"),
-        }
-
     refused: str | None = Field(None, description="Why its customer may not be texted.")
     refused_code: KnownCode = Field(None, description="The same in a word.")
     refused_held: bool = Field(False, description="Whether a person can mend that.")
@@ -141,3 +135,13 @@ class WaitingText(Claim):
         None,
         description="Why sending, or its sender, is stopped: one text of each run tries.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_claim(cls, row: dict[str, Any]) -> dict[str, Any]:
+        """Add to the row what a claim at this moment would have."""
+        return {
+            **row,
+            "claimed_at": row.get("asked_at"),
+            "sender": row.get("sender") or row.get("default_sender"),
+        }

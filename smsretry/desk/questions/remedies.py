@@ -2,49 +2,63 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from smsretry.desk.actions.commands import LEFT
 from smsretry.desk.actions.requests import (
     Cancel,
     ExplainText,
+    ListUnreadWords,
     LookAgain,
-    ReadWords,
     RecordConsent,
     Requeue,
     Resolve,
     StopTexts,
 )
 from smsretry.desk.actions.senders import ChangeSender
-from smsretry.desk.questions.blocks import LEFT, Remedy
-from smsretry.desk.questions.records import TextRecord
+from smsretry.desk.questions.blocks import Remedy
+from smsretry.desk.questions.records import WAITING, TextRecord
 from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Value
 from smsretry.vocabulary import REASONS_OF, WhyCode
 
-_ASK: Final = "run smsretry doctor and fix what it reports of its sender"
-_CREDENTIALS: Final = "give the runner credentials for its account"
+
+class SenderRemedy(NamedTuple):
+    """What ends a trouble that is a sender's."""
+
+    words: str
+    """What to do."""
+    change: Mapping[str, str]
+    """The fields of `ChangeSender` that do it."""
+    preparation: str | None = None
+    """What to fix before."""
+
+
+_DOCTOR: Final = "run smsretry doctor and fix what it reports of its sender"
 _RESUME: Final = {"paused": "no"}
-OF_SENDERS: Final[
-    Mapping[WhyCode | None, tuple[str | None, str, Mapping[str, str]]]
-] = {
-    "sender_paused": (None, "let its sender send again, once that is fixed", _RESUME),
-    "no_credentials": (_CREDENTIALS, "let its sender try again now", _RESUME),
-    "day_spent": (
-        None,
+SENDER_REMEDIES: Final[Mapping[WhyCode | None, SenderRemedy]] = {
+    "sender_paused": SenderRemedy(
+        "let its sender send again, once that is fixed", _RESUME
+    ),
+    "no_credentials": SenderRemedy(
+        "let its sender try again now",
+        _RESUME,
+        "give the runner credentials for its account",
+    ),
+    "day_spent": SenderRemedy(
         "raise its sender's cap, if the carriers take more in a day",
         {"segments_per_day": LEFT},
     ),
-    "sender_rate": (
-        None,
+    "sender_rate": SenderRemedy(
         "raise its sender's rate, if the provider takes more",
         {"segments_per_second": LEFT},
     ),
-    "account_refused": (_ASK, "let it send again", _RESUME),
-    "sending_stopped": (_ASK, "let it send again", _RESUME),
+    "account_refused": SenderRemedy("let it send again", _RESUME, _DOCTOR),
+    "sending_stopped": SenderRemedy("let it send again", _RESUME, _DOCTOR),
 }
-"""For each reason that is a sender's: what to fix, what then to do, and how the sender is changed."""
-_MEND: Final = "fix what it says, if something can be fixed"
+"""The remedy for each reason that is a sender's."""
+_FIX_REASON: Final = "fix what it says, if something can be fixed"
 
 
 class CodeMeaning(Value):
@@ -56,130 +70,157 @@ class CodeMeaning(Value):
     passes: bool = False
     """Whether the same text may go out later, although nothing is changed."""
     opted_out: bool = False
-    """Whether the provider blocks the number until it texts START."""
+    """Whether it says that the number opted out at the provider, which then blocks it until it texts START."""
 
     @property
     def preparation(self) -> str | None:
-        """What to do before it is sent again, within a sentence."""
+        """What to do before the text is sent again, within a sentence."""
         if self.opted_out:
             return "make sure that they have texted START to the sender since: until then the provider blocks them"
         return None if self.passes else self.to_do[:1].lower() + self.to_do[1:]
 
 
-def ending(
+def remedy_of_sender(why_code: WhyCode | None, sender: str | None) -> Remedy | None:
+    """What ends the trouble of a sender. None: its name in a command is not known, or the trouble is not a sender's.
+
+    Args:
+        sender: what names it in a command.
+    """
+    if sender is None or why_code not in SENDER_REMEDIES:
+        return None
+    words, change, preparation = SENDER_REMEDIES[why_code]
+    return Remedy.of(ChangeSender, {"sender": sender, **change}, words, preparation)
+
+
+def remedy_of_texts(
     why_code: WhyCode | None,
     texts: Mapping[str, Any] | None,
-    sender: str | None,
-    customer: UUID | str | None = LEFT,
-    business: UUID | None = None,
+    *,
+    customer_id: UUID | str | None = LEFT,
+    business_id: UUID | None,
 ) -> Remedy | None:
-    """What ends the trouble of texts that wait; None: nothing but time.
+    """What ends the trouble of texts that wait. None: time alone.
 
     Args:
         texts: the fields of `LookAgain` that find them. None: a look at them now would change nothing.
-        sender: what names theirs in a command, where it is known.
-        customer: whose number and zone they are decided from.
-        business: whose they are.
+        customer_id: the customer whose number and zone they are decided from.
+        business_id: the business that they are of.
     """
-    if sender and why_code in OF_SENDERS:
-        preparation, words, change = OF_SENDERS[why_code]
-        return Remedy.of(ChangeSender, {"sender": sender, **change}, words, preparation)
+    if why_code == "state_stopped":
+        return remedy_of_stop({"state": LEFT})
+    if why_code == "business_stopped":
+        return remedy_of_stop({"business_id": str(business_id)})
+    if why_code == "words_unread":
+        return Remedy.of(
+            ListUnreadWords, {}, "read what they wrote, and say what it means"
+        )
     if why_code in REASONS_OF["place"] and why_code != "daily_cap":
         columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
         advice = f"if {columns} is wrong, correct it in the application"
-        places = f"customer {customer}, business {business}"
+        places = f"customer {customer_id}, business {business_id}"
         return Remedy(words=f"{advice} ({places}): it is looked at anew at once")
-    if why_code in ("state_stopped", "business_stopped"):
-        stopped = {"business_id": str(business)}
-        stopped = {"state": LEFT} if why_code == "state_stopped" else stopped
-        return lifting(stopped)
-    if why_code == "words_unread":
-        return Remedy.of(ReadWords, {}, "read what they wrote, and say what it means")
-    return (
-        Remedy.of(LookAgain, texts, "have it looked at again now", _MEND)
-        if texts
-        else None
-    )
+    if texts:
+        return Remedy.of(LookAgain, texts, "have it looked at again now", _FIX_REASON)
+    return None
 
 
-def lifting(stopped: Mapping[str, str]) -> Remedy:
+def remedy_of_stop(stop: Mapping[str, str]) -> Remedy:
     """What lifts a person's stop of a state or a business."""
     minutes = HELD_LOOK // timedelta(minutes=1)
     words = f"lift the stop, once that is over: texts go within {minutes} minutes"
-    return Remedy.of(StopTexts, {**stopped, "lift": True}, words)
+    return Remedy.of(StopTexts, {**stop, "lift": True}, words)
+
+
+def remedy_of_unread(customer_id: UUID | None, sid: str) -> Remedy:
+    """What a person does about a message that may mean stop."""
+    return Remedy.of(
+        RecordConsent,
+        {"customer_id": str(customer_id), "consent": "opted_out", "source": "text"},
+        "record that they said stop; if they did not, choose unchanged instead",
+        f"read {sid} in the provider's log",
+    )
 
 
 def remedies(
     text: TextRecord, obstacle: Remedy | None, code: CodeMeaning | None
 ) -> Iterator[Remedy]:
-    """What a person can do, the first of it first.
+    """What a person can do, the best first.
 
     Args:
         obstacle: what ends the trouble that its sender has, or all sending, if it is due.
-        code: what the provider's code means, if its trouble has one.
+        code: the meaning of the provider's code, if its trouble has one.
     """
-    row, can = {"retry_ids": [str(text.retry_id)]}, text.can
     if text.stop_sid:
-        yield after_reading(text.customer_id, text.stop_sid)
-    if (
-        text.state in ("scheduled", "due", "waiting", "held")
-        or text.why_code == "list_unavailable"
-    ):
-        end = ending(
-            text.why_code,
-            row if "look-again" in can else None,
-            text.sender_name,
-            text.customer_id,
-            text.business_id,
-        )
-        mend = Remedy(words=_MEND) if text.state == "held" else None
-        if remedy := obstacle if text.state == "due" else end or mend:
-            yield remedy
-    if "resolve" in can and (
-        text.state != "in_doubt" or "look-again" in can
-    ):  # before it is held, looks may find it
-        resolve = {"retry_id": str(text.retry_id)}
-        unseen, candidates = (
-            "make sure that the provider's log does not have it",
-            "find it in the provider's log",
-        )
-        yield Remedy.of(
-            Resolve, resolve | {"went_out_as": "nothing"}, "have it sent again", unseen
-        )
-        yield Remedy.of(
-            Resolve,
-            resolve | {"went_out_as": LEFT},
-            "say which message it is",
-            candidates,
-        )
-    if "explain" in can:
-        yield Remedy.of(
-            ExplainText,
-            {"id": str(text.send_log_id)},
-            "look at its next try, another row",
-        )
-    if "requeue" in can:
-        consent = list(_consent(text))
-        yield from consent
-        preparation = code.preparation if code else _MEND
-        preparation = (
-            "wait until their consent is on record" if consent else preparation
-        )
-        state = {} if text.state == "failed" else {"states": [text.state]}
-        yield Remedy.of(
-            Requeue, row | state, "send it again, with every check", preparation
-        )
-    if "cancel" in can:
-        yield Remedy.of(Cancel, row, "end it, if it is no longer wanted")
+        yield remedy_of_unread(text.customer_id, text.stop_sid)
+    if trouble := obstacle if text.state == "due" else _remedy_of_wait(text):
+        yield trouble
+    # Before a text in doubt is held, looks may find it.
+    if "resolve" in text.can and (text.state != "in_doubt" or "look-again" in text.can):
+        yield from _resolutions(str(text.retry_id))
+    if "explain" in text.can:
+        send_log = {"id": str(text.send_log_id)}
+        yield Remedy.of(ExplainText, send_log, "look at its next try, another row")
+    if "requeue" in text.can:
+        yield from _requeueing(text, code)
+    if "cancel" in text.can:
+        yield Remedy.of(Cancel, _row(text), "end it, if it is no longer wanted")
     if code:
         yield Remedy(words=f"read what it means: {code.meaning}: {code.link}")
 
 
+def _row(text: TextRecord) -> dict[str, Any]:
+    """The fields of `TextFilter` that find it."""
+    return {"retry_ids": [str(text.retry_id)]}
+
+
+def _remedy_of_wait(text: TextRecord) -> Remedy | None:
+    """What ends the trouble of a text that waits; or that keeps one in doubt."""
+    if text.state not in WAITING and text.why_code != "list_unavailable":
+        return None
+    remedy = remedy_of_sender(text.why_code, text.sender_name) or remedy_of_texts(
+        text.why_code,
+        _row(text) if "look-again" in text.can else None,
+        customer_id=text.customer_id,
+        business_id=text.business_id,
+    )
+    if remedy is None and text.state == "held":
+        return Remedy(words=_FIX_REASON)
+    return remedy
+
+
+def _resolutions(retry_id: str) -> Iterator[Remedy]:
+    """What a person may know of a text in doubt."""
+    yield Remedy.of(
+        Resolve,
+        {"retry_id": retry_id, "went_out_as": "nothing"},
+        "have it sent again",
+        "make sure that the provider's log does not have it",
+    )
+    yield Remedy.of(
+        Resolve,
+        {"retry_id": retry_id, "went_out_as": LEFT},
+        "say which message it is",
+        "find it in the provider's log",
+    )
+
+
+def _requeueing(text: TextRecord, code: CodeMeaning | None) -> Iterator[Remedy]:
+    """How a text that has ended goes out after all, and before that, how its customer gets texts again."""
+    preparation = code.preparation if code else _FIX_REASON
+    if text.consent != "opted_in" or text.opted_out_since:
+        yield from _consent(text)
+        preparation = "wait until their consent is on record"
+    row = _row(text)
+    if text.state != "failed":
+        row["states"] = [text.state]
+    yield Remedy.of(Requeue, row, "send it again, with every check", preparation)
+
+
 def _consent(text: TextRecord) -> Iterator[Remedy]:
     """How somebody who opted out gets texts again."""
-    if text.consent == "opted_in" and not text.opted_out_since:
-        return
+    source = "telephone"
     if text.needs_start:
+        source = "text"
         yield Remedy(
             words="ask them to text START to the sender: until then the provider itself blocks their number"
         )
@@ -188,17 +229,7 @@ def _consent(text: TextRecord) -> Iterator[Remedy]:
         {
             "customer_id": str(text.customer_id),
             "consent": "opted_in",
-            "source": "text" if text.needs_start else "telephone",
+            "source": source,
         },
         "record that they said yes to texts, if they did and it was not recorded here",
-    )
-
-
-def after_reading(customer_id: UUID | None, sid: str) -> Remedy:
-    """What a person does about a message that may mean stop."""
-    return Remedy.of(
-        RecordConsent,
-        {"customer_id": str(customer_id), "consent": "opted_out", "source": "text"},
-        "record that they said stop; if they did not, choose unchanged instead",
-        f"read {sid} in the provider's log",
     )

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block
-from smsretry.desk.questions.remedies import ending
+from smsretry.desk.questions.blocks import Block, counted
+from smsretry.desk.questions.remedies import remedy_of_sender
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import WhyCode
@@ -28,11 +28,14 @@ class SenderRecord(Value):
     account: str
     sender: str = Field(description="As people see it: a number's last four digits.")
     sent_by: str | None = Field(
-        None, repr=False, exclude=True, description="All of it, if that was asked for."
+        None,
+        repr=False,
+        exclude=True,
+        description="The whole of it, if the question was for numbers, too.",
     )
     named_at: Instant | None = Field(
         None,
-        description="When a run last named it as the default sender. None: no run did.",
+        description="When a run last named it as the default sender. None: it is not the default one.",
     )
     segments_per_second: float | None
     segments_per_day: int | None
@@ -40,7 +43,7 @@ class SenderRecord(Value):
     day_ends_at: Instant
     businesses: int
     used_by: tuple[str, ...] = Field(
-        description="The names of these, 20 at most; those whose texts wait first."
+        description="The names of the businesses, 20 at most; those whose texts wait first."
     )
     why_code: KnownCode = Field(description="Why its texts wait. None: they do not.")
     why: str | None
@@ -49,26 +52,19 @@ class SenderRecord(Value):
     waiting: int
     held: int
     only_business: UUID | None = Field(
-        None, description="Whose it is, if it is a single one's."
+        None, description="The business that uses it, if it is a single one."
     )
 
     @property
     def texts(self) -> int:
-        """How many wait."""
+        """How many texts wait."""
         return self.due + self.waiting + self.held
 
     @property
     def trouble(self) -> str:
-        """What it does, or is."""
-        return _TROUBLES.get(self.why_code, "keeps texts waiting: {why}").format_map(
-            dict(self)
-        )
-
-    def names(self, limit: int) -> str:
-        """The businesses that use it."""
-        names = list(self.used_by[:limit])
-        remaining = self.businesses - len(names)
-        return ", ".join([*names, *([f"{remaining} more"] if remaining else [])])
+        """What it does, or is, that keeps texts waiting."""
+        words = _TROUBLES.get(self.why_code, "keeps texts waiting: {why}")
+        return words.format_map(dict(self))
 
     @property
     def name(self) -> str:
@@ -78,38 +74,43 @@ class SenderRecord(Value):
     @property
     def title(self) -> str:
         """What it is, for people."""
-        return f"{'default ' if self.named_at else ''}sender {self.sender} of account {self.account}"
+        kind = "default sender" if self.named_at else "sender"
+        return f"{kind} {self.sender} of account {self.account}"
+
+    def users(self, limit: int) -> str:
+        """The businesses that use it, so many by name."""
+        names = list(self.used_by[:limit])
+        remaining = self.businesses - len(names)
+        if remaining:
+            names.append(f"{remaining} more")
+        return ", ".join(names)
 
     def tell(self) -> Iterator[Block]:
-        """It in a line; why its texts wait, and what ends that."""
+        """The sender in a line; why its texts wait, and what ends that."""
         yield "; ".join((self.title, *self._facts()))
         if self.why_code:
             since = f" (since {on_clock(self.since)})" if self.since else ""
             yield f"  it {self.trouble}{since}"
-            yield from (
-                [("    ", remedy)]
-                if (remedy := ending(self.why_code, None, self.name))
-                else []
-            )
+            if remedy := remedy_of_sender(self.why_code, self.name):
+                yield "    ", remedy
 
     def _facts(self) -> Iterator[str]:
-        yield f"for {self.names(len(self.used_by)) or 'nobody'}"
+        yield f"for {self.users(len(self.used_by)) or 'nobody'}"
         if self.segments_per_second is not None:
             yield f"{self.segments_per_second:g} segments a second"
         if self.segments_per_day is not None:
             used = f"{self.used_today or 0} of {self.segments_per_day} segments"
             yield f"{used} in the day that ends {on_clock(self.day_ends_at)}"
-        numbers = {"due": self.due, "waiting": self.waiting, "held": self.held}
-        yield (
-            ", ".join(f"{texts} {state}" for state, texts in numbers.items() if texts)
-            or "nothing waits"
-        )
+        counts = {"due": self.due, "waiting": self.waiting, "held": self.held}
+        waiting = [f"{texts} {state}" for state, texts in counts.items() if texts]
+        yield ", ".join(waiting) or "nothing waits"
 
 
 def in_need(count: int) -> str:
     """How many need attention; empty if none does."""
-    needs = "needs" if count == 1 else "need"
-    return f"{count} {needs} attention" if count else ""
+    if not count:
+        return ""
+    return f"{count} needs attention" if count == 1 else f"{count} need attention"
 
 
 class Senders(Answer):
@@ -118,10 +119,9 @@ class Senders(Answer):
     senders: tuple[SenderRecord, ...]
 
     def tell(self) -> Iterator[Block]:
-        needing = sum(sender.why_code is not None for sender in self.senders)
-        plural = "" if len(self.senders) == 1 else "s"
-        yield " · ".join(
-            filter(None, (f"{len(self.senders)} sender{plural}", in_need(needing)))
-        )
-        for sender in sorted(self.senders, key=lambda sender: sender.why_code is None):
+        troubled = [sender for sender in self.senders if sender.why_code]
+        untroubled = [sender for sender in self.senders if not sender.why_code]
+        counts = (counted(len(self.senders), "sender"), in_need(len(troubled)))
+        yield " · ".join(filter(None, counts))
+        for sender in (*troubled, *untroubled):
             yield from sender.tell()

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block
-from smsretry.desk.questions.remedies import after_reading
+from smsretry.desk.questions.blocks import Block, counted
+from smsretry.desk.questions.records import NAMELESS
+from smsretry.desk.questions.remedies import remedy_of_unread
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import Value
 
 
-class UnreadWords(Value):
+class UnreadMessage(Value):
     """A row of `unread_sms_words`."""
 
     twilio_sid: str
@@ -21,17 +22,16 @@ class UnreadWords(Value):
     business: str | None
 
 
-class Unread(Answer):
-    """All of them, the oldest first."""
+class UnreadMessages(Answer):
+    """The messages that nobody has read, the oldest first."""
 
-    words: tuple[UnreadWords, ...]
+    words: tuple[UnreadMessage, ...]
 
     def tell(self) -> Iterator[Block]:
-        customers = len({words.customer_id for words in self.words})
-        yield (
-            f"{customers or 'no'} customer{'' if customers == 1 else 's'} to answer. Marketing texts to them wait"
-        )
-        for words in self.words:
-            business = words.business or "a business without a name"
-            yield f"{words.number} of {business}, wrote on {on_clock(words.received_at)}"
-            yield "    ", after_reading(words.customer_id, words.twilio_sid)
+        customers = len({message.customer_id for message in self.words})
+        headline = counted(customers, "customer") if customers else "no customers"
+        yield f"{headline} to answer. Marketing texts to them wait"
+        for message in self.words:
+            business = message.business or NAMELESS
+            yield f"{message.number} of {business}, wrote on {on_clock(message.received_at)}"
+            yield "    ", remedy_of_unread(message.customer_id, message.twilio_sid)

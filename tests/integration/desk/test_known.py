@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from smsretry.desk.questions.explanation import NOTHING
+from smsretry.desk.questions.explanation import NO_TEXT
 from tests.conftest import Business
 from tests.integration.conftest import Command
 from tests.support.builders import PHONE, SID
@@ -71,7 +71,7 @@ def test_what_nothing_has_is_said_to_be_nobody_s(
         (("explain", "-"), "+12125550188\n"),
     ):
         result = command(*words, stdin=stdin)
-        assert (result.exit_code, " ".join(result.stdout.split())) == (1, NOTHING)
+        assert (result.exit_code, " ".join(result.stdout.split())) == (1, NO_TEXT)
     refused = command(
         "explain", "-", stdin="+1 212-555-012\n", SUPABASE_URL="http://127.0.0.1:9"
     )

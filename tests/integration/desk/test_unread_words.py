@@ -8,9 +8,9 @@ import pytest
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Preview, ReadWords, RecordConsent
+from smsretry.desk.actions.requests import ListUnreadWords, Preview, RecordConsent
 from smsretry.desk.pages.runs import of_texts
-from smsretry.desk.questions.unread import Unread
+from smsretry.desk.questions.unread import UnreadMessages
 from smsretry.sending.summary import RunSummary
 from tests.integration.hearing import answer, consents_of, hear, sends_from
 from tests.support.builders import PHONE
@@ -30,10 +30,10 @@ TRANSACTIONAL = (
 WAITS = ("pending", "words_unread")
 
 
-def list_words(desk: Desk) -> Unread:
+def list_words(desk: Desk) -> UnreadMessages:
     """The list as a person asks for it."""
-    unread = desk.answer(ReadWords())
-    assert isinstance(unread, Unread)
+    unread = desk.answer(ListUnreadWords())
+    assert isinstance(unread, UnreadMessages)
     return unread
 
 

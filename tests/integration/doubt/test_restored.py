@@ -12,7 +12,7 @@ import pytest
 
 from smsretry import schedule_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import AfterRestore, Requeue
+from smsretry.desk.actions.requests import ReportRestore, Requeue
 from smsretry.errors import InputError
 from smsretry.local.twilio.faults import DropUnaccepted
 from smsretry.retry.answers import EarlierRun
@@ -144,7 +144,7 @@ class World:
         """What a person says who has restored the backup; how many texts may be concerned."""
         return ordered(
             self.operators,
-            AfterRestore.model_validate({"backup_of": self.since} | SIGNED | more),
+            ReportRestore.model_validate({"backup_of": self.since} | SIGNED | more),
         ).changed
 
     def notice(self) -> bool:
