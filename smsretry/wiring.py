@@ -18,7 +18,7 @@ from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.adapters.twilio.webhook import read_event
-from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.form import Form, Question
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import Provider, Services
 from smsretry.sending.webhook_events import RejectedPost, WebhookEvent
@@ -78,7 +78,7 @@ def _desk_over(operators: SupabaseOperators, settings: ReadingSettings) -> Desk:
 
 def desk_for(form: Form) -> AbstractContextManager[Desk]:
     """Connect the desk that a form needs: for a question of the database, no key that can write."""
-    return reading_desk() if form.READS_ONLY else desk()
+    return reading_desk() if isinstance(form, Question) else desk()
 
 
 def post_reader(

@@ -1,4 +1,4 @@
-"""The command `smsretry` put together: which commands there are, an example of each, and the exit codes."""
+"""The command `smsretry`: its commands, an example of each, and the exit codes."""
 
 import inspect
 import os
@@ -28,7 +28,7 @@ _UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases
 
 
 class _Commands(TyperGroup):
-    """All commands. Each of them ends here."""
+    """The group of all commands. Every command ends here."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run one command and exit. An error is one line, without a traceback."""

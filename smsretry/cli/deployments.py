@@ -32,7 +32,9 @@ def automations(
     ] = None,
 ) -> None:
     """Install or update the alerts in Prefect. Those that notify need a block, or are left out."""
-    _become("automations", *([notify] if notify else []))
+    if notify:
+        _become("automations", notify)
+    _become("automations")
 
 
 def _become(module: str, *arguments: str) -> NoReturn:

@@ -11,7 +11,6 @@ from typing import (
     Any,
     Final,
     Literal,
-    TypeAlias,
     Union,
     get_args,
     get_origin,
@@ -35,8 +34,11 @@ from smsretry.desk.questions.answers import Answer
 
 _KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
 _METAVARS: Final[dict[Any, str]] = {
-    **dict.fromkeys(["since", "until", "backup_of"], "WHEN"),
-    **dict.fromkeys(["went_out_as", "account"], "SID"),
+    "since": "WHEN",
+    "until": "WHEN",
+    "backup_of": "WHEN",
+    "went_out_as": "SID",
+    "account": "SID",
     int: "N",
     float: "N",
     str: "WORDS",
@@ -44,13 +46,11 @@ _METAVARS: Final[dict[Any, str]] = {
 """What stands for a value in `--help`, by the field's name or its type."""
 _MOST_CHOICES: Final = 4
 """A choice of so many words is shown in full."""
-CarryOut: TypeAlias = Callable[..., Answer]
-"""A function that carries a form out."""
 
 
 def make_command(
     form: type[Form],
-    carry_out: CarryOut,
+    carry_out: Callable[..., Answer],
     extra_parameters: Sequence[inspect.Parameter] = (),
 ) -> Callable[..., None]:
     """Make a command that fills in a form, carries it out and prints the answer.

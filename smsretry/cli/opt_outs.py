@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
-from pydantic import Field
 
 from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -36,9 +35,8 @@ _OUTLIVED: Final = (
 class ImportAnswer(Done):
     """What the import of a whole file did. Its counts are of numbers, but for lines."""
 
-    notes: tuple[str, ...] = Field(
-        description="The first lines that were left alone, and why."
-    )
+    notes: tuple[str, ...]
+    """The first lines that were left alone, and why."""
 
     @property
     def fails(self) -> bool:

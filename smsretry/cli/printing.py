@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final, TextIO
 
@@ -128,4 +129,6 @@ def fold(line: str, *, width: int | None, hang: int) -> str:
 def _as_json(value: object) -> object:
     from pydantic import BaseModel
 
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return value.isoformat() if isinstance(value, datetime) else str(value)

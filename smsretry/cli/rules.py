@@ -91,11 +91,11 @@ def _as_json(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
     from smsretry.quiet_hours.hours import hours_text
 
     return {
-        "at": at.isoformat(),
+        "at": at,
         "answer": check.answer,
         "why": check.refused or check.hold_reason or check.rule,
-        "closes_at": check.closes_at.isoformat() if check.closes_at else None,
-        "next_send_at": check.next_send_at.isoformat() if check.next_send_at else None,
+        "closes_at": check.closes_at,
+        "next_send_at": check.next_send_at,
         "zones": {zone.name: zone.origin for zone in check.zones},
         "states": {state.name: state.origin for state in check.states},
         "rules": [

@@ -23,7 +23,7 @@ from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from smsretry.retry.models import ItemResult
     from smsretry.sending.scheduled import Queueing
@@ -119,11 +119,9 @@ def migrate(
     def warn(text: str) -> None:
         print_note(text, word="warning:")
 
-    def stages() -> int:
-        # A stage before the migrations, and one after them; the whole schema is another.
-        return len(migrations()) + (3 if again else 2)
-
-    with bar("Migrating", total=stages) as advance:
+    # There is a stage before the migrations, and one after them; the whole schema is another.
+    other_stages = 3 if again else 2
+    with bar("Migrating", total=lambda: len(migrations()) + other_stages) as advance:
         newly_applied = apply_migrations(
             db_url,
             again=again,
@@ -221,7 +219,10 @@ def process(
     push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
-    if _needs_attention(queueing, items, summary) or deliveries.needs_attention:
+    is_any_held = any(item.fate == "Held" for item in items)
+    is_stopped = queueing.stopped_because or summary.stopped_because
+    needs_attention = summary.needs_attention or deliveries.needs_attention
+    if is_any_held or is_stopped or summary.stopped_senders or needs_attention:
         raise typer.Exit(1)
 
 
@@ -245,16 +246,6 @@ def _print_sends(
         print_text(f"scheduled sends: {queueing.numbers}")
     print_verdicts(map(_verdict, items), columns=15)
     print_text(str(summary))
-
-
-def _needs_attention(
-    queueing: "Queueing", items: "Iterable[ItemResult]", summary: "RunSummary"
-) -> bool:
-    if any(item.fate == "Held" for item in items):
-        return True
-    if queueing.stopped_because or summary.stopped_because:
-        return True
-    return summary.needs_attention or bool(summary.stopped_senders)
 
 
 def _count_due() -> float | None:

@@ -48,32 +48,25 @@ def fill_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str,
 
 def command_of(form: type[Form], values: Mapping[str, Any]) -> str:
     """The command that fills in a form with these values. A reason that is not among them is left to the person."""
-    parts = ["smsretry", form.COMMAND.removesuffix(" list")]
+    words = ["smsretry", *form.COMMAND.removesuffix(" list").split()]
     for name, value in values.items():
         field = form.model_fields[name]
         option = f"--{public_name(name)}"
         if POSITIONAL in field.metadata:
-            parts.append(_quote(value))
+            words.append(str(value))
         elif name == "dry_run":
             if not value:
-                parts.append("--yes")
+                words.append("--yes")
         elif value is True:
-            parts.append(option)
+            words.append(option)
         elif value is not False and value != field.default:
             for item in value if isinstance(value, list) else [value]:
-                parts += [option, _quote(item)]
-    if _needs_reason(form, values):
-        parts.append("--because '…'")
-    return " ".join(parts)
-
-
-def _quote(value: object) -> str:
-    """A value as a shell takes it. What is left to the person needs no quotes yet."""
-    return LEFT if value == LEFT else shlex.quote(str(value))
-
-
-def _needs_reason(form: type[Form], values: Mapping[str, Any]) -> bool:
-    if "because" in values or "because" not in form.model_fields:
-        return False
-    is_required = form.model_fields["because"].is_required()
-    return is_required or values.get("dry_run") is False
+                words += [option, str(item)]
+    reason = form.model_fields.get("because")
+    if (
+        reason
+        and "because" not in values
+        and (reason.is_required() or values.get("dry_run") is False)
+    ):
+        words += ["--because", LEFT]
+    return shlex.join(words)

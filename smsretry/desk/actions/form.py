@@ -58,6 +58,15 @@ _PROBLEMS: Final = {
 """What is wrong, by pydantic's kind of problem, where its own words are not a person's."""
 
 
+LAST_DIGITS: Final = 4
+"""How many digits of a number people are shown."""
+UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_DATE: Final = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
+_AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
+_A_NAME: Final = "an id, as the provider shows it, and no number"
+_NO_NUMBER: Final = "words without a phone number: name the customer by its id"
+
+
 def public_name(field: str) -> str:
     """What people call a field: the name of its option and, in other letters, its title."""
     return _PUBLIC_NAMES.get(field, field.replace("_", "-"))
@@ -142,14 +151,6 @@ def _refuse_number(words: str) -> str:
     return words
 
 
-LAST_DIGITS: Final = 4
-"""How many digits of a number people are shown."""
-UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_DATE: Final = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
-_AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
-_A_NAME: Final = "an id, as the provider shows it, and no number"
-_NO_NUMBER: Final = "words without a phone number: name the customer by its id"
-
 Id = Annotated[UUID, Shape(_AN_ID, UUID_PATTERN)]
 """An id. Prefect refuses anything else before it is kept: a number pasted into the wrong field, say."""
 AnyId = Annotated[
@@ -197,7 +198,7 @@ NumberlessWords = Annotated[
     AfterValidator(_refuse_number),
     Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
 ]
-"""Words that are kept and shown, without a phone number. Prefect knows the usual shapes of one, the check all."""
+"""Words that are kept and shown, without a phone number. Prefect checks the usual shapes of a number, `_refuse_number` all."""
 
 
 class Form(BaseModel):
@@ -222,8 +223,6 @@ class Form(BaseModel):
     """What it would do, such as requeue."""
     DID: ClassVar[str] = ""
     """What it did, such as requeued, with a field's value by the field's name."""
-    READS_ONLY: ClassVar[bool] = False
-    """Whether it is a question, which a key that only reads may ask."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -233,7 +232,7 @@ class Form(BaseModel):
     @property
     def changes_nothing(self) -> bool:
         """Whether it is a question, or an order that is only tried."""
-        return self.READS_ONLY or bool(getattr(self, "dry_run", False))
+        return isinstance(self, Question) or bool(getattr(self, "dry_run", False))
 
     @property
     def deed(self) -> str:
@@ -274,6 +273,10 @@ class Form(BaseModel):
             if "default" in field and field["default"] is None:
                 del field["default"]
         return reference
+
+
+class Question(Form):
+    """A form that changes nothing. A key that only reads may ask it."""
 
 
 class Signed(Form):

@@ -18,6 +18,7 @@ from smsretry.desk.actions.form import (
     MessageId,
     Moment,
     NumberlessWords,
+    Question,
     Signed,
     UsState,
     one_of_these,
@@ -25,25 +26,23 @@ from smsretry.desk.actions.form import (
 from smsretry.vocabulary import Mark, TextState, WhyCode
 
 
-class AskStatus(Form):
+class AskStatus(Question):
     """What needs attention, what is due, waits and was sent, what failed, and the last runs."""
 
     COMMAND = "status"
     EXAMPLES = ("status", "status --json | jq .queue")
     FUNCTION = "sms_status"
-    READS_ONLY = True
 
 
-class ListUnreadWords(Form):
+class ListUnreadWords(Question):
     """List what customers wrote that may mean stop, until somebody has said what it means; the oldest first."""
 
     COMMAND = "unread"
     EXAMPLES = ("unread",)
     FUNCTION = "unread_sms_words"
-    READS_ONLY = True
 
 
-class ExplainText(Form):
+class ExplainText(Question):
     """What happened to a text, why, what comes next, and what you can do; or to all texts of a customer.
 
     The id may be of any kind. Where the queue has no text, the answer is what the application sent itself.
@@ -52,7 +51,6 @@ class ExplainText(Form):
     COMMAND = "explain"
     EXAMPLES = ("explain $ID", "explain - < number.txt")
     FUNCTION = "explain_sms"
-    READS_ONLY = True
     id: Annotated[AnyId, POSITIONAL] = Field(
         description="Any id: of a text's row, a scheduled send, a send log, an attempt, or a customer. Or the SID of a "
         "message, or the last four digits of a number.",
@@ -71,13 +69,12 @@ class ExplainText(Form):
         return {"sid": text}
 
 
-class Preview(Form):
+class Preview(Question):
     """What goes out in the next hours, what does not, and why. Nothing is claimed or written."""
 
     COMMAND = "preview"
     EXAMPLES = ("preview --hours 12",)
     FUNCTION = "preview_sms_retries"
-    READS_ONLY = True
     hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
 
 
@@ -123,13 +120,12 @@ class TextFilter(Form):
         return arguments
 
 
-class ListTexts(TextFilter):
+class ListTexts(TextFilter, Question):
     """List texts that match everything that is given."""
 
     COMMAND = "texts list"
     EXAMPLES = ("texts list --state held --business $BUSINESS",)
     FUNCTION = "list_sms"
-    READS_ONLY = True
     limit: int = Field(
         100, description="How many at most, the newest first.", ge=1, le=500
     )

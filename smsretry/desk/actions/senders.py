@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from smsretry.desk.actions.form import (
     POSITIONAL,
     BusinessId,
-    Form,
     ProviderId,
+    Question,
     SenderName,
     Signed,
     one_of_these,
@@ -20,13 +20,12 @@ from smsretry.desk.actions.form import (
 from smsretry.vocabulary import MessageClass
 
 
-class ListSenders(Form):
+class ListSenders(Question):
     """List who texts for whom, what waits for each sender, and which senders need attention."""
 
     COMMAND = "senders list"
     EXAMPLES = ("senders list",)
     FUNCTION = "sms_senders"
-    READS_ONLY = True
     business_id: BusinessId | None = Field(
         None, description="Only the senders of this business."
     )

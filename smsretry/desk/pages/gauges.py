@@ -76,16 +76,16 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         "Stops of all sending or of the default sender",
         [({}, stops)],
     )
-    overdue, silent = now.overdue_seconds, now.silent_seconds
     yield Gauge(
         "smsretry.queue.overdue",
         "s",
         "By how much the oldest due text is late",
-        [({}, overdue)],
+        [({}, now.overdue_seconds)],
     )
+    silence = now.silent_seconds
     yield Gauge(
         "smsretry.run.age",
         "s",
         "Since a run last finished",
-        [] if silent is None else [({}, silent)],
+        [] if silence is None else [({}, silence)],
     )

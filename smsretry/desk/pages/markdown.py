@@ -95,12 +95,12 @@ def linked(text: object) -> str:
 
 
 def _link(match: re.Match[str]) -> str:
-    words, kind, record_id = match[0], match[1], match[2]
+    kind, record_id = match.groups()
     if kind == "run":
         return f"[run]({FIRST_PAGE}/runs/flow-run/{record_id})"
     feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{record_id}"
     # One of Prefect's UIs refuses a resource that is named once.
-    return f"[{words}]({FIRST_PAGE}/events?{feed}&{feed})"
+    return f"[{match[0]}]({FIRST_PAGE}/events?{feed}&{feed})"
 
 
 def _picture(hours: Hours) -> str:

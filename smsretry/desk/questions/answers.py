@@ -113,7 +113,8 @@ class TextList(Answer):
     """The texts that match."""
 
     texts: tuple[TextRecord, ...]
-    more: bool = Field(description="Whether there may be more than were asked for.")
+    more: bool
+    """Whether there may be more than were asked for."""
 
     @property
     def fails(self) -> bool:
@@ -132,7 +133,8 @@ class Change(Done):
     form: Annotated[Order, Field(exclude=True, repr=False)]
     matched: int
     changed: int
-    skipped: dict[str, int] = Field(description="How many were left alone, by reason.")
+    skipped: dict[str, int]
+    """How many were left alone, by reason."""
     sample: tuple[TextRecord, ...]
 
     @property
@@ -151,7 +153,11 @@ class Change(Done):
             headline += f": {reasons or 'no text matches all that was given'}"
         yield headline
         if self.form.dry_run and self.changed:
-            yield "Nothing was changed: it was only tried. ", self._remedy()
+            values = self.form.model_dump(
+                mode="json", exclude_unset=True, exclude={"dry_run"}
+            )
+            remedy = Remedy.of(type(self.form), values, "Do it")
+            yield "Nothing was changed: it was only tried. ", remedy
         if self.changed or len(self.skipped) > 1:
             for reason, texts in self.skipped.items():
                 yield f"  {texts} left alone: {reason}"
@@ -160,13 +166,6 @@ class Change(Done):
             yield f"… and {self.matched - len(self.sample)} more"
         if self.matched == getattr(self.form, "limit", None):
             yield f"These are the newest {self.matched}; there may be more: order it again."
-
-    def _remedy(self) -> Remedy:
-        """The same order, to be carried out."""
-        values = self.form.model_dump(
-            mode="json", exclude_unset=True, exclude={"dry_run"}
-        )
-        return Remedy.of(type(self.form), values, "Do it")
 
 
 class Examination(Answer):

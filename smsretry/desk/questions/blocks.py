@@ -39,6 +39,7 @@ class Remedy(Value):
         form: type[Form],
         values: Mapping[str, Any],
         words: str,
+        *,
         preparation: str | None = None,
     ) -> Self:
         """Offer a form, filled in. The value `LEFT` is left to the person."""
@@ -73,6 +74,8 @@ Inline: TypeAlias = str | Remedy
 """A part of a line."""
 Line: TypeAlias = str | tuple[Inline, ...]
 """A line. One that begins with spaces belongs to the line above it."""
+Row: TypeAlias = tuple[str, Inline, str]
+"""A row of a table: a label, how many texts it has, and a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,10 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of a label, how many texts it has, and a note. A table without rows is not shown."""
+    """Rows below a title. A table without rows is not shown."""
 
     title: str
-    rows: Sequence[tuple[str, Inline, str]]
+    rows: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +123,15 @@ def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
             case tuple():
                 yield "".join(map(str, block))
             case Heading(words):
-                yield ""
-                yield words
-            case Table():
-                yield from _table_lines(block)
+                yield from ("", words)
+            case Table(title, rows):
+                if rows:
+                    yield from ("", title)
+                for label, texts, note in rows:
+                    cells = (label, f"texts {texts}" if texts else "", note)
+                    yield "  " + ", ".join(filter(None, cells))
             case Hours():
                 yield from _hour_lines(block)
-
-
-def _table_lines(table: Table) -> Iterator[str]:
-    if table.rows:
-        yield ""
-        yield table.title
-    for label, texts, note in table.rows:
-        cells = (label, f"texts {texts}" if texts else "", note)
-        yield "  " + ", ".join(filter(None, cells))
 
 
 def _hour_lines(hours: Hours) -> Iterator[str]:

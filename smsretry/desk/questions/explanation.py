@@ -13,7 +13,6 @@ from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import (
     NAMELESS,
     WAITING,
-    RecordState,
     TextRecord,
 )
 from smsretry.desk.questions.remedies import CodeMeaning, remedies
@@ -36,7 +35,7 @@ class StateWords(NamedTuple):
 
 _NOTHING: Final = "nothing happens by itself"
 _LOOKED_AT: Final = "it is looked at again at {at}, and "
-_STATE_WORDS: Final[dict[RecordState, StateWords]] = {
+_STATE_WORDS: Final = {
     "scheduled": StateWords(
         "Scheduled, it is queued shortly before its time",
         "a run of process-scheduled-sends queues it, from shortly before {at} on",
@@ -153,8 +152,12 @@ def explanation_of(
         meaning: what a provider's code means.
     """
     zone = zone_of(text.timezone, text.business_timezone)
+    # A text that has a reason of its own to wait or end is not kept by its sender's trouble.
+    may_go_now = prediction is None or (
+        prediction.at <= text.asked_at and prediction.fate != "end"
+    )
     obstacle = None
-    if status and text.state == "due" and _may_go_now(prediction, text.asked_at):
+    if status and text.state == "due" and may_go_now:
         obstacle = status.obstacle(text.sender_name)
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
@@ -167,19 +170,18 @@ def explanation_of(
     )
 
 
-def _may_go_now(prediction: Prediction | None, now: datetime) -> bool:
-    """Whether nothing of its own keeps or ends a text, so that its sender's trouble is what it waits for."""
-    if prediction is None:
-        return True
-    return prediction.at <= now and prediction.fate != "end"
-
-
 def _headline(text: TextRecord, obstacle: Need | None, zone: tzinfo) -> str:
     """Its state, why, since when, and how late it is."""
     late = None
     if text.state in WAITING or text.state == "in_doubt":
         late = lateness(text, text.asked_at)
-    headline = _state(text, obstacle, is_late=late is not None)
+    headline = _STATE_WORDS[text.state].headline
+    if obstacle:
+        headline = f"Due, but {obstacle.what}"
+    elif text.state == "scheduled" and late:
+        headline = "Late, it is not queued yet"
+    elif text.state == "sent" and text.kind == "send log":
+        headline = "The application sent it itself, or the record of its row is pruned"
     if text.why:
         headline += f": {text.why}"
     age = span((text.asked_at - text.since).total_seconds())
@@ -187,16 +189,6 @@ def _headline(text: TextRecord, obstacle: Need | None, zone: tzinfo) -> str:
     if late:
         since += f", {late} after it was first due"
     return f"{headline} ({since})"
-
-
-def _state(text: TextRecord, obstacle: Need | None, *, is_late: bool) -> str:
-    if obstacle:
-        return f"Due, but {obstacle.what}"
-    if text.state == "scheduled" and is_late:
-        return "Late, it is not queued yet"
-    if text.kind == "send log" and text.state == "sent":
-        return "The application sent it itself, or the record of its row is pruned"
-    return _STATE_WORDS[text.state].headline
 
 
 def _next(

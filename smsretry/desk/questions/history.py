@@ -23,34 +23,34 @@ _SOURCES: Final = {
     "reconcile": "the provider's list",
     "operator": "a person",
 }
-_CONSENTS: Final[dict[str | None, str]] = {
+_CONSENTS: Final = {
     "opted_in": "they have opted in",
     "opted_out": "they have opted out",
 }
-_PHRASES: Final = {
-    ("was", "became"): "from {was} to {became}",
-    ("source",): "source {source}",
-    ("late",): "{late} after it was first due",
-    ("number",): "counted as attempt {number}",
-    ("code",): "code {code}",
-    ("to",): "to {to}",
-    ("sid",): "as {sid}",
-    ("taken_for",): "taken for {taken_for}",
-    ("received_by",): "received by {received_by}",
-    ("sender",): "from {sender}",
-    ("rule",): "under {rule}",
-    ("consent",): "consent was {consent}",
-    ("settled_by",): "according to {settled_by}",
-    ("message_class",): "{message_class}",
-    ("planned_for",): "planned for {planned_for}",
-    ("not_after",): "not after {not_after}",
-    ("until",): "next at {until}",
-    ("since",): "begun at {since}",
-    ("times", "last_at"): "{times} times, the last at {last_at}",
-    ("row", "minutes"): "in row {row}, {minutes} min apart",
-    ("who",): "by {who}",
-    ("run_id",): "run {run_id}",
-}
+_PHRASES: Final = (
+    "from {was} to {became}",
+    "source {source}",
+    "{late} after it was first due",
+    "counted as attempt {number}",
+    "code {code}",
+    "to {to}",
+    "as {sid}",
+    "taken for {taken_for}",
+    "received by {received_by}",
+    "from {sender}",
+    "under {rule}",
+    "consent was {consent}",
+    "according to {settled_by}",
+    "{message_class}",
+    "planned for {planned_for}",
+    "not after {not_after}",
+    "next at {until}",
+    "begun at {since}",
+    "{times} times, the last at {last_at}",
+    "in row {row}, {minutes} min apart",
+    "by {who}",
+    "run {run_id}",
+)
 """The words for a moment's fields, in this order. A phrase is left out if one of its fields is empty."""
 
 
@@ -79,16 +79,16 @@ def lateness(text: TextRecord, moment: datetime) -> str | None:
 
 
 def _beginning(text: TextRecord, zone: tzinfo) -> str:
-    fields: dict[str, Any] = {"planned_for": text.planned_for}
+    fields = dict[str, Any]()
     if text.planned_for:
-        fields["not_after"] = text.expires_at
+        fields = {"planned_for": text.planned_for, "not_after": text.expires_at}
     if text.kind != "send log":
         fields["message_class"] = text.message_class
     return _line(_BEGINNINGS[text.kind], fields, zone)
 
 
 def _consent_line(text: TextRecord, zone: tzinfo) -> str:
-    line = _CONSENTS.get(text.consent, "nobody knows whether they want texts")
+    line = _CONSENTS.get(text.consent or "", "nobody knows whether they want texts")
     if text.consent_at:
         line += f" since {on_clock(text.consent_at, zone)}"
     if text.consent_source:
@@ -126,8 +126,8 @@ def _line(action: str, fields: Mapping[str, Any], zone: tzinfo) -> str:
     }
     phrases = [
         phrase.format_map(values)
-        for names, phrase in _PHRASES.items()
-        if all(values.get(name) for name in names)
+        for phrase in _PHRASES
+        if all(values.get(name) for name in re.findall(r"{(\w+)}", phrase))
     ]
     return ", ".join([spaced(action), *phrases])
 

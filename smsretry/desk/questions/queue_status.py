@@ -10,7 +10,15 @@ from pydantic import Field
 
 from smsretry.desk.actions.requests import ExplainText, ListTexts, ListUnreadWords
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block, Heading, Hours, Inline, Remedy, Table
+from smsretry.desk.questions.blocks import (
+    Block,
+    Heading,
+    Hours,
+    Inline,
+    Remedy,
+    Row,
+    Table,
+)
 from smsretry.desk.questions.remedies import (
     SENDER_REMEDIES,
     remedy_of_sender,
@@ -24,7 +32,7 @@ from smsretry.vocabulary import Mark, SendTo, TextState, spaced
 
 FATES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
-_STAGING: Final[dict[SendTo | None, str]] = {
+_STAGING: Final = {
     "listed": "STAGING: only who is listed is texted",
     "nobody": "STAGING: nobody is texted",
 }
@@ -180,20 +188,18 @@ class Need(Value):
     business: str | None = None
     count: Inline = ""
     """How many texts or customers; a link leads to exactly those."""
-    noun: Literal["text", "customer"] = Field("text", exclude=True)
+    noun: str = Field("text", exclude=True)
     """What is counted."""
     since: Instant | None = None
-    sender: str | None = Field(
-        None, description="What names the sender in a command whose trouble it is."
-    )
+    sender: str | None = None
+    """What names the sender in a command whose trouble it is."""
 
 
 def link_to_texts(texts: int, **criteria: object) -> Remedy:
     """How many texts there are, as a link to them: the criteria are `ListTexts`'s."""
-    values = {name: value for name, value in criteria.items() if value is not None}
     if texts > ListTexts.model_fields["limit"].default:
-        values["limit"] = 500
-    return Remedy.see(ListTexts, values, str(texts))
+        criteria["limit"] = 500
+    return Remedy.see(ListTexts, criteria, str(texts))
 
 
 class QueueStatus(Answer):
@@ -223,17 +229,17 @@ class QueueStatus(Answer):
     @property
     def queue(self) -> dict[str, int]:
         """Texts in each state, as `TextState`."""
-        return _add_up((count.state, count.texts) for count in self.states)
+        return _texts_by("state", self.states)
 
     @property
     def fates(self) -> dict[str, int]:
         """Texts accepted in the last day, by what became of them."""
-        return _add_up((hour.fate, hour.texts) for hour in self.hours)
+        return _texts_by("fate", self.hours)
 
     @property
     def ends(self) -> dict[str, int]:
         """Texts that failed or were cancelled in the last day."""
-        return _add_up((reason.state, reason.texts) for reason in self.ended)
+        return _texts_by("state", self.ended)
 
     @property
     def overdue_seconds(self) -> float:
@@ -269,11 +275,9 @@ class QueueStatus(Answer):
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        if self.send_to in _STAGING:
-            return _STAGING[self.send_to]
-        if self.mark and self.mark.kind == "staging":
-            return "STAGING: the database is marked so"
-        return None
+        marked = "STAGING: the database is marked so"
+        is_marked = self.mark is not None and self.mark.kind == "staging"
+        return _STAGING.get(self.send_to or "", marked if is_marked else None)
 
     @property
     def numbers(self) -> str:
@@ -436,7 +440,15 @@ class QueueStatus(Answer):
             ],
         )
         yield from self._last_day()
-        yield Table("Undelivered in the last day, by code", list(self._undelivered()))
+        undelivered = [
+            (
+                str(count.code or "without a code"),
+                str(count.texts),
+                count.business or "",
+            )
+            for count in self.undelivered
+        ]
+        yield Table("Undelivered in the last day, by code", undelivered)
         yield Table("Ended in the last day", list(self._ended()))
         runs = [
             (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
@@ -459,37 +471,27 @@ class QueueStatus(Answer):
         """The time for which it has been so."""
         return f", for {span((self.at - since).total_seconds())}" if since else ""
 
-    def _states(self) -> Iterator[tuple[str, Inline, str]]:
+    def _states(self) -> Iterator[Row]:
         """The states; below those that wait, the reasons."""
         for state in self.STATES:
             counts = [count for count in self.states if count.state == state]
             if counts:
                 total = link_to_texts(self.queue[state], states=[state])
                 yield spaced(state), total, self._next(counts)
-            if state == "waiting":
-                yield from self._waiting(counts)
-
-    def _waiting(
-        self, counts: Iterable[StateCount]
-    ) -> Iterator[tuple[str, Inline, str]]:
-        for count in counts:
-            if count.why_code:
-                link = link_to_texts(
-                    count.texts, states=[count.state], why_code=count.why_code
-                )
-                yield f"waiting: {spaced(count.why_code)}", link, self._next([count])
+            for count in counts:
+                if state == "waiting" and count.why_code:
+                    link = link_to_texts(
+                        count.texts, states=[state], why_code=count.why_code
+                    )
+                    label = f"waiting: {spaced(count.why_code)}"
+                    yield label, link, self._next([count])
 
     def _next(self, counts: Iterable[StateCount]) -> str:
         """The time until the next of these texts is due."""
         moments = [count.next_at for count in counts if count.next_at]
         return f"in {span((min(moments) - self.at).total_seconds())}" if moments else ""
 
-    def _undelivered(self) -> Iterator[tuple[str, Inline, str]]:
-        for count in self.undelivered:
-            code = str(count.code or "without a code")
-            yield code, str(count.texts), count.business or ""
-
-    def _ended(self) -> Iterator[tuple[str, Inline, str]]:
+    def _ended(self) -> Iterator[Row]:
         """The texts that ended in the last day, by reason; and all of a state, where some have no reason."""
         day = {
             "since": (self.at - timedelta(days=1)).isoformat(),
@@ -524,11 +526,13 @@ class QueueStatus(Answer):
         yield Hours(_HOURS_CAPTION.format_map(texts_by_fate), parts)
 
 
-def _add_up(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """The texts of each case."""
+def _texts_by(
+    field: str, counts: Iterable[StateCount | HourCount | ReasonCount]
+) -> dict[str, int]:
+    """Add the texts up by what a field says."""
     sums = Counter[str]()
-    for case, texts in counts:
-        sums[case] += texts
+    for count in counts:
+        sums[getattr(count, field)] += count.texts
     return dict(sums)
 
 

@@ -37,7 +37,7 @@ class SenderRemedy(NamedTuple):
 
 _DOCTOR: Final = "run smsretry doctor and fix what it reports of its sender"
 _RESUME: Final = {"paused": "no"}
-SENDER_REMEDIES: Final[Mapping[WhyCode | None, SenderRemedy]] = {
+SENDER_REMEDIES: Final = {
     "sender_paused": SenderRemedy(
         "let its sender send again, once that is fixed", _RESUME
     ),
@@ -86,10 +86,11 @@ def remedy_of_sender(why_code: WhyCode | None, sender: str | None) -> Remedy | N
     Args:
         sender: what names it in a command.
     """
-    if sender is None or why_code not in SENDER_REMEDIES:
+    remedy = SENDER_REMEDIES.get(why_code or "")
+    if sender is None or remedy is None:
         return None
-    words, change, preparation = SENDER_REMEDIES[why_code]
-    return Remedy.of(ChangeSender, {"sender": sender, **change}, words, preparation)
+    change = {"sender": sender, **remedy.change}
+    return Remedy.of(ChangeSender, change, remedy.words, preparation=remedy.preparation)
 
 
 def remedy_of_texts(
@@ -120,7 +121,9 @@ def remedy_of_texts(
         places = f"customer {customer_id}, business {business_id}"
         return Remedy(words=f"{advice} ({places}): it is looked at anew at once")
     if texts:
-        return Remedy.of(LookAgain, texts, "have it looked at again now", _FIX_REASON)
+        return Remedy.of(
+            LookAgain, texts, "have it looked at again now", preparation=_FIX_REASON
+        )
     return None
 
 
@@ -137,7 +140,7 @@ def remedy_of_unread(customer_id: UUID | None, sid: str) -> Remedy:
         RecordConsent,
         {"customer_id": str(customer_id), "consent": "opted_out", "source": "text"},
         "record that they said stop; if they did not, choose unchanged instead",
-        f"read {sid} in the provider's log",
+        preparation=f"read {sid} in the provider's log",
     )
 
 
@@ -152,7 +155,8 @@ def remedies(
     """
     if text.stop_sid:
         yield remedy_of_unread(text.customer_id, text.stop_sid)
-    if trouble := obstacle if text.state == "due" else _remedy_of_wait(text):
+    trouble = obstacle if text.state == "due" else _remedy_of_wait(text)
+    if trouble:
         yield trouble
     # Before a text in doubt is held, looks may find it.
     if "resolve" in text.can and (text.state != "in_doubt" or "look-again" in text.can):
@@ -177,9 +181,10 @@ def _remedy_of_wait(text: TextRecord) -> Remedy | None:
     """What ends the trouble of a text that waits; or that keeps one in doubt."""
     if text.state not in WAITING and text.why_code != "list_unavailable":
         return None
+    look = _row(text) if "look-again" in text.can else None
     remedy = remedy_of_sender(text.why_code, text.sender_name) or remedy_of_texts(
         text.why_code,
-        _row(text) if "look-again" in text.can else None,
+        look,
         customer_id=text.customer_id,
         business_id=text.business_id,
     )
@@ -194,13 +199,13 @@ def _resolutions(retry_id: str) -> Iterator[Remedy]:
         Resolve,
         {"retry_id": retry_id, "went_out_as": "nothing"},
         "have it sent again",
-        "make sure that the provider's log does not have it",
+        preparation="make sure that the provider's log does not have it",
     )
     yield Remedy.of(
         Resolve,
         {"retry_id": retry_id, "went_out_as": LEFT},
         "say which message it is",
-        "find it in the provider's log",
+        preparation="find it in the provider's log",
     )
 
 
@@ -213,7 +218,8 @@ def _requeueing(text: TextRecord, code: CodeMeaning | None) -> Iterator[Remedy]:
     row = _row(text)
     if text.state != "failed":
         row["states"] = [text.state]
-    yield Remedy.of(Requeue, row, "send it again, with every check", preparation)
+    words = "send it again, with every check"
+    yield Remedy.of(Requeue, row, words, preparation=preparation)
 
 
 def _consent(text: TextRecord) -> Iterator[Remedy]:

@@ -26,34 +26,33 @@ class SenderRecord(Value):
 
     sender_id: UUID
     account: str
-    sender: str = Field(description="As people see it: a number's last four digits.")
+    sender: str
+    """As people see it: a number's last four digits."""
     sent_by: str | None = Field(
         None,
         repr=False,
         exclude=True,
         description="The whole of it, if the question was for numbers, too.",
     )
-    named_at: Instant | None = Field(
-        None,
-        description="When a run last named it as the default sender. None: it is not the default one.",
-    )
+    named_at: Instant | None = None
+    """When a run last named it as the default sender. None: it is not the default one."""
     segments_per_second: float | None
     segments_per_day: int | None
     used_today: int | None
     day_ends_at: Instant
     businesses: int
-    used_by: tuple[str, ...] = Field(
-        description="The names of the businesses, 20 at most; those whose texts wait first."
-    )
-    why_code: KnownCode = Field(description="Why its texts wait. None: they do not.")
+    used_by: tuple[str, ...]
+    """The names of the businesses, 20 at most; those whose texts wait first."""
+    why_code: KnownCode
+    """Why its texts wait. None: they do not."""
     why: str | None
-    since: Instant | None = Field(description="Since when it is paused or stopped.")
+    since: Instant | None
+    """Since when it is paused or stopped."""
     due: int
     waiting: int
     held: int
-    only_business: UUID | None = Field(
-        None, description="The business that uses it, if it is a single one."
-    )
+    only_business: UUID | None = None
+    """The business that uses it, if it is a single one."""
 
     @property
     def texts(self) -> int:

@@ -137,7 +137,7 @@ CASES = [
          "businesses.timezone"),
     Case("hours_unreadable", ANEW, f"{_BUSINESS} sms_hours = '18:00-09:00'", f"{_BUSINESS} sms_hours = null",
          "businesses.sms_hours"),
-    Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop … --lift"),
+    Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop '…' --lift"),
     Case("business_stopped", LIFT,
          "select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann') from businesses",
          says="--lift"),

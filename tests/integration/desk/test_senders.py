@@ -64,6 +64,7 @@ def listed(shop: Shop) -> list[dict[str, Any]]:
 
 RUN = """insert into smsretry.runs (id, started_at, finished_at, summary)
          select gen_random_uuid(), now, now, '' from smsretry.clock() now"""
+NAMED = "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())"
 WAITING = ("due", "waiting", "held")
 
 
@@ -275,10 +276,7 @@ def test_the_environments_sender_frees_whoever_has_one_for_the_other_class_alone
     shop: Shop,
 ) -> None:
     """Those texts of a business for which it has no sender of its own."""
-    shop.sql(
-        "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())",
-        *[ACCOUNT, OTHER],
-    )
+    shop.sql(NAMED, ACCOUNT, OTHER)
     add(shop, message_class="marketing")
     shop.due_text(due=HOUR)
     shop.sql(
@@ -350,10 +348,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     add(neighbor, OTHER, message_class="transactional")
     shop.sql(RUN)
     environments = "MG" + "5" * 32
-    shop.sql(
-        "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock())",
-        *[ACCOUNT, environments],
-    )
+    shop.sql(NAMED, ACCOUNT, environments)
 
     assert (monitored(shop), status_of_senders(shop)) == ("ok", [])
     neighbor.due_text(due=HOUR)
@@ -386,11 +381,9 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
 
 def test_a_former_default_sender_is_one_like_any_other(shop: Shop) -> None:
     """A run named another one since. Its stop concerns the business that still has it, and no other."""
-    for sent_by, named_ago in ((SENDER, HOUR), (OTHER, timedelta(0))):
-        shop.sql(
-            "insert into smsretry.senders (account, sent_by, named_at) values (%s, %s, smsretry.clock() - %s)",
-            *[ACCOUNT, sent_by, named_ago],
-        )
+    shop.sql(NAMED, ACCOUNT, SENDER)
+    shop.sql("update smsretry.senders set named_at = named_at - interval '1 hour'")
+    shop.sql(NAMED, ACCOUNT, OTHER)
     shop.sql(RUN)
     shop.sql(STOP, SENDER)
     assert (monitored(shop), status_of_senders(shop)) == ("ok", [])
