@@ -7,10 +7,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 import typer
 
@@ -28,8 +27,7 @@ def print_text(text: str, *, bold: bool = False, hang: int = 2) -> None:
     _write(folded, sys.stdout)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A word in a color, and a text."""
 
     word: str

@@ -53,7 +53,7 @@ def test_each_table_by_a_word_has_all_of_its_words() -> None:
     tables = [table for module in modules() for table in tables_by_words(module)]
     assert {
         "smsretry.sending.summary.COUNTED_AS",
-        "smsretry.desk.questions.explanation.STATES",
+        "smsretry.desk.questions.explanation.STATE_WORDS",
     } <= {name for name, _, _ in tables}
     assert {
         name: words ^ table.keys()

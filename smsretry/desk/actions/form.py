@@ -198,7 +198,7 @@ NumberlessWords = Annotated[
     AfterValidator(_refuse_number),
     Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
 ]
-"""Words that are kept and shown, without a phone number. Prefect checks the usual shapes of a number, `_refuse_number` all."""
+"""Words without a phone number, which are kept and shown. Prefect checks the usual shapes of a number, the form all."""
 
 
 class Form(BaseModel):

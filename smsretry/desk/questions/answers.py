@@ -15,7 +15,7 @@ from smsretry.retry.models import Finding, Value
 from smsretry.vocabulary import spaced
 
 _NOT_IN_DOUBT: Final = (
-    "it is not in doubt, or a worker looks for it at this moment: try again in a minute"
+    "It is not in doubt, or a worker looks for it at this moment: try again in a minute"
 )
 _NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
 _UNMARKED: Final = (
@@ -81,7 +81,9 @@ class Done(Answer):
             for name, value in self.columns.items()
             if name not in ("answer", "needs_start") and value is not None
         )
-        sentence = capitalized(_NOT_IN_DOUBT if self.fails else self.form.deed)
+        sentence = capitalized(self.form.deed)
+        if self.columns.get("answer") == "not_in_doubt":
+            sentence = _NOT_IN_DOUBT
         yield f"{sentence}: {numbers}." if numbers else f"{sentence}."
         if self.columns.get("needs_start"):
             yield _NEEDS_START

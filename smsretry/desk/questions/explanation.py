@@ -13,6 +13,7 @@ from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import (
     NAMELESS,
     WAITING,
+    RecordState,
     TextRecord,
 )
 from smsretry.desk.questions.remedies import CodeMeaning, remedies
@@ -35,7 +36,7 @@ class StateWords(NamedTuple):
 
 _NOTHING: Final = "nothing happens by itself"
 _LOOKED_AT: Final = "it is looked at again at {at}, and "
-_STATE_WORDS: Final = {
+STATE_WORDS: Final[dict[RecordState, StateWords]] = {
     "scheduled": StateWords(
         "Scheduled, it is queued shortly before its time",
         "a run of process-scheduled-sends queues it, from shortly before {at} on",
@@ -175,7 +176,7 @@ def _headline(text: TextRecord, obstacle: Need | None, zone: tzinfo) -> str:
     late = None
     if text.state in WAITING or text.state == "in_doubt":
         late = lateness(text, text.asked_at)
-    headline = _STATE_WORDS[text.state].headline
+    headline = STATE_WORDS[text.state].headline
     if obstacle:
         headline = f"Due, but {obstacle.what}"
     elif text.state == "scheduled" and late:
@@ -220,7 +221,7 @@ def _next_of_state(text: TextRecord) -> str:
             return f"nothing: {reason}. Queue it anew, if it is wanted"
         case "sent" if any(step.send and step.what in FINAL for step in text.steps):
             return "nothing more; it was delivered"
-    return _STATE_WORDS[text.state].next
+    return STATE_WORDS[text.state].next
 
 
 def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
