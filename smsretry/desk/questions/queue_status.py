@@ -48,22 +48,6 @@ _START_RUNS: Final = _DOCTOR.model_copy(
     }
 )
 _READ_WORDS: Final = Remedy.of(ListUnreadWords, {}, "read it, and say what it means")
-_LATENESS: Final = {
-    "restored": (
-        "the database was restored from a backup: older texts are looked for before they are sent",
-        _DOCTOR.model_copy(
-            update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
-        ),
-    ),
-    "run": ("no run has finished", _START_RUNS),
-    "due": ("overdue", _DOCTOR),
-    "scheduled": (
-        "planned, late and not queued: those that are less than 48 h late go, the others end",
-        _START_RUNS,
-    ),
-    "words": ("what may mean stop is unread for three days or more", _READ_WORDS),
-}
-"""The words for what is late, and what to do."""
 _STOPPED: Final = {
     "sending": "sending is stopped",
     "default_sender": "the default sender is stopped",
@@ -195,6 +179,31 @@ class Need(Value):
     """What names the sender in a command whose trouble it is."""
 
 
+_NEEDS_OF_LATENESS: Final = {
+    "restored": Need(
+        of="late",
+        what="the database was restored from a backup: older texts are looked for before they are sent",
+        remedy=_DOCTOR.model_copy(
+            update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
+        ),
+    ),
+    "run": Need(of="late", what="no run has finished", remedy=_START_RUNS),
+    "due": Need(of="late", what="overdue", remedy=_DOCTOR),
+    "scheduled": Need(
+        of="planned",
+        what="planned, late and not queued: those that are less than 48 h late go, the others end",
+        remedy=_START_RUNS,
+    ),
+    "words": Need(
+        of="late",
+        what="what may mean stop is unread for three days or more",
+        remedy=_READ_WORDS,
+        noun="customer",
+    ),
+}
+"""The need of each lateness, without its numbers."""
+
+
 def link_to_texts(texts: int, **criteria: object) -> Remedy:
     """How many texts there are, as a link to them: the criteria are `ListTexts`'s."""
     if texts > ListTexts.model_fields["limit"].default:
@@ -275,9 +284,11 @@ class QueueStatus(Answer):
     @property
     def staging(self) -> str | None:
         """Why not everybody is texted, as a page must say it. None: everybody is."""
-        marked = "STAGING: the database is marked so"
-        is_marked = self.mark is not None and self.mark.kind == "staging"
-        return _STAGING.get(self.send_to or "", marked if is_marked else None)
+        if self.send_to in ("listed", "nobody"):
+            return _STAGING[self.send_to]
+        if self.mark and self.mark.kind == "staging":
+            return "STAGING: the database is marked so"
+        return None
 
     @property
     def numbers(self) -> str:
@@ -338,15 +349,8 @@ class QueueStatus(Answer):
 
     def _needs_of_lateness(self) -> Iterator[Need]:
         for late in self.late:
-            problem, remedy = _LATENESS[late.name]
-            yield Need(
-                of="planned" if late.name == "scheduled" else "late",
-                what=problem,
-                remedy=remedy,
-                count=str(late.texts or ""),
-                noun="customer" if late.name == "words" else "text",
-                since=late.oldest,
-            )
+            numbers = {"count": str(late.texts or ""), "since": late.oldest}
+            yield _NEEDS_OF_LATENESS[late.name].model_copy(update=numbers)
 
     def _needs_of_senders(self) -> Iterator[Need]:
         for sender in self.senders:
@@ -368,26 +372,25 @@ class QueueStatus(Answer):
 
     def _needs_of_held(self) -> Iterator[Need]:
         """The reasons of each business, but those that another need says; then how many texts are held besides."""
-        others = self.queue.get("held", 0)
+        remaining = self.queue.get("held", 0)
         for count in self.held:
             if count.state == "held":
-                others -= count.texts
+                remaining -= count.texts
             if not self._is_said_elsewhere(count):
                 yield _need_of(count)
-        if others > 0:
-            every = {"states": ["held"], "limit": 500}
+        if remaining > 0:
+            all_held = {"states": ["held"], "limit": 500}
             yield Need(
                 of="held",
                 what="held for other reasons, or of other businesses",
-                remedy=Remedy.of(ListTexts, every, "see them all"),
-                count=str(others),
+                remedy=Remedy.of(ListTexts, all_held, "see them all"),
+                count=str(remaining),
             )
 
     def _is_said_elsewhere(self, count: HeldCount) -> bool:
         """Whether the need of a stop, of a sender or of unread words says why these texts are held."""
-        if count.why_code == "account_refused" and any(
-            stop.sender for stop in self.stops
-        ):
+        is_a_sender_stopped = any(stop.sender for stop in self.stops)
+        if count.why_code == "account_refused" and is_a_sender_stopped:
             return True
         if count.why_code == "words_unread" and self.unread:
             return True
