@@ -136,7 +136,7 @@ def _add(
     command: Callable[..., None],
     name: str,
     *examples: str,
-    panel: str | None = None,
+    panel: str | None = _RUNNING,
     group: typer.Typer = app,
 ) -> None:
     group.command(name, rich_help_panel=panel, epilog=_epilog(name, examples))(command)
@@ -197,33 +197,29 @@ _add(
     "import-opt-outs stops.csv --business $ID --yes --because 'Moved'",
     panel=_RULES,
 )
-_add(running.demo, "demo", "demo", "demo --all", panel=_RUNNING)
-_add(running.up, "up", "up --open", "up --port 4300 --rate 60", panel=_RUNNING)
+_add(running.demo, "demo", "demo", "demo --all")
+_add(running.up, "up", "up --open", "up --port 4300 --rate 60")
 _add(
     running.migrate,
     "migrate",
     "migrate --db-url postgresql://postgres@127.0.0.1:5432/app",
-    panel=_RUNNING,
 )
 _add(
     running.doctor,
     "doctor",
     "doctor",
     "doctor --json | jq '.findings[] | select(.ok | not)'",
-    panel=_RUNNING,
 )
-_add(deployments.serve, "serve", "serve", panel=_RUNNING)
-_add(deployments.deploy, "deploy", "deploy", panel=_RUNNING)
+_add(deployments.serve, "serve", "serve")
+_add(deployments.deploy, "deploy", "deploy")
 _add(
     deployments.automations,
     "automations",
     "automations --notify slack-webhook/operations",
-    panel=_RUNNING,
 )
 _add(
     running.process,
     "process",
     "process --limit 200",
     "process --json | jq .summary",
-    panel=_RUNNING,
 )

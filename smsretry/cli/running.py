@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from smsretry.sending.scheduled import Queueing
     from smsretry.sending.summary import RunSummary
 
+_COLORS: Final = {"bad": "red", "warn": "yellow", "ok": "green"}
+"""The colors of the doctor's findings, by their words."""
 _DATA_DIR: Final = Path(".smsretry")
 
 
@@ -270,12 +272,8 @@ def doctor(as_json: Json = False) -> None:
     for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
-            verdict = Verdict("ok", str(finding), "green")
-            if not finding.ok:
-                verdict = Verdict("bad", str(finding), "red")
-            elif finding.advice:
-                verdict = Verdict("warn", str(finding), "yellow")
-            print_verdicts([verdict], columns=5)
+            color = _COLORS[finding.word]
+            print_verdicts([Verdict(finding.word, str(finding), color)], columns=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         print_json({"bad": bad, "findings": findings})

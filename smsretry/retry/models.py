@@ -180,11 +180,18 @@ class ItemResult(Value):
 
 
 class Finding(Value):
-    """One line of `smsretry doctor`. With advice though ok: a warning."""
+    """One line of `smsretry doctor`."""
 
     subject: str
     ok: bool
     advice: str | None = None
+
+    @property
+    def word(self) -> str:
+        """bad, or else warn if there is advice, or else ok."""
+        if not self.ok:
+            return "bad"
+        return "warn" if self.advice else "ok"
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.advice}" if self.advice else self.subject

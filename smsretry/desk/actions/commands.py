@@ -2,18 +2,16 @@
 
 import shlex
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from smsretry.desk.actions import requests, senders
 from smsretry.desk.actions.form import POSITIONAL, Form, public_name
 
 LEFT: Final = "…"
 """The value that a person has to find out."""
-Forms: TypeAlias = Mapping[str, type[Form]]
-"""The forms of a command, each behind its word, the usual first. A single one has the command's name for its word."""
 
 
-def _forms_by_command() -> Mapping[str, Forms]:
+def _forms_by_command() -> Mapping[str, Mapping[str, type[Form]]]:
     commands = dict[str, dict[str, type[Form]]]()
     for form in (*vars(requests).values(), *vars(senders).values()):
         if isinstance(form, type) and issubclass(form, Form) and form.COMMAND:
@@ -23,7 +21,10 @@ def _forms_by_command() -> Mapping[str, Forms]:
 
 
 DESK_COMMANDS: Final = _forms_by_command()
-"""The forms of each command, in the order in which their modules define them."""
+"""The forms of each command by their words, the usual one first. A single form has the command's name for its word.
+
+They are in the order in which their modules define them.
+"""
 
 
 def help_of(command: str) -> str:

@@ -17,6 +17,8 @@ from smsretry.vocabulary import spaced
 _NOT_IN_DOUBT: Final = (
     "It is not in doubt, or a worker looks for it at this moment: try again in a minute"
 )
+_HEADINGS: Final = {"bad": "🔴 bad", "warn": "🟠 warnings", "ok": "🟢 ok"}
+"""The headings of the doctor's findings, by their words."""
 _NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
 _UNMARKED: Final = (
     "Customers who are not marked yet: {}, because their rows are locked, or a trigger refuses it. No text goes out to "
@@ -176,19 +178,12 @@ class Examination(Answer):
     findings: tuple[Finding, ...]
 
     def tell(self) -> Iterator[Block]:
-        findings_by_word: dict[str, list[Finding]] = {
-            "🔴 bad": [],
-            "🟠 warnings": [],
-            "🟢 ok": [],
-        }
-        for finding in self.findings:
-            word = "🟠 warnings" if finding.advice else "🟢 ok"
-            if not finding.ok:
-                word = "🔴 bad"
-            findings_by_word[word].append(finding)
-        counts = [f"{word} {len(group)}" for word, group in findings_by_word.items()]
-        yield " · ".join(counts)
+        groups = [
+            (heading, [finding for finding in self.findings if finding.word == word])
+            for word, heading in _HEADINGS.items()
+        ]
+        yield " · ".join(f"{heading} {len(group)}" for heading, group in groups)
         yield "Seen from where the runs happen: their environment, their network, their clock."
-        for word, group in findings_by_word.items():
+        for heading, group in groups:
             for finding in group:
-                yield f"{word}: {finding}"
+                yield f"{heading}: {finding}"
