@@ -348,8 +348,8 @@ class StopTexts(Signed):
 
     @property
     def deed(self) -> str:
-        what = f"marketing texts to {self.state}" if self.state else "the business"
-        return f"lifted the stop of {what}" if self.lift else f"stopped {what}"
+        subject = f"marketing texts to {self.state}" if self.state else "the business"
+        return f"lifted the stop of {subject}" if self.lift else f"stopped {subject}"
 
     def values(self) -> dict[str, object]:
         """The arguments: a stop has a kind and a subject."""

@@ -105,10 +105,11 @@ def _texts(texts: Iterable[TextRecord]) -> Iterator[Block]:
     """Texts with what they wait for or why they ended. A number links to the text's story."""
     for text in texts:
         story = {"id": str(text.retry_id)}
+        reason = f": {text.why}" if text.why else ""
+        at = on_clock(text.next_at or text.since)
         yield (
             Remedy.see(ExplainText, story, text.number or "without a number"),
-            f" of {text.business or NAMELESS}, {spaced(text.state)}, {on_clock(text.next_at or text.since)}",
-            f": {text.why}" if text.why else "",
+            f" of {text.business or NAMELESS}, {spaced(text.state)}, {at}{reason}",
         )
         yield f"    row {text.retry_id}, customer {text.customer_id or 'is gone'}"
 

@@ -128,10 +128,10 @@ class Explanations(Answer):
         if not self.texts:
             yield NO_TEXT
             return
-        first, *others = self.texts
-        yield first.headline
-        yield from first.tell()
-        for explanation in others:
+        newest, *older = self.texts
+        yield newest.headline
+        yield from newest.tell()
+        for explanation in older:
             yield Heading(explanation.headline)
             yield from explanation.tell()
         if len(self.texts) == _MOST_TEXTS:

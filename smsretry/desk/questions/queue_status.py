@@ -539,31 +539,33 @@ def _texts_by(
     return dict(sums)
 
 
-def _need_of(held: HeldCount) -> Need:
+def _need_of(held_texts: HeldCount) -> Need:
     """What is held, and what ends it. A person alone may know what became of a text in doubt."""
-    count: Inline = str(held.texts)
-    if held.state == "in_doubt":
-        example = {"id": str(held.retry_id)}
+    count: Inline = str(held_texts.texts)
+    if held_texts.state == "in_doubt":
+        example = {"id": str(held_texts.retry_id)}
         remedy = Remedy.of(
             ExplainText, example, "see one of them, and say what became of it"
         )
     else:
         criteria = {
             "states": ["held"],
-            "business_id": str(held.business_id),
-            "why_code": held.why_code,
+            "business_id": str(held_texts.business_id),
+            "why_code": held_texts.why_code,
         }
-        if held.why_code:
-            count = link_to_texts(held.texts, **criteria)
+        if held_texts.why_code:
+            count = link_to_texts(held_texts.texts, **criteria)
         remedy = (
-            remedy_of_texts(held.why_code, criteria, business_id=held.business_id)
+            remedy_of_texts(
+                held_texts.why_code, criteria, business_id=held_texts.business_id
+            )
             or _DOCTOR
         )
     return Need(
         of="held",
-        what=f"held: {held.why}",
+        what=f"held: {held_texts.why}",
         remedy=remedy,
-        business=held.business,
+        business=held_texts.business,
         count=count,
-        since=held.since,
+        since=held_texts.since,
     )
