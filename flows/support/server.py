@@ -3,7 +3,12 @@
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
-from smsretry.adapters.prefect.api import PrefectApi, PrefectError, PrefectSettings
+from smsretry.adapters.prefect.api import (
+    ADDRESS_RULE,
+    PrefectApi,
+    PrefectError,
+    PrefectSettings,
+)
 
 
 def check_reach() -> None:
@@ -15,8 +20,7 @@ def check_reach() -> None:
     api = get_current_settings().api
     if not api.url:
         raise SystemExit(
-            "PREFECT_API_URL is not set: set it to the address of the Prefect server's API, http://<host>:4200/api "
-            "(`prefect server start` starts one)."
+            f"PREFECT_API_URL is not set. It {ADDRESS_RULE} (`prefect server start` starts one)."
         )
     settings = {
         "prefect_api_url": api.url,
@@ -28,8 +32,6 @@ def check_reach() -> None:
             connected.ask("health")
             connected.ask("deployments/filter", {"limit": 1})
     except ValidationError:
-        raise SystemExit(
-            "PREFECT_API_URL must be the address of the Prefect server's API: http://<host>:4200/api"
-        ) from None
+        raise SystemExit(f"PREFECT_API_URL {ADDRESS_RULE}") from None
     except PrefectError as error:
         raise SystemExit(f"Prefect's API at {error}.") from None

@@ -1,14 +1,14 @@
-"""Would a text that is due now go out, and if not, what do I do? What decides it is asked, part by part."""
+"""Would a text that is due now go out, and if not, what do I do? Each part that decides it is examined."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from smsretry.doctor.clocks import clock_findings
+from smsretry.doctor.clocks import ClockOffsets, clock_findings
 from smsretry.doctor.database import database_findings, reader_finding
 from smsretry.doctor.facts import fact_findings
+from smsretry.doctor.parts import Part, examine_parts
 from smsretry.doctor.prefect import prefect_findings
 from smsretry.doctor.provider import provider_findings
-from smsretry.doctor.together import Part, together
 from smsretry.doctor.variables import callback_findings, variable_findings
 from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
@@ -17,7 +17,7 @@ from smsretry.settings import ReadingSettings, Settings, setting_problems, varia
 def examine(
     *, now: Callable[[], datetime], environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Findings, in the order in which to mend them. Sends nothing, and keeps nothing of what it rehearses.
+    """Findings, in the order in which to mend them. The examination sends nothing, and undoes what it rehearses.
 
     Args:
         now: this machine's clock, which is compared with others and tells the age of the data.
@@ -26,25 +26,34 @@ def examine(
     yield from fact_findings(now().date())
     problems = setting_problems()
     yield from variable_findings(problems, environment)
-    ahead = dict[str, timedelta]()
-    parts: dict[str, Part] = {
-        "reader's key": lambda: reader_finding(environment),
-        "Prefect": lambda: prefect_findings(ahead, now),
-        "callbacks": lambda: callback_findings(environment),
-    }
-    settings = None if problems else Settings()
-    if not problems.keys() & variables(ReadingSettings):
-        database = settings or ReadingSettings()
-        parts = {"Supabase": lambda: database_findings(database, ahead, now), **parts}
+    offsets = ClockOffsets(now)
+    settings = _complete_settings(problems)
+    parts = dict[str, Part]()
     if settings:
-        parts["Twilio"] = lambda: provider_findings(settings, ahead, now)
-    yield from together(parts)
-    yield from clock_findings(
-        ahead, rehearsal=bool(settings and settings.twilio_base_url)
-    )
-    for unasked in sorted({"Supabase", "Twilio"} - parts.keys()):
-        yield Finding(
-            subject=unasked,
-            ok=True,
-            advice="was not asked: put the settings right first, then ask again",
-        )
+        parts["Supabase"] = lambda: database_findings(settings, offsets)
+    parts["reader's key"] = lambda: reader_finding(environment)
+    parts["Prefect"] = lambda: prefect_findings(offsets)
+    parts["callbacks"] = lambda: callback_findings(environment)
+    if isinstance(settings, Settings):
+        parts["Twilio"] = lambda: provider_findings(settings, offsets)
+    yield from examine_parts(parts)
+    is_rehearsal = bool(environment.get("TWILIO_BASE_URL"))
+    yield from clock_findings(offsets, rehearsal=is_rehearsal)
+    for subject in ("Supabase", "Twilio"):
+        if subject not in parts:
+            yield Finding(
+                subject=subject,
+                ok=True,
+                advice="was not asked: put the settings right first, then ask again",
+            )
+
+
+def _complete_settings(problems: Mapping[str, str]) -> ReadingSettings | None:
+    """All settings if they are right, else the database's if those are."""
+    if not problems:
+        return Settings()
+    # The reader's key is checked by these alone.
+    problems = {**problems, **setting_problems(ReadingSettings)}
+    if problems.keys() & variables(ReadingSettings):
+        return None
+    return ReadingSettings()

@@ -1,7 +1,7 @@
-"""Do the clocks agree? The database's decides what is due and what is permitted; Twilio's is watched by many people."""
+"""Do the clocks agree? The database's decides what is due and what is permitted."""
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from smsretry.instants import span
@@ -15,35 +15,53 @@ _TOLERANCE: Final = timedelta(seconds=30)
 """A clock that NTP sets is right to a fraction of a second; an answer may be under way for some."""
 
 
+class ClockOffsets(dict[str, timedelta]):
+    """By how much each clock is ahead of this machine's."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        """`now`: this machine's clock."""
+        super().__init__()
+        self.now = now
+
+    def record(self, clock: str, at: datetime) -> None:
+        """Record what a clock shows now."""
+        self[clock] = at - self.now()
+
+
 def clock_findings(
-    ahead: Mapping[str, timedelta], *, rehearsal: bool = False
+    offsets: Mapping[str, timedelta], *, rehearsal: bool = False
 ) -> Iterator[Finding]:
     """Each clock that differs from the database's, or one line that they agree.
 
     Args:
-        ahead: by how much each clock is ahead of this machine's.
+        offsets: by how much each clock is ahead of this machine's.
         rehearsal: whether a stand-in is asked in place of Twilio; its stack may keep a clock of its own.
     """
-    if DATABASE not in ahead:
+    if DATABASE not in offsets:
         return
-    offsets = {
-        name: at - ahead[DATABASE]
-        for name, at in {_HERE: timedelta(), **ahead}.items()
+    differences = {
+        name: offset - offsets[DATABASE]
+        for name, offset in {_HERE: timedelta(), **offsets}.items()
         if name != DATABASE
     }
-    for name, off in offsets.items():
-        if abs(off) > _TOLERANCE:
-            side = "ahead of" if off > timedelta() else "behind"
-            advice = (
-                f"is {span(abs(off).total_seconds())} {side} the database's, "
-                "by which texts are due and permitted: "
-            )
-            set_it = (
-                "right for `smsretry up`"
-                if rehearsal
-                else "let NTP set the one that is wrong"
-            )
-            ok = rehearsal or name != PROVIDER
-            yield Finding(subject=f"clock of {name}", ok=ok, advice=advice + set_it)
-    if not any(abs(off) > _TOLERANCE for off in offsets.values()):
-        yield Finding(subject=f"clocks of {', '.join([DATABASE, *offsets])}", ok=True)
+    wrong = {
+        name: difference
+        for name, difference in differences.items()
+        if abs(difference) > _TOLERANCE
+    }
+    for name, difference in wrong.items():
+        side = "ahead of" if difference > timedelta() else "behind"
+        advice = (
+            f"is {span(abs(difference).total_seconds())} {side} the database's, "
+            "by which texts are due and permitted: "
+        )
+        if rehearsal:
+            advice += "right for `smsretry up`"
+        else:
+            advice += "let NTP set the one that is wrong"
+        # Twilio's clock is right: where it differs, the database's is wrong, and texts go out at wrong hours.
+        ok = rehearsal or name != PROVIDER
+        yield Finding(subject=f"clock of {name}", ok=ok, advice=advice)
+    if not wrong:
+        subject = f"clocks of {', '.join([DATABASE, *differences])}"
+        yield Finding(subject=subject, ok=True)

@@ -1,14 +1,12 @@
-"""The database: is it there, is everything in it as it should be, would a text go out, and does one wait too long?"""
+"""The database: can it be reached, is its schema right, would a text go out, and does one wait too long?"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
 from typing import Final
 
-from smsretry.adapters.migrations.checksums import findings
+from smsretry.adapters.migrations.checksums import Checksums, findings
 from smsretry.adapters.migrations.fitting import missing_parts
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.doctor.clocks import DATABASE
+from smsretry.doctor.clocks import DATABASE, ClockOffsets
 from smsretry.errors import QueueError, SettingsError
 from smsretry.retry.customers import customer_findings
 from smsretry.retry.models import Finding
@@ -18,20 +16,14 @@ _WRITERS_KEY: Final = (
     "is the service_role key, which can write: make a token of the role smsretry_reader"
 )
 PATIENCE: Final = 10.0
-"""Seconds that the doctor waits for one answer at most, however long a run would."""
+"""The most seconds that the doctor waits for one answer, however long a run would."""
 
 
 def database_findings(
-    settings: ReadingSettings, ahead: dict[str, timedelta], now: Callable[[], datetime]
+    settings: ReadingSettings, offsets: ClockOffsets
 ) -> Iterator[Finding]:
     """Findings; the connection comes first. A part that cannot be examined hides no other."""
     with SupabaseOperators(settings.with_timeouts_up_to(PATIENCE)) as database:
-
-        def state() -> Iterator[Finding]:
-            status = database.status()
-            ahead[DATABASE] = status.at - now()
-            yield from _state(status)
-
         try:
             checksums = database.checksums()
         except QueueError as error:
@@ -39,15 +31,13 @@ def database_findings(
             return
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
-            "functions, tables and the like": lambda: (
-                list(missing_parts(checksums)) or findings(checksums)
-            ),
+            "functions, tables and the like": lambda: _schema_findings(checksums),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "customers' numbers and zones": lambda: customer_findings(
                 database.customers()
             ),
-            "whom texts go to": lambda: _audience(settings),
-            "state of the queue": state,
+            "whom texts go to": lambda: _audience_findings(settings),
+            "state of the queue": lambda: _queue_findings(database, offsets),
         }
         for subject, part in parts.items():
             try:
@@ -57,12 +47,12 @@ def database_findings(
 
 
 def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the key for questions reads, if there is one."""
+    """A finding about the key for questions, if there is one: can it read, and nothing more?"""
     key = environment.get("SUPABASE_READER_KEY")
     if not key:
         return
-    is_writers = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
-    advice = _WRITERS_KEY if is_writers else None
+    can_write = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
+    advice = _WRITERS_KEY if can_write else None
     try:
         with SupabaseOperators(load(ReadingSettings), reads=True) as reader:
             reader.status()
@@ -71,7 +61,13 @@ def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding(subject="reader's key", ok=advice is None, advice=advice)
 
 
-def _audience(settings: ReadingSettings) -> Iterator[Finding]:
+def _schema_findings(checksums: Checksums) -> Iterable[Finding]:
+    """The parts that are missing. If none is, the parts that differ from this version's."""
+    missing = list(missing_parts(checksums))
+    return missing or findings(checksums)
+
+
+def _audience_findings(settings: ReadingSettings) -> Iterator[Finding]:
     restriction = settings.audience.description
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
     yield Finding(
@@ -81,23 +77,28 @@ def _audience(settings: ReadingSettings) -> Iterator[Finding]:
     )
 
 
-def _state(status: QueueStatus) -> Iterator[Finding]:
-    """What needs somebody, as the queue's page has it. The provider is asked about the senders."""
+def _queue_findings(
+    database: SupabaseOperators, offsets: ClockOffsets
+) -> Iterator[Finding]:
+    """What needs attention, as the queue's page has it."""
+    status = database.status()
+    offsets.record(DATABASE, status.at)
     yield Finding(subject=f"state of the queue: {status.numbers}", ok=True)
-    # Before the first run all is late.
-    keeping = {"stop"} if status.silent_seconds is None else {"stop", "late"}
+    failures = {"stop"}
+    if status.silent_seconds is not None:
+        # Before the first run everything is late, which is no failure.
+        failures.add("late")
     for need in status.needs():
-        if need.of != "sender":
-            remedy = need.remedy
-            advice = (
-                str(remedy)
-                if remedy.form != "sms-doctor"
-                else remedy.preparation or "see what is bad here"
-            )
-            yield Finding(
-                subject="".join(map(str, status.say(need))),
-                ok=need.of not in keeping,
-                advice=advice,
-            )
+        if need.of == "sender":
+            # The provider's findings name it.
+            continue
+        advice = str(need.remedy)
+        if need.remedy.form == "sms-doctor":
+            advice = need.remedy.preparation or "see what is bad here"
+        yield Finding(
+            subject="".join(map(str, status.say(need))),
+            ok=need.of not in failures,
+            advice=advice,
+        )
     for stop in status.orders_to_stop:
         yield Finding(subject=stop.order, ok=True, advice=str(stop.remedy))

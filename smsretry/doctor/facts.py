@@ -16,30 +16,32 @@ MAX_TABLES_AGE: Final = timedelta(days=180)
 
 
 def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[Finding]:
-    """Is every zone there, and how old are the rules and the tables?"""
-    subject, (made_with, published) = f"time zone data (IANA {version}, pinned)", TZDATA
+    """Whether every zone can be read, and how old the rules and the tables are."""
+    yield _zone_finding(today, version)
+    age = tables_age(today)
+    advice = "area codes and laws have changed since: upgrade smsretry, or see smsretry/quiet_hours/README.md"
+    yield Finding(
+        subject=f"quiet-hours tables of {DATA_VERSION}, {max(age.days, 0)} days old",
+        ok=True,
+        advice=advice if age > MAX_TABLES_AGE else None,
+    )
+
+
+def _zone_finding(today: date, version: str) -> Finding:
+    subject = f"time zone data (IANA {version}, pinned)"
     try:
         for name in zone_names():
             clock(name)
-    except Exception as error:  # noqa: BLE001 - of a package that is not as it was installed
+    except Exception as error:  # noqa: BLE001 - the package is not as it was installed
         advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
-        yield Finding(subject=subject, ok=False, advice=advice)
-        return
-    # A newer version tells only its year, so assume its last day.
-    age = today - (
-        published if version <= made_with else date(int(version[:4]), 12, 31)
-    )
-    stale = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
-    older = f"is older than {made_with}, which this release was made with: pip install --upgrade tzdata"
-    outdated = stale if age > MAX_AGE else None
-    if version < made_with:
-        outdated = older
-    yield Finding(subject=subject, ok=version >= made_with, advice=outdated)
-    subject, age = (
-        f"quiet-hours tables of {DATA_VERSION}, {max(tables_age(today).days, 0)} days old",
-        tables_age(today),
-    )
-    changed = "area codes and laws have changed since: upgrade smsretry, or see smsretry/quiet_hours/README.md"
-    yield Finding(
-        subject=subject, ok=True, advice=changed if age > MAX_TABLES_AGE else None
-    )
+        return Finding(subject=subject, ok=False, advice=advice)
+    release_version, published = TZDATA
+    if version < release_version:
+        advice = f"is older than {release_version}, which this release was made with: pip install --upgrade tzdata"
+        return Finding(subject=subject, ok=False, advice=advice)
+    if version > release_version:
+        # A newer version tells only its year, so assume its last day.
+        published = date(int(version[:4]), 12, 31)
+    age = today - published
+    advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
+    return Finding(subject=subject, ok=True, advice=advice if age > MAX_AGE else None)

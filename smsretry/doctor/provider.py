@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from smsretry.adapters.answering import cause_of
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.questions.blocks import in_lines
 from smsretry.desk.questions.senders import SenderRecord
-from smsretry.doctor.clocks import PROVIDER
+from smsretry.doctor.clocks import PROVIDER, ClockOffsets
 from smsretry.doctor.database import PATIENCE
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding, SenderId
@@ -17,20 +16,18 @@ from smsretry.settings import Settings
 from smsretry.wiring import provider
 
 Check: TypeAlias = Callable[[SenderId], list[Finding]]
-"""Can a sender send? Asks the provider, and sends nothing."""
+"""A question to the provider whether a sender can send. It sends nothing."""
 _AT_ONCE: Final = 10
 """How many senders are asked about at once."""
 
 
-def provider_findings(
-    settings: Settings, ahead: dict[str, timedelta], now: Callable[[], datetime]
-) -> Iterator[Finding]:
-    """Findings. If the database cannot be asked for the businesses' senders, that has been said."""
+def provider_findings(settings: Settings, offsets: ClockOffsets) -> Iterator[Finding]:
+    """Findings about the account and the senders. If the senders cannot be read, the database's findings say so."""
     settings = settings.with_timeouts_up_to(PATIENCE)
     with SupabaseOperators(settings) as operators, provider(settings) as connected:
         yield from connected.check()
         if at := connected.clock():
-            ahead[PROVIDER] = at - now()
+            offsets.record(PROVIDER, at)
         try:
             senders = operators.senders()
         except QueueError:
@@ -39,39 +36,30 @@ def provider_findings(
 
 
 def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[Finding]:
-    """A line for each that needs somebody, and one for all the others."""
+    """A finding about each sender with a problem, and one about all the others."""
 
-    def ask(sender: SenderRecord) -> list[Finding]:
-        if (
-            sender.named_at or not sender.sent_by
-        ):  # the default one has been asked about
+    def check_record(sender: SenderRecord) -> list[Finding]:
+        # The account's check includes the default sender.
+        if sender.named_at or not sender.sent_by:
             return []
         try:
             return check(SenderId(sender.account, sender.sent_by))
-        except Exception as error:  # noqa: BLE001 - of somebody else's code; the others are checked all the same
-            return [
-                Finding(
-                    subject="check",
-                    ok=False,
-                    advice=f"could not be made ({cause_of(error)})",
-                )
-            ]
+        except Exception as error:  # noqa: BLE001 - a library's, and the other senders are checked all the same
+            advice = f"could not be made ({cause_of(error)})"
+            return [Finding(subject="check", ok=False, advice=advice)]
 
-    fine = len(senders)
+    in_order = len(senders)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for sender, answers in zip(senders, pool.map(ask, senders), strict=True):
-            _, *trouble = in_lines(sender.tell())
-            wrong = [finding for finding in answers if finding.advice]
-            advice = [
-                *trouble,
-                *(f"{finding.subject}: {finding.advice}" for finding in wrong),
-            ]
-            if advice:
-                ok = all(finding.ok for finding in wrong)
+        checks = pool.map(check_record, senders)
+        for sender, findings in zip(senders, checks, strict=True):
+            _, *problems = in_lines(sender.tell())
+            warnings = [finding for finding in findings if finding.advice]
+            problems += map(str, warnings)
+            if problems:
+                in_order -= 1
                 yield Finding(
                     subject=sender.title,
-                    ok=ok,
-                    advice="; ".join(line.strip() for line in advice),
+                    ok=all(warning.ok for warning in warnings),
+                    advice="; ".join(problem.strip() for problem in problems),
                 )
-                fine -= 1
-    yield Finding(subject=f"senders ({fine} of {len(senders)} in order)", ok=True)
+    yield Finding(subject=f"senders ({in_order} of {len(senders)} in order)", ok=True)

@@ -1,7 +1,6 @@
-"""The environment, variable by variable: is it right, is one misspelled, does one do what nobody expects?"""
+"""The environment: is each variable right, is one misspelled, does one do what nobody expects?"""
 
 import ipaddress
-import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from smsretry.retry.models import Finding
 from smsretry.settings import Settings, variables
 
 _MISTYPED: Final = 2
-"""How many letters a name that is mistyped has more or less."""
+"""By how many letters a mistyped name may be longer or shorter."""
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 """The prefixes of all settings that smsretry reads."""
 
@@ -21,53 +20,48 @@ _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 def variable_findings(
     problems: Mapping[str, str], environment: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """One finding for each setting that is set or must be, and one for each variable that nobody reads or that means
-    something else.
+    """Findings about each setting that is set or must be, and about each variable that does not do what it seems to.
 
     Args:
         problems: what is wrong with the settings, by variable.
     """
     settings = variables(Settings)
-    for variable in settings:
+    absent = list[str]()
+    for variable, default in settings.items():
         if environment.get(variable) or variable in problems:
             problem = problems.get(variable)
             yield Finding(subject=variable, ok=problem is None, advice=problem)
-    not_set = [
-        name for name in settings if not (environment.get(name) or name in problems)
-    ]
-    defaults = {
-        name: default
-        for name, default in settings.items()
-        if isinstance(default, str | int | float)
-    }
-    labels = (
-        f"{name} ({defaults[name]})" if name in defaults else name for name in not_set
-    )
-    yield Finding(subject=f"not set, and need not be: {', '.join(labels)}", ok=True)
-    names = [*variables(Settings), *variables(PrefectSettings)]
-    unset = [name for name in names if not environment.get(name)]
-    for name in sorted(environment):
+        elif isinstance(default, str | int | float):
+            absent.append(f"{variable} ({default})")
+        else:
+            absent.append(variable)
+    yield Finding(subject=f"not set, and need not be: {', '.join(absent)}", ok=True)
+    names = [*settings, *variables(PrefectSettings)]
+    candidates = [name for name in names if not environment.get(name)]
+    for name, value in sorted(environment.items()):
+        capitals = name.upper()
         if name in names:
-            yield from _quoted(name, environment[name])
-        elif environment.get(name.upper()) not in (None, environment[name]):
-            advice = f"is set beside {name.upper()}, and one of them counts: unset it"
+            yield from _quotation_findings(name, value)
+        elif environment.get(capitals, value) != value:
+            advice = f"is set beside {capitals}, and one of them counts: unset it"
             yield Finding(subject=name, ok=False, advice=advice)
-        elif name.upper() not in names and name.upper().startswith(_PREFIXES):
-            yield from _unknown(name, unset, problems)
+        elif capitals not in names and capitals.startswith(_PREFIXES):
+            yield from _misspelling_findings(
+                name, candidates=candidates, problems=problems
+            )
     if environment.get("TWILIO_BASE_URL"):
         advice = "texts go to this address, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
-        return
-    host = urlsplit(environment.get("TWILIO_STATUS_CALLBACK_URL", "")).hostname
+    host = _callback_host(environment)
     if host and _is_private(host):
         advice = f"Twilio cannot reach {host}, and refuses texts that name it: give a public address, or unset it"
         yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
 
 
 def callback_findings(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the name of the callback's host is known here. Twilio may know another one."""
-    host = urlsplit(environment.get("TWILIO_STATUS_CALLBACK_URL", "")).hostname
-    if not host or environment.get("TWILIO_BASE_URL"):
+    """A warning if this machine cannot resolve the callback's host. Twilio may be able to."""
+    host = _callback_host(environment)
+    if host is None:
         return
     try:
         socket.getaddrinfo(host, None)
@@ -78,26 +72,37 @@ def callback_findings(environment: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=True, advice=advice)
 
 
-def _unknown(
-    name: str, unset: Iterable[str], missing: Iterable[str]
+def _callback_host(environment: Mapping[str, str]) -> str | None:
+    """The host that Twilio reports to. None: there is none, or a stand-in is asked in place of Twilio."""
+    if environment.get("TWILIO_BASE_URL"):
+        return None
+    return urlsplit(environment.get("TWILIO_STATUS_CALLBACK_URL", "")).hostname
+
+
+def _misspelling_findings(
+    name: str, *, candidates: Iterable[str], problems: Iterable[str]
 ) -> Iterator[Finding]:
-    """A name that begins with SMSRETRY_ is always ours. One of the others may be the application's, so it is only named
-    if all its letters are those of a setting that is not set, but for a mistype, or are in one that must be.
+    """The settings that a variable which nobody reads may be meant for.
+
+    A name that begins with SMSRETRY_ is always ours. Any other may be the application's. It is reported if it is nearly
+    the name of a setting that is not set, or an abbreviation of one that has a problem.
     """
-    alike = [
-        variable for variable in unset if abs(len(variable) - len(name)) <= _MISTYPED
-    ]
-    meant = get_close_matches(name.upper(), alike, n=1, cutoff=0.8)
-    meant += [
+    similar = [
         variable
-        for variable in missing
-        if variable not in meant and re.search(".*".join(name.upper()), variable)
+        for variable in candidates
+        if abs(len(variable) - len(name)) <= _MISTYPED
     ]
-    if meant:
+    guesses = get_close_matches(name.upper(), similar, n=1, cutoff=0.8)
+    guesses += [
+        variable
+        for variable in problems
+        if variable not in guesses and _abbreviates(name.upper(), variable)
+    ]
+    if guesses:
         yield Finding(
             subject=name,
             ok=True,
-            advice=f"is no setting of smsretry: did you mean {' or '.join(meant)}?",
+            advice=f"is no setting of smsretry: did you mean {' or '.join(guesses)}?",
         )
     elif name.upper().startswith("SMSRETRY_"):
         yield Finding(
@@ -107,7 +112,13 @@ def _unknown(
         )
 
 
-def _quoted(name: str, value: str) -> Iterator[Finding]:
+def _abbreviates(name: str, variable: str) -> bool:
+    """Whether all letters of the name are in the variable, in their order."""
+    remaining_letters = iter(variable)
+    return all(letter in remaining_letters for letter in name)
+
+
+def _quotation_findings(name: str, value: str) -> Iterator[Finding]:
     """`docker run --env-file` and systemd's files do not take quotation marks away."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         yield Finding(
@@ -118,7 +129,7 @@ def _quoted(name: str, value: str) -> Iterator[Finding]:
 
 
 def _is_private(host: str) -> bool:
-    """Whether it means something in one network, and another thing or nothing in the next."""
+    """Whether the host means something in one network only."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

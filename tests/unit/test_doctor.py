@@ -16,8 +16,11 @@ from smsretry.adapters.prefect.definition import (
     differences,
 )
 from smsretry.cli.running import now as clock
-from smsretry.doctor.prefect import _switched_off, prefect_findings
+from smsretry.doctor import examine
+from smsretry.doctor.clocks import ClockOffsets
+from smsretry.doctor.prefect import _schedule_problem, prefect_findings
 from smsretry.doctor.variables import callback_findings, variable_findings
+from tests.support.builders import forget_settings
 
 
 def meant(name: str, **problems: str) -> str:
@@ -34,6 +37,7 @@ def test_a_variable_that_nobody_reads_is_compared_by_all_its_letters() -> None:
     assert "did you mean SUPABASE_URL?" in meant("SUPABASE_ULR")
     assert "did you mean TWILIO_ACCOUNT_SID?" in meant("TWILIO_ACCOUNTSID")
     assert meant("SUPABASE_KEY") == ""
+    assert meant("SUPABASE_(KEY[", **missing) == ""
     for name in ("SUPABASE_KEY", "SUPABASE_SERVICE_KEY"):
         assert "did you mean SUPABASE_SERVICE_ROLE_KEY?" in meant(name, **missing)
 
@@ -51,9 +55,27 @@ def test_a_variable_of_prefect_s_is_blamed_for_itself_alone(
     """The address is right, and the headers are no JSON."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("PREFECT_CLIENT_CUSTOM_HEADERS", "X-Access: yes")
-    bad = [finding for finding in prefect_findings({}, clock) if not finding.ok]
+    bad = [
+        finding for finding in prefect_findings(ClockOffsets(clock)) if not finding.ok
+    ]
     assert bad[-1].subject == "PREFECT_CLIENT_CUSTOM_HEADERS"
     assert "PREFECT_API_URL" not in [finding.subject for finding in bad]
+
+
+def test_a_malformed_reader_s_key_is_told_while_other_settings_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The examination goes on, and does not ask the database with settings that cannot be read."""
+    forget_settings(monkeypatch)
+    monkeypatch.setenv("SUPABASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "key")
+    monkeypatch.setenv("SUPABASE_READER_KEY", "two words")
+    findings = {
+        finding.subject: finding
+        for finding in examine(now=clock, environment=os.environ)
+    }
+    assert "SUPABASE_READER_KEY: has a line break" in str(findings["reader's key"])
+    assert "was not asked" in str(findings["Supabase"])
 
 
 def test_a_connection_names_the_proxy_or_the_file_that_it_used(
@@ -91,7 +113,7 @@ def registered(name: str, *schedules: RegisteredSchedule) -> list[str]:
         | {"id": "1", "created": datetime.now(UTC), "paused": False}
         | {"schedules": [schedule.model_dump() for schedule in schedules]}
     )
-    return [*differences(ours, there), *filter(None, [_switched_off(ours, there)])]
+    return [*differences(ours, there), *filter(None, [_schedule_problem(ours, there)])]
 
 
 def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wait() -> (

@@ -15,6 +15,8 @@ from smsretry.errors import SmsRetryError
 
 _MOST_SECONDS: Final = 25.0
 """Once requests took this long together, no other one is made: a person waits for the answer."""
+ADDRESS_RULE: Final = "must be the address of Prefect's API: http://<host>:4200/api"
+"""What to set PREFECT_API_URL to."""
 
 
 class PrefectSettings(BaseSettings):
@@ -132,5 +134,5 @@ class PrefectApi:
             return f"{self.host} answers HTTP {status} to {path}: see its log, and whether its database is up"
         return (
             f"{self.host} answers HTTP {status} to {path}, which is not Prefect's API: "
-            "PREFECT_API_URL must be the API's address, http://<host>:4200/api"
+            f"PREFECT_API_URL {ADDRESS_RULE}"
         )

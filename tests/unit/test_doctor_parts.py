@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from threading import Barrier, Event
 
-from smsretry.doctor.together import together
+from smsretry.doctor.parts import examine_parts
 from smsretry.retry.models import Finding
 
 
@@ -27,7 +27,7 @@ def test_parts_run_at_once_and_one_that_breaks_is_reported_and_stops_no_other() 
         yield from findings
 
     findings = list(
-        together(
+        examine_parts(
             {"breaks": lambda: part(broken()), "other": lambda: part(fine("other"))}
         )
     )
@@ -49,7 +49,7 @@ def test_a_part_that_does_not_end_is_reported_and_no_longer_waited_for() -> None
         end.wait()
 
     findings = list(
-        together({"hangs": hangs, "other": lambda: fine("other")}, seconds=5)
+        examine_parts({"hangs": hangs, "other": lambda: fine("other")}, seconds=5)
     )
     end.set()
     assert [(finding.subject, finding.ok) for finding in findings] == [
