@@ -9,12 +9,10 @@ from functools import cache
 from typing import Final
 
 from dateutil.easter import easter
+from dateutil.relativedelta import MO, TH, TU, relativedelta, weekday
 
 from smsretry import data
 
-_MONDAY: Final = 0
-_TUESDAY: Final = 1
-_THURSDAY: Final = 3
 _SATURDAY: Final = 5
 
 
@@ -31,13 +29,15 @@ def holidays_in(calendar: str, year: int) -> frozenset[date]:
     public_holidays = country_holidays(
         country, subdiv=subdivision or None, years=(year - 1, year, year + 1)
     )
-    ours = {
+    listed_days = {
         _day(row["day"], year)
         for row in data.table("holiday_overrides")
         if row["calendar"] == calendar
     }
     return frozenset(
-        day for day in {*public_holidays, *ours} if day is not None and day.year == year
+        day
+        for day in {*public_holidays, *listed_days}
+        if day is not None and day.year == year
     )
 
 
@@ -54,20 +54,20 @@ def _day(rule: str, year: int) -> date | None:
     """
     match rule.split(" "):
         case ["election-day"]:
-            return _weekday(_TUESDAY, date(year, 11, 2))
+            return _first(TU, date(year, 11, 2))
+        case ["election-day-even"] if year % 2:
+            return None
         case ["election-day-even"]:
-            return None if year % 2 else _weekday(_TUESDAY, date(year, 11, 2))
+            return _first(TU, date(year, 11, 2))
         case ["columbus-day"]:
-            return _weekday(_MONDAY, date(year, 10, 8))
+            return _first(MO, date(year, 10, 8))
         case ["thanksgiving+1"]:
-            return _weekday(_THURSDAY, date(year, 11, 22)) + timedelta(days=1)
+            return _first(TH, date(year, 11, 22)) + timedelta(days=1)
         case ["juneteenth-monday"]:
             return _juneteenth_in_utah(year)
         case ["monday-after", day]:
             holiday = date.fromisoformat(f"{year}-{day}")
-            return (
-                _weekday(_MONDAY, holiday) if holiday.weekday() >= _SATURDAY else None
-            )
+            return _first(MO, holiday) if holiday.weekday() >= _SATURDAY else None
         case [word] if word.startswith("easter-"):
             return easter(year) - timedelta(days=int(word.removeprefix("easter-")))
         case _:
@@ -77,12 +77,11 @@ def _day(rule: str, year: int) -> date | None:
 def _juneteenth_in_utah(year: int) -> date:
     """The Monday before a 19 June that falls on Tuesday to Friday, or the Monday after a weekend."""
     day = date(year, 6, 19)
-    return _weekday(
-        _MONDAY,
-        day if day.weekday() >= _SATURDAY else day - timedelta(days=day.weekday()),
-    )
+    if day.weekday() >= _SATURDAY:
+        return _first(MO, day)
+    return day - timedelta(days=day.weekday())
 
 
-def _weekday(weekday: int, earliest: date) -> date:
+def _first(day: weekday, earliest: date) -> date:
     """The first such day of the week on or after a date."""
-    return earliest + timedelta(days=(weekday - earliest.weekday()) % 7)
+    return earliest + relativedelta(weekday=day)

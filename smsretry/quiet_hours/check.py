@@ -29,14 +29,14 @@ _WIDEN: Final = "Correct customers.timezone, null unless they said it, or widen 
 
 @dataclass(frozen=True, slots=True)
 class QuietHoursCheck:
-    """May a text go out at the instant asked about? Yes; or no, but later; or no, and a person must look.
+    """Whether a text may go out at one instant: yes; no, but later; or no, until a person does something.
 
     Exactly one of `can_send`, `next_send_at`, `hold_reason` and `refused` is set.
     """
 
     can_send: bool
     next_send_at: DateTime | None
-    """When the window opens next, in UTC. None while it is open, and when it never opens."""
+    """When the window opens next, in UTC. None while it is open, and where it never opens."""
     closes_at: DateTime | None
     """While open: the first instant that is no longer permitted, in UTC. `next_closes_at` is for a closed window."""
     rule: str
@@ -46,7 +46,7 @@ class QuietHoursCheck:
     refused: str | None = None
     """Why no text can ever be sent to this number."""
     why_code: WhyCode | None = None
-    """The reason in a stored word, if it is held or refused."""
+    """The code of `hold_reason` or `refused`."""
     zones: tuple[Place, ...] = ()
     states: tuple[Place, ...] = ()
     window: Window = FEDERAL_WINDOW
@@ -87,8 +87,8 @@ def check_quiet_hours(
             an offset, or None. It adds a clock to the number's. What is not understood holds the text.
         at: the instant, time zone aware.
         phone: the recipient's number, E.164. It says where the recipient may be, and which states' rules apply.
-        fallback: the zone of the business: one more place where the recipient may be, if the number's calling code is
-            used there.
+        fallback: the zone of the business, which is added to the others and stands in for none: the recipient may be
+            there, too, if the number's calling code is used there.
         rules: `federal`, 08:00–21:00 everywhere; or `us_states`, the states' and other countries' rules too.
         message_class: the states' and other countries' rules bind `marketing` texts, not `transactional` ones.
         own_window: the business's own hours. They narrow the window and never widen it.
@@ -103,44 +103,43 @@ def check_quiet_hours(
         raise ValueError(
             "at must be time zone aware: a naive time does not say on whose clock it was read"
         )
-    location = locate(timezone, phone=phone, fallback=fallback)
-    hours = window_of(
+    location = locate(timezone, phone=phone, business_timezone=fallback)
+    zones = _names(location.zones)
+    window = window_of(
         location.country,
-        tuple([state.name for state in location.states]),
+        _names(location.states),
         rules=rules,
         message_class=message_class,
-        business_hours=own_window,
+        own_window=own_window,
         stopped_states=stopped_states,
     )
-    closed = partial(
+    answer = partial(
         QuietHoursCheck,
         can_send=False,
         next_send_at=None,
         closes_at=None,
         zones=location.zones,
         states=location.states,
-        window=hours,
+        window=window,
     )
     if reason := location.refused or location.hold_reason:
-        return closed(
+        return answer(
             rule=reason,
             refused=location.refused,
             hold_reason=location.hold_reason,
             why_code=location.why_code,
         )
-    rule = f"{hours.text} in {location.where}"
-    if hours.stopped:
-        hold_reason = _stopped(location, hours.stopped)
-        return closed(rule=rule, hold_reason=hold_reason, why_code="state_stopped")
-    can_send, change = next_change(instant(at), _names(location.zones), hours)
+    rule = f"{window.text} in {location.where}"
+    if window.stopped:
+        hold_reason = _stop_reason(location, window.stopped)
+        return answer(rule=rule, hold_reason=hold_reason, why_code="state_stopped")
+    can_send, change = next_change(instant(at), zones, window)
     if change is None:
         hold_reason = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
-        return closed(rule=rule, hold_reason=hold_reason, why_code="no_opening")
-    return (
-        closed(rule=rule, can_send=True, closes_at=change)
-        if can_send
-        else closed(rule=rule, next_send_at=change)
-    )
+        return answer(rule=rule, hold_reason=hold_reason, why_code="no_opening")
+    if can_send:
+        return answer(rule=rule, can_send=True, closes_at=change)
+    return answer(rule=rule, next_send_at=change)
 
 
 def instant(moment: datetime) -> DateTime:
@@ -151,28 +150,28 @@ def instant(moment: datetime) -> DateTime:
     return pendulum.instance(moment.astimezone(pendulum.UTC))
 
 
-def spread(
-    opening: datetime, *, key: UUID, over: timedelta, closes_at: datetime
+def turn_after(
+    opening: datetime, *, key: UUID, spread: timedelta, closes_at: datetime
 ) -> datetime:
-    """When it is this row's turn after an opening. The same id always gets the same turn, never after the closing.
+    """When a row's turn comes after an opening. The same id always gets the same turn, never after the closing.
 
     Args:
         opening: when the window opens.
         key: the row's id.
-        over: the time over which the rows that wait for one opening are spread.
-        closes_at: when that window closes. The rows are spread over less time when it closes before `over` has passed.
+        spread: the time in which the turns of all rows that wait for one opening come.
+        closes_at: when that window closes. The turns come in less time when it closes before `spread` has passed.
     """
-    available = min(over.total_seconds(), (closes_at - opening).total_seconds())
-    share = zlib.crc32(key.bytes) / 2**32
-    return opening + timedelta(seconds=max(available, 0) * share)
+    available = max(min(spread, closes_at - opening), timedelta())
+    return opening + available * (zlib.crc32(key.bytes) / 2**32)
 
 
-def _stopped(location: Location, state: str) -> str:
-    origins = {place.name: place.origin for place in location.states}
-    unknown = origins.get(EVERY_STATE)
-    perhaps = f", and the number may be from there ({unknown})" if unknown else ""
-    return f"Texts to {state} are stopped{perhaps}: lift the stop for that state, and they go on"
+def _stop_reason(location: Location, state: str) -> str:
+    reason = f"Texts to {state} are stopped"
+    for place in location.states:
+        if place.name == EVERY_STATE:
+            reason += f", and the number may be from there ({place.origin})"
+    return f"{reason}: lift the stop for that state, and they go on"
 
 
-def _names(zones: tuple[Place, ...]) -> tuple[str, ...]:
-    return tuple([zone.name for zone in zones])
+def _names(places: tuple[Place, ...]) -> tuple[str, ...]:
+    return tuple(place.name for place in places)

@@ -13,21 +13,19 @@ from smsretry.quiet_hours.hours import hours_text
 
 
 def explain_hours(check: QuietHoursCheck, *, at: datetime) -> Iterator[str]:
-    """The answer; where the recipient may be, and why; the rules with their sources."""
+    """The answer, the places where the recipient may be, and the rules with their sources."""
     yield _answer(check)
-    yield f"asked about {_both(check, at)}"
+    yield f"asked about {_on_all_clocks(at, check)}"
     yield ""
     for zone in check.zones:
         yield f"zone   {zone.name}: {zone.origin}"
     for state in check.states:
         yield f"state  {state.name}: {state.origin}"
     for rule in check.window.rules:
-        closed = (
-            f", nothing on the holidays of {' and '.join(rule.calendars)}"
-            if rule.calendars
-            else ""
-        )
-        yield f"rule   {rule.rule_id}: {hours_text(rule.week)}{closed}; {rule.source}"
+        hours = hours_text(rule.week)
+        if rule.calendars:
+            hours += f", nothing on the holidays of {' and '.join(rule.calendars)}"
+        yield f"rule   {rule.rule_id}: {hours}; {rule.source}"
     if check.window.cap:
         yield f"cap    {check.window.cap.cap_text}"
     yield ""
@@ -42,16 +40,15 @@ def _answer(check: QuietHoursCheck) -> str:
         case "held":
             return f"Held: {check.hold_reason}"
         case "open" if check.closes_at:
-            return f"Open until {_both(check, check.closes_at)}: {check.rule}"
+            return f"Open until {_on_all_clocks(check.closes_at, check)}: {check.rule}"
     words = f"Quiet hours: {check.rule}"
     if check.next_send_at:
-        words += f"\nopens  {_both(check, check.next_send_at)}"
+        words += f"\nopens  {_on_all_clocks(check.next_send_at, check)}"
     return words
 
 
-def _both(check: QuietHoursCheck, moment: datetime) -> str:
+def _on_all_clocks(moment: datetime, check: QuietHoursCheck) -> str:
     """A moment on the recipient's clocks, equal readings once, and in UTC."""
-    locals_ = [on_clock(moment, data.clock(zone.name)) for zone in check.zones]
-    return "; ".join(
-        [*dict.fromkeys(locals_), f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC"]
-    )
+    readings = [on_clock(moment, data.clock(zone.name)) for zone in check.zones]
+    readings.append(f"{moment.astimezone(UTC):%a %d %b %Y %H:%M} UTC")
+    return "; ".join(dict.fromkeys(readings))

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 Day: TypeAlias = tuple[tuple[int, int], ...]
 """Half-open spans in minutes after midnight, in order."""
-Week: TypeAlias = tuple[Day, Day, Day, Day, Day, Day, Day]
-"""Monday first."""
+Week: TypeAlias = tuple[Day, ...]
+"""Seven days, Monday first."""
 
 DAY_NAMES: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_MINUTES: Final = 24 * 60
@@ -22,13 +22,14 @@ _ENTRY: Final = (
 """Compiled on first use: that takes a millisecond, and few processes read hours."""
 
 
-def span(opens: str, closes: str) -> tuple[int, int]:
-    """One span, from `HH:MM` up to `HH:MM`; `24:00` is the day's end.
+def parse_span(opens: str, closes: str) -> tuple[int, int]:
+    """The minutes from `HH:MM` up to `HH:MM`; `24:00` is the day's end.
 
     Raises:
         ValueError: one of them is no time of day, or the span would end before it begins.
     """
-    start, end = _clock(opens), _clock(closes)
+    start = _minute_of_day(opens)
+    end = _minute_of_day(closes)
     if start >= end:
         raise ValueError(f"'{opens}-{closes}' closes before it opens")
     return start, end
@@ -53,16 +54,13 @@ def parse_week(text: str) -> Week:
         raise ValueError(
             f"{error}; write hours such as Mon-Fri 09:00-18:00, Sat 10:00-16:00"
         ) from None
-    mon, tue, wed, thu, fri, sat, sun = (_joined(spans[day]) for day in range(7))
-    return (mon, tue, wed, thu, fri, sat, sun)
+    return tuple(_merge(spans[day]) for day in range(7))
 
 
 def in_common(week: Week, other_week: Week) -> Week:
     """The hours that belong to both weeks."""
-    mon, tue, wed, thu, fri, sat, sun = (
-        _both(a, b) for a, b in zip(week, other_week, strict=True)
-    )
-    return (mon, tue, wed, thu, fri, sat, sun)
+    pairs = zip(week, other_week, strict=True)
+    return tuple(_common_spans(day, other_day) for day, other_day in pairs)
 
 
 def hours_text(week: Week) -> str:
@@ -83,20 +81,21 @@ def _parse_entry(entry: str) -> tuple[range, tuple[int, int]]:
     match = re.fullmatch(_ENTRY, entry)
     if match is None:
         raise ValueError(f"{entry[:40]!r} is no span of hours")
-    return _days(match[1], match[2]), span(match[3], match[4])
+    return _days(match[1], match[2]), parse_span(match[3], match[4])
 
 
-def _clock(text: str) -> int:
+def _minute_of_day(text: str) -> int:
     if text == "24:00":
         return DAY_MINUTES
-    clock = time.fromisoformat(text)
-    return clock.hour * 60 + clock.minute
+    moment = time.fromisoformat(text)
+    return moment.hour * 60 + moment.minute
 
 
 def _days(first_day: str | None, last_day: str | None) -> range:
     if first_day is None:
         return range(7)
-    start, end = DAY_NAMES.index(first_day), DAY_NAMES.index(last_day or first_day)
+    start = DAY_NAMES.index(first_day)
+    end = DAY_NAMES.index(last_day or first_day)
     if start > end:
         raise ValueError(
             f"{first_day}-{last_day} runs backwards: the week begins on Monday"
@@ -104,36 +103,43 @@ def _days(first_day: str | None, last_day: str | None) -> range:
     return range(start, end + 1)
 
 
-def _joined(spans: Iterable[tuple[int, int]]) -> Day:
+def _merge(spans: Iterable[tuple[int, int]]) -> Day:
     """The spans in order. Those that touch or overlap become one."""
     merged: list[tuple[int, int]] = []
     for opens, closes in sorted(spans):
         if merged and opens <= merged[-1][1]:
-            start, end = merged.pop()
-            opens, closes = start, max(end, closes)
+            opens, end = merged.pop()
+            closes = max(end, closes)
         merged.append((opens, closes))
     return tuple(merged)
 
 
-def _both(day: Day, other_day: Day) -> Day:
-    cuts = ((max(a, c), min(b, d)) for a, b in day for c, d in other_day)
-    return tuple(sorted((start, end) for start, end in cuts if start < end))
+def _common_spans(day: Day, other_day: Day) -> Day:
+    spans = []
+    for opens, closes in day:
+        for other_opens, other_closes in other_day:
+            start = max(opens, other_opens)
+            end = min(closes, other_closes)
+            if start < end:
+                spans.append((start, end))
+    return tuple(sorted(spans))
 
 
 def _run_text(first_day: int, last_day: int) -> str:
-    if (first_day, last_day) == (0, 6):
+    if last_day - first_day == len(DAY_NAMES) - 1:
         return ""
-    return (
-        f"{DAY_NAMES[first_day]} "
-        if first_day == last_day
-        else f"{DAY_NAMES[first_day]}–{DAY_NAMES[last_day]} "
-    )
+    if first_day == last_day:
+        return f"{DAY_NAMES[first_day]} "
+    return f"{DAY_NAMES[first_day]}–{DAY_NAMES[last_day]} "
 
 
 def _day_text(day: Day) -> str:
-    return (
-        " and ".join(
-            f"{a // 60:02}:{a % 60:02}–{b // 60:02}:{b % 60:02}" for a, b in day
-        )
-        or "closed"
+    if not day:
+        return "closed"
+    return " and ".join(
+        f"{_clock_text(opens)}–{_clock_text(closes)}" for opens, closes in day
     )
+
+
+def _clock_text(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"

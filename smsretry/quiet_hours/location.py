@@ -1,13 +1,13 @@
 """Where the recipient may be: a set of clocks, and the US states whose rules apply.
 
-A customer is in every place that the number may be from, in the stored zone, and where the business is, if that may be
-in a country with the number's calling code. Nobody knows who wrote a stored zone (an application's column has a
-default), so each of these adds its clocks and replaces no other's: it narrows the hours, whatever it says. One that is
-stored and not understood holds the text.
+The recipient may be in each place that the number may be from, in the stored zone, and in the business's zone if that
+may lie in a country with the number's calling code. Nobody knows who wrote a stored zone (an application's column has a
+default). So each source adds its clocks and replaces no other's: it narrows the hours, whatever it says. A stored zone
+that is not understood holds the text.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
@@ -16,13 +16,17 @@ from pendulum.tz.data.windows import windows_timezones
 
 from smsretry import data
 from smsretry.phone import area_code, recipient_problem, spelling_problem
-from smsretry.quiet_hours.numbers import US_ZONES, Number, abroad, of_area_code
+from smsretry.quiet_hours.numbers import (
+    US_ZONES,
+    NumberPlaces,
+    area_code_places,
+    places_abroad,
+)
 from smsretry.vocabulary import WhyCode
 
 _CUSTOMER: Final = "the customer's zone"
 _BUSINESS: Final = "the business's zone"
 _OFFSET: Final = r"(?:utc|gmt)? ?([+-])(0?[0-9]|1[0-4])(?::?([0-5][0-9]))?"
-_UNREADABLE: Final = "{} is not understood: correct it to an IANA name such as America/Chicago, or to null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Place:
 class Location:
     """The places where somebody may be.
 
-    The set of zones is empty when the number is refused, or when the text must be held until somebody corrects a value.
+    There are no zones when the number is refused, or when the text must be held until somebody corrects a value.
     """
 
     zones: tuple[Place, ...] = ()
@@ -51,31 +55,37 @@ class Location:
     hold_reason: str | None = None
     """The correction to make. Quotes nothing that is stored: anything may be in a wrong column."""
     why_code: WhyCode | None = None
-    """The reason of `refused` or `held`."""
+    """The code of `refused` or `hold_reason`."""
 
 
 def locate(
-    timezone: str | None, *, phone: str | None = None, fallback: str | None = None
+    timezone: str | None,
+    *,
+    phone: str | None = None,
+    business_timezone: str | None = None,
 ) -> Location:
     """The zones somebody may be in, and the states whose rules apply to them.
 
     Args:
         timezone: the customer's zone as stored.
         phone: the customer's number, E.164.
-        fallback: the business's zone.
+        business_timezone: the business's zone as stored.
     """
-    if phone is None:
-        return _combine(timezone, None, fallback)
-    if problem := recipient_problem(phone):
-        return Location(refused=problem, why_code="number_invalid")
-    if problem := spelling_problem(phone):
-        return Location(hold_reason=problem, why_code="number_spelling")
-    npa = area_code(phone)
-    return _combine(timezone, of_area_code(npa) if npa else abroad(phone), fallback)
+    number = None
+    if phone is not None:
+        if problem := recipient_problem(phone):
+            return Location(refused=problem, why_code="number_invalid")
+        if problem := spelling_problem(phone):
+            return Location(hold_reason=problem, why_code="number_spelling")
+        npa = area_code(phone)
+        number = area_code_places(npa) if npa else places_abroad(phone)
+    return _combine(
+        number, customer_timezone=timezone, business_timezone=business_timezone
+    )
 
 
 def clocks_of(zone: str | None) -> tuple[str, ...] | None:
-    """The clocks that a stored zone stands for. None: it is not understood. An empty one stands for none.
+    """The clocks that a stored zone stands for; none if nothing is stored. None: the zone is not understood.
 
     Case and outer blanks do not count. `MST` stands for two clocks, Denver's and Phoenix's.
     """
@@ -89,40 +99,50 @@ def clocks_of(zone: str | None) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=8192)
 def _combine(
-    timezone: str | None, number: Number | None, fallback: str | None
+    number: NumberPlaces | None,
+    *,
+    customer_timezone: str | None,
+    business_timezone: str | None,
 ) -> Location:
-    customer, business = clocks_of(timezone), clocks_of(fallback)
-    if customer is None or business is None:
-        column = "customers.timezone" if customer is None else "businesses.timezone"
-        return Location(
-            hold_reason=_UNREADABLE.format(column), why_code="hours_unreadable"
-        )
-    if number and not number.zones:
-        hold_reason = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
-        return Location(hold_reason=hold_reason, why_code="no_time_zone")
+    customer_clocks = clocks_of(customer_timezone)
+    business_clocks = clocks_of(business_timezone)
+    if customer_clocks is None:
+        return _unreadable("customers.timezone")
+    if business_clocks is None:
+        return _unreadable("businesses.timezone")
+    clocks_by_origin = dict[str, Iterable[str]]()
+    states = dict[str, str]()
     if number:
+        if not number.zones:
+            hold_reason = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
+            return Location(hold_reason=hold_reason, why_code="no_time_zone")
         # A country abroad may be so far away that no hour is ever permitted in both.
-        business = tuple(zone for zone in business if number.may_be_from(zone))
-    origins = [(_CUSTOMER, customer), (_BUSINESS, business)]
-    if number:
-        origins.insert(0, (number.origin, number.zones))
-    elif not customer and not business:
-        origins = [("no zone is stored", US_ZONES)]
-    zones, where = dict[str, str](), list[str]()
-    for origin, clocks in origins:
+        business_clocks = tuple(filter(number.may_be_from, business_clocks))
+        clocks_by_origin[number.origin] = number.zones
+        states = dict.fromkeys(number.states, number.origin)
+    clocks_by_origin |= {_CUSTOMER: customer_clocks, _BUSINESS: business_clocks}
+    if not any(clocks_by_origin.values()):
+        clocks_by_origin = {"no zone is stored": US_ZONES}
+    zones = dict[str, str]()
+    descriptions = list[str]()
+    for origin, clocks in clocks_by_origin.items():
         if additional := [clock for clock in clocks if clock not in zones]:
             zones |= dict.fromkeys(additional, origin)
-            where.append(f"{_listed(additional)}, {origin}")
-    states = dict.fromkeys(number.states, number.origin) if number else {}
-    for zone in customer:
-        named = _zone_states().get(zone, ())
-        states = states | dict.fromkeys(named, _CUSTOMER) | states
+            descriptions.append(f"{_zones_text(additional)}, {origin}")
+    for zone in customer_clocks:
+        for state in _zone_states().get(zone, ()):
+            states.setdefault(state, _CUSTOMER)
     return Location(
-        _places(zones),
-        _places(states),
-        number.country if number else None,
-        ", and ".join(where),
+        zones=_places(zones),
+        states=_places(states),
+        country=number.country if number else None,
+        where=", and ".join(descriptions),
     )
+
+
+def _unreadable(column: str) -> Location:
+    hold_reason = f"{column} is not understood: correct it to an IANA name such as America/Chicago, or to null"
+    return Location(hold_reason=hold_reason, why_code="hours_unreadable")
 
 
 @cache
@@ -147,9 +167,9 @@ def _zone_states() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _listed(zones: Sequence[str]) -> str:
+def _zones_text(zones: Sequence[str]) -> str:
     return "every US zone" if set(zones) == set(US_ZONES) else " and ".join(zones)
 
 
 def _places(origins: dict[str, str]) -> tuple[Place, ...]:
-    return tuple([Place(name, origin) for name, origin in origins.items()])
+    return tuple(Place(name, origin) for name, origin in origins.items())

@@ -1,7 +1,6 @@
 """What a phone number alone says about where its owner may be: country, zones and US states.
 
-A number proves little. People keep their numbers when they move, so the states found here count
-beside the ones of the customer's own zone.
+A number proves little. People keep their numbers when they move, so these places count beside the customer's own zone.
 """
 
 from dataclasses import dataclass
@@ -34,20 +33,20 @@ _MOST_ZONES: Final = 10
 _US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberPlaces:
     """The places that a phone number alone tells."""
 
-    country: str | None
-    """ISO code. US territories count as US; `*` is a country that nobody knows."""
-    calling_code: int
+    country: str
+    """ISO code. US territories count as US. A satellite phone has `001`, and `*` is an unknown country."""
+    calling_code: int = 1
     """1 for the North American plan, 33 for France."""
     zones: tuple[str, ...]
     """Empty when no zone is known."""
     states: tuple[str, ...]
     """`EVERY_STATE` when the area code is in no table."""
     origin: str
-    """How it was found, such as `area code 212`. Holds no more of the number."""
+    """The part of the number that tells the places, such as `area code 212`. Holds no more of the number."""
 
     def may_be_from(self, zone: str) -> bool:
         """Whether a zone may lie in a country that has this number's calling code. An offset may lie in any."""
@@ -57,73 +56,91 @@ class Number:
 
 
 @cache
-def of_area_code(npa: str) -> Number:
+def area_code_places(npa: str) -> NumberPlaces:
     """The places that the three digits after +1 tell.
 
     A code that is in no table is a Caribbean one, or newer than the tables: then it may be anywhere in the US, and the
     rules of every state hold.
     """
-    if listed := _area_codes().get(npa):
-        return listed
+    if places := _table_places().get(npa):
+        return places
     number = phonenumbers.PhoneNumber(
         country_code=1, national_number=int(f"{npa}5552345")
     )
     zones = time_zones_for_geographical_number(number)
     if len(zones) > _MOST_ZONES or not set(zones) <= data.zone_names():
-        return Number(
-            "US", 1, US_ZONES, (EVERY_STATE,), f"area code {npa} is in no table"
+        return NumberPlaces(
+            country="US",
+            zones=US_ZONES,
+            states=(EVERY_STATE,),
+            origin=f"area code {npa} is in no table",
         )
-    region = phonenumbers.region_code_for_number(number)
-    us = region in _US_TERRITORIES
-    return Number(
-        "US" if us else region or "*",
-        1,
-        zones,
-        (region,) if us and region else (),
-        f"area code {npa}",
+    country = phonenumbers.region_code_for_number(number) or "*"
+    is_territory = country in _US_TERRITORIES
+    return NumberPlaces(
+        country="US" if is_territory else country,
+        zones=zones,
+        states=(country,) if is_territory else (),
+        origin=f"area code {npa}",
     )
 
 
-def abroad(phone: str) -> Number:
+def places_abroad(phone: str) -> NumberPlaces:
     """The places that a well-formed number outside the North American plan tells."""
     number = phonenumbers.parse(phone)
     code = number.country_code or 0
-    country = phonenumbers.region_code_for_number(
-        number
-    ) or phonenumbers.region_code_for_country_code(code)
-    ours = (_number_zones().get(phone[:length]) for length in range(len(phone), 1, -1))
+    country = phonenumbers.region_code_for_number(number)
+    return NumberPlaces(
+        country=country or phonenumbers.region_code_for_country_code(code),
+        calling_code=code,
+        zones=_zones_abroad(phone, number),
+        states=(),
+        origin=f"a +{code} number",
+    )
+
+
+def _zones_abroad(phone: str, number: phonenumbers.PhoneNumber) -> tuple[str, ...]:
+    """The zones of our table's longest prefix, else those that the library knows; none if all are unknown."""
+    prefixes = [phone[:length] for length in range(len(phone), 1, -1)]
+    candidates = [_prefix_zones().get(prefix) for prefix in prefixes]
+    candidates.append(time_zones_for_number(number))
     # A number that the library does not know, of a new range perhaps, may be anywhere in its country.
-    looks = (*ours, time_zones_for_number(number), TIMEZONE_DATA.get(str(code)))
-    places = data.zone_names()
-    return Number(
-        country,
-        code,
-        next((zones for zones in looks if zones and places.issuperset(zones)), ()),
-        (),
-        f"a +{code} number",
+    candidates.append(TIMEZONE_DATA.get(str(number.country_code)))
+    for zones in candidates:
+        if zones and data.zone_names().issuperset(zones):
+            return zones
+    return ()
+
+
+@cache
+def _table_places() -> dict[str, NumberPlaces]:
+    places = {
+        row["npa"]: _row_places(row, row["conservative_union"])
+        for row in data.table("npa_zones")
+    }
+    overrides = {
+        row["npa"]: _row_places(row, row["zones"])
+        for row in data.table("npa_overrides")
+    }
+    return places | overrides
+
+
+def _row_places(row: dict[str, str], zones: str) -> NumberPlaces:
+    country = row["country"]
+    if country in _US_TERRITORIES:
+        country = "US"
+    states = row["state_or_province"].split("/") if country == "US" else ()
+    return NumberPlaces(
+        country=country,
+        zones=tuple(zones.split("+")),
+        states=tuple(states),
+        origin=f"area code {row['npa']}",
     )
 
 
 @cache
-def _area_codes() -> dict[str, Number]:
-    rows = [
-        *((row, row["conservative_union"]) for row in data.table("npa_zones")),
-        *((row, row["zones"]) for row in data.table("npa_overrides")),
-    ]
-    return {row["npa"]: _from_row(row, zones) for row, zones in rows}
-
-
-def _from_row(row: dict[str, str], zones: str) -> Number:
-    country = "US" if row["country"] in _US_TERRITORIES else row["country"]
-    states = tuple(row["state_or_province"].split("/")) if country == "US" else ()
-    return Number(
-        country, 1, tuple(zones.split("+")), states, f"area code {row['npa']}"
-    )
-
-
-@cache
-def _number_zones() -> dict[str, tuple[str, ...]]:
-    """Beginnings of numbers abroad for which `phonenumbers` gives the wrong zones."""
+def _prefix_zones() -> dict[str, tuple[str, ...]]:
+    """Prefixes of numbers abroad for which `phonenumbers` gives the wrong zones."""
     return {
         row["prefix"]: tuple(row["zones"].split("+"))
         for row in data.table("number_zones")

@@ -9,7 +9,7 @@ twice.
 
 from bisect import bisect_left
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import pendulum
 from pendulum import UTC, Date, DateTime, FixedTimezone, Timezone
@@ -23,7 +23,7 @@ HORIZON_DAYS: Final = 8
 
 
 def next_change(
-    at: DateTime, zones: tuple[str, ...], hours: Window
+    at: DateTime, zones: tuple[str, ...], window: Window
 ) -> tuple[bool, DateTime | None]:
     """Whether the window is open at `at` in every zone, and the first instant after it at which that changes.
 
@@ -32,52 +32,59 @@ def next_change(
     Args:
         at: the instant, in UTC.
         zones: the places whose clocks count.
-        hours: what is permitted on each of them.
+        window: what is permitted on each of them.
     """
-    today, was_open = at.date(), False
+    today = at.date()
+    was_open = False
     for days in range(HORIZON_DAYS + 1):
-        for moment, is_open in _changes(today.add(days=days), zones, hours):
+        for moment, is_open in _changes(today.add(days=days), zones, window):
             if moment <= at:
                 was_open = is_open
             elif is_open is not was_open:
-                return was_open, moment if moment <= at.add(days=HORIZON_DAYS) else None
+                if moment > at.add(days=HORIZON_DAYS):
+                    return was_open, None
+                return was_open, moment
     return was_open, None
 
 
 @lru_cache(maxsize=4096)
 def _changes(
-    day: Date, zones: tuple[str, ...], hours: Window
+    day: Date, zones: tuple[str, ...], window: Window
 ) -> tuple[tuple[DateTime, bool], ...]:
     """Whether the window is open as a day of UTC begins, and from each instant on that day at which it may change."""
     clocks = [data.clock(zone) for zone in zones]
     moment = pendulum.datetime(day.year, day.month, day.day)
     end = moment.add(days=1)
-    looks = [_look(moment, clock, hours) for clock in clocks]
+    readings = [_read(clock, moment, window) for clock in clocks]
     changes = []
     while moment < end:
-        changes.append((moment, all(is_open for is_open, _ in looks)))
-        moment = min(until for _, until in looks)
-        looks = [
-            look if moment < look[1] else _look(moment, clock, hours)
-            for look, clock in zip(looks, clocks, strict=True)
+        changes.append((moment, all(reading.is_open for reading in readings)))
+        moment = min(reading.until for reading in readings)
+        readings = [
+            reading if moment < reading.until else _read(clock, moment, window)
+            for reading, clock in zip(readings, clocks, strict=True)
         ]
     return tuple(changes)
 
 
-def _look(
-    at: DateTime, clock: Timezone | FixedTimezone, hours: Window
-) -> tuple[bool, DateTime]:
-    """Open or closed on one clock, and until when that is certain: until its day ends, at the longest."""
+class _Reading(NamedTuple):
+    """Whether the window is open on one clock, and until when that is certain: until its day ends, at the longest."""
+
+    is_open: bool
+    until: DateTime
+
+
+def _read(clock: Timezone | FixedTimezone, at: DateTime, window: Window) -> _Reading:
     local = at.in_timezone(clock)
     minute = local.hour * 60 + local.minute
-    spans = hours.spans(local.date())
+    spans = window.spans(local.date())
     is_open = any(opens <= minute < closes for opens, closes in spans)
-    edges = [edge for span in spans for edge in span]
-    boundary = min(filter(minute.__lt__, edges), default=DAY_MINUTES)
+    later_edges = [edge for span in spans for edge in span if edge > minute]
+    boundary = min(later_edges, default=DAY_MINUTES)
     until = local.start_of("minute").add(minutes=boundary - minute)
     if until.offset != local.offset:
-        return is_open, _change_of_clocks(at, until, clock)
-    return is_open, until.in_timezone(UTC)
+        until = _change_of_clocks(at, until, clock)
+    return _Reading(is_open, until.in_timezone(UTC))
 
 
 def _change_of_clocks(
@@ -90,8 +97,5 @@ def _change_of_clocks(
     def has_changed(second: int) -> bool:
         return start.add(seconds=second).in_timezone(clock).offset != offset
 
-    return start.add(
-        seconds=bisect_left(
-            range(after.int_timestamp - start.int_timestamp), True, key=has_changed
-        )
-    )
+    seconds = range(after.int_timestamp - start.int_timestamp)
+    return start.add(seconds=bisect_left(seconds, True, key=has_changed))

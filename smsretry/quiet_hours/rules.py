@@ -4,13 +4,13 @@ Engineering guidance from the cited sources, not legal advice. Where sources dis
 reading, and `confidence` says how sure it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final, TypeAlias, TypeVar
 
 from smsretry import data
-from smsretry.quiet_hours.hours import Day, Week, in_common, span
+from smsretry.quiet_hours.hours import Day, Week, in_common, parse_span
 
 Row: TypeAlias = Mapping[str, str]
 _T = TypeVar("_T")
@@ -35,7 +35,9 @@ class Rule:
 
 
 FEDERAL: Final = Rule(
-    "federal", ((span("08:00", "21:00"),),) * 7, "47 CFR 64.1200(c)(1); 16 CFR 310.4(c)"
+    rule_id="federal",
+    week=((parse_span("08:00", "21:00"),),) * 7,
+    source="47 CFR 64.1200(c)(1); 16 CFR 310.4(c)",
 )
 
 
@@ -58,19 +60,22 @@ def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
     return _by_key("country_windows", "country", rows, _country_rule)
 
 
-def strictest(rules: Iterable[Rule], *, rule_id: str, source: str) -> Rule:
+def strictest(rules: Collection[Rule], *, rule_id: str, source: str) -> Rule:
     """One rule that permits what all of these permit: their common hours, no holiday of any, the lowest daily cap."""
-    rules = list(rules)
+    cap = lowest_cap(rules)
     return Rule(
-        rule_id,
-        reduce(in_common, (rule.week for rule in rules)),
-        source,
-        tuple(calendar for rule in rules for calendar in rule.calendars),
-        min(
-            (rule.daily_cap for rule in rules if rule.daily_cap is not None),
-            default=None,
-        ),
+        rule_id=rule_id,
+        week=reduce(in_common, (rule.week for rule in rules)),
+        source=source,
+        calendars=tuple(calendar for rule in rules for calendar in rule.calendars),
+        daily_cap=cap.daily_cap if cap else None,
     )
+
+
+def lowest_cap(rules: Iterable[Rule]) -> Rule | None:
+    """The rule that permits the fewest texts a day. None: no rule has a cap."""
+    caps = [rule for rule in rules if rule.daily_cap is not None]
+    return min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
 
 
 def _by_key(
@@ -91,7 +96,11 @@ def _by_key(
 def _state_rule(row: Row) -> Rule | None:
     source = f"{row['statute_citation']} (confidence {row['confidence']})"
     rule = Rule(
-        row["rule_id"], _week(row), source, _state_calendars(row), _daily_cap(row)
+        rule_id=row["rule_id"],
+        week=_week(row),
+        source=source,
+        calendars=_state_calendars(row),
+        daily_cap=_daily_cap(row),
     )
     if rule.rule_id:
         return rule
@@ -109,11 +118,12 @@ def _country_rule(row: Row) -> Rule:
             "rule_id is empty: give the rule an id, by which records name it"
         )
     source = f"{row['source']} (confidence {row['confidence']})"
+    calendar = row["holidays"]
     return Rule(
-        row["rule_id"],
-        _week(row),
-        source,
-        (row["holidays"],) if row["holidays"] else (),
+        rule_id=row["rule_id"],
+        week=_week(row),
+        source=source,
+        calendars=(calendar,) if calendar else (),
     )
 
 
@@ -140,19 +150,20 @@ def _daily_cap(row: Row) -> int | None:
 
 
 def _week(row: Row) -> Week:
-    weekday, saturday, sunday = (
-        _day(row, name) for name in ("weekday", "saturday", "sunday")
-    )
-    return (weekday, weekday, weekday, weekday, weekday, saturday, sunday)
+    weekdays = (_day(row, "weekday"),) * 5
+    return (*weekdays, _day(row, "saturday"), _day(row, "sunday"))
 
 
 def _day(row: Row, name: str) -> Day:
-    opens, closes = row[f"{name}_start"], row[f"{name}_end"]
-    if bool(opens) is not bool(closes):
+    opens = row[f"{name}_start"]
+    closes = row[f"{name}_end"]
+    if opens and closes:
+        return (parse_span(opens, closes),)
+    if opens or closes:
         raise ValueError(
             f"{name}_start and {name}_end must both be given, or both be empty for a closed day"
         )
-    return (span(opens, closes),) if opens else ()
+    return ()
 
 
 _STATES: Final = read_state_rules(data.table("us_quiet_hours"))

@@ -6,11 +6,11 @@ A rule is a week of half-open spans and, for some, a calendar of days on which n
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Final, get_args
 
 from smsretry.quiet_hours.calendars import closed_days
-from smsretry.quiet_hours.hours import Day, Week, hours_text, in_common
+from smsretry.quiet_hours.hours import Day, Week, hours_text
 from smsretry.quiet_hours.rules import (
     ANYWHERE_ELSE,
     COUNTRY_RULES,
@@ -20,6 +20,8 @@ from smsretry.quiet_hours.rules import (
     STATE_RULES,
     US_STATES,
     Rule,
+    lowest_cap,
+    strictest,
 )
 from smsretry.vocabulary import MessageClass, RuleSet
 
@@ -45,7 +47,7 @@ class Window:
         return self.week[day.weekday()]
 
 
-FEDERAL_WINDOW: Final = Window((FEDERAL,), FEDERAL.week, "08:00–21:00")
+FEDERAL_WINDOW: Final = Window(rules=(FEDERAL,), week=FEDERAL.week, text="08:00–21:00")
 
 
 @lru_cache(maxsize=4096)
@@ -55,7 +57,7 @@ def window_of(
     *,
     rules: RuleSet = "us_states",
     message_class: MessageClass = "marketing",
-    business_hours: Week | None = None,
+    own_window: Week | None = None,
     stopped_states: frozenset[str] = frozenset(),
 ) -> Window:
     """The window of a text to someone in these states, or with a number of this country.
@@ -69,40 +71,48 @@ def window_of(
     """
     _check_word("rules", rules, get_args(RuleSet))
     _check_word("message_class", message_class, get_args(MessageClass))
-    if strange := sorted(stopped_states - US_STATES):
+    if unknown_states := sorted(stopped_states - US_STATES):
         raise ValueError(
-            f"stopped_states has {strange[0]!r}: use two letters of a US state or territory, such as LA"
+            f"stopped_states has {unknown_states[0]!r}: use two letters of a US state or territory, such as LA"
         )
-    applying = [FEDERAL]
+    applicable = [FEDERAL]
     if rules == "us_states" and message_class == "marketing":
-        applying += _of_place(country, states)
-    if business_hours is not None:
-        applying.append(Rule("own", business_hours, "the business's setting"))
-    week = reduce(in_common, (rule.week for rule in applying))
-    calendars = tuple(calendar for rule in applying for calendar in rule.calendars)
-    stops = stopped_states if message_class == "marketing" else frozenset()
-    stopped = next(
-        iter(
-            sorted(stops)
-            if EVERY_STATE in states
-            else [s for s in states if s in stops]
-        ),
-        None,
+        applicable += _place_rules(country, states)
+    if own_window is not None:
+        own_rule = Rule(rule_id="own", week=own_window, source="the business's setting")
+        applicable.append(own_rule)
+    stopped_state = None
+    if message_class == "marketing":
+        stopped_state = _stopped_state(states, stopped_states)
+    common = strictest(applicable, rule_id="common", source="the rules of a text")
+    return Window(
+        rules=tuple(applicable),
+        week=common.week,
+        text=_window_text(common.week, applicable),
+        calendars=common.calendars,
+        stopped=stopped_state,
+        cap=lowest_cap(applicable),
     )
-    caps = [rule for rule in applying if rule.daily_cap is not None]
-    cap = min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
-    return Window(tuple(applying), week, _text(week, applying), calendars, stopped, cap)
 
 
-def _of_place(country: str | None, states: tuple[str, ...]) -> list[Rule]:
+def _place_rules(country: str | None, states: tuple[str, ...]) -> list[Rule]:
     """The states' own rules, and the custom of a number's country."""
     if EVERY_STATE in states:
         rules = [EVERY_STATES_RULES]
     else:
         rules = [STATE_RULES[state] for state in states if state in STATE_RULES]
-    if country not in (None, "US"):
-        rules.append(COUNTRY_RULES.get(country or "", ANYWHERE_ELSE))
+    if country and country != "US":
+        rules.append(COUNTRY_RULES.get(country, ANYWHERE_ELSE))
     return rules
+
+
+def _stopped_state(
+    states: tuple[str, ...], stopped_states: frozenset[str]
+) -> str | None:
+    """The first state that has a stop. An unknown state may be any of them."""
+    if EVERY_STATE in states:
+        return min(stopped_states, default=None)
+    return next((state for state in states if state in stopped_states), None)
 
 
 def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
@@ -110,9 +120,8 @@ def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is {word!r}: use {' or '.join(words)}")
 
 
-def _text(week: Week, rules: Iterable[Rule]) -> str:
+def _window_text(week: Week, rules: Iterable[Rule]) -> str:
     """The hours, followed by the rules when there are several."""
+    hours = hours_text(week)
     ids = [rule.rule_id for rule in rules]
-    return (
-        hours_text(week) if len(ids) == 1 else f"{hours_text(week)} ({', '.join(ids)})"
-    )
+    return hours if len(ids) == 1 else f"{hours} ({', '.join(ids)})"

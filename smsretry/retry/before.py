@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from smsretry.phone import recipient_problem
-from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, spread
+from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, turn_after
 from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.rules import FEDERAL, US_STATES
 from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
@@ -116,8 +116,8 @@ def wait_for_window(
         return Defer(detail, why_code, until=opening, for_window=True)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
-    until = spread(
-        opening, key=claim.id, over=profile.opening_spread, closes_at=last_call
+    until = turn_after(
+        opening, key=claim.id, spread=profile.opening_spread, closes_at=last_call
     )
     return Defer(detail, why_code, until=until, for_window=True)
 

@@ -105,7 +105,7 @@ def test_a_number_that_is_nobodys_phone_is_refused_by_name() -> None:
     """Whatever zone is known besides; the reason never quotes the number."""
     for reason, phones in REFUSED.items():
         for phone in phones:
-            location = locate(NY, phone=phone, fallback=CHICAGO)
+            location = locate(NY, phone=phone, business_timezone=CHICAGO)
             assert reason in (location.refused or ""), phone
             assert not location.zones
             assert not phone or phone not in (location.refused or "")
@@ -120,7 +120,7 @@ def test_a_customer_is_where_the_number_may_be_from_in_the_stored_zone_and_at_th
     Nobody with a Japanese number is thought to be in New York. An offset may be anybody's.
     """
     louisville = "America/Kentucky/Louisville"
-    in_louisville = locate(louisville, phone="+13055550123", fallback=LA)
+    in_louisville = locate(louisville, phone="+13055550123", business_timezone=LA)
     assert (zones(in_louisville), states(in_louisville)) == (
         {NY, louisville, LA},
         {"FL", "KY"},
@@ -128,22 +128,22 @@ def test_a_customer_is_where_the_number_may_be_from_in_the_stored_zone_and_at_th
     assert in_louisville.where == (
         f"{NY}, area code 305, and {louisville}, the customer's zone, and {LA}, the business's zone"
     )
-    location = locate(None, phone="+18505550123", fallback=DENVER)
+    location = locate(None, phone="+18505550123", business_timezone=DENVER)
     of_number = dict.fromkeys((CHICAGO, NY), "area code 850")
     assert {zone.name: zone.origin for zone in location.zones} == of_number | {
         DENVER: "the business's zone"
     }
-    assert zones(locate(None, phone="+18765550123", fallback=NY)) == {
+    assert zones(locate(None, phone="+18765550123", business_timezone=NY)) == {
         "America/Jamaica",
         NY,
     }
-    assert zones(locate(None, phone="+441481960194", fallback="Europe/London")) >= {
-        "Europe/London"
-    }
+    assert zones(
+        locate(None, phone="+441481960194", business_timezone="Europe/London")
+    ) >= {"Europe/London"}
     for business in (NY, "US/Eastern", "Eastern Standard Time"):
-        location = locate(None, phone="+819012345678", fallback=business)
+        location = locate(None, phone="+819012345678", business_timezone=business)
         assert zones(location) == {"Asia/Tokyo"}
-    location = locate(None, phone="+819012345678", fallback="UTC+9")
+    location = locate(None, phone="+819012345678", business_timezone="UTC+9")
     assert zones(location) == {"Asia/Tokyo", "UTC+09:00"}
 
 
@@ -183,7 +183,7 @@ def test_numbers_abroad_that_the_library_gets_wrong_have_our_own_zones() -> None
 
     A satellite phone may be anywhere: its text is held, whatever zones are stored.
     """
-    nowhere = locate(NY, phone="+870773111632", fallback=NY)
+    nowhere = locate(NY, phone="+870773111632", business_timezone=NY)
     assert (nowhere.zones, nowhere.why_code) == ((), "no_time_zone")
     assert "correct customers.phone" in (nowhere.hold_reason or "")
     for phone, expected in CORRECTED.items():

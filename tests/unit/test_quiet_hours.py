@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours.check import check_quiet_hours, spread
+from smsretry.quiet_hours.check import check_quiet_hours, turn_after
 
 NEW_YORK = "America/New_York"
 
@@ -137,7 +137,9 @@ def test_texts_that_wait_for_one_opening_are_spread_over_it_and_not_past_its_clo
     opens = datetime(2026, 11, 24, 13, tzinfo=UTC)
     closes = opens + timedelta(minutes=5)
     turns = {
-        spread(opens, key=UUID(int=key), over=timedelta(hours=1), closes_at=closes)
+        turn_after(
+            opens, key=UUID(int=key), spread=timedelta(hours=1), closes_at=closes
+        )
         for key in range(100)
     }
     assert opens <= min(turns) < max(turns) < closes
