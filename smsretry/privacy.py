@@ -10,35 +10,42 @@ def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) ->
     Args:
         private: what must not be quoted: the text's body and number.
     """
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"Unforeseen {type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    place = f"Unforeseen {type(error).__name__}"
+    # An error that was never raised, such as one of a library's answer, has no place.
+    if frames := traceback.extract_tb(error.__traceback__):
+        file = frames[-1].filename.rpartition("/")[2]
+        place += f" at {file}:{frames[-1].lineno}"
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001 - it is somebody else's code
+    except Exception:  # noqa: BLE001 - a library's errors may be unable to show themselves
         return place
     if any(_quotes(message, text) for text in private if text):
         return f"{place} (its message is withheld: it quotes the customer)"
-    numberless = re.sub(
-        r"\+?\d[\d\s().-]{6,}\d", "…", message
-    )  # nor anybody else's number
-    return f"{place}: {numberless}"[:500]
+    # Another customer's number must not show either.
+    message = re.sub(r"\+?\d[\d\s().-]{6,}\d", "…", message)
+    return f"{place}: {message}"[:500]
 
 
 def _quotes(message: str, private: str) -> bool:
-    """Whether six letters or digits in a row are the same, whatever was escaped, cut or put between them."""
-    message_letters, private_letters = (
-        re.sub(r"[\W_]", "", text).lower() for text in (message, private)
+    """Whether the message has six letters or digits of the private text in a row, whatever stands between them."""
+    message = _letters(message)
+    private = _letters(private)
+    length = min(6, len(private))
+    starts = range(len(private) - length + 1)
+    return length > 0 and any(
+        private[start : start + length] in message for start in starts
     )
-    run = min(6, len(private_letters))
-    return run > 0 and any(
-        private_letters[start : start + run] in message_letters
-        for start in range(len(private_letters) - run + 1)
-    )
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).lower()
 
 
 def masked(phone: str | None) -> str:
-    """A number's last four digits, like `smsretry.masked`; none of a short or missing one."""
-    return f"…{phone[-4:]}" if phone and len(phone) >= 8 else "…"
+    """A number's last four digits, as `smsretry.masked` in SQL has them. A short or missing number shows none."""
+    if phone and len(phone) >= 8:
+        return f"…{phone[-4:]}"
+    return "…"
 
 
 def masked_sender(sent_by: str) -> str:

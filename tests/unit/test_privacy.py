@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import Cancel, ReportRestore, Requeue, Resolve
 from smsretry.errors import SettingsError
+from smsretry.privacy import describe_unforeseen
 from smsretry.retry.doubt import after_look
 from smsretry.retry.models import Claim, Look, SenderId, Text
 from smsretry.settings import Settings, load
@@ -35,6 +36,13 @@ PRIVATE = (
     "the-auth-token",
     "the-api-key-secret",
 )
+
+
+def test_an_unforeseen_error_that_was_never_raised_has_no_place() -> None:
+    """It is described all the same, and without a number."""
+    error = ValueError("Nobody at +12125550123")
+    described = describe_unforeseen(error, private=(None,))
+    assert described == "Unforeseen ValueError: Nobody at …"
 
 
 def assert_tells_nothing(text: str) -> None:
