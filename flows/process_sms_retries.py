@@ -21,7 +21,7 @@ from smsretry.retry.answers import Recovered
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, Run, threads_for
-from smsretry.settings import Settings, load, sends_at_once
+from smsretry.settings import Settings, load, read_concurrency
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import form
@@ -51,7 +51,7 @@ def claim(run: Run, limit: int) -> list[Claim]:
 
 
 _text_task_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
-    max_workers=threads_for(sends_at_once())
+    max_workers=threads_for(read_concurrency())
 )
 """Threads for texts that have a task run each. The texts of slices have threads of their own."""
 

@@ -7,8 +7,8 @@
     │   └── QueueUnreachable  no answer, or a passing one: try again later
     │       ├── QueueBusy     another transaction holds what this row needs: this row later, the others now
     │       └── QueueSlow     it took too long
-    │           └── QueueCancelled  and the database undid it
-    ├── UnforeseenError       a bug met a row, which failed; or trouble of this machine, and it is held
+    │           └── QueueCancelled  the same, and the database undid it
+    ├── UnforeseenError       a bug met a row, and the row failed; or this machine had trouble, and the row is held
     ├── MigrationError        a migration failed or does not fit, or there was no connection: nothing was changed
     ├── LocalStackError       a part of the embedded stack did not start, or ended
     └── PrefectError          Prefect's API did not answer, or refused; with its kinds in `adapters.prefect.api`

@@ -24,15 +24,17 @@ def on_clock(moment: datetime, zone: tzinfo = UTC) -> str:
 
 def span(seconds: float) -> str:
     """A length of time in the largest unit that fits: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    minutes = seconds / 60
+    hours = minutes / 60
+    days = hours / 24
     if minutes < 1:
         return f"{seconds:.0f} s"
     if hours < 1:
         return f"{minutes:.0f} min"
     if days < 1:
-        return (
-            f"{int(hours)} h {int(minutes) % 60} min"
-            if int(minutes) % 60
-            else f"{int(hours)} h"
-        )
-    return f"{int(days)} d {int(hours) % 24} h" if int(hours) % 24 else f"{int(days)} d"
+        return _in_units(int(hours), "h", int(minutes) % 60, "min")
+    return _in_units(int(days), "d", int(hours) % 24, "h")
+
+
+def _in_units(count: int, unit: str, rest: int, smaller_unit: str) -> str:
+    return f"{count} {unit} {rest} {smaller_unit}" if rest else f"{count} {unit}"

@@ -1,8 +1,8 @@
 """Phone numbers: is one spelled as it is stored, and can a person be texted at it?
 
-One number has one spelling: the E.164 that libphonenumber writes. By another one the provider's list does not find a
-text, the opt-out that its owner texts is another number's, and a cap counts them apart. A wrong spelling can be
-corrected; a wrong kind of number cannot.
+One number has one spelling: the E.164 that libphonenumber writes. With another spelling the provider's list does not
+have the text, the opt-out that the owner sends counts for another number, and a cap counts the two apart. A wrong
+spelling can be corrected; a wrong kind of number cannot.
 
 Nothing here asks whether a number is *assigned*. The library's list lags behind the numbering plan (area codes 436, 621
 and 679 are in service and unknown to it), and the provider knows better. Nothing here quotes a number.
@@ -32,21 +32,21 @@ _FEWEST_DIGITS: Final = 7
 
 def spelling_problem(phone: str) -> str | None:
     """How to write a number that is not spelled as libphonenumber writes it. None: it is spelled right."""
-    spelled = _spelled(phone)
-    if spelled == phone:
+    spelling = _spelling(phone)
+    if spelling == phone:
         return None
-    meant = spelled or _meant(phone)
-    if meant is None:
-        return _malformed(phone)
-    code = f"+{phonenumbers.parse(meant).country_code}"
-    digits = meant.removeprefix(code)
-    match = re.fullmatch(
-        rf"\{code}([0-9]{{1,4}}){digits}", re.sub(r"[^+0-9]", "", phone)
-    )
-    if match:
+    reading = spelling or _likely_reading(phone)
+    if reading is None:
+        return _fault(phone)
+    code = f"+{phonenumbers.parse(reading).country_code}"
+    digits = reading.removeprefix(code)
+    plain = re.sub(r"[^+0-9]", "", phone)
+    if match := re.fullmatch(rf"\{code}([0-9]{{1,4}}){digits}", plain):
         remark = f"without the {match[1]} that is dialed before it"
+    elif spelling:
+        remark = "and nothing else"
     else:
-        remark = "and nothing else" if spelled else "if it is from there"
+        remark = "if it is from there"
     return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {remark}"
 
 
@@ -55,7 +55,7 @@ def e164(phone: str) -> str:
 
     Italy's numbers have a 0 after the country code, and Britain's have none: the library knows.
     """
-    return _spelled(phone) or phone
+    return _spelling(phone) or phone
 
 
 def area_code(phone: str) -> str | None:
@@ -69,68 +69,64 @@ def recipient_problem(phone: str) -> str | None:
 
     A code that can be no area code (N11, 555) is such a reason. One that is in no table is not.
     """
-    spelled = _spelled(phone)
-    if spelled is None:
-        digits = re.sub(r"\D", "", phone)
-        too_few = f"Phone number is none: it has fewer than {_FEWEST_DIGITS} digits"
-        return too_few if len(digits) < _FEWEST_DIGITS else None
-    if npa := area_code(spelled):
+    spelling = _spelling(phone)
+    if spelling is None:
+        if len(re.sub(r"\D", "", phone)) < _FEWEST_DIGITS:
+            return f"Phone number is none: it has fewer than {_FEWEST_DIGITS} digits"
+        return None
+    if npa := area_code(spelling):
         kind = _NANP_REFUSED.get(npa)
     else:
-        kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(spelled)))
-    return (
-        f"Phone number is {kind}: no person's phone, no text is sent to it"
-        if kind
-        else None
-    )
+        kind = _REFUSED.get(phonenumbers.number_type(phonenumbers.parse(spelling)))
+    if kind is None:
+        return None
+    return f"Phone number is {kind}: no person's phone, no text is sent to it"
 
 
-def _malformed(phone: str) -> str:
+def _fault(phone: str) -> str:
     """The fault of a number that can be read in no spelling."""
     if not _E164.fullmatch(phone):
         return "Phone number is not E.164: write a plus sign, the country code and the number, no spaces"
     if re.fullmatch(r"\+1[0-9]{10}", phone):
         return "Phone number is malformed: area codes and exchanges of +1 begin with 2 to 9"
-    if _parsed(phone) is None:
+    if _parse(phone) is None:
         return "Phone number has no known country code"
     return "Phone number has the wrong length for its country"
 
 
-def _meant(phone: str) -> str | None:
-    """Likely readings of a number that lacks its plus sign or country code, or has Mexico's old mobile prefix."""
+def _likely_reading(phone: str) -> str | None:
+    """The likely spelling of a number that lacks its plus sign or country code, or has Mexico's old mobile prefix."""
     plain = re.sub(r"[^+0-9]", "", phone)
     abroad = re.sub(r"^(00)?(?=[1-9])", "+", plain)
-    mobile = re.sub(r"^\+521(?=[0-9]{10}$)", "+52", abroad)  # dialed until 2019
-    readings = filter(None, (_spelled(phone, "US"), _spelled(mobile)))
-    # Ten digits are a number of many countries.
-    return next(
-        (
-            spelled
-            for spelled in readings
-            if len(plain) > 10
-            or phonenumbers.is_valid_number(phonenumbers.parse(spelled))
-        ),
-        None,
-    )
+    # Until 2019 a 1 was dialed before Mexico's mobile numbers.
+    abroad = re.sub(r"^\+521(?=[0-9]{10}$)", "+52", abroad)
+    for reading in (_spelling(phone, "US"), _spelling(abroad)):
+        if reading is None:
+            continue
+        # Ten digits may be a number of many countries.
+        number = phonenumbers.parse(reading)
+        if len(plain) > 10 or phonenumbers.is_valid_number(number):
+            return reading
+    return None
 
 
-def _spelled(phone: str, region: str | None = None) -> str | None:
+def _spelling(phone: str, region: str | None = None) -> str | None:
     """The number as libphonenumber writes it. None: it reads none, or one whose length is impossible.
 
     Args:
-        region: where a number is from that has no country code. None: such a one is not read.
+        region: the country of a number that has no country code. None: such a number is not read.
     """
     if _NANP.fullmatch(phone):
         return phone
-    number = _parsed(phone, region)
+    number = _parse(phone, region)
     if number is None or not phonenumbers.is_possible_number(number):
         return None
-    spelled = phonenumbers.format_number(number, PhoneNumberFormat.E164)
-    pattern = _NANP if spelled.startswith("+1") else _E164
-    return spelled if pattern.fullmatch(spelled) else None
+    spelling = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    pattern = _NANP if spelling.startswith("+1") else _E164
+    return spelling if pattern.fullmatch(spelling) else None
 
 
-def _parsed(phone: str, region: str | None = None) -> PhoneNumber | None:
+def _parse(phone: str, region: str | None = None) -> PhoneNumber | None:
     try:
         return phonenumbers.parse(phone, region)
     except phonenumbers.NumberParseException:

@@ -6,16 +6,18 @@ from datetime import timedelta
 from typing import ClassVar, Self, TypeVar
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from smsretry.errors import SettingsError, plain_problem
 from smsretry.retry.models import SenderId
 from smsretry.retry.profile import DEFAULT, EVERYBODY, MOST_CONCURRENCY, Profile
 from smsretry.setting_values import (
+    E164,
     SEND_TO,
     AccountSid,
     ApiKeySid,
-    Number,
     ProjectUrl,
     Secret,
     ServiceSid,
@@ -25,13 +27,13 @@ from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
 
 class ReadingSettings(BaseSettings):
-    """The settings that the desk needs. Each environment variable has the field's name in capitals."""
+    """The settings that the desk needs. An environment variable has its field's alias, else the name in capitals."""
 
     CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [
         [["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]
     ]
-    """Ways to set something, of which one will do: each is variables that are set together. A variable that is
-    malformed counts as set, and is complained of itself."""
+    """Choices between ways to set something. A way is a list of variables that are set together, and one way will do.
+    A malformed variable counts as set, because it has a problem of its own."""
     model_config = SettingsConfigDict(
         frozen=True,
         extra="ignore",
@@ -73,23 +75,19 @@ class ReadingSettings(BaseSettings):
     audience: WhomToText = Field(
         EVERYBODY, validation_alias=SEND_TO, validate_default=True
     )
-    """Whom the runner texts: everybody, unless this says otherwise."""
-
-    concurrency: int = Field(
-        50, ge=1, le=MOST_CONCURRENCY, validation_alias="SMSRETRY_CONCURRENCY"
-    )
-    """Texts of one run that are sent at once."""
+    """The people whom the runner may text."""
 
     @property
     def address(self) -> str:
         """The project's host, with the port if it is not the usual one, and the path if it has one: several may
         stand behind one gateway. It is the same for each runner of an installation.
         """
-        host, port = (self.supabase_url.host or "").rstrip("."), self.supabase_url.port
+        host = (self.supabase_url.host or "").rstrip(".")
+        port = self.supabase_url.port
+        if port not in (None, 80, 443):
+            host += f":{port}"
         path = (self.supabase_url.path or "").rstrip("/")
-        return (
-            f"{host}{path}" if port in (None, 80, 443) else f"{host}:{port}{path}"
-        ).lower()
+        return (host + path).lower()
 
     def with_timeouts_up_to(self, seconds: float) -> Self:
         """The same settings, whose timeouts are no longer than this."""
@@ -133,7 +131,7 @@ class Settings(ReadingSettings):
     """Credentials of other accounts, as JSON: `adapters.twilio.accounts` says how. A wrong entry holds the texts of its
     account, and stops no run."""
     twilio_messaging_service_sid: ServiceSid | None = None
-    twilio_from_number: Number | None = None
+    twilio_from_number: E164 | None = None
     twilio_status_callback_url: HttpUrl | None = None
     """The address to which Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
@@ -141,7 +139,11 @@ class Settings(ReadingSettings):
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
     """Seconds without a byte of the answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives
-    before our timeout. `before.CLOSING_GUARD` covers both, and the shortest lease does."""
+    before our timeout. `before.CLOSING_GUARD` and the shortest lease are longer than both timeouts together."""
+    concurrency: int = Field(
+        50, ge=1, le=MOST_CONCURRENCY, validation_alias="SMSRETRY_CONCURRENCY"
+    )
+    """Texts of one run that are sent at once."""
     task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
@@ -167,13 +169,11 @@ def load(kind: type[_Kind]) -> _Kind:
     return kind()
 
 
-def sends_at_once() -> int:
+def read_concurrency() -> int:
     """SMSRETRY_CONCURRENCY before a run begins, or its default while settings are missing."""
-    return (
-        int(Settings.model_fields["concurrency"].default)
-        if setting_problems()
-        else Settings().concurrency
-    )
+    if setting_problems():
+        return int(Settings.model_fields["concurrency"].default)
+    return Settings().concurrency
 
 
 def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
@@ -185,25 +185,30 @@ def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
         for detail in error.errors(include_input=False, include_url=False):
             name = str(detail["loc"][0])
             field = kind.model_fields.get(name)
-            problem = plain_problem(detail["msg"])
-            if detail["type"].startswith("url_"):
-                problem = "must be a URL, with https:// before the host"
-            elif detail["type"] == "missing":
-                problem = "is not set"
-            variable = str((field and field.validation_alias) or name).upper()
-            problems[variable] = problem
-    there = {name.upper() for name, value in os.environ.items() if value}
+            variable = _variable(name, field) if field else name.upper()
+            problems[variable] = _problem(detail)
+    names = {name.upper() for name, value in os.environ.items() if value}
     for ways in kind.CHOICES:
-        if not any(there.issuperset(way) for way in ways):
+        if not any(names.issuperset(way) for way in ways):
             problems[ways[-1][0]] = f"set {', or '.join(map(' and '.join, ways))}"
     return problems
 
 
+def _problem(detail: ErrorDetails) -> str:
+    if detail["type"] == "missing":
+        return "is not set"
+    if detail["type"].startswith("url_"):
+        return "must be a URL, with https:// before the host"
+    return plain_problem(detail["msg"])
+
+
 def variables(settings: type[BaseSettings]) -> dict[str, object]:
-    """Each variable and its default; None where it has none."""
+    """Each variable and its default; `PydanticUndefined` where it has none."""
     return {
-        str(field.validation_alias or name).upper(): None
-        if field.is_required()
-        else field.default
+        _variable(name, field): field.default
         for name, field in settings.model_fields.items()
     }
+
+
+def _variable(name: str, field: FieldInfo) -> str:
+    return str(field.validation_alias or name).upper()

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 from smsretry.phone import spelling_problem
 
-USUAL: Final = (
+USUAL_SHAPES: Final = (
     r"\+[0-9][0-9 ().-]{6,}[0-9]"  # international
     r"|(?<![\w.,/-])00[1-9][0-9 ().-]{6,}[0-9]"
     r"|(?<![A-Za-z0-9-])[0-9]{9,}(?![A-Za-z0-9])"  # digits alone
@@ -23,34 +23,33 @@ HOW_TO_WRITE: Final = (
     "write it with its country code, such as +1 212 555 0100 or +44 20 7946 0100"
 )
 _DASHES: Final = re.compile("[\u2010-\u2015\u2212]")
-_ONE: Final = re.compile(r"\(?\+?[0-9(][0-9\s().\-/]*[0-9]")
+_SINGLE: Final = re.compile(r"\(?\+?[0-9(][0-9\s().\-/]*[0-9]")
 _US: Final = re.compile(r"1?[2-9][0-9]{2}[2-9][0-9]{6}")
 _MOST_DIGITS: Final = 17
 """E.164 has 15 at most, and 00 may be in front."""
 
 
 def holds_number(words: str) -> bool:
-    """Whether there is a phone number among words. Dates, ids, prices, codes and short order numbers are none."""
-    return re.search(USUAL, _plain(words)) is not None
+    """Whether words contain a phone number. Dates, ids, prices, codes and short order numbers are none."""
+    return re.search(USUAL_SHAPES, _plain(words)) is not None
 
 
 def read_phone(written: str) -> str:
-    """The E.164 form of one number as somebody wrote it. With a plus sign in front, its digits must be the form's own.
+    """The E.164 form of one number that somebody wrote.
 
-    Ten digits that can be a number of the US are one.
+    A number with a plus sign must have the digits of its E.164 form. Ten digits are a number of the US if they can be.
 
     Raises:
-        ValueError: it is none, two, or its country is not known. The message never quotes it.
+        ValueError: there is no number, or more than one, or its country is not known. The message never quotes it.
     """
-    text = (
-        _plain(written).strip().removeprefix("tel:").replace("(0)", "")
-    )  # which is dialed within the country
+    # A zero in brackets is dialed within the country alone.
+    text = _plain(written).strip().removeprefix("tel:").replace("(0)", "")
     digits = re.sub(r"[^0-9]", "", text)
     if len(digits) > _MOST_DIGITS:
         raise ValueError(
             "This is more than one phone number, or none: give one number at a time"
         )
-    if not _ONE.fullmatch(text):
+    if not _SINGLE.fullmatch(text):
         raise ValueError(f"This is no phone number: {HOW_TO_WRITE}")
     if text.lstrip("(").startswith("+"):
         phone = f"+{digits}"

@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, core_schema
 from smsretry.errors import plain_problem
 from smsretry.quiet_hours.rules import US_STATES
 from smsretry.vocabulary import MESSAGE_ID
-from smsretry.written_numbers import USUAL, holds_number, read_phone
+from smsretry.written_numbers import USUAL_SHAPES, holds_number, read_phone
 
 TERMINAL: Final = "terminal"
 """The context in which a form is filled in at a terminal."""
@@ -196,7 +196,7 @@ NumberlessWords = Annotated[
     str,
     Field(min_length=1, max_length=500),
     AfterValidator(_refuse_number),
-    Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL}))[\s\S]*$"),
+    Shape(_NO_NUMBER, rf"^(?![\s\S]*(?:{USUAL_SHAPES}))[\s\S]*$"),
 ]
 """Words without a phone number, which are kept and shown. Prefect checks the usual shapes of a number, the form all."""
 
