@@ -1,12 +1,12 @@
 """Would a text that is due now go out, and if not, what do I do? Each part that decides it is examined."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from smsretry.doctor.clocks import ClockOffsets, clock_findings
 from smsretry.doctor.database import database_findings, reader_finding
 from smsretry.doctor.facts import fact_findings
-from smsretry.doctor.parts import Part, examine_parts
+from smsretry.doctor.parts import Findings, Part, examine_parts
 from smsretry.doctor.prefect import prefect_findings
 from smsretry.doctor.provider import provider_findings
 from smsretry.doctor.variables import callback_findings, variable_findings
@@ -14,9 +14,7 @@ from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
 
 
-def examine(
-    *, now: Callable[[], datetime], environment: Mapping[str, str]
-) -> Iterator[Finding]:
+def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> Findings:
     """Findings, in the order in which to mend them. The examination sends nothing, and undoes what it rehearses.
 
     Args:

@@ -1,9 +1,10 @@
 """Do the clocks agree? The database's decides what is due and what is permitted."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from smsretry.doctor.parts import Findings
 from smsretry.instants import span
 from smsretry.retry.models import Finding
 
@@ -30,7 +31,7 @@ class ClockOffsets(dict[str, timedelta]):
 
 def clock_findings(
     offsets: Mapping[str, timedelta], *, rehearsal: bool = False
-) -> Iterator[Finding]:
+) -> Findings:
     """Each clock that differs from the database's, or one line that they agree.
 
     Args:
@@ -44,12 +45,9 @@ def clock_findings(
         for name, offset in {_HERE: timedelta(), **offsets}.items()
         if name != DATABASE
     }
-    wrong = {
-        name: difference
-        for name, difference in differences.items()
-        if abs(difference) > _TOLERANCE
-    }
-    for name, difference in wrong.items():
+    for name, difference in differences.items():
+        if abs(difference) <= _TOLERANCE:
+            continue
         side = "ahead of" if difference > timedelta() else "behind"
         advice = (
             f"is {span(abs(difference).total_seconds())} {side} the database's, "
@@ -62,6 +60,6 @@ def clock_findings(
         # Twilio's clock is right: where it differs, the database's is wrong, and texts go out at wrong hours.
         ok = rehearsal or name != PROVIDER
         yield Finding(subject=f"clock of {name}", ok=ok, advice=advice)
-    if not wrong:
+    if max(map(abs, differences.values())) <= _TOLERANCE:
         subject = f"clocks of {', '.join([DATABASE, *differences])}"
         yield Finding(subject=subject, ok=True)

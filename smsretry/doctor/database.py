@@ -1,12 +1,13 @@
 """The database: can it be reached, is its schema right, would a text go out, and does one wait too long?"""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from smsretry.adapters.migrations.checksums import Checksums, findings
 from smsretry.adapters.migrations.fitting import missing_parts
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.doctor.clocks import DATABASE, ClockOffsets
+from smsretry.doctor.parts import Findings
 from smsretry.errors import QueueError, SettingsError
 from smsretry.retry.customers import customer_findings
 from smsretry.retry.models import Finding
@@ -19,9 +20,7 @@ PATIENCE: Final = 10.0
 """The most seconds that the doctor waits for one answer, however long a run would."""
 
 
-def database_findings(
-    settings: ReadingSettings, offsets: ClockOffsets
-) -> Iterator[Finding]:
+def database_findings(settings: ReadingSettings, offsets: ClockOffsets) -> Findings:
     """Findings; the connection comes first. A part that cannot be examined hides no other."""
     with SupabaseOperators(settings.with_timeouts_up_to(PATIENCE)) as database:
         try:
@@ -46,7 +45,7 @@ def database_findings(
                 yield Finding(subject=subject, ok=False, advice=str(error))
 
 
-def reader_finding(environment: Mapping[str, str]) -> Iterator[Finding]:
+def reader_finding(environment: Mapping[str, str]) -> Findings:
     """A finding about the key for questions, if there is one: can it read, and nothing more?"""
     key = environment.get("SUPABASE_READER_KEY")
     if not key:
@@ -67,7 +66,7 @@ def _schema_findings(checksums: Checksums) -> Iterable[Finding]:
     return missing or findings(checksums)
 
 
-def _audience_findings(settings: ReadingSettings) -> Iterator[Finding]:
+def _audience_findings(settings: ReadingSettings) -> Findings:
     restriction = settings.audience.description
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
     yield Finding(
@@ -77,9 +76,7 @@ def _audience_findings(settings: ReadingSettings) -> Iterator[Finding]:
     )
 
 
-def _queue_findings(
-    database: SupabaseOperators, offsets: ClockOffsets
-) -> Iterator[Finding]:
+def _queue_findings(database: SupabaseOperators, offsets: ClockOffsets) -> Findings:
     """What needs attention, as the queue's page has it."""
     status = database.status()
     offsets.record(DATABASE, status.at)

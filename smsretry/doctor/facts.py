@@ -1,12 +1,12 @@
 """How old are the facts that the package contains: time zones, area codes, states, holidays?"""
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Final
 
 import tzdata
 
 from smsretry.data import DATA_VERSION, TZDATA, clock, tables_age, zone_names
+from smsretry.doctor.parts import Findings
 from smsretry.retry.models import Finding
 
 MAX_AGE: Final = timedelta(days=90)
@@ -15,7 +15,7 @@ MAX_TABLES_AGE: Final = timedelta(days=180)
 """How old the quiet-hours tables may be. A number from an area code that they lack waits for the strictest hours."""
 
 
-def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Iterator[Finding]:
+def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Findings:
     """Whether every zone can be read, and how old the rules and the tables are."""
     yield _zone_finding(today, version)
     age = tables_age(today)

@@ -3,27 +3,21 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from smsretry.adapters.answering import cause_of
 from smsretry.retry.models import Finding
 
+Findings: TypeAlias = Iterator[Finding]
 Part: TypeAlias = Callable[[], Iterable[Finding]]
-SECONDS: Final = 50.0
-"""How long all parts may take, from their common beginning. A part that needs longer is reported as unfinished."""
-
-_READ_BY_EVERY_PART: Final = "HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE if one is set"
-"""Variables that each connection reads. No other finding names them."""
 
 
-def examine_parts(
-    parts: Mapping[str, Part], *, seconds: float = SECONDS
-) -> Iterator[Finding]:
+def examine_parts(parts: Mapping[str, Part], *, seconds: float = 50.0) -> Findings:
     """The findings of all parts, in the parts' order, as far as they are known when the time is up.
 
     Args:
         parts: by the subject of the finding when a part breaks or does not end.
-        seconds: from now.
+        seconds: the most that all parts may take. A part that needs longer is reported as unfinished.
     """
     deadline = monotonic() + seconds
     running = {subject: _start(subject, part) for subject, part in parts.items()}
@@ -47,9 +41,10 @@ def _start(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
                 findings.append(finding)
         except Exception as error:  # noqa: BLE001 - a library's, and the other parts are examined all the same
             cause = cause_of(error)
+            # Each connection reads these variables, and no other finding names them.
             advice = (
-                f"could not be checked to the end ({cause}): "
-                f"fix what is bad above, or {_READ_BY_EVERY_PART}; ask again"
+                f"could not be checked to the end ({cause}): fix what is bad above, or "
+                "HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE if one is set; ask again"
             )
             findings.append(Finding(subject=subject, ok=False, advice=advice))
 

@@ -8,13 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
 from smsretry.adapters.prefect.api import (
     ADDRESS_RULE,
+    JsonObject,
     PrefectApi,
     PrefectError,
     PrefectLacks,
@@ -27,6 +28,7 @@ from smsretry.adapters.prefect.definition import (
     differences,
 )
 from smsretry.doctor.clocks import PREFECT, ClockOffsets
+from smsretry.doctor.parts import Findings
 from smsretry.instants import span
 from smsretry.retry.models import Finding
 
@@ -54,7 +56,7 @@ if "server-answers" in sys.argv:
         get_default_result_storage(_sync=True)
 """
 """What each run loads. Server and storage are asked only if the server answers: Prefect would start one of its own."""
-_UNFINISHED: Final[tuple[tuple[dict[str, Any], str], ...]] = (
+_UNFINISHED: Final[tuple[tuple[JsonObject, str], ...]] = (
     (
         {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}},
         "cancel in the UI those that hang",
@@ -75,7 +77,7 @@ _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
 _REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
 
 
-def prefect_findings(offsets: ClockOffsets) -> Iterator[Finding]:
+def prefect_findings(offsets: ClockOffsets) -> Findings:
     """Findings, in the order in which to mend them. Nothing changes at the server, but Prefect's folder is made."""
     try:
         settings = PrefectSettings()
@@ -115,7 +117,7 @@ def prefect_findings(offsets: ClockOffsets) -> Iterator[Finding]:
             yield _finding("Prefect's API", str(error))
 
 
-def _settings_findings(*flags: str) -> Iterator[Finding]:
+def _settings_findings(*flags: str) -> Findings:
     """Prefect's own settings, of environment, .env, prefect.toml, pyproject.toml and profile; its folder, its storage.
 
     A process of its own loads them, as `smsretry serve` does.
@@ -177,7 +179,7 @@ def _deployment_findings(
     deployment: Deployment,
     registered: Sequence[Registered],
     at: datetime,
-) -> Iterator[Finding]:
+) -> Findings:
     """Findings about one of our deployments. Another flow's may have its name: the most similar one is taken."""
     candidates = [
         (differences(deployment, row), row)
@@ -281,21 +283,21 @@ def _last_completed(
     return _finding(subject, "; ".join([advice, *(reasons or [_NO_RUN])]))
 
 
-def _ending(run: dict[str, Any]) -> str:
+def _ending(run: JsonObject) -> str:
     state = run["state"]
     return f"the newest one ended {state['name']}: {state['message']}"
 
 
 def _last_ended(
     api: PrefectApi, registration: Registered, *types: str
-) -> dict[str, Any] | None:
+) -> JsonObject | None:
     """The run that ended last in a state of one of these types."""
     runs = {
         "deployment_id": {"any_": [registration.id]},
         "state": {"type": {"any_": types}},
         "end_time": {"is_null_": False},
     }
-    rows: list[dict[str, Any]] = api.ask(
+    rows: list[JsonObject] = api.ask(
         "flow_runs/filter", {"flow_runs": runs, "sort": "END_TIME_DESC", "limit": 1}
     )
     return rows[0] if rows else None

@@ -1,6 +1,6 @@
 """The provider: the account, its sender, and the senders of the businesses."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
@@ -10,6 +10,7 @@ from smsretry.desk.questions.blocks import in_lines
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.doctor.clocks import PROVIDER, ClockOffsets
 from smsretry.doctor.database import PATIENCE
+from smsretry.doctor.parts import Findings
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
@@ -21,7 +22,7 @@ _AT_ONCE: Final = 10
 """How many senders are asked about at once."""
 
 
-def provider_findings(settings: Settings, offsets: ClockOffsets) -> Iterator[Finding]:
+def provider_findings(settings: Settings, offsets: ClockOffsets) -> Findings:
     """Findings about the account and the senders. If the senders cannot be read, the database's findings say so."""
     settings = settings.with_timeouts_up_to(PATIENCE)
     with SupabaseOperators(settings) as operators, provider(settings) as connected:
@@ -35,7 +36,7 @@ def provider_findings(settings: Settings, offsets: ClockOffsets) -> Iterator[Fin
         yield from sender_findings(senders, connected.check_sender)
 
 
-def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Iterator[Finding]:
+def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Findings:
     """A finding about each sender with a problem, and one about all the others."""
 
     def check_record(sender: SenderRecord) -> list[Finding]:

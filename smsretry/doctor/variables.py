@@ -2,12 +2,13 @@
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
 from smsretry.adapters.prefect.api import PrefectSettings
+from smsretry.doctor.parts import Findings
 from smsretry.retry.models import Finding
 from smsretry.settings import Settings, variables
 
@@ -19,7 +20,7 @@ _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 
 def variable_findings(
     problems: Mapping[str, str], environment: Mapping[str, str]
-) -> Iterator[Finding]:
+) -> Findings:
     """Findings about each setting that is set or must be, and about each variable that does not do what it seems to.
 
     Args:
@@ -58,7 +59,7 @@ def variable_findings(
         yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
 
 
-def callback_findings(environment: Mapping[str, str]) -> Iterator[Finding]:
+def callback_findings(environment: Mapping[str, str]) -> Findings:
     """A warning if this machine cannot resolve the callback's host. Twilio may be able to."""
     host = _callback_host(environment)
     if host is None:
@@ -81,7 +82,7 @@ def _callback_host(environment: Mapping[str, str]) -> str | None:
 
 def _misspelling_findings(
     name: str, *, candidates: Iterable[str], problems: Iterable[str]
-) -> Iterator[Finding]:
+) -> Findings:
     """The settings that a variable which nobody reads may be meant for.
 
     A name that begins with SMSRETRY_ is always ours. Any other may be the application's. It is reported if it is nearly
@@ -118,7 +119,7 @@ def _abbreviates(name: str, variable: str) -> bool:
     return all(letter in remaining_letters for letter in name)
 
 
-def _quotation_findings(name: str, value: str) -> Iterator[Finding]:
+def _quotation_findings(name: str, value: str) -> Findings:
     """`docker run --env-file` and systemd's files do not take quotation marks away."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         yield Finding(

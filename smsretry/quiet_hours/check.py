@@ -20,7 +20,7 @@ from pendulum import DateTime
 from smsretry.quiet_hours.hours import Week
 from smsretry.quiet_hours.location import Location, Place, locate
 from smsretry.quiet_hours.openings import HORIZON_DAYS, next_change
-from smsretry.quiet_hours.rules import EVERY_STATE
+from smsretry.quiet_hours.rules import EVERY_STATE, Names
 from smsretry.quiet_hours.windows import FEDERAL_WINDOW, Window, window_of
 from smsretry.vocabulary import MessageClass, RuleSet, WhyCode
 
@@ -173,5 +173,5 @@ def _stop_reason(location: Location, state: str) -> str:
     return f"{reason}: lift the stop for that state, and they go on"
 
 
-def _names(places: tuple[Place, ...]) -> tuple[str, ...]:
+def _names(places: tuple[Place, ...]) -> Names:
     return tuple(place.name for place in places)

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from datetime import time
 from typing import Final, TypeAlias
 
-Day: TypeAlias = tuple[tuple[int, int], ...]
-"""Half-open spans in minutes after midnight, in order."""
+Span: TypeAlias = tuple[int, int]
+"""From when to when, half-open, in minutes after midnight."""
+Day: TypeAlias = tuple[Span, ...]
+"""Spans in order."""
 Week: TypeAlias = tuple[Day, ...]
 """Seven days, Monday first."""
 
@@ -22,7 +24,7 @@ _ENTRY: Final = (
 """Compiled on first use: that takes a millisecond, and few processes read hours."""
 
 
-def parse_span(opens: str, closes: str) -> tuple[int, int]:
+def parse_span(opens: str, closes: str) -> Span:
     """The minutes from `HH:MM` up to `HH:MM`; `24:00` is the day's end.
 
     Raises:
@@ -44,7 +46,7 @@ def parse_week(text: str) -> Week:
     Raises:
         ValueError: the text cannot be read as hours. The message says how to write them.
     """
-    spans: dict[int, list[tuple[int, int]]] = {day: [] for day in range(7)}
+    spans: dict[int, list[Span]] = {day: [] for day in range(7)}
     try:
         for entry in text.split(","):
             days, hours = _parse_entry(entry.strip())
@@ -77,7 +79,7 @@ def hours_text(week: Week) -> str:
     )
 
 
-def _parse_entry(entry: str) -> tuple[range, tuple[int, int]]:
+def _parse_entry(entry: str) -> tuple[range, Span]:
     match = re.fullmatch(_ENTRY, entry)
     if match is None:
         raise ValueError(f"{entry[:40]!r} is no span of hours")
@@ -103,9 +105,9 @@ def _days(first_day: str | None, last_day: str | None) -> range:
     return range(start, end + 1)
 
 
-def _merge(spans: Iterable[tuple[int, int]]) -> Day:
+def _merge(spans: Iterable[Span]) -> Day:
     """The spans in order. Those that touch or overlap become one."""
-    merged: list[tuple[int, int]] = []
+    merged: list[Span] = []
     for opens, closes in sorted(spans):
         if merged and opens <= merged[-1][1]:
             opens, end = merged.pop()

@@ -22,6 +22,7 @@ from smsretry.quiet_hours.numbers import (
     area_code_places,
     places_abroad,
 )
+from smsretry.quiet_hours.rules import Names
 from smsretry.vocabulary import WhyCode
 
 _CUSTOMER: Final = "the customer's zone"
@@ -84,7 +85,7 @@ def locate(
     )
 
 
-def clocks_of(zone: str | None) -> tuple[str, ...] | None:
+def clocks_of(zone: str | None) -> Names | None:
     """The clocks that a stored zone stands for; none if nothing is stored. None: the zone is not understood.
 
     Case and outer blanks do not count. `MST` stands for two clocks, Denver's and Phoenix's.
@@ -146,7 +147,7 @@ def _unreadable(column: str) -> Location:
 
 
 @cache
-def _clocks() -> dict[str, tuple[str, ...]]:
+def _clocks() -> dict[str, Names]:
     """Each name of a zone, in lower case: IANA's, Windows' and what people write, which wins."""
     names = {name: (name,) for name in data.zone_names()}
     windows = {name: (zone,) for name, zone in windows_timezones.items()}
@@ -160,7 +161,7 @@ def _clocks() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def _zone_states() -> dict[str, tuple[str, ...]]:
+def _zone_states() -> dict[str, Names]:
     return {
         row["zone"]: tuple(row["states"].split("+"))
         for row in data.table("zone_states")

@@ -15,7 +15,7 @@ from phonenumbers.timezone import (
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from smsretry import data
-from smsretry.quiet_hours.rules import EVERY_STATE
+from smsretry.quiet_hours.rules import EVERY_STATE, Names
 
 US_ZONES: Final = (
     "America/New_York",
@@ -41,9 +41,9 @@ class NumberPlaces:
     """ISO code. US territories count as US. A satellite phone has `001`, and `*` is an unknown country."""
     calling_code: int = 1
     """1 for the North American plan, 33 for France."""
-    zones: tuple[str, ...]
+    zones: Names
     """Empty when no zone is known."""
-    states: tuple[str, ...]
+    states: Names
     """`EVERY_STATE` when the area code is in no table."""
     origin: str
     """The part of the number that tells the places, such as `area code 212`. Holds no more of the number."""
@@ -99,7 +99,7 @@ def places_abroad(phone: str) -> NumberPlaces:
     )
 
 
-def _zones_abroad(phone: str, number: phonenumbers.PhoneNumber) -> tuple[str, ...]:
+def _zones_abroad(phone: str, number: phonenumbers.PhoneNumber) -> Names:
     """The zones of our table's longest prefix, else those that the library knows; none if all are unknown."""
     prefixes = [phone[:length] for length in range(len(phone), 1, -1)]
     candidates = [_prefix_zones().get(prefix) for prefix in prefixes]
@@ -139,7 +139,7 @@ def _row_places(row: dict[str, str], zones: str) -> NumberPlaces:
 
 
 @cache
-def _prefix_zones() -> dict[str, tuple[str, ...]]:
+def _prefix_zones() -> dict[str, Names]:
     """Prefixes of numbers abroad for which `phonenumbers` gives the wrong zones."""
     return {
         row["prefix"]: tuple(row["zones"].split("+"))

@@ -16,6 +16,7 @@ from pendulum import UTC, Date, DateTime, FixedTimezone, Timezone
 
 from smsretry import data
 from smsretry.quiet_hours.hours import DAY_MINUTES
+from smsretry.quiet_hours.rules import Names
 from smsretry.quiet_hours.windows import Window
 
 HORIZON_DAYS: Final = 8
@@ -23,7 +24,7 @@ HORIZON_DAYS: Final = 8
 
 
 def next_change(
-    at: DateTime, zones: tuple[str, ...], window: Window
+    at: DateTime, zones: Names, window: Window
 ) -> tuple[bool, DateTime | None]:
     """Whether the window is open at `at` in every zone, and the first instant after it at which that changes.
 
@@ -49,7 +50,7 @@ def next_change(
 
 @lru_cache(maxsize=4096)
 def _changes(
-    day: Date, zones: tuple[str, ...], window: Window
+    day: Date, zones: Names, window: Window
 ) -> tuple[tuple[DateTime, bool], ...]:
     """Whether the window is open as a day of UTC begins, and from each instant on that day at which it may change."""
     clocks = [data.clock(zone) for zone in zones]

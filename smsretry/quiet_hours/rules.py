@@ -13,6 +13,8 @@ from smsretry import data
 from smsretry.quiet_hours.hours import Day, Week, in_common, parse_span
 
 Row: TypeAlias = Mapping[str, str]
+Names: TypeAlias = tuple[str, ...]
+"""Names of zones, states or calendars."""
 _T = TypeVar("_T")
 
 
@@ -23,7 +25,7 @@ class Rule:
     rule_id: str
     week: Week
     source: str
-    calendars: tuple[str, ...] = ()
+    calendars: Names = ()
     """`US-LA`: nothing on that state's holidays."""
     daily_cap: int | None = None
     """The most texts that one person may get in 24 hours."""
@@ -127,7 +129,7 @@ def _country_rule(row: Row) -> Rule:
     )
 
 
-def _state_calendars(row: Row) -> tuple[str, ...]:
+def _state_calendars(row: Row) -> Names:
     match row["holidays_banned"]:
         case "no":
             return ()

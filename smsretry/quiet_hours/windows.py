@@ -19,6 +19,7 @@ from smsretry.quiet_hours.rules import (
     FEDERAL,
     STATE_RULES,
     US_STATES,
+    Names,
     Rule,
     lowest_cap,
     strictest,
@@ -33,7 +34,7 @@ class Window:
     rules: tuple[Rule, ...]
     week: Week
     text: str
-    calendars: tuple[str, ...] = ()
+    calendars: Names = ()
     """Nothing may go out on the holidays of these."""
     stopped: str | None = None
     """The state to which an operator has stopped all marketing texts."""
@@ -53,7 +54,7 @@ FEDERAL_WINDOW: Final = Window(rules=(FEDERAL,), week=FEDERAL.week, text="08:00â
 @lru_cache(maxsize=4096)
 def window_of(
     country: str | None,
-    states: tuple[str, ...],
+    states: Names,
     *,
     rules: RuleSet = "us_states",
     message_class: MessageClass = "marketing",
@@ -95,7 +96,7 @@ def window_of(
     )
 
 
-def _place_rules(country: str | None, states: tuple[str, ...]) -> list[Rule]:
+def _place_rules(country: str | None, states: Names) -> list[Rule]:
     """The states' own rules, and the custom of a number's country."""
     if EVERY_STATE in states:
         rules = [EVERY_STATES_RULES]
@@ -106,16 +107,14 @@ def _place_rules(country: str | None, states: tuple[str, ...]) -> list[Rule]:
     return rules
 
 
-def _stopped_state(
-    states: tuple[str, ...], stopped_states: frozenset[str]
-) -> str | None:
+def _stopped_state(states: Names, stopped_states: frozenset[str]) -> str | None:
     """The first state that has a stop. An unknown state may be any of them."""
     if EVERY_STATE in states:
         return min(stopped_states, default=None)
     return next((state for state in states if state in stopped_states), None)
 
 
-def _check_word(name: str, word: str, words: tuple[str, ...]) -> None:
+def _check_word(name: str, word: str, words: Names) -> None:
     if word not in words:
         raise ValueError(f"{name} is {word!r}: use {' or '.join(words)}")
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import httpx
 from pydantic import Field, HttpUrl, Json, SecretStr
@@ -13,6 +13,7 @@ from smsretry.adapters.answering import cause_of, describe_redirect
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import SmsRetryError
 
+JsonObject: TypeAlias = dict[str, Any]
 _MOST_SECONDS: Final = 25.0
 """Once requests took this long together, no other one is made: a person waits for the answer."""
 ADDRESS_RULE: Final = "must be the address of Prefect's API: http://<host>:4200/api"
@@ -77,7 +78,7 @@ class PrefectApi:
         """Host and port, without whatever else the URL holds."""
         return httpx.URL(self.url).netloc.decode()
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def ask(self, path: str, body: JsonObject | None = None) -> Any:
         """The answer to a GET, or with a body to a POST.
 
         Raises:
@@ -99,7 +100,7 @@ class PrefectApi:
             kind = PrefectLacks if answer.status_code == 404 else PrefectError
             raise kind(self._no_api(answer.status_code, path)) from None
 
-    def _answer(self, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    def _answer(self, path: str, body: JsonObject | None) -> httpx.Response:
         method = "GET" if body is None else "POST"
         if self._seconds_spent > _MOST_SECONDS:
             raise PrefectError(
