@@ -1,7 +1,7 @@
 """Register every deployment of `prefect.yaml` for workers: `smsretry deploy`, which is `prefect deploy --all` with it.
 
-The working directory is left first: a file of that name is usually another project's, and Prefect looks for modules in
-the working directory, too.
+It leaves the working directory first, where Prefect would look for `prefect.yaml` and for modules. They are usually
+another project's.
 """
 
 import os

@@ -1,6 +1,7 @@
-"""The desk in Prefect's UI: each of its commands is a flow with a form, and its answer is the run's name and artifact.
+"""The desk in Prefect's UI: each of its commands is a flow, and the run shows the answer as its name and artifact.
 
-The forms and their words are in `smsretry.desk.actions`; the command line and SQL give the same answers.
+Most commands have a form. The forms and their words are in `smsretry.desk.actions`. The command line and SQL give the
+same answers.
 """
 
 import os
@@ -23,43 +24,53 @@ from smsretry.desk.questions.answers import Answer, Done, Examination
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 
-from .support.forms import FORM, form, one_of
+from .support.forms import FORM, check_parameters, one_of
 from .support.results import with_result
 from .support.show import form_addresses, rename
 
-_DESK_FLOW: Final[dict[str, Any]] = {
+_OPTIONS: Final[dict[str, Any]] = {
     "persist_result": False,
     "validate_parameters": False,
 }
-_WHAT_FOR: Final = "\n\nArgs:\n    ask: What is asked or ordered."
+_FORM_HELP: Final = "\n\nArgs:\n    ask: What is asked or ordered."
 
 
-def _flow_of(name: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
-    """The flow of a desk command, with its forms for parameters, and their default where nothing is filled in."""
-    forms, deployment = DESK_COMMANDS[name], f"sms-{name}"
-    usual, *alternatives = forms.values()
-    asks = bool(usual.model_fields)
+def _desk_flow(command: str, default: Any = Parameter.empty) -> Flow[..., State[Any]]:
+    """The flow of a desk command.
+
+    Args:
+        default: the form's content where nothing is filled in.
+    """
+    forms = DESK_COMMANDS[command]
+    deployment = f"sms-{command}"
+    first_form, *alternatives = forms.values()
 
     def answer_request(ask: Form | None = None) -> State[Any]:
-        request = ask or usual()
+        request = ask or first_form()
         with desk_for(request) as connected:
             return _show_answer(connected.answer(request), deployment)
 
-    kind = one_of(forms) if alternatives else usual
-    parameter = Parameter(
-        FORM, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default
-    )
     answer_request.__name__ = answer_request.__qualname__ = deployment.replace("-", "_")
-    answer_request.__doc__ = help_of(name) + (_WHAT_FOR if asks else "")
-    answer_request.__signature__ = Signature([parameter] if asks else [])  # type: ignore[attr-defined]
-    checked: Callable[..., State[Any]] = form(
+    answer_request.__doc__ = help_of(command)
+    parameters = list[Parameter]()
+    if first_form.model_fields:
+        answer_request.__doc__ += _FORM_HELP
+        parameter = Parameter(
+            FORM,
+            Parameter.POSITIONAL_OR_KEYWORD,
+            annotation=one_of(forms) if alternatives else first_form,
+            default=default,
+        )
+        parameters.append(parameter)
+    answer_request.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    checked: Callable[..., State[Any]] = check_parameters(
         answer_request, forms if alternatives else None
     )
-    return flow(name=deployment, **_DESK_FLOW)(checked)
+    return flow(name=deployment, **_OPTIONS)(checked)
 
 
 def _show_answer(answer: Answer, key: str) -> State[Any]:
-    """An answer: the run's name, message, log (what its page opens with), artifact and result."""
+    """Show an answer as the run's name, message, log (with which its page opens), artifact and result."""
     headline, *lines = answer.lines()
     rename(answer.name)
     get_run_logger().info("\n".join((headline, *lines)))
@@ -67,26 +78,26 @@ def _show_answer(answer: Answer, key: str) -> State[Any]:
         markdown(answer.tell(), form_addresses()), key=key, description=headline
     )
     result = {"name": answer.name, "message": headline, "lines": (headline, *lines)}
-    # Whoever gave the order believes that it was carried out.
+    # The run is red, because whoever gave the order believes that it was carried out.
     if isinstance(answer, Done) and answer.fails and not answer.form.changes_nothing:
         return with_result(Failed(name="NothingChanged", message=headline), result)
     return with_result(Completed(message=headline), result)
 
 
-sms_status = _flow_of("status")
-sms_unread = _flow_of("unread")
-sms_explain = _flow_of("explain")
-sms_texts = _flow_of("texts")
-sms_preview = _flow_of("preview", Preview())
-sms_senders = _flow_of("senders", {"list": {}})
-sms_consent = _flow_of("consent")
-sms_stop = _flow_of("stop")
-sms_prune = _flow_of("prune", Prune(dry_run=False))
-sms_deactivated = _flow_of("deactivated", EndDeactivated(dry_run=False))
+sms_status = _desk_flow("status")
+sms_unread = _desk_flow("unread")
+sms_explain = _desk_flow("explain")
+sms_texts = _desk_flow("texts")
+sms_preview = _desk_flow("preview", Preview())
+sms_senders = _desk_flow("senders", {"list": {}})
+sms_consent = _desk_flow("consent")
+sms_stop = _desk_flow("stop")
+sms_prune = _desk_flow("prune", Prune(dry_run=False))
+sms_deactivated = _desk_flow("deactivated", EndDeactivated(dry_run=False))
 
 
-@flow(name="sms-doctor", **_DESK_FLOW)
-@form
+@flow(name="sms-doctor", **_OPTIONS)
+@check_parameters
 def sms_doctor() -> State[Any]:
     """Is everything in place? Settings, database, queue, provider, Prefect. Changes and sends nothing."""
     return _show_answer(

@@ -1,8 +1,8 @@
-"""The flow that runs every minute beside the first: scheduled sends whose time is near become texts in the queue.
+"""The flow that runs every minute beside `process-sms-retries`: scheduled sends whose time is near become queued texts.
 
 It sends nothing. Send log, queue row and status are written in one transaction, so a scheduled send becomes one text,
-whatever dies and when; `process-sms-retries` sees it through like any other. Runs may overlap, because a run passes
-over the rows that another one has.
+whatever dies and when. `process-sms-retries` sends it like any other. Runs may overlap, because a run passes over the
+rows that another one has.
 """
 
 from datetime import timedelta
@@ -16,12 +16,12 @@ from smsretry.desk.pages.runs import of_scheduled
 from smsretry.sending.scheduled import AHEAD, BATCH, queue_scheduled_sends
 from smsretry.wiring import services
 
-from .support.forms import form
-from .support.schedule import OF_SCHEDULE, concluded
+from .support.forms import check_parameters
+from .support.schedule import SCHEDULED_FLOW, conclude
 
 
-@flow(name="process-scheduled-sends", **OF_SCHEDULE)
-@form
+@flow(name="process-scheduled-sends", **SCHEDULED_FLOW)
+@check_parameters
 def process_scheduled_sends(
     batch: Annotated[int, Field(ge=1, le=500)] = BATCH,
     ahead_seconds: Annotated[int, Field(ge=0, le=3600)] = int(AHEAD.total_seconds()),
@@ -36,13 +36,15 @@ def process_scheduled_sends(
         summary = queue_scheduled_sends(
             connected.queue, batch=batch, ahead=timedelta(seconds=ahead_seconds)
         )
-    report, stopped_because = of_scheduled(summary), summary.stopped_because
-    result = {"counts": summary.counts, "stopped_because": stopped_because}
-    return concluded(
+    report = of_scheduled(summary)
+    return conclude(
         report,
-        message=stopped_because or report.name,
-        failed=stopped_because is not None,
-        result=result,
+        message=summary.stopped_because or report.name,
+        failed=summary.stopped_because is not None,
+        result={
+            "counts": summary.counts,
+            "stopped_because": summary.stopped_because,
+        },
     )
 
 

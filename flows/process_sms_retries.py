@@ -24,10 +24,10 @@ from smsretry.sending.run import CLAIM_SIZE, Run, threads_for
 from smsretry.settings import Settings, load, read_concurrency
 from smsretry.wiring import desk, push_metrics, services
 
-from .support.forms import form
+from .support.forms import check_parameters
 from .support.history import BEGUN, last_begun
-from .support.schedule import OF_SCHEDULE, concluded
-from .support.show import Announcer, queue_status, this_run
+from .support.schedule import SCHEDULED_FLOW, conclude
+from .support.show import EventEmitter, queue_status, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
@@ -56,8 +56,8 @@ _text_task_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
 """Threads for texts that have a task run each. The texts of slices have threads of their own."""
 
 
-@flow(name="process-sms-retries", task_runner=_text_task_runner, **OF_SCHEDULE)
-@form
+@flow(name="process-sms-retries", task_runner=_text_task_runner, **SCHEDULED_FLOW)
+@check_parameters
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
     stale_minutes: Annotated[int, Field(ge=1, le=1440)] = STALE_MINUTES,
@@ -76,14 +76,14 @@ def process_sms_retries(
         with (
             run.stopped_by(SIGTERM),
             ThreadPoolExecutor(run.threads) as slice_threads,
-            Announcer() as announcer,
+            EventEmitter() as emitter,
         ):
             recover(run, stale_minutes, settings.address)
             status_before = queue_status(at_desk)
             texts = TaskRuns(
                 run,
                 slice_threads,
-                announcer,
+                emitter,
                 task_run_limit=settings.task_runs,
                 due=status_before.queue.get("due", 0) if status_before else 0,
             )
@@ -107,7 +107,7 @@ def process_sms_retries(
             explain=lambda row: at_desk.explain(ExplainText(id=row)),
         )
         result = summary.model_dump(mode="json")
-        return concluded(
+        return conclude(
             report,
             message=str(summary),
             failed=summary.needs_attention,

@@ -1,10 +1,10 @@
 """Serve every deployment of `prefect.yaml` from this machine: `smsretry serve`.
 
 `prefect deploy --all` with a worker registers the same deployments; that file is their one definition.
-The module-level `serve` is used because `flow.serve()` pickles the flow, and this one reads its file for each run.
+The function `prefect.serve` reads the flow's file for each run, where the method `flow.serve` would pickle the flow.
 
-Stopping pauses nothing: a second runner that is stopped, or one that is restarted, leaves the schedule as it is. What
-piled up meanwhile is cancelled at the next start, because one run does what they all would have done.
+Stopping pauses nothing: a second runner that is stopped, or one that is restarted, leaves the schedule as it is. The
+runs that piled up meanwhile are cancelled at the next start, because one run does the work of all.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         parameters=entry["parameters"],
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         enforce_parameter_schema=entry["enforce_parameter_schema"],
-        entrypoint_type=EntrypointType.FILE_PATH
-        if ":" in entry["entrypoint"]
-        else EntrypointType.MODULE_PATH,
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
     if not isinstance(deployment, RunnerDeployment):
         raise TypeError("to_deployment must be called outside an event loop")
@@ -52,14 +50,12 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 
 def serve_all(deployments: Sequence[RunnerDeployment]) -> None:
-    """Cancel what is late, register them, and run them until a signal comes. Stopping pauses none of them."""
+    """Cancel late runs, register the deployments, and run them until a signal comes. Stopping pauses none of them."""
     cancel_late_runs()
-    run_limit = (
-        get_current_settings().runner.process_limit
-    )  # which `serve`, unlike a runner, does not take by itself
-    with chdir(
-        ROOT
-    ):  # each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py
+    # `serve`, unlike a runner, does not read this setting by itself.
+    run_limit = get_current_settings().runner.process_limit
+    # Each run looks for modules where it starts, and elsewhere somebody may have a smsretry.py.
+    with chdir(ROOT):
         serve(*deployments, query_seconds=2, limit=run_limit, pause_on_shutdown=False)
 
 

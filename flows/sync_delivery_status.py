@@ -14,12 +14,12 @@ from smsretry.desk.pages.runs import of_deliveries
 from smsretry.sending.delivering import MOST, USUAL, sync_deliveries
 from smsretry.wiring import services
 
-from .support.forms import form
-from .support.schedule import OF_SCHEDULE, concluded
+from .support.forms import check_parameters
+from .support.schedule import SCHEDULED_FLOW, conclude
 
 
-@flow(name="sync-delivery-status", **OF_SCHEDULE)
-@form
+@flow(name="sync-delivery-status", **SCHEDULED_FLOW)
+@check_parameters
 def sync_delivery_status(
     limit: Annotated[int, Field(ge=1, le=MOST)] = USUAL,
 ) -> State[Any]:
@@ -30,13 +30,14 @@ def sync_delivery_status(
     """
     with services() as connected:
         summary = sync_deliveries(connected, limit=limit)
-    report, stopped_because = of_deliveries(summary), summary.stopped_because
-    result = {"counts": summary.counts, "stopped_because": stopped_because}
-    return concluded(
-        report,
-        message=stopped_because or str(summary),
+    return conclude(
+        of_deliveries(summary),
+        message=summary.stopped_because or str(summary),
         failed=summary.needs_attention,
-        result=result,
+        result={
+            "counts": summary.counts,
+            "stopped_because": summary.stopped_because,
+        },
     )
 
 

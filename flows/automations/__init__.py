@@ -1,75 +1,81 @@
-"""What Prefect does by itself about the schedule and the queue, as a file, and how it is installed."""
+"""The automations that Prefect carries out by itself about the schedule and the queue, and how to install them."""
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.schemas.automations import AutomationCore
+from prefect.events.actions import SendNotification
+from prefect.events.schemas.automations import Automation, AutomationCore
+
+from smsretry.adapters.prefect.api import JsonObject
 
 PREFIX: Final = "smsretry: "
 """Prefix of our automations' names. One that has it and is not in the file is removed."""
 
 
-def defined() -> list[dict[str, Any]]:
+def read_definitions() -> list[JsonObject]:
     """The automations of `automations.yaml`."""
     text = files(__name__).joinpath("automations.yaml").read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = yaml.safe_load(text)["automations"]
-    return entries
+    definitions: list[JsonObject] = yaml.safe_load(text)["automations"]
+    return definitions
 
 
 def install(
     client: SyncPrefectClient,
     notify: UUID | None,
-    entries: list[dict[str, Any]] | None = None,
+    definitions: list[JsonObject],
 ) -> list[str]:
-    """Create what is missing, update what is there, and remove what is no longer defined. Returns a line for each.
+    """Create what is missing, update what exists, and remove what is no longer defined. Returns a line for each.
 
     An automation that somebody switched off stays off. One that notifies needs a notification block: `notify`, or the
-    one it had.
+    one it has.
 
     Args:
         notify: the notification block's id.
-        entries: other automations than the file's.
     """
-    there = {
+    installed = {
         automation.name: automation
         for automation in client.read_automations()
         if automation.name.startswith(PREFIX)
     }
     lines = []
-    for entry in entries or defined():
-        name, existing = entry["name"], there.pop(entry["name"], None)
-        had = (
-            [getattr(action, "block_document_id", None) for action in existing.actions]
-            if existing
-            else []
-        )
-        block = notify or next(filter(None, had), None)
-        actions = [
-            {**action, "block_document_id": block}
-            if action["type"] == "send-notification"
-            else action
-            for action in entry["actions"]
-        ]
-        if None in [
-            action.get("block_document_id") for action in actions if "subject" in action
-        ]:
+    for definition in definitions:
+        name = definition["name"]
+        existing = installed.pop(name, None)
+        block = notify or _notification_block(existing)
+        actions = [_with_block(action, block) for action in definition["actions"]]
+        if None in actions:
             lines.append(f"left out   {name} (it needs --notify)")
             continue
         enabled = existing is None or existing.enabled
-        desired = AutomationCore.model_validate(
-            {**entry, "actions": actions, "enabled": enabled}
+        automation = AutomationCore.model_validate(
+            {**definition, "actions": actions, "enabled": enabled}
         )
         if existing:
-            client.update_automation(existing.id, desired)
+            client.update_automation(existing.id, automation)
+            line = f"updated    {name}"
         else:
-            client.create_automation(desired)
-        lines.append(
-            f"{'updated  ' if existing else 'installed'}  {name}{'' if enabled else ' (somebody switched it off)'}"
-        )
-    for gone in there.values():
-        client.delete_automation(gone.id)
-        lines.append(f"removed    {gone.name}")
+            client.create_automation(automation)
+            line = f"installed  {name}"
+        lines.append(line if enabled else f"{line} (somebody switched it off)")
+    for obsolete in installed.values():
+        client.delete_automation(obsolete.id)
+        lines.append(f"removed    {obsolete.name}")
     return lines
+
+
+def _notification_block(automation: Automation | None) -> UUID | None:
+    """The block by which an installed automation notifies."""
+    for action in automation.actions if automation else ():
+        if isinstance(action, SendNotification):
+            return action.block_document_id
+    return None
+
+
+def _with_block(action: JsonObject, block: UUID | None) -> JsonObject | None:
+    """The action as it is installed. None: it notifies, and there is no block."""
+    if action["type"] != "send-notification":
+        return action
+    return {**action, "block_document_id": block} if block else None

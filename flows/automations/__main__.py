@@ -6,25 +6,30 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from ..support.server import check_reach
-from . import install
+from . import install, read_definitions
 
 
-def main(name: str | None) -> None:
-    """Install, and print a line each; `name`: the notification block, as `<type>/<name>`."""
+def main(name: str | None = None) -> None:
+    """Install the automations, and print a line each.
+
+    Args:
+        name: the notification block, as `<type>/<name>`.
+    """
     check_reach()
     with get_client(sync_client=True) as client:
-        kind, _, document = (name or "").partition("/")
-        try:
-            block = (
-                client.read_block_document_by_name(document, kind).id if name else None
-            )
-        except ObjectNotFound:
-            raise SystemExit(
-                f"There is no block {name}. Make a notification block in the UI (Blocks), and name it as "
-                "<type>/<name>; `prefect block ls` lists them."
-            ) from None
-        print("\n".join(install(client, block)))  # noqa: T201 - a command's output
+        block = None
+        if name:
+            kind, _, document = name.partition("/")
+            try:
+                block = client.read_block_document_by_name(document, kind).id
+            except ObjectNotFound:
+                raise SystemExit(
+                    f"There is no block {name}. Make a notification block in the UI (Blocks), and name it as "
+                    "<type>/<name>; `prefect block ls` lists them."
+                ) from None
+        lines = install(client, block, read_definitions())
+        print("\n".join(lines))  # noqa: T201 - a command's output
 
 
 if __name__ == "__main__":
-    main(next(iter(sys.argv[1:]), None))
+    main(*sys.argv[1:])

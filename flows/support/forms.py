@@ -1,13 +1,13 @@
-"""How a run begins: its parameters are checked, and what does not fit is refused in words, on a red run.
+"""How a run begins: its parameters are checked. What does not fit is refused in words, on a red run.
 
 Prefect checks parameters against the form's schema before it makes a run, but it knows no rule about several fields,
-and a caller may switch the check off. Then its engine crashes the run with a traceback, and what was filled in stays
-with the run. Here what does not fit is taken out of the run: it may be a number, which Prefect keeps in plain text.
+and a caller may switch the check off. Then its engine crashes the run with a traceback, and keeps what was filled in.
+Here what does not fit is taken out of the run: it may be a number, which Prefect keeps in plain text.
 """
 
 from collections.abc import Callable, Mapping
 from functools import reduce, wraps
-from inspect import signature
+from inspect import Parameter, signature
 from operator import or_
 from typing import Any, Final, TypeVar
 
@@ -18,26 +18,28 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 from smsretry.desk.actions.form import Form, describe_problems
 from smsretry.errors import SmsRetryError
 
-from .show import log_what_is_new, refused, this_run
+from .show import end_red, silence_repetitions, this_run
 
 _Flow = TypeVar("_Flow", bound=Callable[..., State[Any]])
 FORM: Final = "ask"
 """The name of a parameter that is a whole form. Any other parameter is one field."""
-_ONE: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
+_STRICT: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 def one_of(forms: Mapping[str, type[Form]]) -> Any:
     """A parameter of several forms: Prefect's UI lets a person choose one by its word, and draws it."""
-    ways = [
+    choices = [
         create_model(
-            word.capitalize().replace("-", " "), __config__=_ONE, **{word: (form, ...)}
+            word.capitalize().replace("-", " "),
+            __config__=_STRICT,
+            **{word: (form, ...)},
         )  # type: ignore[call-overload]
         for word, form in forms.items()
     ]
-    return reduce(or_, ways)
+    return reduce(or_, choices)
 
 
-def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
+def check_parameters(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
     """Check the parameters of a flow by its annotations, and say on a red run what does not fit or cannot be done.
 
     For a flow with `validate_parameters=False`.
@@ -45,72 +47,83 @@ def form(fn: _Flow, forms: Mapping[str, type[Form]] | None = None) -> _Flow:
     Args:
         forms: those that its form may be one of, by their words.
     """
-    parameters = signature(fn).parameters
+    flow_signature = signature(fn)
 
     @wraps(fn)
     def checked(*args: Any, **keywords: Any) -> State[Any]:
-        log_what_is_new()
-        problems, values, is_private = list[str](), dict[str, Any](), False
-        for name, value in {
-            **keywords,
-            **dict(zip(parameters, args, strict=False)),
-        }.items():
-            kind: Any = parameters[name].annotation
-            if name == FORM and forms:
-                kind, value = _chosen(forms, value)
-            if kind is None:
-                problems, is_private = (
-                    [f"Say one thing to do: {', '.join(forms or ())}"],
-                    True,
-                )
-                continue
+        silence_repetitions()
+        values = flow_signature.bind(*args, **keywords).arguments
+        misfits = list[_Misfit]()
+        for name, value in values.items():
             try:
-                values[name] = TypeAdapter(
-                    kind, config=None if name == FORM else _ONE
-                ).validate_python(value)
-            except ValidationError as error:
-                problems += _problems(name, kind, error)
-                # A rule about several fields is asked only where each of them fits, and so is no number.
-                is_private = (
-                    is_private
-                    or name != FORM
-                    or any(detail["loc"] for detail in error.errors())
-                )
-        if is_private:
+                values[name] = _read(flow_signature.parameters[name], value, forms)
+            except _Misfit as misfit:
+                misfits.append(misfit)
+        if any(misfit.is_private for misfit in misfits):
             get_client(sync_client=True).update_flow_run(this_run().id, parameters={})
-        if problems:
-            return refused(". ".join(problems))
+        if misfits:
+            return end_red(". ".join(map(str, misfits)), state_name="Refused")
         try:
             return fn(**values)
         except SmsRetryError as error:
-            return refused(str(error), word="failed")
+            return end_red(str(error), state_name="Failed")
 
     return checked  # type: ignore[return-value]
 
 
-def _chosen(
+class _Misfit(Exception):
+    """A parameter does not fit.
+
+    Args:
+        is_private: whether the parameter must be taken out of the run, because it may hold a number.
+    """
+
+    def __init__(self, problem: str, *, is_private: bool = True) -> None:
+        super().__init__(problem)
+        self.is_private = is_private
+
+
+def _read(
+    parameter: Parameter, value: object, forms: Mapping[str, type[Form]] | None
+) -> Any:
+    """The value of a parameter as the flow gets it."""
+    kind = parameter.annotation
+    is_form = parameter.name == FORM
+    if is_form and forms:
+        kind, value = _choose(forms, value)
+    try:
+        # A form has a configuration of its own.
+        adapter = TypeAdapter(kind, config=None if is_form else _STRICT)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        # A rule about several fields is asked only where each of them fits, and so is no number.
+        is_private = not is_form or any(detail["loc"] for detail in error.errors())
+        problem = ". ".join(_problems(parameter.name, kind, error))
+        raise _Misfit(problem, is_private=is_private) from None
+
+
+def _choose(
     forms: Mapping[str, type[Form]], value: object
-) -> tuple[type[Form] | None, object]:
-    """The form that was chosen, and what it is filled in with; no form if that is not clear."""
-    chosen = (
-        value.model_dump(mode="json", exclude_unset=True)
-        if isinstance(value, BaseModel)
-        else value
-    )
-    if isinstance(chosen, Mapping) and len(chosen) == 1:
-        [(word, filled)] = chosen.items()
-        return forms.get(word), filled
-    return None, value
+) -> tuple[type[Form], object]:
+    """The form that was chosen, and what it is filled in with."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(word, content)] = value.items()
+        if word in forms:
+            return forms[word], content
+    raise _Misfit(f"Say one thing to do: {', '.join(forms)}")
 
 
-def _problems(parameter: str, form: Any, error: ValidationError) -> list[str]:
+def _problems(parameter: str, kind: Any, error: ValidationError) -> list[str]:
     """The values that do not fit, by the words on the form."""
     if parameter != FORM:
         return [f"{parameter}: {words}" for words in describe_problems(error, str)]
-    titles = {name: field.title or name for name, field in form.model_fields.items()}
-    return describe_problems(
-        error,
-        lambda name: titles.get(
-            name, name if name.isidentifier() else "what is no name"
-        ),
-    )
+    titles = {
+        name: str(field.title or name) for name, field in kind.model_fields.items()
+    }
+
+    def title(name: str) -> str:
+        return titles.get(name, name if name.isidentifier() else "what is no name")
+
+    return describe_problems(error, title)

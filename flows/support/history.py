@@ -1,4 +1,4 @@
-"""What Prefect's history knows of earlier runs. A database that does not know them any more was restored."""
+"""Earlier runs in Prefect's history. A database that does not know them any more was restored."""
 
 from typing import Final
 
@@ -43,11 +43,9 @@ def last_begun(address: str) -> EarlierRun | None:
             type(error).__name__,
         )
         return None
-    for run in runs:
-        # A person may set a state; only a run that ends by itself has a result.
-        ended = run.state and run.state.is_completed() and run.state.data
-        if run.expected_start_time:
-            return EarlierRun(
-                id=run.id, due_at=run.expected_start_time, finished=bool(ended)
-            )
-    return None
+    run = runs[0] if runs else None
+    if run is None or run.expected_start_time is None:
+        return None
+    # A person may set a state; only a run that ends by itself has a result.
+    result = run.state and run.state.is_completed() and run.state.data
+    return EarlierRun(id=run.id, due_at=run.expected_start_time, finished=bool(result))

@@ -26,14 +26,14 @@ from prefect.serializers import JSONSerializer
 from .show import this_run
 
 FOLDER: Final = "sms-results"
-"""Within the storage: a folder a day, and a file for the idle runs of each flow, of which one is like the other."""
+"""The folder within the storage. It holds a folder a day, and a file for all idle runs of a flow, which are alike."""
 KEPT: Final = timedelta(days=15)
 """A day longer than the server keeps the runs, with our settings."""
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOST_SECONDS: Final = 5
 """How long a storage may take for one result. After that the run goes on without."""
 _threads: Final = ThreadPoolExecutor(50)
-"""A network file system may hang: whoever waits for a result is another thread."""
+"""Threads that store results. A network file system may hang, so no other thread waits for it long."""
 _NOT_STORED: Final = (
     "Results cannot be stored (%s), so this run goes on without. Nothing else depends on them: look at the disk, or at "
     "the block that PREFECT_DEFAULT_RESULT_STORAGE_BLOCK names"
@@ -47,7 +47,7 @@ def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State
 
     Args:
         content: plain JSON, and nothing personal.
-        idle: it is a run that did nothing.
+        idle: whether it is the result of a run that did nothing.
     """
     run = this_run()
     place = f"idle-{run.flow_id}" if idle else f"{state.timestamp:%Y-%m-%d}/{uuid4()}"
@@ -63,22 +63,20 @@ def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State
             )
             record = writing.result(_MOST_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever the storage is, the outcome stands
-            if run.id not in _given_up:  # another text's thread may have said so
+            cause = type(error).__name__
+            if isinstance(error, TimeoutError):
+                cause = f"no answer for {_MOST_SECONDS} seconds"
+            # Another text's thread may have said so.
+            if run.id not in _given_up:
                 _given_up.add(run.id)
-                cause = (
-                    f"no answer for {_MOST_SECONDS} seconds"
-                    if isinstance(error, TimeoutError)
-                    else type(error).__name__
-                )
                 flow_run_logger(run).warning(_NOT_STORED, cause)
     state.data = record or content
-    if (
-        task := TaskRunContext.get()
-    ):  # not before it is stored, or Prefect would store it too; it tells the API by this
-        task.persist_result = task.persist_result or record is not None
-    elif (
-        state.is_failed()
-    ):  # Prefect would look for an exception in it, and log all of it with a traceback
+    task = TaskRunContext.get()
+    if task and record:
+        # Prefect tells the API of the result by this. Before it is stored, Prefect would store it too.
+        task.persist_result = True
+    elif not task and state.is_failed():
+        # Prefect would look for an exception in the content, and log all of it with a traceback.
         state.data = record and record.model_copy(update={"result": None})
     return state
 
@@ -102,7 +100,8 @@ def _store(content: Any, place: str, now: datetime) -> Any:
 
 
 def _sweep(folder: Path, now: datetime) -> None:
-    """Delete the days that are over, at a run's end. A storage that is no folder has rules of its own."""
+    """Delete the folders of days that are over. A storage that is no folder has rules of its own."""
     for day in folder.iterdir():
         if _DAY.fullmatch(day.name) and day.name < f"{now - KEPT:%Y-%m-%d}":
-            shutil.rmtree(day, ignore_errors=True)  # another run may be at it
+            # Another run may be deleting it.
+            shutil.rmtree(day, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What keeps the schedule going, whatever becomes of runners and of the Prefect server. No text depends on it."""
+"""The schedule goes on, whatever becomes of runners and of the Prefect server. No text depends on this module."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.events import emit_event
 from prefect.states import Completed, Failed
 
+from smsretry.adapters.prefect.api import JsonObject
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
@@ -36,7 +37,7 @@ _IDLE_KEPT: Final = timedelta(hours=1)
 _AT_ONCE: Final = 50
 """The most runs that the server takes in one call."""
 _UNKNOWN_CALL: Final = (404, 405)
-"""An older server does not have it: there late runs are worked off one after the other, and idle ones stay."""
+"""An older server lacks a call: there late runs are worked off one after the other, and idle ones stay."""
 _CANCELLED: Final = {
     "type": "CANCELLED",
     "name": "Cancelled",
@@ -47,7 +48,7 @@ _ASKED_TO_END: Final = re.compile(r"status code: (-15|143)\b|termination signal"
 
 
 def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """How a run ended, as an event for the automations; also for `on_crashed`, which a runner calls for a dead process.
+    """Emit how a run ended, for the automations. A runner calls it, too: `on_crashed`, for a dead process.
 
     A runner names the arguments, so their names are Prefect's. Prefect's own event of a state waits for the one before
     it, and the first state of a scheduled run has none: in the five minutes after `smsretry serve` starts, automations
@@ -55,41 +56,41 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """
     if state.is_completed():
         emit_event(COMPLETED.format(flow.name), resource=QUEUE)
-    elif not _ASKED_TO_END.search(
-        state.message or ""
-    ):  # else it has given its claims back
+        return
+    # A run that was asked to end has given its claims back.
+    if not _ASKED_TO_END.search(state.message or ""):
         payload = {
             "run": flow_run.name,
             "state": state.name or state.type.value,
             "message": state.message or "",
         }
         # A runner that tells of a crash is in no run, so Prefect would not know which one it is about.
-        about = {
+        run = {
             "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
             "prefect.resource.role": "flow-run",
         }
-        emit_event(RUN_FAILED, resource=QUEUE, related=[about], payload=payload)
+        emit_event(RUN_FAILED, resource=QUEUE, related=[run], payload=payload)
 
 
-OF_SCHEDULE: Final[dict[str, Any]] = {
+SCHEDULED_FLOW: Final[JsonObject] = {
     "persist_result": False,
     "validate_parameters": False,
     "on_completion": [announce],
     "on_failure": [announce],
     "on_crashed": [announce],
 }
-"""The options that all scheduled flows share. `flows.support.forms` checks its parameters."""
+"""The options that all scheduled flows share. `flows.support.forms` checks their parameters."""
 
 
-def concluded(
+def conclude(
     report: RunReport,
     *,
     message: str,
     failed: bool,
-    result: dict[str, Any],
+    result: JsonObject,
     queue: QueueStatus | None = None,
 ) -> State[Any]:
-    """Show a run of the schedule whose work is done, and the queue, tidy up, and say how it ended, with a result."""
+    """Show a run of the schedule and the queue, and tidy up. Returns the run's last state, with its result."""
     _end_soon()
     show(report)
     if queue:
@@ -115,9 +116,9 @@ def _end_soon() -> None:
 
 @display_only()
 def _tidy() -> None:
-    """Cancel this deployment's late runs at a run's end, and delete its idle ones, about 3,000 a day.
+    """Cancel this deployment's late runs at a run's end, and delete its idle ones, up to 1,440 a day.
 
-    A run that a person asked for may do less than the schedule's, so it takes nothing over.
+    A run that a person asked for may do less than the schedule's, so it cancels none.
     """
     run = this_run()
     if run.deployment_id is None or run.state is None:
@@ -134,29 +135,31 @@ def _tidy() -> None:
     _ask("/flow_runs/bulk_delete", {"flow_runs": idle, "limit": _AT_ONCE})
 
 
-def cancel_late_runs(of: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Cancel our scheduled runs that Prefect calls late, before any of them starts; `of`: a filter of them.
+def cancel_late_runs(runs: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Cancel our scheduled runs that Prefect calls late, before any of them starts.
 
     One run claims whatever is due, so the others would find nothing, and 60 of them take minutes of a small machine.
     Runs that a person asked for are kept.
+
+    Args:
+        runs: a filter; without it those of all our deployments are cancelled.
     """
     late = {
-        **of,
+        **runs,
         "state": {"name": {"any_": ["Late"]}},
         "tags": {"all_": [OURS, "auto-scheduled"]},
     }
     request = {"flow_runs": late, "state": _CANCELLED, "limit": _AT_ONCE}
-    while any(
-        result["status"] == "ACCEPT"
-        for result in _ask("/flow_runs/bulk_set_state", request).get("results", [])
-    ):
-        pass
+    was_accepted = True
+    while was_accepted:
+        results = _ask("/flow_runs/bulk_set_state", request).get("results", [])
+        was_accepted = any(result["status"] == "ACCEPT" for result in results)
 
 
-def _ask(call: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """Prefect's own list of its server's calls lacks these."""
+def _ask(call: Any, body: JsonObject) -> JsonObject:
+    """The server's answer to a call that Prefect's client does not know; empty if the server is older."""
     try:
-        answer: dict[str, Any] = (
+        answer: JsonObject = (
             get_client(sync_client=True).request("POST", call, json=body).json()
         )
     except HTTPStatusError as error:

@@ -12,7 +12,7 @@ from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from textwrap import shorten
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 from prefect.artifacts import (
@@ -51,18 +51,19 @@ _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
 _OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice")
 _NAME_LENGTH: Final = 110
-_SECONDS_FOR_AN_EVENT: Final = 0.05
-_MOST_WAITING: Final = 1000
+_PAUSE_SECONDS: Final = 0.05
+_MANY_EVENTS: Final = 1000
 
 
-def log_what_is_new() -> None:
+def silence_repetitions() -> None:
     """Let Prefect log nothing that a state says already."""
     for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
-        logging.getLogger(name).addFilter(_is_new)  # does nothing if it is there
+        # A logger ignores a filter that it has already.
+        logging.getLogger(name).addFilter(_is_new)
 
 
 def _is_new(record: logging.LogRecord) -> bool:
-    """Whether Prefect may log it: not every state but Sent as an error, nor a red run's own words with tracebacks."""
+    """Whether no state says it. Prefect logs each state but Sent as an error, and a red run's words with tracebacks."""
     is_said = record.exc_info and isinstance(
         record.exc_info[1], FailedRun | SmsRetryError
     )
@@ -95,20 +96,17 @@ def rename(name: str, *, idle: bool = True) -> None:
     get_client(sync_client=True).update_flow_run(run.id, name=name, tags=tags)
 
 
-def refused(problem: str, *, word: str = "refused") -> State[Any]:
-    """A red run that says why on its first page, and by its name on the list.
-
-    Args:
-        word: what its name begins with.
-    """
+def end_red(problem: str, *, state_name: str) -> State[Any]:
+    """End the run in red, with the problem on its first page and in its name on the list."""
     get_run_logger().error(problem)
-    rename(f"{word}: {shorten(problem, _NAME_LENGTH, placeholder=' …')}")
-    return Failed(name="Refused" if word == "refused" else "Failed", message=problem)
+    summary = shorten(problem, _NAME_LENGTH, placeholder=" …")
+    rename(f"{state_name.lower()}: {summary}")
+    return Failed(name=state_name, message=problem)
 
 
 @display_only()
 def show(report: RunReport) -> None:
-    """A run of the schedule as it shows itself. An idle one has a name, and little else."""
+    """Show a run of the schedule. An idle one gets a name, and little else."""
     emit(report.events)
     rename(report.name, idle=report.idle)
     if not report.idle:
@@ -120,13 +118,13 @@ def show(report: RunReport) -> None:
 
 
 def form_addresses() -> FormAddress:
-    """The address of the desk's forms in Prefect's UI. If the server does not answer, pages have no links to forms."""
+    """The addresses of the desk's forms in Prefect's UI. If the server does not answer, pages have no such links."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS]))
     try:
         deployments = get_client(sync_client=True).read_deployments(
             deployment_filter=ours
         )
-    except Exception as error:  # noqa: BLE001 - whatever it is, the page is shown
+    except Exception as error:  # noqa: BLE001 - any failure costs links, not the page
         get_run_logger().warning(
             "This page has no links to forms (%s)", type(error).__name__
         )
@@ -134,27 +132,26 @@ def form_addresses() -> FormAddress:
     ids = {deployment.name: deployment.id for deployment in deployments}
 
     def address(name: str, values: Mapping[str, Any]) -> str | None:
+        if name not in ids:
+            return None
         # One of Prefect's two UIs decodes the values once, the other twice: without a % that is the same.
         filled_in = quote(json.dumps(values).replace("%", r"\u0025"), safe="")
-        return (
-            f"{FIRST_PAGE}/deployments/deployment/{ids[name]}/run?parameters={filled_in}"
-            if name in ids
-            else None
-        )
+        return f"{FIRST_PAGE}/deployments/deployment/{ids[name]}/run?parameters={filled_in}"
 
     return address
 
 
-class Announcer:
-    """Emits the events of texts beside the sends, and what is left of them when it is closed.
+class EventEmitter:
+    """Emits the events of texts in a thread beside the sends. Closing it emits the events that still wait.
 
-    It takes its time, because Prefect's server needs more for an event than a worker for a send, and may share its
-    machine. No more than some wait, so that a run which is killed takes no more along, and one that ends is not kept.
+    It pauses after each event, because Prefect's server needs more time for an event than a worker for a send, and may
+    share its machine. While many events wait, it does not pause: a killed run loses those, and a run waits for them as
+    it ends.
     """
 
     def __init__(self) -> None:
         self._waiting = SimpleQueue[tuple[Context, Event, datetime] | None]()
-        self._closes = threading.Event()
+        self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._emit_all, daemon=True)
         self._thread.start()
 
@@ -162,12 +159,12 @@ class Announcer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closes.set()
+        self._is_closing.set()
         self._waiting.put(None)
         self._thread.join()
 
     def emit(self, event: Event) -> None:
-        """Emit it soon, as something of now, and of the flow run and the task run under way."""
+        """Emit an event soon. It has the present time, and belongs to the flow run and the task run under way."""
         occurred = datetime.now(UTC)  # noqa: TID251 - Prefect's events bear the clock of who emits
         self._waiting.put((copy_context(), event, occurred))
 
@@ -175,8 +172,8 @@ class Announcer:
         while waiting := self._waiting.get():
             context, event, occurred = waiting
             context.run(_emit_late, event, occurred)
-            if self._waiting.qsize() < _MOST_WAITING:
-                self._closes.wait(_SECONDS_FOR_AN_EVENT)
+            if self._waiting.qsize() < _MANY_EVENTS:
+                self._is_closing.wait(_PAUSE_SECONDS)
 
 
 @display_only()
@@ -185,17 +182,14 @@ def _emit_late(event: Event, occurred: datetime) -> None:
 
 
 def emit(events: Iterable[Event], occurred: datetime | None = None) -> None:
-    """Emit events, each in the feeds of its people, too. Prefect adds the flow run and the task run to them."""
+    """Emit events, also in the feeds of their people and tags. Prefect adds the flow run and the task run."""
     for event in events:
-        feeds = [
-            (f"sms.{role}.{person}", role)
+        feeds = {
+            f"sms.{role}.{person}": role
             for role, person in event.people.items()
             if person
-        ]
-        feeds += [
-            (f"prefect.tag.{words}", "tag")
-            for words in dict.fromkeys(filter(None, event.tags))
-        ]
+        }
+        feeds |= {f"prefect.tag.{tag}": "tag" for tag in event.tags if tag}
         emit_event(
             event.name,
             {
@@ -204,7 +198,7 @@ def emit(events: Iterable[Event], occurred: datetime | None = None) -> None:
             },
             related=[
                 {"prefect.resource.id": feed, "prefect.resource.role": role}
-                for feed, role in feeds
+                for feed, role in feeds.items()
             ],
             payload=dict(event.payload),
             occurred=occurred,
@@ -223,7 +217,7 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 @display_only()
 def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """The artifact of the queue: one for good, so that its page can be a bookmark."""
+    """Write the artifact of the queue. There is always the same one, so that its page can be a bookmark."""
     client = get_client(sync_client=True)
     artifacts = client.read_artifacts(
         artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
@@ -234,31 +228,32 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
         return
     page = markdown(status.tell(), form_addresses())
     content = {"data": page, "description": status.name}
-    if artifacts:  # `update_artifact` would make an event of all of it
+    if artifacts:
+        # `update_artifact` would make an event of the whole page.
         place = {"id": artifacts[0].id}
         client.request("PATCH", "/artifacts/{id}", json=content, path_params=place)
-    else:  # of no run: the server deletes a run's artifacts with it, two weeks later
+    else:
+        # It belongs to no run, because the server deletes a run's artifacts with the run, two weeks later.
         content |= {"key": QUEUE_KEY, "type": "markdown"}
         client.request("POST", "/artifacts/", json=content)
 
 
 class Progress:
-    """How far a run of many texts is, as Prefect's progress artifact."""
+    """The progress of a run of many texts, as Prefect's progress artifact."""
 
     def __init__(self, texts: int) -> None:
         """`texts`: how many were due when it began. More may come."""
-        self._texts, self._artifact = texts, None
+        self._texts = texts
+        self._artifact: Any = None
 
     @display_only()
     def show(self, count: int) -> None:
         """Show how many are taken."""
-        progress = (
-            min(100 * count // self._texts, 100),
-            f"{count} of {max(count, self._texts)} texts taken",
-        )
+        percent = min(100 * count // self._texts, 100)
+        description = f"{count} of {max(count, self._texts)} texts taken"
         if self._artifact:
-            update_progress_artifact(self._artifact, *progress)
+            update_progress_artifact(self._artifact, percent, description)
         else:
-            self._artifact = cast(
-                Any, create_progress_artifact(progress[0], PROGRESS_KEY, progress[1])
+            self._artifact = create_progress_artifact(
+                percent, PROGRESS_KEY, description
             )

@@ -22,7 +22,7 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .show import Announcer, Progress
+from .show import EventEmitter, Progress
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -43,7 +43,7 @@ class TaskRuns:
         self,
         run: Run,
         slice_threads: Executor,
-        announcer: Announcer,
+        emitter: EventEmitter,
         *,
         task_run_limit: int,
         due: int,
@@ -57,7 +57,7 @@ class TaskRuns:
         """
         self._run = run
         self._slice_threads = slice_threads
-        self._announcer = announcer
+        self._emitter = emitter
         self._task_run_limit = task_run_limit
         self._expected = due
         self._submitted = 0
@@ -72,18 +72,18 @@ class TaskRuns:
                 texts = claims[start : start + SLICE]
                 first = self._submitted + start + 1
                 name = f"texts {first} to {first + len(texts) - 1}"
-                named = process_slice.with_options(task_run_name=name)
-                future = named.submit(_whole(texts), _whole(self))
+                slice_task = process_slice.with_options(task_run_name=name)
+                future = slice_task.submit(_shield(texts), _shield(self))
                 self._under_way.append((texts, future))
         else:
-            futures = process_retry.map(map(_whole, claims), unmapped(_whole(self)))
+            futures = process_retry.map(map(_shield, claims), unmapped(_shield(self)))
             for claim, future in zip(claims, futures, strict=True):
                 self._under_way.append(([claim], future))
         self._submitted += len(claims)
         if self._progress:
             self._progress.show(self._submitted)
 
-    def see_through(self, claim: Claim) -> ProcessedText:
+    def process_one(self, claim: Claim) -> ProcessedText:
         """Process one text, and tell what it came to."""
         try:
             result = self._run.process(claim)
@@ -91,14 +91,14 @@ class TaskRuns:
             result = ItemResult.error(claim, str(error))
         processed = ProcessedText(claim, result)
         self._processed.append(processed)
-        self._announcer.emit(processed.event)
+        self._emitter.emit(processed.event)
         return processed
 
-    def see_all_through(self, claims: Sequence[Claim]) -> list[ProcessedText]:
+    def process_many(self, claims: Sequence[Claim]) -> list[ProcessedText]:
         """Process some texts at once, and tell what each came to."""
         # Each in the context of this task run, so that the events name it.
         futures = [
-            self._slice_threads.submit(copy_context().run, self.see_through, claim)
+            self._slice_threads.submit(copy_context().run, self.process_one, claim)
             for claim in claims
         ]
         return [future.result() for future in futures]
@@ -110,14 +110,14 @@ class TaskRuns:
 
     def processed(self) -> list[ProcessedText]:
         """The result of each text, once `wait` is over. A text whose task run broke off has an error."""
-        finished = {id(text.claim) for text in self._processed}
+        finished = {(text.claim.id, text.claim.claim_no) for text in self._processed}
         unfinished = list[ProcessedText]()
         for claims, future in self._under_way:
             detail = future.state.message or future.state.type.value
             unfinished += [
                 ProcessedText(claim, ItemResult.error(claim, detail))
                 for claim in claims
-                if id(claim) not in finished
+                if (claim.id, claim.claim_no) not in finished
             ]
         return self._processed + unfinished
 
@@ -129,7 +129,7 @@ class TaskRuns:
 )
 def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
-    processed = texts.see_through(claim)
+    processed = texts.process_one(claim)
     state = State(
         type=_TYPES[processed.color],
         name=processed.badge,
@@ -145,12 +145,12 @@ def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
-    processed = texts.see_all_through(claims)
+    processed = texts.process_many(claims)
     name, color = badge_of_many(processed)
     return with_result(
         State(type=_TYPES[color], name=name), [text.to_dict for text in processed]
     )
 
 
-_whole: Final[Any] = quote
-"""Keeps Prefect from searching a task's argument for results of other tasks."""
+_shield: Final[Any] = quote
+"""Shield a task's argument from Prefect, which would search it for results of other tasks."""

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prefect.events.schemas.events import Resource, ResourceSpecification
 
-from flows.automations import PREFIX, defined
+from flows.automations import PREFIX, read_definitions
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
 from smsretry.local.stack import Stack
@@ -100,7 +100,7 @@ def test_installing_twice_is_installing_once(
     assert command(registry, receiver.named).returncode == 0
     first = installed(registry)
     assert [record["name"] for record in first] == sorted(
-        entry["name"] for entry in defined()
+        entry["name"] for entry in read_definitions()
     )
     registry.prefect.post(
         "automations/", {**essence(first[0]), "name": f"{PREFIX}of an older version"}
@@ -252,7 +252,7 @@ def test_what_acts_on_runs_knows_every_deployment_that_has_a_schedule_and_its_tw
     """A twin's dead runs had stayed Running for good, as had those of what looks after deliveries."""
     [trigger] = [
         record["trigger"]
-        for record in defined()
+        for record in read_definitions()
         if record["name"].endswith("a run without a sign of life ends")
     ]
     known = ResourceSpecification.model_validate(trigger["match_related"])

@@ -4,7 +4,7 @@ import re
 from typing import get_args
 from uuid import UUID
 
-from flows.automations import defined
+from flows.automations import read_definitions
 from flows.process_scheduled_sends import process_scheduled_sends
 from flows.process_sms_retries import process_sms_retries
 from flows.support.schedule import COMPLETED, RUN_FAILED
@@ -88,7 +88,7 @@ def test_each_event_of_a_run_is_documented_and_each_documented_one_is_announced(
 
 def test_each_event_that_an_automation_waits_for_is_announced() -> None:
     """A name of ours that nobody emits would wait for ever. The others are Prefect's own."""
-    triggers = [automation["trigger"] for automation in defined()]
+    triggers = [automation["trigger"] for automation in read_definitions()]
     awaited = {
         name
         for trigger in triggers

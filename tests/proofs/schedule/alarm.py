@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.automations import defined, install
+from flows.automations import install, read_definitions
 from tests.support.receiver import Receiver
 from tests.support.records import Record
 
@@ -30,7 +30,9 @@ def install_in_a_hurry(api_url: str, block: UUID, silence: timedelta) -> None:
         temporary_settings({PREFECT_API_URL: api_url}),
         get_client(sync_client=True) as client,
     ):
-        install(client, block, [_hurried(entry, silence) for entry in defined()])
+        install(
+            client, block, [_hurried(entry, silence) for entry in read_definitions()]
+        )
 
 
 def _hurried(entry: Record, silence: timedelta) -> Record:
