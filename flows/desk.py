@@ -24,7 +24,7 @@ from smsretry.desk.questions.answers import Answer, Done, Examination
 from smsretry.doctor import examine
 from smsretry.wiring import desk_for
 
-from .support.forms import FORM, check_parameters, one_of
+from .support.forms import FORM, check_parameters, form_union
 from .support.results import with_result
 from .support.show import form_addresses, rename
 
@@ -58,7 +58,7 @@ def _desk_flow(command: str, default: Any = Parameter.empty) -> Flow[..., State[
         parameter = Parameter(
             FORM,
             Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=one_of(forms) if alternatives else first_form,
+            annotation=form_union(forms) if alternatives else first_form,
             default=default,
         )
         parameters.append(parameter)

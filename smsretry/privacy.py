@@ -11,7 +11,7 @@ def describe_unforeseen(error: Exception, *, private: tuple[str | None, ...]) ->
         private: what must not be quoted: the text's body and number.
     """
     place = f"Unforeseen {type(error).__name__}"
-    # An error that was never raised, such as one of a library's answer, has no place.
+    # An error that was never raised has no traceback.
     if frames := traceback.extract_tb(error.__traceback__):
         file = frames[-1].filename.rpartition("/")[2]
         place += f" at {file}:{frames[-1].lineno}"

@@ -30,6 +30,7 @@ def _sid_check(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 def _check_key(value: SecretStr) -> SecretStr:
     """A key that was copied with its line break would be refused as a header, with an obscure message."""
+    # All visible characters of ASCII.
     if not re.fullmatch("[!-~]*", value.get_secret_value()):
         raise ValueError(
             "has a line break, a space or another character that no key has: set it again without"

@@ -68,7 +68,9 @@ def install(
 
 def _notification_block(automation: Automation | None) -> UUID | None:
     """The block by which an installed automation notifies."""
-    for action in automation.actions if automation else ():
+    if automation is None:
+        return None
+    for action in automation.actions:
         if isinstance(action, SendNotification):
             return action.block_document_id
     return None

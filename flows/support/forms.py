@@ -26,8 +26,8 @@ FORM: Final = "ask"
 _STRICT: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-def one_of(forms: Mapping[str, type[Form]]) -> Any:
-    """A parameter of several forms: Prefect's UI lets a person choose one by its word, and draws it."""
+def form_union(forms: Mapping[str, type[Form]]) -> Any:
+    """The type of a parameter that is one of several forms. In Prefect's UI a person chooses one by its word."""
     choices = [
         create_model(
             word.capitalize().replace("-", " "),

@@ -38,7 +38,7 @@ _NOT_STORED: Final = (
     "Results cannot be stored (%s), so this run goes on without. Nothing else depends on them: look at the disk, or at "
     "the block that PREFECT_DEFAULT_RESULT_STORAGE_BLOCK names"
 )
-_given_up: Final[set[UUID]] = set()
+_failed_runs: Final[set[UUID]] = set()
 """Runs whose storage failed: they ask it no more."""
 
 
@@ -52,7 +52,7 @@ def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State
     run = this_run()
     place = f"idle-{run.flow_id}" if idle else f"{state.timestamp:%Y-%m-%d}/{uuid4()}"
     record = None
-    if run.id not in _given_up:
+    if run.id not in _failed_runs:
         try:
             writing = _threads.submit(
                 copy_context().run,
@@ -67,8 +67,8 @@ def with_result(state: State[Any], content: Any, *, idle: bool = False) -> State
             if isinstance(error, TimeoutError):
                 cause = f"no answer for {_MOST_SECONDS} seconds"
             # Another text's thread may have said so.
-            if run.id not in _given_up:
-                _given_up.add(run.id)
+            if run.id not in _failed_runs:
+                _failed_runs.add(run.id)
                 flow_run_logger(run).warning(_NOT_STORED, cause)
     state.data = record or content
     task = TaskRunContext.get()

@@ -72,7 +72,7 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
         emit_event(RUN_FAILED, resource=QUEUE, related=[run], payload=payload)
 
 
-SCHEDULED_FLOW: Final[JsonObject] = {
+SCHEDULED_FLOW: Final[dict[str, Any]] = {
     "persist_result": False,
     "validate_parameters": False,
     "on_completion": [announce],

@@ -145,8 +145,7 @@ class EventEmitter:
     """Emits the events of texts in a thread beside the sends. Closing it emits the events that still wait.
 
     It pauses after each event, because Prefect's server needs more time for an event than a worker for a send, and may
-    share its machine. While many events wait, it does not pause: a killed run loses those, and a run waits for them as
-    it ends.
+    share its machine. While many events wait, it does not pause, so that a killed run loses few of them.
     """
 
     def __init__(self) -> None:
@@ -230,8 +229,12 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     content = {"data": page, "description": status.name}
     if artifacts:
         # `update_artifact` would make an event of the whole page.
-        place = {"id": artifacts[0].id}
-        client.request("PATCH", "/artifacts/{id}", json=content, path_params=place)
+        client.request(
+            "PATCH",
+            "/artifacts/{id}",
+            json=content,
+            path_params={"id": artifacts[0].id},
+        )
     else:
         # It belongs to no run, because the server deletes a run's artifacts with the run, two weeks later.
         content |= {"key": QUEUE_KEY, "type": "markdown"}

@@ -25,7 +25,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> F
     problems = setting_problems()
     yield from variable_findings(problems, environment)
     offsets = ClockOffsets(now)
-    settings = _complete_settings(problems)
+    settings = _usable_settings(problems)
     parts = dict[str, Part]()
     if settings:
         parts["Supabase"] = lambda: database_findings(settings, offsets)
@@ -46,7 +46,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> F
             )
 
 
-def _complete_settings(problems: Mapping[str, str]) -> ReadingSettings | None:
+def _usable_settings(problems: Mapping[str, str]) -> ReadingSettings | None:
     """All settings if they are right, else the database's if those are."""
     if not problems:
         return Settings()

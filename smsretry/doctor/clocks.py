@@ -58,8 +58,12 @@ def clock_findings(
         else:
             advice += "let NTP set the one that is wrong"
         # Twilio's clock is right: where it differs, the database's is wrong, and texts go out at wrong hours.
-        ok = rehearsal or name != PROVIDER
-        yield Finding(subject=f"clock of {name}", ok=ok, advice=advice)
+        yield Finding(
+            subject=f"clock of {name}",
+            ok=rehearsal or name != PROVIDER,
+            advice=advice,
+        )
     if max(map(abs, differences.values())) <= _TOLERANCE:
-        subject = f"clocks of {', '.join([DATABASE, *differences])}"
-        yield Finding(subject=subject, ok=True)
+        yield Finding(
+            subject=f"clocks of {', '.join([DATABASE, *differences])}", ok=True
+        )

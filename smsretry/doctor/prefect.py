@@ -100,7 +100,7 @@ def prefect_findings(offsets: ClockOffsets) -> Findings:
             yield from _settings_findings()
             yield _finding("Prefect's API", str(error))
             return
-        yield from _settings_findings("server-answers")
+        yield from _settings_findings(server_answers=True)
         yield _finding(f"Prefect's API at {api.host}", None)
         at = api.server_time or offsets.now()
         offsets.record(PREFECT, at)
@@ -117,14 +117,15 @@ def prefect_findings(offsets: ClockOffsets) -> Findings:
             yield _finding("Prefect's API", str(error))
 
 
-def _settings_findings(*flags: str) -> Findings:
+def _settings_findings(*, server_answers: bool = False) -> Findings:
     """Prefect's own settings, of environment, .env, prefect.toml, pyproject.toml and profile; its folder, its storage.
 
     A process of its own loads them, as `smsretry serve` does.
     """
+    arguments = ["server-answers"] if server_answers else []
     try:
         loading = subprocess.run(  # noqa: S603 - our own words
-            [sys.executable, "-P", "-c", _LOADING, *flags],
+            [sys.executable, "-P", "-c", _LOADING, *arguments],
             capture_output=True, text=True, timeout=_LOAD_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -140,7 +141,7 @@ def _settings_findings(*flags: str) -> Findings:
     settings = json.loads(loading.stdout.splitlines()[-1])
     harmful = "; ".join(_harmful_settings(**settings)) or None
     yield Finding(subject="Prefect's settings", ok=True, advice=harmful)
-    if flags:
+    if server_answers:
         yield _finding("Prefect's server and result storage", problem)
 
 
@@ -190,9 +191,11 @@ def _deployment_findings(
     if not candidates:
         yield _finding(subject, f"is not registered: {_REGISTER}")
         return
-    unlike, registration = min(candidates, key=lambda candidate: len(candidate[0]))
-    problem = f"is not this version's: {'; '.join(unlike)}. {_REGISTER.capitalize()}"
-    yield _finding(subject, problem if unlike else None)
+    deviations, registration = min(candidates, key=lambda candidate: len(candidate[0]))
+    problem = (
+        f"is not this version's: {'; '.join(deviations)}. {_REGISTER.capitalize()}"
+    )
+    yield _finding(subject, problem if deviations else None)
     if env := sorted((registration.job_variables or {}).get("env") or {}):
         advice = (
             f"set {', '.join(env)} for its runs: what is checked here does not count there, "
@@ -216,9 +219,9 @@ def _schedule_problem(deployment: Deployment, registration: Registered) -> str |
     if registration.paused:
         return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
     ours = {schedule.slug for schedule in deployment.schedules}
-    off = ours - {row.slug for row in registration.schedules if row.active}
-    if off:
-        return f"{', '.join(sorted(off))} is switched off: switch it on in the UI, or {_REGISTER}"
+    inactive = ours - {row.slug for row in registration.schedules if row.active}
+    if inactive:
+        return f"{', '.join(sorted(inactive))} is switched off: switch it on in the UI, or {_REGISTER}"
     return None
 
 

@@ -104,7 +104,6 @@ def check_quiet_hours(
             "at must be time zone aware: a naive time does not say on whose clock it was read"
         )
     location = locate(timezone, phone=phone, business_timezone=fallback)
-    zones = _names(location.zones)
     window = window_of(
         location.country,
         _names(location.states),
@@ -133,7 +132,7 @@ def check_quiet_hours(
     if window.stopped:
         hold_reason = _stop_reason(location, window.stopped)
         return answer(rule=rule, hold_reason=hold_reason, why_code="state_stopped")
-    can_send, change = next_change(instant(at), zones, window)
+    can_send, change = next_change(instant(at), _names(location.zones), window)
     if change is None:
         hold_reason = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
         return answer(rule=rule, hold_reason=hold_reason, why_code="no_opening")

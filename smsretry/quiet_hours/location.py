@@ -7,7 +7,7 @@ that is not understood holds the text.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
@@ -111,7 +111,7 @@ def _combine(
         return _unreadable("customers.timezone")
     if business_clocks is None:
         return _unreadable("businesses.timezone")
-    clocks_by_origin = dict[str, Iterable[str]]()
+    clocks_by_origin = dict[str, Names]()
     states = dict[str, str]()
     if number:
         if not number.zones:

@@ -50,7 +50,7 @@ def read_state_rules(rows: Iterable[Row]) -> dict[str, Rule | None]:
         ValueError: a row differs from the federal rule and has no `rule_id`, or it cannot be read. The message names
             the file and the row, and says what to do.
     """
-    return _by_key("us_quiet_hours", "state", rows, _state_rule)
+    return _parse_table("us_quiet_hours", "state", rows, _state_rule)
 
 
 def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
@@ -59,7 +59,7 @@ def read_country_rules(rows: Iterable[Row]) -> dict[str, Rule]:
     Raises:
         ValueError: a row cannot be read. The message names the file and the row, and says what to do.
     """
-    return _by_key("country_windows", "country", rows, _country_rule)
+    return _parse_table("country_windows", "country", rows, _country_rule)
 
 
 def strictest(rules: Collection[Rule], *, rule_id: str, source: str) -> Rule:
@@ -80,7 +80,7 @@ def lowest_cap(rules: Iterable[Rule]) -> Rule | None:
     return min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
 
 
-def _by_key(
+def _parse_table(
     file: str, key: str, rows: Iterable[Row], parse: Callable[[Row], _T]
 ) -> dict[str, _T]:
     parsed: dict[str, _T] = {}

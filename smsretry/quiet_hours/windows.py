@@ -80,8 +80,9 @@ def window_of(
     if rules == "us_states" and message_class == "marketing":
         applicable += _place_rules(country, states)
     if own_window is not None:
-        own_rule = Rule(rule_id="own", week=own_window, source="the business's setting")
-        applicable.append(own_rule)
+        applicable.append(
+            Rule(rule_id="own", week=own_window, source="the business's setting")
+        )
     stopped_state = None
     if message_class == "marketing":
         stopped_state = _stopped_state(states, stopped_states)
