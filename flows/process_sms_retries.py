@@ -3,6 +3,8 @@
 Overlapping runs are safe because a claimed row belongs to one worker; no limit of Prefect's is needed for it.
 Prefect retries and caches nothing here: the queue alone retries, and the database alone keeps the record. What Prefect
 keeps of it is for reading: flows/support/results.py.
+
+After a SIGTERM a run claims nothing more, gives back what has not begun, and lets sends under way end.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -50,7 +50,11 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 
 def serve_all(deployments: Sequence[RunnerDeployment]) -> None:
-    """Cancel late runs, register the deployments, and run them until a signal comes. Stopping pauses none of them."""
+    """Cancel late runs, register the deployments, and run them until a signal comes. Stopping pauses none of them.
+
+    At most `PREFECT_RUNNER_PROCESS_LIMIT` (5) runs go on at once, each in its process. After a signal Prefect's runner
+    stops them one after the other, and kills each that takes more than 30 seconds.
+    """
     cancel_late_runs()
     # `serve`, unlike a runner, does not read this setting by itself.
     run_limit = get_current_settings().runner.process_limit

@@ -5,11 +5,11 @@ from typing import assert_never
 
 from smsretry.retry.backoff import (
     HELD_LOOK,
-    next_look_delay,
     next_retry_delay,
     uncounted_delay,
 )
 from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
+from smsretry.retry.doubt import next_look_delay
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import (
     Accepted,

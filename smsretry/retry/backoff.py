@@ -1,4 +1,4 @@
-"""How long to wait before the next send, and before the next look for evidence."""
+"""How long to wait before the next send."""
 
 from datetime import timedelta
 from typing import Final
@@ -13,8 +13,6 @@ HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
-LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
-"""Before the first look for a text in doubt, the second, the third; the last repeats."""
 
 
 def next_retry_delay(attempt_count: int) -> timedelta:
@@ -40,11 +38,6 @@ def uncounted_delay(
         nth(RETRY_DELAYS, attempt_count),
         min(retry_after or timedelta(0), MAX_RETRY_AFTER),
     )
-
-
-def next_look_delay(looks: int) -> timedelta:
-    """The delay before the next look for evidence, after this many looks that found nothing."""
-    return nth(LOOK_DELAYS, looks)
 
 
 def nth(delays: tuple[timedelta, ...], count: int) -> timedelta:

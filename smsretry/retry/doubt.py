@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from smsretry.retry.backoff import next_look_delay
+from smsretry.retry.backoff import nth
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.evidence import find
 from smsretry.retry.models import Claim, Look
@@ -12,7 +12,9 @@ from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
 
 MIN_LOOKS: Final = 3
-"""Looks that must have found nothing before a text may be sent again. `LOOK_DELAYS` says when they are made."""
+"""Looks that must have found nothing before a text may be sent again."""
+LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
+"""Before the first look, the second, the third; the last repeats."""
 MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again, however early its looks were made."""
 _LIST_MISSED: Final = timedelta(hours=1)
@@ -23,6 +25,11 @@ AMBIGUOUS: Final = (
     "be. Say with `smsretry texts resolve` which of them it is, or that none is"
 )
 """The sentence for the person who must decide. The queue adds the messages, except those that are another's."""
+
+
+def next_look_delay(looks: int) -> timedelta:
+    """The delay before the next look, after this many looks that found nothing."""
+    return nth(LOOK_DELAYS, looks)
 
 
 def known_evidence(claim: Claim) -> list[AfterLook]:

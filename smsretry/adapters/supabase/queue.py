@@ -32,7 +32,6 @@ from smsretry.retry.answers import (
     Scheduled,
     ScheduledSend,
 )
-from smsretry.retry.backoff import next_look_delay
 from smsretry.retry.before import CAP_WINDOW, LIFE
 from smsretry.retry.decision import (
     AfterLook,
@@ -44,6 +43,7 @@ from smsretry.retry.decision import (
     Send,
 )
 from smsretry.retry.delivery import AfterDelivery, DeliveryReport, OpenDelivery
+from smsretry.retry.doubt import next_look_delay
 from smsretry.retry.models import AssignedSender, Claim, ItemResult, SenderId
 from smsretry.retry.outcome import Outcome
 from smsretry.retry.segments import segments

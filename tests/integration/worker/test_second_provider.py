@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.retry.backoff import LOOK_DELAYS
 from smsretry.retry.delivery import RESEND_DELAYS
+from smsretry.retry.doubt import LOOK_DELAYS
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
