@@ -1,4 +1,7 @@
-"""What to do with a text in doubt, given what is known of it. Decides, and does nothing."""
+"""What to do with a text in doubt, given what is known of it. Decides, and does nothing.
+
+A text that is to be sent again is due at once, and `before` checks it like any other: it fails if no attempt is left.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

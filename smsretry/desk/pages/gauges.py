@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, get_args
 
-from smsretry.desk.questions.queue_status import FATES, QueueStatus
+from smsretry.desk.questions.queue_status import DELIVERIES, QueueStatus
 from smsretry.vocabulary import OutcomeName
 
 _SENDS: Final = (*get_args(OutcomeName), "under_way")
@@ -42,13 +42,13 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
             "smsretry.day.deliveries",
             "Texts accepted in the last day",
             "smsretry.delivery",
-            FATES,
-            now.fates,
+            DELIVERIES,
+            now.deliveries,
         ),
         (
             "smsretry.day.ended",
             "The last day's texts that failed or were cancelled",
-            "smsretry.fate",
+            "smsretry.state",
             ("failed", "cancelled"),
             now.ends,
         ),

@@ -155,7 +155,7 @@ def explanation_of(
     zone = zone_of(text.timezone, text.business_timezone)
     # A text that has a reason of its own to wait or end is not kept by its sender's trouble.
     may_go_now = prediction is None or (
-        prediction.at <= text.asked_at and prediction.fate != "end"
+        prediction.at <= text.asked_at and prediction.course != "end"
     )
     obstacle = None
     if status and text.state == "due" and may_go_now:
@@ -202,7 +202,7 @@ def _next(
     if obstacle:
         return "it waits until that is over, or for its turn"
     # A held text waits for somebody, unless it ends before.
-    if prediction and (text.state != "held" or prediction.fate == "end"):
+    if prediction and (text.state != "held" or prediction.course == "end"):
         return _predicted(prediction, text.asked_at, zone)
     at = on_clock(text.next_at, zone) if text.next_at else "an unknown time"
     return _next_of_state(text).format(at=at)
@@ -231,7 +231,7 @@ def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
     if is_soon:
         when = "with one of the next runs"
     reason = f": {prediction.detail}" if prediction.detail else ""
-    match prediction.fate:
+    match prediction.course:
         case "go out" if is_soon or not reason:
             return f"it goes out {when}"
         case "go out":

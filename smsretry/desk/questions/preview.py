@@ -23,13 +23,14 @@ from smsretry.vocabulary import WhyCode
 
 HORIZON: Final = timedelta(days=7)
 """How far ahead a prediction looks."""
-PredictedFate: TypeAlias = Literal["go out", "wait longer", "held", "end"]
+Course: TypeAlias = Literal["go out", "wait longer", "held", "end"]
+"""What a text is predicted to do."""
 
 
 class Prediction(Value):
     """What the next runs will make of a text, if nobody says or mends anything meanwhile."""
 
-    fate: PredictedFate
+    course: Course
     at: datetime
     """When that will be."""
     detail: str = ""
@@ -57,28 +58,28 @@ def predict(
         decision = before_send(text, at=at, profile=profile)
     if not isinstance(decision, Send):
         return Prediction(
-            fate=_fate(decision),
+            course=_course(decision),
             at=at,
             detail=decision.detail,
             why_code=decision.why_code,
             until=decision.due_at(at),
         )
     if text.refused:
-        fate: PredictedFate = "held" if text.refused_held else "end"
+        course: Course = "held" if text.refused_held else "end"
         return Prediction(
-            fate=fate, at=at, detail=text.refused, why_code=text.refused_code
+            course=course, at=at, detail=text.refused, why_code=text.refused_code
         )
     if text.stopped:
         # Each run tries one text, and it may be another one.
         return Prediction(
-            fate="wait longer", at=at, detail=text.stopped, why_code="sending_stopped"
+            course="wait longer", at=at, detail=text.stopped, why_code="sending_stopped"
         )
     if not audience.includes(text.phone):
-        return Prediction(fate="end", at=at, detail=NOT_LISTED, why_code="not_listed")
-    return Prediction(fate="go out", at=at, detail=detail)
+        return Prediction(course="end", at=at, detail=NOT_LISTED, why_code="not_listed")
+    return Prediction(course="go out", at=at, detail=detail)
 
 
-def _fate(decision: Decision) -> PredictedFate:
+def _course(decision: Decision) -> Course:
     if decision.is_held:
         return "held"
     return "wait longer" if decision.row_status == "pending" else "end"
@@ -101,9 +102,9 @@ class Forecast(Answer):
 
     def tell(self) -> Iterator[Block]:
         headline = f"{sum(self.hours)} to go out in the next {len(self.hours)} h"
-        for fate, texts in self.counts.items():
-            if fate != "go out":
-                headline += f", {fate} {texts}"
+        for course, texts in self.counts.items():
+            if course != "go out":
+                headline += f", {course} {texts}"
         yield headline
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
@@ -138,7 +139,7 @@ def forecast(
         audience: the people whom this installation texts.
         senders: all senders, for the limits of their rates.
     """
-    fates = Counter[str]()
+    courses = Counter[str]()
     reasons = Counter[str]()
     texts_by_hour = Counter[int]()
     demands = defaultdict[UUID | None, Counter[int]](Counter)
@@ -150,8 +151,8 @@ def forecast(
             profile=profile,
             audience=audience,
         )
-        fates[prediction.fate] += 1
-        if prediction.fate == "go out":
+        courses[prediction.course] += 1
+        if prediction.course == "go out":
             hour = int((prediction.at - now).total_seconds() // 3600)
             texts_by_hour[hour] += 1
             demands[text.sender.id][hour] += segments(text.body or "")
@@ -163,7 +164,7 @@ def forecast(
     return Forecast(
         made_at=now,
         hours=tuple(texts_by_hour[hour] for hour in range(hours)),
-        counts=dict(fates),
+        counts=dict(courses),
         why=dict(reasons.most_common()),
         too_slow=tuple(filter(None, shortfalls)),
         complete=complete,

@@ -30,7 +30,7 @@ from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import Mark, SendTo, TextState, spaced
 
-FATES: Final = ("delivered", "undelivered", "unknown", "open")
+DELIVERIES: Final = ("delivered", "undelivered", "unknown", "open")
 """What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {
     "listed": "STAGING: only who is listed is texted",
@@ -98,10 +98,11 @@ class HeldCount(ReasonCount):
 
 
 class HourCount(Value):
-    """The accepted texts of an hour that have one fate."""
+    """The accepted texts of an hour of which the same is known."""
 
     hour: Instant
-    fate: str
+    delivery: str
+    """A word of `DELIVERIES`."""
     texts: int
 
 
@@ -241,9 +242,9 @@ class QueueStatus(Answer):
         return _texts_by("state", self.states)
 
     @property
-    def fates(self) -> dict[str, int]:
+    def deliveries(self) -> dict[str, int]:
         """Texts accepted in the last day, by what became of them."""
-        return _texts_by("fate", self.hours)
+        return _texts_by("delivery", self.hours)
 
     @property
     def ends(self) -> dict[str, int]:
@@ -522,11 +523,14 @@ class QueueStatus(Answer):
         if not self.hours:
             return
         this_hour = self.at.replace(minute=0, second=0, microsecond=0)
-        texts = {(count.hour, count.fate): count.texts for count in self.hours}
+        texts = {(count.hour, count.delivery): count.texts for count in self.hours}
         day = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
-        parts = [(hour, [texts.get((hour, fate), 0) for fate in FATES]) for hour in day]
-        texts_by_fate = dict.fromkeys(FATES, 0) | self.fates
-        yield Hours(_HOURS_CAPTION.format_map(texts_by_fate), parts)
+        parts = [
+            (hour, [texts.get((hour, delivery), 0) for delivery in DELIVERIES])
+            for hour in day
+        ]
+        texts_by_delivery = dict.fromkeys(DELIVERIES, 0) | self.deliveries
+        yield Hours(_HOURS_CAPTION.format_map(texts_by_delivery), parts)
 
 
 def _texts_by(

@@ -3162,9 +3162,11 @@ $$;
 --     changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
 --     closed: send_before has come: decide again
---     capped: the number has had cap texts within cap_window: there is room again at until
+--     capped: the number has had cap texts within cap_window: there is room again at until, when
+--       the cap-th last of them is that old (cap_reached_at)
 --     busy: the sender's slots are reserved until then
---     spent: the sender has reached its cap of a day: the next day begins at until
+--     spent: the sender has reached its cap of a day: the next one begins at until, midnight
+--       Pacific (reserve_slot)
 --     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
 --     ended: the row is finished
 --   why, why_code: the reason
@@ -10509,8 +10511,8 @@ $$;
 -- ======== schemas/desk/status_of_sends.sql ========
 -- Count for sms_status what became of sends.
 --   sends: begun in the last hour, by outcome
---   hours: texts that were accepted in the last day, by hour and fate (delivered, undelivered,
---     unknown or open)
+--   hours: texts that were accepted in the last day, by hour and delivery (delivered,
+--     undelivered, unknown or open)
 --   undelivered: those that did not arrive, by the provider's code and business, the most texts
 --     first
 create or replace function smsretry.status_of_sends(at timestamptz)
@@ -10527,7 +10529,7 @@ begin
                     when g.delivery_status = 'unknown' then 'unknown'
                     when smsretry.is_lost(g.delivery_status) then 'undelivered'
                     else 'open'
-                end as fate
+                end as delivery
             from (
                 select
                     date_bin('1 hour', a.begun_at, '2000-01-01 00:00+00') as hour,
@@ -10561,11 +10563,11 @@ begin
             'hours', array(
                 select jsonb_build_object(
                     'hour', a.hour,
-                    'fate', a.fate,
+                    'delivery', a.delivery,
                     'texts', sum(a.texts)
                 )
                 from accepted a
-                group by a.hour, a.fate
+                group by a.hour, a.delivery
             ),
             'undelivered', array(
                 select jsonb_build_object(
@@ -10577,7 +10579,7 @@ begin
                     select a.code, i.id, count(*) as texts
                     from accepted a
                     cross join unnest(a.business_ids) i (id)
-                    where a.fate = 'undelivered'
+                    where a.delivery = 'undelivered'
                     group by a.code, i.id
                     order by count(*) desc
                     limit 50

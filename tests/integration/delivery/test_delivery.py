@@ -443,7 +443,7 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
         ("Most", None, 1),
         ("Most too", None, 2),
     }
-    hours = sorted((one.hour.hour, one.fate, one.texts) for one in status.hours)
+    hours = sorted((one.hour.hour, one.delivery, one.texts) for one in status.hours)
     assert hours == [
         (13, "delivered", 27),
         (13, "undelivered", 3),

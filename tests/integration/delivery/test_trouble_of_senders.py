@@ -95,7 +95,8 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     assert waits["held_since"] is None
     assert waits["scheduled_for"] - MIDNIGHT < timedelta(minutes=1)
     assert [
-        (hour_count.fate, hour_count.texts) for hour_count in operators.status().hours
+        (hour_count.delivery, hour_count.texts)
+        for hour_count in operators.status().hours
     ] == [("delivered", 1)]
     post.stack.set_clock(waits["scheduled_for"])
     assert post.run() == ["Deferred"]

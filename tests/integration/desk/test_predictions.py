@@ -183,7 +183,7 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
     assert story.prediction
     assert reason in story.headline + story.next or fate in ("go out", "wait longer")
     if fate != "wait longer":
-        assert story.prediction.fate == fate
+        assert story.prediction.course == fate
     if fate == "go out":
         went_out = (shop.messages[-1].accepted_at - now) / timedelta(hours=1)
         error = shop.messages[-1].accepted_at - story.prediction.at

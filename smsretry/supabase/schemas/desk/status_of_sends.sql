@@ -1,7 +1,7 @@
 -- Count for sms_status what became of sends.
 --   sends: begun in the last hour, by outcome
---   hours: texts that were accepted in the last day, by hour and fate (delivered, undelivered,
---     unknown or open)
+--   hours: texts that were accepted in the last day, by hour and delivery (delivered,
+--     undelivered, unknown or open)
 --   undelivered: those that did not arrive, by the provider's code and business, the most texts
 --     first
 create or replace function smsretry.status_of_sends(at timestamptz)
@@ -18,7 +18,7 @@ begin
                     when g.delivery_status = 'unknown' then 'unknown'
                     when smsretry.is_lost(g.delivery_status) then 'undelivered'
                     else 'open'
-                end as fate
+                end as delivery
             from (
                 select
                     date_bin('1 hour', a.begun_at, '2000-01-01 00:00+00') as hour,
@@ -52,11 +52,11 @@ begin
             'hours', array(
                 select jsonb_build_object(
                     'hour', a.hour,
-                    'fate', a.fate,
+                    'delivery', a.delivery,
                     'texts', sum(a.texts)
                 )
                 from accepted a
-                group by a.hour, a.fate
+                group by a.hour, a.delivery
             ),
             'undelivered', array(
                 select jsonb_build_object(
@@ -68,7 +68,7 @@ begin
                     select a.code, i.id, count(*) as texts
                     from accepted a
                     cross join unnest(a.business_ids) i (id)
-                    where a.fate = 'undelivered'
+                    where a.delivery = 'undelivered'
                     group by a.code, i.id
                     order by count(*) desc
                     limit 50

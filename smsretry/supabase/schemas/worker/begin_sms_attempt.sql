@@ -23,9 +23,11 @@
 --     changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
 --     closed: send_before has come: decide again
---     capped: the number has had cap texts within cap_window: there is room again at until
+--     capped: the number has had cap texts within cap_window: there is room again at until, when
+--       the cap-th last of them is that old (cap_reached_at)
 --     busy: the sender's slots are reserved until then
---     spent: the sender has reached its cap of a day: the next day begins at until
+--     spent: the sender has reached its cap of a day: the next one begins at until, midnight
+--       Pacific (reserve_slot)
 --     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
 --     ended: the row is finished
 --   why, why_code: the reason
