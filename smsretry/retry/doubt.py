@@ -1,6 +1,7 @@
 """What to do with a text in doubt, given what is known of it. Decides, and does nothing.
 
-A text that is to be sent again is due at once, and `before` checks it like any other: it fails if no attempt is left.
+A text that is to be sent again is due at once, and `before` checks it like any other: it fails if no attempt is left,
+and is cancelled if it has expired. A hold past its expiry fails it (`reconcile_sms_retry`).
 """
 
 from collections.abc import Iterator

@@ -4295,9 +4295,10 @@ end
 $$;
 
 -- ======== schemas/worker/mark_claimed.sql ========
--- Claim these rows, which the caller has found due and locked with `skip locked`. Only service_role
--- may call those callers (rights/backend.sql). If the rows cannot be taken together, each is tried
--- by itself: one that is refused stays as it is.
+-- Claim these rows, which the caller has locked: due ones with `skip locked`, or one by its id, due
+-- or not, for whose lock it waits (claim_sms_retry). Only service_role may call those callers
+-- (rights/backend.sql). If the rows cannot be taken together, each is tried by itself: one that is
+-- refused stays as it is.
 --   rows: by ctid; a row that this transaction has locked moves by its own writes alone
 --   by_application: its claimer begins no sends
 --   alone: what refuses is raised
