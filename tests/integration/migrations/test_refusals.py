@@ -49,8 +49,9 @@ REFUSED = {
              alter table customers drop constraint customers_consent_known, alter phone_status type varchar,
                  add constraint consent check (sms_consent_status = 'opted_in' or sms_consent_status = 'unknown'),
                  add constraint phone_known check (phone_status is null or phone_status in ('valid', 'invalid')),
-                 add constraint sources check (sms_consent_source in
-                     ('form', 'inbound_start', 'inbound_stop', 'inbound_words', 'twilio_21610')) not valid;
+                 add constraint spelled check (sms_consent_source ~ '^[a-z ]*$'),
+                 add constraint sources check (sms_consent_source in ('form', 'inbound_start', 'inbound_stop',
+                     'inbound_words', 'twilio_21610', 'provider_refusal', 'deactivated')) not valid;
              alter table send_logs drop constraint send_logs_channel_known,
                  add constraint known check (status in ('pending', 'delivered', 'failed')),
                  add constraint channels check (channel in ('email', 'text'));
@@ -58,6 +59,8 @@ REFUSED = {
         [
             "customers.sms_consent_status may not be opted_out: alter table public.",
             "customers.phone_status may not be not_mobile: alter table public.",
+            "customers.sms_consent_source may not be inbound_start or inbound_stop or inbound_words or twilio_21610 or "
+            "provider_refusal: alter table public.",
             "customers.sms_consent_source may not be whatever people give as a source: alter table public.",
             "send_logs.channel may not be sms: alter table public.",
             "send_logs.status may not be sent: alter table public.",
