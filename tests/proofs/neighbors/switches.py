@@ -118,7 +118,7 @@ SWITCHES = {
         ),
         "late",
         troubles.poison_in_doubt,
-        good=80,
+        good=240,
         minutes=40,
         stale=3,
     ),
