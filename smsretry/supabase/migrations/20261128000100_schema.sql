@@ -2281,43 +2281,90 @@ end
 $$;
 
 -- ======== schemas/queue/recheck_waiting.sql ========
--- Make texts due that wait because of a customer's place or a business's hours, which have changed:
--- the next run decides anew. A row that somebody has locked at this moment waits for its own time;
--- so does a suspect one when its business changes, because no index has these few by business.
+-- Release texts that wait because of a customer's place or a business's hours, which have changed.
 -- security definer, because tenants write customers and businesses, and no rows of others'.
 create or replace function smsretry.recheck_waiting()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+begin
+    perform smsretry.release_texts(
+        smsretry.reasons_of('place'),
+        case when tg_table_name = 'customers' then array[new.id] end,
+        case when tg_table_name = 'businesses' then array[new.id] end
+    );
+    return null;
+end
+$$;
+
+-- ======== schemas/queue/release_texts.sql ========
+-- Make texts due now that wait for one of these reasons, because what they wait for has changed: the
+-- next claim decides anew whether they may go. Returns how many. A row that somebody has locked at
+-- this moment waits for its own time, and so does what is beyond `most`.
+--   reasons: words of smsretry.why_code
+--   customers, businesses: whose texts; without either, everybody's. Suspect ones only of a
+--     customer, because no index has these few by business
+--   most: null: all
+create or replace function smsretry.release_texts(
+    reasons text[],
+    customers uuid[] default null,
+    businesses uuid[] default null,
+    most integer default null
+)
+returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_waits constant text[] := smsretry.reasons_of('place');
+    v_released integer;
 begin
     update public.sms_retry_queue q
     set scheduled_for = v_now, updated_at = v_now
     where q.id = any (
         array(
             select w.id
-            from public.sms_retry_queue w
-            where tg_table_name = 'customers'
-              and w.customer_id = new.id
-              and w.work in ('texts', 'suspect')
-              and w.scheduled_for > v_now
-              and w.why_code = any (v_waits)
-            for update skip locked
+            from unnest(customers) c (id)
+            cross join lateral (
+                select o.id
+                from public.sms_retry_queue o
+                where o.customer_id = c.id
+                  -- is true: by the customer's index alone
+                  and (
+                      o.work in ('texts', 'suspect')
+                      and o.why_code = any (reasons)
+                      and o.scheduled_for > v_now
+                  ) is true
+                for update skip locked
+            ) w
+            limit most
         )
             || array(
                 select w.id
-                from public.sms_retry_queue w
-                where tg_table_name = 'businesses'
-                  and w.business_id = new.id
-                  and w.work = 'texts'
-                  and w.scheduled_for > v_now
-                  and w.why_code = any (v_waits)
+                from unnest(businesses) b (id)
+                cross join lateral (
+                    select o.id
+                    from public.sms_retry_queue o
+                    where o.business_id = b.id
+                      and o.work = 'texts'
+                      and o.why_code = any (reasons)
+                      and o.scheduled_for > v_now
+                    for update skip locked
+                ) w
+                limit most
+            )
+            || array(
+                select o.id
+                from public.sms_retry_queue o
+                where customers is null
+                  and businesses is null
+                  and o.work = 'texts'
+                  and o.why_code = any (reasons)
+                  and o.scheduled_for > v_now
+                limit most
                 for update skip locked
             )
     );
-    return null;
+    get diagnostics v_released = row_count;
+    return v_released;
 end
 $$;
 
@@ -2325,9 +2372,8 @@ $$;
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
 -- application's own columns, never change. Only what changes many rows at once writes columns
--- itself: mark_claimed, supersede, recheck_waiting, answer_words, sender_changed and
--- record_restore. A row that no worker holds has no lease, and one that has ended waits for
--- nothing.
+-- itself: mark_claimed, supersede, release_texts and record_restore. A row that no worker holds has
+-- no lease, and one that has ended waits for nothing.
 --   due: it goes back to pending, until then
 --   ended: how it ends (completed, failed or cancelled); its send log is told
 --   because: why it ends; of a completed row, what it had said before
@@ -2463,6 +2509,27 @@ language sql set search_path = pg_catalog, pg_temp as $$
           and q.claimed_by_application
           and q.attempt_count < supersede.attempt_count
       ) is true
+$$;
+
+-- ======== schemas/queue/try_release.sql ========
+-- Make texts due now (smsretry.release_texts), 10,000 at most, where that must not fail what its
+-- caller does: if a rule of the application's refuses it, or it takes too long, they wait for their
+-- own time.
+create or replace function smsretry.try_release(
+    reasons text[],
+    customers uuid[] default null,
+    businesses uuid[] default null
+)
+returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return smsretry.release_texts(reasons, customers, businesses, 10000);
+exception
+    when query_canceled or others then
+        raise warning 'Texts wait for their own time, though what they wait for has changed: %',
+            sqlstate;
+        return 0;
+end
 $$;
 
 -- ======== schemas/queue/update_log.sql ========
@@ -4721,7 +4788,8 @@ $$;
 
 -- ======== schemas/worker/set_sms_stop.sql ========
 -- Remember for the next runs that something is stopped, or that it works again. Returns whether it
--- is stopped. A sender or business that is gone by now has nothing to remember.
+-- is stopped. What a person lets go releases its texts. A sender or business that is gone by now has
+-- nothing to remember.
 --   kind, subject: as in smsretry.stops
 --   why: what is wrong and what to do; null: it works again
 --   who: the person who says so; without one no business is stopped for good, or let go
@@ -4759,6 +4827,20 @@ begin
         delete from smsretry.stops s
         where s.kind = set_sms_stop.kind
           and s.subject = set_sms_stop.subject;
+        case kind
+            when 'state' then
+                perform smsretry.try_release('{state_stopped}');
+            when 'business_stopped' then
+                perform smsretry.try_release(
+                    '{business_stopped}',
+                    businesses => array(
+                        select b.id
+                        from public.businesses b
+                        where b.id::text = subject
+                    )
+                );
+            else -- its texts went back to the queue, due
+        end case;
         return false;
     end if;
     insert into smsretry.stops (kind, subject, since, why, who)
@@ -8376,9 +8458,7 @@ $$;
 -- ======== schemas/senders/sender_changed.sql ========
 -- Draw the consequences of an order about a sender. An event says who gave it and why. Senders that
 -- no business uses, and that never were the default sender, are deleted (attempts keep theirs).
--- Texts that wait because of their sender are due at once, and their claim decides whether they may
--- go. Texts wait for their own time if somebody has locked them, if a rule of the application's
--- refuses the change, beyond 10,000 of a business, and after three seconds.
+-- Texts that wait because of their sender are released, business by business for three seconds.
 --   business_id: whose sender it became or was; null: all who use it
 --   businesses: how many use it now
 --   released: texts that became due
@@ -8396,11 +8476,9 @@ create or replace function smsretry.sender_changed(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_users uuid[];
     v_business uuid;
-    v_count integer;
 begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
@@ -8456,28 +8534,10 @@ begin
     end
     loop
         exit when clock_timestamp() > v_until;
-        begin
-            update public.sms_retry_queue q
-            set scheduled_for = v_now, updated_at = v_now
-            where q.id in (
-                select w.id
-                from public.sms_retry_queue w
-                where w.business_id = v_business
-                  and w.work = 'texts'
-                  and w.scheduled_for > v_now
-                  and w.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
-                order by w.id
-                limit 10000
-                for update skip locked
-            );
-            get diagnostics v_count = row_count;
-            released := released + v_count;
-        exception
-            when others then
-                raise warning 'The texts of business % wait for their own time: %',
-                    v_business,
-                    sqlstate;
-        end;
+        released := released + smsretry.try_release(
+            smsretry.reasons_of('sender', 'sender_limit'),
+            businesses => array[v_business]
+        );
     end loop;
 end
 $$;
@@ -9900,7 +9960,7 @@ $$;
 
 -- ======== schemas/desk/mark_sms_database.sql ========
 -- Mark this database as production, as staging, or as neither. Returns whether it is marked. May be
--- repeated. Texts that waited because of the mark are looked at again within 15 minutes.
+-- repeated. Texts that waited because of the mark are released.
 --   kind: production, staging or none
 --   who, because: of the person
 --   address: of production: that of the SUPABASE_URL which its workers have: the host, the port if
@@ -9930,6 +9990,7 @@ begin
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
+    perform smsretry.try_release('{mark_mismatch}');
     if kind = 'none' then
         delete from smsretry.mark;
         return false;

@@ -1,6 +1,7 @@
 """A business that a person has stopped."""
 
 from collections import Counter
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -33,7 +34,6 @@ def test_a_business_that_a_person_stops_waits_until_a_person_lifts_it(
     shop.later(minutes=15)
     assert shop.run() == ["Held"], "it is tried by no text"
     desk.answer(StopTexts(because="It has paid", lift=True, **stop))
-    shop.later(minutes=15)
     assert shop.run() == ["Sent"]
     assert shop.end_of(waiting[0]) == ("cancelled", "opted_out")
     assert [message.to for message in shop.messages].count(PHONE) == 2
@@ -54,3 +54,26 @@ def test_a_business_is_stopped_by_a_person_who_says_why(shop: Shop) -> None:
     lift = "select set_sms_stop('business_stopped', %s, 'Gone', 'ann', true)"
     shop.sql(lift, str(shop.id))
     assert shop.sql("select from smsretry.stops") == []
+
+
+def test_texts_to_a_state_go_with_the_next_run_once_its_stop_is_lifted(
+    shop: Shop, desk: Desk
+) -> None:
+    """A text that waits for something else waits on. A rule of the application's about its rows keeps no stop."""
+    waiting = shop.due_text(), shop.due_text(phone="+12125550177")
+    later = shop.due_text(due=timedelta(hours=1))
+    storm = {"state": "NY", "who": "ann", "because": "A storm"}
+    desk.answer(StopTexts(**storm))
+    assert shop.run() == ["Held", "Held"]
+    shop.sql(
+        """alter table sms_retry_queue add constraint theirs
+           check (scheduled_for > created_at + interval '5 minutes') not valid"""
+    )
+    desk.answer(StopTexts(lift=True, **storm))
+    assert shop.sql("select from smsretry.stops") == []
+    assert shop.run() == []
+    shop.sql("alter table sms_retry_queue drop constraint theirs")
+    desk.answer(StopTexts(lift=True, **storm))
+    assert shop.run() == ["Sent", "Sent"]
+    assert {shop.status_of(row) for row in waiting} == {"completed"}
+    assert shop.status_of(later) == "pending"

@@ -277,7 +277,6 @@ def test_worker_and_mark_must_agree_before_anybody_is_texted(
         ):
             shop.sql("select check_sms_retries()")
         mark(operators, None if worker != "one that texts nobody" else "staging")
-        shop.later(minutes=16)
         assert its.run() == [
             "Cancelled" if worker == "one that texts nobody" else "Sent"
         ]

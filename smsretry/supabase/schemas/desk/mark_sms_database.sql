@@ -1,5 +1,5 @@
 -- Mark this database as production, as staging, or as neither. Returns whether it is marked. May be
--- repeated. Texts that waited because of the mark are looked at again within 15 minutes.
+-- repeated. Texts that waited because of the mark are released.
 --   kind: production, staging or none
 --   who, because: of the person
 --   address: of production: that of the SUPABASE_URL which its workers have: the host, the port if
@@ -29,6 +29,7 @@ begin
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
+    perform smsretry.try_release('{mark_mismatch}');
     if kind = 'none' then
         delete from smsretry.mark;
         return false;

@@ -1,8 +1,6 @@
 -- Draw the consequences of an order about a sender. An event says who gave it and why. Senders that
 -- no business uses, and that never were the default sender, are deleted (attempts keep theirs).
--- Texts that wait because of their sender are due at once, and their claim decides whether they may
--- go. Texts wait for their own time if somebody has locked them, if a rule of the application's
--- refuses the change, beyond 10,000 of a business, and after three seconds.
+-- Texts that wait because of their sender are released, business by business for three seconds.
 --   business_id: whose sender it became or was; null: all who use it
 --   businesses: how many use it now
 --   released: texts that became due
@@ -20,11 +18,9 @@ create or replace function smsretry.sender_changed(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_users uuid[];
     v_business uuid;
-    v_count integer;
 begin
     sender_id := changed.id;
     sender := smsretry.shown_sender(changed.sent_by);
@@ -80,28 +76,10 @@ begin
     end
     loop
         exit when clock_timestamp() > v_until;
-        begin
-            update public.sms_retry_queue q
-            set scheduled_for = v_now, updated_at = v_now
-            where q.id in (
-                select w.id
-                from public.sms_retry_queue w
-                where w.business_id = v_business
-                  and w.work = 'texts'
-                  and w.scheduled_for > v_now
-                  and w.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
-                order by w.id
-                limit 10000
-                for update skip locked
-            );
-            get diagnostics v_count = row_count;
-            released := released + v_count;
-        exception
-            when others then
-                raise warning 'The texts of business % wait for their own time: %',
-                    v_business,
-                    sqlstate;
-        end;
+        released := released + smsretry.try_release(
+            smsretry.reasons_of('sender', 'sender_limit'),
+            businesses => array[v_business]
+        );
     end loop;
 end
 $$;

@@ -1,5 +1,6 @@
 -- Remember for the next runs that something is stopped, or that it works again. Returns whether it
--- is stopped. A sender or business that is gone by now has nothing to remember.
+-- is stopped. What a person lets go releases its texts. A sender or business that is gone by now has
+-- nothing to remember.
 --   kind, subject: as in smsretry.stops
 --   why: what is wrong and what to do; null: it works again
 --   who: the person who says so; without one no business is stopped for good, or let go
@@ -37,6 +38,20 @@ begin
         delete from smsretry.stops s
         where s.kind = set_sms_stop.kind
           and s.subject = set_sms_stop.subject;
+        case kind
+            when 'state' then
+                perform smsretry.try_release('{state_stopped}');
+            when 'business_stopped' then
+                perform smsretry.try_release(
+                    '{business_stopped}',
+                    businesses => array(
+                        select b.id
+                        from public.businesses b
+                        where b.id::text = subject
+                    )
+                );
+            else -- its texts went back to the queue, due
+        end case;
         return false;
     end if;
     insert into smsretry.stops (kind, subject, since, why, who)
