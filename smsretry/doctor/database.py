@@ -1,10 +1,12 @@
 """The database: can it be reached, is its schema right, would a text go out, and does one wait too long?"""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from smsretry.adapters.migrations.checksums import Checksums, findings
 from smsretry.adapters.migrations.fitting import missing_parts
+from smsretry.adapters.migrations.schemas import api_functions
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.doctor.clocks import DATABASE, ClockOffsets
 from smsretry.doctor.parts import Findings
@@ -16,6 +18,12 @@ from smsretry.settings import ReadingSettings, load
 _WRITERS_KEY: Final = (
     "is the service_role key, which can write: make a token of the role smsretry_reader"
 )
+_STALE: Final = (
+    "the API does not find them, so calls of them fail: run `smsretry migrate`, which has it look anew. If that "
+    "changes nothing, restart the project (without Supabase: PostgREST), which may not listen"
+)
+_AT_ONCE: Final = 8
+"""How many functions are asked for at once."""
 PATIENCE: Final = 10.0
 """The most seconds that the doctor waits for one answer, however long a run would."""
 
@@ -31,6 +39,7 @@ def database_findings(settings: ReadingSettings, offsets: ClockOffsets) -> Findi
         yield Finding(subject="Supabase connection and key", ok=True)
         parts: dict[str, Callable[[], Iterable[Finding]]] = {
             "functions, tables and the like": lambda: _schema_findings(checksums),
+            "functions at the API": lambda: _api_findings(database),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
             "customers' numbers and zones": lambda: customer_findings(
                 database.customers()
@@ -64,6 +73,21 @@ def _schema_findings(checksums: Checksums) -> Iterable[Finding]:
     """The parts that are missing. If none is, the parts that differ from this version's."""
     missing = list(missing_parts(checksums))
     return missing or findings(checksums)
+
+
+def _api_findings(database: SupabaseOperators) -> Findings:
+    """The functions that the API does not find although the database may have them."""
+    functions = api_functions()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        known = pool.map(database.is_known, functions, functions.values())
+        unknown = [
+            function
+            for function, is_known in zip(functions, known, strict=True)
+            if not is_known
+        ]
+    subject = f"functions at the API ({len(functions)})"
+    advice = f"{', '.join(unknown)}: {_STALE}" if unknown else None
+    yield Finding(subject=subject, ok=not unknown, advice=advice)
 
 
 def _audience_findings(settings: ReadingSettings) -> Findings:

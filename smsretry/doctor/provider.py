@@ -40,8 +40,9 @@ def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Findings:
     """A finding about each sender with a problem, and one about all the others."""
 
     def check_record(sender: SenderRecord) -> list[Finding]:
-        # The account's check includes the default sender.
-        if sender.named_at or not sender.sent_by:
+        # The account's check includes the default sender. One that was replaced sends nothing more.
+        is_used = sender.businesses or sender.texts
+        if sender.named_at or not is_used or not sender.sent_by:
             return []
         try:
             return check(SenderId(sender.account, sender.sent_by))

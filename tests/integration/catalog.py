@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from smsretry.adapters.migrations.checksums import findings
-from smsretry.adapters.migrations.schemas import schema_files
 from tests.support.records import Connection, Record
 
 
@@ -34,16 +33,6 @@ class Database(NamedTuple):
             "select version || '_' || name as file from supabase_migrations.schema_migrations order by 1"
         )
         return [row["file"] for row in history]
-
-
-def api_functions() -> list[str]:
-    """The names of the functions that PostgREST offers: those of the schema `public`."""
-    names = [
-        file.creates.split(".")
-        for file in schema_files()
-        if "replace function " + file.creates in file.text
-    ]
-    return [name for schema, name in names if schema == "public"]
 
 
 def complaints(connection: Connection) -> dict[str, str]:

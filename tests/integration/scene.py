@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import httpx
 from psycopg import sql
 
+from smsretry.adapters.migrations.schemas import api_functions
 from smsretry.local.stack import Stack
 from tests.conftest import Business
-from tests.integration.catalog import api_functions
 from tests.support.builders import ACCOUNT, BODY, PHONE, SENDER
 from tests.support.records import Record
 
@@ -21,7 +21,7 @@ Arguments = Record
 
 _HTTP = httpx.Client()
 """One for all calls: to make one takes longer than a call."""
-FUNCTIONS = api_functions()
+FUNCTIONS = list(api_functions())
 CHECKS = {
     "examine_sms_retries",
     "sample_sms_customers",

@@ -24,3 +24,14 @@ def test_a_question_that_breaks_is_a_finding_of_its_own_sender() -> None:
         ("senders (2 of 3 in order)", True),
     ]
     assert "5550100" not in str(findings)
+
+
+def test_a_sender_that_nobody_uses_any_more_is_not_asked_about() -> None:
+    """Such as a default sender that was replaced: its owner may have given it up."""
+    given_up = listed(1, businesses=0)
+
+    def refuse(_: SenderId) -> list[Finding]:
+        return [Finding(subject="account", ok=False, advice="is closed")]
+
+    [_, last] = sender_findings([given_up, listed(2)], refuse)
+    assert last.subject == "senders (1 of 2 in order)"

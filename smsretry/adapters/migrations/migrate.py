@@ -21,7 +21,11 @@ from smsretry.adapters.migrations.locks import (
     limit_lock_wait,
     lock_tables,
 )
-from smsretry.adapters.migrations.schemas import schema_files, schema_text
+from smsretry.adapters.migrations.schemas import (
+    RELOAD,
+    schema_files,
+    schema_text,
+)
 from smsretry.errors import MigrationError
 from smsretry.retry.customers import Customer, customer_findings
 
@@ -175,6 +179,7 @@ def _apply(
                 if migration.version not in applied_versions
             ]
             if not (missing or schema):
+                connection.execute(RELOAD)
                 return [], []
             refuse_what_does_not_fit(connection)
             lock_tables(connection)

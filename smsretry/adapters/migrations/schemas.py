@@ -26,6 +26,7 @@ _TABLE: Final = re.compile(
 _REFERENCE: Final = re.compile(
     r"references \S+ \(\w+\)(?: on delete (?:cascade|set null))?"
 )
+_PARAMETER: Final = re.compile(r"^ *(\w+) ", re.M)
 _HEADER: Final = """\
 -- Written from the files of supabase/schemas: change those, and run `python -m tests.record_schema`.
 
@@ -41,7 +42,7 @@ begin
 end
 $$;
 """
-_RELOAD: Final = """\
+RELOAD: Final = """\
 -- ======== PostgREST learns of the change at once ========
 notify pgrst, 'reload schema';
 """
@@ -91,9 +92,23 @@ def schema_files() -> list[SchemaFile]:
     ]
 
 
+def api_functions() -> dict[str, list[str]]:
+    """The functions that the API offers, each with the names of its parameters."""
+    return {
+        file.creates.removeprefix("public."): _PARAMETER.findall(
+            file.text.partition(f"function {file.creates}(")[2].partition("\nreturns ")[
+                0
+            ]
+        )
+        for file in schema_files()
+        if f"function {file.creates}(" in file.text
+        and file.creates.startswith("public.")
+    }
+
+
 def migration_text(parts: Iterable[str]) -> str:
     """The text of a migration that is made of such sections."""
-    return "\n".join([_HEADER, *parts, _RELOAD])
+    return "\n".join([_HEADER, *parts, RELOAD])
 
 
 def schema_text(schema: Iterable[SchemaFile]) -> str:

@@ -72,8 +72,7 @@ _NO_PRIVILEGE: Final = "42501"
 _FUNCTION_GONE: Final = (
     "Something that {function} needs is gone from the database, or it itself is, or has other parameters ({code}), or "
     "SUPABASE_URL ({url}) is another project's. `smsretry doctor` names it. Run `smsretry migrate` with this version, "
-    "with --again if it says that there is nothing to do, which has the API look anew; or install the version that the "
-    "database was migrated with."
+    "or install the version that the database was migrated with."
 )
 _SERVICE_KEY: Final = (
     "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not expired, and not the anon "

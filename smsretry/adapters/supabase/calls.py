@@ -179,6 +179,24 @@ class SupabaseCalls:
             function, arguments, next_step, give_up_on=(QueueUnreachable,)
         )
 
+    def is_known(self, function: str, parameters: Iterable[str]) -> bool:
+        """Whether the API finds this function with these parameters, by its schema cache as it is now.
+
+        GET has it called in a transaction that may write nothing, and most functions refuse empty values.
+        """
+        empty_values = dict.fromkeys(parameters, "")
+        try:
+            self._client.rpc(function, empty_values, get=True).execute()
+        except APIError as error:
+            return error.code != "PGRST202"
+        except httpx.RequestError as error:
+            silence = explain_silence(function, error, url=self.url)
+        except (ValueError, RecursionError):
+            return True
+        else:
+            return True
+        raise silence
+
     def _request(self, function: str, arguments: Mapping[str, object]) -> Any:
         trouble: SmsRetryError
         if self._as_reader:

@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 MAX_ROWS: Final = 1000
 """The most rows of an answer, as on Supabase."""
@@ -55,6 +55,11 @@ class RpcFaults:
         self._due += [
             RpcFault(function, HTMLResponse(BAD_GATEWAY_PAGE, status_code=502))
         ] * times
+
+    def unknown(self, function: str) -> None:
+        """The API's schema cache does not know the function."""
+        content = {"code": "PGRST202", "message": f"Could not find {function}"}
+        self._due.append(RpcFault(function, JSONResponse(content, status_code=404)))
 
     def unreadable(
         self, function: str, kind: Literal["broken_gzip", "nested"], *, about: str = ""

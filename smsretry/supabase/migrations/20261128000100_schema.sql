@@ -11215,7 +11215,8 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
         join pg_policy p on p.polrelid = r.id
     )
     -- Up to version 15 PostgreSQL names the table of each column; brackets are set anew when a dump
-    -- is read; a cast to text is written where the application's column is a varchar.
+    -- is read; a cast to text, and then a name for its column, is written where the application's
+    -- column is a varchar.
     select jsonb_object_agg(
         o.object,
         md5(
@@ -11223,7 +11224,7 @@ set intervalstyle = 'postgres' set quote_all_identifiers = off as $$
                 when o.object like '%function %' then o.definition
                 else regexp_replace(
                     o.definition,
-                    '[\s()]+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])',
+                    '[\s()]+|\sAS \w+|::text\M(?!\[)|\m[a-z_]+\.(?=[a-z_])',
                     '',
                     'g'
                 )

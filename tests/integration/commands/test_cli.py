@@ -172,6 +172,20 @@ def test_doctor_names_a_column_that_was_renamed_and_advises_no_migration(
     assert "smsretry migrate" not in output
 
 
+def test_doctor_names_a_function_that_the_api_does_not_find_and_migrate_has_it_look_anew(
+    business: Business, command: Command, stack: Stack
+) -> None:
+    """Although the database has it: the API answers by a schema cache, which may be stale."""
+    assert "ok   functions at the API (" in command("doctor").output
+    stack.rpc_faults.unknown("begin_sms_attempt")
+    output = command("doctor", columns=1000).output
+    assert ": begin_sms_attempt: the API does not find them, so " in output
+    business.connection.execute("listen pgrst")
+    command("migrate", "--db-url", stack.database_url)
+    [notice] = business.connection.notifies(timeout=10, stop_after=1)
+    assert notice.payload == "reload schema"
+
+
 def test_migrate_says_what_it_applies_and_in_a_dry_run_what_it_would(
     original: Database, command: Command
 ) -> None:

@@ -135,7 +135,9 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
         """create type channel as enum ('email', 'sms');
            alter table send_logs drop constraint send_logs_channel_known;
            alter table send_logs alter channel type channel using channel::channel, alter subject type varchar(1600);
-           alter table customers alter sms_consent_status type varchar, drop column phone, add column entered text,
+           alter table send_logs alter status type varchar, alter error_message type varchar;
+           alter table customers alter sms_consent_status type varchar, alter sms_consent_source type varchar,
+               alter phone_status type varchar, alter timezone type varchar, drop column phone, add column entered text,
                add column phone varchar(20) generated always as (replace(entered, ' ', '')) stored;
            alter table businesses alter column timezone type varchar(64);
            insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple');
