@@ -22,6 +22,7 @@ _SOURCES: Final = {
     "callback": "the provider's report",
     "reconcile": "the provider's list",
     "operator": "a person",
+    "application": "the application",
 }
 _CONSENTS: Final = {
     "opted_in": "they have opted in",

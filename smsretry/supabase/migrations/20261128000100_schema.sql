@@ -849,7 +849,8 @@ create table if not exists public.sms_retry_queue (
     why text,
     -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    -- whether its claimer begins no sends: then the claim counts as a send
+    -- whether its claimer begins no sends, so that the claim counts as a send; as long as that is in
+    -- doubt
     claimed_by_application boolean not null default false,
     -- when it is of no more use; null until the first moment it might have gone out
     expires_at timestamptz,
@@ -1023,7 +1024,7 @@ alter table if exists public.sms_send_attempts
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check ( outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt') )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check ( settled_by in ('response', 'callback', 'reconcile', 'operator') )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check ( settled_by in ('response', 'callback', 'reconcile', 'operator', 'application') )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ( (finished_at is null) = (outcome is null) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
@@ -1077,7 +1078,7 @@ create table if not exists public.sms_send_attempts (
         outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
     ),
     constraint sms_send_attempts_settled_by check (
-        settled_by in ('response', 'callback', 'reconcile', 'operator')
+        settled_by in ('response', 'callback', 'reconcile', 'operator', 'application')
     ),
     -- An outcome and its time are set together.
     constraint sms_send_attempts_finished check (
@@ -2042,6 +2043,32 @@ left join lateral (
 ) lost
     on true;
 
+-- ======== schemas/queue/end_by_application.sql ========
+-- Believe the application what became of its own claim, although that ran out and put the text in
+-- doubt: it was sent, or it failed. security definer, because whoever writes that may not change
+-- attempts.
+create or replace function smsretry.end_by_application()
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update public.sms_send_attempts a
+    set
+        outcome = case new.status when 'completed' then 'accepted' else 'rejected' end,
+        finished_at = smsretry.clock(),
+        settled_by = 'application',
+        sent_to = null,
+        sent_body = null
+    where a.id = new.attempt_id and a.outcome = 'in_doubt';
+    new.attempt_id := null;
+    new.in_doubt_since := null;
+    new.held_since := null;
+    new.claimed_at := null;
+    new.claimed_by_application := false;
+    return new;
+end
+$$;
+
 -- ======== schemas/queue/enter_queue.sql ========
 -- Receive a text into the queue, or back into it after its end, whoever writes that. If an earlier
 -- send of it may have gone out, it is in doubt about that. For a new row, the claim of the
@@ -2410,7 +2437,8 @@ begin
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
-        retry.claimed_by_application := false;
+        retry.claimed_by_application := retry.claimed_by_application
+            and retry.in_doubt_since is not null;
     end if;
     update public.sms_retry_queue q
     set
@@ -2481,10 +2509,10 @@ end
 $$;
 
 -- ======== schemas/queue/supersede.sql ========
--- End the claim of a text whose next try the application's own processor queues, so that one live
--- row remains. The new row counts more attempts; otherwise it is the same text queued twice, and
--- the claim stays. It stays, too, if the new row is another business's, which may name any send
--- log.
+-- End the claim of a text whose next try the application's own processor queues, or the doubt that
+-- the claim ran out into, so that one live row remains. The new row counts more attempts; otherwise
+-- it is the same text queued twice, and the claim stays. It stays, too, if the new row is another
+-- business's, which may name any send log.
 create or replace function smsretry.supersede(
     send_log_id uuid,
     business_id uuid,
@@ -2505,9 +2533,10 @@ language sql set search_path = pg_catalog, pg_temp as $$
       and q.business_id = supersede.business_id
       -- is true: by its text alone; with old statistics an index of all claims is walked
       and (
-          q.status = 'processing'
+          q.status in ('pending', 'processing')
           and q.claimed_by_application
           and q.attempt_count < supersede.attempt_count
+              + (q.in_doubt_since is not null)::integer -- recovery has counted it
       ) is true
 $$;
 
@@ -4400,7 +4429,8 @@ begin
                     claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
                     claimed_at = mark_claimed.at,
                     begun_at = null,
-                    claimed_by_application = mark_claimed.by_application,
+                    claimed_by_application = mark_claimed.by_application
+                        or q.claimed_by_application and q.in_doubt_since is not null,
                     attempt_id = case
                         when q.in_doubt_since is not null then q.attempt_id
                     end,
@@ -4618,7 +4648,11 @@ begin
                     v_row.id,
                     v_row.attempt_count + 1,
                     v_row.claim_no,
-                    v_row.claimed_at,
+                    -- adopted, it began at some moment after its last try
+                    least(
+                        v_row.claimed_at,
+                        case v_row.claim_no when 1 then v_row.last_attempted_at end
+                    ),
                     left(c.sms_consent_status::text, 40),
                     c.sms_consent_at,
                     left(c.sms_consent_source::text, 200),
@@ -11675,6 +11709,12 @@ drop trigger if exists smsretry_put_back on public.sms_retry_queue;
 create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
+
+drop trigger if exists smsretry_end_by_application on public.sms_retry_queue;
+create trigger smsretry_end_by_application
+    before update on public.sms_retry_queue for each row
+    when (old.claimed_by_application and new.in_doubt_since is not null and new.status in ('completed', 'failed'))
+    execute function smsretry.end_by_application();
 
 -- Triggers fire in the order of their names, and others may change the status.
 drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;

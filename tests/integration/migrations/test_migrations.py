@@ -253,7 +253,8 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     original: Database, old_rows: Old
 ) -> None:
     """In every original column; what waits has its whole life before it. What an old worker was sending, which it would
-    have sent a second time, has the claim and lease of its last try, and is recovered in doubt, with as many attempts.
+    have sent a second time, has a lease from now on, and is recovered in doubt since its last try, with as many
+    attempts.
     """
     queue = """select id, business_id, send_log_id, customer_id, status, max_attempts, scheduled_for,
                       last_attempted_at, last_error, reason, created_at from sms_retry_queue order by id"""
@@ -265,7 +266,12 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     assert original.rows("select distinct expires_at from sms_retry_queue") == [
         {"expires_at": None}
     ]
-    [row] = original.rows("select * from recover_stuck_sms_retries(10)")
+    recover = "select * from recover_stuck_sms_retries(10)"
+    assert original.rows(recover) == []
+    original.run(
+        "update sms_retry_queue set claimed_at = now() - interval '10 minutes' where status = 'processing'"
+    )
+    [row] = original.rows(recover)
     assert (row["id"], row["status"], row["attempt_count"]) == (
         old_rows["processing"],
         "pending",

@@ -99,15 +99,15 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
 
     business.due_text()
     assert len(original.rows("select * from claim_due_sms_retries(10)")) == 1
-    original.run(
-        "update sms_retry_queue set last_attempted_at = now() - interval '1 hour' where status = 'processing'"
-    )
     rename_calls(original, "away")
     original.run(
         "create schema smsretry_local; create table smsretry_local.clock ()"
     )  # the stack's
     migrate(original.url)
     assert complaints(original.connection) == {}
+    original.run(
+        "update sms_retry_queue set claimed_at = now() - interval '10 minutes' where status = 'processing'"
+    )
     [recovered] = original.rows(
         "select in_doubt_since from recover_stuck_sms_retries(10)"
     )

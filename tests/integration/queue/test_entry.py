@@ -273,14 +273,26 @@ def insert(shop: Shop, *rows: Record, on_conflict: str = "") -> int:
 
 
 @pytest.mark.parametrize(
-    "how", ["insert", "upsert of the row itself", "upsert of another", "function"]
+    "how",
+    [
+        "insert",
+        "upsert of the row itself",
+        "upsert of another",
+        "function",
+        "insert late",
+        "function late",
+    ],
 )
 def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processor_holds(
     shop: Shop, how: str
 ) -> None:
     """It inserts the next try and marks the present row failed. One live row is left, and one text goes out."""
     row, new = held_text(shop), uuid4()
-    if how == "function":
+    if how.endswith(" late"):
+        shop.later(minutes=11)
+        assert shop.recover() == [row["id"]]
+        row["scheduled_for"] = shop.now() + timedelta(minutes=1)
+    if how.startswith("function"):
         [queued] = shop.sql(
             "select * from queue_sms_retry(%s, 'twilio_error', 1)", row["send_log_id"]
         )
@@ -303,6 +315,27 @@ def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processo
     shop.at(shop.row(new)["scheduled_for"])
     assert shop.run() == ["Sent"]
     assert len(shop.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("completed", "accepted"), ("failed", "rejected")]
+)
+def test_what_the_application_writes_of_its_own_claim_counts_also_when_that_has_run_out(
+    shop: Shop, status: str, outcome: str
+) -> None:
+    """Nobody looks for the text any more, also if a worker was about to. The attempt says who said so."""
+    row = held_text(shop)
+    shop.later(minutes=11)
+    assert shop.recover() == [row["id"]]
+    shop.later(minutes=2)
+    [claim] = shop.sql("select claim_sms_texts(1) as claim")
+    assert len(claim["claim"]["texts"]) == 1
+    shop.sql("update sms_retry_queue set status = %s", status)
+    [attempt] = shop.sql("select outcome, settled_by from sms_send_attempts")
+    assert attempt == {"outcome": outcome, "settled_by": "application"}
+    shop.later(minutes=30)
+    assert shop.run() == []
+    assert columns(shop.row(row["id"]), "status", "in_doubt_since") == (status, None)
 
 
 def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:

@@ -39,7 +39,8 @@ begin
     if retry.status <> 'processing' then
         retry.claimed_at := null;
         retry.begun_at := null;
-        retry.claimed_by_application := false;
+        retry.claimed_by_application := retry.claimed_by_application
+            and retry.in_doubt_since is not null;
     end if;
     update public.sms_retry_queue q
     set

@@ -39,7 +39,8 @@ create table if not exists public.sms_retry_queue (
     why text,
     -- since when it waits for something that a person can mend; it goes on by itself then
     held_since timestamptz,
-    -- whether its claimer begins no sends: then the claim counts as a send
+    -- whether its claimer begins no sends, so that the claim counts as a send; as long as that is in
+    -- doubt
     claimed_by_application boolean not null default false,
     -- when it is of no more use; null until the first moment it might have gone out
     expires_at timestamptz,

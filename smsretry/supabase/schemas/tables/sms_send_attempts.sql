@@ -42,7 +42,7 @@ create table if not exists public.sms_send_attempts (
         outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
     ),
     constraint sms_send_attempts_settled_by check (
-        settled_by in ('response', 'callback', 'reconcile', 'operator')
+        settled_by in ('response', 'callback', 'reconcile', 'operator', 'application')
     ),
     -- An outcome and its time are set together.
     constraint sms_send_attempts_finished check (

@@ -9,6 +9,12 @@ create trigger smsretry_put_back
     before update on public.sms_retry_queue for each row
     when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
 
+drop trigger if exists smsretry_end_by_application on public.sms_retry_queue;
+create trigger smsretry_end_by_application
+    before update on public.sms_retry_queue for each row
+    when (old.claimed_by_application and new.in_doubt_since is not null and new.status in ('completed', 'failed'))
+    execute function smsretry.end_by_application();
+
 -- Triggers fire in the order of their names, and others may change the status.
 drop trigger if exists zz_smsretry_set_work on public.sms_retry_queue;
 create trigger zz_smsretry_set_work

@@ -36,7 +36,8 @@ begin
                     claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
                     claimed_at = mark_claimed.at,
                     begun_at = null,
-                    claimed_by_application = mark_claimed.by_application,
+                    claimed_by_application = mark_claimed.by_application
+                        or q.claimed_by_application and q.in_doubt_since is not null,
                     attempt_id = case
                         when q.in_doubt_since is not null then q.attempt_id
                     end,

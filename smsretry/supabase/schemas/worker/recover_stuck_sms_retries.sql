@@ -74,7 +74,11 @@ begin
                     v_row.id,
                     v_row.attempt_count + 1,
                     v_row.claim_no,
-                    v_row.claimed_at,
+                    -- adopted, it began at some moment after its last try
+                    least(
+                        v_row.claimed_at,
+                        case v_row.claim_no when 1 then v_row.last_attempted_at end
+                    ),
                     left(c.sms_consent_status::text, 40),
                     c.sms_consent_at,
                     left(c.sms_consent_source::text, 200),
