@@ -138,7 +138,7 @@ class Settings(ReadingSettings):
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
     twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
     twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
-    """Seconds without a byte of the answer. Above Twilio's own limit of about 30 seconds, so that its answer arrives
+    """Seconds until the whole answer is here. Above Twilio's own limit of about 30 seconds, so that its answer arrives
     before our timeout. `before.CLOSING_GUARD` and the shortest lease are longer than both timeouts together."""
     concurrency: int = Field(
         50, ge=1, le=MOST_CONCURRENCY, validation_alias="SMSRETRY_CONCURRENCY"

@@ -7,7 +7,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.answers import is_own, outcome_of_answer
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 from tests.support.builders import PHONE, SID, refused
 
@@ -76,6 +76,47 @@ def test_an_answer_that_proves_nothing_is_in_doubt() -> None:
     """It is never taken for a failure: the text may have gone out."""
     for status, body in PROVES_NOTHING:
         assert isinstance(outcome_of_answer(status, body), InDoubt), (status, body[:80])
+
+
+POSTED = {
+    "To": PHONE,
+    "Body": "It\u2019s \u201ctomorrow\u201d  at 9",
+    "From": "+12125550100",
+}
+ACCOUNT = "/2010-04-01/Accounts/AC1"
+LIST = f"{ACCOUNT}/Messages.json?To=%2B12125550123&PageSize=100"
+MESSAGES: list[tuple[object, object, bool]] = [
+    # to, body, whether it is the answer to what was posted
+    (PHONE, POSTED["Body"], True),
+    (PHONE, 'It\'s "tomorrow" at 9', True),
+    (f"rcs:{PHONE}", POSTED["Body"], True),
+    (PHONE, f"Sent from your Twilio trial account - {POSTED['Body']}", True),
+    (PHONE, "", True),
+    ("+12125550199", POSTED["Body"], False),
+    (f"whatsapp:{PHONE}", POSTED["Body"], False),
+    ("+1212555XXXX", POSTED["Body"], False),
+    (PHONE, "We are closed tomorrow", False),
+    (PHONE, None, False),
+    (None, POSTED["Body"], False),
+]
+READ: list[tuple[str, str, bool]] = [
+    # where something was read, what the answer says of that, whether it is the answer
+    (f"{ACCOUNT}/Messages/SM1.json", f"{ACCOUNT}/Messages/SM1.json", True),
+    (f"{ACCOUNT}/Messages/SM1.json", f"{ACCOUNT}/Messages/SM2.json", False),
+    (LIST, f"{LIST}&Page=0", True),
+    (LIST, LIST.replace("0123", "0199"), False),
+    (LIST, f"{ACCOUNT}/Messages.json", False),
+]
+
+
+def test_an_answer_is_that_of_its_own_request() -> None:
+    """By what it says of itself: Twilio echoes no id of ours. An error says nothing, and is taken for its own."""
+    for to, body, own in MESSAGES:
+        content = {"sid": SID, "to": to, "body": body}
+        assert is_own(content, f"{ACCOUNT}/Messages.json", POSTED) is own, (to, body)
+    for url, uri, own in READ:
+        assert is_own({"uri": uri}, url, {}) is own, (url, uri)
+    assert is_own(json.loads(refusal(400)), LIST, POSTED)
 
 
 def test_the_wait_that_twilio_asks_for_is_read_in_whole_seconds() -> None:

@@ -2,20 +2,28 @@
 message, and a send without the SDK.
 """
 
+import json
 import socket
+import ssl
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -31,6 +39,7 @@ from smsretry.retry.models import SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
 from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SENDER, SID, claim_with
+from tests.support.wire import read_message
 
 
 @pytest.fixture
@@ -39,8 +48,10 @@ def posted() -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
     forms = list[dict[str, list[str]]]()
 
     async def accept(scope: Scope, receive: Receive, send: Send) -> None:
-        forms.append(parse_qs((await Request(scope, receive).body()).decode()))
-        await JSONResponse({"sid": SID}, 201)(scope, receive, send)
+        form = parse_qs((await Request(scope, receive).body()).decode())
+        forms.append(form)
+        answer = {"sid": SID, "to": form["To"][0], "body": form["Body"][0]}
+        await JSONResponse(answer, 201)(scope, receive, send)
 
     with LocalServer(accept) as server:
         yield server.url, forms
@@ -55,7 +66,7 @@ def settings(
             "supabase_url": "https://project.supabase.co", "supabase_service_role_key": "key",
             "twilio_account_sid": ACCOUNT, "twilio_auth_token": "token", "twilio_from_number": "+12125550100",
             "twilio_base_url": base_url, "twilio_status_callback_url": callback,
-            "twilio_connect_timeout_seconds": 0.5,
+            "twilio_connect_timeout_seconds": 0.5, "twilio_read_timeout_seconds": 0.5,
         }
     )  # fmt: skip
 
@@ -147,17 +158,33 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
 
 
 @contextmanager
-def peer(answer: str) -> Iterator[tuple[str, list[str]]]:
-    """The URL of something that answers each request so and hangs up, and the heads of those requests."""
+def peer(
+    answer: str, *, trickles: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The URL of something that answers each request so and hangs up, and the heads of those requests.
+
+    Args:
+        trickles: a byte of the answer comes each 20 ms.
+    """
     heads = list[str]()
 
+    def answer_one(connection: socket.socket) -> None:
+        heads.append(read_message(connection.makefile("rb")).decode(errors="replace"))
+        pieces = [answer[i : i + 1] for i in range(len(answer))]
+        for piece in pieces if trickles else [answer]:
+            connection.sendall(piece.encode())
+            time.sleep(0.02 if trickles else 0)
+
     def serve() -> None:
-        with suppress(OSError):
-            while True:
+        while listening.fileno() >= 0:
+            with suppress(OSError):
                 connection, _ = listening.accept()
-                with connection:
-                    heads.append(connection.recv(65536).decode(errors="replace"))
-                    connection.sendall(answer.encode())
+                with (
+                    tls.wrap_socket(connection, server_side=True)
+                    if tls
+                    else connection as stream
+                ):
+                    answer_one(stream)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, daemon=True).start()
@@ -179,7 +206,8 @@ def outcome(base_url: str, **environment: str) -> Outcome:
 TWILIO = "https://twilio.invalid"
 NOWHERE = "http://127.0.0.1:9"
 BASIC = "Basic " + b64encode(b"ann:secret").decode()
-ACCEPTED = f'HTTP/1.1 201 Created\r\nContent-Length: 44\r\n\r\n{{"sid":"{SID}"}}'
+MESSAGE = json.dumps({"sid": SID, "to": PHONE, "body": BODY})
+ACCEPTED = f"HTTP/1.1 201 Created\r\nContent-Length: {len(MESSAGE)}\r\n\r\n{MESSAGE}"
 
 
 def test_a_request_that_never_left_was_not_sent() -> None:
@@ -227,6 +255,50 @@ def test_a_request_that_may_have_left_is_in_doubt() -> None:
         doubt = outcome_of_exception(error)
         assert isinstance(doubt, InDoubt), error
         assert PHONE not in doubt.detail
+
+
+def test_an_answer_that_trickles_ends_with_the_time_out() -> None:
+    """Each byte would begin the socket's own time-out anew, and the send would outlast its lease."""
+    with peer(ACCEPTED, trickles=True) as (url, _):
+        assert isinstance(outcome(url), InDoubt)
+
+
+def test_nobody_but_twilio_gets_a_text(tmp_path: Path) -> None:
+    """A server whose certificate nobody trusts reads not a byte of a request."""
+    certificate = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with peer(ACCEPTED, tls=tls) as (url, heads):
+        url = url.replace("http", "https")
+        assert isinstance(outcome(url), NotSent)
+        assert heads == []
+        trusted = {"REQUESTS_CA_BUNDLE": str(certificate)}
+        assert outcome(url, **trusted) == Accepted(SID)
+
+
+def self_signed(folder: Path) -> Path:
+    """A file with a certificate of 127.0.0.1 that vouches for itself, and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    addresses = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    today = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(addresses, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    file = folder / "server.pem"
+    file.write_bytes(
+        certificate.public_bytes(pem)
+        + key.private_bytes(
+            pem,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return file
 
 
 def test_a_request_takes_the_way_that_the_environment_names() -> None:

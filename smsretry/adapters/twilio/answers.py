@@ -1,4 +1,4 @@
-"""What Twilio's answer to `POST Messages` means.
+"""Is an answer that of its request, and what does one to `POST Messages` mean?
 
 Accepted needs 2xx and a SID. Rejected needs Twilio's own JSON with a 4xx. A proxy that asks for credentials (407)
 passed nothing on. Every other answer leaves the text in doubt. Twilio on 500:
@@ -7,15 +7,57 @@ passed nothing on. Every other answer leaves the text in doubt. Twilio on 500:
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.retry.evidence import plain
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
 _SID: Final = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 """The SID of a message, as in Twilio's OpenAPI description (`^(SM|MM)[0-9a-fA-F]{32}$`)."""
+_ADDRESS: Final = re.compile(r"(?:rcs:|sms:)?(\+[0-9]+)|([a-z]+:.*)")
+"""A whole number, which a messaging service may reach by RCS, or an address of another channel."""
+
+
+def whole_address(to: object) -> str | None:
+    """The number that a message went to, or its address in another channel. None: it is masked or missing, and may be
+    any number.
+    """
+    address = _ADDRESS.fullmatch(str(to))
+    return address and (address[1] or address[2])
+
+
+def is_own(content: Mapping[str, Any], url: str, form: Mapping[str, object]) -> bool:
+    """Whether Twilio's JSON is the answer to a request: on a broken connection it may be that to an earlier one.
+
+    A new message has the number and the words that were posted. Twilio may add words (of a trial account), and keeps
+    none where the account has them redacted. What is read has the address that was asked. An error says neither.
+
+    Args:
+        form: what was posted; nothing, where something is read.
+    """
+    if is_error(content):
+        return True
+    if not form:
+        return _read_at(url) == _read_at(str(content.get("uri", url)))
+    body, words = content.get("body"), plain(str(form.get("Body")))
+    has_words = isinstance(body, str) and (not body or words in plain(body))
+    return has_words and whole_address(content.get("to")) == form.get("To")
+
+
+def _read_at(url: str) -> tuple[str, list[str] | None]:
+    """Where something is read, and of messages to whom."""
+    parts = urlsplit(url)
+    return parts.path.casefold(), parse_qs(parts.query).get("To")
+
+
+def is_error(content: Mapping[str, Any]) -> bool:
+    """Whether it is Twilio's JSON for an error."""
+    return type(content.get("code")) is int and type(content.get("status")) is int
 
 
 def outcome_of_answer(
@@ -26,21 +68,17 @@ def outcome_of_answer(
     Args:
         retry_after: the header of that name, in seconds; a date in it is not honored.
     """
-    content = _json_object(body)
+    content = json_object(body)
     if 200 <= http_status < 300:
         sid = content.get("sid")
         if isinstance(sid, str) and _SID.fullmatch(sid):
             return Accepted(sid)
         return InDoubt("Twilio answered with success but without a message SID")
-    code = content.get("code")
-    if (
-        400 <= http_status < 500
-        and type(code) is int
-        and content.get("status") == http_status
-    ):
+    is_refusal = 400 <= http_status < 500 and is_error(content)
+    if is_refusal and content["status"] == http_status:
         seconds = re.fullmatch("[0-9]{1,6}", retry_after or "")
         wait = timedelta(seconds=int(seconds[0])) if seconds else None
-        return Rejected(twilio_refusal(code, http_status), wait)
+        return Rejected(twilio_refusal(content["code"], http_status), wait)
     if http_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return NotSent("A proxy asks for credentials: check HTTPS_PROXY")
     kind = "something that is not Twilio's JSON"
@@ -56,7 +94,8 @@ def id_problem(sid: str) -> str | None:
     return "A message's SID at Twilio is SM or MM, and 32 hexadecimal digits"
 
 
-def _json_object(body: str) -> dict[str, Any]:
+def json_object(body: str) -> dict[str, Any]:
+    """The JSON of an answer; empty, if it is none of Twilio's."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,5 +1,8 @@
 """How a request reaches Twilio: over urllib3, with timeouts and without retries, and what its failures mean.
 
+An answer is its request's own, or it is none (`answers.is_own`). After any other the connection is closed, because what
+follows on it answers earlier requests.
+
 The SDK's own client waits forever by default, costs half as much again, hides answers behind three kinds of exception
 and drops them on a 201 without a body. This one keeps the bare answer, which `answers.outcome_of_answer` judges.
 """
@@ -10,6 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
+from io import BufferedReader, RawIOBase
+from socket import socket
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,7 +29,7 @@ from urllib3 import Timeout, make_headers
 from urllib3.exceptions import ReadTimeoutError
 
 from smsretry.adapters.twilio.accounts import Accounts
-from smsretry.adapters.twilio.answers import outcome_of_answer
+from smsretry.adapters.twilio.answers import is_own, json_object, outcome_of_answer
 from smsretry.instants import as_utc
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
@@ -120,33 +127,47 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
         auth: tuple[str, str] | None = None,
         **_: object,
     ) -> Response:
-        """Make one request, and follow no redirect. Raises the exceptions of urllib3."""
+        """Make one request, and follow no redirect. Raises the exceptions of urllib3.
+
+        Raises:
+            ForeignAnswerError: the answer is another request's.
+        """
         self._thread.answer = None
         self._thread.address = self.url if self._has_base_url else url
         pool, before_path = self._connections(self._thread.address)
         parts = urlsplit(url)
         query = parts.query or urlencode(params or {})
+        target = f"{parts.path}?{query}".removesuffix("?")
         credentials = ":".join(auth) if auth else None
         answer = pool.urlopen(
             method,
-            f"{before_path}{parts.path}?{query}".removesuffix("?"),
+            f"{before_path}{target}",
             body=urlencode(data or {}) or None,
             headers={
                 **(headers or {}),
                 **make_headers(accept_encoding=True, basic_auth=credentials),
             },
             timeout=self._timeout,
+            release_conn=False,
             retries=False,  # a replayed POST is a second text
             redirect=False,
             assert_same_host=False,  # a proxy's connections are of its own host
         )
+        body = answer.data.decode(errors="replace")
+        content = json_object(body)
+        is_foreign = bool(content) and not is_own(content, target, data or {})
+        if is_foreign or not content:
+            answer.connection.close()
+        answer.release_conn()
+        if is_foreign:
+            raise ForeignAnswerError
         self._thread.answer = HttpAnswer(
             answer.status,
-            answer.data.decode(errors="replace"),
+            body,
             answer.headers.get("Retry-After"),
             _clock(answer.headers.get("Date")),
         )
-        return Response(answer.status, self._thread.answer.body, answer.headers)
+        return Response(answer.status, body, answer.headers)
 
     @property
     def address(self) -> str:
@@ -199,10 +220,46 @@ class NotConnectedError(Exception):
     """No connection was made, so that no request has left."""
 
 
+class ForeignAnswerError(Exception):
+    """The answer is that to another request."""
+
+
+class _Deadline(RawIOBase):
+    """What a socket gives until its time-out has passed since now. Its own time-out begins anew with each byte."""
+
+    def __init__(self, sock: socket, reader: RawIOBase) -> None:
+        self._sock, self._reader = sock, reader
+        self._until = monotonic() + (sock.gettimeout() or 0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        seconds = self._until - monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        self._sock.settimeout(seconds)
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    """An answer that is here as a whole before the time-out, or never."""
+
+    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = BufferedReader(_Deadline(sock, self.fp.detach()))
+
+
 def _telling_connection(kind: Any) -> Any:
     """The kind of connection that raises NotConnectedError if there is no name, answer, tunnel or trust in time."""
 
     class Connection(kind):  # type: ignore[misc]  # the kind of whichever pool
+        response_class = _Answer
+
         def connect(self) -> None:
             try:
                 super().connect()
@@ -220,4 +277,6 @@ def outcome_of_exception(error: Exception) -> Outcome:
         )
     if isinstance(error, ReadTimeoutError):
         return InDoubt("Twilio did not answer in time")
+    if isinstance(error, ForeignAnswerError):
+        return InDoubt("Twilio's answer was that to another request")
     return InDoubt(f"No whole answer came from Twilio ({type(error).__name__})")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from smsretry.adapters.twilio.answers import whole_address
 from smsretry.retry.models import Look, Sighting
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ _PAST_THE_START: Final = timedelta(hours=1)
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 _OURS: Final = "outbound-api"
 """The direction of messages that were sent through the API, as ours are."""
-_ADDRESS: Final = re.compile(r"(?:rcs:|sms:)?(\+[0-9]+)|([a-z]+:.*)")
-"""A whole number, which a messaging service may reach by RCS, or an address of another channel. An address that is
-neither is masked or missing: it may be any number."""
 _US_NUMBERS: Final = re.compile(r"^(?:[+]?1)?([2-9][0-9]{9})\s*$", re.MULTILINE)
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
@@ -117,11 +115,9 @@ def _may_be_from(message: Any, sent_by: str | None) -> bool:
 def _sighting(message: Any) -> Sighting:
     """A listed message. A trial account's has words before its body; a redacted one has none."""
     body = message.body if isinstance(message.body, str) else ""
-    address = _ADDRESS.fullmatch(str(message.to))
-    to = address and (address[1] or address[2])
     return Sighting(
         sid=message.sid,
-        to=to,
+        to=whole_address(message.to),
         body=body.removeprefix(_TRIAL_PREFIX),
         created_at=message.date_created,
     )
