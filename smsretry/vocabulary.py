@@ -213,6 +213,13 @@ sent: a carrier has it, and no later report may come. undelivered: the carrier s
 failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
 """
 
+Delivery: TypeAlias = Literal["delivered", "undelivered", "unknown", "open"]
+"""Whether an accepted text arrived, as `smsretry.delivery_of` says. unknown: nothing final was ever reported. open:
+nothing final has been reported yet."""
+
+SendResult: TypeAlias = Literal[OutcomeName, "under_way", Delivery]
+"""What a send came to: its outcome, unless it is under way; or whether its text arrived."""
+
 ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
 """What became of a scheduled send whose time was near, in the order in which it is shown.
 

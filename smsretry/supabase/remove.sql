@@ -45,7 +45,6 @@ alter table public.sms_send_attempts drop constraint if exists sms_send_attempts
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_sid;
 drop function if exists public.add_sms_sender(uuid,text,text,text,double precision,integer,text,text,boolean,boolean);
 drop function if exists public.after_sms_restore(timestamp with time zone,boolean,text,text);
-drop function if exists public.ask_sms_desk(text,jsonb);
 drop function if exists public.begin_sms_attempt(uuid,bigint,uuid,timestamp with time zone,text,boolean,integer,interval,text,interval,timestamp with time zone,uuid,text,text,integer,double precision,text,boolean,text);
 drop function if exists public.change_sms_sender(text,double precision,integer,boolean,text,text);
 drop function if exists public.change_sms_texts(text,jsonb,boolean,text,text,integer);

@@ -22,10 +22,7 @@ Arguments = Record
 _HTTP = httpx.Client()
 """One for all calls: to make one takes longer than a call."""
 FUNCTIONS = list(api_functions())
-CHECKS = {
-    "examine_sms_retries",
-    "sample_sms_customers",
-    "try_sms_retry_queue",
+QUESTIONS = {
     "explain_sms",
     "list_sms",
     "preview_sms_retries",
@@ -33,8 +30,14 @@ CHECKS = {
     "sms_senders",
     "unread_sms_words",
     "sms_businesses",
-    "ask_sms_desk",
+}
+"""What who only reads may ask."""
+CHECKS = {
+    "examine_sms_retries",
+    "sample_sms_customers",
+    "try_sms_retry_queue",
     "check_sms_retries",
+    *QUESTIONS,
 }
 """The doctor's, and what a person asks: they change nothing."""
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
@@ -162,7 +165,6 @@ class Scene:
             },
             "finish_sms_run": {"run_id": str(UUID(int=6)), "summary": "1 sent", "needs_attention": False},
             "explain_sms": {"id": str(self.due), "row_limit": 5},
-            "ask_sms_desk": {"question": "explain_sms", "asked": {"id": str(self.due)}},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
             "sms_businesses": {"name": "Maple Street"},

@@ -72,7 +72,8 @@ REFUSED: dict[str, str] = {
     f"texts cancel --row {ID} --yes": "--because must be given: it is kept with each text",
     "after-restore --backup-of 2026-11-24 --yes": "--because must be given",
     "import-opt-outs stops.csv --business all --yes": "--because must be given",
-    "texts": "say which texts: by --row, --business, --customer, --code, --why, --state, --since or --until",
+    "texts": "say which texts: by --row, --business, --customer, --code, --why, --state, "
+    "--send, --sender, --needs-person, --due-by, --since or --until",
     "texts requeue --state failed": "say which texts: by --row, --business, --customer",
     "texts --business x --limit 501": "--limit must be less than or equal to 500",
     "senders change MG1 --because x": "SENDER must be an id",

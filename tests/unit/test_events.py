@@ -18,6 +18,7 @@ from smsretry.retry.answers import ScheduledSend
 from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import CameTo, DeliverySummary, FollowedUp, RunSummary
 from smsretry.vocabulary import Fate, ScheduledResult
+from tests.support.builders import NOON
 from tests.unit.test_delivery import message
 from tests.unit.test_shown import processed_text, report, status
 
@@ -29,8 +30,8 @@ _BLAMED = twilio_report("undelivered", 30007)
 def announced() -> set[str]:
     """The events of runs in which everything happens that is announced."""
     late = [
-        Late(name="due", texts=4, oldest=None),
-        Late(name="words", texts=4, oldest=None),
+        Late(name="due", texts=4, oldest=None, due_by=NOON),
+        Late(name="words", texts=4, oldest=None, due_by=NOON),
     ]
     sender = {
         "what": "MG1",

@@ -147,10 +147,23 @@ def test_a_run_announces_what_is_new() -> None:
     ]
 
 
+def test_an_alarm_hides_no_rare_reason_behind_a_common_one() -> None:
+    """A reason has a line, the rarest first."""
+    texts = [
+        *(processed_text("Held", "No zone", why_code="no_time_zone") for _ in range(9)),
+        processed_text("Held", "Not to Aruba", why_code="destination_refused"),
+    ]
+    [event] = report(*texts).events
+    why = "1 × Not to Aruba; 9 × No zone"
+    assert event.payload == {"texts": 10, "why": why}
+
+
 def test_a_backlog_is_what_the_database_calls_late() -> None:
     """By the oldest due text."""
     assert list(report(status=status()).events) == []
-    [backlog] = report(status=status(Late(name="due", texts=4, oldest=None))).events
+    [backlog] = report(
+        status=status(Late(name="due", texts=4, oldest=None, due_by=NOON))
+    ).events
     assert (backlog.name, backlog.payload) == (
         "sms.queue.backlog",
         {"minutes": 25, "texts": 4},

@@ -199,9 +199,6 @@ class SupabaseCalls:
 
     def _request(self, function: str, arguments: Mapping[str, object]) -> Any:
         trouble: SmsRetryError
-        if self._as_reader:
-            arguments = {"question": function, "asked": arguments}
-            function = "ask_sms_desk"
         try:
             return self._client.rpc(function, dict(arguments)).execute().data
         except httpx.RequestError as error:

@@ -19,11 +19,12 @@ from smsretry.desk.actions.form import (
     Moment,
     NumberlessWords,
     Question,
+    SenderName,
     Signed,
     UsState,
     one_of_these,
 )
-from smsretry.vocabulary import Mark, TextState, WhyCode
+from smsretry.vocabulary import Mark, SendResult, TextState, WhyCode
 
 
 class AskStatus(Question):
@@ -88,7 +89,10 @@ class TextFilter(Form):
     business_id: BusinessId | None = Field(None, description="Id of the business.")
     customer_id: Id | None = Field(None, description="Id of the customer.")
     code: int | None = Field(
-        None, description="The provider's error code, as 30003.", ge=1, le=99999
+        None,
+        description="The provider's error code, as 30003; 0: without one.",
+        ge=0,
+        le=99999,
     )
     why_code: WhyCode | None = Field(
         None, description="Why it waits or ended, in a word."
@@ -96,6 +100,15 @@ class TextFilter(Form):
     states: list[TextState] | None = Field(
         None, description="Only those in these states."
     )
+    send: SendResult | None = Field(
+        None,
+        description="Only those with a send that came to this; since, until and code are then the send's.",
+    )
+    sender: SenderName | None = Field(
+        None, description="Only those in the queue that go out from this sender."
+    )
+    needs_person: bool = Field(False, description="Only those that wait for a person.")
+    due_by: Moment | None = Field(None, description="Due then or earlier.")
     since: Moment | None = Field(None, description="Last changed then or later.")
     until: Moment | None = Field(None, description="Last changed then or earlier.")
     limit: int = Field(
@@ -104,20 +117,28 @@ class TextFilter(Form):
 
     @model_validator(mode="after")
     def _says_which(self) -> Self:
-        names = [
-            name for name in TextFilter.model_fields if name not in self.NOT_ENOUGH
-        ]
-        if all(getattr(self, name) is None for name in names):
+        if not self._criteria.keys() - {*self.NOT_ENOUGH}:
+            names = [
+                name for name in TextFilter.model_fields if name not in self.NOT_ENOUGH
+            ]
             raise ValueError(f"say which texts: by {one_of_these(names)}")
         return self
 
+    @property
+    def _criteria(self) -> dict[str, object]:
+        """What is filled in, but for the limit."""
+        names = TextFilter.model_fields.keys() - {"limit"}
+        criteria = self.model_dump(mode="json", include={*names}, exclude_none=True)
+        if not self.needs_person:
+            del criteria["needs_person"]
+        return criteria
+
     def values(self) -> dict[str, object]:
         """The arguments: all criteria are one, so that its function stays as it is if a criterion is added."""
-        arguments = self.model_dump(mode="json", exclude_none=True)
-        arguments["row_limit"] = arguments.pop("limit")
-        criteria = TextFilter.model_fields.keys() & arguments.keys()
-        arguments["which"] = {name: arguments.pop(name) for name in criteria}
-        return arguments
+        arguments = self.model_dump(
+            mode="json", exclude={*TextFilter.model_fields}, exclude_none=True
+        )
+        return {**arguments, "row_limit": self.limit, "which": self._criteria}
 
 
 class ListTexts(TextFilter, Question):

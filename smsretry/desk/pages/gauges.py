@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, get_args
 
-from smsretry.desk.questions.queue_status import DELIVERIES, QueueStatus
-from smsretry.vocabulary import OutcomeName
+from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.vocabulary import Delivery, OutcomeName
 
 _SENDS: Final = (*get_args(OutcomeName), "under_way")
 
@@ -33,7 +33,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
         ),
         (
             "smsretry.recent.sends",
-            "Sends begun in the last hour",
+            "Texts with a send of the last hour",
             "smsretry.outcome",
             _SENDS,
             now.sends,
@@ -42,7 +42,7 @@ def gauges(now: QueueStatus) -> Iterator[Gauge]:
             "smsretry.day.deliveries",
             "Texts accepted in the last day",
             "smsretry.delivery",
-            DELIVERIES,
+            get_args(Delivery),
             now.deliveries,
         ),
         (

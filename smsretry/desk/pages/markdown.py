@@ -56,7 +56,7 @@ def _table(table: Table, forms: FormAddress) -> str:
     lines = [f"\n\n## {plain(table.title)}\n"]
     is_wide = any(len(note) > _LONGEST_NOTE for *_, note in table.rows)
     if not is_wide:
-        lines += ["| | texts | |", "|---|--:|---|"]
+        lines += [f"| {' | '.join(table.columns)} |", "|---|--:|---|"]
     for row in table.rows:
         *cells, note = (_inline(cell, forms) for cell in row)
         if is_wide:

@@ -1,8 +1,9 @@
 """A run of each scheduled flow for a person: its name on the list of runs, its page, and what it announces."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from textwrap import shorten
 from typing import Final, get_args
 from uuid import UUID
@@ -126,22 +127,33 @@ def _events(
     yield from _alert(
         "held",
         [
-            text.result.detail
+            (text.result.why_code, text.result.detail)
             for text in announced
             if text.result.fate == "Held" and not text.claim.held
         ],
     )
     yield from _alert(
         "dead-letters",
-        [text.result.detail for text in announced if text.result.fate == "Failed"],
+        [
+            (text.result.why_code, text.result.detail)
+            for text in announced
+            if text.result.fate == "Failed"
+        ],
     )
 
 
-def _alert(event_name: OfQueue, whys: Sequence[str]) -> Iterator[Event]:
-    """How many texts there are, and why most of them are."""
-    if whys:
-        commonest = Counter(whys).most_common(1)[0][0]
-        yield _of_queue(event_name, texts=len(whys), why=commonest)
+def _alert(event_name: OfQueue, whys: Sequence[tuple[object, str]]) -> Iterator[Event]:
+    """How many texts there are, and why: by the reason's code, the rarest first, in the words of most of its texts."""
+    reasons = defaultdict[object, Counter[str]](Counter)
+    for code, why in whys:
+        reasons[code][why] += 1
+    counts = [(words.total(), words.most_common(1)[0][0]) for words in reasons.values()]
+    counts.sort(key=itemgetter(0))
+    if len(counts) == 1:
+        yield _of_queue(event_name, texts=len(whys), why=counts[0][1])
+    elif counts:
+        why = "; ".join(f"{texts} × {words}" for texts, words in counts)
+        yield _of_queue(event_name, texts=len(whys), why=why)
 
 
 def _of_queue(event_name: OfQueue, **payload: object) -> Event:
@@ -221,11 +233,19 @@ def of_deliveries(summary: DeliverySummary) -> RunReport:
     alerts = (
         *_alert(
             "dead-letters",
-            [message.detail for message in mishaps if message.came_to == "undelivered"],
+            [
+                (message.code, message.detail)
+                for message in mishaps
+                if message.came_to == "undelivered"
+            ],
         ),
         *_alert(
             "sender-blamed",
-            [message.detail for message in mishaps if message.blames_sender],
+            [
+                (message.code, message.detail)
+                for message in mishaps
+                if message.blames_sender
+            ],
         ),
     )
     idle = summary.idle and not summary.stopped_because

@@ -91,6 +91,8 @@ class Table:
 
     title: str
     rows: Sequence[Row]
+    columns: tuple[str, str, str] = ("", "", "")
+    """The heads of its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
                 yield "".join(map(str, block))
             case Heading(words):
                 yield from ("", words)
-            case Table(title, rows):
+            case Table(title, rows, _):
                 if rows:
                     yield from ("", title)
                 for label, texts, note in rows:

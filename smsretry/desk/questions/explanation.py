@@ -155,7 +155,7 @@ def explanation_of(
     zone = zone_of(text.timezone, text.business_timezone)
     # A text that has a reason of its own to wait or end is not kept by its sender's trouble.
     may_go_now = prediction is None or (
-        prediction.at <= text.asked_at and prediction.course != "end"
+        prediction.at <= text.asked_at and prediction.course not in ("held", "end")
     )
     obstacle = None
     if status and text.state == "due" and may_go_now:
@@ -212,7 +212,7 @@ def _next_of_state(text: TextRecord) -> str:
     match text.state:
         case "held" if text.why_code == "sender_paused":
             return f"{_LOOKED_AT}waits until somebody resumes its sender"
-        case "in_doubt" if "look-again" in text.can:
+        case "in_doubt" if text.needs_person:
             return "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
         case "failed" | "cancelled" if not text.can:
             reason = "it never became a text"

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from pydantic import Field
 
+from smsretry.desk.actions.commands import LEFT
 from smsretry.desk.actions.requests import ExplainText, ListTexts, ListUnreadWords
+from smsretry.desk.actions.senders import ListSenders
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import (
     Block,
@@ -19,8 +21,8 @@ from smsretry.desk.questions.blocks import (
     Row,
     Table,
 )
+from smsretry.desk.questions.records import NAMELESS
 from smsretry.desk.questions.remedies import (
-    SENDER_REMEDIES,
     remedy_of_sender,
     remedy_of_stop,
     remedy_of_texts,
@@ -28,10 +30,8 @@ from smsretry.desk.questions.remedies import (
 from smsretry.desk.questions.senders import SenderRecord, in_need
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Mark, SendTo, TextState, spaced
+from smsretry.vocabulary import Mark, SendTo, TextState, WhyCode, spaced
 
-DELIVERIES: Final = ("delivered", "undelivered", "unknown", "open")
-"""What became of an accepted text. unknown: nothing final was ever reported. open: nothing has been reported yet."""
 _STAGING: Final = {
     "listed": "STAGING: only who is listed is texted",
     "nobody": "STAGING: nobody is texted",
@@ -48,14 +48,21 @@ _START_RUNS: Final = _DOCTOR.model_copy(
     }
 )
 _READ_WORDS: Final = Remedy.of(ListUnreadWords, {}, "read it, and say what it means")
+NO_RUN: Final = "no run has finished"
+"""What is told where nobody runs."""
 _STOPPED: Final = {
     "sending": "sending is stopped",
     "default_sender": "the default sender is stopped",
 }
-_HOURS_CAPTION: Final = (
-    "Accepted in the last day, by hour (UTC): {delivered} arrived (green), {undelivered} did not (red), {unknown} were "
-    "never reported (grey), {open} are not reported yet (blue)."
-)
+_ARRIVALS: Final = {
+    "delivered": "arrived (green)",
+    "undelivered": "did not arrive (red)",
+    "unknown": "never reported (grey)",
+    "open": "not reported yet (blue)",
+}
+"""What became of an accepted text (`smsretry.delivery_of`), with its color in the picture."""
+_MOST_SENDERS: Final = 50
+"""How many senders in trouble a page names, those with the most texts."""
 
 
 class Late(Value):
@@ -64,6 +71,8 @@ class Late(Value):
     name: Literal["restored", "run", "due", "scheduled", "words"]
     texts: int | None
     oldest: Instant | None
+    due_by: Instant
+    """What is due by then is late."""
 
 
 class StateCount(Value):
@@ -88,13 +97,37 @@ class ReasonCount(Value):
 
 
 class HeldCount(ReasonCount):
-    """The texts of a business that are held for one reason."""
+    """The texts that wait for a person for one reason."""
 
-    business_id: UUID
+    code: int | None
+    """The provider's (0: without one), where that is what somebody must mend."""
+    businesses: int
+    business_id: UUID | None
+    """The business, if they are of a single one."""
     business: str | None
     since: Instant
     retry_id: UUID
     """One of them."""
+
+    @property
+    def criteria(self) -> dict[str, object]:
+        """The fields of `TextFilter` that find them."""
+        criteria: dict[str, object] = {"states": [self.state], "needs_person": True}
+        if self.why_code:
+            criteria["why_code"] = self.why_code
+        if self.code is not None:
+            criteria["code"] = self.code
+        return criteria
+
+    @property
+    def link(self) -> Inline:
+        """How many there are, as a link to them."""
+        # A reason that this version does not know is no filter.
+        return (
+            link_to_texts(self.texts, **self.criteria)
+            if self.why_code
+            else str(self.texts)
+        )
 
 
 class HourCount(Value):
@@ -102,15 +135,17 @@ class HourCount(Value):
 
     hour: Instant
     delivery: str
-    """A word of `DELIVERIES`."""
+    """A word of `Delivery`."""
     texts: int
 
 
 class UndeliveredCount(Value):
-    """The texts of a business that did not arrive, for one of the provider's codes."""
+    """The texts that did not arrive, for one of the provider's codes."""
 
     code: int | None
+    businesses: int
     business: str | None
+    """The name of a single one."""
     texts: int
 
 
@@ -126,6 +161,11 @@ class Stop(Value):
     who: str | None = None
     sender: str | None = None
     """What names the sender in a command."""
+
+    @property
+    def why_code(self) -> WhyCode:
+        """Why the texts that it holds wait."""
+        return "state_stopped" if self.what == "state" else "business_stopped"
 
     @property
     def order(self) -> str:
@@ -188,18 +228,12 @@ _NEEDS_OF_LATENESS: Final = {
             update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
         ),
     ),
-    "run": Need(of="late", what="no run has finished", remedy=_START_RUNS),
+    "run": Need(of="late", what=NO_RUN, remedy=_START_RUNS),
     "due": Need(of="late", what="overdue", remedy=_DOCTOR),
     "scheduled": Need(
         of="planned",
         what="planned, late and not queued: those that are less than 48 h late go, the others end",
         remedy=_START_RUNS,
-    ),
-    "words": Need(
-        of="late",
-        what="what may mean stop is unread for three days or more",
-        remedy=_READ_WORDS,
-        noun="customer",
     ),
 }
 """The need of each lateness, without its numbers."""
@@ -301,6 +335,11 @@ class QueueStatus(Answer):
         return " · ".join(counts) or "empty"
 
     @property
+    def headline(self) -> str:
+        """The name, and when it was true."""
+        return f"{self.name} · as of {on_clock(self.at)}"
+
+    @property
     def name(self) -> str:
         """What is wrong, and the numbers."""
         parts = [
@@ -326,12 +365,13 @@ class QueueStatus(Answer):
         yield from self._needs_of_senders()
         yield from self._needs_of_held()
         if self.unread:
-            customers = str(self.unread.customers)
+            is_late = any(late.name == "words" for late in self.late)
+            age = " for three days or more" if is_late else ""
             yield Need(
-                of="unread",
-                what="what may mean stop is unread, and marketing texts wait",
+                of="late" if is_late else "unread",
+                what=f"what may mean stop is unread{age}, and marketing texts wait",
                 remedy=_READ_WORDS,
-                count=Remedy.see(ListUnreadWords, {}, customers),
+                count=Remedy.see(ListUnreadWords, {}, str(self.unread.customers)),
                 noun="customer",
                 since=self.unread.since,
             )
@@ -350,63 +390,76 @@ class QueueStatus(Answer):
 
     def _needs_of_lateness(self) -> Iterator[Need]:
         for late in self.late:
-            numbers = {"count": str(late.texts or ""), "since": late.oldest}
+            if late.name == "words":
+                continue
+            count: Inline = ""
+            if late.texts:
+                count = link_to_texts(
+                    late.texts, states=[late.name], due_by=late.due_by.isoformat()
+                )
+            numbers = {"count": count, "since": late.oldest}
             yield _NEEDS_OF_LATENESS[late.name].model_copy(update=numbers)
 
     def _needs_of_senders(self) -> Iterator[Need]:
-        for sender in self.senders:
-            whose = "its sender"
-            business: str | None = sender.users(3)
+        """The senders in trouble that no stop names; how many there are besides those with the most texts."""
+        stopped = {stop.sender for stop in self.stops}
+        senders = [sender for sender in self.senders if sender.name not in stopped]
+        for sender in senders[:_MOST_SENDERS]:
+            count = link_to_texts(
+                sender.texts, sender=sender.name, states=["due", "waiting", "held"]
+            )
             # The rate of the default sender concerns no business alone.
-            if sender.named_at and sender.why_code == "sender_rate":
-                whose = "the default sender"
-                business = None
+            is_of_all = sender.named_at and sender.why_code == "sender_rate"
+            whose = "the default sender" if is_of_all else "its sender"
             yield Need(
                 of="sender",
                 what=f"{whose} {sender.trouble}",
                 remedy=remedy_of_sender(sender.why_code, sender.name) or _DOCTOR,
-                business=business,
-                count=str(sender.texts or ""),
+                business=None if is_of_all else sender.users(3),
+                count=count if sender.texts else "",
                 since=sender.since,
                 sender=sender.name,
             )
-
-    def _needs_of_held(self) -> Iterator[Need]:
-        """The reasons of each business, but those that another need says; then how many texts are held besides."""
-        remaining = self.queue.get("held", 0)
-        for count in self.held:
-            if count.state == "held":
-                remaining -= count.texts
-            if not self._is_said_elsewhere(count):
-                yield _need_of(count)
-        if remaining > 0:
-            all_held = {"states": ["held"], "limit": 500}
+        if others := len(senders[_MOST_SENDERS:]):
             yield Need(
-                of="held",
-                what="held for other reasons, or of other businesses",
-                remedy=Remedy.of(ListTexts, all_held, "see them all"),
-                count=str(remaining),
+                of="sender",
+                what="other senders keep texts waiting",
+                remedy=Remedy.of(ListSenders, {}, "see them all"),
+                count=str(others),
+                noun="sender",
             )
 
-    def _is_said_elsewhere(self, count: HeldCount) -> bool:
-        """Whether the need of a stop, of a sender or of unread words says why these texts are held."""
-        is_a_sender_stopped = any(stop.sender for stop in self.stops)
-        if count.why_code == "account_refused" and is_a_sender_stopped:
-            return True
-        if count.why_code == "words_unread" and self.unread:
-            return True
-        is_of_sender = count.why_code in SENDER_REMEDIES
-        return any(
-            sender.why_code == count.why_code
-            or (is_of_sender and sender.only_business == count.business_id)
-            for sender in self.senders
-        )
+    def _needs_of_held(self) -> Iterator[Need]:
+        """The reasons why texts are held, but those that another need or a person's stop says."""
+        said = {sender.why_code for sender in self.senders}
+        said |= {stop.why_code for stop in self.orders_to_stop}
+        if any(stop.sender for stop in self.stops):
+            said.add("account_refused")
+        if self.unread:
+            said.add("words_unread")
+        for count in self.held:
+            if count.state == "in_doubt" or count.why_code not in said:
+                yield _need_of(count)
 
     def obstacle(self, sender: str | None) -> Need | None:
-        """What keeps the due texts of a sender, by its name in a command: a stop of all, or its own trouble."""
-        for need in (*self._needs_of_stops(), *self._needs_of_senders()):
+        """What keeps the due texts of a sender, by its name in a command: a stop of all, no run, or its own trouble."""
+        for need in (
+            *self._needs_of_stops(),
+            *(need for need in self._needs_of_lateness() if need.what == NO_RUN),
+            *self._needs_of_senders(),
+        ):
+            if need.of == "sender" and not need.sender:
+                continue
             if need.sender in (None, sender):
                 return need
+        return None
+
+    @property
+    def silence(self) -> str | None:
+        """That nobody runs, and for how long. None: somebody does."""
+        for late in self.late:
+            if late.name == "run":
+                return f"{NO_RUN}{self._age(late.oldest)}"
         return None
 
     # The whole status
@@ -420,7 +473,7 @@ class QueueStatus(Answer):
 
     def tell(self) -> Iterator[Block]:
         """What needs a person comes first; then what is due, waits and was sent."""
-        yield self.name
+        yield self.headline
         if self.mark:
             at = f" at {self.mark.address}" if self.mark.address else ""
             age = self._age(self.mark.since)
@@ -432,34 +485,49 @@ class QueueStatus(Answer):
             yield "    ", need.remedy
         if self.orders_to_stop:
             yield Heading("Stopped by a person")
+        orders = {stop.why_code for stop in self.orders_to_stop}
         for stop in self.orders_to_stop:
             yield f"{stop.order}{self._age(stop.since)}"
             yield "    ", stop.remedy
-        yield Table("Not sent yet", list(self._states()))
+        for count in self.held:
+            if count.state == "held" and count.why_code in orders:
+                reason = f" of {users(count)} · {spaced(count.why_code)}"
+                yield count.link, reason
+        yield Table("Not sent yet", list(self._states()), ("state", "texts", "next"))
+        hour = self._window(timedelta(hours=1))
         yield Table(
             "Sends in the last hour",
             [
-                (spaced(outcome), str(sends), "")
-                for outcome, sends in self.sends.items()
+                (spaced(outcome), link_to_texts(texts, send=outcome, **hour), "")
+                for outcome, texts in self.sends.items()
             ],
+            ("answer", "texts", ""),
         )
         yield from self._last_day()
+        day = self._window(timedelta(days=1))
         undelivered = [
             (
                 str(count.code or "without a code"),
-                str(count.texts),
-                count.business or "",
+                link_to_texts(
+                    count.texts, send="undelivered", code=count.code or 0, **day
+                ),
+                users(count),
             )
             for count in self.undelivered
         ]
-        yield Table("Undelivered in the last day, by code", undelivered)
-        yield Table("Ended in the last day", list(self._ended()))
+        yield Table(
+            "Undelivered in the last day",
+            undelivered,
+            ("code", "texts", "business"),
+        )
+        yield Table(
+            "Ended in the last day", list(self._ended()), ("end", "texts", "why")
+        )
         runs = [
             (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
             for run in self.runs
         ]
-        yield Table("Runs", runs)
-        yield f"As of {on_clock(self.at)} on the database's clock."
+        yield Table("Runs", runs, ("run", "", "what it came to"))
 
     def say(self, need: Need) -> tuple[Inline, ...]:
         """A need in a line: whose it is, what it is, how many texts, and for how long."""
@@ -497,10 +565,7 @@ class QueueStatus(Answer):
 
     def _ended(self) -> Iterator[Row]:
         """The texts that ended in the last day, by reason; and all of a state, where some have no reason."""
-        day = {
-            "since": (self.at - timedelta(days=1)).isoformat(),
-            "until": self.at.isoformat(),
-        }
+        day = self._window(timedelta(days=1))
         states = {reason.state for reason in self.ended if not reason.why_code}
         for state in sorted(states):
             yield (
@@ -518,19 +583,37 @@ class QueueStatus(Answer):
             parts = (reason.why, f"[{reason.why_code}]")
             yield reason.state, link, " · ".join(filter(None, parts))
 
-    def _last_day(self) -> Iterator[Hours]:
-        """The last day by hour, if a text was accepted in it."""
+    def _last_day(self) -> Iterator[Block]:
+        """The last day by hour, if a text was accepted in it, and what became of its texts."""
         if not self.hours:
             return
         this_hour = self.at.replace(minute=0, second=0, microsecond=0)
         texts = {(count.hour, count.delivery): count.texts for count in self.hours}
-        day = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
-        parts = [
-            (hour, [texts.get((hour, delivery), 0) for delivery in DELIVERIES])
-            for hour in day
+        hours = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
+        yield Hours(
+            "Accepted in the last day, by hour (UTC).",
+            [
+                (hour, [texts.get((hour, delivery), 0) for delivery in _ARRIVALS])
+                for hour in hours
+            ],
+        )
+        day = self._window(timedelta(days=1))
+        arrivals = [
+            (
+                words,
+                link_to_texts(self.deliveries.get(delivery, 0), send=delivery, **day),
+                "",
+            )
+            for delivery, words in _ARRIVALS.items()
         ]
-        texts_by_delivery = dict.fromkeys(DELIVERIES, 0) | self.deliveries
-        yield Hours(_HOURS_CAPTION.format_map(texts_by_delivery), parts)
+        yield Table("Accepted in the last day", arrivals, ("arrival", "texts", ""))
+
+    def _window(self, length: timedelta) -> dict[str, str]:
+        """The fields of `ListTexts` for the time until now, so that a link shows the same an hour later."""
+        return {
+            "since": (self.at - length).isoformat(),
+            "until": self.at.isoformat(),
+        }
 
 
 def _texts_by(
@@ -543,33 +626,34 @@ def _texts_by(
     return dict(sums)
 
 
-def _need_of(held_texts: HeldCount) -> Need:
+def users(count: HeldCount | UndeliveredCount) -> str:
+    """The name of a single business, or how many there are."""
+    if count.businesses == 1:
+        return count.business or NAMELESS
+    return f"{count.businesses} businesses"
+
+
+def _need_of(count: HeldCount) -> Need:
     """What is held, and what ends it. A person alone may know what became of a text in doubt."""
-    count: Inline = str(held_texts.texts)
-    if held_texts.state == "in_doubt":
-        example = {"id": str(held_texts.retry_id)}
+    remedy: Remedy | None
+    if count.state == "in_doubt":
         remedy = Remedy.of(
-            ExplainText, example, "see one of them, and say what became of it"
+            ExplainText,
+            {"id": str(count.retry_id)},
+            "see one of them, and say what became of it",
         )
     else:
-        criteria = {
-            "states": ["held"],
-            "business_id": str(held_texts.business_id),
-            "why_code": held_texts.why_code,
-        }
-        if held_texts.why_code:
-            count = link_to_texts(held_texts.texts, **criteria)
-        remedy = (
-            remedy_of_texts(
-                held_texts.why_code, criteria, business_id=held_texts.business_id
-            )
-            or _DOCTOR
+        criteria = count.criteria
+        if count.business_id:
+            criteria["business_id"] = str(count.business_id)
+        remedy = remedy_of_texts(
+            count.why_code, criteria, business_id=count.business_id or LEFT
         )
     return Need(
         of="held",
-        what=f"held: {held_texts.why}",
-        remedy=remedy,
-        business=held_texts.business,
-        count=count,
-        since=held_texts.since,
+        what=f"{spaced(count.state)}: {count.why}",
+        remedy=remedy or _DOCTOR,
+        business=users(count),
+        count=count.link,
+        since=count.since,
     )

@@ -82,6 +82,8 @@ class TextRecord(Value):
     planned_for: Instant | None = None
     """When it was to go out, if it was planned."""
     first_due_at: Instant | None = None
+    needs_person: bool = False
+    """Whether it waits for a person."""
     attempts: int = 0
     max_attempts: int = 3
     consent: str | None = None

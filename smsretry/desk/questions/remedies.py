@@ -98,7 +98,7 @@ def remedy_of_texts(
     texts: Mapping[str, Any] | None,
     *,
     customer_id: UUID | str | None = LEFT,
-    business_id: UUID | None,
+    business_id: UUID | str | None,
 ) -> Remedy | None:
     """What ends the trouble of texts that wait. None: time alone.
 
@@ -159,7 +159,7 @@ def remedies(
     if trouble:
         yield trouble
     # Before a text in doubt is held, looks may find it.
-    if "resolve" in text.can and (text.state != "in_doubt" or "look-again" in text.can):
+    if "resolve" in text.can and (text.state != "in_doubt" or text.needs_person):
         yield from _resolutions(str(text.retry_id))
     if "explain" in text.can:
         send_log = {"id": str(text.send_log_id)}

@@ -1356,6 +1356,19 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     )
 $$;
 
+-- Say in a word whether an accepted text arrived: delivered, undelivered, unknown (nothing final was
+-- ever reported) or open (nothing final has been reported yet).
+create or replace function smsretry.delivery_of(delivery_status text)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_status in ('delivered', 'read') then 'delivered'
+        when delivery_status = 'unknown' then 'unknown'
+        when smsretry.is_lost(delivery_status) then 'undelivered'
+        else 'open'
+    end
+$$;
+
 -- ======== schemas/helpers/is_message_id.sql ========
 -- Say whether this may be a provider's id of a message, and is no phone number.
 create or replace function smsretry.is_message_id(id text)
@@ -8579,7 +8592,7 @@ $$;
 -- ======== schemas/senders/sms_senders.sql ========
 -- List the senders, in pages; for a person.
 --   after_id: of the last sender of the page before
---   with_numbers: show sent_by
+--   with_numbers: show sent_by, to who may read numbers
 --   business_id: only those that text for it
 --   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
 --   sender, sent_by: as people see it, and all of it
@@ -8618,7 +8631,7 @@ returns table (
     held bigint,
     only_business uuid
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
@@ -8628,6 +8641,8 @@ declare
         1
     );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
+    v_with_numbers constant boolean := sms_senders.with_numbers
+        and smsretry.may_read_numbers();
     v_default constant uuid := (smsretry.sender_of(null, null)).id;
 begin
     return query
@@ -8739,7 +8754,7 @@ begin
         l.id,
         l.account,
         smsretry.shown_sender(l.sent_by),
-        case when sms_senders.with_numbers then l.sent_by end,
+        case when v_with_numbers then l.sent_by end,
         case when l.id = v_default then l.named_at end,
         l.segments_per_second,
         l.segments_per_day,
@@ -9107,6 +9122,7 @@ $$;
 --   state: smsretry.text_state
 --   since: when that began
 --   next_at: when it is looked at again
+--   needs_person: it waits for a person, also one in doubt
 --   can: smsretry.possible_actions
 --   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
 --     the text, and of its customer and business since then, with the last before it; what the
@@ -9136,6 +9152,7 @@ select
     smsretry.on_calendar(t.expires_at) as expires_at,
     smsretry.on_calendar(planned.scheduled_for) as planned_for,
     t.first_due_at,
+    t.needs_person,
     t.attempts,
     t.max_attempts,
     coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
@@ -9364,6 +9381,7 @@ from (
         case when q.status = 'pending' then q.scheduled_for end as next_at,
         q.expires_at,
         q.first_due_at,
+        q.held_since is not null as needs_person,
         q.attempt_count as attempts,
         q.max_attempts,
         q.created_at,
@@ -9392,6 +9410,7 @@ from (
         end,
         s.not_after,
         null::timestamptz,
+        s.held_since is not null,
         0,
         3,
         s.created_at,
@@ -9420,6 +9439,7 @@ from (
         null::timestamptz,
         null::timestamptz,
         null::timestamptz,
+        false,
         0,
         3,
         l.created_at,
@@ -9443,103 +9463,6 @@ left join public.send_logs l on l.id = t.send_log_id
 left join public.scheduled_sends planned
     on planned.id = coalesce(t.send_log_id, t.retry_id)
       and planned.business_id is not distinct from t.business_id;
-
--- ======== schemas/desk/ask_sms_desk.sql ========
--- Answer a question to the desk, for who only reads, as JSON. No answer holds a whole number or a
--- body.
---   question: explain_sms, list_sms, preview_sms_retries, sms_senders, sms_businesses, sms_status
---     or unread_sms_words
---   asked: its parameters
--- security definer: it is all that smsretry_reader may do. The answers are made from numbers and
--- bodies, so a role that asked as itself could read those, too; and the application's tables would
--- need policies and grants for it. Each function is called with all of its parameters in their own
--- types: another of its name, which would run with the owner's rights, fits less well.
-create or replace function public.ask_sms_desk(
-    question text,
-    asked jsonb default '{}'
-)
-returns jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
-declare
-    v_asked record;
-    v_answer jsonb;
-begin
-    select *
-    into v_asked
-    from jsonb_to_record(coalesce(ask_sms_desk.asked, '{}')) g (
-        id uuid,
-        phone text,
-        business_id uuid,
-        row_limit integer,
-        which jsonb,
-        until timestamptz,
-        after_due timestamptz,
-        after_id uuid,
-        ids uuid[],
-        sid text,
-        last_digits text,
-        name text
-    );
-    case ask_sms_desk.question
-        when 'explain_sms' then
-            v_answer := (
-                select jsonb_agg(to_jsonb(r))
-                from public.explain_sms(
-                    v_asked.id,
-                    v_asked.phone,
-                    coalesce(v_asked.row_limit, 20),
-                    v_asked.sid,
-                    v_asked.last_digits
-                ) r
-            );
-        when 'sms_businesses' then
-            v_answer := (
-                select jsonb_agg(to_jsonb(r))
-                from public.sms_businesses(v_asked.name) r
-            );
-        when 'list_sms' then
-            v_answer := (
-                select jsonb_agg(to_jsonb(r))
-                from public.list_sms(v_asked.which, coalesce(v_asked.row_limit, 100)) r
-            );
-        when 'preview_sms_retries' then
-            v_answer := (
-                select jsonb_agg(smsretry.without_number(r::jsonb))
-                from public.preview_sms_retries(
-                    v_asked.until,
-                    v_asked.after_due,
-                    v_asked.after_id,
-                    v_asked.row_limit,
-                    v_asked.ids
-                ) r
-            );
-        when 'sms_senders' then
-            v_answer := (
-                select jsonb_agg(to_jsonb(r))
-                from public.sms_senders(
-                    v_asked.after_id,
-                    v_asked.row_limit,
-                    false,
-                    v_asked.business_id
-                ) r
-            );
-        when 'sms_status' then
-            v_answer := public.sms_status();
-        when 'unread_sms_words' then
-            v_answer := (
-                select jsonb_agg(to_jsonb(r))
-                from public.unread_sms_words() r
-            );
-        else
-            raise exception 'this is no question that may be asked'
-                using errcode = 'SR422',
-                      hint = 'Orders need the service key.';
-    end case;
-    return coalesce(v_answer, '[]');
-end
-$$;
 
 -- ======== schemas/desk/change_sms_texts.sql ========
 -- Requeue texts that have ended, cancel those that wait, or look again at those that wait for what
@@ -9829,7 +9752,7 @@ create or replace function public.explain_sms(
     last_digits text default null
 )
 returns setof smsretry.text_on_record
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
@@ -9971,7 +9894,7 @@ create or replace function public.list_sms(
     row_limit integer default 100
 )
 returns setof smsretry.text_on_record
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];
@@ -10050,7 +9973,7 @@ $$;
 
 -- ======== schemas/desk/preview_sms_retries.sql ========
 -- Preview waiting texts and scheduled sends as a claim would return them, each with what its begin
--- would find now. Nothing is claimed.
+-- would find now. Nothing is claimed. Who may read no number gets smsretry.without_number.
 --   until: only those that are due by then
 --   after_due, after_id: of the last row of the page before
 --   ids: only these, whenever they are due
@@ -10066,7 +9989,7 @@ create or replace function public.preview_sms_retries(
     ids uuid[] default null
 )
 returns setof json
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -10091,6 +10014,7 @@ declare
     );
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
     v_now constant timestamptz := smsretry.clock();
+    v_is_whole constant boolean := smsretry.may_read_numbers();
     v_ids uuid[] := ids;
     v_texts smsretry.claimed_retry[];
 begin
@@ -10191,7 +10115,10 @@ begin
         order by (c.line).scheduled_for, (c.line).id
     );
     return query
-    select row_to_json(t)
+    select case
+        when v_is_whole then row_to_json(t)
+        else smsretry.without_number(to_jsonb(t))::json
+    end
     from (
         select
             c.*,
@@ -10373,7 +10300,7 @@ $$;
 -- at most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare
@@ -10398,11 +10325,11 @@ $$;
 -- Sum up for a person what is in the queue, what went out and ended lately, what needs attention,
 -- and the last runs, as one object:
 --   at: the database's time
---   late: smsretry.late_since
+--   late: smsretry.late_since, and what is due by when is late
 --   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
 --   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
 --     them
---   senders: sms_senders; the default sender only if it is too slow or its day is spent
+--   senders: sms_senders that have trouble, those with the most texts first
 --   unread: customers in smsretry.unread_words
 --   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
 --     (these two by a person)
@@ -10411,24 +10338,21 @@ $$;
 --   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_late constant timestamptz := v_now - smsretry.late_after();
 begin
     return jsonb_build_object(
         'at', v_now,
         'late', array(
-            select to_jsonb(l)
-            from smsretry.late_since(v_now - smsretry.late_after()) l
+            select to_jsonb(l) || jsonb_build_object('due_by', v_late)
+            from smsretry.late_since(v_late) l
         ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
-        'held', array(
-            select to_jsonb(h) || jsonb_build_object('business', left(b.name, 200))
-            from smsretry.status_of_held(v_now) h
-            left join public.businesses b on b.id = h.business_id
-        ),
+        'held', array(select to_jsonb(h) from smsretry.status_of_held(v_now) h),
         'ended', array(
             select jsonb_build_object(
                 'state', e.status,
@@ -10453,19 +10377,17 @@ begin
         ),
         'senders', array(
             select to_jsonb(s)
-            from public.sms_senders(row_limit => 500, troubled => true) s
-            where case
-                when s.why_code = 'day_spent'
-                    then s.used_today >= s.segments_per_day
-                when s.why_code <> 'sender_rate'
-                    then exists (
-                        select from smsretry.business_senders b
-                        where b.sender_id = s.sender_id
-                    )
-                else s.why_code is not null
-            end
+            from public.sms_senders(troubled => true) s
+            where s.why_code is not null
+              and (s.why_code <> 'day_spent' or s.used_today >= s.segments_per_day)
+              and (
+                  s.named_at is not null and s.why_code <> 'sending_stopped'
+                  or exists (
+                      select from smsretry.business_senders b
+                      where b.sender_id = s.sender_id
+                  )
+              )
             order by s.due + s.waiting + s.held desc, s.sender_id
-            limit 50
         ),
         'unread', (
             select jsonb_build_object(
@@ -10541,76 +10463,93 @@ end
 $$;
 
 -- ======== schemas/desk/status_of_held.sql ========
--- Count for sms_status what is held, by state, business and reason, the most texts first.
+-- Count for sms_status what waits for a person, a row a reason; the rarest first.
+--   code: the provider's (0: without one), where it is what somebody must mend
 --   why: of most of them
 --   since: when the first of them was held
+--   businesses: how many have such texts; business_id, business: of a single one
 --   retry_id: one of them
 create or replace function smsretry.status_of_held(at timestamptz)
 returns table (
     state text,
-    business_id uuid,
     why_code text,
+    code integer,
     why text,
     texts bigint,
     since timestamptz,
-    retry_id text
+    businesses bigint,
+    business_id uuid,
+    retry_id text,
+    business text
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
-    select
-        h.state,
-        h.business_id,
-        h.why_code,
-        mode() within group (order by h.why),
-        count(*),
-        min(h.since),
-        min(h.id::text)
+    select r.*, left(b.name, 200)
     from (
         select
-            smsretry.text_state(q, status_of_held.at) as state,
-            q.business_id,
-            q.why_code::text as why_code,
-            left(smsretry.numberless(left(q.why, 500)), 200) as why,
-            q.held_since as since,
-            q.id
-        from public.sms_retry_queue q
-        where q.id = any (
-            array(
-                -- by their index: a million rows may wait
-                select n.id
-                from public.sms_retry_queue n
-                where n.work is not null and n.held_since is not null
+            h.state,
+            h.why_code,
+            h.code,
+            mode() within group (order by h.why) as why,
+            count(*) as texts,
+            min(h.since) as since,
+            count(distinct h.business_id) as businesses,
+            case
+                when count(distinct h.business_id) = 1
+                    then min(h.business_id::text)::uuid
+            end as business_id,
+            min(h.id::text) as retry_id
+        from (
+            select
+                smsretry.text_state(q, status_of_held.at) as state,
+                q.business_id,
+                q.why_code::text as why_code,
+                case
+                    when q.why_code in ('account_refused', 'destination_refused')
+                        then coalesce(q.error_code, 0)
+                end as code,
+                left(smsretry.numberless(left(q.why, 500)), 200) as why,
+                q.held_since as since,
+                q.id
+            from public.sms_retry_queue q
+            where q.id = any (
+                array(
+                    -- by their index: a million rows may wait
+                    select n.id
+                    from public.sms_retry_queue n
+                    where n.work is not null and n.held_since is not null
+                )
             )
-        )
-        union all
-        select
-            smsretry.planned_state(s),
-            s.business_id,
-            s.why_code::text,
-            left(smsretry.numberless(left(s.why, 500)), 200),
-            s.held_since,
-            s.id
-        from public.scheduled_sends s
-        where s.status = 'scheduled'
-          and s.send_log_id is null
-          and s.held_since is not null
-    ) h
-    where h.state in ('held', 'in_doubt')
-    group by h.state, h.business_id, h.why_code
-    order by count(*) desc
-    limit 50;
+            union all
+            select
+                smsretry.planned_state(s),
+                s.business_id,
+                s.why_code::text,
+                null,
+                left(smsretry.numberless(left(s.why, 500)), 200),
+                s.held_since,
+                s.id
+            from public.scheduled_sends s
+            where s.status = 'scheduled'
+              and s.send_log_id is null
+              and s.held_since is not null
+        ) h
+        where h.state in ('held', 'in_doubt')
+        group by h.state, h.why_code, h.code
+    ) r
+    left join public.businesses b on b.id = r.business_id
+    order by r.texts, r.since;
 end
 $$;
 
 -- ======== schemas/desk/status_of_sends.sql ========
 -- Count for sms_status what became of sends.
---   sends: begun in the last hour, by outcome
---   hours: texts that were accepted in the last day, by hour and delivery (delivered,
---     undelivered, unknown or open)
---   undelivered: those that did not arrive, by the provider's code and business, the most texts
---     first
+--   sends: texts with a send that began in the last hour, by its outcome
+--   hours: texts that were accepted in the last day, by hour and smsretry.delivery_of
+--   undelivered: those that did not arrive, by the provider's code, the most texts first, with the
+--     number of their businesses and the name of a single one
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -10618,14 +10557,7 @@ set enable_sort = off as $$ -- it would sort all texts of the day
 begin
     return (
         with accepted as materialized (
-            select
-                g.*,
-                case
-                    when g.delivery_status in ('delivered', 'read') then 'delivered'
-                    when g.delivery_status = 'unknown' then 'unknown'
-                    when smsretry.is_lost(g.delivery_status) then 'undelivered'
-                    else 'open'
-                end as delivery
+            select g.*, smsretry.delivery_of(g.delivery_status) as delivery
             from (
                 select
                     date_bin('1 hour', a.begun_at, '2000-01-01 00:00+00') as hour,
@@ -10642,18 +10574,19 @@ begin
                   and not a.delivery_excused
                 group by 1, 2, 3
                 offset 0
-            ) g -- is_lost is asked of a group, and not of each text
+            ) g -- it is asked of a group, and not of each text
         )
         select jsonb_build_object(
             'sends', (
-                select coalesce(jsonb_object_agg(o.outcome, o.sends), '{}')
+                select coalesce(jsonb_object_agg(o.outcome, o.texts), '{}')
                 from (
-                    select
-                        coalesce(a.outcome, 'under_way') as outcome,
-                        count(*) as sends
-                    from public.sms_send_attempts a
-                    where a.begun_at > status_of_sends.at - interval '1 hour'
-                    group by a.outcome
+                    select t.outcome, count(*) as texts
+                    from (
+                        select distinct coalesce(a.outcome, 'under_way'), a.retry_id
+                        from public.sms_send_attempts a
+                        where a.begun_at > status_of_sends.at - interval '1 hour'
+                    ) t (outcome)
+                    group by t.outcome
                 ) o
             ),
             'hours', array(
@@ -10668,20 +10601,24 @@ begin
             'undelivered', array(
                 select jsonb_build_object(
                     'code', u.code,
+                    'businesses', u.businesses,
                     'business', left(b.name, 200),
                     'texts', u.texts
                 )
                 from (
-                    select a.code, i.id, count(*) as texts
+                    select
+                        a.code,
+                        count(*) as texts,
+                        count(distinct i.id) as businesses,
+                        min(i.id::text) as a_business
                     from accepted a
                     cross join unnest(a.business_ids) i (id)
                     where a.delivery = 'undelivered'
-                    group by a.code, i.id
-                    order by count(*) desc
-                    limit 50
+                    group by a.code
                 ) u
-                left join public.businesses b on b.id = u.id
-                order by u.texts desc
+                left join public.businesses b
+                    on u.businesses = 1 and b.id::text = u.a_business
+                order by u.texts desc, u.code
             )
         )
     );
@@ -10801,8 +10738,13 @@ $$;
 -- ======== schemas/desk/texts_that_fit.sql ========
 -- Find the texts and scheduled sends that fit a filter, those that changed last first.
 --   which: an object; what it lacks filters nothing:
---     retry_ids, business_id, customer_id, code, why_code, states: of the text
+--     retry_ids, business_id, customer_id, code (0: without one), why_code, states: of the text
 --     since, until: it last changed then or later, then or earlier
+--     send: an outcome, under_way or a word of smsretry.delivery_of: it has such a send; since, until
+--       and code are then the send's
+--     sender: by its id or the provider's: it is in the queue, and goes out from that
+--     due_by: it is due then or earlier
+--     needs_person: it waits for a person
 create or replace function smsretry.texts_that_fit(which jsonb)
 returns setof uuid
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -10811,6 +10753,8 @@ set plan_cache_mode = force_custom_plan as $$
 declare
     v_filter record;
     v_statuses text[];
+    v_is_default boolean;
+    v_own text[]; -- businesses and classes with a sender of their own; of the default sender, all
 begin
     if exists (
         select from jsonb_object_keys(which) k
@@ -10822,12 +10766,16 @@ begin
             'why_code',
             'states',
             'since',
-            'until'
+            'until',
+            'send',
+            'sender',
+            'due_by',
+            'needs_person'
         )
     )
         or which = '{}'
     then
-        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since or until'
+        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since, until, send, sender, due_by or needs_person'
             using errcode = 'SR422';
     end if;
     select *
@@ -10840,8 +10788,46 @@ begin
         why_code text,
         states text[],
         since timestamptz,
-        until timestamptz
+        until timestamptz,
+        send text,
+        sender text,
+        due_by timestamptz,
+        needs_person boolean
     );
+    if v_filter.send is not null then
+        v_filter.retry_ids := array(
+            select distinct a.retry_id
+            from public.sms_send_attempts a
+            where case
+                    when v_filter.send in ('delivered', 'undelivered', 'unknown', 'open')
+                        then a.twilio_sid is not null
+                          and not a.delivery_excused
+                          and smsretry.delivery_of(a.delivery_status) = v_filter.send
+                          and (v_filter.code is null or coalesce(a.delivery_code, 0) = v_filter.code)
+                    else coalesce(a.outcome, 'under_way') = v_filter.send
+                      and (v_filter.code is null or coalesce(a.error_code, 0) = v_filter.code)
+                end
+              and (v_filter.since is null or a.begun_at > v_filter.since)
+              and (v_filter.until is null or a.begun_at <= v_filter.until)
+              and (v_filter.retry_ids is null or a.retry_id = any (v_filter.retry_ids))
+        );
+        v_filter.since := null;
+        v_filter.until := null;
+        v_filter.code := null;
+    end if;
+    if v_filter.sender is not null then
+        select d.is_default, array(
+            select o.business_id || ' ' || o.message_class
+            from smsretry.own_senders o
+            where (o.sender_id = s.id) <> d.is_default
+        )
+        into v_is_default, v_own
+        from smsretry.senders s
+        cross join lateral (
+            select s.id is not distinct from (smsretry.sender_of(null, null)).id
+        ) d (is_default)
+        where v_filter.sender in (s.id::text, s.sent_by);
+    end if;
     v_statuses := array(
         select unnest(
             case s
@@ -10872,11 +10858,21 @@ begin
       and (v_filter.retry_ids is null or t.retry_id = any (v_filter.retry_ids))
       and (v_filter.business_id is null or t.business_id = v_filter.business_id)
       and (v_filter.customer_id is null or t.customer_id = v_filter.customer_id)
-      and (v_filter.code is null or t.code = v_filter.code)
+      and (v_filter.code is null or coalesce(t.code, 0) = v_filter.code)
       and (v_filter.why_code is null or t.why_code = v_filter.why_code)
       and (v_filter.since is null or t.updated_at >= v_filter.since)
       and (v_filter.until is null or t.updated_at <= v_filter.until)
       and (v_filter.states is null or t.state = any (v_filter.states))
+      and (
+          v_filter.due_by is null
+          or v_filter.due_by >= case t.kind when 'row' then t.next_at else t.planned_for end
+      )
+      and (v_filter.needs_person is null or t.needs_person = v_filter.needs_person)
+      and (
+          v_filter.sender is null
+          or t.kind = 'row'
+              and (t.business_id || ' ' || t.message_class = any (v_own)) <> v_is_default
+      )
     order by t.updated_at desc, t.retry_id;
 end
 $$;
@@ -10894,7 +10890,7 @@ returns table (
     business_id uuid,
     business text
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 begin
     return query
@@ -10913,6 +10909,18 @@ end
 $$;
 
 -- ======== schemas/desk/without_number.sql ========
+-- Say whether whoever calls a function that has its owner's rights may read numbers and bodies.
+create or replace function smsretry.may_read_numbers()
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select has_column_privilege(
+        coalesce(nullif(current_setting('role'), 'none'), session_user),
+        'public.customers',
+        'phone',
+        'select'
+    )
+$$;
+
 -- Take numbers and bodies out of a line of preview_sms_retries, for who may see none; what was sent
 -- is left out. The last seven digits of a number are others, so that it is from the same place; a
 -- body is as long, in one of the two alphabets. A number may be in any column that somebody wrote:
@@ -11813,9 +11821,13 @@ end
 $$;
 
 -- ======== schemas/rights/reader.sql ========
--- The role of who only reads: it may ask the desk, and nothing else. A token with "role":
--- "smsretry_reader" is its key.
+-- The role of who only reads: it may ask the desk's questions, and nothing else. A token with "role":
+-- "smsretry_reader" is its key. The questions are security definer: their answers are made from
+-- numbers and bodies, which a role that asked as itself could read, too; and the application's
+-- tables would need policies and grants for it.
 do $$
+declare
+    question regprocedure;
 begin
     if not exists (
         select from pg_catalog.pg_roles
@@ -11845,7 +11857,23 @@ begin
         end;
     end if;
     grant usage on schema public to smsretry_reader;
-    grant execute on function public.ask_sms_desk to smsretry_reader;
+    for question in
+        select p.oid
+        from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+          and p.proname in (
+              'explain_sms',
+              'list_sms',
+              'preview_sms_retries',
+              'sms_businesses',
+              'sms_senders',
+              'sms_status',
+              'unread_sms_words'
+          )
+    loop
+        execute format('grant execute on function %s to smsretry_reader', question);
+    end loop;
 end
 $$;
 

@@ -11,6 +11,7 @@ import pytest
 
 from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import Cancel, ExplainText, Preview, Prune, Requeue
+from smsretry.instants import on_clock
 from tests.integration.conftest import Command
 from tests.support.builders import BODY, PHONE, SID, fates_of, run_over
 from tests.support.orders import ordered
@@ -58,7 +59,8 @@ def test_sql_the_command_and_the_desk_tell_the_same_story_and_no_number_or_body(
         == counts
         == desk.status().queue
     )
-    assert command("status").stdout.startswith("1 waiting · 1 in doubt\n")
+    headline = f"1 waiting · 1 in doubt · as of {on_clock(desk.status().at)}\n"
+    assert command("status").stdout.startswith(headline)
 
 
 def test_a_text_that_failed_is_explained_requeued_and_goes_out_with_its_history(
@@ -274,7 +276,7 @@ def test_the_status_tells_what_is_queued_held_stopped_and_how_late(
     )
     assert (
         status.name
-        == "STOPPED · 3 need attention · 1 due · 1 held · oldest due for 20 min"
+        == "STOPPED · 2 need attention · 1 due · 1 held · oldest due for 20 min"
     )
 
 

@@ -317,6 +317,7 @@ def test_a_text_that_was_looked_at_again_does_not_repeat_its_old_reason_as_a_new
     shop: Shop, desk: Desk
 ) -> None:
     """It is due, was held, and somebody said so."""
+    shop.run()
     row = a_text(shop, waits("no_time_zone", held=True))
     ordered(
         desk, LookAgain.model_validate({"retry_ids": [row], "dry_run": False} | SIGNED)

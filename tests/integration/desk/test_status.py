@@ -53,6 +53,14 @@ PLANNED = (
     f"status = 'failed', why_code = 'number_invalid', updated_at = {_NOW}",
 )
 """What was done to a scheduled send each."""
+SENDS = (
+    "'rejected', 'response', 30022, null, null, null",
+    "'accepted', 'response', null, 'SM' || replace(id::text, '-', ''), null, null",
+    "'accepted', 'response', null, 'SM' || replace(id::text, '-', ''), 'undelivered', 30003",
+    "'accepted', 'response', null, 'SM' || replace(id::text, '-', ''), 'undelivered', null",
+    "'accepted', 'response', null, 'SM' || replace(id::text, '-', ''), 'delivered', null",
+)
+"""What became of a text's two sends of the last hour each, of which only the last may have been accepted."""
 
 
 def fill(shop: Shop) -> None:
@@ -64,6 +72,23 @@ def fill(shop: Shop) -> None:
         row = shop.due_text()
         doubt = f"in_doubt_since = {_NOW}, attempt_id = gen_random_uuid()"
         shop.sql(f"update sms_retry_queue set {doubt}, {change} where id = %s", row)
+    for send in SENDS:
+        row = shop.due_text()
+        shop.sql("update sms_retry_queue set status = 'completed' where id = %s", row)
+        for claim_no, became in ((1, SENDS[0]), (2, send)):
+            shop.sql(
+                f"""insert into sms_send_attempts
+                    (id, retry_id, business_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
+                     error_code, twilio_sid, delivery_status, delivery_code, delivery_at)
+                select id, %s, %s, %s, %s, at - interval '2 s', at, x.outcome, x.by,
+                       x.code::integer, x.sid, x.status, x.delivery_code::integer,
+                       case when x.status is not null then at end
+                from gen_random_uuid() id, {_NOW} at,
+                    lateral (select {became}) x (outcome, by, code, sid, status, delivery_code)""",
+                *(row, shop.id, claim_no, claim_no),
+            )
+    late = shop.scheduled(due=-timedelta(hours=1))
+    shop.sql("update scheduled_sends set why = null where id = %s", late)
     for change in PLANNED:
         planned = shop.scheduled(due=timedelta(hours=1))
         shop.sql(f"update scheduled_sends set {change} where id = %s", planned)
@@ -71,9 +96,16 @@ def fill(shop: Shop) -> None:
 
 @pytest.fixture
 def every_state(shop: Shop) -> Shop:
-    """Two businesses with texts in each state."""
+    """Two businesses with texts in each state, one of them with a sender that is paused."""
     fill(shop)
     fill(shop.neighbor())
+    added = "select add_sms_sender(%s, %s, %s, who => 'Ann', because => 'Ours')"
+    shop.sql(added, shop.id, ACCOUNT, SENDER)
+    shop.sql(
+        "select change_sms_sender(%s, paused => true, who => 'Ann', because => 'Ill')",
+        SENDER,
+    )
+    shop.later(minutes=20)
     return shop
 
 
@@ -89,15 +121,21 @@ def words_of(part: Block) -> Iterator[Any]:
 def test_each_number_of_the_page_leads_to_exactly_the_texts_that_it_counts(
     every_state: Shop, desk: Desk
 ) -> None:
-    """Also of a day, though a text of another day ended for the same reason; and of scheduled sends."""
-    numbers = 0
-    for part in desk.status().tell():
-        for link in words_of(part):
-            if isinstance(link, Remedy) and link.words.isdigit():
-                texts = desk.answer(ListTexts(**link.ask["ask"]["list"])).to_dict()
+    """Of a day, an hour, a sender and scheduled sends. What names a past hour leads to the same an hour later."""
+    links = [
+        link
+        for part in desk.status().tell()
+        for link in words_of(part)
+        if isinstance(link, Remedy) and link.words.isdigit()
+    ]
+    for hours in (0, 1):
+        every_state.later(hours=hours)
+        for link in links:
+            form = link.ask["ask"]["list"]
+            if hours == 0 or "since" in form:
+                texts = desk.answer(ListTexts(**form)).to_dict()
                 assert len(texts["texts"]) == int(link.words), link
-                numbers += 1
-    assert numbers >= 14
+    assert len(links) >= 21, [link.ask for link in links]
 
 
 def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -> None:
@@ -132,13 +170,49 @@ def test_the_numbers_are_those_of_a_plain_query(every_state: Shop, desk: Desk) -
 
 def test_a_doubt_that_is_held_asks_for_a_person(every_state: Shop, desk: Desk) -> None:
     """On the page and in its story. One that is not held needs nobody yet."""
-    needs = [need for need in desk.status().needs() if need.what == "held: Who knows"]
-    assert [(need.count, need.remedy.form) for need in needs] == [
-        ("1", "sms-explain"),
-        ("1", "sms-explain"),
-    ]
-    [story] = desk.explain(ExplainText.model_validate(needs[0].remedy.ask["ask"]))
+    [need] = [one for one in desk.status().needs() if one.what == "in doubt: Who knows"]
+    assert (str(need.count), need.business) == ("2", "2 businesses")
+    [story] = desk.explain(ExplainText.model_validate(need.remedy.ask["ask"]))
     assert "it waits for a person to say what became of it" in story.next
+
+
+def test_each_text_that_waits_for_a_person_is_in_one_line_however_many_businesses_there_are(
+    shop: Shop, desk: Desk
+) -> None:
+    """What is common hides nothing that is rare, and what a person stopped is said once."""
+    stop = "select set_sms_stop('state', 'LA', 'A hurricane', 'Ann')"
+    shop.sql(stop)
+    held = f"held_since = {_NOW}, why = 'It waits', why_code = %s, error_code = %s"
+    reasons: dict[tuple[str, int | None], int] = {
+        ("state_stopped", None): 60,
+        ("hours_unreadable", None): 3,
+        ("destination_refused", 21408): 2,
+        ("destination_refused", 21608): 1,
+        ("row_refused", None): 1,
+    }
+    waiting = [reason for reason, texts in reasons.items() for _ in range(texts)]
+    for code, error in waiting:
+        shop.sql(
+            f"update sms_retry_queue set {held} where id = %s",
+            code,
+            error,
+            shop.neighbor().due_text(),
+        )
+    for _ in range(15):
+        row = shop.neighbor().due_text()
+        doubt = f"in_doubt_since = {_NOW}, attempt_id = gen_random_uuid(), {DOUBTS[2]}"
+        shop.sql(f"update sms_retry_queue set {doubt} where id = %s", row)
+    counts = [
+        int(link.words)
+        for part in desk.status().tell()
+        for link in words_of(part)
+        if isinstance(link, Remedy) and link.words.isdigit()
+    ]
+    needs = [
+        int(str(need.count)) for need in desk.status().needs() if need.of == "held"
+    ]
+    assert needs == [1, 1, 2, 3, 15], "the rarest first"
+    assert counts.count(60) == 1
 
 
 @pytest.mark.parametrize(

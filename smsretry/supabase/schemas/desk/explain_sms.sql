@@ -11,7 +11,7 @@ create or replace function public.explain_sms(
     last_digits text default null
 )
 returns setof smsretry.text_on_record
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$

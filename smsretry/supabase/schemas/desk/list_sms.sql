@@ -5,7 +5,7 @@ create or replace function public.list_sms(
     row_limit integer default 100
 )
 returns setof smsretry.text_on_record
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 declare
     v_ids uuid[];

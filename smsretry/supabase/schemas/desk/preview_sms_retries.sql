@@ -1,5 +1,5 @@
 -- Preview waiting texts and scheduled sends as a claim would return them, each with what its begin
--- would find now. Nothing is claimed.
+-- would find now. Nothing is claimed. Who may read no number gets smsretry.without_number.
 --   until: only those that are due by then
 --   after_due, after_id: of the last row of the page before
 --   ids: only these, whenever they are due
@@ -15,7 +15,7 @@ create or replace function public.preview_sms_retries(
     ids uuid[] default null
 )
 returns setof json
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -40,6 +40,7 @@ declare
     );
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
     v_now constant timestamptz := smsretry.clock();
+    v_is_whole constant boolean := smsretry.may_read_numbers();
     v_ids uuid[] := ids;
     v_texts smsretry.claimed_retry[];
 begin
@@ -140,7 +141,10 @@ begin
         order by (c.line).scheduled_for, (c.line).id
     );
     return query
-    select row_to_json(t)
+    select case
+        when v_is_whole then row_to_json(t)
+        else smsretry.without_number(to_jsonb(t))::json
+    end
     from (
         select
             c.*,

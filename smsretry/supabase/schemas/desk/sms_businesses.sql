@@ -2,7 +2,7 @@
 -- at most.
 create or replace function public.sms_businesses(name text)
 returns table (business_id uuid, business text)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_variable
 declare

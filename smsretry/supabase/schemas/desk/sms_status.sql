@@ -1,11 +1,11 @@
 -- Sum up for a person what is in the queue, what went out and ended lately, what needs attention,
 -- and the last runs, as one object:
 --   at: the database's time
---   late: smsretry.late_since
+--   late: smsretry.late_since, and what is due by when is late
 --   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
 --   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
 --     them
---   senders: sms_senders; the default sender only if it is too slow or its day is spent
+--   senders: sms_senders that have trouble, those with the most texts first
 --   unread: customers in smsretry.unread_words
 --   stops: smsretry.stopped; what is sending (everybody's), default_sender, state or business
 --     (these two by a person)
@@ -14,24 +14,21 @@
 --   runs: the last five
 create or replace function public.sms_status()
 returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$ -- without statistics the planner would read all attempts
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_late constant timestamptz := v_now - smsretry.late_after();
 begin
     return jsonb_build_object(
         'at', v_now,
         'late', array(
-            select to_jsonb(l)
-            from smsretry.late_since(v_now - smsretry.late_after()) l
+            select to_jsonb(l) || jsonb_build_object('due_by', v_late)
+            from smsretry.late_since(v_late) l
         ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
-        'held', array(
-            select to_jsonb(h) || jsonb_build_object('business', left(b.name, 200))
-            from smsretry.status_of_held(v_now) h
-            left join public.businesses b on b.id = h.business_id
-        ),
+        'held', array(select to_jsonb(h) from smsretry.status_of_held(v_now) h),
         'ended', array(
             select jsonb_build_object(
                 'state', e.status,
@@ -56,19 +53,17 @@ begin
         ),
         'senders', array(
             select to_jsonb(s)
-            from public.sms_senders(row_limit => 500, troubled => true) s
-            where case
-                when s.why_code = 'day_spent'
-                    then s.used_today >= s.segments_per_day
-                when s.why_code <> 'sender_rate'
-                    then exists (
-                        select from smsretry.business_senders b
-                        where b.sender_id = s.sender_id
-                    )
-                else s.why_code is not null
-            end
+            from public.sms_senders(troubled => true) s
+            where s.why_code is not null
+              and (s.why_code <> 'day_spent' or s.used_today >= s.segments_per_day)
+              and (
+                  s.named_at is not null and s.why_code <> 'sending_stopped'
+                  or exists (
+                      select from smsretry.business_senders b
+                      where b.sender_id = s.sender_id
+                  )
+              )
             order by s.due + s.waiting + s.held desc, s.sender_id
-            limit 50
         ),
         'unread', (
             select jsonb_build_object(

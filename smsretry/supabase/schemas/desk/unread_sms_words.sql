@@ -10,7 +10,7 @@ returns table (
     business_id uuid,
     business text
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 begin
     return query

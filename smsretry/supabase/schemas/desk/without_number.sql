@@ -1,3 +1,15 @@
+-- Say whether whoever calls a function that has its owner's rights may read numbers and bodies.
+create or replace function smsretry.may_read_numbers()
+returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select has_column_privilege(
+        coalesce(nullif(current_setting('role'), 'none'), session_user),
+        'public.customers',
+        'phone',
+        'select'
+    )
+$$;
+
 -- Take numbers and bodies out of a line of preview_sms_retries, for who may see none; what was sent
 -- is left out. The last seven digits of a number are others, so that it is from the same place; a
 -- body is as long, in one of the two alphabets. A number may be in any column that somebody wrote:

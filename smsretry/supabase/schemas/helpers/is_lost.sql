@@ -7,3 +7,16 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         false
     )
 $$;
+
+-- Say in a word whether an accepted text arrived: delivered, undelivered, unknown (nothing final was
+-- ever reported) or open (nothing final has been reported yet).
+create or replace function smsretry.delivery_of(delivery_status text)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when delivery_status in ('delivered', 'read') then 'delivered'
+        when delivery_status = 'unknown' then 'unknown'
+        when smsretry.is_lost(delivery_status) then 'undelivered'
+        else 'open'
+    end
+$$;

@@ -8,6 +8,7 @@
 --   state: smsretry.text_state
 --   since: when that began
 --   next_at: when it is looked at again
+--   needs_person: it waits for a person, also one in doubt
 --   can: smsretry.possible_actions
 --   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
 --     the text, and of its customer and business since then, with the last before it; what the
@@ -37,6 +38,7 @@ select
     smsretry.on_calendar(t.expires_at) as expires_at,
     smsretry.on_calendar(planned.scheduled_for) as planned_for,
     t.first_due_at,
+    t.needs_person,
     t.attempts,
     t.max_attempts,
     coalesce(smsretry.on_calendar(t.created_at), smsretry.clock()) as queued_at,
@@ -265,6 +267,7 @@ from (
         case when q.status = 'pending' then q.scheduled_for end as next_at,
         q.expires_at,
         q.first_due_at,
+        q.held_since is not null as needs_person,
         q.attempt_count as attempts,
         q.max_attempts,
         q.created_at,
@@ -293,6 +296,7 @@ from (
         end,
         s.not_after,
         null::timestamptz,
+        s.held_since is not null,
         0,
         3,
         s.created_at,
@@ -321,6 +325,7 @@ from (
         null::timestamptz,
         null::timestamptz,
         null::timestamptz,
+        false,
         0,
         3,
         l.created_at,

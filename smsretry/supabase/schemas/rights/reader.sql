@@ -1,6 +1,10 @@
--- The role of who only reads: it may ask the desk, and nothing else. A token with "role":
--- "smsretry_reader" is its key.
+-- The role of who only reads: it may ask the desk's questions, and nothing else. A token with "role":
+-- "smsretry_reader" is its key. The questions are security definer: their answers are made from
+-- numbers and bodies, which a role that asked as itself could read, too; and the application's
+-- tables would need policies and grants for it.
 do $$
+declare
+    question regprocedure;
 begin
     if not exists (
         select from pg_catalog.pg_roles
@@ -30,6 +34,22 @@ begin
         end;
     end if;
     grant usage on schema public to smsretry_reader;
-    grant execute on function public.ask_sms_desk to smsretry_reader;
+    for question in
+        select p.oid
+        from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace
+          and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+          and p.proname in (
+              'explain_sms',
+              'list_sms',
+              'preview_sms_retries',
+              'sms_businesses',
+              'sms_senders',
+              'sms_status',
+              'unread_sms_words'
+          )
+    loop
+        execute format('grant execute on function %s to smsretry_reader', question);
+    end loop;
 end
 $$;

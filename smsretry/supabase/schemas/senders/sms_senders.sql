@@ -1,6 +1,6 @@
 -- List the senders, in pages; for a person.
 --   after_id: of the last sender of the page before
---   with_numbers: show sent_by
+--   with_numbers: show sent_by, to who may read numbers
 --   business_id: only those that text for it
 --   troubled: only those that keep texts waiting, do not send, or are too slow for what is due
 --   sender, sent_by: as people see it, and all of it
@@ -39,7 +39,7 @@ returns table (
     held bigint,
     only_business uuid
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
@@ -49,6 +49,8 @@ declare
         1
     );
     v_midnight constant timestamptz := smsretry.carriers_midnight(v_now);
+    v_with_numbers constant boolean := sms_senders.with_numbers
+        and smsretry.may_read_numbers();
     v_default constant uuid := (smsretry.sender_of(null, null)).id;
 begin
     return query
@@ -160,7 +162,7 @@ begin
         l.id,
         l.account,
         smsretry.shown_sender(l.sent_by),
-        case when sms_senders.with_numbers then l.sent_by end,
+        case when v_with_numbers then l.sent_by end,
         case when l.id = v_default then l.named_at end,
         l.segments_per_second,
         l.segments_per_day,
