@@ -10,12 +10,11 @@ import psycopg
 
 from smsretry.errors import SmsRetryError
 from smsretry.local.stack import Stack
+from tests.proofs.interleavings.customer import consents, inbound, numbers
 from tests.proofs.interleavings.invariants import broken, untrue, verdict
 from tests.proofs.interleavings.people import (
     application,
     beginnings,
-    customers,
-    inbound,
     operator,
     planner,
     processor,
@@ -34,8 +33,8 @@ from tests.proofs.town.report import Finding, ProofReport
 from tests.support.builders import NOON
 
 EVERYBODY: Final[Sequence[Actor]] = (
-    workers, time_passes, recovery, carrier, poll, application, customers, planner, processor, inbound, operator,
-    pruning,
+    workers, time_passes, recovery, carrier, poll, application, numbers, consents, planner, processor, inbound,
+    operator, pruning,
 )  # fmt: skip
 _LONGEST = 150
 """Steps for each text, after which it is stuck: looks for the whole night in which the other waits are fewer."""

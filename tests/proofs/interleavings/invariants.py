@@ -132,7 +132,7 @@ def _stories(world: World, state: State) -> Iterator[Story]:
                 for message in state.twilio.messages
                 if str(message.log) != log_id
             ),
-            may_be_stopped=state.word != "yes",
+            may_be_stopped=state.said.word != "yes",
             decided=state.decided,
         )
 

@@ -1,4 +1,4 @@
-"""What the application, its own processor, the customer and a person at the desk do to a text."""
+"""What the application, its own processor and a person at the desk do to a text."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from smsretry.sending.scheduled import AHEAD
-from tests.proofs.interleavings.provider import SENDER
+from tests.proofs.interleavings.customer import CONSENT
 from tests.proofs.interleavings.state import (
     BODY,
     BUSINESS,
@@ -17,7 +17,6 @@ from tests.proofs.interleavings.state import (
     LOG,
     OTHER_BODY,
     OTHER_LOG,
-    OTHER_PHONE,
     OTHER_ROW,
     Processor,
     State,
@@ -25,10 +24,10 @@ from tests.proofs.interleavings.state import (
     instant,
     nth,
     write_text,
+    writes,
 )
 from tests.proofs.interleavings.workers import claims_that_find
 from tests.proofs.interleavings.world import Refused, World
-from tests.support.builders import NOON
 from tests.support.records import Record
 
 _NEXT_TRY = """
@@ -39,26 +38,9 @@ _CLAIM = "update sms_retry_queue set status = 'processing' where send_log_id = %
 _CANCEL = """
 update sms_retry_queue set status = 'cancelled' where send_log_id = %s and status in ('pending', 'processing')
 """
-_CONSENT = "update customers set sms_consent_status = %s, sms_consent_at = smsretry.clock() where id = %s"
-_OLD_CONSENT = "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s where id = %s"
-"""It is from before the text, however much time has gone by."""
 _SENT = """
 update send_logs set status = 'sent', provider_message_id = jsonb_build_object('twilio_sid', %s::text) where id = %s
 """
-
-
-def _writes(
-    name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any
-) -> Step:
-    def take(world: World, state: State) -> State:
-        for statement, values in statements:
-            try:
-                world.write(statement, *values)
-            except Refused:  # to a second live row, to a claim without a lease, to an end while in doubt
-                return state
-        return replace(state, **changes)
-
-    return Step(name, take)
 
 
 def application(world: World, state: State) -> Iterator[Step]:
@@ -78,60 +60,32 @@ def application(world: World, state: State) -> Iterator[Step]:
     ]
     statuses = {row["status"] for row in rows}
     yield Step("the application queues the text anew", queue_anew)
-    yield _writes(
+    yield writes(
         "the application inserts the next try",
         (_NEXT_TRY, (BUSINESS, LOG, CUSTOMER, 0, 1)),
     )
-    yield _writes(
+    yield writes(
         "the application edits it",
         ("update send_logs set subject = %s where id = %s", (OTHER_BODY, LOG)),
     )
-    yield _writes(
+    yield writes(
         "the application deletes its send log",
         ("delete from send_logs where id = %s", (LOG,)),
     )
-    yield _writes("the application claims it by a plain update", (_CLAIM, (LOG,)))
+    yield writes("the application claims it by a plain update", (_CLAIM, (LOG,)))
     if rows:
         gone = {"decided": state.decided | {"deleted"}}
-        yield _writes(
+        yield writes(
             "the application deletes it",
             ("delete from sms_retry_queue where send_log_id = %s", (LOG,)),
             **gone,
         )
     if statuses & {"pending", "processing"}:
-        yield _writes(
+        yield writes(
             "the application cancels it",
             (_CANCEL, (LOG,)),
             decided=state.decided | {"cancelled"},
         )
-
-
-def customers(world: World, state: State) -> Iterator[Step]:
-    """The application writes down consent, imports it again, changes the number, and deletes the customer."""
-    if not world.rows(state.content, "customers"):
-        return
-    back = "unclear" if state.word == "stop" else state.word
-    yield _writes(
-        "the application writes an opt-out",
-        (_CONSENT, ("opted_out", CUSTOMER)),
-        word="stop",
-    )
-    yield _writes(
-        "the application writes an opt-in",
-        (_CONSENT, ("opted_in", CUSTOMER)),
-        word=back,
-    )
-    if state.word == "stop":
-        yield _writes(
-            "the application imports an old opt-in",
-            (_OLD_CONSENT, (NOON - timedelta(days=1), CUSTOMER)),
-        )
-    number = ("update customers set phone = %s where id = %s", (OTHER_PHONE, CUSTOMER))
-    yield _writes("the application changes the number", number)
-    yield _writes(
-        "the application deletes the customer",
-        ("delete from customers where id = %s", (CUSTOMER,)),
-    )
 
 
 def planner(world: World, state: State) -> Iterator[Step]:
@@ -147,9 +101,9 @@ def planner(world: World, state: State) -> Iterator[Step]:
             yield Step("planned texts are queued", queue)
         if send["status"] in ("scheduled", "queued"):
             moved = "update scheduled_sends set scheduled_for = scheduled_for + interval '1 hour' where id = %s"
-            yield _writes("the application moves the plan", (moved, (LOG,)))
+            yield writes("the application moves the plan", (moved, (LOG,)))
             ended = "update scheduled_sends set status = 'cancelled' where id = %s"
-            yield _writes(
+            yield writes(
                 "the application cancels the plan",
                 (ended, (LOG,)),
                 decided=state.decided | {"cancelled"},
@@ -178,11 +132,11 @@ def processor(world: World, state: State) -> Iterator[Step]:
     elif has.came_to == "sent":
         complete = "update sms_retry_queue set status = 'completed' where id = %s"
         both = (_SENT, (has.sid, has.log)), (complete, (has.row,))
-        yield _writes(f"{name} writes that it was sent", *both, processor=None)
+        yield writes(f"{name} writes that it was sent", *both, processor=None)
     elif has.came_to == "refused":
         count = has.attempt_count + 1
         again = (_NEXT_TRY, (BUSINESS, has.log, CUSTOMER, count, count))
-        yield _writes(f"{name} inserts the next try", again, processor=None)
+        yield writes(f"{name} inserts the next try", again, processor=None)
     yield Step(f"{name} dies", lambda _, state: replace(state, processor=None))
 
 
@@ -194,6 +148,12 @@ def _claims(world: World, state: State) -> State:
             and row["phone"]
             and row["send_log_found"]
         ):
+            said = state.said.outlives("own processor")
+            if row["phone"] != state.number:
+                said = said.outlives("own processor while written otherwise")
+            if forbidden := said.forbids(row["message_class"]):
+                handed = f"handed out as opted in, {forbidden}"
+                state = replace(state, broken=(("sent wrongly", handed),))
             retry_id, log = UUID(row["id"]), UUID(row["send_log_id"])
             claimer = Processor(
                 retry_id,
@@ -221,29 +181,6 @@ def _sends(_: World, state: State) -> State:
 def _goes_on(came_to: Any, _: World, state: State) -> State:
     assert state.processor
     return replace(state, processor=replace(state.processor, came_to=came_to))
-
-
-def inbound(world: World, state: State) -> Iterator[Step]:
-    """The customer texts STOP, and START, which the webhook hears."""
-    phones = [customer["phone"] for customer in world.rows(state.content, "customers")]
-    for word in ("STOP", "START") if phones else ():
-
-        def take(world: World, state: State, word: str = word) -> State:
-            sid = f"SM{uuid4().hex}"
-            text = {"phone": phones[0], "twilio_sid": sid, "to_number": SENDER.sent_by}
-            world.call(
-                "record_inbound_sms", text | {"opt_out_type": word, "body": word}
-            )
-            new_word = (
-                "stop"
-                if word == "STOP"
-                else "unclear"
-                if state.word == "stop"
-                else state.word
-            )
-            return replace(state, word=new_word)
-
-        yield Step(f"the customer texts {word}", take)
 
 
 def operator(world: World, state: State) -> Iterator[Step]:
@@ -300,6 +237,10 @@ def _orders(
 
 def beginnings(_: World, __: State) -> Iterator[Step]:
     """How else a text may begin. Nobody takes these steps in the exploration: they lead to its stages."""
+    yield writes(
+        "it is transactional",
+        ("update sms_retry_queue set message_class = 'transactional'", ()),
+    )
     yield Step(
         "another text has the same words",
         lambda world, state: _another(world, state, BODY),
@@ -310,14 +251,14 @@ def beginnings(_: World, __: State) -> Iterator[Step]:
     )
     yield Step("its customer opts out while no trigger is at work", _unrecorded_stop)
     yield Step("it is planned", _planned)
-    yield _writes(
+    yield writes(
         "it is of use for an hour",
         (
             "update sms_retry_queue set expires_at = smsretry.clock() + interval '1 hour'",
             (),
         ),
     )
-    yield _writes(
+    yield writes(
         "it may be sent three times",
         ("update sms_retry_queue set max_attempts = 3", ()),
     )
@@ -332,8 +273,8 @@ def _unrecorded_stop(world: World, state: State) -> State:
     """As before smsretry was installed: the customer's row alone says so."""
     with world.connection.transaction():
         world.write("set local session_replication_role = replica")
-        world.write(_CONSENT, "opted_out", CUSTOMER)
-    return replace(state, word="stop")
+        world.write(CONSENT, "opted_out", CUSTOMER)
+    return replace(state, said=state.said.stops())
 
 
 def _planned(world: World, state: State) -> State:

@@ -57,6 +57,7 @@ BOTH_IN_DOUBT = (
 )
 
 
+_WORDS = "the customer texts what may mean stop"
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "due": (),
     "claimed": CLAIM,
@@ -91,6 +92,24 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "failed": (*BEGUN, "worker 1 sends: refused for good", "worker 1 finish"),
     "opted out": ("the customer texts STOP",),
     "in doubt, and opted out": (*ARRIVED, "the customer texts STOP"),
+    "with unread words": (_WORDS,),
+    "with unread words, and claimed": (*CLAIM, _WORDS),
+    "with words while its number is written otherwise": (
+        "the application writes the number otherwise",
+        _WORDS,
+    ),
+    "with words while its customer is away": (
+        "the application deletes the customer",
+        _WORDS,
+    ),
+    "beside unread words of another number": (
+        "somebody else texts what may mean stop",
+    ),
+    "transactional, with unread words": (
+        "it is transactional",
+        *CLAIM,
+        _WORDS,
+    ),
     "cancelled": ("a person cancels it",),
     "failed in doubt": FAILED_IN_DOUBT,
     "failed in doubt, and queued anew": (

@@ -1,20 +1,19 @@
 """A state of the exploration, a step from one to the next, and the text that everything happens to."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tests.proofs.interleavings.provider import Twilio
+from tests.proofs.interleavings.said import NOTHING_SAID, Said
 from tests.proofs.interleavings.worker import Poller, Worker
-from tests.proofs.interleavings.world import Content, World
+from tests.proofs.interleavings.world import Content, Refused, World
 from tests.proofs.town.report import Finding
 from tests.proofs.town.texts import Text, open_business, write
-
-Word = Literal["yes", "stop", "unclear"]
-
+from tests.support.records import Record
 
 BUSINESS = UUID("00000000-0000-4000-8000-00000000000b")
 CUSTOMER = UUID("00000000-0000-4000-8000-00000000000c")
@@ -58,8 +57,12 @@ class State:
     """Each looks after one delivery."""
     processor: Processor | None = None
     """The application's own, while it has a text."""
-    word: Word = "yes"
-    """What the customer said last."""
+    number: str = PHONE
+    """The customer's, in E.164, however their row has it, and also while they have none."""
+    said: Said = NOTHING_SAID
+    """What the customer said."""
+    elsewhere: Said = NOTHING_SAID
+    """What was said of the number that they may get."""
     decided: frozenset[str] = frozenset()
     """What a person or the application has done to the text that excuses an invariant: `not sent`, `sent`, `cancelled`,
     `deleted`."""
@@ -72,8 +75,9 @@ class State:
             map(str, (*self.workers, *self.pollers, *filter(None, [self.processor])))
         )
         messages = map(str, self.twilio.messages)
+        people = (self.number, str(self.said), str(self.elsewhere))
         return world.canonical(
-            self.content, self.now, *busy, *messages, self.word, *sorted(self.decided)
+            self.content, self.now, *busy, *messages, *people, *sorted(self.decided)
         )
 
 
@@ -87,6 +91,36 @@ class Step:
 
 
 Actor = Callable[[World, State], Iterator[Step]]
+
+
+def writes(
+    name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any
+) -> Step:
+    """The application writes this; all of it is as it was if something is refused."""
+
+    def take(world: World, state: State) -> State:
+        for statement, values in statements:
+            try:
+                world.write(statement, *values)
+            except Refused:  # to a second live row, to a claim without a lease, to an end while in doubt
+                return state
+        return replace(state, **changes)
+
+    return Step(name, take)
+
+
+def calls(
+    name: str, function: str, values: Record, after: Callable[[State, Any], State]
+) -> Step:
+    """Somebody calls a function, and expects that it may be refused. `after`: what its answer changes."""
+
+    def take(world: World, state: State) -> State:
+        try:
+            return after(state, world.call(function, values))
+        except Refused:
+            return state
+
+    return Step(name, take)
 
 
 def beginning(world: World, now: datetime) -> State:

@@ -153,8 +153,8 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
 
 def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding]:
     """A send begins with consent, inside the window and before its text's end. The tables are as they were before."""
-    if state.word == "stop":
-        yield "sent wrongly", "after the customer had said stop"
+    if forbidden := state.said.forbids(claim.message_class):
+        yield "sent wrongly", forbidden
     if not in_window(state.now):
         yield "sent wrongly", "outside the window"
     for row in world.rows(state.content, "sms_retry_queue"):
