@@ -28,15 +28,9 @@ from smsretry.desk.questions.explanation import (
     Explanations,
     explanation_of,
 )
-from smsretry.desk.questions.preview import (
-    HORIZON,
-    Forecast,
-    Prediction,
-    forecast,
-    predict,
-)
+from smsretry.desk.questions.preview import HORIZON, Forecast, forecast, predict
 from smsretry.desk.questions.queue_status import QueueStatus
-from smsretry.desk.questions.records import WAITING, TextRecord
+from smsretry.desk.questions.records import WAITING, Prediction, TextRecord
 from smsretry.desk.questions.remedies import CodeMeaning
 from smsretry.desk.questions.senders import Senders
 from smsretry.desk.questions.unread import UnreadMessages
@@ -122,7 +116,8 @@ class Desk:
     def explain(self, form: ExplainText) -> list[Explanation]:
         """Explain a text, or all texts of a customer, newest first."""
         texts = self.operators.texts(form)
-        status = self.status() if any(text.state == "due" for text in texts) else None
+        is_any_waiting = any(text.state in WAITING for text in texts)
+        status = self.status() if is_any_waiting else None
         predictions = self._predictions(texts)
         return [
             explanation_of(
@@ -140,16 +135,14 @@ class Desk:
         if not ids:
             return {}
         now = texts[0].asked_at
-        return {
-            text.id: predict(
-                text,
-                now=now,
-                until=now + HORIZON,
-                profile=self.profile,
-                audience=self.audience,
-            )
-            for text in self.operators.waiting(ids=ids)
-        }
+        predictions = predict(
+            self.operators.waiting(ids=ids),
+            now=now,
+            until=now + HORIZON,
+            profile=self.profile,
+            audience=self.audience,
+        )
+        return {text.id: prediction for text, prediction in predictions}
 
     def status(self) -> QueueStatus:
         """The state of the queue."""
@@ -157,7 +150,8 @@ class Desk:
 
     def preview(self, form: Preview) -> Forecast:
         """A preview of the next hours: what goes out, what is held, and why. Nothing is claimed or written."""
-        now = self.status().at
+        status = self.status()
+        now = status.at
         waiting = list(
             islice(
                 self.operators.waiting(until=now + timedelta(hours=form.hours)),
@@ -172,6 +166,7 @@ class Desk:
             complete=len(waiting) <= _PREVIEW_ROWS,
             audience=self.audience,
             senders=self.operators.senders(),
+            silence=status.silence,
         )
 
     def _add_sender(self, form: AddSender) -> Done:

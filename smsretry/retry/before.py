@@ -151,6 +151,11 @@ def _cap(claim: Claim, check: QuietHoursCheck) -> Cap | None:
     return min(caps, key=lambda cap: cap.texts, default=None)
 
 
+def stopped_state(claim: Claim, *, at: datetime, profile: Profile) -> str | None:
+    """The US state whose stop holds it, if `before_send` held it for that."""
+    return _check(claim, at, profile).window.stopped
+
+
 def _check(claim: Claim, at: datetime, profile: Profile) -> QuietHoursCheck:
     """Whether it may go out at `at`. Raises ValueError: the business's hours cannot be read."""
     return check_quiet_hours(

@@ -21,7 +21,7 @@ LOOK_DELAYS: Final = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minu
 """Before the first look, the second, the third; the last repeats."""
 MIN_QUARANTINE: Final = timedelta(minutes=15)
 """How long a text must have been in doubt before it may be sent again, however early its looks were made."""
-_LIST_MISSED: Final = timedelta(hours=1)
+LIST_MISSED: Final = timedelta(hours=1)
 """How long the list may have been out of reach before a person is told."""
 _LOOK_YOURSELF: Final = "Look in the provider's log, then `smsretry texts resolve`"
 AMBIGUOUS: Final = (
@@ -62,15 +62,15 @@ def after_look(
     for this text's. The first that it accepts counts. The last names no message, and is always accepted.
 
     Args:
-        look: the recent messages to the number it was sent to; None when the list could not be had.
+        look: the recent messages to the number it was sent to; None when the list could not be read.
         denied: why it cannot be asked for here, and what to do; None: it was asked for.
     """
     if denied:
         detail = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
         yield Hold(detail, "list_unavailable")
         return
-    if look is None:
-        yield _without_list(claim, at)
+    if look is None or look.unread:
+        yield _without_list(claim, at, look.unread if look else None)
         return
     since = claim.in_doubt_since or at
     matches = find(look, claim)
@@ -99,14 +99,13 @@ def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
     return Complete(f"Found in the provider's records as {sid}", sid=sid, by=by)
 
 
-def _without_list(claim: Claim, at: datetime) -> AfterLook:
-    problem = (
-        "the provider's list could not be had"
-        if claim.sent_to
-        else "what was sent is not on record"
-    )
-    detail = f"In doubt: {problem}"
-    if at - (claim.in_doubt_since or at) >= _LIST_MISSED:
+def _without_list(claim: Claim, at: datetime, problem: str | None) -> AfterLook:
+    detail = "In doubt: what was sent is not on record"
+    if claim.sent_to:
+        detail = "In doubt: the provider's list of messages cannot be read"
+    if problem:
+        detail += f": {problem}"
+    if at - (claim.in_doubt_since or at) >= LIST_MISSED:
         return Hold(f"{detail}. {_LOOK_YOURSELF}", "list_unavailable")
     return look_failed(claim, detail, "list_unavailable")
 

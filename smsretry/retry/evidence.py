@@ -47,10 +47,13 @@ def earliest_creation(begun_at: datetime) -> datetime:
 
 
 def all_in_one(looks: Sequence[Look | None]) -> Look | None:
-    """Looks into several lists of one provider. None: one of them could not be had, so absence is not proved."""
+    """Looks into several lists of one provider. If one of them could not be read, absence is not proved."""
     answered = [look for look in looks if look is not None]
     if not answered or len(answered) < len(looks):
         return None
+    for look in answered:
+        if look.unread:
+            return look
     return Look(
         sightings=tuple(sighting for look in answered for sighting in look.sightings),
         clock_ahead=answered[0].clock_ahead,

@@ -229,3 +229,5 @@ class Look(Value):
     clock_ahead: timedelta = timedelta(0)
     lacks: str | None = None
     """A flaw of the list: a message may be missing, so it proves no absence."""
+    unread: str | None = None
+    """Why the list could not be read, so that it proves nothing."""

@@ -184,7 +184,7 @@ class Provider(Protocol):
     def look_up(
         self, phone: str, *, sender: SenderId, since: datetime, at: datetime
     ) -> Look | None:
-        """Messages from that sender to this number. None: the list could not be had.
+        """Messages from that sender to this number. None: the list could not be read, and nothing says why.
 
         Args:
             sender: what it was sent from.

@@ -89,6 +89,8 @@ def check(remedy: Remedy) -> None:
 
 @cache
 def _check(name: str, command_line: str, filled_in: str) -> None:
+    if name == "sms-doctor":
+        return
     forms = DESK_COMMANDS[name.removeprefix("sms-")]
     ask = json.loads(filled_in).get("ask", {})
     word, values = (
@@ -135,10 +137,12 @@ def test_each_remedy_s_form_and_command_are_whole_and_the_same(
     ):
         record = text(state, why_code=why_code, can=can, **consent, **own_sender)
         assert (
-            next(remedies(record, None, None), None) or not can or state == "in_doubt"
+            next(remedies(record, None, None, None), None)
+            or not can
+            or state == "in_doubt"
         ), record
         for code in (None, code_meaning(30003), code_meaning(21610)):
-            for remedy in remedies(record, None, code):
+            for remedy in remedies(record, None, None, code):
                 check(remedy)
                 assert "{" not in str(remedy)
 

@@ -147,10 +147,8 @@ def test_an_sdk_that_cannot_be_loaded_sends_nothing_and_leaves_no_doubt(
     monkeypatch.setitem(sys.modules, "smsretry.adapters.twilio.http", None)
     with TwilioProvider(settings()) as sender:
         assert isinstance(sender.send(text()), NotSent)
-        assert (
-            sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
-            is None
-        )
+        look = sender.look_up(PHONE, sender=SenderId(None, None), since=NOON, at=NOON)
+        assert look.unread
         assert sender.fetch_report(SID, account=None).says_nothing
 
 

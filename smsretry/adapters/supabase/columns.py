@@ -121,8 +121,10 @@ def after_look_arguments(decision: AfterLook) -> Arguments:
                 "twilio_sid": sid,
                 "settled_by": by,
             }
-        case LookAgain(look_failed=look_failed):
-            arguments |= {"decision": "look_failed" if look_failed else "look_again"}
+        case LookAgain(look_failed=True):
+            arguments |= {"decision": "look_failed", "error": decision.detail}
+        case LookAgain():
+            arguments |= {"decision": "look_again"}
         case Retry():
             arguments |= {"decision": "resend"}
         case Hold(detail, ambiguous=ambiguous):

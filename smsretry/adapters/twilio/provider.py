@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
 
 _UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
+_LIST: Final = "Twilio's list of messages"
 _NO_ACCESS: Final = (
-    "give the runner the account's auth token or a standard key, which may read it. Until then texts go out as ever, "
-    "also to those numbers"
+    "give the runner the account's auth token or a standard key, which may read it"
 )
 
 
@@ -98,15 +98,23 @@ class TwilioProvider:
 
     def look_up(
         self, phone: str, *, sender: SenderId, since: datetime, at: datetime
-    ) -> Look | None:
-        """Messages from that sender to this number. None: the list could not be had."""
+    ) -> Look:
+        """Messages from that sender to this number, or why the list could not be read."""
         try:
             messages = self._http.client(sender.account).messages
             return read_list(
                 messages, self._http, phone, sent_by=sender.sent_by, since=since, at=at
             )
-        except Exception:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
-            return None
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is no evidence that a message is absent
+            return Look(sightings=(), unread=self._failure(error))
+
+    def _failure(self, error: Exception) -> str:
+        """Why this thread's last request failed, and what to do."""
+        if isinstance(error, NoCredentialsError):
+            return str(error)
+        if self._loaded is None:
+            return _UNLOADED.format(type(error).__name__)
+        return explain_failure(self._loaded, error, _NO_ACCESS).advice
 
     def read_report(self, status: DeliveryStatus, code: int | None) -> DeliveryReport:
         """What a callback said of a message, with what its code means."""
@@ -150,7 +158,19 @@ class TwilioProvider:
 
     def check(self) -> list[Finding]:
         """Do the credentials work, and does the account own the sender? Sends nothing."""
-        return [*self._accounts.findings(), *self.check_sender(self.default)]
+        findings = [*self._accounts.findings(), *self.check_sender(self.default)]
+        if any(finding.ok for finding in findings):
+            findings.append(self._check_list())
+        return findings
+
+    def _check_list(self) -> Finding:
+        """Whether the list of messages can be read, by which texts in doubt are settled."""
+        advice = None
+        try:
+            self._http.client(None).messages.page(page_size=1)
+        except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
+            advice = f"texts in doubt wait, because it cannot be read: {self._failure(error)}"
+        return Finding(subject=_LIST, ok=advice is None, advice=advice)
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         """Do the credentials work, does the account own this sender, and is it registered? Sends nothing."""

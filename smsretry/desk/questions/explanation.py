@@ -8,11 +8,11 @@ from smsretry.data import clock
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import Block, Heading, Remedy
 from smsretry.desk.questions.history import history, lateness
-from smsretry.desk.questions.preview import Prediction
 from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import (
     NAMELESS,
     WAITING,
+    Prediction,
     RecordState,
     TextRecord,
 )
@@ -20,7 +20,7 @@ from smsretry.desk.questions.remedies import CodeMeaning, remedies
 from smsretry.instants import on_clock, span
 from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.delivery import FINAL
-from smsretry.retry.doubt import MIN_LOOKS, MIN_QUARANTINE
+from smsretry.retry.doubt import LIST_MISSED, MIN_LOOKS, MIN_QUARANTINE
 from smsretry.retry.models import Value
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import spaced
@@ -34,6 +34,10 @@ class StateWords(NamedTuple):
     """What happens next without a person; {at} is when."""
 
 
+_UNREAD_LIST: Final = (
+    f"the provider's list is asked again at {{at}}. The text is not sent again before the list was read {MIN_LOOKS} "
+    f"times. If it cannot be read for {span(LIST_MISSED.total_seconds())}, the text waits for a person"
+)
 _NOTHING: Final = "nothing happens by itself"
 _LOOKED_AT: Final = "it is looked at again at {at}, and "
 STATE_WORDS: Final[dict[RecordState, StateWords]] = {
@@ -148,7 +152,7 @@ def explanation_of(
     """Explain a text.
 
     Args:
-        status: the state of the queue, for what a due text may be waiting for; needed for one that is due.
+        status: the state of the queue, for what a text that waits may be waiting for.
         prediction: what becomes of it, if it waits.
         meaning: what a provider's code means.
     """
@@ -165,9 +169,13 @@ def explanation_of(
         text=text,
         headline=_headline(text, obstacle, zone),
         happened=tuple(history(text, zone)),
-        next=_next(text, obstacle, prediction, zone),
+        next=_next(
+            text, obstacle, prediction, status.silence if status else None, zone
+        ),
         prediction=prediction,
-        remedies=tuple(remedies(text, obstacle.remedy if obstacle else None, code)),
+        remedies=tuple(
+            remedies(text, obstacle.remedy if obstacle else None, prediction, code)
+        ),
     )
 
 
@@ -196,6 +204,7 @@ def _next(
     text: TextRecord,
     obstacle: Need | None,
     prediction: Prediction | None,
+    silence: str | None,
     zone: tzinfo,
 ) -> str:
     """What happens without a person."""
@@ -203,7 +212,12 @@ def _next(
         return "it waits until that is over, or for its turn"
     # A held text waits for somebody, unless it ends before.
     if prediction and (text.state != "held" or prediction.course == "end"):
-        return _predicted(prediction, text.asked_at, zone)
+        predicted = _predicted(prediction, text.asked_at, zone)
+        return (
+            f"{predicted}. But {silence}: nothing happens until one does"
+            if silence
+            else predicted
+        )
     at = on_clock(text.next_at, zone) if text.next_at else "an unknown time"
     return _next_of_state(text).format(at=at)
 
@@ -212,6 +226,10 @@ def _next_of_state(text: TextRecord) -> str:
     match text.state:
         case "held" if text.why_code == "sender_paused":
             return f"{_LOOKED_AT}waits until somebody resumes its sender"
+        case "in_doubt" if (
+            text.why_code == "list_unavailable" and not text.needs_person
+        ):
+            return _UNREAD_LIST
         case "in_doubt" if text.needs_person:
             return "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
         case "failed" | "cancelled" if not text.can:

@@ -4,60 +4,76 @@ Nothing is claimed or written. It cannot predict what nobody has said yet: an op
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import Block, Hours
-from smsretry.desk.questions.records import WaitingText
+from smsretry.desk.questions.records import Course, Prediction, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.instants import on_clock
-from smsretry.retry.before import before_send
-from smsretry.retry.decision import Decision, Defer, Send
-from smsretry.retry.models import Value
+from smsretry.retry.before import (
+    CAP_WINDOW,
+    before_send,
+    stopped_state,
+    wait_for_window,
+)
+from smsretry.retry.decision import BeforeSend, Decision, Defer, Send
 from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
 from smsretry.retry.segments import segments
-from smsretry.vocabulary import WhyCode
 
 HORIZON: Final = timedelta(days=7)
 """How far ahead a prediction looks."""
-Course: TypeAlias = Literal["go out", "wait longer", "held", "end"]
-"""What a text is predicted to do."""
-
-
-class Prediction(Value):
-    """What the next runs will make of a text, if nobody says or mends anything meanwhile."""
-
-    course: Course
-    at: datetime
-    """When that will be."""
-    detail: str = ""
-    """Why it does not go out, or what it waits for until it goes out."""
-    why_code: WhyCode | None = None
-    until: datetime | None = None
-    """The end of a longer wait. None: nobody knows."""
 
 
 def predict(
-    text: WaitingText,
+    texts: Iterable[WaitingText],
     *,
     now: datetime,
     until: datetime,
     profile: Profile,
     audience: Audience,
+) -> Iterator[tuple[WaitingText, Prediction]]:
+    """Predict what the claims of each text will have come to by `until`.
+
+    A person's texts count for one cap, so that those that go out first keep the others.
+
+    Args:
+        texts: in the order of their due times.
+    """
+    reached = dict[UUID | None, list[datetime]]()
+    for text in texts:
+        times = reached.setdefault(text.customer_id, [*text.reached_at])
+        prediction = _predict(text, times, now, until, profile, audience)
+        if prediction.course == "go out":
+            times.append(prediction.at)
+        yield text, prediction
+
+
+def _predict(
+    text: WaitingText,
+    reached: Sequence[datetime],
+    now: datetime,
+    until: datetime,
+    profile: Profile,
+    audience: Audience,
 ) -> Prediction:
-    """Predict what the claims of a text will have come to by `until`."""
+    """Predict a text, by when texts will have reached its number."""
     at = max(now, text.scheduled_for)
     detail = text.why or ""
-    decision = before_send(text, at=at, profile=profile)
+    decision = _decide(text, at, reached, profile)
     while isinstance(decision, Defer) and at < decision.until < until:
         at = decision.until
         detail = decision.detail
-        decision = before_send(text, at=at, profile=profile)
+        decision = _decide(text, at, reached, profile)
     if not isinstance(decision, Send):
+        state = None
+        if decision.why_code == "state_stopped":
+            state = stopped_state(text, at=at, profile=profile)
         return Prediction(
+            state=state,
             course=_course(decision),
             at=at,
             detail=decision.detail,
@@ -77,6 +93,21 @@ def predict(
     if not audience.includes(text.phone):
         return Prediction(course="end", at=at, detail=NOT_LISTED, why_code="not_listed")
     return Prediction(course="go out", at=at, detail=detail)
+
+
+def _decide(
+    text: WaitingText, at: datetime, reached: Sequence[datetime], profile: Profile
+) -> BeforeSend:
+    """What is decided at that time, by what the text's begin would count."""
+    decision = before_send(text, at=at, profile=profile)
+    if isinstance(decision, Send) and (cap := decision.cap):
+        times = sorted(time for time in reached if time > at - CAP_WINDOW)
+        if len(times) >= cap.texts:
+            room_at = times[-cap.texts] + CAP_WINDOW
+            return wait_for_window(
+                text, room_at, cap.description, "daily_cap", profile=profile
+            )
+    return decision
 
 
 def _course(decision: Decision) -> Course:
@@ -99,6 +130,8 @@ class Forecast(Answer):
     """The senders whose rate does not reach what may go out from them."""
     complete: bool
     """Whether every waiting text was looked at."""
+    silence: str | None = None
+    """That nobody runs, and for how long: then nothing of it comes to be."""
 
     def tell(self) -> Iterator[Block]:
         headline = f"{sum(self.hours)} to go out in the next {len(self.hours)} h"
@@ -106,6 +139,8 @@ class Forecast(Answer):
             if course != "go out":
                 headline += f", {course} {texts}"
         yield headline
+        if self.silence:
+            yield f"But {self.silence}: nothing goes out until one does."
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         for sender in self.too_slow:
@@ -131,6 +166,7 @@ def forecast(
     complete: bool = True,
     audience: Audience = EVERYBODY,
     senders: Iterable[SenderRecord] = (),
+    silence: str | None = None,
 ) -> Forecast:
     """Count what will become of these texts within so many hours.
 
@@ -138,19 +174,20 @@ def forecast(
         complete: whether these are all texts that wait.
         audience: the people whom this installation texts.
         senders: all senders, for the limits of their rates.
+        silence: that nobody runs; None: somebody does.
     """
     courses = Counter[str]()
     reasons = Counter[str]()
     texts_by_hour = Counter[int]()
     demands = defaultdict[UUID | None, Counter[int]](Counter)
-    for text in texts:
-        prediction = predict(
-            text,
-            now=now,
-            until=now + timedelta(hours=hours),
-            profile=profile,
-            audience=audience,
-        )
+    predictions = predict(
+        texts,
+        now=now,
+        until=now + timedelta(hours=hours),
+        profile=profile,
+        audience=audience,
+    )
+    for text, prediction in predictions:
         courses[prediction.course] += 1
         if prediction.course == "go out":
             hour = int((prediction.at - now).total_seconds() // 3600)
@@ -168,6 +205,7 @@ def forecast(
         why=dict(reasons.most_common()),
         too_slow=tuple(filter(None, shortfalls)),
         complete=complete,
+        silence=silence,
     )
 
 

@@ -23,6 +23,7 @@ from smsretry.desk.questions.blocks import (
 )
 from smsretry.desk.questions.records import NAMELESS
 from smsretry.desk.questions.remedies import (
+    DOCTOR,
     remedy_of_sender,
     remedy_of_stop,
     remedy_of_texts,
@@ -36,13 +37,10 @@ _STAGING: Final = {
     "listed": "STAGING: only who is listed is texted",
     "nobody": "STAGING: nobody is texted",
 }
-_DOCTOR: Final = Remedy(
-    words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
-)
-_FIX_STOP: Final = _DOCTOR.model_copy(
+_FIX_STOP: Final = DOCTOR.model_copy(
     update={"words": "fix what it says: each run tries one text"}
 )
-_START_RUNS: Final = _DOCTOR.model_copy(
+_START_RUNS: Final = DOCTOR.model_copy(
     update={
         "preparation": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
     }
@@ -224,12 +222,12 @@ _NEEDS_OF_LATENESS: Final = {
     "restored": Need(
         of="late",
         what="the database was restored from a backup: older texts are looked for before they are sent",
-        remedy=_DOCTOR.model_copy(
+        remedy=DOCTOR.model_copy(
             update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
         ),
     ),
     "run": Need(of="late", what=NO_RUN, remedy=_START_RUNS),
-    "due": Need(of="late", what="overdue", remedy=_DOCTOR),
+    "due": Need(of="late", what="overdue", remedy=DOCTOR),
     "scheduled": Need(
         of="planned",
         what="planned, late and not queued: those that are less than 48 h late go, the others end",
@@ -414,7 +412,7 @@ class QueueStatus(Answer):
             yield Need(
                 of="sender",
                 what=f"{whose} {sender.trouble}",
-                remedy=remedy_of_sender(sender.why_code, sender.name) or _DOCTOR,
+                remedy=remedy_of_sender(sender.why_code, sender.name) or DOCTOR,
                 business=None if is_of_all else sender.users(3),
                 count=count if sender.texts else "",
                 since=sender.since,
@@ -652,7 +650,7 @@ def _need_of(count: HeldCount) -> Need:
     return Need(
         of="held",
         what=f"{spaced(count.state)}: {count.why}",
-        remedy=remedy or _DOCTOR,
+        remedy=remedy or DOCTOR,
         business=users(count),
         count=count.link,
         since=count.since,

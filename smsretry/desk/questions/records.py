@@ -1,6 +1,7 @@
 """Rows of the database's answers: what the story of a text and a preview are made of."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from pydantic import ConfigDict, model_validator
 
 from smsretry.instants import Instant
 from smsretry.retry.models import Claim, KnownCode, Value
-from smsretry.vocabulary import MessageClass, TextState
+from smsretry.vocabulary import MessageClass, TextState, WhyCode
 
 
 class Step(Value):
@@ -135,6 +136,8 @@ class WaitingText(Claim):
     """The same in a word."""
     refused_held: bool = False
     """Whether a person can mend that."""
+    reached_at: tuple[Instant, ...] = ()
+    """When texts may have reached the number lately, the newest first."""
     stopped: str | None = None
     """Why sending, or its sender, is stopped: one text of each run tries."""
 
@@ -147,3 +150,22 @@ class WaitingText(Claim):
             "claimed_at": row.get("asked_at"),
             "sender": row.get("sender") or row.get("default_sender"),
         }
+
+
+Course: TypeAlias = Literal["go out", "wait longer", "held", "end"]
+"""What a text is predicted to do."""
+
+
+class Prediction(Value):
+    """What the next runs will make of a text, if nobody says or mends anything meanwhile."""
+
+    course: Course
+    at: datetime
+    """When that will be."""
+    detail: str = ""
+    """Why it does not go out, or what it waits for until it goes out."""
+    why_code: WhyCode | None = None
+    until: datetime | None = None
+    """The end of a longer wait. None: nobody knows."""
+    state: str | None = None
+    """The US state whose stop holds it."""

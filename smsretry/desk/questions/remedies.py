@@ -18,10 +18,11 @@ from smsretry.desk.actions.requests import (
 )
 from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.blocks import Remedy
-from smsretry.desk.questions.records import WAITING, TextRecord
+from smsretry.desk.questions.records import WAITING, Prediction, TextRecord
+from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Value
-from smsretry.vocabulary import REASONS_OF, WhyCode
+from smsretry.vocabulary import WhyCode
 
 
 class SenderRemedy(NamedTuple):
@@ -35,7 +36,7 @@ class SenderRemedy(NamedTuple):
     """What to fix before."""
 
 
-_DOCTOR: Final = "run smsretry doctor and fix what it reports of its sender"
+_DOCTOR_FIRST: Final = "run smsretry doctor and fix what it reports of its sender"
 _RESUME: Final = {"paused": "no"}
 SENDER_REMEDIES: Final = {
     "sender_paused": SenderRemedy(
@@ -54,11 +55,24 @@ SENDER_REMEDIES: Final = {
         "raise its sender's rate, if the provider takes more",
         {"segments_per_second": LEFT},
     ),
-    "account_refused": SenderRemedy("let it send again", _RESUME, _DOCTOR),
-    "sending_stopped": SenderRemedy("let it send again", _RESUME, _DOCTOR),
+    "account_refused": SenderRemedy("let it send again", _RESUME, _DOCTOR_FIRST),
+    "sending_stopped": SenderRemedy("let it send again", _RESUME, _DOCTOR_FIRST),
 }
 """The remedy for each reason that is a sender's."""
-_FIX_REASON: Final = "fix what it says, if something can be fixed"
+DOCTOR: Final = Remedy(
+    words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
+)
+_FIX_LIST: Final = "ask what is wrong with the provider's list, and fix that"
+_FIX_REASON: Final = "fix the cause, if there is one to fix"
+_IN_APPLICATION: Final = {
+    "quiet_hours": "if customers.phone or customers.timezone is wrong, correct it in the application",
+    "number_spelling": "correct customers.phone in the application",
+    "no_time_zone": "set customers.timezone in the application",
+    "no_opening": "if customers.timezone or businesses.sms_hours is wrong, correct it in the application",
+    "hours_unreadable": "correct customers.timezone, businesses.timezone or businesses.sms_hours in the application",
+    "daily_cap": "if the cap is the business's own, raise businesses.sms_daily_cap in the application",
+}
+"""What ends a wait that is decided from the application's columns."""
 
 
 class CodeMeaning(Value):
@@ -99,6 +113,8 @@ def remedy_of_texts(
     *,
     customer_id: UUID | str | None = LEFT,
     business_id: UUID | str | None,
+    state: str | None = None,
+    column: str | None = None,
 ) -> Remedy | None:
     """What ends the trouble of texts that wait. None: time alone.
 
@@ -106,20 +122,22 @@ def remedy_of_texts(
         texts: the fields of `LookAgain` that find them. None: a look at them now would change nothing.
         customer_id: the customer whose number and zone they are decided from.
         business_id: the business that they are of.
+        state: the US state whose stop holds them.
+        column: the application's column that cannot be understood, if it is known.
     """
     if why_code == "state_stopped":
-        return remedy_of_stop({"state": LEFT})
+        return remedy_of_stop({"state": state or LEFT})
     if why_code == "business_stopped":
         return remedy_of_stop({"business_id": str(business_id)})
     if why_code == "words_unread":
         return Remedy.of(
             ListUnreadWords, {}, "read what they wrote, and say what it means"
         )
-    if why_code in REASONS_OF["place"] and why_code != "daily_cap":
-        columns = "customers.phone, customers.timezone, businesses.timezone or businesses.sms_hours"
-        advice = f"if {columns} is wrong, correct it in the application"
+    if advice := _IN_APPLICATION.get(why_code or ""):
+        if column:
+            advice = f"correct {column} in the application"
         places = f"customer {customer_id}, business {business_id}"
-        return Remedy(words=f"{advice} ({places}): it is looked at anew at once")
+        return Remedy(words=f"{advice} ({places}): the text is decided anew at once")
     if texts:
         return Remedy.of(
             LookAgain, texts, "have it looked at again now", preparation=_FIX_REASON
@@ -145,21 +163,26 @@ def remedy_of_unread(customer_id: UUID | None, sid: str) -> Remedy:
 
 
 def remedies(
-    text: TextRecord, obstacle: Remedy | None, code: CodeMeaning | None
+    text: TextRecord,
+    obstacle: Remedy | None,
+    prediction: Prediction | None,
+    code: CodeMeaning | None,
 ) -> Iterator[Remedy]:
     """What a person can do, the best first.
 
     Args:
         obstacle: what ends the trouble that its sender has, or all sending, if it is due.
+        prediction: what becomes of it, if it waits.
         code: the meaning of the provider's code, if its trouble has one.
     """
     if text.stop_sid:
         yield remedy_of_unread(text.customer_id, text.stop_sid)
-    trouble = obstacle if text.state == "due" else _remedy_of_wait(text)
+    trouble = obstacle or _remedy_of_wait(text, prediction)
     if trouble:
         yield trouble
     # Before a text in doubt is held, looks may find it.
-    if "resolve" in text.can and (text.state != "in_doubt" or text.needs_person):
+    is_lost_to_looks = text.needs_person or text.why_code == "list_unavailable"
+    if "resolve" in text.can and (text.state != "in_doubt" or is_lost_to_looks):
         yield from _resolutions(str(text.retry_id))
     if "explain" in text.can:
         send_log = {"id": str(text.send_log_id)}
@@ -177,20 +200,43 @@ def _row(text: TextRecord) -> dict[str, Any]:
     return {"retry_ids": [str(text.retry_id)]}
 
 
-def _remedy_of_wait(text: TextRecord) -> Remedy | None:
-    """What ends the trouble of a text that waits; or that keeps one in doubt."""
-    if text.state not in WAITING and text.why_code != "list_unavailable":
+def _remedy_of_wait(text: TextRecord, prediction: Prediction | None) -> Remedy | None:
+    """What ends the trouble of a text that waits, or will be held; or that keeps one in doubt."""
+    why_code = text.why_code
+    if text.state == "due":
+        # What it waited for is over.
+        is_held = prediction and prediction.course == "held"
+        why_code = prediction.why_code if prediction and is_held else None
+    elif text.state == "in_doubt" and why_code == "list_unavailable":
+        is_held = text.needs_person and "look-again" in text.can
+        if not is_held:
+            return DOCTOR.model_copy(update={"words": _FIX_LIST})
+    elif text.state not in WAITING:
         return None
+    column = None
+    if why_code == "hours_unreadable":
+        column = _unreadable_column(text)
     look = _row(text) if "look-again" in text.can else None
-    remedy = remedy_of_sender(text.why_code, text.sender_name) or remedy_of_texts(
-        text.why_code,
+    remedy = remedy_of_sender(why_code, text.sender_name) or remedy_of_texts(
+        why_code,
         look,
         customer_id=text.customer_id,
         business_id=text.business_id,
+        state=prediction.state if prediction else None,
+        column=column,
     )
     if remedy is None and text.state == "held":
         return Remedy(words=_FIX_REASON)
     return remedy
+
+
+def _unreadable_column(text: TextRecord) -> str:
+    """The application's column of which a text's hours are not understood."""
+    if clocks_of(text.timezone) is None:
+        return "customers.timezone"
+    if clocks_of(text.business_timezone) is None:
+        return "businesses.timezone"
+    return "businesses.sms_hours"
 
 
 def _resolutions(retry_id: str) -> Iterator[Remedy]:

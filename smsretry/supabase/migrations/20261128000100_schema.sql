@@ -3567,39 +3567,37 @@ end
 $$;
 
 -- ======== schemas/worker/cap_reached_at.sql ========
--- Tell when a number reached its cap: the time of the cap-th newest text after `since`. Null: there
--- is room. Every text that may have reached the phone from this business counts: sends accepted, in
--- doubt or under way, and the application's own.
-create or replace function smsretry.cap_reached_at(
+-- List when texts may have reached a number from a business after `since`, the newest first: sends
+-- accepted, in doubt or under way, and the application's own.
+create or replace function smsretry.texts_reached(
     business_id uuid,
     phone text,
-    cap integer,
     since timestamptz
 )
-returns timestamptz
-language sql set search_path = pg_catalog, pg_temp as $$
+returns setof timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id
         from public.customers c
         -- is true: by the number's index alone
-        where c.phone = cap_reached_at.phone
-          and (c.business_id = cap_reached_at.business_id) is true
+        where c.phone = texts_reached.phone
+          and (c.business_id = texts_reached.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
         where a.number_key = smsretry.number_key(
-            cap_reached_at.business_id,
-            cap_reached_at.phone
+            texts_reached.business_id,
+            texts_reached.phone
         )
-          and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
+          and coalesce(a.finished_at, a.begun_at) > texts_reached.since
           and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
         union all
         select coalesce(l.updated_at, l.created_at)
         from person p
         join public.send_logs l on l.customer_id = p.id
-        where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
+        where coalesce(l.updated_at, l.created_at) > texts_reached.since
           and l.channel = 'sms'
           and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (
@@ -3611,9 +3609,22 @@ language sql set search_path = pg_catalog, pg_temp as $$
     )
     select r.at
     from reached r
-    where r.at > cap_reached_at.since
     order by r.at desc
-    offset greatest(cap_reached_at.cap, 1) - 1
+$$;
+
+-- Tell when a number reached its cap: the time of the cap-th newest text after `since`
+-- (smsretry.texts_reached). Null: there is room.
+create or replace function smsretry.cap_reached_at(
+    business_id uuid,
+    phone text,
+    cap integer,
+    since timestamptz
+)
+returns timestamptz
+language sql set search_path = pg_catalog, pg_temp as $$
+    select t
+    from smsretry.texts_reached(business_id, phone, since) t
+    offset greatest(cap, 1) - 1
     limit 1
 $$;
 
@@ -5253,7 +5264,7 @@ $$;
 --   decision:
 --     accepted: the message was found (twilio_sid; null if only the send log says so)
 --     look_again: it was not found; look again in look_in
---     look_failed: the look itself failed; look again in look_in
+--     look_failed: the look itself failed, for error; look again in look_in
 --     resend: it was not found for long enough: send the text again
 --     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
 --       with that
@@ -5347,6 +5358,10 @@ begin
 
     v_row.reconciled_claim_no := claim_no;
     v_row.recover_count := 0;
+    if decision = 'look_again'
+        and (v_row.held_since is not null or v_row.why_code = 'list_unavailable') then
+        v_row.why := null;
+    end if;
     v_row.why_code := why_code;
     v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
     if decision = 'accepted' then
@@ -5391,8 +5406,9 @@ begin
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
-            v_row.why := case when v_row.held_since is null then v_row.why end;
             v_row.held_since := null;
+        elsif v_row.held_since is null then
+            v_row.why := coalesce(left(error, 1800), v_row.why);
         end if;
         perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;
@@ -9976,8 +9992,9 @@ $$;
 -- would find now. Nothing is claimed. Who may read no number gets smsretry.without_number.
 --   until: only those that are due by then
 --   after_due, after_id: of the last row of the page before
---   ids: only these, whenever they are due
+--   ids: only these, whenever they are due, and what waits for the same people
 --   asked_at: when it is asked what a begin would find
+--   reached_at: when texts may have reached the number, the newest first
 --   default_sender: the sender of a text that has none of its own
 --   refused, refused_code, refused_held: smsretry.refusals
 --   stopped: why it is not sent, but for one text a run
@@ -10015,7 +10032,8 @@ declare
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
     v_now constant timestamptz := smsretry.clock();
     v_is_whole constant boolean := smsretry.may_read_numbers();
-    v_ids uuid[] := ids;
+    v_ids uuid[];
+    v_people uuid[];
     v_texts smsretry.claimed_retry[];
 begin
     after_due := coalesce(after_due, '-infinity');
@@ -10048,6 +10066,22 @@ begin
                 )
             ) w
             order by w.scheduled_for, w.id
+            limit v_limit
+        );
+    else
+        v_people := array(
+            select t.customer_id
+            from smsretry.text_on_record t
+            where t.retry_id = any (ids)
+        );
+        v_ids := ids || array(
+            select q.id
+            from public.sms_retry_queue q
+            where q.customer_id = any (v_people) and q.work in ('texts', 'suspect')
+            union all
+            select s.id
+            from public.scheduled_sends s
+            where s.customer_id = any (v_people) and s.send_log_id is null
             limit v_limit
         );
     end if;
@@ -10123,6 +10157,14 @@ begin
         select
             c.*,
             v_now as asked_at,
+            array(
+                -- longer than any cap counts
+                select smsretry.texts_reached(
+                    c.business_id,
+                    c.phone,
+                    v_now - interval '2 days'
+                )
+            ) as reached_at,
             v_default_sender as default_sender,
             coalesce(
                 'Sending is stopped: '

@@ -226,6 +226,7 @@ def test_a_preview_counts_each_text_once_in_its_hour(
 ) -> None:
     """Hours without a text are left out; why the others do not is told. More than a page is seen whole."""
     shop.later(hours=10)  # 22:00 in New York
+    shop.run()
     shop.due_text()
     for _ in range(2):
         shop.due_text(due=timedelta(hours=13, minutes=5))

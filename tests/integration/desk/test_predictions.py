@@ -74,6 +74,11 @@ _OPTED_OUT = "update customers set sms_consent_status = 'opted_out'"
 _NO_ZONE = "update businesses set timezone = null"
 _NOW = "smsretry.clock()"
 _STORM = "select set_sms_stop('state', 'LA', 'A hurricane')"
+_ONE_A_DAY = f"""update businesses set sms_daily_cap = 1;
+    insert into send_logs (business_id, customer_id, channel, subject, status, provider_message_id, updated_at)
+    select business_id, id, 'sms', 'Hello', 'sent', jsonb_build_object('twilio_sid', 'SM' || repeat('a', 32)),
+           {_NOW} - interval '1 hour'
+    from customers"""
 _THERE = {"phone": "+15045550123", "timezone": "America/Chicago"}
 STATES: Final[dict[str, State]] = {
     "due": State(),
@@ -130,6 +135,9 @@ STATES: Final[dict[str, State]] = {
         """select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann')
            from businesses"""
     ),
+    "above its customer's cap": State(_ONE_A_DAY),
+    "above its customer's cap at night": State(_ONE_A_DAY, night=True),
+    "scheduled above its customer's cap": State(_ONE_A_DAY, planned=True),
     "scheduled": State(planned=True),
     "scheduled, opted out": State(_OPTED_OUT, planned=True),
     "scheduled past not_after": State(
@@ -192,3 +200,28 @@ def test_what_is_predicted_comes_to_be(shop: Shop, desk: Desk, name: str) -> Non
         assert predicted - 0.1 <= went_out <= predicted + 1.1
     if fate in ("end", "held"):
         assert [one for one in ahead.why if reason in one] == [*ahead.why]
+
+
+def test_a_text_that_waits_for_one_of_the_same_person_is_told_to_go_a_day_later(
+    shop: Shop, desk: Desk
+) -> None:
+    """A cap counts what goes out before, as the runs do. Other people's texts go."""
+    shop.sql("update businesses set sms_daily_cap = 1")
+    first = shop.due_text()
+    customer = shop.row(first)["customer_id"]
+    second = shop.due_text()
+    shop.sql(
+        "update sms_retry_queue set customer_id = %s where id = %s", customer, second
+    )
+    shop.sql(
+        "update send_logs set customer_id = %s where id = %s",
+        *(customer, shop.row(second)["send_log_id"]),
+    )
+    shop.due_text(phone="+12125550199")
+    now = shop.now()
+    ahead = desk.preview(Preview(hours=26))
+    stories = [desk.explain(ExplainText(id=row))[0] for row in (first, second)]
+    run(shop)
+    assert (ahead.hours[0], sum(ahead.hours)) == (len(shop.messages), 3) == (2, 3)
+    waits = [story.prediction.at - now for story in stories if story.prediction]
+    assert waits[0] < timedelta(hours=1) < timedelta(hours=23) < waits[1]

@@ -119,7 +119,7 @@ CASES = [
     Case("no_body", REQUEUE, f"{_LOG} subject = ' '", BODY),
     Case("body_too_long", REQUEUE, f"{_LOG} subject = repeat('x', 1601)", BODY),
     Case("id_taken", None, TAKEN_ID, says="it never became a text. Queue it anew"),
-    Case("row_refused", None, REFUSED_ROW, says="fix what it says"),
+    Case("row_refused", None, REFUSED_ROW, says="fix the cause"),
     Case("opted_out", CONSENT, f"{_CUSTOMER} sms_consent_status = 'unknown'"),
     Case("opted_out", CONSENT, OPTED_OUT),
     Case("opted_out", None, wrote("stop", "'STOP'"), says="text START"),
@@ -131,34 +131,35 @@ CASES = [
     Case("number_spelling", ANEW, f"{_CUSTOMER} phone = '+1 (212) 555-0123'", NUMBER, "customers.phone"),
     Case("no_time_zone", ANEW, "", NUMBER, "customers.timezone", {"phone": "+881612345678", "timezone": None}),
     Case("no_opening", ANEW, waits("no_opening", held=True), f"{_CUSTOMER} timezone = null", "customers.timezone"),
+    Case("daily_cap", ANEW, waits("daily_cap"), f"{_BUSINESS} sms_daily_cap = 9", "businesses.sms_daily_cap"),
     Case("hours_unreadable", ANEW, f"{_CUSTOMER} timezone = 'Eastern US'", f"{_CUSTOMER} timezone = null",
          "customers.timezone"),
     Case("hours_unreadable", ANEW, f"{_BUSINESS} timezone = 'Eastern US'", f"{_BUSINESS} timezone = null",
          "businesses.timezone"),
     Case("hours_unreadable", ANEW, f"{_BUSINESS} sms_hours = '18:00-09:00'", f"{_BUSINESS} sms_hours = null",
          "businesses.sms_hours"),
-    Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop '…' --lift"),
+    Case("state_stopped", LIFT, "select set_sms_stop('state', 'NY', 'A storm')", says="smsretry stop NY --lift"),
     Case("business_stopped", LIFT,
          "select set_sms_stop('business_stopped', id::text, 'A lawsuit', 'ann') from businesses",
          says="--lift"),
     *(Case(code, CANCEL, waits(code)) for code in (
-        "at_capacity", "daily_cap", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
+        "at_capacity", "sender_rate", "day_spent", "already_queued", "claim_lost", "rate_limited",
         "refused_for_now", "delivery_open")),
-    *(Case(code, LOOK, waits(code, held=held), says="fix what it says") for code, held in (
+    *(Case(code, LOOK, waits(code, held=held), says="fix the cause") for code, held in (
         ("mark_mismatch", True), ("locked", False), ("database_trouble", False), ("data_changed", False),
         ("sender_paused", True), ("sending_stopped", False), ("business_trouble", False), ("no_credentials", True),
         ("unreachable", False), ("account_refused", False), ("destination_refused", True))),
     *(Case(code, REQUEUE, ended("failed", code, error), says=says) for code, error, says in (
         ("refused", 21211, "check the number"), ("opted_out", 21610, "have texted START"),
         ("attempts_used_up", 30003, ""), ("undelivered", 30006, "check the number"),
-        ("unforeseen", None, "fix what it says"), ("bad_row", None, "fix what it says"))),
+        ("unforeseen", None, "fix the cause"), ("bad_row", None, "fix the cause"))),
     *(Case(code, REQUEUE, ended("cancelled", code)) for code in ("expired", "not_listed", "operator", "application")),
     Case("refused", REQUEUE, ended("failed", "refused", 30007), BODY, "change the words"),
     *(Case(code, None, in_doubt(code), says="Before that nothing is needed") for code in (
         "in_doubt", "worker_died", "restored", "no_evidence")),
     *(Case(code, RESOLVE, in_doubt(code, held=True), says="log does not have it") for code in (
         "no_evidence", "ambiguous")),
-    Case("list_unavailable", LOOK, in_doubt("list_unavailable", held=True), says="fix what it says"),
+    Case("list_unavailable", LOOK, in_doubt("list_unavailable", held=True), says="fix the cause"),
 ]  # fmt: skip
 
 

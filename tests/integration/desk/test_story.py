@@ -11,7 +11,7 @@ from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Cancel, ExplainText, Prune, Requeue
 from smsretry.desk.questions.explanation import Explanation, Explanations
-from smsretry.local.twilio.faults import DropUnaccepted, JsonError
+from smsretry.local.twilio.faults import DropUnaccepted, JsonError, ListError
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.integration.hearing import answer, sends_from
 from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
@@ -341,3 +341,24 @@ def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, story_of: Told) -
     assert unsure.startswith(f"they wrote, to …0100, as SM{'2' * 32}, taken for unsure")
     shop.run()
     assert shop.end_of(row) == ("pending", "words_unread"), "that stop was another's"
+
+
+def test_while_the_provider_s_list_cannot_be_read_a_doubt_says_so_and_promises_nothing(
+    shop: Shop, desk: Desk, doubtful: UUID
+) -> None:
+    """From the first look on: the error, what to do about it, and that a person may say what became of the text."""
+    shop.twilio.fail(ListError(), times=None)
+    shop.later(minutes=2)
+    assert shop.run() == ["InDoubt"]
+    [story] = desk.explain(ExplainText(id=doubtful))
+    assert "list of messages cannot be read: Twilio could not answer" in story.headline
+    assert "HTTP 500" in story.headline
+    assert "it is sent again" not in story.next
+    assert (
+        "if it cannot be read for 1 h, the text waits for a person"
+        in story.next.lower()
+    )
+    assert [remedy.form for remedy in story.remedies][:2] == ["sms-doctor", "sms-texts"]
+    shop.twilio.heal()
+    shop.later(minutes=20)
+    assert shop.run() == ["Sent"]

@@ -65,7 +65,7 @@ def test_what_it_held_when_it_died_is_of_use_for_as_long_as_every_text(
     assert sorted(shop.run()) == ["Held", "InDoubt"]
     shop.later(hours=48)
     assert shop.run() == ["Failed", "Failed"]
-    assert "list could not be had" in shop.row(row)["last_error"]
+    assert "list of messages cannot be read" in shop.row(row)["last_error"]
     assert shop.status_of(held) == "failed"
 
 

@@ -176,7 +176,7 @@ class _Sender(TwilioProvider):
         self._fate.at("answered", text.body)
         return outcome
 
-    def look_up(self, phone: str, **of: Any) -> Look | None:
+    def look_up(self, phone: str, **of: Any) -> Look:
         lookup = super().look_up(phone, **of)
         self._fate.at("looking", phone)
         return lookup

@@ -2,8 +2,9 @@
 -- would find now. Nothing is claimed. Who may read no number gets smsretry.without_number.
 --   until: only those that are due by then
 --   after_due, after_id: of the last row of the page before
---   ids: only these, whenever they are due
+--   ids: only these, whenever they are due, and what waits for the same people
 --   asked_at: when it is asked what a begin would find
+--   reached_at: when texts may have reached the number, the newest first
 --   default_sender: the sender of a text that has none of its own
 --   refused, refused_code, refused_held: smsretry.refusals
 --   stopped: why it is not sent, but for one text a run
@@ -41,7 +42,8 @@ declare
     v_states constant text[] := (select s.states from smsretry.stopped_states s);
     v_now constant timestamptz := smsretry.clock();
     v_is_whole constant boolean := smsretry.may_read_numbers();
-    v_ids uuid[] := ids;
+    v_ids uuid[];
+    v_people uuid[];
     v_texts smsretry.claimed_retry[];
 begin
     after_due := coalesce(after_due, '-infinity');
@@ -74,6 +76,22 @@ begin
                 )
             ) w
             order by w.scheduled_for, w.id
+            limit v_limit
+        );
+    else
+        v_people := array(
+            select t.customer_id
+            from smsretry.text_on_record t
+            where t.retry_id = any (ids)
+        );
+        v_ids := ids || array(
+            select q.id
+            from public.sms_retry_queue q
+            where q.customer_id = any (v_people) and q.work in ('texts', 'suspect')
+            union all
+            select s.id
+            from public.scheduled_sends s
+            where s.customer_id = any (v_people) and s.send_log_id is null
             limit v_limit
         );
     end if;
@@ -149,6 +167,14 @@ begin
         select
             c.*,
             v_now as asked_at,
+            array(
+                -- longer than any cap counts
+                select smsretry.texts_reached(
+                    c.business_id,
+                    c.phone,
+                    v_now - interval '2 days'
+                )
+            ) as reached_at,
             v_default_sender as default_sender,
             coalesce(
                 'Sending is stopped: '

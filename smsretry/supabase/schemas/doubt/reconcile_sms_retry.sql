@@ -3,7 +3,7 @@
 --   decision:
 --     accepted: the message was found (twilio_sid; null if only the send log says so)
 --     look_again: it was not found; look again in look_in
---     look_failed: the look itself failed; look again in look_in
+--     look_failed: the look itself failed, for error; look again in look_in
 --     resend: it was not found for long enough: send the text again
 --     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
 --       with that
@@ -97,6 +97,10 @@ begin
 
     v_row.reconciled_claim_no := claim_no;
     v_row.recover_count := 0;
+    if decision = 'look_again'
+        and (v_row.held_since is not null or v_row.why_code in ('list_unavailable', 'ambiguous')) then
+        v_row.why := null;
+    end if;
     v_row.why_code := why_code;
     v_row.expires_at := coalesce(v_row.expires_at, v_now + life);
     if decision = 'accepted' then
@@ -141,8 +145,9 @@ begin
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
-            v_row.why := case when v_row.held_since is null then v_row.why end;
             v_row.held_since := null;
+        elsif v_row.held_since is null then
+            v_row.why := coalesce(left(error, 1800), v_row.why);
         end if;
         perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
     end if;

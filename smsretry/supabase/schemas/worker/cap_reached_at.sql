@@ -1,36 +1,34 @@
--- Tell when a number reached its cap: the time of the cap-th newest text after `since`. Null: there
--- is room. Every text that may have reached the phone from this business counts: sends accepted, in
--- doubt or under way, and the application's own.
-create or replace function smsretry.cap_reached_at(
+-- List when texts may have reached a number from a business after `since`, the newest first: sends
+-- accepted, in doubt or under way, and the application's own.
+create or replace function smsretry.texts_reached(
     business_id uuid,
     phone text,
-    cap integer,
     since timestamptz
 )
-returns timestamptz
-language sql set search_path = pg_catalog, pg_temp as $$
+returns setof timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with person as materialized (
         select c.id
         from public.customers c
         -- is true: by the number's index alone
-        where c.phone = cap_reached_at.phone
-          and (c.business_id = cap_reached_at.business_id) is true
+        where c.phone = texts_reached.phone
+          and (c.business_id = texts_reached.business_id) is true
     ),
     reached (at) as (
         -- By number, because a customer who is deleted and imported again is the same person.
         select coalesce(a.finished_at, a.begun_at)
         from public.sms_send_attempts a
         where a.number_key = smsretry.number_key(
-            cap_reached_at.business_id,
-            cap_reached_at.phone
+            texts_reached.business_id,
+            texts_reached.phone
         )
-          and coalesce(a.finished_at, a.begun_at) > cap_reached_at.since
+          and coalesce(a.finished_at, a.begun_at) > texts_reached.since
           and coalesce(a.outcome, 'in_doubt') in ('accepted', 'in_doubt')
         union all
         select coalesce(l.updated_at, l.created_at)
         from person p
         join public.send_logs l on l.customer_id = p.id
-        where coalesce(l.updated_at, l.created_at) > cap_reached_at.since
+        where coalesce(l.updated_at, l.created_at) > texts_reached.since
           and l.channel = 'sms'
           and smsretry.is_sent(l.provider_message_id, l.status::text)
           and not exists (
@@ -42,8 +40,21 @@ language sql set search_path = pg_catalog, pg_temp as $$
     )
     select r.at
     from reached r
-    where r.at > cap_reached_at.since
     order by r.at desc
-    offset greatest(cap_reached_at.cap, 1) - 1
+$$;
+
+-- Tell when a number reached its cap: the time of the cap-th newest text after `since`
+-- (smsretry.texts_reached). Null: there is room.
+create or replace function smsretry.cap_reached_at(
+    business_id uuid,
+    phone text,
+    cap integer,
+    since timestamptz
+)
+returns timestamptz
+language sql set search_path = pg_catalog, pg_temp as $$
+    select t
+    from smsretry.texts_reached(business_id, phone, since) t
+    offset greatest(cap, 1) - 1
     limit 1
 $$;
