@@ -5359,7 +5359,7 @@ begin
     v_row.reconciled_claim_no := claim_no;
     v_row.recover_count := 0;
     if decision = 'look_again'
-        and (v_row.held_since is not null or v_row.why_code = 'list_unavailable') then
+        and (v_row.held_since is not null or v_row.why_code in ('list_unavailable', 'ambiguous')) then
         v_row.why := null;
     end if;
     v_row.why_code := why_code;
