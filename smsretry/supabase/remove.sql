@@ -3,14 +3,40 @@
 -- with its columns and rows, scheduled_sends and the history in sms_send_attempts included.
 begin;
 -- Opt-outs that stand though a customer's row says otherwise, for instance because it was imported anew.
-update public.customers c
-set sms_consent_status = 'opted_out'
-where c.phone is not null
-  and c.sms_consent_status is distinct from 'opted_out'
-  and exists (
-      select from smsretry.standing_opt_outs o
-      where o.number_key = smsretry.number_key(c.business_id, c.phone)
-  );
+do $$
+declare
+    v_rule text;
+begin
+    update public.customers c
+    set
+        sms_consent_status = 'opted_out',
+        sms_consent_at = o.dated,
+        sms_consent_source = coalesce(o.source, 'unknown')
+    from (
+        select distinct on (s.number_key) s.number_key, s.dated, s.source
+        from smsretry.standing_opt_outs s
+        order by s.number_key, s.dated desc
+    ) o
+    where c.sms_consent_status is distinct from 'opted_out'
+      and o.number_key = smsretry.number_key(c.business_id, c.phone);
+exception
+    when integrity_constraint_violation then -- its detail would quote the number
+        get stacked diagnostics v_rule = constraint_name;
+        raise exception 'The rule % of customers refuses an opt-out', v_rule
+            using hint = 'Change it, and run this file again. Nothing was changed.';
+end
+$$;
+-- What the migration switched on, which shows nothing to a role without a policy.
+do $$
+begin
+    if obj_description('smsretry'::regnamespace) like '% was off %' then
+        alter table public.sms_retry_queue disable row level security;
+        drop policy "Owners read their retries" on public.sms_retry_queue;
+        drop policy "Owners queue retries of their texts" on public.sms_retry_queue;
+        revoke all on public.sms_retry_queue from anon, authenticated;
+    end if;
+end
+$$;
 create temporary table views_before on commit drop as
 select c.oid, c.oid::regclass::text as name
 from pg_catalog.pg_class c
@@ -143,4 +169,18 @@ update public.sms_retry_queue
 set claimed_at = null, begun_at = null
 where claimed_at is not null;
 grant delete, truncate on public.sms_retry_queue to service_role;
+do $$
+begin
+    if to_regrole('smsretry_reader') is null then
+        return;
+    end if;
+    revoke usage on schema public from smsretry_reader;
+    begin
+        drop role smsretry_reader;
+    exception
+        when dependent_objects_still_exist or insufficient_privilege then
+            raise notice 'The role smsretry_reader stays: %', sqlerrm;
+    end;
+end
+$$;
 commit;

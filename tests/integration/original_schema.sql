@@ -1,6 +1,11 @@
 -- An installation from before smsretry: the tables and the two calls as a web application on Supabase made them for
 -- itself, with what such an application adds of its own: foreign keys, checks, indexes, policies, a trigger.
--- Written for the tests; its faults (tenants may update queue rows, anyone may call the functions) are meant.
+-- Its project is older than May 2026, and grants everything in public to everybody. Written for the tests; its faults
+-- (tenants may update queue rows, anyone may call the functions) are meant.
+
+alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
 
 create table public.businesses (
     id uuid primary key default gen_random_uuid(),

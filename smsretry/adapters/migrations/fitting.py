@@ -89,6 +89,12 @@ _FILLED: Final = {
 """Columns of the queue that must not be null, and the statement that ends a null, without its condition. A null would
 hide its row from the claim, or break the claim's answer for every row.
 """
+_EMPTIED: Final = {
+    "sms_retry_queue": {"last_error", "reason"},
+    "send_logs": {"error_message"},
+    "scheduled_sends": {"not_after", "created_by"},
+}
+"""Columns into which smsretry writes null."""
 _ANY_SOURCE: Final = "whatever people give as a source"
 """Stands for the sources that people give. They choose the words, so that no list of sources is complete."""
 _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -119,6 +125,7 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
 }
 """Values that smsretry writes into a column. A CHECK must allow them."""
+_UTC: Final = ("UTC", "Etc/UTC", "GMT")
 _TEXTS: Final = re.compile(
     r'(text|citext|"?extensions"?\.citext|character varying(\(\d+\))?)'
 )
@@ -127,7 +134,11 @@ select c.relname::text as table, a.attname::text as name, format_type(a.atttypid
        a.attnotnull as filled, a.attgenerated <> '' as generated,
        array(select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = a.atttypid) as labels,
        (select pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d
-        where d.adrelid = c.oid and d.adnum = a.attnum) as value
+        where d.adrelid = c.oid and d.adnum = a.attnum) as value,
+       (select coalesce(jsonb_object_agg(quote_ident(k.conname), pg_get_constraintdef(k.oid)), '{}')
+        from pg_catalog.pg_constraint k
+        where k.conrelid = c.oid and k.contype = 'c' and a.attnum = any (k.conkey)) as checks,
+       current_setting('timezone') as zone
 from pg_catalog.pg_class c
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname = any (%s)
@@ -160,6 +171,19 @@ where p.polrelid = to_regclass('public.sms_retry_queue') and p.polpermissive and
   and (0 = any (p.polroles) or exists (
       select from unnest(p.polroles) r (id) join pg_catalog.pg_roles t on t.rolname in ('anon', 'authenticated')
       where pg_catalog.pg_has_role(t.oid, r.id, 'usage')))
+order by 1
+"""
+# The owner and whoever may pass row level security by are not shut out. Tenants are, and have policies of ours.
+_SHUT_OUT: Final = """
+select r.rolname::text
+from pg_catalog.pg_class c
+join pg_catalog.pg_roles r on not (r.rolsuper or r.rolbypassrls or pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'))
+where c.oid = to_regclass('public.sms_retry_queue') and not c.relrowsecurity
+  and r.rolname not in ('anon', 'authenticated') and r.rolname !~ '^pg_'
+  and pg_catalog.has_any_column_privilege(r.oid, c.oid, 'select, insert, update')
+  and not exists (
+      select from pg_catalog.pg_policy p cross join unnest(p.polroles) g (id)
+      where p.polrelid = c.oid and p.polpermissive and g.id <> 0 and pg_catalog.pg_has_role(r.oid, g.id, 'usage'))
 order by 1
 """
 _COMMANDS: Final = {
@@ -262,6 +286,9 @@ def _column_misfits(connection: Connection) -> Iterator[Misfit]:
             fill = f"{_FILLED[column.name]} where {column.name} is null"
             filled = f"alter table public.{column.table} alter column {column.name} set not null"
             yield Misfit(where, f"must not be null: {fill}; {filled}")
+        if column.filled and column.name in _EMPTIED.get(column.table, ()):
+            emptied = f"alter table public.{column.table} alter column {column.name} drop not null"
+            yield Misfit(where, f"must be allowed to be null: {emptied}")
 
 
 def _sql_type(table: str, column: str) -> str:
@@ -289,14 +316,29 @@ def _describe_type(column: Any) -> str:
     """
     sql_type = _sql_type(column.table, column.name)
     alter = f"alter column {column.name}"
+    is_clock_time = column.type.endswith("without time zone")
+    conversion = " at time zone 'UTC'" if is_clock_time else f"::{sql_type}"
     change = f"{alter} type {sql_type}"
     if not column.generated:
-        change += f" using {column.name}::{sql_type}"
+        change += f" using {column.name}{conversion}"
         # A default becomes text by itself.
         if column.value and sql_type != "text":
-            value = f"{alter} set default ({column.value})::{sql_type}"
+            if "AT TIME ZONE" not in column.value:
+                # It is in the session's zone, as `now()` is.
+                conversion = f"::{sql_type}"
+            value = f"{alter} set default ({column.value}){conversion}"
             change = f"{alter} drop default, {change}, {value}"
     kind = "an enum" if column.labels else column.type
+    if is_clock_time and column.zone not in _UTC:
+        kind += f", here taken for UTC (if it has {column.zone}'s time, as now() writes it, say '{column.zone}')"
+    if column.labels:
+        # A check of an enum stands in the way, and PostgreSQL does not name it.
+        drops = [f"drop constraint {name}" for name in column.checks]
+        rules = [
+            f"add constraint {name} {rule.replace(f'::{column.type}', '::text')}"
+            for name, rule in column.checks.items()
+        ]
+        change = ", ".join([*drops, change, *rules])
     if kind.startswith("character varying("):
         kind += ", too short for some of what smsretry writes"
     return (
@@ -338,7 +380,17 @@ def _value_misfits(connection: Connection) -> Iterator[Misfit]:
 
 
 def _policy_misfits(connection: Connection) -> Iterator[Misfit]:
-    """Policies that let a tenant do more than read its rows and add pending ones, which smsretry's policies allow."""
+    """Policies that let a tenant do more than read its rows and add pending ones, which smsretry's policies allow.
+
+    And the roles that need one as the migration switches row level security on.
+    """
+    for (role,) in connection.execute(_SHUT_OUT):
+        name = sql.Identifier(role).as_string()
+        yield Misfit(
+            f"role {name}",
+            "would be shut out from sms_retry_queue by row level security, which is switched on: create policy "
+            f"{name} on public.sms_retry_queue to {name} using (true)",
+        )
     for name, command in connection.execute(_WIDE_POLICIES):
         policy = sql.Identifier(name).as_string()
         difference = f"lets tenants {_COMMANDS[command]}"

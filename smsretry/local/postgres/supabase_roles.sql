@@ -1,6 +1,6 @@
 -- What a Supabase project holds before its first migration, as far as migrations rely on it: the roles, the schema auth
--- with its users and helpers, the publication of Realtime, and the generous default privileges that a migration has to
--- take back. Idempotent.
+-- with its users and helpers, and the publication of Realtime. A new table is granted to nobody (changelog 45329).
+-- Idempotent.
 -- Sources: supabase/postgres, migrations/db/init-scripts/00000000000000-initial-schema.sql and
 -- 00000000000001-auth-schema.sql; https://supabase.com/docs/guides/database/postgres/roles,
 -- https://supabase.com/docs/guides/auth/managing-user-data, https://supabase.com/docs/guides/realtime/postgres-changes
@@ -31,9 +31,6 @@ alter role authenticator set statement_timeout = '8s';
 alter role authenticator set lock_timeout = '8s';
 
 grant usage on schema public to anon, authenticated, service_role;
-alter default privileges for role postgres in schema public grant all on tables to anon, authenticated, service_role;
-alter default privileges for role postgres in schema public grant all on functions to anon, authenticated, service_role;
-alter default privileges for role postgres in schema public grant all on sequences to anon, authenticated, service_role;
 
 create schema if not exists extensions;
 grant usage on schema extensions to anon, authenticated, service_role;

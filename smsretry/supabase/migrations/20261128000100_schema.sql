@@ -16,7 +16,28 @@ $$;
 -- The home of everything internal. PostgREST does not expose it: the API is the functions in
 -- public.
 create schema if not exists smsretry;
-comment on schema smsretry is 'Internals of the SMS retry queue. Not exposed by PostgREST; the API is the functions in public.';
+-- Said once, at first: remove.sql switches off what was off.
+do $$
+declare
+    v_was_off constant text := ' Row level security of sms_retry_queue was off before.';
+begin
+    if obj_description('smsretry'::regnamespace) is null then
+        execute format(
+            'comment on schema smsretry is %L',
+            'Internals of the SMS retry queue. Not exposed by PostgREST.'
+                || coalesce(
+                    (
+                        select v_was_off
+                        from pg_catalog.pg_class c
+                        where c.oid = to_regclass('public.sms_retry_queue')
+                          and not c.relrowsecurity
+                    ),
+                    ''
+                )
+        );
+    end if;
+end
+$$;
 
 -- A tenant's insert needs nothing in it: its trigger does what it does as the owner.
 revoke all on schema smsretry from public, anon, authenticated;
@@ -203,6 +224,7 @@ begin
         alter table public.businesses enable row level security;
         create policy "Owners read their businesses" on public.businesses
             for select to authenticated using (user_id = (select auth.uid()));
+        grant select on public.businesses to authenticated;
     end if;
 end
 $$;
@@ -314,6 +336,7 @@ begin
         alter table public.customers enable row level security;
         create policy "Owners read their customers" on public.customers for select to authenticated
             using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+        grant select on public.customers to authenticated;
     end if;
 end
 $$;
@@ -674,6 +697,7 @@ begin
         alter table public.send_logs enable row level security;
         create policy "Owners read their send logs" on public.send_logs for select to authenticated
             using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+        grant select on public.send_logs to authenticated;
     end if;
 end
 $$;
@@ -978,7 +1002,10 @@ create policy "Owners queue retries of their texts" on public.sms_retry_queue fo
         )
     );
 
--- A Supabase project grants everything in public to anon and authenticated.
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;
+-- An older Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_retry_queue from public, anon, authenticated;
 grant select on public.sms_retry_queue to authenticated;
 -- Claim number, lease and the like are not a tenant's to set.
@@ -986,9 +1013,6 @@ revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
     last_error, reason)
     on public.sms_retry_queue to authenticated;
--- History is kept: a text that is no longer wanted is cancelled, not deleted.
-revoke delete, truncate on public.sms_retry_queue from service_role;
-grant select, insert, update on public.sms_retry_queue to service_role;
 
 -- ======== what an existing public.sms_send_attempts lacks ========
 alter table if exists public.sms_send_attempts
@@ -1154,12 +1178,12 @@ drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
     using (exists (select from public.sms_retry_queue q where q.id = retry_id));
 
--- A Supabase project grants everything in public to anon and authenticated.
-revoke all on public.sms_send_attempts from public, anon, authenticated;
-grant select on public.sms_send_attempts to authenticated;
 -- Attempts are deleted only with their row, by prune_sms_history or with its business.
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
+-- As sms_retry_queue.
+revoke all on public.sms_send_attempts from public, anon, authenticated;
+grant select on public.sms_send_attempts to authenticated;
 
 -- ======== what an existing smsretry.stops lacks ========
 alter table if exists smsretry.stops

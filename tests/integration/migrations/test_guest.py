@@ -119,7 +119,7 @@ def test_an_application_of_another_kind_is_adopted_as_printed_sends_its_texts_an
         for line in fitted.splitlines()
         if line.rstrip(",") not in {each.rstrip(",") for each in left}
     ] == []
-    assert "smsretry" not in after.replace("smsretry_reader", "")
+    assert "smsretry" not in after
     added = kept_objects(gym) - before
     assert {what.rpartition(".")[0] for what, how in added if how != "index"} == {
         "sms_send_attempts",
@@ -196,3 +196,34 @@ def test_what_is_printed_for_a_column_keeps_its_default_check_and_index(
     migrate(empty.url)
     empty.run(insert)
     assert empty.single_row("select count(*) as n from sms_retry_queue") == {"n": 3}
+
+
+def test_a_time_without_a_zone_is_taken_for_utc_wherever_the_database_is(
+    original: Database,
+) -> None:
+    """A default that is UTC's stays so; one that is the session's does, too. Where that differs, `migrate` says it."""
+    name = original.connection.info.dbname
+    original.run(f"alter database {name} set timezone to 'Asia/Kolkata'")
+    original.run(
+        """set timezone to 'Asia/Kolkata';
+           alter table sms_retry_queue alter scheduled_for type timestamp using '2026-03-01 10:00',
+               alter created_at drop default, alter created_at type timestamp using created_at at time zone 'UTC',
+               alter created_at set default (now() at time zone 'utc'),
+               alter updated_at type timestamp, alter updated_at set default current_timestamp;
+           with b as (insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple') returning id),
+                c as (insert into customers (business_id) select id from b returning id, business_id),
+                l as (insert into send_logs (business_id, customer_id, channel) select business_id, id, 'sms' from c
+                      returning id, customer_id, business_id)
+           insert into sms_retry_queue (business_id, customer_id, send_log_id, scheduled_for)
+           select business_id, customer_id, id, '2026-03-01 10:00' from l"""
+    )
+    with pytest.raises(MigrationError) as raised:
+        migrate(original.url)
+    assert "say 'Asia/Kolkata'" in str(raised.value)
+    make_it_fit(original, original.url)
+    [row] = original.rows(
+        """insert into sms_retry_queue (business_id, customer_id, send_log_id, scheduled_for)
+           select business_id, customer_id, send_log_id, scheduled_for from sms_retry_queue
+           returning now() = created_at and now() = updated_at as now, scheduled_for as due"""
+    )
+    assert row == {"now": True, "due": datetime(2026, 3, 1, 10, tzinfo=UTC)}

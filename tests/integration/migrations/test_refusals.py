@@ -28,14 +28,19 @@ REFUSED = {
     "columns": (
         """create domain e164 as text;
            alter table customers alter phone type e164, drop column sms_consent_at, drop column phone_status;
-           alter table send_logs alter error_message type varchar(40);
-           alter table sms_retry_queue alter attempt_count drop not null,
+           create type label as enum ('pending', 'sent');
+           alter table send_logs alter error_message type varchar(40), alter status drop default,
+               alter status type label using status::label, alter status set default 'pending',
+               add constraint "Told" check (status <> 'sent' or error_message is null);
+           alter table sms_retry_queue alter reason set not null, alter attempt_count drop not null,
                alter scheduled_for drop not null, alter max_attempts drop not null, alter business_id drop not null""",
         [
             "customers.phone is public.e164, and must be text: ",
             "customers.phone_status is missing: alter table public.customers add column phone_status text",
             "customers.sms_consent_at is missing: ",
             "send_logs.error_message is character varying(40), too short for some of what smsretry writes, and ",
+            "send_logs.status is an enum, and must be text: alter table public.send_logs drop constraint ",
+            "sms_retry_queue.reason must be allowed to be null: ",
             "sms_retry_queue.attempt_count must not be null: ",
             "sms_retry_queue.business_id must not be null: delete from ",
             "sms_retry_queue.scheduled_for must not be null: ",
@@ -92,6 +97,13 @@ REFUSED = {
             "to keep that, make it again `for select`): ",
         ],
     ),
+    "roles without a policy": (
+        """do $$ begin create role app_worker; exception when duplicate_object then null; end $$;
+           alter table sms_retry_queue disable row level security; grant select on sms_retry_queue to app_worker""",
+        [
+            'role "app_worker" would be shut out from sms_retry_queue by row level security, which is switched on: ',
+        ],
+    ),
     "rows that would be texts": (
         _ROWS
         + _SCHEDULED
@@ -124,7 +136,7 @@ def test_what_does_not_fit_is_named_and_what_is_said_makes_it_fit(
     for beginning in said:
         assert any(line.strip().startswith(beginning) for line in lines), beginning
     for line in lines:
-        original.run(re.sub(r".*?: (?=(alter|update|drop|delete) )", "", line))
+        original.run(re.sub(r".*?: (?=(alter|update|drop|delete|create) )", "", line))
     migrate(original.url)
     assert complaints(original.connection) == {}
 

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import psycopg
+import pytest
+
 from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.business import PHONE, Business
 from smsretry.local.demo.run import ROOT
@@ -117,16 +120,59 @@ def test_the_applications_own_processor_goes_on_and_it_is_installed_again_over_w
 def test_an_opt_out_that_a_customers_row_does_not_say_is_written_there(
     original: Database,
 ) -> None:
-    """Nobody else knows it afterwards."""
+    """Nobody else knows it afterwards. With its date and source, as a check of the application's may demand; a check
+    that refuses it all the same is named, and no number is.
+    """
     business = installed(original)
     business.customer(consent="opted_out")
     original.run("delete from customers")
+    original.run(
+        """alter table customers add constraint evidenced
+           check (sms_consent_status <> 'opted_out' or sms_consent_at is not null and sms_consent_source is not null)"""
+    )
     original.single_row(
         "insert into customers (business_id, phone, sms_consent_status) values (%s, %s, null) returning id",
         business.id,
         PHONE,
     )
-    consent = "select sms_consent_status as said from customers"
-    assert original.single_row(consent) == {"said": None}
+    said = "sms_consent_status as said, sms_consent_at is null as dated, sms_consent_source is null as sourced"
+    consent = f"select {said} from customers"
+    assert original.single_row(consent)["said"] is None
+    original.run(
+        "alter table customers add constraint nobody check (sms_consent_status = 'unknown')"
+    )
+    with pytest.raises(
+        psycopg.errors.RaiseException, match="The rule nobody of customers refuses"
+    ) as raised:
+        remove(original)
+    assert PHONE not in str(raised.value)
+    original.run("rollback; alter table customers drop constraint nobody")
     remove(original)
-    assert original.single_row(consent) == {"said": "opted_out"}
+    assert original.single_row(consent) == {
+        "said": "opted_out",
+        "dated": False,
+        "sourced": False,
+    }
+
+
+def test_row_level_security_that_was_off_is_off_again(original: Database) -> None:
+    """A role of the application's own works before, beside and after; and tenants get nothing by it."""
+    original.run(
+        """do $$ begin create role app_worker; exception when duplicate_object then null; end $$;
+           alter table sms_retry_queue disable row level security;
+           grant select, insert, delete on sms_retry_queue to app_worker;
+           create policy app_worker on sms_retry_queue to app_worker using (true)"""
+    )
+    business = installed(original)
+    migrate(original.url, again=True)
+    for _ in range(2):
+        business.due_text()
+        original.run("set role app_worker")
+        assert len(original.rows("delete from sms_retry_queue returning id")) == 1
+        original.run("reset role")
+        remove(original)
+        assert original.single_row(
+            """select relrowsecurity as secured, has_table_privilege('authenticated', oid, 'select') as open
+               from pg_class where oid = 'sms_retry_queue'::regclass"""
+        ) == {"secured": False, "open": False}
+        migrate(original.url)

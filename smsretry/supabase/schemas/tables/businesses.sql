@@ -12,6 +12,7 @@ begin
         alter table public.businesses enable row level security;
         create policy "Owners read their businesses" on public.businesses
             for select to authenticated using (user_id = (select auth.uid()));
+        grant select on public.businesses to authenticated;
     end if;
 end
 $$;

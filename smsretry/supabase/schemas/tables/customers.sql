@@ -18,6 +18,7 @@ begin
         alter table public.customers enable row level security;
         create policy "Owners read their customers" on public.customers for select to authenticated
             using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+        grant select on public.customers to authenticated;
     end if;
 end
 $$;

@@ -19,6 +19,7 @@ begin
         alter table public.send_logs enable row level security;
         create policy "Owners read their send logs" on public.send_logs for select to authenticated
             using (business_id in (select b.id from public.businesses b where b.user_id = (select auth.uid())));
+        grant select on public.send_logs to authenticated;
     end if;
 end
 $$;

@@ -168,7 +168,10 @@ create policy "Owners queue retries of their texts" on public.sms_retry_queue fo
         )
     );
 
--- A Supabase project grants everything in public to anon and authenticated.
+-- History is kept: a text that is no longer wanted is cancelled, not deleted.
+revoke delete, truncate on public.sms_retry_queue from service_role;
+grant select, insert, update on public.sms_retry_queue to service_role;
+-- An older Supabase project grants everything in public to anon and authenticated.
 revoke all on public.sms_retry_queue from public, anon, authenticated;
 grant select on public.sms_retry_queue to authenticated;
 -- Claim number, lease and the like are not a tenant's to set.
@@ -176,6 +179,3 @@ revoke insert on public.sms_retry_queue from authenticated;
 grant insert (id, business_id, send_log_id, customer_id, status, attempt_count, max_attempts, scheduled_for,
     last_error, reason)
     on public.sms_retry_queue to authenticated;
--- History is kept: a text that is no longer wanted is cancelled, not deleted.
-revoke delete, truncate on public.sms_retry_queue from service_role;
-grant select, insert, update on public.sms_retry_queue to service_role;

@@ -118,9 +118,9 @@ drop policy if exists "Owners read their attempts" on public.sms_send_attempts;
 create policy "Owners read their attempts" on public.sms_send_attempts for select to authenticated
     using (exists (select from public.sms_retry_queue q where q.id = retry_id));
 
--- A Supabase project grants everything in public to anon and authenticated.
-revoke all on public.sms_send_attempts from public, anon, authenticated;
-grant select on public.sms_send_attempts to authenticated;
 -- Attempts are deleted only with their row, by prune_sms_history or with its business.
 revoke delete, truncate on public.sms_send_attempts from service_role;
 grant select, insert, update on public.sms_send_attempts to service_role;
+-- As sms_retry_queue.
+revoke all on public.sms_send_attempts from public, anon, authenticated;
+grant select on public.sms_send_attempts to authenticated;
