@@ -97,7 +97,7 @@ class Desk:
     def _with_business(self, form: Form) -> Form:
         """The form with the id of the business that it names."""
         id_or_name = getattr(form, "business_id", None)
-        if id_or_name is None or re.fullmatch(f"{UUID_PATTERN}|all", str(id_or_name)):
+        if id_or_name is None or re.fullmatch(UUID_PATTERN, str(id_or_name)):
             return form
         businesses = self.operators.businesses(id_or_name)
         if len(businesses) == 1:

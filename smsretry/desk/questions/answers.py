@@ -14,9 +14,11 @@ from smsretry.instants import on_clock
 from smsretry.retry.models import Finding, Value
 from smsretry.vocabulary import spaced
 
-_NOT_IN_DOUBT: Final = (
-    "It is not in doubt, or a worker looks for it at this moment: try again in a minute"
-)
+_UNDONE: Final[dict[object, str]] = {
+    "not_in_doubt": "It is not in doubt, or a worker looks for it at this moment: try again in a minute",
+    None: "It was not stopped, so there was nothing to lift",
+}
+"""Why nothing came of an order, by its function's answer."""
 _HEADINGS: Final = {"bad": "🔴 bad", "warn": "🟠 warnings", "ok": "🟢 ok"}
 """The headings of the doctor's findings, by their words."""
 _NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
@@ -71,7 +73,7 @@ class Done(Answer):
 
     @property
     def fails(self) -> bool:
-        return self.columns.get("answer") == "not_in_doubt"
+        return self.columns.get("answer", True) in _UNDONE
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "dry_run": self.form.changes_nothing}
@@ -83,9 +85,9 @@ class Done(Answer):
             for name, value in self.columns.items()
             if name not in ("answer", "needs_start") and value is not None
         )
-        sentence = capitalized(self.form.deed)
-        if self.columns.get("answer") == "not_in_doubt":
-            sentence = _NOT_IN_DOUBT
+        sentence = _UNDONE.get(
+            self.columns.get("answer", True), capitalized(self.form.deed)
+        )
         yield f"{sentence}: {numbers}." if numbers else f"{sentence}."
         if self.columns.get("needs_start"):
             yield _NEEDS_START

@@ -4870,8 +4870,8 @@ $$;
 
 -- ======== schemas/worker/set_sms_stop.sql ========
 -- Remember for the next runs that something is stopped, or that it works again. Returns whether it
--- is stopped. What a person lets go releases its texts. A sender or business that is gone by now has
--- nothing to remember.
+-- is stopped; null: it was not, so that nothing was lifted. What a person lets go releases its
+-- texts. A sender or business that is gone by now has nothing to remember.
 --   kind, subject: as in smsretry.stops
 --   why: what is wrong and what to do; null: it works again
 --   who: the person who says so; without one no business is stopped for good, or let go
@@ -4889,6 +4889,7 @@ as $$
 #variable_conflict use_variable
 declare
     v_lifts constant boolean := lift or why is null;
+    v_was_stopped boolean;
 begin
     if kind = 'business_stopped' then
         perform smsretry.check_who_and_why(who, why);
@@ -4909,6 +4910,7 @@ begin
         delete from smsretry.stops s
         where s.kind = set_sms_stop.kind
           and s.subject = set_sms_stop.subject;
+        v_was_stopped := found;
         case kind
             when 'state' then
                 perform smsretry.try_release('{state_stopped}');
@@ -4923,7 +4925,7 @@ begin
                 );
             else -- its texts went back to the queue, due
         end case;
-        return false;
+        return case when v_was_stopped then false end;
     end if;
     insert into smsretry.stops (kind, subject, since, why, who)
     select

@@ -122,3 +122,30 @@ def test_a_list_ends_where_it_is_said_to(shop: Shop, command: Command) -> None:
     ):
         listed = command("texts", "--since", since, "--until", until, "--json").stdout
         assert len(json.loads(listed)["texts"]) == texts
+
+
+def test_only_where_all_are_meant_does_an_order_take_all_for_a_business(
+    shop: Shop, command: Command
+) -> None:
+    """Elsewhere it is a name that no business has. What was not stopped is not said to be lifted."""
+    signed = ("--because", "It is over")
+    for words in (
+        ("texts", "list"),
+        ("texts", "requeue"),
+        ("texts", "cancel"),
+        ("texts", "look-again"),
+        ("senders", "list"),
+        ("senders", "remove", *signed),
+        ("stop", "--lift", *signed),
+    ):
+        refused = command(*words, "--business", "all")
+        assert (refused.exit_code, refused.stdout) == (1, ""), words
+        assert "No business is called so" in refused.stderr, words
+    for subject in (("--business", shop.id), ("LA",)):
+        undone = command("stop", *subject, "--lift", *signed)
+        assert undone.exit_code == 1
+        assert undone.stdout.startswith(
+            "It was not stopped, so there was nothing to lift"
+        )
+        assert command("stop", *subject, *signed).exit_code == 0
+        assert command("stop", *subject, "--lift", *signed).exit_code == 0
