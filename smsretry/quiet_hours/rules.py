@@ -33,7 +33,8 @@ class Rule:
     @property
     def cap_text(self) -> str:
         """The cap in words, for people and for the record."""
-        return f"Daily cap: {self.daily_cap} texts in 24 hours to one person ({self.rule_id})"
+        plural = "" if self.daily_cap == 1 else "s"
+        return f"Daily cap: {self.daily_cap} text{plural} in 24 hours to one person ({self.rule_id})"
 
 
 FEDERAL: Final = Rule(

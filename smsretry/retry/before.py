@@ -185,9 +185,9 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if problem := recipient_problem(claim.phone):
         return problem, "number_invalid"
     if not body.strip():
-        return "Text is empty: the subject of its send log holds no body", "no_body"
+        return "Text is empty: write its words into send_logs.subject", "no_body"
     if claim.longest_body and len(body) > claim.longest_body:
-        detail = f"Text is longer than {claim.longest_body} characters: the subject of its send log holds its body"
+        detail = f"Text is longer than {claim.longest_body} characters: shorten its send_logs.subject"
         return detail, "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"

@@ -19,23 +19,24 @@ def customer_findings(customers: Sequence[Customer]) -> Iterator[Finding]:
     problems = [
         (
             sum(map(_is_misspelled, customers)),
-            "numbers of {} customers looked at are not spelled as E.164",
+            "a number that is not spelled as E.164",
             "texts to them wait (number_spelling): correct customers.phone; each text says how",
         ),
         (
             sum(clocks_of(customer.timezone) is None for customer in customers),
-            "zones of {} customers looked at are not understood",
+            "a time zone that is not understood",
             "texts to them wait (hours_unreadable): correct customers.timezone",
         ),
         (
             sum(map(_is_elsewhere, customers)),
-            "zones of {} customers looked at are not among those of their number",
+            "a time zone that is not one of their number's",
             "texts go out when it is day in both: leave customers.timezone null, unless the customer said it",
         ),
     ]
     for count, problem, advice in problems:
         if count:
-            subject = f"{count} {problem.format(len(customers))}"
+            verb = "has" if count == 1 else "have"
+            subject = f"{count} of {len(customers)} customers checked {verb} {problem}"
             yield Finding(subject=subject, ok=True, advice=advice)
 
 

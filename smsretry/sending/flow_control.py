@@ -62,7 +62,7 @@ _SLOWER: Final = "The provider asks to go slower"
 _BUSINESS_FAILING: Final = (
     "Texts of this business came to nothing ({}): one of them is tried each time"
 )
-_REFUSED: Final = "The account is refused, not the text: {}"
+_REFUSED: Final = "The provider refuses the account, not just this text: {}"
 _FAILING: Final = (
     "Sending does not work: {}. The provider's status page and the network tell more"
 )

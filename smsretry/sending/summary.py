@@ -1,7 +1,7 @@
 """What one run came to, in numbers, for the run history and the command line."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
@@ -139,27 +139,32 @@ class RunSummary(Value):
         return [stop for stop in self.stopped if not stop.concerns_all]
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        stopped = (
-            f"Stopped sending: {self.stopped_because}. " if self.stopped_because else ""
-        )
-        doubtful = (
-            f" ({self.recovered_in_doubt} in doubt)" if self.recovered_in_doubt else ""
-        )
-        numbers = f"{self.recovered} recovered{doubtful}, {self.claimed} claimed{': ' + parts if parts else ''}"
-        restored = f"{self.restored}. " if self.restored else ""
-        only = f"This installation {self.texts_only}. " if self.texts_only else ""
-        return f"{only}{restored}{stopped}{self._senders}{numbers} in {self.duration_seconds:.1f} s"
+        return ". ".join(sentence.rstrip(".") for sentence in self._sentences())
 
-    @property
-    def _senders(self) -> str:
-        """The businesses whose own senders have stopped."""
-        senders = self.stopped_senders
-        if not senders:
-            return ""
-        names = ", ".join(map(str, senders[:_MOST_NAMED]))
-        remaining = len(senders) - _MOST_NAMED
-        return f"Stopped senders: {names}{f', and {remaining} more' if remaining > 0 else ''}. "
+    def _sentences(self) -> Iterator[str]:
+        """What matters first; then how many texts it took, and what they came to."""
+        if self.texts_only:
+            yield f"This installation {self.texts_only}"
+        if self.restored:
+            yield self.restored
+        if self.stopped_because:
+            yield f"Stopped sending: {self.stopped_because}"
+        if senders := self.stopped_senders:
+            names = ", ".join(map(str, senders[:_MOST_NAMED]))
+            remaining = len(senders) - _MOST_NAMED
+            others = f", and {remaining} more" if remaining > 0 else ""
+            yield f"Stopped senders: {names}{others}"
+        if self.recovered:
+            doubtful = self.recovered_in_doubt
+            some = f" ({doubtful} in doubt)" if doubtful else ""
+            yield f"Took {_texts(self.recovered)} back from silent workers{some}"
+        results = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        took = f"Took {_texts(self.claimed)} in {self.duration_seconds:.1f} s"
+        yield f"{took}: {results}" if results else took
+
+
+def _texts(count: int) -> str:
+    return "1 text" if count == 1 else f"{count or 'no'} texts"
 
 
 CameTo: TypeAlias = Literal[

@@ -125,7 +125,7 @@ def test_a_marketing_text_is_sent_under_the_lowest_daily_cap() -> None:
             {"phone": FLORIDA, "business_cap": 1},
             Cap(
                 1,
-                "Daily cap: 1 texts in 24 hours to one person (the business's own)",
+                "Daily cap: 1 text in 24 hours to one person (the business's own)",
             ),
         ),
         ({"business_cap": 1, "message_class": "transactional"}, None),

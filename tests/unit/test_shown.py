@@ -123,7 +123,9 @@ def test_what_was_recovered_into_doubt_adds_up() -> None:
         Recovered(id=UUID(int=number), in_doubt_since=NOON) for number in (1, 2)
     ]
     summary = came_to(recovered=recovered)
-    assert str(summary) == "2 recovered (2 in doubt), 0 claimed in 1.5 s"
+    assert str(summary) == (
+        "Took 2 texts back from silent workers (2 in doubt). Took no texts in 1.5 s"
+    )
     assert (of_texts(summary, ()).name, of_texts(summary, ()).idle) == (
         "2 recovered",
         False,

@@ -279,4 +279,4 @@ def outcome_of_exception(error: Exception) -> Outcome:
         return InDoubt("Twilio did not answer in time")
     if isinstance(error, ForeignAnswerError):
         return InDoubt("Twilio's answer was that to another request")
-    return InDoubt(f"No whole answer came from Twilio ({type(error).__name__})")
+    return InDoubt(f"Twilio's answer did not arrive in full ({type(error).__name__})")

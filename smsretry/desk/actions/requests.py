@@ -267,7 +267,11 @@ class RecordConsent(Signed):
         "consent $CUSTOMER --said opted_in --source form --because Signed",
     )
     FUNCTION = "record_sms_consent"
-    DID = "recorded {consent}"
+    SAID: ClassVar = {
+        "opted_in": "yes to texts",
+        "opted_out": "stop",
+        "unchanged": "neither yes nor stop",
+    }
     customer_id: Annotated[IdOrNumber, POSITIONAL] = Field(
         description="Id of the customer: for their number, at their business.",
         repr=False,
@@ -283,6 +287,10 @@ class RecordConsent(Signed):
     because: NumberlessWords = Field(
         description="What they said, and when. It is kept."
     )
+
+    @property
+    def deed(self) -> str:
+        return f"recorded that they said {self.SAID[self.consent]}"
 
     @model_validator(mode="after")
     def _says_yes_to_one_business(self) -> Self:

@@ -19,6 +19,25 @@ _UNDONE: Final[dict[object, str]] = {
     None: "It was not stopped, so there was nothing to lift",
 }
 """Why nothing came of an order, by its function's answer."""
+_COLUMNS: Final = {
+    "sender": "sender {}",
+    "sender_id": "id {}",
+    "address": "at {}",
+    "businesses": "businesses that use it: {}",
+    "released": "{} waiting text{s} released",
+    "lists": "{} list{s} read",
+    "lines_read": "{} line{s} read",
+    "numbers": "{} number{s}",
+    "recorded": "{} new opt-out{s}",
+    "known": "{} known before",
+    "customers": "{} customer{s} marked",
+    "cancelled": "{} waiting text{s} cancelled",
+    "texts": "{} text{s}",
+    "runs": "{} run{s}",
+    "outlived": "{} line{s} left alone",
+    "refused": "{} line{s} refused",
+}
+"""What an order's columns say, in words."""
 _HEADINGS: Final = {"bad": "🔴 bad", "warn": "🟠 warnings", "ok": "🟢 ok"}
 """The headings of the doctor's findings, by their words."""
 _NEEDS_START: Final = "The provider itself blocks their number until they text START to the sender: ask them to."
@@ -81,9 +100,9 @@ class Done(Answer):
     def tell(self) -> Iterator[Block]:
         """What was done, with the numbers of it."""
         numbers = ", ".join(
-            f"{name} {value}"
-            for name, value in self.columns.items()
-            if name not in ("answer", "needs_start") and value is not None
+            words.format(value, s="" if value == 1 else "s")
+            for name, words in _COLUMNS.items()
+            if (value := self.columns.get(name)) is not None
         )
         sentence = _UNDONE.get(
             self.columns.get("answer", True), capitalized(self.form.deed)

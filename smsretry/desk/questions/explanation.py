@@ -39,7 +39,7 @@ _UNREAD_LIST: Final = (
     f"times. If it cannot be read for {span(LIST_MISSED.total_seconds())}, the text waits for a person"
 )
 _NOTHING: Final = "nothing happens by itself"
-_LOOKED_AT: Final = "it is looked at again at {at}, and "
+_LOOKED_AT: Final = "it is tried again at {at}, and "
 STATE_WORDS: Final[dict[RecordState, StateWords]] = {
     "scheduled": StateWords(
         "Scheduled, it is queued shortly before its time",
@@ -53,14 +53,14 @@ STATE_WORDS: Final[dict[RecordState, StateWords]] = {
     ),
     "under_way": StateWords(
         "Under way, a worker has it at this moment",
-        "its worker says what became of it, or it is taken back after "
-        f"{STALE_MINUTES} minutes of silence",
+        "its worker records what became of it; if the worker dies, the text is taken back after "
+        f"{STALE_MINUTES} minutes",
     ),
     "in_doubt": StateWords(
         "It may or may not have gone out",
-        f"evidence is looked for at {{at}}. If {MIN_LOOKS} looks in {MIN_QUARANTINE.total_seconds() / 60:.0f} minutes "
-        "find nothing at all, it is sent again, or held for a person where SMSRETRY_IN_DOUBT is hold. Before that "
-        "nothing is needed",
+        f"the provider's log is checked at {{at}}. If {MIN_LOOKS} checks over "
+        f"{MIN_QUARANTINE.total_seconds() / 60:.0f} minutes find nothing at all, it is sent again, or held for a "
+        "person where SMSRETRY_IN_DOUBT is hold. Until then there is nothing to do",
     ),
     "sent": StateWords(
         "Sent, accepted by the provider",
@@ -231,15 +231,26 @@ def _next_of_state(text: TextRecord) -> str:
         ):
             return _UNREAD_LIST
         case "in_doubt" if text.needs_person:
-            return "it is looked for again at {at}; unless it is found, it waits for a person to say what became of it"
+            return (
+                "the provider's log is checked again at {at}; unless it shows the text, a person must say what became "
+                "of it"
+            )
         case "failed" | "cancelled" if not text.can:
-            reason = "it never became a text"
-            if text.kind == "row":
-                reason = "its customer or its send log is gone, or the send log says that it was sent"
-            return f"nothing: {reason}. Queue it anew, if it is wanted"
+            return f"nothing: {_reason_to_stay(text)}. Queue it anew, if it is wanted"
         case "sent" if any(step.send and step.what in FINAL for step in text.steps):
             return "nothing more; it was delivered"
     return STATE_WORDS[text.state].next
+
+
+def _reason_to_stay(text: TextRecord) -> str:
+    """Why nobody can requeue a text that has ended."""
+    if text.kind != "row":
+        return "it never became a text"
+    if text.send_log_status is None:
+        return "its send log is gone"
+    if text.consent is None:
+        return "its customer is gone"
+    return "its send log says that it was sent"
 
 
 def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:

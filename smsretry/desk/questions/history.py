@@ -28,6 +28,8 @@ _CONSENTS: Final = {
     "opted_in": "they have opted in",
     "opted_out": "they have opted out",
 }
+_MEANINGS: Final = {"unsure": "which may mean stop, and nobody has read it yet"}
+"""What the words of a customer were understood as, where the stored word does not say it."""
 _PHRASES: Final = (
     "from {was} to {became}",
     "source {source}",
@@ -36,8 +38,8 @@ _PHRASES: Final = (
     "code {code}",
     "to {to}",
     "as {sid}",
-    "taken for {taken_for}",
-    "received by {received_by}",
+    "{meaning}",
+    "to the number of {received_by}",
     "from {sender}",
     "under {rule}",
     "consent was {consent}",
@@ -65,7 +67,7 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     for at, line in sorted(entries, key=itemgetter(0)):
         yield f"{on_clock(at, zone)}  {line}"
     if text.kind == "row":
-        yield f"{text.attempts} of {text.max_attempts} attempts were counted"
+        yield f"{text.attempts} of {text.max_attempts} attempts used"
     yield _consent_line(text, zone)
     if text.phone_status:
         yield f"the number is marked {single_word(text.phone_status)}"
@@ -89,7 +91,7 @@ def _beginning(text: TextRecord, zone: tzinfo) -> str:
 
 
 def _consent_line(text: TextRecord, zone: tzinfo) -> str:
-    line = _CONSENTS.get(text.consent or "", "nobody knows whether they want texts")
+    line = _CONSENTS.get(text.consent or "", "no consent is on record")
     if text.consent_at:
         line += f" since {on_clock(text.consent_at, zone)}"
     if text.consent_source:
@@ -103,6 +105,8 @@ def _step_line(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """The send that a step is about, what it was, what is known of it, and why."""
     action = step.what
     fields = step.model_dump(exclude={"what", "send", "because", "why_code"})
+    if meaning := fields.get("taken_for"):
+        fields["meaning"] = _MEANINGS.get(meaning, f"understood as {meaning}")
     fields["settled_by"] = _SOURCES.get(step.settled_by or "")
     if step.what == "accepted" and not step.settled_by:
         fields["late"] = lateness(text, step.at)

@@ -52,6 +52,13 @@ _STOPPED: Final = {
     "sending": "sending is stopped",
     "default_sender": "the default sender is stopped",
 }
+_OUTCOMES: Final = {
+    "accepted": "accepted by the provider",
+    "rejected": "refused by the provider",
+    "not_sent": "never reached the provider",
+    "in_doubt": "not known",
+}
+"""What became of a send, where its word does not say it."""
 _ARRIVALS: Final = {
     "delivered": "arrived (green)",
     "undelivered": "did not arrive (red)",
@@ -496,7 +503,11 @@ class QueueStatus(Answer):
         yield Table(
             "Sends in the last hour",
             [
-                (spaced(outcome), link_to_texts(texts, send=outcome, **hour), "")
+                (
+                    _OUTCOMES.get(outcome, spaced(outcome)),
+                    link_to_texts(texts, send=outcome, **hour),
+                    "",
+                )
                 for outcome, texts in self.sends.items()
             ],
             ("answer", "texts", ""),

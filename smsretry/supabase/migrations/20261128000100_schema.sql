@@ -5116,7 +5116,7 @@ begin
         and dry_run is not null
     ) is not true
     then
-        raise exception 'since is when the backup was taken, and not to come'
+        raise exception 'since must be when the backup was taken, which is not in the future'
             using errcode = 'SR422';
     end if;
     if not dry_run then
@@ -9549,8 +9549,8 @@ begin
         and row_limit between 1 and 10000
     ) is not true
     then
-        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %',
-            what,
+        raise exception 'what must be requeue, cancel or look, and row_limit 1 to 10000. % is only for texts that are %',
+            coalesce(what, 'An order'),
             array_to_string(v_permitted, ', ')
             using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then
@@ -9765,7 +9765,7 @@ begin
         or length(who) > 200
         or length(because) > 500
     then
-        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+        raise exception 'Say who you are (who, 200 characters at most) and why (because, 500): both are kept'
             using errcode = 'SR422';
     end if;
     if (
@@ -9773,7 +9773,7 @@ begin
         smsretry.numberless(because)
     ) is distinct from (who, because)
     then
-        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+        raise exception 'Leave phone numbers out of who and because: both are kept for good, and everybody sees them'
             using errcode = 'SR422',
                   hint = 'Name the customer by its id.';
     end if;
@@ -9904,7 +9904,7 @@ begin
         when v_state in ('failed', 'cancelled')
             then 'It has ended, it is ' || v_state || ': requeue it'
         when what = 'cancel' and v_state = 'in_doubt'
-            then 'It is unknown whether it went out: evidence is looked for'
+            then 'It may have gone out, and the provider''s log is being checked'
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
         when retry.scheduled_for <= at
@@ -9918,7 +9918,7 @@ begin
               ) not in ('daily_cap', 'day_spent')
             then null
         when v_state = 'in_doubt'
-            then 'It is in doubt: evidence is looked for at its own times'
+            then 'It may have gone out, and the provider''s log is checked at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code = 'quiet_hours'
           or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))

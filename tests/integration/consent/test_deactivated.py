@@ -28,7 +28,9 @@ def test_a_deactivated_number_gets_no_text_of_any_business_until_a_later_opt_in(
     neighbor = shop.neighbor()
     texts = [shop.due_text(), neighbor.due_text(), shop.due_text(phone=MIAMI)]
     tried = command("deactivated")
-    assert tried.stdout.startswith("Would opt out: lists 7, numbers 3, recorded 2, cus")
+    assert tried.stdout.startswith(
+        "Would opt out: 7 lists read, 3 numbers, 2 new opt-outs"
+    )
     assert {shop.status_of(text) for text in texts} == {"pending"}
     result = command("deactivated", "--yes")
     assert "recorded 2, customers 3, cancelled 3, unmarked 0" in result.stdout
@@ -109,6 +111,6 @@ def test_a_list_that_cannot_be_read_is_said_with_what_to_do_and_costs_no_text(
         result = command("deactivated", "--yes", **changes)
         assert (result.exit_code, words in result.stderr) == (1, True), result.output
     shop.twilio.deactivated = none | {YESTERDAY: [MIAMI]}
-    assert "lists 1, numbers 1" in command("deactivated", "--yes").stdout
+    assert "1 list read, 1 number" in command("deactivated", "--yes").stdout
     assert shop.run() == ["Sent"]
     assert shop.status_of(text) == "completed"

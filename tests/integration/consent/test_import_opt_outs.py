@@ -82,8 +82,8 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     )
     tried = command("import-opt-outs", stops, "--business", shop.id)
     assert tried.exit_code == 0, tried.output
-    assert "Would record: recorded 2" in tried.stdout
-    assert "cancelled 1" in tried.stdout
+    assert "2 new opt-outs" in tried.stdout
+    assert "1 waiting text cancelled" in tried.stdout
     assert (is_out(shop), shop.row(waiting)["status"]) == (False, "pending")
     result = command("import-opt-outs", stops, "--business", shop.id, *DONE)
     assert result.exit_code == 0, result.output
@@ -146,7 +146,8 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_imported(
     result = command("import-opt-outs", file, "--business", shop.id, *DONE)
     assert result.exit_code == 1
     assert "line 3: must be a number with its country code" in result.stdout
-    assert "lines_read 3, outlived 0, refused 1." in result.stdout
+    assert "3 lines read" in result.stdout
+    assert "1 line refused." in result.stdout
     assert is_out(shop)
     assert is_out(shop, MIAMI)
     assert not any(number in result.output for number in (*rows, PHONE[2:], MIAMI[2:]))

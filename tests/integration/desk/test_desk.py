@@ -341,7 +341,7 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
         *[uuid4(), unknown],
     )
     prune = Prune(keep_days=7, dry_run=False)
-    assert next(desk.answer(prune).lines()) == "Deleted: texts 0, runs 0."
+    assert next(desk.answer(prune).lines()) == "Deleted: 0 texts, 0 runs."
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
@@ -351,7 +351,7 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
         )
         tried = next(desk.answer(Prune(keep_days=7)).lines())
         assert tried == "Would delete: texts 3, runs 1."
-        assert next(desk.answer(prune).lines()) == "Deleted: texts 1, runs 1."
+        assert next(desk.answer(prune).lines()) == "Deleted: 1 text, 1 run."
     records = shop.sql("select id from sms_retry_queue")
     assert {row["id"] for row in records} == {unknown, live, locked}
 

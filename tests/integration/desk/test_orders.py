@@ -163,7 +163,7 @@ def test_what_may_reach_somebody_twice_is_left_alone(shop: Shop) -> None:
         "held_since = smsretry.clock(), why = 'Two'"
     )
     became(shop, row, doubt)
-    skipped = {"It is unknown whether it went out: evidence is looked for": 1}
+    skipped = {"It may have gone out, and the provider's log is being checked": 1}
     assert order(shop, "cancel", retry_ids=[row], **DONE) == (0, skipped)
     assert order(shop, "look", retry_ids=[row], **DONE) == (1, {})
     assert shop.row(row)["held_since"] is not None

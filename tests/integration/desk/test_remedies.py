@@ -113,7 +113,7 @@ AUCKLAND = {"timezone": "Pacific/Auckland"}
 CASES = [
     Case("no_send_log", None, "delete from send_logs", says="its send log is gone"),
     Case("not_sms", REQUEUE, f"{_LOG} channel = 'email'", f"{_LOG} channel = 'sms'"),
-    Case("no_customer", None, "delete from customers", says="its customer or its send log is gone"),
+    Case("no_customer", None, "delete from customers", says="its customer is gone"),
     Case("no_phone", REQUEUE, f"{_CUSTOMER} phone = null", NUMBER),
     Case("number_invalid", REQUEUE, f"{_CUSTOMER} phone = '+18005550123'", NUMBER),
     Case("no_body", REQUEUE, f"{_LOG} subject = ' '", BODY),
@@ -155,7 +155,7 @@ CASES = [
         ("unforeseen", None, "fix the cause"), ("bad_row", None, "fix the cause"))),
     *(Case(code, REQUEUE, ended("cancelled", code)) for code in ("expired", "not_listed", "operator", "application")),
     Case("refused", REQUEUE, ended("failed", "refused", 30007), BODY, "change the words"),
-    *(Case(code, None, in_doubt(code), says="Before that nothing is needed") for code in (
+    *(Case(code, None, in_doubt(code), says="Until then there is nothing to do") for code in (
         "in_doubt", "worker_died", "restored", "no_evidence")),
     *(Case(code, RESOLVE, in_doubt(code, held=True), says="log does not have it") for code in (
         "no_evidence", "ambiguous")),
@@ -284,7 +284,7 @@ def test_an_order_accounts_for_what_it_leaves_alone(
         ),
         (
             LookAgain(retry_ids=[doubtful]),
-            "It is in doubt: evidence is looked for at its own times",
+            "It may have gone out, and the provider's log is checked at its own times",
         ),
         (LookAgain(retry_ids=[due]), "It is due already: the next run takes it"),
         (LookAgain(retry_ids=[cancelled]), "It has ended, it is cancelled: requeue it"),
@@ -343,8 +343,9 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     cancelled = int(phone == PHONE)
     reply = command(*ask, "--said", "opted_out").stdout
     assert reply.startswith(
-        f"Recorded opted_out: customers 1, cancelled {cancelled}, unmarked 0.\n"
+        "Recorded that they said stop: 1 customer marked"
     )
+    assert ("1 waiting text cancelled" in reply) == bool(cancelled)
     assert (shop.row(row)["why_code"] == "opted_out") == bool(cancelled)
     assert command(*ask, "--said", "opted_in").exit_code == 0
     consents = shop.sql("select id, sms_consent_status as now from customers")

@@ -53,7 +53,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
         *BECAUSE,
     )
     assert again.stdout.startswith(
-        f"Added: sender_id {own}, sender …0006, businesses 1, released 0.\n"
+        f"Added: sender …0006, id {own}, businesses that use it: 1, 0 waiting texts released.\n"
     )
     assert said(command("senders", "change", own, "--rate", 2.5, *BECAUSE)).startswith(
         "Changed: "
@@ -152,7 +152,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
         "sender_paused",
     )
     assert (
-        "released 1."
+        "1 waiting text released."
         in command("senders", "change", own, "--paused", "no", *BECAUSE).stdout
     )
     assert run(queue, sender, AT_ONCE) == ["Sent"]
@@ -181,7 +181,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     business.due_text(due=HOUR)
     assert "sender …0006" in command("explain", row).stdout
     changed = command("senders", "change", SENDER, "--rate", 9, *BECAUSE)
-    assert "businesses 1, released 0." in said(changed)
+    assert "businesses that use it: 1, 0 waiting" in said(changed)
     assert command("senders").stdout.startswith(
         f"1 sender\ndefault sender …0006 of account {account}; for Maple"
     )

@@ -154,7 +154,7 @@ def test_a_sender_that_cannot_be_is_refused_and_its_number_not_repeated(
             "message_class must be marketing or transactional",
         ),
         ({"business_id": UUID(int=1)}, "There is no business with this id"),
-        ({"who": None}, "who and because must be given"),
+        ({"who": None}, "Say who you are"),
         ({"because": "+1 212 555 0199 is theirs"}, "must hold no phone number"),
     ]
     for values, words in refusals:

@@ -173,7 +173,7 @@ def test_a_doubt_that_is_held_asks_for_a_person(every_state: Shop, desk: Desk) -
     [need] = [one for one in desk.status().needs() if one.what == "in doubt: Who knows"]
     assert (str(need.count), need.business) == ("2", "2 businesses")
     [story] = desk.explain(ExplainText.model_validate(need.remedy.ask["ask"]))
-    assert "it waits for a person to say what became of it" in story.next
+    assert "a person must say what became of it" in story.next
 
 
 def test_each_text_that_waits_for_a_person_is_in_one_line_however_many_businesses_there_are(

@@ -140,7 +140,7 @@ def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
     shop.twilio.fail(DropUnaccepted())
     assert shop.run(AT_ONCE) == ["InDoubt"]
     assert story_of(row).next.startswith(
-        "evidence is looked for at Tue 12 Jan 12:01 EST. If 3 looks in 15 minutes find"
+        "the provider's log is checked at Tue 12 Jan 12:01 EST. If 3 checks over 15 minutes find"
     )
     minutes(shop, 25)
     sent = story_of(row)
@@ -336,9 +336,11 @@ def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, story_of: Told) -
     stop, unsure = lines(story_of(row), "they wrote")
     assert (
         stop
-        == f"they wrote, to {service}, as SM{'1' * 32}, taken for STOP, received by Bob’s Bar"
+        == f"they wrote, to {service}, as SM{'1' * 32}, understood as STOP, to the number of Bob’s Bar"
     )
-    assert unsure.startswith(f"they wrote, to …0100, as SM{'2' * 32}, taken for unsure")
+    assert unsure.startswith(
+        f"they wrote, to …0100, as SM{'2' * 32}, which may mean stop"
+    )
     shop.run()
     assert shop.end_of(row) == ("pending", "words_unread"), "that stop was another's"
 

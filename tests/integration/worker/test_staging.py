@@ -185,7 +185,7 @@ def test_a_text_is_cancelled_only_when_it_would_have_gone_out(
     )
     assert record == {"summary": record["summary"], "send_to": "nobody"}
     assert record["summary"].startswith(
-        "This installation texts nobody. 0 recovered, 1 claimed: 1 cancelled"
+        "This installation texts nobody. Took 1 text in "
     )
     assert not shop.messages
 

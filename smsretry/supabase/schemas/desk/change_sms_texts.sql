@@ -40,8 +40,8 @@ begin
         and row_limit between 1 and 10000
     ) is not true
     then
-        raise exception 'what is requeue, cancel or look; row_limit is 1 to 10000; % changes only texts that are %',
-            what,
+        raise exception 'what must be requeue, cancel or look, and row_limit 1 to 10000. % is only for texts that are %',
+            coalesce(what, 'An order'),
             array_to_string(v_permitted, ', ')
             using errcode = 'SR422';
     elsif (which - 'states' <> '{}') is not true then

@@ -9,7 +9,7 @@ begin
         or length(who) > 200
         or length(because) > 500
     then
-        raise exception 'who and because must be given (200 and 500 characters at most): they are kept with each text'
+        raise exception 'Say who you are (who, 200 characters at most) and why (because, 500): both are kept'
             using errcode = 'SR422';
     end if;
     if (
@@ -17,7 +17,7 @@ begin
         smsretry.numberless(because)
     ) is distinct from (who, because)
     then
-        raise exception 'who and because must hold no phone number: they are kept for good and shown to everybody'
+        raise exception 'Leave phone numbers out of who and because: both are kept for good, and everybody sees them'
             using errcode = 'SR422',
                   hint = 'Name the customer by its id.';
     end if;

@@ -45,7 +45,7 @@ begin
         when v_state in ('failed', 'cancelled')
             then 'It has ended, it is ' || v_state || ': requeue it'
         when what = 'cancel' and v_state = 'in_doubt'
-            then 'It is unknown whether it went out: evidence is looked for'
+            then 'It may have gone out, and the provider''s log is being checked'
         when retry.status = 'processing' then 'A worker has it at this moment'
         when what = 'cancel' then null
         when retry.scheduled_for <= at
@@ -59,7 +59,7 @@ begin
               ) not in ('daily_cap', 'day_spent')
             then null
         when v_state = 'in_doubt'
-            then 'It is in doubt: evidence is looked for at its own times'
+            then 'It may have gone out, and the provider''s log is checked at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code = 'quiet_hours'
           or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))

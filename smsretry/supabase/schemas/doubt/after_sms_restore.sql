@@ -19,7 +19,7 @@ begin
         and dry_run is not null
     ) is not true
     then
-        raise exception 'since is when the backup was taken, and not to come'
+        raise exception 'since must be when the backup was taken, which is not in the future'
             using errcode = 'SR422';
     end if;
     if not dry_run then
