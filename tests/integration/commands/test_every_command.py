@@ -64,6 +64,7 @@ _NOTHING_THERE = {
     ),
     "after-restore": 1,
     "status": 1,
+    "stop": 1,
     **dict.fromkeys([f"senders {order}" for order in ("add", "change", "remove")], 1),
 }
 """The exit code in an empty database, where it is not 0; no run was made yet, and that is for a person."""

@@ -342,9 +342,7 @@ def test_consent_is_recorded_by_a_customer_s_id_whatever_their_number_is(
     ask = ("consent", customer, "--source", "telephone", "--because", "She called")
     cancelled = int(phone == PHONE)
     reply = command(*ask, "--said", "opted_out").stdout
-    assert reply.startswith(
-        "Recorded that they said stop: 1 customer marked"
-    )
+    assert reply.startswith("Recorded that they said stop: 1 customer marked")
     assert ("1 waiting text cancelled" in reply) == bool(cancelled)
     assert (shop.row(row)["why_code"] == "opted_out") == bool(cancelled)
     assert command(*ask, "--said", "opted_in").exit_code == 0
