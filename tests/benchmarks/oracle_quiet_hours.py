@@ -1,7 +1,8 @@
 """Every zone × every change of its clocks in 2000–2037 ± 2 days × every state's hours, against the clocks on the wall.
 
-By hand: `python -m tests.benchmarks.oracle_quiet_hours [minutes between questions, 60] [first year] [last year]`.
 Zones with the same rules are asked once, states with the same hours too; each minute of the wall is read.
+
+--every: minutes between questions. --zone: this one alone.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from importlib.resources import files
 
 from smsretry import data
 from tests.proofs.oracles.clocks import STATES, ZONE_STATES, transitions
+from tests.support.options import parser
 from tests.unit.test_quiet_hours_oracle import compared
 
 
@@ -51,16 +53,17 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
 
 def main() -> None:
     """Print how much was compared, and every mismatch."""
-    step, first_year, last_year = [int(word) for word in sys.argv[1:]] + [
-        60,
-        2000,
-        2037,
-    ][len(sys.argv) - 1 :]
-    zones, began = distinct_zones(), time.perf_counter()
+    chosen = {"every": 60, "first_year": 2000, "last_year": 2037, "zone": ""}
+    options = parser(__doc__, **chosen).parse_args()
+    years = range(options.first_year, options.last_year + 1)
+    zones, began = (
+        [options.zone] if options.zone else distinct_zones(),
+        time.perf_counter(),
+    )
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(
             pool.map(
-                partial(compare, step=step, years=range(first_year, last_year + 1)),
+                partial(compare, step=options.every, years=years),
                 zones,
             )
         )

@@ -11,7 +11,6 @@ from tests.proofs.faults import scenarios
 from tests.proofs.fortnight import report as fortnight
 from tests.proofs.interleavings import invariants
 from tests.proofs.neighbors import report as neighbors
-from tests.proofs.schedule import __main__ as schedule
 from tests.proofs.town.book import Book, Story
 from tests.proofs.town.judge import judged
 from tests.proofs.town.report import Kind, ProofReport, Verdict
@@ -22,7 +21,7 @@ _PROOFS = Path(__file__).parent
 _JUDGES = (
     "oracles/*.py", "town/book.py", "town/judge.py", "town/luck.py", "town/report.py", "town/texts.py",
     "faults/carrier.py", "faults/deliveries.py", "fortnight/checks.py", "fortnight/people.py",
-    "interleavings/invariants.py", "neighbors/report.py", "schedule/alarm.py",
+    "interleavings/invariants.py", "interleavings/said.py", "neighbors/report.py",
 )  # fmt: skip
 _MAY_KNOW = {
     "smsretry.local.stack": "to read the database",
@@ -32,7 +31,6 @@ _MAY_KNOW = {
     "smsretry.adapters.twilio.errors": "the same: the desk is connected with the provider's words",
     "smsretry.desk.actions.requests": "the same",
     "smsretry.retry.profile": "the same",
-    "flows.automations": "to install the alerts that are judged",
 }
 """Modules of ours that judges name, each with what for."""
 
@@ -41,7 +39,7 @@ _MAY_KNOW = {
     "verdict",
     [
         pytest.param(proof.verdict, id=proof.__name__)
-        for proof in (scenarios, fortnight, invariants, neighbors, schedule)
+        for proof in (scenarios, fortnight, invariants, neighbors)
     ],
 )
 def test_a_proof_drops_no_finding_but_what_it_excuses_with_a_reason(

@@ -57,12 +57,17 @@ def compared(
         if zone and state != "federal":  # somebody who keeps a number of that state
             npa = AREA_CODES[state]
             zones, phone = [zone, *area_codes()[npa][1]], f"+1{npa}5550123"
-        minutes = open_in_all(zones, states, start, 11 * DAY)
+        minutes = open_in_all(zones, states, start, (4 + HORIZON_DAYS) * DAY + 1)
         for minute, is_open, change in questions(minutes, 4 * DAY, step):
-            at, expected = start + minute * MINUTE, start + change * MINUTE
+            at, expected = start + minute * MINUTE, "no_opening"
+            if change is not None and change <= minute + HORIZON_DAYS * DAY:
+                expected = str(pendulum.instance(start + change * MINUTE))
             check = check_quiet_hours(zone, at=at, phone=phone)
-            answer = check.can_send, check.closes_at if is_open else check.next_send_at
-            agrees = answer == (is_open, expected)
+            until = check.closes_at if is_open else check.next_send_at
+            agrees = (check.can_send, str(until or check.why_code)) == (
+                is_open,
+                expected,
+            )
             yield "" if agrees else f"{zone} {state} at {at}: {check}, not {expected}"
 
 
@@ -120,6 +125,14 @@ def test_several_zones_and_states_at_once_agree_with_all_their_clocks(
         assert next_change(
             pendulum.instance(start).add(minutes=minute), tuple(zones), hours
         ) == (is_open, expected)
+
+
+def test_hours_of_two_places_that_never_meet_are_told_as_such() -> None:
+    """A number of Pennsylvania's, and somebody who lives where it is night then."""
+    moments = [utc("2027-06-15T00:00")]
+    assert {*compared("Asia/Shanghai", "PA", moments)} == {""}
+    check = check_quiet_hours("Asia/Shanghai", at=moments[0], phone="+12155550123")
+    assert check.why_code == "no_opening"
 
 
 def test_a_window_inside_a_repeated_hour_opens_twice() -> None:

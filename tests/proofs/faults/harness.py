@@ -171,9 +171,9 @@ class Harness:
         if self.carrier:
             self.carrier.expect(texts)
         with self.stack.connect() as connection:
-            for n in range(0 if start_number else min(_BUSINESSES, count)):
-                business_zone = None if zone else _BUSINESS_ZONES[n % 10]
-                open_business(connection, texts[n].business_id, business_zone)
+            for text in texts:
+                business_zone = None if zone else _BUSINESS_ZONES[text.number % 10]
+                open_business(connection, text.business_id, business_zone)
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
         for n, text in enumerate(
@@ -360,7 +360,9 @@ class Harness:
 
     @property
     def has_kills_to_come(self) -> bool:
-        """Whether fewer workers have died than were asked for, or nobody yet at one of the points."""
+        """Whether fewer workers have died than were asked for, or nobody yet at one of the points. None may have to."""
+        if not self.kills_wanted:
+            return False
         points = [
             *KILL_POINTS,
             *(["queueing"] if self.scheduled else []),

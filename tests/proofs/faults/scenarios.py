@@ -41,9 +41,9 @@ def everything(
     *,
     texts: int,
     seed: str,
-    kills: int,
-    crashes: int = 6,
-    stalls: int = 10,
+    kills: int | None = None,
+    crashes: int | None = None,
+    stalls: int | None = None,
     scheduled: bool = False,
     delivery: bool = False,
 ) -> ProofReport:
@@ -52,10 +52,15 @@ def everything(
     Who dies or stands still is chance: if the texts end too early, there are some more, up to as many again.
 
     Args:
+        kills: of workers, at least. This and the next two grow with the texts, if not given.
+        crashes: of PostgreSQL.
         stalls: of each kind.
         scheduled: each text is a scheduled send at first, and workers also die while they queue it.
         delivery: Twilio reports what becomes of each message, and workers also die while they look after deliveries.
     """
+    kills = texts // 20 if kills is None else kills
+    crashes = min(6, texts // 40) if crashes is None else crashes
+    stalls = min(10, texts // 40) if stalls is None else stalls
     with harness(
         stack,
         seed=seed,

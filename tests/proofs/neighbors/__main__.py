@@ -1,6 +1,7 @@
 """Hostile and clumsy neighbors share the queue with well-behaved businesses.
 
---texts: of the well-behaved. --poor: instead, tenants whose own texts come to nothing.
+--texts: of the well-behaved. --minutes: a lease and the looks for evidence must fit in. --poor: instead, tenants whose
+own texts come to nothing.
 """
 
 from smsretry.local.stack import Stack
@@ -10,10 +11,17 @@ from tests.proofs.neighbors.tenants import poor as poor_tenants
 from tests.proofs.town.command import main
 from tests.proofs.town.report import ProofReport
 
+_LOOKS_MINUTES = 30
+"""The three looks, and a run after the last."""
+
 
 def _run(
     stack: Stack, *, texts: int, minutes: int, seed: str, stale_minutes: int, poor: bool
 ) -> ProofReport:
+    if minutes < stale_minutes + _LOOKS_MINUTES and not poor:
+        raise SystemExit(
+            f"--minutes must be {stale_minutes + _LOOKS_MINUTES} or more: what dies or is in doubt has not ended before"
+        )
     neighbors = poor_tenants(texts) if poor else everybody(texts)
     return run(stack, neighbors, minutes=minutes, seed=seed, stale=stale_minutes)
 

@@ -198,22 +198,27 @@ def both(minutes: bytes, other_minutes: bytes) -> bytes:
     ).to_bytes(len(minutes), "big")
 
 
-def questions(minutes: bytes, upto: int, step: int) -> Iterator[tuple[int, bool, int]]:
-    """Minutes to ask at, before `upto`: every `step`, and each change and the minute before; what holds, until when."""
+def questions(
+    minutes: bytes, upto: int, step: int
+) -> Iterator[tuple[int, bool, int | None]]:
+    """Minutes to ask at, before `upto`: every `step`, and each change and the minute before; what holds, until when.
+
+    None: nothing changes as far as these minutes reach, because some hours never meet.
+    """
     position = 0
     while position < upto:
         is_open = minutes[position] == 1
         change = minutes.find(b"\0" if is_open else b"\1", position)
-        assert change > position, "the stretch ends before the next change"
+        end = min(change, upto) if change > position else upto
         for minute in sorted(
             {
                 position,
-                min(change - 1, upto - 1),
-                *range(-(-position // step) * step, min(change, upto), step),
+                end - 1,
+                *range(-(-position // step) * step, end, step),
             }
         ):
-            yield minute, is_open, change
-        position = change
+            yield minute, is_open, change if change > position else None
+        position = end
 
 
 def transitions(zone: str, years: Sequence[int]) -> list[datetime]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal[
-    "a schedule stopped",
     "after an opt-out",
     "arrived twice",
     "astray",
@@ -18,7 +17,6 @@ Kind = Literal[
     "late",
     "lost",
     "misreported",
-    "not noticed",
     "out of hours",
     "over the daily cap",
     "retried for good",
@@ -26,7 +24,6 @@ Kind = Literal[
     "retried twice",
     "sent wrongly",
     "stuck",
-    "told without a reason",
     "told wrongly",
     "too many attempts",
     "unanswered",

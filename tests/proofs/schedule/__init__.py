@@ -1,1 +1,0 @@
-"""A proof: whoever stops, kills and starts runners in any order, no schedule stops unnoticed, and no text is lost."""
