@@ -3,9 +3,9 @@
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,12 +25,20 @@ from smsretry.setting_values import (
 )
 from smsretry.vocabulary import InDoubtPolicy, RuleSet
 
+_SECRET: Final = AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
+_PUBLISHABLE: Final = AliasChoices("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY")
+"""A project's keys as they are called now, which go first, and as they were. The kind of a key is in itself."""
+
 
 class ReadingSettings(BaseSettings):
     """The settings that the desk needs. An environment variable has its field's alias, else the name in capitals."""
 
     CHOICES: ClassVar[Sequence[Sequence[Sequence[str]]]] = [
-        [["SUPABASE_READER_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]]
+        [
+            ["SUPABASE_READER_KEY"],
+            ["SUPABASE_SERVICE_ROLE_KEY"],
+            ["SUPABASE_SECRET_KEY"],
+        ]
     ]
     """Choices between ways to set something. A way is a list of variables that are set together, and one way will do.
     A malformed variable counts as set, because it has a problem of its own."""
@@ -46,10 +54,10 @@ class ReadingSettings(BaseSettings):
     """Project URL, `https://<project>.supabase.co`."""
     supabase_reader_key: Secret | None = None
     """A token of the role smsretry_reader, which may ask the desk and nothing else. Only questions use it."""
-    supabase_anon_key: Secret | None = None
-    """The project's anon (or publishable) key, without which Supabase's gateway lets no reader through."""
-    supabase_service_role_key: Secret | None = None
-    """The service_role (or secret) key. No other key may call the functions."""
+    supabase_anon_key: Secret | None = Field(None, validation_alias=_PUBLISHABLE)
+    """The project's publishable (or anon) key, without which Supabase's gateway lets no reader through."""
+    supabase_service_role_key: Secret | None = Field(None, validation_alias=_SECRET)
+    """A secret (or the service_role) key. No other key may call the functions."""
     supabase_timeout_seconds: float = Field(15, gt=0, le=120)
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
@@ -117,10 +125,10 @@ class Settings(ReadingSettings):
         [["TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET"], ["TWILIO_AUTH_TOKEN"]],
         [["TWILIO_MESSAGING_SERVICE_SID"], ["TWILIO_FROM_NUMBER"]],
     ]
-    supabase_service_role_key: Secret
-    """The service_role (or secret) key. No other key may give orders."""
+    supabase_service_role_key: Secret = Field(validation_alias=_SECRET)
+    """A secret (or the service_role) key. No other key may give orders."""
     supabase_reader_key: SecretStr | None = None
-    supabase_anon_key: SecretStr | None = None
+    supabase_anon_key: SecretStr | None = Field(None, validation_alias=_PUBLISHABLE)
     """Keys that only questions need, so a malformed one stops no run."""
 
     twilio_account_sid: AccountSid
@@ -179,17 +187,19 @@ def read_concurrency() -> int:
 def setting_problems(kind: type[ReadingSettings] = Settings) -> dict[str, str]:
     """Faults of the environment, by variable; empty if there are none. Quotes no value."""
     problems = dict[str, str]()
+    in_use = {
+        alias: _variable(name, field)
+        for name, field in kind.model_fields.items()
+        for alias in (name, *_names(name, field))
+    }
     try:
         kind()
     except ValidationError as error:
         for detail in error.errors(include_input=False, include_url=False):
             name = str(detail["loc"][0])
-            field = kind.model_fields.get(name)
-            variable = _variable(name, field) if field else name.upper()
-            problems[variable] = _problem(detail)
-    names = {name.upper() for name, value in os.environ.items() if value}
+            problems[in_use.get(name, name.upper())] = _problem(detail)
     for ways in kind.CHOICES:
-        if not any(names.issuperset(way) for way in ways):
+        if not any(_set_variables().issuperset(way) for way in ways):
             problems[ways[-1][0]] = f"set {', or '.join(map(' and '.join, ways))}"
     return problems
 
@@ -203,12 +213,33 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def variables(settings: type[BaseSettings]) -> dict[str, object]:
-    """Each variable and its default; `PydanticUndefined` where it has none."""
+    """Each variable, by the name that is in use, and its default; `PydanticUndefined` where it has none."""
     return {
         _variable(name, field): field.default
         for name, field in settings.model_fields.items()
     }
 
 
+def variable_names(settings: type[BaseSettings]) -> list[str]:
+    """Each variable that is read, by all of its names."""
+    return [
+        alias
+        for name, field in settings.model_fields.items()
+        for alias in _names(name, field)
+    ]
+
+
 def _variable(name: str, field: FieldInfo) -> str:
-    return str(field.validation_alias or name).upper()
+    """The variable of a field: of its names the first that is set, or else the first."""
+    names = _names(name, field)
+    return next((alias for alias in names if alias in _set_variables()), names[0])
+
+
+def _names(name: str, field: FieldInfo) -> list[str]:
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [str(field.validation_alias or name).upper()]
+
+
+def _set_variables() -> set[str]:
+    return {name.upper() for name, value in os.environ.items() if value}

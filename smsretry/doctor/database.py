@@ -16,7 +16,7 @@ from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, load
 
 _WRITERS_KEY: Final = (
-    "is the service_role key, which can write: make a token of the role smsretry_reader"
+    "is a key that can write: make a token of the role smsretry_reader"
 )
 _STALE: Final = (
     "the API does not find them, so calls of them fail: run `smsretry migrate`, which has it look anew. If that "
@@ -59,13 +59,14 @@ def reader_finding(environment: Mapping[str, str]) -> Findings:
     key = environment.get("SUPABASE_READER_KEY")
     if not key:
         return
-    can_write = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
+    writes = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
+    can_write = writes or key.startswith("sb_secret_")
     advice = _WRITERS_KEY if can_write else None
     try:
         with SupabaseOperators(load(ReadingSettings), reads=True) as reader:
             reader.status()
     except (QueueError, SettingsError) as error:
-        advice = str(error)
+        advice = advice or str(error)
     yield Finding(subject="reader's key", ok=advice is None, advice=advice)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.doctor.parts import Findings
 from smsretry.retry.models import Finding
-from smsretry.settings import Settings, variables
+from smsretry.settings import Settings, variable_names, variables
 
 _MISTYPED: Final = 2
 """By how many letters a mistyped name may be longer or shorter."""
@@ -37,7 +37,7 @@ def variable_findings(
         else:
             absent.append(variable)
     yield Finding(subject=f"not set, and need not be: {', '.join(absent)}", ok=True)
-    names = [*settings, *variables(PrefectSettings)]
+    names = [*variable_names(Settings), *variables(PrefectSettings)]
     candidates = [name for name in names if not environment.get(name)]
     for name, value in sorted(environment.items()):
         capitals = name.upper()

@@ -20,7 +20,7 @@ from smsretry.adapters.migrations.migrate import migrate
 from smsretry.local.postgres.server import EmbeddedPostgres
 from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.postgrest.faults import RpcFaults
-from smsretry.local.postgrest.keys import Role, api_key
+from smsretry.local.postgrest.keys import Role, api_key, opaque_key
 from smsretry.local.process.http import LocalServer
 from smsretry.local.process.interrupt import look
 from smsretry.local.twilio.standin import TwilioStandin
@@ -99,6 +99,10 @@ class Stack:
     ) -> str:
         """An API key for `anon`, `authenticated` or `service_role`, as Supabase issues them, or the reader's token."""
         return api_key(role, jwt_secret=self.jwt_secret, sub=sub)
+
+    def opaque_key(self, role: Literal["anon", "service_role"]) -> str:
+        """The publishable key, or the secret one, which says nothing of itself."""
+        return opaque_key(role, jwt_secret=self.jwt_secret)
 
     def environment(self) -> dict[str, str]:
         """The settings that point smsretry at this stack."""

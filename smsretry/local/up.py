@@ -27,7 +27,7 @@ from smsretry.local.process.guarded_process import GuardedProcess, inherited
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.journey import usual_journey
-from smsretry.settings import Settings, variables
+from smsretry.settings import Settings, variable_names
 
 _UI_PORT: Final = 4200
 _SERVED_SECONDS: Final = 60
@@ -153,7 +153,8 @@ def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
         for name, value in {**addresses, **settings}.items()
     ]
     lines += [
-        f"unset {name}" for name in sorted(variables(Settings).keys() - settings.keys())
+        f"unset {name}"
+        for name in sorted({*variable_names(Settings)} - settings.keys())
     ]  # another installation's
     file.unlink(missing_ok=True)
     file.touch(mode=0o600, exist_ok=False)

@@ -71,10 +71,10 @@ def sms_environment(
     sms_stack: "SmsStack", monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, str]:
     """Its `environment()`, set in this process and in those that it starts, with every other setting taken away."""
-    from smsretry.settings import Settings, variables
+    from smsretry.settings import Settings, variable_names
 
     exported = sms_stack.environment()
-    for name in variables(Settings):
+    for name in variable_names(Settings):
         monkeypatch.delenv(name, raising=False)
     for name, value in exported.items():
         monkeypatch.setenv(name, value)

@@ -225,7 +225,12 @@ class SmsStack(Stack):
         read_post = post_reader(
             self.settings(), [_NOWHERE], self.twilio.accounts.tokens()
         )
-        event = read_post(query="", form=callback.body, signature=callback.signature)
+        event = read_post(
+            query="",
+            form=callback.body,
+            signature=callback.signature,
+            signature_settings=callback.signature_settings,
+        )
         if isinstance(event, RejectedPost):
             raise LocalStackError(f"The webhook does not take it: {event.detail}")
         with SupabaseQueue(self.settings()) as records:

@@ -107,6 +107,9 @@ def _record_event(services: _Services, request: Request, form: bytes) -> Respons
         query=request.scope["query_string"].decode("latin-1"),
         form=form,
         signature=request.headers.get("x-twilio-signature", ""),
+        signature_settings=request.headers.get(
+            "x-twilio-webhooks-signature-settings", ""
+        ),
     )
     if isinstance(event, RejectedPost):
         _LOG.warning("HTTP %d: %s", event.http_status, event.detail)

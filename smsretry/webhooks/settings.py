@@ -1,4 +1,4 @@
-"""The settings of the webhook: where Twilio calls it, and the auth tokens with which Twilio signs."""
+"""The settings of the webhook: where Twilio calls it, and the tokens and keys with which Twilio signs."""
 
 import re
 from typing import Annotated, Any, ClassVar, Final
@@ -32,8 +32,8 @@ class WebhookSettings(Settings):
     twilio_auth_token: Secret
     """Twilio signs with it. An API key signs nothing."""
     twilio_auth_tokens: Json[dict[AccountSid, Tokens]] = Field(_NO_TOKENS)
-    """Further auth tokens by account, one or a list: of subaccounts, and the next one of an account that exchanges its
-    token."""
+    """Further secrets that sign, by account, one or a list: a subaccount's auth token, the next one of an account that
+    exchanges its token, and shared keys."""
     twilio_webhook_url: str | None = None
     """The address that Twilio calls, as it is written at Twilio."""
 
@@ -49,7 +49,7 @@ class WebhookSettings(Settings):
 
     @property
     def tokens(self) -> dict[str, list[str]]:
-        """The further auth tokens, by account."""
+        """The further auth tokens and shared keys, by account."""
         tokens_by_account: dict[str, list[SecretStr]] = self.twilio_auth_tokens
         return {
             account: [token.get_secret_value() for token in tokens]

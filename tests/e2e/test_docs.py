@@ -12,7 +12,7 @@ from smsretry.adapters.migrations.migrate import migrations
 from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import SERVER_SETTINGS
-from smsretry.settings import Settings
+from smsretry.settings import Settings, variables
 from tests.e2e.commands import check
 from tests.e2e.documents import Document, documents, file_names
 
@@ -20,7 +20,7 @@ RUNNING = Document(ROOT / "flows" / "README.md")
 PACKAGE = Document(ROOT / "smsretry" / "README.md")
 ELSEWHERE = {
     *("postgres/", "prefect/", "supabase/migrations", "flows/take_back_texts.py"),
-    *("app/api/twilio/route.ts", "supabase/functions/twilio/index.ts"),
+    *("app/api/twilio/route.ts", "supabase/functions/twilio/index.ts", "proxy.ts"),
 }
 """Folders of the stack's data and of the application's project; what a contributor writes."""
 SUFFIXES = (".py", ".md", ".sql", ".tsv", ".toml", ".txt", ".yaml", ".yml")
@@ -77,10 +77,7 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
         for row in _rows(RUNNING, "\n## Settings\n")
         for name in re.findall(r"`(\w+)`", row[0])
     ]
-    fields = {
-        str(field.validation_alias or name.upper()): field
-        for name, field in Settings.model_fields.items()
-    }
+    fields = variables(Settings)
     assert sorted(name for name, _ in numbers) == sorted(fields)
     defaults = [
         (name, float(number))
@@ -89,7 +86,7 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
     ]
     assert defaults
     assert [
-        (name, number) for name, number in defaults if number != fields[name].default
+        (name, number) for name, number in defaults if number != fields[name]
     ] == []
 
     named = {

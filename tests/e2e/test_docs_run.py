@@ -1,5 +1,6 @@
 """What the READMEs show runs: commands on the embedded stack, Python as it stands."""
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from smsretry.cli.rules import EXIT_CODES
 from smsretry.local.demo.run import ROOT
 from smsretry.local.demo.senders import HARBOR, open_accounts
+from smsretry.local.postgrest.keys import signing_key
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.commands import run_as_shown
@@ -122,7 +124,7 @@ def test_every_python_block_runs_and_prints_what_is_shown(
 def test_the_documented_monitor_learns_the_state_and_may_do_nothing_else(
     stack: Stack,
 ) -> None:
-    """A role of its own, its token, and curl: an alarm, and then none."""
+    """A role of its own, its token by a key of either kind, and curl: an alarm, and then none."""
     readme = Document(ROOT / "flows" / "README.md")
     [role] = [block for block in readme.blocks("sql") if "sms_monitor" in block.text]
     [call] = [block for block in readme.blocks("sh") if "curl " in block.text]
@@ -130,11 +132,17 @@ def test_the_documented_monitor_learns_the_state_and_may_do_nothing_else(
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SUPABASE_URL": stack.environment()["SUPABASE_URL"],
-        "ANON_KEY": stack.key("anon"),
+        "SUPABASE_PUBLISHABLE_KEY": stack.opaque_key("anon"),
+        "SIGNING_KEY": json.dumps(signing_key(stack.jwt_secret)),
         "JWT_SECRET": stack.jwt_secret,
+        "ROLE": "sms_monitor",
     }
+    how_to = Document(ROOT / "flows" / "HOWTO.md")
+    today, before = [
+        block.text for block in how_to.blocks("sh") if "jwt.encode" in block.text
+    ]
 
-    def ask(text: str = call.text) -> "subprocess.CompletedProcess[str]":
+    def ask(text: str = f"{today}\n{call.text}") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             ["sh", "-c", text],
             env=environment,
@@ -160,9 +168,15 @@ def test_the_documented_monitor_learns_the_state_and_may_do_nothing_else(
                 r"\d", "0", call.output.strip()
             )
             refused = ask(
-                call.text.replace("check_sms_retries?max_minutes=10", "sms_status")
+                f"{today}\n{call.text}".replace(
+                    "check_sms_retries?max_minutes=10", "sms_status"
+                )
             )
             assert '"code":"42501"' in refused.stdout
+            assert ask(f"{before}\n{call.text}").returncode == 0
+            stack.rpc_faults.legacy_is_revoked = True
+            assert ask(f"{before}\n{call.text}").returncode == 22
+            assert ask().returncode == 0
         finally:
             connection.execute("drop owned by sms_monitor; drop role sms_monitor")
 

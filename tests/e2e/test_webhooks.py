@@ -1,7 +1,7 @@
 """The webhooks that are ready, against the embedded stack: what Twilio signs, and what others try.
 
-One is the package's own. The others are shown in the documents, and run by Node as they stand there. What only the
-package's own has comes last.
+One is the package's own. The other is copied into somebody's project, and runs here in Deno and in Next.js. What only
+the package's own has comes last.
 """
 
 import json
@@ -40,18 +40,24 @@ from tests.conftest import Business
 from tests.e2e.documents import Document
 from tests.e2e.webhook_hosts import (
     BARBER,
+    COPY,
     HOSTS,
     NEXT,
+    SHARED_KEY,
     TOKEN,
     URL,
+    Serving,
     Webhook,
     application,
+    check,
     environment_of,
     posting,
+    project_of_next,
     texted,
 )
 from tests.integration.hearing import another, consents_of, sends_from
 from tests.support.builders import PHONE, forget_settings, run
+from tests.support.npm import npm_tool
 from tests.support.records import columns
 
 pytestmark = pytest.mark.filterwarnings(
@@ -64,10 +70,9 @@ STOPPED = [("opted_out", "inbound_stop")]
 def host(
     request: pytest.FixtureRequest,
     running_stack: Stack,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Webhook]:
     """Each of them, started once."""
-    with request.param(running_stack, tmp_path_factory.mktemp("webhook")) as url:
+    with request.param(environment_of(running_stack)) as url:
         yield posting(url)
 
 
@@ -146,7 +151,7 @@ def test_a_report_settles_its_own_text_and_says_how_far_it_has_come_and_nothing_
     answers += [
         webhook(genuine, added=more) for more in ("&MessageStatus=delivered", "&X=1")
     ]
-    assert {*answers} <= {400, 403}
+    assert {*answers} <= {308, 400, 403}, "Next.js redirects from a trailing slash"
     assert webhook(theirs.callback(entry.sid, "undelivered", 30006)) == 204
     assert all_of_it() == before
 
@@ -244,6 +249,82 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
     assert webhook(texted("hello", account=BARBER, token=NEXT)) == 200, (
         "both count while a token is exchanged"
     )
+
+
+def test_a_shared_key_signs_while_a_webhook_rule_is_in_force(
+    webhook: Webhook, business: Business
+) -> None:
+    """By the algorithm that the header names, and no other; a secret that is not the account's signs nothing."""
+    sends_from(business, BARBER, "MG" + "1" * 32)
+    business.customer()
+
+    def says(body: str, secret: str = SHARED_KEY) -> Callback:
+        return texted(body, account=BARBER, token=TOKEN, to=SENDER, shared_key=secret)
+
+    stop = says("stop")
+    settings = stop.signature_settings
+    for forged in (
+        says("stop", "another key"),
+        replace(stop, signature_settings=""),
+        replace(stop, signature_settings=settings.replace("256", "512")),
+        replace(stop, signature_settings=settings.replace("SHA256", "SHA1")),
+    ):
+        assert webhook(forged) == 403
+    assert consents_of(business) == [("opted_in", None)]
+    spaced = settings.replace(",", " , ")
+    assert webhook(replace(stop, signature_settings=spaced)) == 200
+    assert consents_of(business) == STOPPED
+    assert webhook(replace(says("hello"), signature_settings="key=1")) == 403
+    assert webhook(texted("hello", account=BARBER, token=TOKEN)) == 200
+
+
+def test_an_address_may_be_signed_with_its_port_and_what_is_no_form_of_a_text_is_refused(
+    webhook: Webhook,
+) -> None:
+    """As all three answer: other kinds of bodies, more than Twilio posts, a field twice, a call's form."""
+
+    def posted(url: str, **form: str) -> Callback:
+        text = {"MessageSid": "SM" + "4" * 32, "From": PHONE, "Body": "hello", **form}
+        return signed(url, {**text}, account_sid=BARBER, auth_token=TOKEN)
+
+    assert webhook(posted("https://app.example:443/twilio")) == 200
+    for wrong in ("https://app.example:80/twilio", "http://app.example/twilio"):
+        assert webhook(posted(wrong)) == 403
+    genuine = posted(URL)
+    for kind in ("application/json", "multipart/form-data", ""):
+        assert webhook(genuine, **{"Content-Type": kind}) == 415
+    form = "Application/x-www-form-urlencoded; charset=utf-8"
+    assert webhook(genuine, **{"Content-Type": form}) == 200
+    assert webhook(genuine, added="&Body=hello") == 400
+    assert webhook(genuine, added="a" * 200_000) == 413
+    assert webhook(posted(URL, SmsStatus="sent")) == 422, "a text of ours"
+    assert webhook(posted(URL, MessageSid="", CallSid="CA0")) == 422
+
+
+@pytest.mark.parametrize("serving", HOSTS)
+def test_a_project_s_older_key_will_do(
+    serving: Serving, stack: Stack, business: Business
+) -> None:
+    """It is a token, and goes in both headers. A wrong key is no reason to lose a STOP: Twilio may call again."""
+    business.customer()
+    stop = stack.twilio.inbound(URL, phone=PHONE, body="stop", to=SENDER)
+    keys = {"SUPABASE_SECRET_KEY": ""}
+    for key, answer in (
+        (f"{stack.key('service_role')[:-4]}AAAA", 503),
+        (stack.key("service_role"), 200),
+    ):
+        keys["SUPABASE_SERVICE_ROLE_KEY"] = key
+        with serving(environment_of(stack) | keys) as url:
+            assert posting(url)(stop) == answer
+    assert consents_of(business) == STOPPED
+
+
+def test_the_copy_passes_the_checks_of_the_project_that_it_is_copied_into() -> None:
+    """Deno's, and with Next.js's own types, which know what a route may export, the strict ones of TypeScript."""
+    check(npm_tool("deno"), "check", COPY)
+    with project_of_next() as project:
+        check(npm_tool("next"), "typegen", project)
+        check(npm_tool("tsc"), "--strict", "--noEmit", "--project", project)
 
 
 # What only the package's own has
@@ -394,7 +475,7 @@ def test_what_is_not_recorded_is_a_line_of_the_log_that_quotes_no_text(
     """Here the database refuses the key, which its owner learns; and there is a bug."""
     secret = "My secret is 4711"
     genuine = stack.twilio.inbound(URL, phone=PHONE, body=secret, to=SENDER)
-    wrong = environment_of(stack) | {"SUPABASE_SERVICE_ROLE_KEY": "x"}
+    wrong = environment_of(stack) | {"SUPABASE_SECRET_KEY": "x"}
     with caplog.at_level(logging.DEBUG), application(wrong) as url:
         assert posting(url)(genuine) == 503
         assert posting(url)(replace(genuine, signature="forged")) == 403

@@ -21,7 +21,7 @@ from smsretry.retry.outcome import Outcome, Rejected
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.sending.ports import Provider, RetryQueue, Services
 from smsretry.sending.run import Run, run_once
-from smsretry.settings import variables
+from smsretry.settings import variable_names
 from smsretry.testing.stack import NOON as NOON
 from smsretry.webhooks.settings import WebhookSettings
 from tests.support.records import Record
@@ -197,7 +197,11 @@ def finish(
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment, and what looks like one: CI says with such what its tests require."""
     extra = [name for name in os.environ if name.startswith(("OTEL_", "SMSRETRY_"))]
-    for variable in (*variables(WebhookSettings), *variables(PrefectSettings), *extra):
+    for variable in (
+        *variable_names(WebhookSettings),
+        *variable_names(PrefectSettings),
+        *extra,
+    ):
         monkeypatch.delenv(variable, raising=False)
 
 

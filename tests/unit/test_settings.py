@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import pytest
+from pydantic import SecretStr
 
 from smsretry.errors import SettingsError
 from smsretry.retry.before import CLOSING_GUARD
@@ -84,6 +85,19 @@ def test_five_variables_will_do_and_the_rest_has_defaults(
     )
 
 
+def test_a_project_s_keys_are_read_by_the_names_of_today_and_of_before(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """The newer name goes first, as while a key is exchanged. What is wrong is told of the variable that is set."""
+    newer = {"SUPABASE_SECRET_KEY": "sb_secret_1", "SUPABASE_PUBLISHABLE_KEY": "sb_p"}
+    both = settings_from(environment, Settings, **COMPLETE, **newer)
+    assert both.supabase_service_role_key.get_secret_value() == "sb_secret_1"
+    assert both.supabase_anon_key == SecretStr("sb_p")
+    for name in ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"):
+        told = complaints(environment, **COMPLETE | {name: "a b"})
+        assert [line.partition(": has a")[0] for line in told] == [name]
+
+
 WRONG: list[tuple[dict[str, str], str, list[str]]] = [
     # changes to the complete environment, the variable left out, what is said: all of it at once, in order
     ({}, "SUPABASE_URL", ["SUPABASE_URL: is not set"]),
@@ -91,7 +105,7 @@ WRONG: list[tuple[dict[str, str], str, list[str]]] = [
     (
         {"SUPABASE_SERVICE_ROLE_KEY": ""},
         "",
-        ["SUPABASE_SERVICE_ROLE_KEY"],
+        ["SUPABASE_SECRET_KEY: is not set"],
     ),  # in an .env file: somebody forgot it
     (
         {"TWILIO_ACCOUNT_SID": "SK" + "0" * 32},
@@ -185,7 +199,7 @@ def test_each_wrong_variable_is_named_with_what_it_should_be(
 ) -> None:
     """Every variable that is missing or malformed, not one a run. No number is quoted."""
     assert [line.partition(": is")[0] for line in complaints(environment)] == [
-        "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "TWILIO_ACCOUNT_SID", NO_CREDENTIALS, NO_SENDER,
+        "SUPABASE_URL", "SUPABASE_SECRET_KEY", "TWILIO_ACCOUNT_SID", NO_CREDENTIALS, NO_SENDER,
     ]  # fmt: skip
     for changes, without, complaints_expected in WRONG:
         lines = complaints(environment, **(COMPLETE | changes), without=without)

@@ -75,15 +75,16 @@ _FUNCTION_GONE: Final = (
     "or install the version that the database was migrated with."
 )
 _SERVICE_KEY: Final = (
-    "SUPABASE_SERVICE_ROLE_KEY must be the service_role (or secret) key of this project, not expired, and not the anon "
-    "key."
+    "SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY) must be a secret (or the service_role) key of this project, "
+    "not expired, and no publishable (or anon) key."
 )
 _READERS_KEY: Final = (
-    "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with this project's JWT secret and not "
-    "expired. If it is, run `smsretry migrate --again`: it makes the role and its grants, or says who can."
+    "SUPABASE_READER_KEY must be a token of the role smsretry_reader, signed with a key of this project that is not "
+    "revoked, and not expired. If it is, run `smsretry migrate --again`: it makes the role and its grants, or says who "
+    "can."
 )
 _GATEWAYS_KEY: Final = (
-    "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's anon (or publishable) key: Supabase's "
+    "SUPABASE_ANON_KEY, beside SUPABASE_READER_KEY, must be the project's publishable (or anon) key: Supabase's "
     "gateway knows no other."
 )
 _FORBIDDEN: Final = (

@@ -70,7 +70,8 @@ class SupabaseCalls:
             timeout=settings.supabase_timeout_seconds,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             event_hooks={
-                "response": [partial(raise_if_refused, as_reader=self._as_reader)]
+                "request": [_keep_key_from_authorization],
+                "response": [partial(raise_if_refused, as_reader=self._as_reader)],
             },
         )
         options = SyncClientOptions(
@@ -210,6 +211,15 @@ class SupabaseCalls:
             trouble = self.shape_error(function)
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.
         raise trouble
+
+
+def _keep_key_from_authorization(request: httpx.Request) -> None:
+    """A secret or publishable key is no token, and belongs in `apikey` alone; the SDK sends it in both headers.
+
+    https://supabase.com/docs/guides/api/api-keys, "Known limitations".
+    """
+    if request.headers.get("authorization", "").startswith("Bearer sb_"):
+        del request.headers["authorization"]
 
 
 def interval(duration: timedelta) -> str:

@@ -1,7 +1,7 @@
 """What Twilio posts to a webhook: whether it is Twilio's, and what it says.
 
-The account that has the message signs with its own auth token, also if it is a subaccount. It signs the address that
-Twilio calls, and the form: https://www.twilio.com/docs/usage/security#validating-requests
+The account that has the message signs with its own auth token, also if it is a subaccount, or with a shared key while a
+webhook rule is in force. Both sign the address that Twilio calls, and the form.
 """
 
 import re
@@ -29,8 +29,9 @@ _NO_MESSAGE: Final = RejectedPost(
 )
 _FORGED: Final = RejectedPost(
     403,
-    "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token of the "
-    "account. The address must be written as it is at Twilio, without its query; the token must be the account's own.",
+    "The signature fits no address in TWILIO_WEBHOOK_URL or TWILIO_STATUS_CALLBACK_URL, with no auth token or shared "
+    "key of the account. The address must be written as it is at Twilio, without its query; the token or key must be "
+    "the account's own.",
 )
 _NO_ACCOUNT: Final = RejectedPost(403, "This names no account of Twilio's.")
 _UNKNOWN_ACCOUNT: Final = (
@@ -49,19 +50,26 @@ def read_event(
     query: str,
     form: bytes,
     signature: str,
+    signature_settings: str = "",
 ) -> WebhookEvent | RejectedPost:
     """The event that Twilio reports, or why the post is refused.
 
     Args:
         settings: the main account, and the list of others.
         addresses: where Twilio calls, each without a query.
-        more_tokens: more auth tokens of an account, by its SID: two are in use while one is exchanged.
+        more_tokens: more auth tokens and the shared keys of an account, by its SID.
         query: the query of the address that was called, as it came, without the question mark.
         form: the body.
         signature: the header X-Twilio-Signature.
+        signature_settings: the header X-Twilio-Webhooks-Signature-Settings, which names a shared key's algorithm.
     """
     # The first webhook loads the SDK.
-    from twilio.request_validator import RequestValidator
+    from twilio.request_validator import (
+        HMAC_SHA1,
+        HMAC_SHA256,
+        RequestValidator,
+        get_signature_algorithm,
+    )
 
     fields = _fields(form)
     if fields is None:
@@ -78,9 +86,16 @@ def read_event(
             # Somebody can mend it, so Twilio may call again.
             return RejectedPost(503, trouble)
         return RejectedPost(403, _UNKNOWN_ACCOUNT.format(account))
+    algorithm = get_signature_algorithm(signature_settings)
+    # The SDK would log what anybody may have written there.
+    if algorithm not in (HMAC_SHA1, HMAC_SHA256):
+        return _FORGED
     for address in addresses:
         url = f"{address}?{query}".removesuffix("?")
-        if any(validator.validate(url, fields, signature) for validator in validators):
+        if any(
+            validator.validate(url, fields, signature, algorithm)
+            for validator in validators
+        ):
             return _event_of(fields, account, query)
     return _FORGED
 

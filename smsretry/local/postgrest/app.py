@@ -33,7 +33,7 @@ _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
     """The endpoint over the database at `dsn`, whose user may become anon, authenticated and service_role.
 
-    `jwt_secret` signs the keys (`keys.api_key`). A result is cut off after 1,000 rows, as on Supabase.
+    Keys and tokens are made from `jwt_secret` (`keys`). A result is cut off after 1,000 rows, as on Supabase.
     Faults for tests: `app.state.faults`, an RpcFaults.
     """
 
@@ -50,7 +50,7 @@ def rpc_app(dsn: str, *, jwt_secret: str) -> Starlette:
         if fault and fault.instead:
             return fault.instead
         try:
-            claims = claims_of(request, jwt_secret=jwt_secret)
+            claims = claims_of(request, jwt_secret=jwt_secret, faults=faults)
             caller = Caller(claims=claims, method=request.method, path=request.url.path)
             call = _Call(
                 request.path_params["name"],

@@ -41,10 +41,18 @@ class RpcFaults:
     """Faults that are due, each for one call, in the order they were planned. Any thread may use it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is still due, and behave as a new endpoint does."""
         self._due: list[RpcFault] = []
         self.max_rows = MAX_ROWS
         """After how many rows each answer is cut off."""
-        self._lock = threading.Lock()
+        self.takes_bearer_keys = False
+        """Whether the gateway forgives a publishable or secret key in `Authorization`, as live ones were seen to do."""
+        self.legacy_is_revoked = False
+        """Whether what the JWT secret signed counts no more: tokens, and the anon and service_role keys."""
 
     def drop_after_commit(self, function: str, *, times: int = 1) -> None:
         """The call takes effect, then the connection breaks before any answer."""
@@ -66,10 +74,6 @@ class RpcFaults:
     ) -> None:
         """The call does not reach the database; the answer is a 200 that no client can decode."""
         self._due.append(RpcFault(function, _UNREADABLE[kind], about=about.encode()))
-
-    def clear(self) -> None:
-        """Forget what is still due."""
-        self._due, self.max_rows = [], MAX_ROWS
 
     def take(self, function: str, body: bytes) -> RpcFault | None:
         """The fault this call of `function` gets, used up by asking."""

@@ -11,7 +11,7 @@ from pwd import struct_passwd
 from typing import Final
 
 from smsretry.local.process import guard
-from smsretry.settings import Settings, variables
+from smsretry.settings import Settings, variable_names
 
 _TAIL_LINES: Final = 20
 
@@ -92,7 +92,7 @@ def inherited() -> dict[str, str]:
 
     A real account's TWILIO_MESSAGING_SERVICE_SID, say, would be taken for the stand-in's.
     """
-    settings = variables(Settings)
+    settings = variable_names(Settings)
     return {
         name: value
         for name, value in os.environ.items()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from smsretry.local.twilio.callbacks import Callback, signed
 from smsretry.local.twilio.ledger import Entry
 from smsretry.retry.segments import segments
 
@@ -27,6 +28,8 @@ class Account:
 
     sid: str
     auth_token: str = field(repr=False)
+    shared_key: str | None = field(default=None, repr=False)
+    """What signs its webhooks while a webhook rule is in force. None: its auth token does."""
     numbers: set[str] = field(default_factory=set, repr=False)
     services: dict[str, set[str]] = field(default_factory=dict, repr=False)
     """Messaging services, each with its numbers."""
@@ -53,6 +56,16 @@ class Account:
     def is_active(self) -> bool:
         """A parent that is suspended suspends its subaccounts."""
         return self.status == "active" and (self.owner is None or self.owner.is_active)
+
+    def sign(self, url: str, form: dict[str, str | None]) -> Callback:
+        """What Twilio posts for it."""
+        return signed(
+            url,
+            form,
+            account_sid=self.sid,
+            auth_token=self.auth_token,
+            shared_key=self.shared_key,
+        )
 
 
 class Login(NamedTuple):
@@ -117,8 +130,11 @@ class Accounts:
         )
 
     def tokens(self) -> dict[str, list[str]]:
-        """The auth token of each account, as a webhook's settings list them."""
-        return {sid: [account.auth_token] for sid, account in self._accounts.items()}
+        """What signs for each account, as a webhook's settings list it."""
+        return {
+            sid: [account.shared_key or account.auth_token]
+            for sid, account in self._accounts.items()
+        }
 
     def speaker(self, authorization: str) -> Login | None:
         """Whose credentials these are. None: nobody's."""

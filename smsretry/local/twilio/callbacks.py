@@ -2,14 +2,20 @@
 
 It only makes them. Whoever plays Twilio posts them late, twice, in another order, or never.
 
-Sources: "Outbound message status in status callbacks", "Webhook security" and "Advanced opt-out" of Twilio's docs.
+Sources: "Outbound message status in status callbacks", "Webhook security", "Sign webhooks with shared keys" and
+"Advanced opt-out" of Twilio's docs.
 """
 
 import uuid
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import (
+    HMAC_SHA1,
+    HMAC_SHA256,
+    SIGNATURE_SETTINGS_HEADER,
+    RequestValidator,
+)
 
 from smsretry.local.twilio.ledger import Entry
 
@@ -21,6 +27,8 @@ class Callback:
     url: str = field(repr=False)
     form: dict[str, str] = field(repr=False)
     signature: str = field(repr=False)
+    signature_settings: str = ""
+    """The shared key that signed it, and how. Empty: the auth token did."""
 
     @property
     def body(self) -> bytes:
@@ -30,21 +38,36 @@ class Callback:
     @property
     def headers(self) -> dict[str, str]:
         """What it travels with."""
-        return {
+        headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "X-Twilio-Signature": self.signature,
         }
+        if self.signature_settings:
+            headers[SIGNATURE_SETTINGS_HEADER] = self.signature_settings
+        return headers
 
 
 def signed(
-    url: str, form: dict[str, str | None], *, account_sid: str, auth_token: str
+    url: str,
+    form: dict[str, str | None],
+    *,
+    account_sid: str,
+    auth_token: str,
+    shared_key: str | None = None,
 ) -> Callback:
-    """What this account posts, without the fields that have no value."""
+    """What this account posts, without the fields that have no value.
+
+    Args:
+        shared_key: what signs instead of the auth token while a webhook rule is in force.
+    """
     fields = {"AccountSid": account_sid, "ApiVersion": "2010-04-01", **form}
     posted = {name: value for name, value in fields.items() if value is not None}
-    return Callback(
-        url, posted, RequestValidator(auth_token).compute_signature(url, posted)
+    algorithm = HMAC_SHA256 if shared_key else HMAC_SHA1
+    signature = RequestValidator(shared_key or auth_token).compute_signature(
+        url, posted, algorithm
     )
+    settings = f"key=webhooks_sharedkey_1,algorithm={algorithm}" if shared_key else ""
+    return Callback(url, posted, signature, settings)
 
 
 def status_form(

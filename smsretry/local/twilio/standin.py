@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from smsretry.local.twilio import resources
 from smsretry.local.twilio.accounts import Account, Accounts, Login
-from smsretry.local.twilio.callbacks import Callback, inbound_form, signed, status_form
+from smsretry.local.twilio.callbacks import Callback, inbound_form, status_form
 from smsretry.local.twilio.faults import (
     EndlessList,
     Fault,
@@ -152,7 +152,7 @@ class TwilioStandin:
         *,
         url: str | None = None,
     ) -> Callback:
-        """What Twilio posts to the message's StatusCallback when it becomes this, signed with its account's auth token.
+        """What Twilio posts to the message's StatusCallback when it becomes this, signed by its account.
 
         Raises KeyError for a SID that is not here, and ValueError if there is no StatusCallback and no `url` instead.
         """
@@ -164,9 +164,7 @@ class TwilioStandin:
             )
         account = self.accounts.of(entry)
         form = status_form(entry, status, error_code)
-        return signed(
-            address, form, account_sid=account.sid, auth_token=account.auth_token
-        )
+        return account.sign(address, form)
 
     def inbound(
         self,
@@ -193,7 +191,7 @@ class TwilioStandin:
             opt_out_type=opt_out_type,
             messaging_service_sid=service,
         )
-        return signed(url, form, account_sid=account.sid, auth_token=account.auth_token)
+        return account.sign(url, form)
 
     def _entry(self, sid: str) -> Entry:
         if entry := self.ledger.find(sid):

@@ -60,7 +60,7 @@ def test_a_wrong_key_is_named(shop: Shop, settings: Settings) -> None:
     for key in keys:
         with SupabaseQueue(changed(settings, supabase_service_role_key=key)) as queue:
             said = error_message(queue, QueueError)
-        assert "SUPABASE_SERVICE_ROLE_KEY must be the service_role" in said
+        assert "SUPABASE_SERVICE_ROLE_KEY) must be a secret" in said
         assert key not in said
 
 
@@ -134,7 +134,7 @@ def test_each_refusal_says_what_mends_it(settings: Settings) -> None:
     for status in (401, 403):
         with answering(error("42501", status), settings) as queue:
             assert (
-                "not the anon key. If it is, run `smsretry migrate --again`."
+                "no publishable (or anon) key. If it is, run `smsretry migrate --again`."
                 in error_message(queue, QueueError)
             )
         with answering(error(None, status), settings) as queue:

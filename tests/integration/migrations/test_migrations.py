@@ -26,6 +26,7 @@ from smsretry.retry.models import Claim
 from tests.integration.catalog import Database, complaints
 from tests.integration.conftest import whole_schema
 from tests.record_schema import next_migration
+from tests.support.npm import npm_tool
 from tests.support.records import columns
 from tests.support.restoring import schema_of
 
@@ -373,14 +374,7 @@ def test_the_books_name_every_file_and_hold_its_statements_once(
 @pytest.fixture
 def push(tmp_path: Path) -> Push:
     """`supabase db push` of a copy of our folder, and of one more migration; returns what the CLI said."""
-    executable = os.environ.get("SMSRETRY_SUPABASE_CLI") or shutil.which("supabase")
-    if executable is None:
-        how = "no Supabase CLI: `npm install supabase@2.117.0`, and SMSRETRY_SUPABASE_CLI=node_modules/.bin/supabase"
-        (
-            pytest.fail
-            if os.environ.get("SMSRETRY_REQUIRE_SUPABASE_CLI") == "1"
-            else pytest.skip
-        )(how)
+    executable = str(npm_tool("supabase"))
     shutil.copytree(str(files("smsretry").joinpath("supabase")), tmp_path / "supabase")
     off = dict.fromkeys(
         ("SUPABASE_TELEMETRY_DISABLED", "DO_NOT_TRACK", "SUPABASE_NO_UPDATE_NOTIFIER"),
