@@ -101,6 +101,7 @@ by another transaction. data_changed: what the decision was made from has change
 
 PersonsReason: TypeAlias = Literal[
     "words_unread",
+    "consent_unclear",
     "state_stopped",
     "business_stopped",
     "mark_mismatch",
@@ -108,9 +109,10 @@ PersonsReason: TypeAlias = Literal[
 ]
 """It waits; a person's word ends it.
 
-words_unread: the customer wrote what may mean stop, and nobody has read it. state_stopped, business_stopped: a person
-stopped them. mark_mismatch: the worker texts everybody and the database is no production here, or the other way round.
-destination_refused: the account may not text this number, or perhaps nobody.
+words_unread: the customer wrote what may mean stop, and nobody has read it. consent_unclear: the application's word for
+the customer's consent is none that we know. state_stopped, business_stopped: a person stopped them. mark_mismatch: the
+worker texts everybody and the database is no production here, or the other way round. destination_refused: the account
+may not text this number, or perhaps nobody.
 """
 
 DoubtReason: TypeAlias = Literal[
@@ -140,6 +142,7 @@ message of it does not arrive. The others have failed."""
 
 UnwantedReason: TypeAlias = Literal[
     "opted_out",
+    "not_consented",
     "already_sent",
     "expired",
     "not_listed",
@@ -149,7 +152,7 @@ UnwantedReason: TypeAlias = Literal[
 ]
 """It is cancelled.
 
-opted_out: consent is not `opted_in`. not_listed: whoever is not listed gets no text from here. operator, application: a
+not_consented: nobody said yes. not_listed: whoever is not listed gets no text from here. operator, application: a
 person or the application said so. superseded: its next try is another row.
 """
 

@@ -10,15 +10,17 @@ begin
     update public.customers c
     set
         sms_consent_status = 'opted_out',
-        sms_consent_at = o.dated,
-        sms_consent_source = coalesce(o.source, 'unknown')
-    from (
-        select distinct on (s.number_key) s.number_key, s.dated, s.source
-        from smsretry.standing_opt_outs s
-        order by s.number_key, s.dated desc
+        sms_consent_at = (o.word).dated,
+        sms_consent_source = coalesce((o.word).source, 'unknown')
+    from public.customers k
+    cross join lateral (
+        select a.word
+        from smsretry.objections(array[k.business_id], array[k.phone::text], array[k.id]) a
+        limit 1
     ) o
-    where c.sms_consent_status is distinct from 'opted_out'
-      and o.number_key = smsretry.number_key(c.business_id, c.phone);
+    where k.id = c.id
+      and (o.word).said = 'opted_out'
+      and smsretry.consent(c.sms_consent_status::text) is distinct from 'opted_out';
 exception
     when integrity_constraint_violation then -- its detail would quote the number
         get stacked diagnostics v_rule = constraint_name;

@@ -55,11 +55,10 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
 def refuse(business: Business, phone: str = PHONE) -> None:
     """The provider has refused a text to the number, because it stopped texts at its sender."""
     business.connection.execute(
-        "select from smsretry.keep_opt_out(%s, %s, 'twilio_21610', smsretry.clock())",
+        """select smsretry.mark_customers(smsretry.keep_words(
+               smsretry.words_at(array[%s], %s, 'opted_out', 'twilio_21610', smsretry.clock()),
+               everyone => true, marks => true))""",
         [business.id, phone],
-    )
-    business.connection.execute(
-        "select from smsretry.mark_customers(array[%s], %s)", [business.id, phone]
     )
 
 
@@ -85,7 +84,8 @@ def is_out(business: Business, phone: str = PHONE) -> bool:
     """Whether an opt-out of the number stands at the business."""
     return bool(
         business.connection.execute(
-            "select from smsretry.standing_opt_outs where number_key = smsretry.number_key(%s, %s)",
+            """select from smsretry.objections(array[%s], array[%s], array[null::uuid]) o
+               where (o.word).said = 'opted_out'""",
             [business.id, phone],
         ).fetchall()
     )

@@ -43,7 +43,7 @@ CHECKS = {
 QUEUE_TABLES = ["sms_retry_queue", "sms_send_attempts"]
 TABLES = ["businesses", "customers", "send_logs", "scheduled_sends", *QUEUE_TABLES]
 OURS = [
-    "stops", "consents", "events", "runs", "inbound_texts", "restores", "turns", "senders", "business_senders",
+    "stops", "consents", "events", "runs", "restores", "turns", "senders", "business_senders",
     "mark",
 ]  # fmt: skip
 """Of the schema smsretry."""

@@ -65,6 +65,7 @@ DOCTOR: Final = Remedy(
 _FIX_LIST: Final = "ask what is wrong with the provider's list, and fix that"
 _FIX_REASON: Final = "fix the cause, if there is one to fix"
 _IN_APPLICATION: Final = {
+    "consent_unclear": "write customers.sms_consent_status as opted_in, opted_out or unknown in the application",
     "quiet_hours": "if customers.phone or customers.timezone is wrong, correct it in the application",
     "number_spelling": "correct customers.phone in the application",
     "no_time_zone": "set customers.timezone in the application",

@@ -57,6 +57,17 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ) at time zone 'America/Los_Angeles'
 $$;
 
+-- ======== schemas/policy/consent.sql ========
+-- Read a customer's consent: opted_in, opted_out or unknown. Letters' case and blanks do not matter.
+-- Null: nobody said anything; another value is one that we do not understand.
+create or replace function smsretry.consent(status text)
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return left(lower(btrim(status, E' \t\r\n') collate "C"), 40);
+end
+$$;
+
 -- ======== schemas/policy/late_after.sql ========
 -- Tell how late a text, or the end of a run, may be before a person must look.
 create or replace function smsretry.late_after()
@@ -143,9 +154,10 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- ======== schemas/policy/start_takes_back.sql ========
--- Say whether a START takes back an opt-out of this source. It takes back a STOP, in the provider's
--- word or another, and the provider's refusal, which reports a STOP that no webhook heard. Any
--- other opt-out (by telephone, by letter, in the application, unknown) lasts until a later opt-in.
+-- Say whether a START takes back a word of this source. It takes back a STOP, in the provider's
+-- word or another, what may mean stop, and the provider's refusal, which reports a STOP that no
+-- webhook heard. Any other opt-out (by telephone, by letter, in the application, unknown) lasts until
+-- a later opt-in.
 -- In plpgsql, which is cheaper to call.
 --   by_yes: the START was a YES, which may answer another question: it takes back only what the
 --     provider blocks
@@ -159,7 +171,7 @@ begin
     return coalesce(
         source in ('inbound_stop', 'provider_refusal')
         or source like 'twilio\_%'
-        or source = 'inbound_words'
+        or source in ('inbound_words', 'inbound_unsure')
             and not by_yes,
         false
     );
@@ -182,12 +194,12 @@ alter domain smsretry.why_code add constraint known check (value in (
     'quiet_hours', 'daily_cap', 'number_spelling', 'no_time_zone', 'no_opening', 'hours_unreadable',
     'sender_paused', 'no_credentials', 'account_refused', 'sending_stopped', 'sender_rate', 'day_spent',
     'business_trouble', 'unreachable', 'locked', 'database_trouble', 'data_changed', 'words_unread',
-    'state_stopped', 'business_stopped', 'mark_mismatch', 'destination_refused', 'in_doubt', 'worker_died',
-    'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'at_capacity', 'already_queued', 'claim_lost',
-    'rate_limited', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered', 'delivery_open', 'opted_out',
-    'already_sent', 'expired', 'not_listed', 'operator', 'application', 'superseded', 'no_send_log', 'not_sms',
-    'no_customer', 'no_phone', 'number_invalid', 'no_body', 'body_too_long', 'bad_row', 'id_taken', 'row_refused',
-    'unforeseen')) not valid;
+    'consent_unclear', 'state_stopped', 'business_stopped', 'mark_mismatch', 'destination_refused', 'in_doubt',
+    'worker_died', 'restored', 'no_evidence', 'list_unavailable', 'ambiguous', 'at_capacity', 'already_queued',
+    'claim_lost', 'rate_limited', 'refused_for_now', 'refused', 'attempts_used_up', 'undelivered',
+    'delivery_open', 'opted_out', 'not_consented', 'already_sent', 'expired', 'not_listed', 'operator',
+    'application', 'superseded', 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
+    'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'unforeseen')) not valid;
 
 -- ======== schemas/policy/work.sql ========
 -- Name the kind of work that a row is. The comment on sms_retry_queue.work says what each means.
@@ -261,59 +273,114 @@ grant select on public.businesses to service_role;
 -- ======== what an existing smsretry.consents lacks ========
 alter table if exists smsretry.consents
     add column if not exists id bigint generated always as identity primary key,
-    add column if not exists number_key bytea not null,
+    add column if not exists subject_key bytea not null,
     add column if not exists business_id uuid,
+    add column if not exists customer_id uuid,
+    add column if not exists number_key bytea,
     add column if not exists said text not null,
     add column if not exists source text,
     add column if not exists at timestamptz not null,
     add column if not exists dated timestamptz,
     add column if not exists senders text[],
-    add column if not exists customer_id uuid,
-    add column if not exists was text;
+    add column if not exists twilio_sid text,
+    add column if not exists written_to text,
+    add column if not exists phone text,
+    add column if not exists was text,
+    add column if not exists mark_at timestamptz;
 select pg_temp.add_rule('smsretry.consents', 'consents_pkey', $r$primary key (id)$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check ( said in ('opted_out', 'opted_in', 'seen', 'ended') )$r$);
-select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check ( said in ('opted_in', 'ended') or dated is not null )$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_said', $r$check ( said in ('opted_out', 'opted_in', 'unsure', 'unchanged', 'seen') )$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_dated', $r$check ( said not in ('opted_out', 'unsure') or dated is not null )$r$);
+select pg_temp.add_rule('smsretry.consents', 'consents_phone', $r$check (phone is null or said = 'unsure')$r$);
 select pg_temp.add_rule('smsretry.consents', 'consents_source', $r$check (length(source) <= 200)$r$);
 
 -- ======== schemas/tables/consents.sql ========
--- What was said about texts to a number at a business: one row a word, in their order and never
--- changed. prune_sms_history deletes what decides nothing any more. What holds is a view,
--- smsretry.standing_opt_outs. No foreign key: a word waits for nobody's lock.
+-- What was said about texts, and of whom: the number at a business, and each customer who had it
+-- then, have a row each. So a word holds for whoever has the number later, and for a customer whose
+-- number changes. prune_sms_history deletes what decides nothing any more. What holds is a view,
+-- smsretry.standing_words. No foreign key: a word waits for nobody's lock.
 --   said:
 --     opted_out, opted_in: what the word means
---     seen: a row of the application's bears the date of an opt-in that lifts nothing, whichever
---       row bears it later
---     ended: an opt-out that a START takes back has ended the consent of a customer, which was
---       `was`
+--     unsure: it may mean stop, and nobody has read it yet
+--     unchanged: a person has read such words, and they mean neither
+--     seen: it lifts nothing: the date of an opt-in, whichever row bears it later, or a text
 create table if not exists smsretry.consents (
     id bigint generated always as identity primary key,
-    number_key bytea not null, -- smsretry.number_key
+    subject_key bytea not null, -- smsretry.number_key of the number, or of the customer's id
     business_id uuid, -- null: at each that gets a customer with the number later
+    customer_id uuid, -- whom it names; null: the number
+    number_key bytea, -- of the number by which it was said
     said text not null,
     source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
-    -- the moment that it bears; null: an opt-in that was said to us, which follows whatever was
-    -- kept before it
+    -- the moment that it bears; null: it was said to us, and follows whatever was kept before it
     dated timestamptz,
-    senders text[], -- that received a STOP or START (smsretry.receivers_of); null: every sender
-    customer_id uuid, -- whose consent ended, and was
-    was text,
+    senders text[], -- that received it (smsretry.receivers_of); null: every sender
+    -- The text that said it. Its row without a business makes a repeated webhook known.
+    twilio_sid text,
+    written_to text, -- in that row: the service or number of ours, as people see it
+    phone text, -- in that row: who wrote what nobody has read
+    was text, -- the consent of the customer that the word ended
+    -- when a run tries to make the customer's row say it; null: it does (smsretry.mark_customers)
+    mark_at timestamptz,
     constraint consents_said check (
-        said in ('opted_out', 'opted_in', 'seen', 'ended')
+        said in ('opted_out', 'opted_in', 'unsure', 'unchanged', 'seen')
     ),
-    -- An opt-out's date is compared with those of later opt-ins, and what is seen is a date alone.
+    -- An opt-out's date is compared with those of later opt-ins.
     constraint consents_dated check (
-        said in ('opted_in', 'ended') or dated is not null
+        said not in ('opted_out', 'unsure') or dated is not null
     ),
+    -- The number of anybody else is kept nowhere.
+    constraint consents_phone check (phone is null or said = 'unsure'),
     constraint consents_source check (length(source) <= 200)
 );
 
--- These keep the look for an opt-in cheap beside any number of STOPs, and of customers with one
+-- These keep the look for an answer cheap beside any number of STOPs, and of customers with one
 -- number. id + 0: with statistics of a table that was emptied since, PostgreSQL would walk all
 -- later words by the primary key.
-create index if not exists consents_opted_out on smsretry.consents (number_key, id) where said = 'opted_out';
-create index if not exists consents_opted_in on smsretry.consents (number_key, (id + 0)) where said in ('opted_in', 'seen');
-create index if not exists consents_ended on smsretry.consents (customer_id, id) where said = 'ended';
+create index if not exists consents_against on smsretry.consents (subject_key, id) where said in ('opted_out', 'unsure');
+create index if not exists consents_answers on smsretry.consents (subject_key, (id + 0)) where said in ('opted_in', 'unchanged', 'seen');
+create unique index if not exists consents_texts on smsretry.consents (twilio_sid, subject_key) where twilio_sid is not null;
+create index if not exists consents_unread on smsretry.consents using hash (phone) where phone is not null;
+create index if not exists consents_unsure on smsretry.consents (customer_id) where said = 'unsure' and customer_id is not null;
+create index if not exists consents_unmarked on smsretry.consents (mark_at) where mark_at is not null;
+
+-- A word before it is kept (smsretry.keep_words), and what the application did to a customer's row
+-- (smsretry.keep_changes).
+do $$
+begin
+    if to_regtype('smsretry.word') is null then
+        create type smsretry.word as (
+            business_id uuid,
+            phone text, -- null: it is said of the customer alone
+            customer_id uuid,
+            said text,
+            source text,
+            dated timestamptz,
+            senders text[],
+            twilio_sid text,
+            repeats bigint -- the id of the word that it carries on
+        );
+        create type smsretry.customer_change as (
+            id uuid,
+            business_id uuid,
+            phone text,
+            consent text, -- smsretry.consent
+            source text,
+            dated timestamptz,
+            is_new boolean, -- what was is null then, so all has changed
+            was_business_id uuid,
+            was_phone text,
+            was_consent text,
+            was_source text,
+            was_dated timestamptz,
+            -- as keep_changes finds
+            is_moved boolean, -- to another number or business
+            is_said boolean, -- its consent is news
+            said_at timestamptz
+        );
+    end if;
+end
+$$;
 
 -- ======== schemas/tables/customers.sql ========
 -- The application's table. It is made only where there is none, and its policy with it: an existing
@@ -381,48 +448,6 @@ create table if not exists smsretry.events (
 );
 comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender';
 create index if not exists events_about on smsretry.events (about, id);
-
--- ======== what an existing smsretry.inbound_texts lacks ========
-alter table if exists smsretry.inbound_texts
-    add column if not exists twilio_sid text primary key,
-    add column if not exists received_at timestamptz not null,
-    add column if not exists said text not null,
-    add column if not exists senders text[],
-    add column if not exists phone text,
-    add column if not exists businesses uuid[],
-    add column if not exists number_key bytea not null,
-    add column if not exists written_to text,
-    add column if not exists receivers_of uuid[];
-select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_pkey', $r$primary key (twilio_sid)$r$);
-select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_said', $r$check ( said in ('STOP', 'START', 'YES', 'unsure') )$r$);
-select pg_temp.add_rule('smsretry.inbound_texts', 'inbound_texts_phone', $r$check ( phone is null or said = 'unsure' )$r$);
-
--- ======== schemas/tables/inbound_texts.sql ========
--- Texts that said STOP or START, by their SID: a repeated webhook changes nobody's consent. One
--- that only may mean stop waits here for a person, who reads it at Twilio. No words are kept.
-create table if not exists smsretry.inbound_texts (
-    twilio_sid text primary key,
-    received_at timestamptz not null,
-    --   YES: a START by that word
-    --   unsure: it may mean stop (smsretry.means_stop)
-    said text not null,
-    senders text[], -- of ours that received it: smsretry.receivers_of
-    phone text, -- who wrote what may mean stop, as long as nobody has said what it means
-    businesses uuid[], -- that it concerns and that have not said what it means
-    -- The last three columns are for the stories of texts to the number.
-    number_key bytea not null, -- smsretry.number_key of the number alone
-    written_to text, -- the service or number of ours, as people see it
-    receivers_of uuid[], -- the businesses where it counted at once
-    constraint inbound_texts_said check (
-        said in ('STOP', 'START', 'YES', 'unsure')
-    ),
-    -- The number of any other is kept nowhere.
-    constraint inbound_texts_phone check (
-        phone is null or said = 'unsure'
-    )
-);
-create index if not exists inbound_texts_unread on smsretry.inbound_texts using hash (phone) where phone is not null;
-create index if not exists inbound_texts_number on smsretry.inbound_texts (number_key, received_at);
 
 -- ======== what an existing smsretry.mark lacks ========
 alter table if exists smsretry.mark
@@ -1253,27 +1278,6 @@ create table if not exists smsretry.turns (
     )
 ) with (fillfactor = 70); -- rows are rewritten all day
 
--- ======== what an existing smsretry.unmarked lacks ========
-alter table if exists smsretry.unmarked
-    add column if not exists id bigint generated always as identity primary key,
-    add column if not exists phone text not null,
-    add column if not exists businesses uuid[] not null,
-    add column if not exists since timestamptz not null,
-    add column if not exists due timestamptz not null;
-select pg_temp.add_rule('smsretry.unmarked', 'unmarked_pkey', $r$primary key (id)$r$);
-
--- ======== schemas/tables/unmarked.sql ========
--- Numbers whose customers do not all say yet what was said (smsretry.mark_customers).
-create table if not exists smsretry.unmarked (
-    id bigint generated always as identity primary key,
-    phone text not null,
-    businesses uuid[] not null,
-    since timestamptz not null, -- when it was tried first
-    due timestamptz not null -- when a run tries it again
-);
-
-create index if not exists unmarked_due on smsretry.unmarked (due);
-
 -- ======== schemas/helpers/any_word.sql ========
 -- Write a regular expression for any word of a list.
 --   words: parted by blanks. In a word, _ is a blank, and W up to three words; E, at its end, is
@@ -1365,6 +1369,21 @@ begin
     return left(
         nullif(btrim(provider_message_id ->> 'twilio_sid'), ''),
         64
+    );
+end
+$$;
+
+-- ======== schemas/helpers/heard_number.sql ========
+-- Read a number as the provider's webhook has it. A form that was decoded wrongly has a space for the
+-- plus sign, and RCS names its channel.
+create or replace function smsretry.heard_number(address text)
+returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return regexp_replace(
+        address,
+        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
+        '+\1'
     );
 end
 $$;
@@ -1845,27 +1864,24 @@ begin
 end
 $$;
 
--- ======== schemas/helpers/standing_opt_outs.sql ========
--- The opt-outs that hold: the one rule of consent. An opt-in that was kept later lifts an opt-out
--- if its date is later, or if it has none because it was said to us. A START lifts what a START
+-- ======== schemas/helpers/standing_words.sql ========
+-- The words against texts that hold: the one rule of consent. An opt-in that was kept later lifts an
+-- opt-out if its date is later, or if it has none because it was said to us; it answers unread words
+-- if it was said to us, as an opt-out does, or a person who has read them. A START lifts what a START
 -- may, at a sender that received both. The order is that of ids, because clocks are set back.
-create or replace view smsretry.standing_opt_outs with (security_invoker = true) as
-select
-    o.id,
-    o.number_key,
-    o.business_id,
-    o.source,
-    o.at,
-    o.dated,
-    o.senders
+create or replace view smsretry.standing_words with (security_invoker = true) as
+select o.*
 from smsretry.consents o
-where o.said = 'opted_out'
+where o.said in ('opted_out', 'unsure')
   and not exists (
       select from smsretry.consents i
-      where i.number_key = o.number_key
-        and i.said = 'opted_in'
+      where i.subject_key = o.subject_key
+        and i.said in ('opted_in', 'unchanged')
         and i.id + 0 > o.id -- by the number's index alone
-        and (i.dated is null or least(i.dated, i.at) > o.dated)
+        and (
+            i.dated is null
+            or o.said = 'opted_out' and least(i.dated, i.at) > o.dated
+        )
         and case
             when i.source in ('inbound_start', 'inbound_yes')
                 then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
@@ -1874,10 +1890,26 @@ where o.said = 'opted_out'
                         or i.senders is null
                         or o.senders && i.senders
                     )
-            else true
+            else i.said = 'opted_in' or o.said = 'unsure'
         end
       offset 0
-  ); -- each opt-out looks behind itself alone, where a join would compare all with all
+  ) -- each looks behind itself alone, where a join would compare all with all
+  and not (
+      o.said = 'unsure'
+      and exists (
+          select from smsretry.consents s
+          where s.subject_key = o.subject_key
+            and s.said = 'opted_out'
+            and s.id > o.id
+            and s.dated >= o.dated
+            and (
+                o.business_id is not null
+                or s.senders is null
+                or o.senders <@ s.senders
+            )
+          offset 0
+      )
+  );
 
 -- ======== schemas/helpers/stopped.sql ========
 -- All stops, for monitors: those of smsretry.stops, but for senders without users; and sending
@@ -1996,7 +2028,7 @@ select
     c.id is not null as customer_found,
     cut.phone,
     cut.timezone,
-    left(c.sms_consent_status::text, 40) as sms_consent_status,
+    smsretry.consent(c.sms_consent_status::text) as sms_consent_status,
     cut.business_timezone,
     cut.business_hours,
     cut.business_cap,
@@ -3414,6 +3446,7 @@ begin
         r.body,
         r.fingerprint,
         r.business_id,
+        r.customer_id,
         r.phone,
         r.sms_consent_status,
         r.message_class,
@@ -3424,6 +3457,7 @@ begin
         v_claim.body,
         v_claim.fingerprint,
         v_claim.business_id,
+        v_claim.customer_id,
         v_claim.phone,
         v_claim.sms_consent_status,
         v_claim.message_class,
@@ -3655,9 +3689,9 @@ $$;
 -- ======== schemas/worker/claim_due_sms_retries.sql ========
 -- Claim up to limit_count due rows (smsretry.rows_of_claim) for the application's own processor,
 -- neither doubtful nor suspect ones; who was served longest ago goes first. The processor begins
--- nothing: if it dies, its claim counts as a send that may have been made. So a text that a begin
--- would call sent ends here. What may have gone out before a restore is given to it all the same:
--- after a restore, only begun sends are looked for first.
+-- nothing: if it dies, its claim counts as a send that may have been made. So what a begin would ask
+-- is asked here (smsretry.refusals), and what may not go ends or waits. What may have gone out before
+-- a restore is given to it all the same: after a restore, only begun sends are looked for first.
 create or replace function public.claim_due_sms_retries(
     limit_count integer default null
 )
@@ -3668,9 +3702,10 @@ set statement_timeout = '8s' as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_texts record;
+    v_claims smsretry.claimed_retry[];
+    v_refusal record;
     v_row public.sms_retry_queue;
     v_taken uuid[];
-    v_claimed smsretry.claimed_retry;
 begin
     select *
     into v_texts
@@ -3684,27 +3719,37 @@ begin
             where s.kind = 'business_stopped'
         )
     );
-    for v_row in
-        select *
-        from public.sms_retry_queue q
-        where q.ctid = any (v_texts.rows)
+    v_claims := array(
+        select r
+        from smsretry.claimed_retry r
+        join public.sms_retry_queue q on q.id = r.id
+        where q.ctid = any (v_texts.rows) and r.customer_found
+    );
+    for v_refusal in
+        select t.id, t.refused, t.refused_code, t.refused_held
+        from rows from (unnest(v_claims), smsretry.refusals(v_claims, v_now)) t
+        where t.refused is not null
     loop
-        if exists (
-            select from public.send_logs l
-            where l.id = v_row.send_log_id
-              and l.business_id is not distinct from v_row.business_id
-              and smsretry.is_sent(l.provider_message_id, l.status::text)
-        ) then
+        select *
+        into v_row
+        from public.sms_retry_queue q
+        where q.id = v_refusal.id;
+        if v_refusal.refused_held then
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            v_row.why := v_refusal.refused;
+            v_row.why_code := v_refusal.refused_code;
+            perform smsretry.save_row(v_row, v_now, due => v_now + smsretry.retry_delay(2));
+        else
             perform smsretry.save_row(
                 v_row,
                 v_now,
                 ended => 'cancelled',
-                because => 'Already sent',
-                why_code => 'already_sent'
+                because => v_refusal.refused,
+                why_code => v_refusal.refused_code
             );
         end if;
     end loop;
-    -- A row that has ended has another ctid now; the others have kept theirs.
+    -- A row that was refused has another ctid now; the others have kept theirs.
     v_taken := (
         select t.taken
         from smsretry.mark_claimed(
@@ -3718,23 +3763,11 @@ begin
         ) t
     );
     perform smsretry.note_served('texts', v_texts.served, v_now, v_texts.behind);
-    for v_claimed in
-        select r.*
-        from smsretry.claimed_retry r
-        where r.id = any (v_taken)
-        order by r.scheduled_for, r.id
-    loop
-        if exists (
-            select from smsretry.standing_opt_outs o -- the processor goes by the customer's status
-            where o.number_key = smsretry.number_key(
-                v_claimed.business_id,
-                v_claimed.phone
-            )
-        ) then
-            v_claimed.sms_consent_status := 'opted_out';
-        end if;
-        return next v_claimed;
-    end loop;
+    return query
+    select r.*
+    from smsretry.claimed_retry r
+    where r.id = any (v_taken)
+    order by r.scheduled_for, r.id;
 end
 $$;
 
@@ -4247,9 +4280,8 @@ end
 $$;
 
 -- ======== schemas/worker/finish_sms_run.sql ========
--- Record that a run is done. False: the run is unknown. May be repeated. Then numbers in
--- smsretry.unmarked are tried again for two seconds, so that their customers' rows soon say what
--- was said.
+-- Record that a run is done. False: the run is unknown. May be repeated. Then customers whose rows
+-- do not say yet what was said of them are marked, for two seconds.
 --   summary: its numbers, for people
 create or replace function public.finish_sms_run(
     run_id uuid,
@@ -4261,8 +4293,6 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_known boolean;
-    v_until timestamptz := clock_timestamp() + interval '2 seconds';
-    v_number record;
 begin
     update smsretry.runs r
     set
@@ -4271,29 +4301,15 @@ begin
         needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
-    for v_number in
-        delete from smsretry.unmarked u
-        where u.id = any (
-            array(
-                select o.id
-                from smsretry.unmarked o
-                where o.due <= smsretry.clock()
-                order by o.due
-                limit 100
-                for update skip locked
-            )
+    perform smsretry.mark_customers(
+        array(
+            select w.id
+            from smsretry.consents w
+            where w.mark_at <= smsretry.clock()
+            order by w.mark_at
+            limit 1000
         )
-        returning u.*
-    loop
-        select m.until
-        into v_until
-        from smsretry.mark_customers(
-            v_number.businesses,
-            v_number.phone,
-            v_number.since,
-            v_until
-        ) m;
-    end loop;
+    );
     return v_is_known;
 end
 $$;
@@ -5650,88 +5666,13 @@ begin
 end
 $$;
 
--- ======== schemas/consent/answer_words.sql ========
--- Record that somebody has said what a number's unread words mean. Texts that were held for them
--- are due now. Returns how many words that were.
---   business_id: at which business; null: at each
---   senders: only what one of these received, or nobody knows who
-create or replace function smsretry.answer_words(
-    phone text,
-    business_id uuid default null,
-    senders text[] default null
-)
-returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_words integer;
-begin
-    update smsretry.inbound_texts t
-    set
-        businesses = u.businesses,
-        phone = case when u.businesses <> '{}' then t.phone end,
-        senders = '{}' -- it counts nowhere else any more
-    from (
-        select
-            i.twilio_sid,
-            array(
-                select b
-                from unnest(
-                    i.businesses
-                        || array(
-                            select w.business_id
-                            from smsretry.unread_words w
-                            where w.twilio_sid = i.twilio_sid
-                        )
-                ) b
-                where b <> answer_words.business_id
-            ) as businesses
-        from smsretry.inbound_texts i
-        where i.phone = answer_words.phone
-          and (i.senders && answer_words.senders) is not false
-    ) u
-    where t.twilio_sid = u.twilio_sid;
-    get diagnostics v_words = row_count;
-    begin
-        update public.sms_retry_queue q
-        set scheduled_for = v_now, updated_at = v_now
-        where q.id = any (
-            array(
-                select w.id
-                from public.customers c
-                cross join lateral (
-                    select o.id
-                    from public.sms_retry_queue o
-                    where o.customer_id = c.id
-                      -- is true: by the customer's index alone
-                      and (
-                          o.work in ('texts', 'suspect')
-                          and o.why_code = 'words_unread'
-                          and o.scheduled_for > v_now
-                      ) is true
-                    for update skip locked
-                ) w
-                where c.phone = answer_words.phone
-                  and (c.business_id <> answer_words.business_id) is not true
-            )
-        );
-    exception
-        when query_canceled or others then
-            raise warning 'Texts that were held for unread words wait for their next look: %',
-                sqlstate;
-    end;
-    return v_words;
-end
-$$;
-
 -- ======== schemas/consent/businesses_of.sql ========
 -- List the businesses that have a customer with this number and are concerned (smsretry.concerns).
--- Others learn what was said when they get one (smsretry.keep_consent).
---   now: for a START: also businesses that may have had one
+-- Others ask what was said when they get one (smsretry.objections).
 create or replace function smsretry.businesses_of(
     phone text,
     senders text[] default null,
-    now boolean default false
+    account text default null
 )
 returns uuid[]
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -5739,20 +5680,16 @@ begin
     return array(
         select b.id
         from (
-            select c.business_id as id
+            select distinct c.business_id as id
             from public.customers c
             where c.phone = businesses_of.phone
-            union
-            select a.id
-            from public.businesses a
-            where businesses_of.now
             offset 0
         ) b
         where smsretry.concerns(
             b.id,
             smsretry.number_key(b.id, businesses_of.phone),
             businesses_of.senders,
-            businesses_of.now
+            businesses_of.account
         )
         order by 1
     );
@@ -5760,33 +5697,34 @@ end
 $$;
 
 -- ======== schemas/consent/concerns.sql ========
--- Say whether what these senders received concerns a business: one of them sends its texts or,
--- unless now, has sent one to the number. What went out from a sender that is unknown, or is gone,
--- may have gone out from any.
+-- Say whether what these senders received concerns a business: one of them sends its texts, or has
+-- sent one to the number. What went out from a sender that is unknown, or is gone, may have gone out
+-- from any of its account.
 --   senders: null: all
+--   account: that they are of; null: not told
 create or replace function smsretry.concerns(
     business_id uuid,
     number_key bytea,
     senders text[],
-    now boolean default false
+    account text default null
 )
 returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return concerns.senders is null
         or smsretry.sends_through(concerns.business_id, concerns.senders)
-        or not concerns.now
-            and exists (
-                select from public.sms_send_attempts a
-                where a.number_key = concerns.number_key
-                  and (
-                      a.sent_by = any (concerns.senders)
-                      or not exists (
+        or exists (
+            select from public.sms_send_attempts a
+            where a.number_key = concerns.number_key
+              and (
+                  a.sent_by = any (concerns.senders)
+                  or (lower(a.sent_account) = lower(concerns.account)) is not false
+                      and not exists (
                           select from smsretry.senders s
                           where s.sent_by = a.sent_by
                       )
-                  )
-            );
+              )
+        );
 end
 $$;
 
@@ -5827,7 +5765,7 @@ begin
                 )
                   and not exists (
                       select from smsretry.consents o
-                      where o.number_key = smsretry.number_key(null, p.phone)
+                      where o.subject_key = smsretry.number_key(null, p.phone)
                         and o.said = 'opted_out'
                         and o.source = 'deactivated'
                         and o.dated = v_ended
@@ -5889,10 +5827,11 @@ declare
     v_line record;
     v_opt_in record;
     v_businesses uuid[];
-    v_new_at uuid[];
+    v_outlived smsretry.word[];
+    v_words bigint[];
     v_marked record;
     -- until when customers are marked; a later run does the rest
-    v_until timestamptz := clock_timestamp() + interval '2 seconds';
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
 begin
     if (
         dry_run is not null
@@ -5977,14 +5916,17 @@ begin
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
             end; -- null: for those who get to know it
+            v_outlived := '{}';
             for v_opt_in in
                 select distinct on (c.business_id)
                     c.business_id,
-                    c.id
+                    c.id,
+                    c.sms_consent_source::text as source,
+                    c.sms_consent_at as at
                 from public.customers c
                 where c.phone = v_line.phone
                   and (c.business_id = any (v_businesses)) is true -- by the number's index alone
-                  and c.sms_consent_status::text = 'opted_in'
+                  and smsretry.consent(c.sms_consent_status::text) = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
                   and not smsretry.is_known_opt_in(
@@ -6003,33 +5945,46 @@ begin
                         'business_id', v_opt_in.business_id
                     );
                 v_businesses := array_remove(v_businesses, v_opt_in.business_id);
-            end loop;
-            v_new_at := array(
-                select b.id
-                from unnest(v_businesses) b (id)
-                where smsretry.keep_opt_out(
-                    -- explain_sms shows the source: a word
-                    b.id,
+                v_outlived := v_outlived || row(
+                    v_opt_in.business_id,
                     v_line.phone,
+                    null,
+                    'opted_in',
+                    v_opt_in.source,
+                    v_opt_in.at,
+                    null,
+                    null,
+                    null
+                )::smsretry.word;
+            end loop;
+            v_words := smsretry.keep_words(
+                smsretry.words_at(
+                    v_businesses,
+                    v_line.phone,
+                    'opted_out',
+                    -- explain_sms shows the source: a word
                     coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),
                     v_line.at
-                )
+                ),
+                everyone => true,
+                marks => true
             );
-            recorded := recorded + (v_new_at <> '{}')::integer;
+            if v_words <> '{}' then -- else there is nothing new to outlive
+                perform smsretry.keep_words(v_outlived);
+            end if;
+            recorded := recorded + (v_words <> '{}')::integer;
             known := known + v_line.lines - 1 + (
-                v_new_at = '{}' and v_businesses <> '{}'
+                v_words = '{}' and v_businesses <> '{}'
             )::integer;
             select m.*
             into v_marked
-            from smsretry.mark_customers(v_new_at, v_line.phone, until => v_until) m;
-            v_until := v_marked.until;
+            from smsretry.mark_customers(v_words, v_until) m;
             customers := customers + v_marked.opted_out;
             cancelled := cancelled + v_marked.cancelled;
             unmarked := unmarked + v_marked.unmarked;
-            perform smsretry.note_event(c.id, 'opted_out', who, because)
-            from public.customers c
-            where c.phone = v_line.phone
-              and (c.business_id = any (v_new_at)) is true;
+            perform smsretry.note_event(w.customer_id, 'opted_out', who, because)
+            from smsretry.consents w
+            where w.id = any (v_words) and w.customer_id is not null;
         end loop;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
@@ -6047,7 +6002,7 @@ $$;
 -- now. Applications cut off or round to milliseconds or seconds.
 --   in_vain: only where the date lifted nothing
 create or replace function smsretry.is_known_opt_in(
-    number_key bytea,
+    subject_key bytea,
     dated timestamptz,
     in_vain boolean default false
 )
@@ -6056,7 +6011,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     return exists (
         select from smsretry.consents i
-        where i.number_key = is_known_opt_in.number_key
+        where i.subject_key = is_known_opt_in.subject_key
           and i.said in ('opted_in', 'seen')
           and (i.said = 'seen' or not is_known_opt_in.in_vain)
           and date_trunc('second', i.dated) in (
@@ -6067,302 +6022,500 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/keep_changes.sql ========
+-- Keep what the application has written to customers' rows as words, for the number and not for the
+-- row alone (smsretry.consents). A word must be new: a row that is saved unchanged or cut off to
+-- seconds, an old date, and a date that only came along with a number say nothing. Whoever comes to a
+-- number brings along what stands at the one before, and shares what stands here.
+create or replace function smsretry.keep_changes(changes smsretry.customer_change[])
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_key constant bytea := (select s.key from smsretry.secret s);
+    v_kept bigint[];
+begin
+    changes := array(
+        select row(
+            c.id, c.business_id, c.phone, c.consent, c.source, c.dated,
+            c.is_new, c.was_business_id, c.was_phone, c.was_consent, c.was_source, c.was_dated,
+            (c.was_business_id, c.was_phone) is distinct from (c.business_id, c.phone),
+            f.is_changed or f.is_later,
+            -- else its date is that of the consent which ends here
+            case when not c.is_new and f.is_changed and not f.is_later then v_now else c.dated end
+        )::smsretry.customer_change
+        from unnest(changes) c
+        cross join lateral (
+            select
+                c.was_consent is distinct from c.consent as is_changed,
+                -- A date that has not come is corrected by any other.
+                coalesce(
+                    c.dated > case when c.was_dated <= v_now then c.was_dated else '-infinity' end,
+                    false
+                ) as is_later
+        ) f
+    );
+
+    insert into smsretry.events (at, about, code, detail)
+    select v_now, e.about, e.code, e.detail
+    from (
+        select
+            c.id as about,
+            'consent_changed' as code,
+            jsonb_build_object(
+                'was', c.was_consent,
+                'became', c.consent,
+                'source', left(smsretry.numberless(left(c.source, 1000)), 200)
+            ) as detail
+        from unnest(changes) c
+        where not c.is_new and c.was_consent is distinct from c.consent
+        union all
+        select
+            c.id,
+            'number_changed',
+            jsonb_build_object(
+                'was', smsretry.masked(c.was_phone),
+                'became', smsretry.masked(c.phone)
+            )
+        from unnest(changes) c
+        where not c.is_new and c.was_phone is distinct from c.phone
+    ) e;
+
+    v_kept := smsretry.keep_words(
+        array(
+            -- an opt-out that came with another number is the old one's, too
+            select row(
+                c.was_business_id, c.was_phone, null, 'opted_out', c.source, c.said_at,
+                null, null, null
+            )::smsretry.word
+            from unnest(changes) c
+            where c.consent = 'opted_out'
+              and c.was_consent is distinct from c.consent
+              and c.was_phone is distinct from c.phone
+              and not c.is_new
+        )
+            || array(
+                -- A new row brings nothing along, and names nobody: it may be another one each night.
+                select distinct on (c.id, (o.word).said, (o.word).source, (o.word).senders) row(
+                    c.business_id,
+                    c.phone,
+                    case when not c.is_new or (o.word).said = 'unsure' then c.id end,
+                    (o.word).said,
+                    (o.word).source,
+                    (o.word).dated,
+                    (o.word).senders,
+                    (o.word).twilio_sid,
+                    (o.word).id
+                )::smsretry.word
+                from (
+                    select u.*, a.*
+                    from unnest(changes) u
+                    cross join lateral (
+                        select u.phone, u.id
+                        union all
+                        select u.was_phone, null
+                        where u.was_business_id = u.business_id
+                    ) a (at_phone, named)
+                    where u.is_moved
+                      and u.consent is distinct from 'opted_out' -- else the row says so itself
+                      and exists ( -- few have said anything
+                          select from smsretry.consents w
+                          where w.subject_key = any (
+                              array[
+                                  smsretry.number_key(u.business_id, a.at_phone, v_key),
+                                  smsretry.number_key(u.business_id, a.named::text, v_key),
+                                  smsretry.number_key(null, a.at_phone, v_key)
+                              ]
+                          )
+                            and w.said in ('opted_out', 'unsure')
+                          offset 0
+                      )
+                    offset 0
+                ) c
+                cross join lateral smsretry.objections(
+                    array[c.business_id],
+                    array[c.at_phone],
+                    array[c.named]
+                ) o
+                order by
+                    c.id,
+                    (o.word).said,
+                    (o.word).source,
+                    (o.word).senders,
+                    (o.word).dated desc
+            )
+    );
+
+    v_kept := smsretry.keep_words(
+        array(
+            select distinct on (c.business_id, coalesce(c.phone, c.id::text))
+                row(
+                    c.business_id,
+                    c.phone,
+                    case when not c.is_new or c.phone is null then c.id end,
+                    'opted_out',
+                    c.source,
+                    max(c.said_at) over (partition by c.business_id, coalesce(c.phone, c.id::text)),
+                    null,
+                    null,
+                    null
+                )::smsretry.word
+            from unnest(changes) c
+            where c.consent = 'opted_out'
+              and (
+                  c.is_said
+                  or c.is_moved
+                  -- Another source alone opts nobody out again who has opted in since.
+                  or c.was_source is distinct from c.source
+                      and exists (
+                          select from smsretry.standing_words o
+                          where o.subject_key = smsretry.number_key(c.business_id, c.phone, v_key)
+                            and o.said = 'opted_out'
+                          offset 0
+                      )
+              )
+            order by
+                c.business_id,
+                coalesce(c.phone, c.id::text),
+                smsretry.start_takes_back(c.source)
+        )
+    );
+    update smsretry.consents w
+    set was = left(c.was_consent, 40)
+    from unnest(changes) c
+    where w.id = any (v_kept)
+      and w.customer_id = c.id
+      and smsretry.start_takes_back(w.source); -- which gives it back
+
+    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may
+    -- be five minutes fast.
+    perform smsretry.keep_words(
+        array(
+            select row(
+                c.business_id, c.phone, c.id, 'opted_in', c.source, c.dated,
+                null, null, null
+            )::smsretry.word
+            from unnest(changes) c
+            where c.consent = 'opted_in'
+              and c.is_said
+              and c.dated <= v_now + interval '5 minutes'
+              and exists (
+                  select from smsretry.standing_words o
+                  where o.subject_key = any (
+                      array[
+                          smsretry.number_key(c.business_id, c.phone, v_key),
+                          smsretry.number_key(c.business_id, c.id::text, v_key)
+                      ]
+                  )
+                    and o.said = 'opted_out'
+                    and o.dated < least(c.dated, v_now)
+                  offset 0
+              )
+              and not smsretry.is_known_opt_in(
+                  smsretry.number_key(c.business_id, coalesce(c.phone, c.id::text), v_key),
+                  c.dated
+              )
+        ),
+        everyone => true
+    );
+
+    -- A date that has not come, or came along with the number, lifts nothing later either.
+    insert into smsretry.consents (subject_key, business_id, said, at, dated)
+    select distinct d.subject_key, d.business_id, 'seen', v_now, d.dated
+    from (
+        select
+            smsretry.number_key(c.business_id, coalesce(c.phone, c.id::text), v_key) as subject_key,
+            c.business_id,
+            e.dated
+        from unnest(changes) c
+        cross join lateral (
+            values
+                (c.was_consent, c.was_dated, v_now), -- the clock may have been set back
+                (
+                    c.consent,
+                    c.dated,
+                    case
+                        when c.is_said or c.was_phone is null or not c.is_moved then v_now
+                        else '-infinity'
+                    end
+                )
+        ) e (consent, dated, seen_after)
+        where e.consent = 'opted_in' and e.dated > e.seen_after
+        offset 0
+    ) d
+    where not smsretry.is_known_opt_in(d.subject_key, d.dated);
+
+    perform smsretry.release_texts(
+        '{consent_unclear}',
+        array(
+            select c.id
+            from unnest(changes) c
+            where c.was_consent not in ('opted_in', 'opted_out', 'unknown')
+              and c.consent <> c.was_consent
+        )
+    );
+end
+$$;
+
 -- ======== schemas/consent/keep_consent.sql ========
--- Keep what the application writes to customers as words, for the number and not for the row
--- (smsretry.consents). A word must be new: a row that is saved unchanged or cut off to seconds, an
--- old date, and a date that only came along with a number say nothing. security definer, because
--- tenants may not write consents. An exception block would cost each row of a statement a
--- transaction id, so a word that cannot be kept refuses the write, and nobody takes it for kept.
+-- Keep what a statement of the application's writes to customers (smsretry.keep_changes), some
+-- thousand rows at a time. security definer, because tenants may not write consents. A word that
+-- cannot be kept refuses the write, and nobody takes it for kept.
 create or replace function smsretry.keep_consent()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    v_now constant timestamptz := smsretry.clock();
-    -- In an insert old is null, so all is new.
-    v_is_changed constant boolean := old.sms_consent_status
-        is distinct from new.sms_consent_status;
-    v_is_moved constant boolean := (
-        old.business_id,
-        old.phone
-    ) is distinct from (new.business_id, new.phone);
-    -- A date that has not come is corrected by any other.
-    v_is_later constant boolean := coalesce(
-        new.sms_consent_at > case
-            when old.sms_consent_at <= v_now then old.sms_consent_at
-            else '-infinity'
-        end,
-        false
-    );
-    v_is_said constant boolean := v_is_changed or v_is_later;
-    v_dated constant timestamptz := case
-        when tg_op = 'UPDATE' and v_is_changed and not v_is_later
-            then v_now -- its date is that of the consent which ends here
-        else new.sms_consent_at
-    end;
-    v_key bytea;
-    v_from_key bytea;
-    v_earlier_key constant bytea := case
-        when old.business_id = new.business_id
-          and new.sms_consent_status::text <> 'opted_out' -- else the row says so itself
-            then smsretry.number_key(old.business_id, old.phone)
-    end;
+    k_rows constant integer := 5000;
+    v_changes smsretry.customer_change[];
 begin
     if tg_op = 'DELETE' then
         -- perhaps written while triggers were off
-        if old.sms_consent_status::text = 'opted_out' then
-            perform smsretry.keep_opt_out(
-                old.business_id,
-                old.phone,
-                old.sms_consent_source::text,
-                old.sms_consent_at,
-                once => true
-            );
-        end if;
-        return null;
-    end if;
-
-    if tg_op = 'UPDATE' and v_is_changed then
-        insert into smsretry.events (at, about, code, detail)
-        values (
-            v_now,
-            new.id,
-            'consent_changed',
-            jsonb_build_object(
-                'was', left(old.sms_consent_status::text, 40),
-                'became', left(new.sms_consent_status::text, 40),
-                'source', left(
-                    smsretry.numberless(left(new.sms_consent_source::text, 1000)),
-                    200
-                )
-            )
+        perform smsretry.keep_words(
+            array(
+                select row(
+                    o.business_id,
+                    o.phone,
+                    null,
+                    'opted_out',
+                    o.sms_consent_source::text,
+                    o.sms_consent_at,
+                    null,
+                    null,
+                    null
+                )::smsretry.word
+                from customers_before o
+                where smsretry.consent(o.sms_consent_status::text) = 'opted_out'
+            ),
+            once => true
         );
-    end if;
-    if tg_op = 'UPDATE' and old.phone is distinct from new.phone then
-        insert into smsretry.events (at, about, code, detail)
-        values (
-            v_now,
-            new.id,
-            'number_changed',
-            jsonb_build_object(
-                'was', smsretry.masked(old.phone::text),
-                'became', smsretry.masked(new.phone::text)
-            )
-        );
-        if v_is_changed and new.sms_consent_status::text = 'opted_out' then
-            perform smsretry.keep_opt_out(
-                old.business_id,
-                old.phone,
-                new.sms_consent_source::text,
-                v_dated
-            );
-        end if;
-    end if;
-    if new.phone is null then
-        return null;
-    end if;
-
-    v_key := smsretry.number_key(new.business_id, new.phone);
-    -- what the number said before this business knew it, or the customer at an earlier one
-    if v_is_moved then
-        foreach v_from_key in array array[
-            v_earlier_key,
-            smsretry.number_key(null, new.phone)
-        ] loop
-            perform smsretry.keep_opt_out(
-                new.business_id,
-                new.phone,
-                o.source,
-                o.dated,
-                o.senders
-            )
-            from smsretry.standing_opt_outs o
-            where o.number_key = v_from_key
-              and (
-                  v_from_key = v_earlier_key
-                  or smsretry.concerns(new.business_id, v_key, o.senders)
-              )
-              and not exists (
-                  select from smsretry.consents i
-                  where i.number_key = v_key
-                    and i.said = 'opted_in'
-                    and i.id + 0 > o.id -- by the number's index alone
-                  offset 0
-              )
-            order by o.dated desc;
+    elsif tg_op = 'INSERT' then
+        for v_changes in
+            select array_agg(r.change)
+            from (
+                select
+                    row(
+                        n.id,
+                        n.business_id,
+                        n.phone,
+                        smsretry.consent(n.sms_consent_status::text),
+                        n.sms_consent_source::text,
+                        n.sms_consent_at,
+                        true, null, null, null, null, null, null, null, null
+                    )::smsretry.customer_change as change,
+                    row_number() over () / k_rows as part
+                from customers_after n
+            ) r
+            group by r.part
+        loop
+            perform smsretry.keep_changes(v_changes);
+        end loop;
+    else
+        for v_changes in
+            select array_agg(r.change)
+            from (
+                select
+                    row(
+                        n.id,
+                        n.business_id,
+                        n.phone,
+                        smsretry.consent(n.sms_consent_status::text),
+                        n.sms_consent_source::text,
+                        n.sms_consent_at,
+                        false,
+                        o.business_id,
+                        o.phone,
+                        smsretry.consent(o.sms_consent_status::text),
+                        o.sms_consent_source::text,
+                        o.sms_consent_at,
+                        null,
+                        null,
+                        null
+                    )::smsretry.customer_change as change,
+                    row_number() over () / k_rows as part
+                from customers_before o
+                join customers_after n on n.id = o.id
+                where (o.business_id, o.phone, o.sms_consent_status, o.sms_consent_at, o.sms_consent_source)
+                    is distinct from (n.business_id, n.phone, n.sms_consent_status, n.sms_consent_at, n.sms_consent_source)
+            ) r
+            group by r.part
+        loop
+            perform smsretry.keep_changes(v_changes);
         end loop;
     end if;
-
-    if new.sms_consent_status::text = 'opted_out' then
-        if v_is_changed
-            and smsretry.start_takes_back(new.sms_consent_source::text)
-        then -- a START gives back what this ends
-            insert into smsretry.consents (
-                number_key,
-                business_id,
-                said,
-                at,
-                customer_id,
-                was
-            )
-            values (
-                v_key,
-                new.business_id,
-                'ended',
-                v_now,
-                new.id,
-                left(old.sms_consent_status::text, 40)
-            );
-        end if;
-        if v_is_said
-            or v_is_moved
-            -- Another source alone opts nobody out again who has opted in since.
-            or old.sms_consent_source is distinct from new.sms_consent_source
-                and exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = v_key
-                ) then
-            perform smsretry.keep_opt_out(
-                new.business_id,
-                new.phone,
-                new.sms_consent_source::text,
-                v_dated
-            );
-        end if;
-    end if;
-
-    -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may
-    -- be five minutes fast. Seen is a date that has not come, or came along with the number: it
-    -- lifts nothing later either.
-    insert into smsretry.consents (number_key, business_id, said, source, at, dated)
-    select distinct
-        v_key,
-        new.business_id,
-        w.said,
-        case w.said when 'opted_in' then left(new.sms_consent_source::text, 200) end,
-        v_now,
-        w.dated
-    from (
-        select
-            d.dated,
-            case
-                when d.is_said
-                  and d.dated <= v_now + interval '5 minutes'
-                  and exists (
-                      select from smsretry.standing_opt_outs o
-                      where o.number_key = v_key
-                        and o.dated < least(d.dated, v_now)
-                  )
-                    then 'opted_in'
-                when d.dated > d.is_seen_after then 'seen'
-            end as said
-        from (
-            values
-                -- the clock may have been set back
-                (old.sms_consent_status::text, old.sms_consent_at, false, v_now),
-                (
-                    new.sms_consent_status::text,
-                    new.sms_consent_at,
-                    v_is_said,
-                    case
-                        when v_is_said or old.phone is null or not v_is_moved
-                            then v_now
-                        else '-infinity'
-                    end
-                )
-        ) d (status, dated, is_said, is_seen_after)
-        where d.status = 'opted_in'
-    ) w
-    where w.said is not null
-      and not smsretry.is_known_opt_in(v_key, w.dated);
     return null;
 end
 $$;
 
--- ======== schemas/consent/keep_opt_out.sql ========
--- Keep that a number opted out at a business. It waits for nobody. False: the number is null, or an
--- opt-out stands that is no earlier and no easier to take back.
---   business_id: null: at each business that gets to know the number
---   dated: null: now, and whatever stands is no earlier
+-- ======== schemas/consent/keep_rows.sql ========
+-- Keep opt-outs that customers' rows say and that nobody has received: they were written before
+-- there was a trigger, or while it was off. Returns how many.
+--   phone: of whoever has this number; null: of all
+create or replace function smsretry.keep_rows(phone text default null)
+returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return cardinality(
+        smsretry.keep_words(
+            array(
+                select row(
+                    c.business_id,
+                    c.phone,
+                    case when c.phone is null then c.id end,
+                    'opted_out',
+                    c.sms_consent_source::text,
+                    c.sms_consent_at,
+                    null,
+                    null,
+                    null
+                )::smsretry.word
+                from public.customers c
+                where (keep_rows.phone is null or c.phone = keep_rows.phone)
+                  and smsretry.consent(c.sms_consent_status::text) = 'opted_out'
+            ),
+            once => true
+        )
+    );
+end
+$$;
+
+-- ======== schemas/consent/keep_words.sql ========
+-- Keep words of whomever they are said: the number, and the customer who is named. It waits for nobody. An opt-out that changes nothing is not kept: one stands that is no
+-- earlier and no easier to take back. Returns the ids of what was kept.
+--   everyone: each customer who has the number is named
+--   marks: the customers' rows shall say it (smsretry.mark_customers)
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
-create or replace function smsretry.keep_opt_out(
-    business_id uuid,
-    phone text,
-    source text,
-    dated timestamptz,
-    senders text[] default null,
+create or replace function smsretry.keep_words(
+    words smsretry.word[],
+    everyone boolean default false,
+    marks boolean default false,
     once boolean default false
 )
-returns boolean
+returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_key constant bytea := smsretry.number_key(
-        keep_opt_out.business_id,
-        keep_opt_out.phone
-    );
-    v_since constant timestamptz := coalesce(keep_opt_out.dated, '-infinity');
+    v_now constant timestamptz := smsretry.clock();
+    v_key constant bytea := (select s.key from smsretry.secret s);
+    v_kept bigint[];
 begin
-    if v_key is null
-        or keep_opt_out.once
-            and exists (
-                select from smsretry.consents o
-                where o.number_key = v_key
-                  and o.said = 'opted_out'
-                  and o.dated >= v_since
-            )
-        or exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = v_key
-              and o.dated >= v_since
-              and (
-                  keep_opt_out.senders is null
-                  or o.senders <@ keep_opt_out.senders
-              )
-              and (
-                  smsretry.start_takes_back(keep_opt_out.source)
-                  or not smsretry.start_takes_back(o.source)
-              )
-        ) then
-        return false;
-    end if;
-    insert into smsretry.consents (
-        number_key,
-        business_id,
-        said,
-        source,
-        at,
-        dated,
-        senders
+    with kept as (
+        insert into smsretry.consents (
+            subject_key,
+            business_id,
+            customer_id,
+            number_key,
+            said,
+            source,
+            at,
+            dated,
+            senders,
+            twilio_sid,
+            mark_at
+        )
+        select distinct on (s.subject_key, w.said, w.source, w.senders)
+            s.subject_key,
+            w.business_id,
+            s.customer_id,
+            w.number_key,
+            w.said,
+            left(w.source, 200),
+            v_now,
+            case
+                when w.said in ('opted_out', 'unsure') then coalesce(w.dated, v_now)
+                else w.dated
+            end,
+            w.senders,
+            w.twilio_sid,
+            case when marks and s.customer_id is not null then v_now end
+        from (
+            select
+                u.*,
+                smsretry.number_key(u.business_id, u.phone, v_key) as number_key
+            from unnest(words) u
+            offset 0
+        ) w
+        cross join lateral (
+            select w.number_key as subject_key, null::uuid as customer_id
+            where w.number_key is not null
+            union all
+            select
+                smsretry.number_key(w.business_id, c.id::text, v_key),
+                c.id
+            from (
+                select o.id
+                from public.customers o
+                where everyone
+                  and o.phone = w.phone
+                  and (o.business_id = w.business_id) is true -- by the number's index alone
+                union
+                select o.id
+                from public.customers o
+                where o.id = w.customer_id
+                  and (o.business_id = w.business_id) is true
+            ) c
+        ) s
+        where case
+            when w.said in ('opted_out', 'unsure')
+                then not exists (
+                    select from smsretry.standing_words o
+                    where o.subject_key = s.subject_key
+                      and o.said = 'opted_out'
+                      and (
+                          w.said = 'unsure' -- nobody has to read it
+                          or o.dated >= coalesce(w.dated, '-infinity')
+                              and (w.senders is null or o.senders <@ w.senders)
+                              and (
+                                  smsretry.start_takes_back(w.source)
+                                  or not smsretry.start_takes_back(o.source)
+                              )
+                      )
+                    offset 0
+                )
+                and not (
+                    once
+                    and exists (
+                        select from smsretry.consents o
+                        where o.subject_key = s.subject_key
+                          and o.said = 'opted_out'
+                          and o.dated >= coalesce(w.dated, '-infinity')
+                        offset 0
+                    )
+                )
+                and not exists (
+                    select from smsretry.consents i
+                    where i.subject_key = s.subject_key
+                      and i.said in ('opted_in', 'unchanged')
+                      and i.id + 0 > w.repeats
+                      and (w.said = 'opted_out' or i.dated is null)
+                    offset 0
+                )
+            else true
+        end
+        order by s.subject_key, w.said, w.source, w.senders, w.dated desc nulls first
+        on conflict (twilio_sid, subject_key) where twilio_sid is not null
+        do nothing
+        returning id
     )
-    values (
-        v_key,
-        keep_opt_out.business_id,
-        'opted_out',
-        left(keep_opt_out.source, 200),
-        smsretry.clock(),
-        coalesce(keep_opt_out.dated, smsretry.clock()),
-        keep_opt_out.senders
-    );
-    return true;
+    select array_agg(k.id) into v_kept from kept k;
+    return coalesce(v_kept, '{}');
 end
 $$;
 
 -- ======== schemas/consent/mark_customers.sql ========
--- Let the customers who have a number at these businesses say what was said of it, and cancel the
--- texts of those who opted out. Words are kept before this, and each send asks for them: what is
--- locked, refused by a rule of the application's, or cut off by a timeout is left to a later run
--- (smsretry.unmarked). In no order, so that none always keeps others from theirs.
---   since: when it was tried first
---   until: when no more is begun; -infinity: a timeout has come
+-- Let customers' rows say what was said of them, and cancel the texts of those who opted out. Words
+-- are kept before this, and each send asks for them: what is locked, refused by a rule of the
+-- application's, or cut off by a timeout is left to a later run. In no order, so that none always
+-- keeps others from theirs.
+--   words: ids of smsretry.consents
+--   until: when no more is begun
 --   opted_out: customers who say so now
 --   opted_in: customers who were marked so
 --   cancelled: texts that waited
 --   unmarked: customers whose rows may not say it yet: a later run marks them
 create or replace function smsretry.mark_customers(
-    businesses uuid[],
-    phone text,
-    since timestamptz default smsretry.clock(),
-    inout until timestamptz default clock_timestamp() + interval '2 seconds',
+    words bigint[],
+    until timestamptz default clock_timestamp() + interval '2 seconds',
     out opted_out integer,
     out opted_in integer,
     out cancelled integer,
@@ -6372,115 +6525,121 @@ language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
-    v_customer record;
+    v_named record;
+    v_business uuid;
+    v_consent text;
     v_mark record;
     v_is_out boolean;
     v_texts uuid[];
+    v_failed bigint[] := '{}';
 begin
     opted_out := 0;
     opted_in := 0;
     cancelled := 0;
     unmarked := 0;
     begin
-        select count(*)
-        into unmarked
-        from public.customers c
-        where c.phone = mark_customers.phone
-          -- by the number's index alone
-          and (c.business_id = any (mark_customers.businesses)) is true;
-        for v_customer in
-            select
-                c.id,
-                c.business_id,
-                c.sms_consent_status::text as consent
-            from public.customers c
-            where c.phone = mark_customers.phone
-              and (c.business_id = any (mark_customers.businesses)) is true
+        for v_named in
+            select w.customer_id, array_agg(w.id) as words
+            from smsretry.consents w
+            where w.id = any (mark_customers.words) and w.mark_at is not null
+            group by w.customer_id
             order by random()
-            for no key update skip locked -- who holds one may be writing something else
         loop
-            select m.*
-            into v_mark
-            from smsretry.mark_for(v_customer.id) m;
-            v_is_out := coalesce(v_mark.status, v_customer.consent) = 'opted_out';
-            v_texts := array(
-                select q.id
-                from public.sms_retry_queue q
-                where v_is_out
-                  and q.customer_id = v_customer.id
-                  -- is true: by the customer's index alone; with old statistics that of all that
-                  -- waits is walked
-                  and (
-                      q.status = 'pending' and q.in_doubt_since is null
-                  ) is true
-                for update skip locked
-            );
-            if v_mark.status is not null or v_texts <> '{}' then
-                continue when clock_timestamp() > until;
-                begin
-                    if v_texts <> '{}' then -- else PostgreSQL may read all that waits
-                        perform smsretry.save_row(
-                            q,
-                            v_now,
-                            ended => 'cancelled',
-                            because => 'Customer opted out',
-                            why_code => 'opted_out'
-                        )
-                        from public.sms_retry_queue q
-                        where q.id = any (v_texts);
-                    end if;
+            unmarked := unmarked + 1;
+            continue when clock_timestamp() > until;
+            begin
+                select c.business_id, c.sms_consent_status::text
+                into v_business, v_consent
+                from public.customers c
+                where c.id = v_named.customer_id
+                for no key update skip locked; -- who holds it may be writing something else
+                if not found
+                    and exists (
+                        select from public.customers c
+                        where c.id = v_named.customer_id
+                    ) then
+                    v_failed := v_failed || v_named.words;
+                    continue;
+                end if;
+                select m.*
+                into v_mark
+                from smsretry.mark_for(v_named.customer_id) m;
+                v_is_out := coalesce(v_mark.status, smsretry.consent(v_consent)) = 'opted_out';
+                v_texts := array(
+                    select q.id
+                    from public.sms_retry_queue q
+                    where v_is_out
+                      and q.customer_id = v_named.customer_id
+                      -- is true: by the customer's index alone; with old statistics that of all
+                      -- that waits is walked
+                      and (
+                          q.status = 'pending' and q.in_doubt_since is null
+                      ) is true
+                    for update skip locked
+                );
+                if v_texts <> '{}' then -- else PostgreSQL may read all that waits
+                    perform smsretry.save_row(
+                        q,
+                        v_now,
+                        ended => 'cancelled',
+                        because => 'Customer opted out',
+                        why_code => 'opted_out'
+                    )
+                    from public.sms_retry_queue q
+                    where q.id = any (v_texts);
+                end if;
+                if v_mark.status is not null then
                     update public.customers c
                     set
                         sms_consent_status = v_mark.status,
                         sms_consent_at = v_mark.at,
                         sms_consent_source = v_mark.source
-                    where c.id = v_customer.id and v_mark.status is not null;
-                    set constraints all immediate; -- a deferred check would undo the word, too
-                exception
-                    when query_canceled then -- the time is over and is not counted again
-                        until := '-infinity';
-                        continue;
-                    when others then
-                        raise warning 'A customer of business % could not be marked yet: %',
-                            v_customer.business_id,
-                            sqlstate;
-                        continue;
-                end;
+                    where c.id = v_named.customer_id;
+                end if;
+                set constraints all immediate; -- a deferred check would undo the word, too
+                update smsretry.consents w
+                set
+                    mark_at = null,
+                    was = case when v_mark.status = 'opted_out' then left(v_consent, 40) end
+                where w.id = any (v_named.words);
+                unmarked := unmarked - 1;
                 cancelled := cancelled + cardinality(v_texts);
-            end if;
-            unmarked := unmarked - 1;
-            opted_out := opted_out + v_is_out::integer;
-            opted_in := opted_in + (
-                v_mark.status is not distinct from 'opted_in'
-            )::integer;
+                opted_out := opted_out + v_is_out::integer;
+                opted_in := opted_in + (
+                    v_mark.status is not distinct from 'opted_in'
+                )::integer;
+            exception
+                when query_canceled then -- the time is over and is not counted again
+                    v_failed := v_failed || v_named.words;
+                    until := '-infinity';
+                when others then
+                    raise warning 'Customer % of business % could not be marked yet: %',
+                        v_named.customer_id,
+                        v_business,
+                        sqlstate;
+                    v_failed := v_failed || v_named.words;
+            end;
         end loop;
     exception
         -- The time is over between two customers, or the table is not ours to write.
         when query_canceled or others then
             raise warning 'Customers could not be marked yet: %', sqlstate;
-            until := '-infinity';
-            unmarked := greatest(unmarked + opted_out, 1);
+            unmarked := greatest(unmarked + opted_out + opted_in, 1);
             opted_out := 0;
             opted_in := 0;
             cancelled := 0;
     end;
-    if unmarked > 0 then
-        insert into smsretry.unmarked (phone, businesses, since, due)
-        values (
-            mark_customers.phone,
-            mark_customers.businesses,
-            mark_customers.since,
-            v_now + (v_now - mark_customers.since)
-        ); -- after as long as it has been tried
-    end if;
+    update smsretry.consents w
+    set mark_at = v_now + (v_now - w.at) -- after as long as it has been tried
+    where w.id = any (v_failed);
 end
 $$;
 
 -- ======== schemas/consent/mark_for.sql ========
--- Tell which consent a customer's row should show; nulls: it does already. It is the standing
--- opt-out that is hardest to take back, and the first of these. If none stands, the last word to us
--- counts: an opt-in, or a START, which gives back the consent that a STOP ended (unknown: somebody
--- must ask).
+-- Tell which consent a customer's row should show; nulls: it does already. It is the opt-out that
+-- stands and is hardest to take back. If none stands, the last word to us counts: an opt-in, or a
+-- START, which gives back the consent that a STOP by the same number ended (unknown: somebody must
+-- ask).
 create or replace function smsretry.mark_for(
     customer_id uuid,
     out status text,
@@ -6490,22 +6649,26 @@ create or replace function smsretry.mark_for(
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     v_row public.customers;
-    v_key bytea;
+    v_consent text;
+    v_keys bytea[];
     v_last_word record;
 begin
     select *
     into v_row
     from public.customers c
     where c.id = mark_for.customer_id;
-    v_key := smsretry.number_key(v_row.business_id, v_row.phone);
-    select 'opted_out', o.dated, o.source
+    v_consent := smsretry.consent(v_row.sms_consent_status::text);
+    select 'opted_out', (o.word).dated, (o.word).source
     into status, at, source
-    from smsretry.standing_opt_outs o
-    where o.number_key = v_key
-    order by smsretry.start_takes_back(o.source), o.id
+    from smsretry.objections(
+        array[v_row.business_id],
+        array[v_row.phone::text],
+        array[v_row.id]
+    ) o
+    where (o.word).said = 'opted_out'
     limit 1;
     if found then
-        if v_row.sms_consent_status::text = 'opted_out'
+        if v_consent = 'opted_out'
             and (
                 smsretry.start_takes_back(source)
                 or not smsretry.start_takes_back(v_row.sms_consent_source::text)
@@ -6514,10 +6677,14 @@ begin
         end if;
         return;
     end if;
+    v_keys := array[
+        smsretry.number_key(v_row.business_id, v_row.phone),
+        smsretry.number_key(v_row.business_id, v_row.id::text)
+    ];
     select i.source, i.at, i.dated
     into v_last_word
     from smsretry.consents i
-    where i.number_key = v_key and i.said = 'opted_in'
+    where i.subject_key = any (v_keys) and i.said = 'opted_in'
     order by i.id desc
     limit 1;
     if not found or v_last_word.dated is not null then
@@ -6526,14 +6693,10 @@ begin
     at := v_last_word.at;
     source := v_last_word.source;
     if v_last_word.source not in ('inbound_start', 'inbound_yes') then
-        if (
-            v_row.sms_consent_status::text = 'opted_in'
-            and v_row.sms_consent_at >= v_last_word.at
-        ) is not true
-        then
+        if (v_consent = 'opted_in' and v_row.sms_consent_at >= v_last_word.at) is not true then
             status := 'opted_in';
         end if;
-    elsif v_row.sms_consent_status::text = 'opted_out'
+    elsif v_consent = 'opted_out'
         and smsretry.start_takes_back(
             v_row.sms_consent_source::text,
             v_last_word.source = 'inbound_yes'
@@ -6543,9 +6706,10 @@ begin
             (
                 select w.was
                 from smsretry.consents w
-                where w.customer_id = v_row.id
-                  and w.number_key = v_key
-                  and w.said = 'ended'
+                where w.subject_key = v_keys[2]
+                  and w.number_key = v_keys[1]
+                  and w.said in ('opted_out', 'unsure')
+                  and w.was is not null
                 order by w.id desc
                 limit 1
             ),
@@ -6597,20 +6761,26 @@ begin
         return false;
     end if;
     if mark_sms_number.opted_out then
-        perform smsretry.keep_opt_out(
-            v_attempt.business_id,
-            v_attempt.phone,
-            coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
-            smsretry.clock()
+        perform smsretry.mark_customers(
+            smsretry.keep_words(
+                smsretry.words_at(
+                    array[v_attempt.business_id],
+                    v_attempt.phone,
+                    'opted_out',
+                    coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+                    smsretry.clock()
+                ),
+                everyone => true,
+                marks => true
+            )
         )
         where not exists (
             -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_attempt.number_key
+            where o.subject_key = v_attempt.number_key
               and o.said = 'opted_out'
               and o.dated >= v_attempt.begun_at
         );
-        perform smsretry.mark_customers(array[v_attempt.business_id], v_attempt.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
             update public.customers c
@@ -6636,63 +6806,122 @@ begin
 end
 $$;
 
--- ======== schemas/consent/opt_outs_before.sql ========
--- Keep opt-outs that customers' rows say and that nobody has received: they were written before
--- there was a trigger, or while it was off.
-select count(
-    smsretry.keep_opt_out(
-        c.business_id,
-        c.phone,
-        c.sms_consent_source::text,
-        c.sms_consent_at,
-        once => true
-    )
+-- ======== schemas/consent/objections.sql ========
+-- Find what stands against texts to these customers: the one question, at every door. A row a
+-- customer and word, for each customer first what is hardest to take back. What was said of a number
+-- before a business knew it counts where it was received (smsretry.concerns), until somebody says
+-- something else at that business.
+--   businesses, phones, customers: one of each a customer; a customer may be null, for whoever has
+--     the number
+--   place: which customer, from 1 on
+create or replace function smsretry.objections(
+    businesses uuid[],
+    phones text[],
+    customers uuid[]
 )
-from public.customers c
-where c.sms_consent_status::text = 'opted_out';
+returns table (place bigint, word smsretry.standing_words)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan as $$
+declare
+    v_key constant bytea := (select s.key from smsretry.secret s);
+begin
+    return query
+    select k.place, w.word
+    from (
+        select
+            t.place,
+            t.business_id,
+            smsretry.number_key(t.business_id, t.phone, v_key) as number_key,
+            smsretry.number_key(t.business_id, t.customer_id::text, v_key) as customer_key,
+            smsretry.number_key(null, t.phone, v_key) as anywhere_key
+        from unnest(businesses, phones, customers) with ordinality t (business_id, phone, customer_id, place)
+        offset 0
+    ) k
+    cross join lateral (
+        select o as word
+        from smsretry.standing_words o
+        where o.subject_key = any (array[k.number_key, k.customer_key])
+        union all
+        select o
+        from smsretry.standing_words o
+        where o.subject_key = k.anywhere_key
+          and smsretry.concerns(k.business_id, k.number_key, o.senders)
+          and not exists (
+              select from smsretry.consents i
+              where i.subject_key = k.number_key
+                and i.said in ('opted_in', 'unchanged')
+                and i.id + 0 > o.id
+                and (o.said = 'opted_out' or i.dated is null)
+              offset 0
+          )
+    ) w
+    order by
+        k.place,
+        (w.word).said,
+        smsretry.start_takes_back((w.word).source),
+        (w.word).id;
+end
+$$;
+
+-- ======== schemas/consent/opt_outs_before.sql ========
+-- What rows say that were there before smsretry was.
+select smsretry.keep_rows();
 
 -- ======== schemas/consent/receivers_of.sql ========
 -- Find the senders that received an incoming text, by the provider's webhook: the service or the
 -- number, which may belong to a service, so that the provider stops or starts both; otherwise all
--- senders of the account. Whoever adds a sender in SQL may write its SID in capitals; the first run
--- names the default sender.
+-- senders of the account. An account speaks for its own senders and for no others; a sender that
+-- moved is recorded with both accounts, and a START counts at the account that it was last recorded
+-- with. Whoever adds a sender in SQL may write its SID in capitals; the first run names the default
+-- sender.
+--   account: that signed the webhook; null: not told
 --   senders: null: nobody knows, and a STOP holds everywhere. So it does while no business has a
 --     sender of its own
---   lifts: whether a START counts; not if its sender is unknown
+--   known: the sender itself is known; otherwise a START counts nowhere
 create or replace function smsretry.receivers_of(
     number text,
     service text,
     account text,
+    is_start boolean,
     out senders text[],
-    out lifts boolean
+    out known boolean
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    v_number constant text := regexp_replace(
-        receivers_of.number,
-        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
-        '+\1'
-    );
+    v_number constant text := smsretry.heard_number(receivers_of.number);
+    v_account constant text := nullif(lower(btrim(receivers_of.account)), '');
 begin
-    lifts := not exists (select from smsretry.business_senders);
-    if lifts then
+    known := not exists (select from smsretry.business_senders);
+    if known then
         return;
     end if;
-    select array_agg(distinct s.sent_by) filter (
+    senders := (
+        select array_agg(distinct s.sent_by)
+        from smsretry.senders s
         where lower(s.sent_by) in (v_number, lower(btrim(receivers_of.service)))
-    )
-    into senders
-    from smsretry.senders s;
-    lifts := senders is not null;
-    if not lifts
+          and (lower(s.account) = v_account) is not false
+          and not (
+              receivers_of.is_start
+              and v_account is not null
+              and exists (
+                  select from smsretry.senders n
+                  where lower(n.sent_by) = lower(s.sent_by)
+                    and n.created_at > s.created_at
+                    and lower(n.account) <> v_account
+              )
+          )
+    );
+    known := senders is not null;
+    if not known
+        and v_account is not null
         and exists (
             select from smsretry.senders s
             where s.named_at is not null
         ) then
-        senders := (
-            select array_agg(s.sent_by)
+        senders := array(
+            select s.sent_by
             from smsretry.senders s
-            where lower(s.account) = lower(btrim(receivers_of.account))
+            where lower(s.account) = v_account
         );
     end if;
 end
@@ -6702,15 +6931,13 @@ $$;
 -- Record that somebody texted one of our numbers, for the application's webhook. The parameters are
 -- Twilio's From, MessageSid, OptOutType, Body, To, MessagingServiceSid and AccountSid.
 -- STOP opts the number out at every business that shares the sender which received it, because the
--- provider blocks it there; if nobody knows the sender, at every business. START takes back only
--- what STOP to that sender, or the provider's refusal, did; if nobody knows the sender, nothing
--- (smsretry.receivers_of).
+-- provider blocks it there; if nobody knows the sender, at every business. What only may mean stop
+-- is kept where a STOP would be, and keeps marketing texts waiting. START takes back what STOP to
+-- that sender, or the provider's refusal, did, and answers such words; if nobody knows the sender,
+-- nothing (smsretry.receivers_of). YES takes back only what the provider blocks.
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words
 -- that say stop and nothing else (smsretry.means_stop), or exactly one of the provider's words of
 -- START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent. Where it is received and the number has not opted
--- out, marketing texts wait until a person, or a STOP or START that follows, has said what it means
--- (smsretry.unread_words).
 --   answer: opted_out, opted_in, unsure, nothing, already_recorded, or sender_unknown (a START that
 --     took nothing back)
 --   customers: opted out now, or with consent again
@@ -6728,30 +6955,47 @@ create or replace function public.record_inbound_sms(
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
+#variable_conflict use_column
 declare
-    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(
-        phone,
-        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
-        '+\1'
-    );
+    v_phone constant text := smsretry.heard_number(phone);
     v_type constant text := coalesce(
         upper(btrim(left(opt_out_type, 40)) collate "C"),
         ''
     );
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
-    v_said constant text := case
-        when v_type in ('STOP', 'START') then v_type
-        when v_means = 'keyword' then 'STOP'
-        when v_type = '' and v_word in ('START', 'UNSTOP') then 'START'
-        when v_type = '' and v_word = 'YES' then 'YES'
-        when v_means = 'unsure' then 'unsure'
+    v_source constant text := case
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
+        -- Advanced Opt-Out).
+        when v_type = 'STOP'
+          or v_type <> 'START'
+            and v_word in (
+                'STOP',
+                'STOPALL',
+                'UNSUBSCRIBE',
+                'END',
+                'QUIT',
+                'REVOKE',
+                'OPTOUT',
+                'CANCEL'
+            )
+            then 'inbound_stop'
+        when v_type = 'START' then 'inbound_start'
+        when v_means = 'keyword' then 'inbound_words'
+        when v_type = '' and v_word in ('START', 'UNSTOP') then 'inbound_start'
+        when v_type = '' and v_word = 'YES' then 'inbound_yes'
+        when v_means = 'unsure' then 'inbound_unsure'
     end;
-    v_heard_at constant timestamptz := smsretry.clock();
-    v_businesses uuid[];
+    v_said text := case v_source
+        when 'inbound_unsure' then 'unsure'
+        when 'inbound_start' then 'opted_in'
+        when 'inbound_yes' then 'opted_in'
+        else 'opted_out'
+    end;
+    v_now constant timestamptz := smsretry.clock();
     v_receivers record;
+    v_text bigint;
+    v_words bigint[];
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -6761,108 +7005,93 @@ begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if v_said is null then
+    if v_source is null then
         return next;
         return;
     end if;
-    v_receivers := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
-    v_businesses := smsretry.businesses_of(
-        v_phone,
-        v_receivers.senders,
-        now => v_said in ('START', 'YES')
+    answer := v_said;
+    v_receivers := smsretry.receivers_of(
+        to_number,
+        messaging_service_sid,
+        account_sid,
+        v_said = 'opted_in'
     );
-    insert into smsretry.inbound_texts (
-        twilio_sid,
-        received_at,
-        said,
-        senders,
+    if v_said = 'opted_in' and not v_receivers.known then
+        v_said := 'seen';
+        answer := 'sender_unknown';
+    end if;
+
+    -- the text itself, at whoever gets to know the number
+    insert into smsretry.consents (
+        subject_key,
         number_key,
-        written_to,
-        receivers_of
+        said,
+        source,
+        at,
+        dated,
+        senders,
+        twilio_sid,
+        written_to
     )
     values (
-        twilio_sid,
-        v_heard_at,
-        v_said,
-        v_receivers.senders,
         smsretry.number_key(null, v_phone),
+        smsretry.number_key(null, v_phone),
+        v_said,
+        v_source,
+        v_now,
+        case when v_said in ('opted_out', 'unsure') then v_now end,
+        v_receivers.senders,
+        twilio_sid,
         case
             when smsretry.is_message_id(messaging_service_sid)
                 then messaging_service_sid
             else smsretry.masked(to_number)
-        end,
-        case when v_receivers.lifts or v_said in ('STOP', 'unsure') then v_businesses end
+        end
     )
-    on conflict
-    do nothing;
-    if not found then
+    on conflict (twilio_sid, subject_key) where twilio_sid is not null
+    do nothing
+    returning id into v_text;
+    if v_text is null then
         answer := 'already_recorded';
         return next;
         return;
     end if;
-    v_businesses := v_businesses || null::uuid;
-    if v_said = 'unsure' then
-        answer := 'unsure';
-    elsif v_said = 'STOP' then
-        answer := 'opted_out';
-        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
-        -- Advanced Opt-Out).
-        perform smsretry.keep_opt_out(
-            b.id,
-            v_phone,
-            case
-                when v_type = 'STOP'
-                  or v_word in (
-                      'STOP',
-                      'STOPALL',
-                      'UNSUBSCRIBE',
-                      'END',
-                      'QUIT',
-                      'REVOKE',
-                      'OPTOUT',
-                      'CANCEL'
-                  )
-                    then 'inbound_stop'
-                else 'inbound_words'
-            end,
-            v_heard_at,
-            v_receivers.senders
-        )
-        from unnest(v_businesses) b (id);
-        select m.opted_out, m.cancelled, m.unmarked
-        into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
-    elsif not v_receivers.lifts then
-        answer := 'sender_unknown';
-    else
-        answer := 'opted_in';
-        v_businesses := smsretry.start_again(
-            v_businesses,
-            v_phone,
-            v_heard_at,
-            v_said = 'YES',
-            v_receivers.senders
+
+    -- where it counts already
+    if v_said in ('opted_out', 'unsure') then
+        v_words := smsretry.keep_words(
+            smsretry.words_at(
+                smsretry.businesses_of(v_phone, v_receivers.senders, account_sid),
+                v_phone,
+                v_said,
+                v_source,
+                v_now,
+                v_receivers.senders,
+                twilio_sid
+            ),
+            everyone => true,
+            marks => v_said = 'opted_out'
         );
-        select m.opted_in, m.unmarked
-        into customers, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
+    elsif v_said = 'opted_in' then
+        v_words := smsretry.start_again(
+            v_phone,
+            v_source,
+            v_receivers.senders,
+            twilio_sid
+        );
     end if;
-    if answer = 'unsure' then
-        v_businesses := array(
-            select b.id
-            from unnest(v_businesses) b (id)
-            where b.id is not null
-              and not exists (
-                  select from smsretry.standing_opt_outs o
-                  where o.number_key = smsretry.number_key(b.id, v_phone)
-              )
-        );
-        update smsretry.inbound_texts t
-        set phone = v_phone, businesses = v_businesses
-        where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_businesses <> '{}'; -- else nobody has to read it
-    elsif answer in ('opted_out', 'opted_in') then
-        perform smsretry.answer_words(v_phone, senders => v_receivers.senders);
+    select
+        case v_said when 'opted_in' then m.opted_in else m.opted_out end,
+        m.cancelled,
+        m.unmarked
+    into customers, cancelled, unmarked
+    from smsretry.mark_customers(v_words) m;
+    if v_said = 'unsure' and v_words <> '{}' then -- else nobody has to read it yet
+        update smsretry.consents c
+        set phone = v_phone
+        where c.id = v_text;
+    elsif v_said in ('opted_out', 'opted_in') then
+        perform smsretry.words_answered(v_phone);
     end if;
     return next;
 end
@@ -6870,13 +7099,13 @@ $$;
 
 -- ======== schemas/consent/record_sms_consent.sql ========
 -- Record that a customer says stop or yes by telephone or letter; for people. Either one also
--- answers the number's words that may mean stop, at that business (smsretry.answer_words).
+-- answers the number's words that may mean stop, at that business.
 --   phone: an opt-out by number counts also for whoever gets that number later; without a business
 --     it is from all of them
 --   consent: opted_out, opted_in, or unchanged (the words mean neither). An opt-in is given to one
 --     business
---   customer_id: in place of phone: that customer's number at their business. who and because are
---     then needed, and are kept with the customer
+--   customer_id: in place of phone: the customer, whatever becomes of the number, and the number at
+--     their business. who and because are then needed
 --   customers: concerned
 --   cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; what was said holds for them, too
@@ -6901,11 +7130,12 @@ as $$
 #variable_conflict use_variable
 declare
     k_number constant text := '^[+][1-9][0-9]{6,14}$';
-    v_now constant timestamptz := smsretry.clock();
     v_phone text := phone;
     v_business uuid := business_id;
-    v_words integer;
+    v_is_number boolean;
     v_businesses uuid[];
+    v_customers uuid[];
+    v_words bigint[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(phone, customer_id) <> 1
@@ -6931,8 +7161,6 @@ begin
                 using errcode = 'SR404',
                       hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
-        -- those who share '' or 'n/a' are not one person
-        v_phone := case when v_phone ~ k_number then v_phone end;
     elsif consent = 'opted_in' and business_id is null then
         raise exception 'A yes is given to one business: name its customer by customer_id'
             using errcode = 'SR422';
@@ -6945,50 +7173,29 @@ begin
             using errcode = 'SR404',
                   hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
-    customers := 0;
-    cancelled := 0;
-    unmarked := 0;
-    if consent = 'opted_out' and v_phone is not null then
-        v_businesses := case
-            when v_business is null
-                then smsretry.businesses_of(v_phone) || null::uuid
-            else array[v_business]
-        end;
-        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now)
-        from unnest(v_businesses) b (id);
-        select m.opted_out, m.cancelled, m.unmarked
-        into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
-    elsif consent = 'opted_in' and v_phone is not null then
-        needs_start := exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = smsretry.number_key(v_business, v_phone)
-              and smsretry.start_takes_back(o.source, true)
-        );
-        insert into smsretry.consents (number_key, business_id, said, source, at)
-        values (
-            smsretry.number_key(v_business, v_phone),
-            v_business,
-            'opted_in',
-            left(source, 200),
-            v_now
-        );
-        select m.opted_in, m.unmarked
-        into customers, unmarked
-        from smsretry.mark_customers(array[v_business], v_phone) m;
-    elsif consent <> 'unchanged' then
-        update public.customers c
-        set
-            sms_consent_status = consent,
-            sms_consent_at = v_now,
-            sms_consent_source = source
-        where c.id = customer_id;
-        customers := 1;
-    end if;
-    v_words := smsretry.answer_words(v_phone, v_business);
-    if consent <> 'opted_out'
-        and v_words = 0
-        and customers + unmarked = 0
+
+    -- those who share '' or 'n/a' are not one person
+    v_is_number := v_phone ~ k_number;
+    v_customers := array(
+        select c.id
+        from public.customers c
+        where (v_is_number and c.phone = v_phone or c.id = customer_id)
+          and (v_business is null or (c.business_id = v_business) is true)
+    );
+    if consent = 'opted_in' and v_customers = '{}'
+        or consent = 'unchanged'
+            and not exists (
+                select from smsretry.objections(
+                    array(
+                        select c.business_id
+                        from unnest(v_customers) n (id)
+                        join public.customers c on c.id = n.id
+                    ) || v_business,
+                    array_fill(v_phone, array[cardinality(v_customers) + 1]),
+                    v_customers || null::uuid
+                ) o
+                where (o.word).said = 'unsure'
+            )
     then
         raise exception '%',
             case consent
@@ -6998,6 +7205,34 @@ begin
             using errcode = 'SR404',
                   hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
+    v_businesses := case
+        when v_business is null then smsretry.businesses_of(v_phone) || null::uuid
+        else array[v_business]
+    end;
+    needs_start := consent = 'opted_in'
+        and exists (
+            select from smsretry.objections(array[v_business], array[v_phone], array[customer_id]) o
+            where smsretry.start_takes_back((o.word).source, true)
+        );
+    v_words := smsretry.keep_words(
+        smsretry.words_at(
+            v_businesses,
+            v_phone,
+            consent,
+            source,
+            case when consent = 'opted_out' then smsretry.clock() end,
+            customer_id => customer_id
+        ),
+        everyone => v_is_number,
+        marks => consent <> 'unchanged'
+    );
+    select
+        case consent when 'opted_in' then m.opted_in else m.opted_out end,
+        m.cancelled,
+        m.unmarked
+    into customers, cancelled, unmarked
+    from smsretry.mark_customers(v_words) m;
+    perform smsretry.words_answered(v_phone, customer_id);
     if who is not null then
         perform smsretry.note_event(
             c.id,
@@ -7005,12 +7240,7 @@ begin
             who,
             because
         )
-        from public.customers c
-        where (c.phone = v_phone or c.id = customer_id)
-          and (
-              v_business is null
-              or (c.business_id = v_business) is true
-          );
+        from unnest(v_customers) c (id);
     end if;
     return next;
 end
@@ -7034,7 +7264,7 @@ begin
     select
         r.refusal[2],
         r.refusal[1],
-        (r.refusal[1] in ('already_sent', 'opted_out', 'expired')) is not true
+        (r.refusal[1] in ('already_sent', 'opted_out', 'not_consented', 'expired')) is not true
     from (
         select
             t.ordinality as place,
@@ -7043,27 +7273,20 @@ begin
                     then array['already_sent', 'Already sent']
                 when t.sms_consent_status = 'opted_out'
                     then array['opted_out', 'Customer opted out']
-                when t.sms_consent_status is distinct from 'opted_in'
+                when o.said = 'opted_out'
                     then array[
                         'opted_out',
-                        'Customer opted out (consent is '
-                            || coalesce(t.sms_consent_status, 'missing') || ')'
+                        'Customer opted out (it is on record, whatever the customer''s row says; a later opt-in lifts it)'
                     ]
-                when exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = smsretry.number_key(
-                        t.business_id,
-                        t.phone,
-                        (select s.key from smsretry.secret s)
-                    )
-                    offset 0
-                )
-                    then array[
-                        'opted_out',
-                        'Customer opted out (the number did, at this business; a later opt-in lifts it)'
-                    ]
+                when coalesce(t.sms_consent_status, 'unknown') = 'unknown'
+                    then array['not_consented', 'The customer has not consented to texts']
                 when t.expires_at <= refusals.at
                     then array['expired', 'Expired before it could be sent']
+                when t.sms_consent_status <> 'opted_in'
+                    then array[
+                        'consent_unclear',
+                        'The customer''s sms_consent_status is none of opted_in, opted_out and unknown'
+                    ]
                 else coalesce(
                     (
                         select array[
@@ -7074,20 +7297,27 @@ begin
                         where s.kind = 'business_stopped'
                           and s.subject = t.business_id::text
                     ),
-                    (
-                        select array[
-                            'words_unread',
-                            'The customer wrote what may mean stop, and nobody has read it'
-                        ]
-                        from smsretry.unread_words w
-                        where w.phone = t.phone
-                          and w.business_id = t.business_id
+                    case
+                        when o.said = 'unsure'
                           and t.message_class is distinct from 'transactional'
-                        limit 1
-                    )
+                            then array[
+                                'words_unread',
+                                'The customer wrote what may mean stop, and nobody has read it'
+                            ]
+                    end
                 )
             end as refusal
         from unnest(refusals.texts) with ordinality t
+        left join (
+            select f.place, min((f.word).said) as said -- opted_out outranks unsure
+            from smsretry.objections(
+                array(select u.business_id from unnest(refusals.texts) u),
+                array(select u.phone from unnest(refusals.texts) u),
+                array(select u.customer_id from unnest(refusals.texts) u)
+            ) f
+            group by f.place
+        ) o
+            on o.place = t.ordinality
         offset 0
     ) r
     order by r.place;
@@ -7095,123 +7325,207 @@ end
 $$;
 
 -- ======== schemas/consent/start_again.sql ========
--- Take back at these businesses, for somebody who texted START, what a STOP or the provider's
--- refusal did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
--- customer's row that says another opt-out stands for it, too. Returns the businesses at which no
--- opt-out stands then. A START that takes nothing back is not kept.
---   by_yes: smsretry.start_takes_back
+-- Keep a START at the businesses where one of these senders texts and something stands against the
+-- number, also a STOP to a sender that the business has left. Returns the ids of what was kept.
+--   source: inbound_start or inbound_yes (smsretry.start_takes_back)
 --   senders: that received it; null: every one
 create or replace function smsretry.start_again(
-    businesses uuid[],
     phone text,
-    at timestamptz,
-    by_yes boolean,
-    senders text[]
+    source text,
+    senders text[],
+    twilio_sid text
 )
-returns uuid[]
+returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    v_key constant bytea := (select s.key from smsretry.secret s);
     v_business uuid;
-    v_key bytea;
-    v_customers record;
-    v_clear uuid[] := '{}';
+    v_customers uuid[];
+    v_left text[];
+    v_gives_way boolean;
+    v_words smsretry.word[] := '{}';
 begin
-    foreach v_business in array start_again.businesses loop
-        v_key := smsretry.number_key(v_business, start_again.phone);
-        select
-            count(*) > 0 as say_opted_out,
-            coalesce(
-                bool_and(
-                    smsretry.start_takes_back(
-                        c.sms_consent_source::text,
-                        start_again.by_yes
-                    )
-                ),
-                true
-            ) as give_way
-        into v_customers
-        from public.customers c
-        where c.phone = start_again.phone
-          and (c.business_id = v_business) is true
-          and c.sms_consent_status::text = 'opted_out';
-        if v_customers.give_way
-            and (
-                v_customers.say_opted_out
-                or exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = v_key
-                )
-            ) then
-            insert into smsretry.consents (
-                number_key,
-                business_id,
-                said,
-                source,
-                at,
-                senders
+    perform smsretry.keep_rows(phone);
+    for v_business in
+        select b.id
+        from public.businesses b
+        where (
+            b.id in (
+                select c.business_id
+                from public.customers c
+                where c.phone = start_again.phone
             )
-            values (
-                v_key,
-                v_business,
-                'opted_in',
-                case
-                    when start_again.by_yes then 'inbound_yes'
-                    else 'inbound_start'
-                end,
-                start_again.at,
-                case
-                    when start_again.senders is not null
-                        then start_again.senders
-                            || array(
-                                select s.sender
-                                from smsretry.standing_opt_outs o
-                                cross join unnest(o.senders) s (sender)
-                                where o.number_key = v_key
-                                  and v_business is not null
-                                  and not smsretry.sends_through(
-                                      v_business,
-                                      o.senders
-                                  )
-                            )
-                end
+            or exists (
+                select from smsretry.standing_words o
+                where o.subject_key = smsretry.number_key(b.id, start_again.phone, v_key)
+                offset 0
+            )
+        )
+          and (
+              start_again.senders is null
+              or smsretry.sends_through(b.id, start_again.senders)
+          )
+    loop
+        v_customers := array(
+            select c.id
+            from public.customers c
+            where c.phone = start_again.phone
+              and (c.business_id = v_business) is true
+        ) || null::uuid;
+        select
+            -- a null for what was received by a sender that it still has
+            array_agg(distinct s.sender),
+            bool_and(
+                (o.word).said = 'unsure'
+                or smsretry.start_takes_back(
+                    (o.word).source,
+                    start_again.source = 'inbound_yes'
+                )
+            )
+        into v_left, v_gives_way
+        from smsretry.objections(
+            array_fill(v_business, array[cardinality(v_customers)]),
+            array_fill(start_again.phone, array[cardinality(v_customers)]),
+            v_customers
+        ) o
+        left join unnest((o.word).senders) s (sender)
+            on not smsretry.sends_through(v_business, (o.word).senders);
+        -- Nothing stands, or another opt-out does: a customer's row speaks for the number, too.
+        continue when v_gives_way is not true
+            or exists (
+                select from public.customers c
+                where c.id = any (v_customers)
+                  and smsretry.consent(c.sms_consent_status::text) = 'opted_out'
+                  and not smsretry.start_takes_back(
+                      c.sms_consent_source::text,
+                      start_again.source = 'inbound_yes'
+                  )
             );
-            if not exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = v_key
-            ) then
-                v_clear := v_clear || v_business;
-            end if;
-        end if;
+        v_words := v_words || smsretry.words_at(
+            array[v_business],
+            start_again.phone,
+            'opted_in',
+            start_again.source,
+            senders => start_again.senders || v_left,
+            twilio_sid => start_again.twilio_sid
+        );
     end loop;
-    return v_clear;
+    return smsretry.keep_words(v_words, everyone => true, marks => true);
 end
 $$;
 
 -- ======== schemas/consent/unread_words.sql ========
--- Messages that may mean stop, for each customer who may have written one and whose business has
--- not said yet what it means. Like a STOP, one counts where it was received; until somebody has
--- read it, also where the number becomes known later, if a sender is shared.
-create or replace view smsretry.unread_words with (security_invoker = true) as
-select
-    t.twilio_sid,
-    t.received_at,
-    t.phone,
-    c.id as customer_id,
-    c.business_id
-from smsretry.inbound_texts t
-cross join lateral (
-    select o.id, o.business_id
-    from public.customers o
-    where o.phone = t.phone
-      and o.sms_consent_status::text is distinct from 'opted_out'
-    offset 0
-) c -- by the number's index, whatever the statistics are
-where t.phone is not null
-  and (
-      c.business_id = any (t.businesses)
-      or t.senders is null
-      or smsretry.sends_through(c.business_id, t.senders)
-  );
+-- List words that may mean stop, the first for each customer whose marketing texts they hold: who is
+-- named, who has the number that wrote them, and whose text waits because of them.
+create or replace function smsretry.unread_words()
+returns table (
+    twilio_sid text,
+    received_at timestamptz,
+    phone text,
+    customer_id uuid,
+    business_id uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        (o.word).twilio_sid,
+        (o.word).dated,
+        c.phone::text,
+        c.id,
+        c.business_id
+    from (
+        select w.customer_id
+        from smsretry.standing_words w
+        where w.said = 'unsure' and w.customer_id is not null
+        union
+        select k.id
+        from smsretry.consents w
+        cross join lateral (
+            select h.id
+            from public.customers h
+            where h.phone = w.phone
+            offset 0 -- by the number's index, whatever the statistics are
+        ) k
+        where w.phone is not null
+        union
+        select q.customer_id
+        from public.sms_retry_queue q
+        where q.work in ('texts', 'suspect') and q.why_code = 'words_unread'
+    ) u
+    join public.customers c on c.id = u.customer_id
+    cross join lateral (
+        select a.word
+        from smsretry.objections(array[c.business_id], array[c.phone::text], array[c.id]) a
+        limit 1
+    ) o
+    where (o.word).said = 'unsure'
+      and smsretry.consent(c.sms_consent_status::text) is distinct from 'opted_out';
+end
+$$;
+
+-- ======== schemas/consent/words_answered.sql ========
+-- Draw the consequences of what may have answered a number's unread words: texts that were held for
+-- them are released, and the number itself is forgotten once nobody has to read them.
+create or replace function smsretry.words_answered(phone text, customer_id uuid default null)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_answered uuid[];
+    v_unread uuid[];
+begin
+    select
+        array_agg(u.id) filter (where not u.is_unread),
+        array_agg(u.id) filter (where u.is_unread)
+    into v_answered, v_unread
+    from (
+        select
+            c.id,
+            exists (
+                select from smsretry.objections(
+                    array[c.business_id],
+                    array[c.phone::text],
+                    array[c.id]
+                ) o
+                where (o.word).said = 'unsure'
+            ) as is_unread
+        from public.customers c
+        where c.phone = words_answered.phone
+           or c.id = words_answered.customer_id
+    ) u;
+    if v_answered is not null then
+        perform smsretry.try_release('{words_unread}', v_answered);
+    end if;
+    if v_unread is null then
+        update smsretry.consents w
+        set phone = null
+        where w.phone = words_answered.phone;
+    end if;
+end
+$$;
+
+-- ======== schemas/consent/words_at.sql ========
+-- Write a word as it is said at each of these businesses.
+create or replace function smsretry.words_at(
+    businesses uuid[],
+    phone text,
+    said text,
+    source text,
+    dated timestamptz default null,
+    senders text[] default null,
+    twilio_sid text default null,
+    customer_id uuid default null
+)
+returns smsretry.word[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return array(
+        select row(b.id, phone, customer_id, said, source, dated, senders, twilio_sid, null)::smsretry.word
+        from unnest(businesses) b (id)
+    );
+end
+$$;
 
 -- ======== schemas/scheduled/queue_scheduled.sql ========
 -- Make the text of a scheduled send, its send log and its row in the queue, or say why there can be
@@ -9206,23 +9520,15 @@ select
         smsretry.numberless(left(c.sms_consent_source, 1000)),
         200
     ) as consent_source,
-    (
-        select smsretry.on_calendar(max(o.dated))
-        from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(t.business_id, c.phone)
-    ) as opted_out_since,
+    case
+        when (o.word).said = 'opted_out' then smsretry.on_calendar((o.word).dated)
+    end as opted_out_since,
     coalesce(
-        c.sms_consent_status::text = 'opted_out'
+        smsretry.consent(c.sms_consent_status::text) = 'opted_out'
         and smsretry.start_takes_back(c.sms_consent_source::text, true),
         false
     ) as needs_start,
-    (
-        select w.twilio_sid
-        from smsretry.unread_words w
-        where w.phone = c.phone and w.customer_id = c.id
-        order by w.received_at
-        limit 1
-    ) as stop_sid,
+    case when (o.word).said = 'unsure' then (o.word).twilio_sid end as stop_sid,
     left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
     left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
     left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
@@ -9342,24 +9648,31 @@ select
             (
                 select
                     0,
-                    i.received_at,
+                    i.at,
                     jsonb_build_object(
                         'what', 'they_wrote',
                         'sid', i.twilio_sid,
                         'to', i.written_to,
-                        'taken_for', i.said,
+                        'taken_for', case i.source
+                            when 'inbound_start' then 'START'
+                            when 'inbound_yes' then 'YES'
+                            when 'inbound_unsure' then 'unsure'
+                            else 'STOP'
+                        end,
                         'received_by', coalesce(
                             (
-                                select string_agg(left(h.name, 200), ', ' order by h.name)
-                                from public.businesses h
-                                where h.id = any (i.receivers_of[:5])
+                                select string_agg(distinct left(h.name, 200), ', ')
+                                from smsretry.consents w
+                                join public.businesses h on h.id = w.business_id
+                                where w.twilio_sid = i.twilio_sid
                             ),
                             'no business'
                         )
                     )
-                from smsretry.inbound_texts i
-                where i.number_key = smsretry.number_key(null, c.phone)
-                order by i.received_at desc
+                from smsretry.consents i
+                where i.subject_key = smsretry.number_key(null, c.phone)
+                  and i.twilio_sid is not null
+                order by i.id desc
                 limit 20
             )
             union all
@@ -9504,7 +9817,13 @@ left join public.customers c
 left join public.send_logs l on l.id = t.send_log_id
 left join public.scheduled_sends planned
     on planned.id = coalesce(t.send_log_id, t.retry_id)
-      and planned.business_id is not distinct from t.business_id;
+      and planned.business_id is not distinct from t.business_id
+left join lateral (
+    select a.word
+    from smsretry.objections(array[t.business_id], array[c.phone::text], array[c.id]) a
+    limit 1 -- the hardest to take back
+) o
+    on true;
 
 -- ======== schemas/desk/change_sms_texts.sql ========
 -- Requeue texts that have ended, cancel those that wait, or look again at those that wait for what
@@ -10157,7 +10476,7 @@ begin
                     'customer_found', c.id is not null,
                     'phone', left(c.phone, 40),
                     'timezone', left(c.timezone, 100),
-                    'sms_consent_status', left(c.sms_consent_status::text, 40),
+                    'sms_consent_status', smsretry.consent(c.sms_consent_status::text),
                     'business_timezone', left(b.timezone, 100),
                     'business_hours', left(b.sms_hours, 1000),
                     'business_cap', b.sms_daily_cap,
@@ -10281,37 +10600,23 @@ begin
         )
     );
     get diagnostics runs = row_count;
-    delete from smsretry.inbound_texts t
-    where t.twilio_sid = any (
-        array(
-            select o.twilio_sid
-            from smsretry.inbound_texts o
-            where o.said in ('STOP', 'unsure')
-              and o.phone is null
-              and o.received_at < least(
-                  v_before,
-                  smsretry.clock() - interval '90 days'
-              )
-            order by o.received_at
-            limit 10 * prune_sms_history.batch
-        )
-    );
-    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it
-    -- could lift an opt-out.
+    -- What something has lifted, and only then what lifted it. A date is needed while it could lift
+    -- an opt-out.
     delete from smsretry.consents c
     where c.id = any (
         array(
             select o.id
             from smsretry.consents i
             join smsretry.consents o
-                on o.number_key = i.number_key
-                  and o.said = 'opted_out'
+                on o.subject_key = i.subject_key
+                  and o.said in ('opted_out', 'unsure')
                   and o.id < i.id
-            where i.said = 'opted_in'
+            where i.said <> 'seen'
               and i.at < v_before
+              and (o.business_id is not null or o.at < smsretry.clock() - interval '90 days')
               and not exists (
-                  select from smsretry.standing_opt_outs s
-                  where s.number_key = o.number_key and s.id = o.id
+                  select from smsretry.standing_words s
+                  where s.subject_key = o.subject_key and s.id = o.id
               )
             limit 10 * prune_sms_history.batch
         )
@@ -10321,21 +10626,28 @@ begin
         array(
             select i.id
             from smsretry.consents i
-            where i.said <> 'opted_out'
+            where i.said in ('opted_in', 'unchanged', 'seen')
               and greatest(i.at, i.dated) < v_before
+              and (i.twilio_sid is null or i.business_id is not null)
               and not exists (
                   select from smsretry.consents o
-                  where o.number_key = i.number_key
-                    and o.said = 'opted_out'
-                    and (
-                        i.said = 'ended'
-                        or i.said = 'opted_in' and o.id < i.id
-                        or o.dated < i.dated
-                    )
+                  where o.subject_key = i.subject_key
+                    and o.said in ('opted_out', 'unsure')
+                    and (i.said <> 'seen' and o.id < i.id or o.dated < i.dated)
               )
             limit 10 * prune_sms_history.batch
         )
     );
+    -- the number of whom nobody has as a customer any more
+    update smsretry.consents w
+    set phone = null
+    where w.phone is not null
+      and w.at < v_before
+      and not exists (
+          select from public.customers k
+          where k.phone = w.phone
+          offset 0
+      );
     delete from smsretry.events e
     where e.id = any (
         array(
@@ -10462,7 +10774,7 @@ begin
                 'customers', count(distinct w.customer_id),
                 'since', min(w.received_at)
             )
-            from smsretry.unread_words w
+            from smsretry.unread_words() w
             having count(*) > 0
         ),
         'stops', array(
@@ -10969,7 +11281,7 @@ begin
         smsretry.masked(w.phone),
         w.business_id,
         left(b.name, 200)
-    from smsretry.unread_words w
+    from smsretry.unread_words() w
     left join public.businesses b on b.id = w.business_id
     order by w.received_at, w.twilio_sid, w.customer_id
     limit 500;
@@ -11388,7 +11700,7 @@ begin
         'words',
         count(distinct w.phone),
         min(w.received_at)
-    from smsretry.unread_words w
+    from smsretry.unread_words() w
     where w.received_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all
@@ -11801,10 +12113,24 @@ drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
-drop trigger if exists smsretry_keep_consent on public.customers;
-create trigger smsretry_keep_consent
-    after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
-    for each row execute function smsretry.keep_consent();
+-- A statement at a time: an application imports customers by the thousand.
+drop trigger if exists smsretry_keep_inserted on public.customers;
+create trigger smsretry_keep_inserted
+    after insert on public.customers
+    referencing new table as customers_after
+    for each statement execute function smsretry.keep_consent();
+
+drop trigger if exists smsretry_keep_updated on public.customers;
+create trigger smsretry_keep_updated
+    after update on public.customers
+    referencing old table as customers_before new table as customers_after
+    for each statement execute function smsretry.keep_consent();
+
+drop trigger if exists smsretry_keep_deleted on public.customers;
+create trigger smsretry_keep_deleted
+    after delete on public.customers
+    referencing old table as customers_before
+    for each statement execute function smsretry.keep_consent();
 
 -- Only where something is different: an application saves whole rows.
 drop trigger if exists smsretry_decide_anew on public.customers;
@@ -11837,8 +12163,9 @@ grant execute on all functions in schema smsretry to service_role;
 revoke all on all tables in schema smsretry from public, anon, authenticated;
 grant select on all tables in schema smsretry to service_role;
 grant insert on smsretry.consents, smsretry.events, smsretry.restores to service_role;
-grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
-grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns, smsretry.unmarked to service_role;
+grant update (phone, was, mark_at) on smsretry.consents to service_role;
+grant insert, update on smsretry.runs to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
 
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was
 -- first called

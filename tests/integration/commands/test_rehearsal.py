@@ -79,7 +79,8 @@ HARMS = {
         "record_inbound_sms (42501): permission denied for table consents"
     ),
     """alter table smsretry.consents alter id restart with 1;
-       select smsretry.keep_opt_out(gen_random_uuid(), '+12125550123', 'letter', now());
+       select smsretry.keep_words(
+           smsretry.words_at(array[gen_random_uuid()], '+12125550123', 'opted_out', 'letter', now()));
        alter table smsretry.consents alter id restart with 1""": (
         "record_inbound_sms (23505): duplicate key value"
     ),

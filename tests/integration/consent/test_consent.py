@@ -408,7 +408,7 @@ def test_a_mark_that_the_application_refuses_keeps_neither_the_text_from_ending_
         posts = shop.twilio.posts
         later = waiting(shop, customer["id"], due=timedelta(0))
         assert shop.run() == ["Cancelled"]
-        assert "the number did, at this business" in shop.row(later)["last_error"]
+        assert "it is on record" in shop.row(later)["last_error"]
         assert ending(shop, waits) == OPTED_OUT
         assert shop.twilio.posts == posts
 

@@ -16,8 +16,8 @@ from tests.support.shop import Shop
 MIAMI = "+13055550199"
 STRANGER = "+14155550142"
 YESTERDAY = "2027-01-11"
-OPTED_OUT = """select count(*) from smsretry.standing_opt_outs o
-               where o.business_id = %s and o.source = 'deactivated'"""
+OPTED_OUT = """select count(*) from smsretry.standing_words o
+               where o.business_id = %s and o.customer_id is null and o.source = 'deactivated'"""
 
 
 def test_a_deactivated_number_gets_no_text_of_any_business_until_a_later_opt_in(

@@ -76,7 +76,7 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
     assert consents_of(shop) == [("opted_out", "inbound_stop")]
     row = shop.due_text()
     assert shop.run() == ["Cancelled"]
-    assert shop.row(row)["last_error"].startswith("Customer opted out (the number did")
+    assert shop.row(row)["last_error"].startswith("Customer opted out (it is on record")
     shop.sql("delete from customers where id = %s", shop.row(row)["customer_id"])
     shop.later(minutes=1)
     assert hear_in_full(shop, "STOP", sid=STOP) == record_answer("already_recorded")

@@ -77,7 +77,10 @@ def test_a_word_outlives_a_trigger_that_takes_longer_than_the_api_waits(
     assert {shop.status_of(row) for row in rows} == {"cancelled"}
     assert not shop.messages
     assert {consents_of(owner)[0][0] for owner in (shop, *neighbors)} == {"opted_out"}
-    assert shop.value("select count(*) from smsretry.unmarked") == 0
+    assert (
+        shop.value("select count(*) from smsretry.consents where mark_at is not null")
+        == 0
+    )
 
 
 def test_a_refusal_and_a_start_outlive_it_too(shop: Shop) -> None:
@@ -163,7 +166,7 @@ def test_a_crowd_with_one_number_costs_no_other_business_the_word(
         shop.run()
     marked = "select count(*) from customers where sms_consent_status = 'opted_out'"
     assert 0 < shop.value(marked) < count + 1
-    wait = "select extract(epoch from due - smsretry.clock())::integer + 1 from smsretry.unmarked"
+    wait = "select greatest(extract(epoch from min(mark_at) - smsretry.clock()), 0)::integer + 1 from smsretry.consents"
     while (before := shop.value(marked)) <= count:
         shop.later(seconds=shop.value(wait))
         shop.run()
@@ -176,10 +179,11 @@ def test_an_idle_run_looks_once_into_an_empty_index_for_what_is_to_be_marked(
 ) -> None:
     """Also beside many that are not due."""
     shop.sql(
-        """insert into smsretry.unmarked (phone, businesses, since, due)
-           select '+1', '{}', smsretry.clock(), smsretry.clock() + interval '1 day' from generate_series(1, 3000)"""
+        """insert into smsretry.consents (subject_key, customer_id, said, at, mark_at)
+           select '', gen_random_uuid(), 'opted_in', smsretry.clock(), smsretry.clock() + interval '1 day'
+           from generate_series(1, 3000)"""
     )
-    read = "select pg_stat_get_xact_tuples_returned('smsretry.unmarked'::regclass)"
+    read = "select pg_stat_get_xact_tuples_returned('smsretry.consents'::regclass)"
     with shop.connection.transaction():
         before = shop.value(read)
         shop.sql("select finish_sms_run(gen_random_uuid(), 'idle')")

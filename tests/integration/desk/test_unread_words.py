@@ -234,11 +234,11 @@ def test_each_text_of_a_preview_has_its_own_refusal(shop: Shop) -> None:
 def test_the_number_is_kept_only_until_somebody_has_read_it(
     shop: Shop, desk: Desk
 ) -> None:
-    """Afterwards the message is remembered by its SID alone."""
+    """Nobody else's is kept. The words still hold for whoever gets the number later, who finds them in the list."""
     customer = shop.customer()
     hear(shop, body=REVOKED[0])
     hear(shop, body=REVOKED[0], phone="+12125550124")  # known nowhere
-    kept = "select phone from smsretry.inbound_texts where phone is not null"
+    kept = "select phone from smsretry.consents where phone is not null"
     assert [row["phone"] for row in shop.sql(kept)] == [PHONE]
     record(desk, "unchanged", customer)
     assert shop.sql(kept) == []

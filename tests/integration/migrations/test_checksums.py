@@ -102,8 +102,8 @@ CHANGED = {
     "function public.begin_sms_attempt(": "alter function begin_sms_attempt security definer",
     "function public.end_sms_retry(": "drop function end_sms_retry",
     "function public.queue_sms_retry(": "grant execute on function queue_sms_retry to public",
-    "trigger smsretry_keep_consent on public.customers": (
-        "alter table customers enable replica trigger smsretry_keep_consent"
+    "trigger smsretry_keep_updated on public.customers": (
+        "alter table customers enable replica trigger smsretry_keep_updated"
     ),
     "trigger smsretry_before_insert on ": "drop trigger smsretry_before_insert on sms_retry_queue",
     "constraint sms_retry_queue_lease on public.sms_retry_queue": (

@@ -142,7 +142,7 @@ def test_a_customer_whose_consent_is_null_gets_no_text(original: Database) -> No
     [text] = original.single_row("select claim_sms_texts(1) as claim")["claim"]["texts"]
     fence = [row, text["claim_no"], uuid4()]
     assert original.single_row(_BEGIN, *fence) == {"answer": "ended"}
-    assert business.row(row)["why_code"] == "opted_out"
+    assert business.row(row)["why_code"] == "not_consented"
 
 
 # Each column of another type

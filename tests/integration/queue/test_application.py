@@ -6,6 +6,7 @@ import json
 
 from smsretry.local.twilio.faults import ListError
 from smsretry.retry.before import LIFE
+from tests.integration.hearing import hear
 from tests.support.builders import BODY, PHONE, sent_by_hand
 from tests.support.records import columns
 from tests.support.shop import Shop
@@ -114,13 +115,25 @@ def test_it_is_not_given_a_next_try_of_a_text_that_was_sent(shop: Shop) -> None:
     assert shop.end_of(said) == shop.end_of(named) == ("cancelled", "already_sent")
 
 
-def test_its_claim_tells_that_the_number_opted_out(shop: Shop) -> None:
-    """It goes by the claim, and another row of the customer may say otherwise."""
-    shop.customer()
-    shop.sql("update customers set sms_consent_status = 'opted_out'")
-    row = shop.due_text()
-    [claim] = shop.sql(CLAIM)
-    assert columns(claim, "id", "sms_consent_status") == (row, "opted_out")
+def test_it_is_given_no_text_that_a_begin_would_refuse(shop: Shop) -> None:
+    """Words that nobody has read hold it, and it goes on when a person has read them. What has ended has ended here."""
+    stopped, held, other = (
+        shop.due_text(phone=f"+1212555012{digit}") for digit in range(3)
+    )
+    hear(shop, "STOP", phone="+12125550120")
+    shop.sql("update customers set sms_consent_status = 'opted_in'")  # a restore
+    hear(shop, body="I no longer wish to receive these", phone="+12125550121")
+    assert [claim["id"] for claim in shop.sql(CLAIM)] == [other]
+    assert shop.end_of(stopped) == ("cancelled", "opted_out")
+    assert shop.end_of(held) == ("pending", "words_unread")
+    assert shop.sql(CLAIM) == []
+    customer = shop.row(held)["customer_id"]
+    shop.sql(
+        """select record_sms_consent(null, 'unchanged', 'text', customer_id => %s, who => 'Ann',
+                                     because => 'I read it')""",
+        customer,
+    )
+    assert [claim["id"] for claim in shop.sql(CLAIM)] == [held]
 
 
 def test_a_held_text_that_its_processor_claims_can_be_queued_again(shop: Shop) -> None:

@@ -34,7 +34,7 @@ begin
                 )
                   and not exists (
                       select from smsretry.consents o
-                      where o.number_key = smsretry.number_key(null, p.phone)
+                      where o.subject_key = smsretry.number_key(null, p.phone)
                         and o.said = 'opted_out'
                         and o.source = 'deactivated'
                         and o.dated = v_ended

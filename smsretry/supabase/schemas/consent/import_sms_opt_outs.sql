@@ -41,10 +41,11 @@ declare
     v_line record;
     v_opt_in record;
     v_businesses uuid[];
-    v_new_at uuid[];
+    v_outlived smsretry.word[];
+    v_words bigint[];
     v_marked record;
     -- until when customers are marked; a later run does the rest
-    v_until timestamptz := clock_timestamp() + interval '2 seconds';
+    v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
 begin
     if (
         dry_run is not null
@@ -129,14 +130,17 @@ begin
                 when business_id is not null then array[business_id]
                 else smsretry.businesses_of(v_line.phone) || null::uuid
             end; -- null: for those who get to know it
+            v_outlived := '{}';
             for v_opt_in in
                 select distinct on (c.business_id)
                     c.business_id,
-                    c.id
+                    c.id,
+                    c.sms_consent_source::text as source,
+                    c.sms_consent_at as at
                 from public.customers c
                 where c.phone = v_line.phone
                   and (c.business_id = any (v_businesses)) is true -- by the number's index alone
-                  and c.sms_consent_status::text = 'opted_in'
+                  and smsretry.consent(c.sms_consent_status::text) = 'opted_in'
                   and c.sms_consent_at > v_line.at
                   and c.sms_consent_at <= v_now
                   and not smsretry.is_known_opt_in(
@@ -155,33 +159,46 @@ begin
                         'business_id', v_opt_in.business_id
                     );
                 v_businesses := array_remove(v_businesses, v_opt_in.business_id);
-            end loop;
-            v_new_at := array(
-                select b.id
-                from unnest(v_businesses) b (id)
-                where smsretry.keep_opt_out(
-                    -- explain_sms shows the source: a word
-                    b.id,
+                v_outlived := v_outlived || row(
+                    v_opt_in.business_id,
                     v_line.phone,
+                    null,
+                    'opted_in',
+                    v_opt_in.source,
+                    v_opt_in.at,
+                    null,
+                    null,
+                    null
+                )::smsretry.word;
+            end loop;
+            v_words := smsretry.keep_words(
+                smsretry.words_at(
+                    v_businesses,
+                    v_line.phone,
+                    'opted_out',
+                    -- explain_sms shows the source: a word
                     coalesce(source, 'import_' || to_char(v_now at time zone 'UTC', 'YYYY-MM-DD')),
                     v_line.at
-                )
+                ),
+                everyone => true,
+                marks => true
             );
-            recorded := recorded + (v_new_at <> '{}')::integer;
+            if v_words <> '{}' then -- else there is nothing new to outlive
+                perform smsretry.keep_words(v_outlived);
+            end if;
+            recorded := recorded + (v_words <> '{}')::integer;
             known := known + v_line.lines - 1 + (
-                v_new_at = '{}' and v_businesses <> '{}'
+                v_words = '{}' and v_businesses <> '{}'
             )::integer;
             select m.*
             into v_marked
-            from smsretry.mark_customers(v_new_at, v_line.phone, until => v_until) m;
-            v_until := v_marked.until;
+            from smsretry.mark_customers(v_words, v_until) m;
             customers := customers + v_marked.opted_out;
             cancelled := cancelled + v_marked.cancelled;
             unmarked := unmarked + v_marked.unmarked;
-            perform smsretry.note_event(c.id, 'opted_out', who, because)
-            from public.customers c
-            where c.phone = v_line.phone
-              and (c.business_id = any (v_new_at)) is true;
+            perform smsretry.note_event(w.customer_id, 'opted_out', who, because)
+            from smsretry.consents w
+            where w.id = any (v_words) and w.customer_id is not null;
         end loop;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';

@@ -39,20 +39,26 @@ begin
         return false;
     end if;
     if mark_sms_number.opted_out then
-        perform smsretry.keep_opt_out(
-            v_attempt.business_id,
-            v_attempt.phone,
-            coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
-            smsretry.clock()
+        perform smsretry.mark_customers(
+            smsretry.keep_words(
+                smsretry.words_at(
+                    array[v_attempt.business_id],
+                    v_attempt.phone,
+                    'opted_out',
+                    coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+                    smsretry.clock()
+                ),
+                everyone => true,
+                marks => true
+            )
         )
         where not exists (
             -- it is kept already, whatever was said after it
             select from smsretry.consents o
-            where o.number_key = v_attempt.number_key
+            where o.subject_key = v_attempt.number_key
               and o.said = 'opted_out'
               and o.dated >= v_attempt.begun_at
         );
-        perform smsretry.mark_customers(array[v_attempt.business_id], v_attempt.phone);
     elsif mark_sms_number.phone_status is not null then
         begin
             update public.customers c

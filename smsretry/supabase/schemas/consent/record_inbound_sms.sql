@@ -1,15 +1,13 @@
 -- Record that somebody texted one of our numbers, for the application's webhook. The parameters are
 -- Twilio's From, MessageSid, OptOutType, Body, To, MessagingServiceSid and AccountSid.
 -- STOP opts the number out at every business that shares the sender which received it, because the
--- provider blocks it there; if nobody knows the sender, at every business. START takes back only
--- what STOP to that sender, or the provider's refusal, did; if nobody knows the sender, nothing
--- (smsretry.receivers_of).
+-- provider blocks it there; if nobody knows the sender, at every business. What only may mean stop
+-- is kept where a STOP would be, and keeps marketing texts waiting. START takes back what STOP to
+-- that sender, or the provider's refusal, did, and answers such words; if nobody knows the sender,
+-- nothing (smsretry.receivers_of). YES takes back only what the provider blocks.
 -- OptOutType (Advanced Opt-Out) decides if it says STOP or START. Otherwise the body does: words
 -- that say stop and nothing else (smsretry.means_stop), or exactly one of the provider's words of
 -- START. A text taken for HELP may say stop, not START.
--- What only may mean stop changes no consent. Where it is received and the number has not opted
--- out, marketing texts wait until a person, or a STOP or START that follows, has said what it means
--- (smsretry.unread_words).
 --   answer: opted_out, opted_in, unsure, nothing, already_recorded, or sender_unknown (a START that
 --     took nothing back)
 --   customers: opted out now, or with consent again
@@ -27,30 +25,47 @@ create or replace function public.record_inbound_sms(
 returns table (answer text, customers integer, cancelled integer, unmarked integer)
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
+#variable_conflict use_column
 declare
-    -- A form that was decoded wrongly has a space for the plus sign, and RCS names its channel.
-    v_phone constant text := regexp_replace(
-        phone,
-        '^ *(?:(?:rcs|sms):)? *[+]?([1-9][0-9]{9,14}) *$',
-        '+\1'
-    );
+    v_phone constant text := smsretry.heard_number(phone);
     v_type constant text := coalesce(
         upper(btrim(left(opt_out_type, 40)) collate "C"),
         ''
     );
     v_word constant text := upper(btrim(left(body, 40), E' \t\r\n') collate "C");
     v_means constant text := smsretry.means_stop(body);
-    v_said constant text := case
-        when v_type in ('STOP', 'START') then v_type
-        when v_means = 'keyword' then 'STOP'
-        when v_type = '' and v_word in ('START', 'UNSTOP') then 'START'
-        when v_type = '' and v_word = 'YES' then 'YES'
-        when v_means = 'unsure' then 'unsure'
+    v_source constant text := case
+        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
+        -- Advanced Opt-Out).
+        when v_type = 'STOP'
+          or v_type <> 'START'
+            and v_word in (
+                'STOP',
+                'STOPALL',
+                'UNSUBSCRIBE',
+                'END',
+                'QUIT',
+                'REVOKE',
+                'OPTOUT',
+                'CANCEL'
+            )
+            then 'inbound_stop'
+        when v_type = 'START' then 'inbound_start'
+        when v_means = 'keyword' then 'inbound_words'
+        when v_type = '' and v_word in ('START', 'UNSTOP') then 'inbound_start'
+        when v_type = '' and v_word = 'YES' then 'inbound_yes'
+        when v_means = 'unsure' then 'inbound_unsure'
     end;
-    v_heard_at constant timestamptz := smsretry.clock();
-    v_businesses uuid[];
+    v_said text := case v_source
+        when 'inbound_unsure' then 'unsure'
+        when 'inbound_start' then 'opted_in'
+        when 'inbound_yes' then 'opted_in'
+        else 'opted_out'
+    end;
+    v_now constant timestamptz := smsretry.clock();
     v_receivers record;
+    v_text bigint;
+    v_words bigint[];
 begin
     if phone is null or not smsretry.is_message_id(twilio_sid) then
         raise exception 'phone must be given, and twilio_sid be the provider''s id of a message'
@@ -60,108 +75,93 @@ begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if v_said is null then
+    if v_source is null then
         return next;
         return;
     end if;
-    v_receivers := smsretry.receivers_of(to_number, messaging_service_sid, account_sid);
-    v_businesses := smsretry.businesses_of(
-        v_phone,
-        v_receivers.senders,
-        now => v_said in ('START', 'YES')
+    answer := v_said;
+    v_receivers := smsretry.receivers_of(
+        to_number,
+        messaging_service_sid,
+        account_sid,
+        v_said = 'opted_in'
     );
-    insert into smsretry.inbound_texts (
-        twilio_sid,
-        received_at,
-        said,
-        senders,
+    if v_said = 'opted_in' and not v_receivers.known then
+        v_said := 'seen';
+        answer := 'sender_unknown';
+    end if;
+
+    -- the text itself, at whoever gets to know the number
+    insert into smsretry.consents (
+        subject_key,
         number_key,
-        written_to,
-        receivers_of
+        said,
+        source,
+        at,
+        dated,
+        senders,
+        twilio_sid,
+        written_to
     )
     values (
-        twilio_sid,
-        v_heard_at,
-        v_said,
-        v_receivers.senders,
         smsretry.number_key(null, v_phone),
+        smsretry.number_key(null, v_phone),
+        v_said,
+        v_source,
+        v_now,
+        case when v_said in ('opted_out', 'unsure') then v_now end,
+        v_receivers.senders,
+        twilio_sid,
         case
             when smsretry.is_message_id(messaging_service_sid)
                 then messaging_service_sid
             else smsretry.masked(to_number)
-        end,
-        case when v_receivers.lifts or v_said in ('STOP', 'unsure') then v_businesses end
+        end
     )
-    on conflict
-    do nothing;
-    if not found then
+    on conflict (twilio_sid, subject_key) where twilio_sid is not null
+    do nothing
+    returning id into v_text;
+    if v_text is null then
         answer := 'already_recorded';
         return next;
         return;
     end if;
-    v_businesses := v_businesses || null::uuid;
-    if v_said = 'unsure' then
-        answer := 'unsure';
-    elsif v_said = 'STOP' then
-        answer := 'opted_out';
-        -- A YES takes back only what the provider blocks: its own words, one alone (Twilio,
-        -- Advanced Opt-Out).
-        perform smsretry.keep_opt_out(
-            b.id,
-            v_phone,
-            case
-                when v_type = 'STOP'
-                  or v_word in (
-                      'STOP',
-                      'STOPALL',
-                      'UNSUBSCRIBE',
-                      'END',
-                      'QUIT',
-                      'REVOKE',
-                      'OPTOUT',
-                      'CANCEL'
-                  )
-                    then 'inbound_stop'
-                else 'inbound_words'
-            end,
-            v_heard_at,
-            v_receivers.senders
-        )
-        from unnest(v_businesses) b (id);
-        select m.opted_out, m.cancelled, m.unmarked
-        into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
-    elsif not v_receivers.lifts then
-        answer := 'sender_unknown';
-    else
-        answer := 'opted_in';
-        v_businesses := smsretry.start_again(
-            v_businesses,
-            v_phone,
-            v_heard_at,
-            v_said = 'YES',
-            v_receivers.senders
+
+    -- where it counts already
+    if v_said in ('opted_out', 'unsure') then
+        v_words := smsretry.keep_words(
+            smsretry.words_at(
+                smsretry.businesses_of(v_phone, v_receivers.senders, account_sid),
+                v_phone,
+                v_said,
+                v_source,
+                v_now,
+                v_receivers.senders,
+                twilio_sid
+            ),
+            everyone => true,
+            marks => v_said = 'opted_out'
         );
-        select m.opted_in, m.unmarked
-        into customers, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
+    elsif v_said = 'opted_in' then
+        v_words := smsretry.start_again(
+            v_phone,
+            v_source,
+            v_receivers.senders,
+            twilio_sid
+        );
     end if;
-    if answer = 'unsure' then
-        v_businesses := array(
-            select b.id
-            from unnest(v_businesses) b (id)
-            where b.id is not null
-              and not exists (
-                  select from smsretry.standing_opt_outs o
-                  where o.number_key = smsretry.number_key(b.id, v_phone)
-              )
-        );
-        update smsretry.inbound_texts t
-        set phone = v_phone, businesses = v_businesses
-        where t.twilio_sid = record_inbound_sms.twilio_sid
-          and v_businesses <> '{}'; -- else nobody has to read it
-    elsif answer in ('opted_out', 'opted_in') then
-        perform smsretry.answer_words(v_phone, senders => v_receivers.senders);
+    select
+        case v_said when 'opted_in' then m.opted_in else m.opted_out end,
+        m.cancelled,
+        m.unmarked
+    into customers, cancelled, unmarked
+    from smsretry.mark_customers(v_words) m;
+    if v_said = 'unsure' and v_words <> '{}' then -- else nobody has to read it yet
+        update smsretry.consents c
+        set phone = v_phone
+        where c.id = v_text;
+    elsif v_said in ('opted_out', 'opted_in') then
+        perform smsretry.words_answered(v_phone);
     end if;
     return next;
 end

@@ -1,11 +1,11 @@
 -- Record that a customer says stop or yes by telephone or letter; for people. Either one also
--- answers the number's words that may mean stop, at that business (smsretry.answer_words).
+-- answers the number's words that may mean stop, at that business.
 --   phone: an opt-out by number counts also for whoever gets that number later; without a business
 --     it is from all of them
 --   consent: opted_out, opted_in, or unchanged (the words mean neither). An opt-in is given to one
 --     business
---   customer_id: in place of phone: that customer's number at their business. who and because are
---     then needed, and are kept with the customer
+--   customer_id: in place of phone: the customer, whatever becomes of the number, and the number at
+--     their business. who and because are then needed
 --   customers: concerned
 --   cancelled: texts that waited
 --   unmarked: customers whose rows a later run marks; what was said holds for them, too
@@ -30,11 +30,12 @@ as $$
 #variable_conflict use_variable
 declare
     k_number constant text := '^[+][1-9][0-9]{6,14}$';
-    v_now constant timestamptz := smsretry.clock();
     v_phone text := phone;
     v_business uuid := business_id;
-    v_words integer;
+    v_is_number boolean;
     v_businesses uuid[];
+    v_customers uuid[];
+    v_words bigint[];
 begin
     if (consent in ('opted_in', 'opted_out', 'unchanged')) is not true
         or num_nonnulls(phone, customer_id) <> 1
@@ -60,8 +61,6 @@ begin
                 using errcode = 'SR404',
                       hint = 'Check it against customers.id, and business_id against the customer''s. Nothing was recorded.';
         end if;
-        -- those who share '' or 'n/a' are not one person
-        v_phone := case when v_phone ~ k_number then v_phone end;
     elsif consent = 'opted_in' and business_id is null then
         raise exception 'A yes is given to one business: name its customer by customer_id'
             using errcode = 'SR422';
@@ -74,50 +73,29 @@ begin
             using errcode = 'SR404',
                   hint = 'Check it against businesses.id. Nothing was recorded.';
     end if;
-    customers := 0;
-    cancelled := 0;
-    unmarked := 0;
-    if consent = 'opted_out' and v_phone is not null then
-        v_businesses := case
-            when v_business is null
-                then smsretry.businesses_of(v_phone) || null::uuid
-            else array[v_business]
-        end;
-        perform smsretry.keep_opt_out(b.id, v_phone, source, v_now)
-        from unnest(v_businesses) b (id);
-        select m.opted_out, m.cancelled, m.unmarked
-        into customers, cancelled, unmarked
-        from smsretry.mark_customers(v_businesses, v_phone) m;
-    elsif consent = 'opted_in' and v_phone is not null then
-        needs_start := exists (
-            select from smsretry.standing_opt_outs o
-            where o.number_key = smsretry.number_key(v_business, v_phone)
-              and smsretry.start_takes_back(o.source, true)
-        );
-        insert into smsretry.consents (number_key, business_id, said, source, at)
-        values (
-            smsretry.number_key(v_business, v_phone),
-            v_business,
-            'opted_in',
-            left(source, 200),
-            v_now
-        );
-        select m.opted_in, m.unmarked
-        into customers, unmarked
-        from smsretry.mark_customers(array[v_business], v_phone) m;
-    elsif consent <> 'unchanged' then
-        update public.customers c
-        set
-            sms_consent_status = consent,
-            sms_consent_at = v_now,
-            sms_consent_source = source
-        where c.id = customer_id;
-        customers := 1;
-    end if;
-    v_words := smsretry.answer_words(v_phone, v_business);
-    if consent <> 'opted_out'
-        and v_words = 0
-        and customers + unmarked = 0
+
+    -- those who share '' or 'n/a' are not one person
+    v_is_number := v_phone ~ k_number;
+    v_customers := array(
+        select c.id
+        from public.customers c
+        where (v_is_number and c.phone = v_phone or c.id = customer_id)
+          and (v_business is null or (c.business_id = v_business) is true)
+    );
+    if consent = 'opted_in' and v_customers = '{}'
+        or consent = 'unchanged'
+            and not exists (
+                select from smsretry.objections(
+                    array(
+                        select c.business_id
+                        from unnest(v_customers) n (id)
+                        join public.customers c on c.id = n.id
+                    ) || v_business,
+                    array_fill(v_phone, array[cardinality(v_customers) + 1]),
+                    v_customers || null::uuid
+                ) o
+                where (o.word).said = 'unsure'
+            )
     then
         raise exception '%',
             case consent
@@ -127,6 +105,34 @@ begin
             using errcode = 'SR404',
                   hint = 'Check it against customers.phone, where numbers are stored as E.164. Nothing was recorded.';
     end if;
+    v_businesses := case
+        when v_business is null then smsretry.businesses_of(v_phone) || null::uuid
+        else array[v_business]
+    end;
+    needs_start := consent = 'opted_in'
+        and exists (
+            select from smsretry.objections(array[v_business], array[v_phone], array[customer_id]) o
+            where smsretry.start_takes_back((o.word).source, true)
+        );
+    v_words := smsretry.keep_words(
+        smsretry.words_at(
+            v_businesses,
+            v_phone,
+            consent,
+            source,
+            case when consent = 'opted_out' then smsretry.clock() end,
+            customer_id => customer_id
+        ),
+        everyone => v_is_number,
+        marks => consent <> 'unchanged'
+    );
+    select
+        case consent when 'opted_in' then m.opted_in else m.opted_out end,
+        m.cancelled,
+        m.unmarked
+    into customers, cancelled, unmarked
+    from smsretry.mark_customers(v_words) m;
+    perform smsretry.words_answered(v_phone, customer_id);
     if who is not null then
         perform smsretry.note_event(
             c.id,
@@ -134,12 +140,7 @@ begin
             who,
             because
         )
-        from public.customers c
-        where (c.phone = v_phone or c.id = customer_id)
-          and (
-              v_business is null
-              or (c.business_id = v_business) is true
-          );
+        from unnest(v_customers) c (id);
     end if;
     return next;
 end

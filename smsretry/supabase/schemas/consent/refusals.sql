@@ -15,7 +15,7 @@ begin
     select
         r.refusal[2],
         r.refusal[1],
-        (r.refusal[1] in ('already_sent', 'opted_out', 'expired')) is not true
+        (r.refusal[1] in ('already_sent', 'opted_out', 'not_consented', 'expired')) is not true
     from (
         select
             t.ordinality as place,
@@ -24,27 +24,20 @@ begin
                     then array['already_sent', 'Already sent']
                 when t.sms_consent_status = 'opted_out'
                     then array['opted_out', 'Customer opted out']
-                when t.sms_consent_status is distinct from 'opted_in'
+                when o.said = 'opted_out'
                     then array[
                         'opted_out',
-                        'Customer opted out (consent is '
-                            || coalesce(t.sms_consent_status, 'missing') || ')'
+                        'Customer opted out (it is on record, whatever the customer''s row says; a later opt-in lifts it)'
                     ]
-                when exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = smsretry.number_key(
-                        t.business_id,
-                        t.phone,
-                        (select s.key from smsretry.secret s)
-                    )
-                    offset 0
-                )
-                    then array[
-                        'opted_out',
-                        'Customer opted out (the number did, at this business; a later opt-in lifts it)'
-                    ]
+                when coalesce(t.sms_consent_status, 'unknown') = 'unknown'
+                    then array['not_consented', 'The customer has not consented to texts']
                 when t.expires_at <= refusals.at
                     then array['expired', 'Expired before it could be sent']
+                when t.sms_consent_status <> 'opted_in'
+                    then array[
+                        'consent_unclear',
+                        'The customer''s sms_consent_status is none of opted_in, opted_out and unknown'
+                    ]
                 else coalesce(
                     (
                         select array[
@@ -55,20 +48,27 @@ begin
                         where s.kind = 'business_stopped'
                           and s.subject = t.business_id::text
                     ),
-                    (
-                        select array[
-                            'words_unread',
-                            'The customer wrote what may mean stop, and nobody has read it'
-                        ]
-                        from smsretry.unread_words w
-                        where w.phone = t.phone
-                          and w.business_id = t.business_id
+                    case
+                        when o.said = 'unsure'
                           and t.message_class is distinct from 'transactional'
-                        limit 1
-                    )
+                            then array[
+                                'words_unread',
+                                'The customer wrote what may mean stop, and nobody has read it'
+                            ]
+                    end
                 )
             end as refusal
         from unnest(refusals.texts) with ordinality t
+        left join (
+            select f.place, min((f.word).said) as said -- opted_out outranks unsure
+            from smsretry.objections(
+                array(select u.business_id from unnest(refusals.texts) u),
+                array(select u.phone from unnest(refusals.texts) u),
+                array(select u.customer_id from unnest(refusals.texts) u)
+            ) f
+            group by f.place
+        ) o
+            on o.place = t.ordinality
         offset 0
     ) r
     order by r.place;

@@ -1,91 +1,88 @@
--- Take back at these businesses, for somebody who texted START, what a STOP or the provider's
--- refusal did (smsretry.standing_opt_outs), also a STOP to a sender that the business has left. A
--- customer's row that says another opt-out stands for it, too. Returns the businesses at which no
--- opt-out stands then. A START that takes nothing back is not kept.
---   by_yes: smsretry.start_takes_back
+-- Keep a START at the businesses where one of these senders texts and something stands against the
+-- number, also a STOP to a sender that the business has left. Returns the ids of what was kept.
+--   source: inbound_start or inbound_yes (smsretry.start_takes_back)
 --   senders: that received it; null: every one
 create or replace function smsretry.start_again(
-    businesses uuid[],
     phone text,
-    at timestamptz,
-    by_yes boolean,
-    senders text[]
+    source text,
+    senders text[],
+    twilio_sid text
 )
-returns uuid[]
+returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    v_key constant bytea := (select s.key from smsretry.secret s);
     v_business uuid;
-    v_key bytea;
-    v_customers record;
-    v_clear uuid[] := '{}';
+    v_customers uuid[];
+    v_left text[];
+    v_gives_way boolean;
+    v_words smsretry.word[] := '{}';
 begin
-    foreach v_business in array start_again.businesses loop
-        v_key := smsretry.number_key(v_business, start_again.phone);
-        select
-            count(*) > 0 as say_opted_out,
-            coalesce(
-                bool_and(
-                    smsretry.start_takes_back(
-                        c.sms_consent_source::text,
-                        start_again.by_yes
-                    )
-                ),
-                true
-            ) as give_way
-        into v_customers
-        from public.customers c
-        where c.phone = start_again.phone
-          and (c.business_id = v_business) is true
-          and c.sms_consent_status::text = 'opted_out';
-        if v_customers.give_way
-            and (
-                v_customers.say_opted_out
-                or exists (
-                    select from smsretry.standing_opt_outs o
-                    where o.number_key = v_key
-                )
-            ) then
-            insert into smsretry.consents (
-                number_key,
-                business_id,
-                said,
-                source,
-                at,
-                senders
+    perform smsretry.keep_rows(phone);
+    for v_business in
+        select b.id
+        from public.businesses b
+        where (
+            b.id in (
+                select c.business_id
+                from public.customers c
+                where c.phone = start_again.phone
             )
-            values (
-                v_key,
-                v_business,
-                'opted_in',
-                case
-                    when start_again.by_yes then 'inbound_yes'
-                    else 'inbound_start'
-                end,
-                start_again.at,
-                case
-                    when start_again.senders is not null
-                        then start_again.senders
-                            || array(
-                                select s.sender
-                                from smsretry.standing_opt_outs o
-                                cross join unnest(o.senders) s (sender)
-                                where o.number_key = v_key
-                                  and v_business is not null
-                                  and not smsretry.sends_through(
-                                      v_business,
-                                      o.senders
-                                  )
-                            )
-                end
+            or exists (
+                select from smsretry.standing_words o
+                where o.subject_key = smsretry.number_key(b.id, start_again.phone, v_key)
+                offset 0
+            )
+        )
+          and (
+              start_again.senders is null
+              or smsretry.sends_through(b.id, start_again.senders)
+          )
+    loop
+        v_customers := array(
+            select c.id
+            from public.customers c
+            where c.phone = start_again.phone
+              and (c.business_id = v_business) is true
+        ) || null::uuid;
+        select
+            -- a null for what was received by a sender that it still has
+            array_agg(distinct s.sender),
+            bool_and(
+                (o.word).said = 'unsure'
+                or smsretry.start_takes_back(
+                    (o.word).source,
+                    start_again.source = 'inbound_yes'
+                )
+            )
+        into v_left, v_gives_way
+        from smsretry.objections(
+            array_fill(v_business, array[cardinality(v_customers)]),
+            array_fill(start_again.phone, array[cardinality(v_customers)]),
+            v_customers
+        ) o
+        left join unnest((o.word).senders) s (sender)
+            on not smsretry.sends_through(v_business, (o.word).senders);
+        -- Nothing stands, or another opt-out does: a customer's row speaks for the number, too.
+        continue when v_gives_way is not true
+            or exists (
+                select from public.customers c
+                where c.id = any (v_customers)
+                  and smsretry.consent(c.sms_consent_status::text) = 'opted_out'
+                  and not smsretry.start_takes_back(
+                      c.sms_consent_source::text,
+                      start_again.source = 'inbound_yes'
+                  )
             );
-            if not exists (
-                select from smsretry.standing_opt_outs o
-                where o.number_key = v_key
-            ) then
-                v_clear := v_clear || v_business;
-            end if;
-        end if;
+        v_words := v_words || smsretry.words_at(
+            array[v_business],
+            start_again.phone,
+            'opted_in',
+            start_again.source,
+            senders => start_again.senders || v_left,
+            twilio_sid => start_again.twilio_sid
+        );
     end loop;
-    return v_clear;
+    return smsretry.keep_words(v_words, everyone => true, marks => true);
 end
 $$;

@@ -141,7 +141,7 @@ begin
                     'customer_found', c.id is not null,
                     'phone', left(c.phone, 40),
                     'timezone', left(c.timezone, 100),
-                    'sms_consent_status', left(c.sms_consent_status::text, 40),
+                    'sms_consent_status', smsretry.consent(c.sms_consent_status::text),
                     'business_timezone', left(b.timezone, 100),
                     'business_hours', left(b.sms_hours, 1000),
                     'business_cap', b.sms_daily_cap,

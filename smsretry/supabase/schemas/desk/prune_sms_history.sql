@@ -68,37 +68,23 @@ begin
         )
     );
     get diagnostics runs = row_count;
-    delete from smsretry.inbound_texts t
-    where t.twilio_sid = any (
-        array(
-            select o.twilio_sid
-            from smsretry.inbound_texts o
-            where o.said in ('STOP', 'unsure')
-              and o.phone is null
-              and o.received_at < least(
-                  v_before,
-                  smsretry.clock() - interval '90 days'
-              )
-            order by o.received_at
-            limit 10 * prune_sms_history.batch
-        )
-    );
-    -- Opt-outs that an opt-in has lifted, and only then what lifted them. A date is needed while it
-    -- could lift an opt-out.
+    -- What something has lifted, and only then what lifted it. A date is needed while it could lift
+    -- an opt-out.
     delete from smsretry.consents c
     where c.id = any (
         array(
             select o.id
             from smsretry.consents i
             join smsretry.consents o
-                on o.number_key = i.number_key
-                  and o.said = 'opted_out'
+                on o.subject_key = i.subject_key
+                  and o.said in ('opted_out', 'unsure')
                   and o.id < i.id
-            where i.said = 'opted_in'
+            where i.said <> 'seen'
               and i.at < v_before
+              and (o.business_id is not null or o.at < smsretry.clock() - interval '90 days')
               and not exists (
-                  select from smsretry.standing_opt_outs s
-                  where s.number_key = o.number_key and s.id = o.id
+                  select from smsretry.standing_words s
+                  where s.subject_key = o.subject_key and s.id = o.id
               )
             limit 10 * prune_sms_history.batch
         )
@@ -108,21 +94,28 @@ begin
         array(
             select i.id
             from smsretry.consents i
-            where i.said <> 'opted_out'
+            where i.said in ('opted_in', 'unchanged', 'seen')
               and greatest(i.at, i.dated) < v_before
+              and (i.twilio_sid is null or i.business_id is not null)
               and not exists (
                   select from smsretry.consents o
-                  where o.number_key = i.number_key
-                    and o.said = 'opted_out'
-                    and (
-                        i.said = 'ended'
-                        or i.said = 'opted_in' and o.id < i.id
-                        or o.dated < i.dated
-                    )
+                  where o.subject_key = i.subject_key
+                    and o.said in ('opted_out', 'unsure')
+                    and (i.said <> 'seen' and o.id < i.id or o.dated < i.dated)
               )
             limit 10 * prune_sms_history.batch
         )
     );
+    -- the number of whom nobody has as a customer any more
+    update smsretry.consents w
+    set phone = null
+    where w.phone is not null
+      and w.at < v_before
+      and not exists (
+          select from public.customers k
+          where k.phone = w.phone
+          offset 0
+      );
     delete from smsretry.events e
     where e.id = any (
         array(

@@ -50,23 +50,15 @@ select
         smsretry.numberless(left(c.sms_consent_source, 1000)),
         200
     ) as consent_source,
-    (
-        select smsretry.on_calendar(max(o.dated))
-        from smsretry.standing_opt_outs o
-        where o.number_key = smsretry.number_key(t.business_id, c.phone)
-    ) as opted_out_since,
+    case
+        when (o.word).said = 'opted_out' then smsretry.on_calendar((o.word).dated)
+    end as opted_out_since,
     coalesce(
-        c.sms_consent_status::text = 'opted_out'
+        smsretry.consent(c.sms_consent_status::text) = 'opted_out'
         and smsretry.start_takes_back(c.sms_consent_source::text, true),
         false
     ) as needs_start,
-    (
-        select w.twilio_sid
-        from smsretry.unread_words w
-        where w.phone = c.phone and w.customer_id = c.id
-        order by w.received_at
-        limit 1
-    ) as stop_sid,
+    case when (o.word).said = 'unsure' then (o.word).twilio_sid end as stop_sid,
     left(smsretry.numberless(left(c.phone_status::text, 1000)), 40) as phone_status,
     left(smsretry.numberless(left(l.status::text, 1000)), 40) as send_log_status,
     left(smsretry.numberless(smsretry.found_sid(l.provider_message_id)), 40) as sid,
@@ -186,24 +178,31 @@ select
             (
                 select
                     0,
-                    i.received_at,
+                    i.at,
                     jsonb_build_object(
                         'what', 'they_wrote',
                         'sid', i.twilio_sid,
                         'to', i.written_to,
-                        'taken_for', i.said,
+                        'taken_for', case i.source
+                            when 'inbound_start' then 'START'
+                            when 'inbound_yes' then 'YES'
+                            when 'inbound_unsure' then 'unsure'
+                            else 'STOP'
+                        end,
                         'received_by', coalesce(
                             (
-                                select string_agg(left(h.name, 200), ', ' order by h.name)
-                                from public.businesses h
-                                where h.id = any (i.receivers_of[:5])
+                                select string_agg(distinct left(h.name, 200), ', ')
+                                from smsretry.consents w
+                                join public.businesses h on h.id = w.business_id
+                                where w.twilio_sid = i.twilio_sid
                             ),
                             'no business'
                         )
                     )
-                from smsretry.inbound_texts i
-                where i.number_key = smsretry.number_key(null, c.phone)
-                order by i.received_at desc
+                from smsretry.consents i
+                where i.subject_key = smsretry.number_key(null, c.phone)
+                  and i.twilio_sid is not null
+                order by i.id desc
                 limit 20
             )
             union all
@@ -348,4 +347,10 @@ left join public.customers c
 left join public.send_logs l on l.id = t.send_log_id
 left join public.scheduled_sends planned
     on planned.id = coalesce(t.send_log_id, t.retry_id)
-      and planned.business_id is not distinct from t.business_id;
+      and planned.business_id is not distinct from t.business_id
+left join lateral (
+    select a.word
+    from smsretry.objections(array[t.business_id], array[c.phone::text], array[c.id]) a
+    limit 1 -- the hardest to take back
+) o
+    on true;

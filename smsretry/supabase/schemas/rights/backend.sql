@@ -6,8 +6,9 @@ grant execute on all functions in schema smsretry to service_role;
 revoke all on all tables in schema smsretry from public, anon, authenticated;
 grant select on all tables in schema smsretry to service_role;
 grant insert on smsretry.consents, smsretry.events, smsretry.restores to service_role;
-grant insert, update on smsretry.inbound_texts, smsretry.runs to service_role;
-grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns, smsretry.unmarked to service_role;
+grant update (phone, was, mark_at) on smsretry.consents to service_role;
+grant insert, update on smsretry.runs to service_role;
+grant insert, update, delete on smsretry.mark, smsretry.senders, smsretry.business_senders, smsretry.stops, smsretry.turns to service_role;
 
 -- PostgREST keeps its connections, and PL/pgSQL keeps on each the plans that were made when it was
 -- first called

@@ -24,10 +24,24 @@ drop trigger if exists smsretry_scheduled_send_changed on public.scheduled_sends
 create trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
 
-drop trigger if exists smsretry_keep_consent on public.customers;
-create trigger smsretry_keep_consent
-    after insert or delete or update of business_id, phone, sms_consent_status, sms_consent_at, sms_consent_source on public.customers
-    for each row execute function smsretry.keep_consent();
+-- A statement at a time: an application imports customers by the thousand.
+drop trigger if exists smsretry_keep_inserted on public.customers;
+create trigger smsretry_keep_inserted
+    after insert on public.customers
+    referencing new table as customers_after
+    for each statement execute function smsretry.keep_consent();
+
+drop trigger if exists smsretry_keep_updated on public.customers;
+create trigger smsretry_keep_updated
+    after update on public.customers
+    referencing old table as customers_before new table as customers_after
+    for each statement execute function smsretry.keep_consent();
+
+drop trigger if exists smsretry_keep_deleted on public.customers;
+create trigger smsretry_keep_deleted
+    after delete on public.customers
+    referencing old table as customers_before
+    for each statement execute function smsretry.keep_consent();
 
 -- Only where something is different: an application saves whole rows.
 drop trigger if exists smsretry_decide_anew on public.customers;

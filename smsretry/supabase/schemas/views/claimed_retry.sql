@@ -58,7 +58,7 @@ select
     c.id is not null as customer_found,
     cut.phone,
     cut.timezone,
-    left(c.sms_consent_status::text, 40) as sms_consent_status,
+    smsretry.consent(c.sms_consent_status::text) as sms_consent_status,
     cut.business_timezone,
     cut.business_hours,
     cut.business_cap,

@@ -1,6 +1,5 @@
--- Record that a run is done. False: the run is unknown. May be repeated. Then numbers in
--- smsretry.unmarked are tried again for two seconds, so that their customers' rows soon say what
--- was said.
+-- Record that a run is done. False: the run is unknown. May be repeated. Then customers whose rows
+-- do not say yet what was said of them are marked, for two seconds.
 --   summary: its numbers, for people
 create or replace function public.finish_sms_run(
     run_id uuid,
@@ -12,8 +11,6 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_is_known boolean;
-    v_until timestamptz := clock_timestamp() + interval '2 seconds';
-    v_number record;
 begin
     update smsretry.runs r
     set
@@ -22,29 +19,15 @@ begin
         needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
-    for v_number in
-        delete from smsretry.unmarked u
-        where u.id = any (
-            array(
-                select o.id
-                from smsretry.unmarked o
-                where o.due <= smsretry.clock()
-                order by o.due
-                limit 100
-                for update skip locked
-            )
+    perform smsretry.mark_customers(
+        array(
+            select w.id
+            from smsretry.consents w
+            where w.mark_at <= smsretry.clock()
+            order by w.mark_at
+            limit 1000
         )
-        returning u.*
-    loop
-        select m.until
-        into v_until
-        from smsretry.mark_customers(
-            v_number.businesses,
-            v_number.phone,
-            v_number.since,
-            v_until
-        ) m;
-    end loop;
+    );
     return v_is_known;
 end
 $$;

@@ -1,0 +1,256 @@
+"""What somebody said holds for the number and for the customer: whoever has the one, whatever becomes of the other."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from tests.integration.hearing import hear
+from tests.support.builders import PHONE
+from tests.support.orders import record_consent
+from tests.support.shop import Shop
+
+OTHER = "+12125550188"
+WORDS = "leave me alone"
+AS_IT_SHOULD: Final = {"STOP": "Cancelled", WORDS: "Held"}
+"""What becomes of the next marketing text after these words."""
+
+
+def before_anybody_knew_the_number(shop: Shop, words: str) -> None:
+    hear(shop, body=words)
+    shop.customer()
+
+
+def while_the_row_was_away(shop: Shop, words: str) -> None:
+    shop.customer()
+    shop.sql("delete from customers")
+    hear(shop, body=words)
+    shop.customer()
+
+
+def while_the_number_was_written_otherwise(shop: Shop, words: str) -> None:
+    shop.customer(phone="(212) 555-0123")
+    hear(shop, body=words)
+    shop.sql("update customers set phone = %s", PHONE)
+
+
+def and_then_the_number_changed(shop: Shop, words: str) -> None:
+    shop.customer()
+    hear(shop, body=words)
+    shop.sql("update customers set phone = %s", OTHER)
+
+
+def and_then_the_number_was_emptied_and_another_given(shop: Shop, words: str) -> None:
+    shop.customer()
+    with shop.stack.connect() as importing, importing.transaction():
+        importing.execute("select from customers for update")
+        hear_beside_a_lock(shop, words)
+    shop.sql("update customers set phone = null")
+    shop.sql("update customers set phone = %s", OTHER)
+
+
+def while_an_import_changed_the_number(shop: Shop, words: str) -> None:
+    shop.customer()
+    with shop.stack.connect() as importing, importing.transaction():
+        importing.execute("update customers set phone = %s", [OTHER])
+        hear_beside_a_lock(shop, words)
+
+
+def while_an_import_inserted_the_customer(shop: Shop, words: str) -> None:
+    with shop.stack.connect() as importing, importing.transaction():
+        importing.execute(
+            """insert into customers (business_id, phone, timezone, sms_consent_status)
+               values (%s, %s, 'America/New_York', 'opted_in')""",
+            [shop.id, PHONE],
+        )
+        hear_beside_a_lock(shop, words)
+
+
+def and_then_triggers_were_off(shop: Shop, words: str) -> None:
+    shop.customer()
+    hear(shop, body=words)
+    shop.sql("set session_replication_role = replica")
+    shop.sql("update customers set phone = %s, sms_consent_status = 'opted_in'", OTHER)
+    shop.sql("set session_replication_role = origin")
+
+
+def and_then_a_second_row_has_the_number(shop: Shop, words: str) -> None:
+    shop.customer(phone=OTHER)
+    hear(shop, body=words, phone=OTHER)
+    shop.sql("update customers set phone = null")
+    shop.customer(phone=OTHER)
+
+
+def hear_beside_a_lock(shop: Shop, words: str) -> None:
+    """Whoever is locked is marked later."""
+    shop.sql(
+        "select from record_inbound_sms(%s, %s, body => %s)",
+        PHONE,
+        f"SM{1:032x}",
+        words,
+    )
+
+
+STORIES: Final[tuple[Callable[[Shop, str], None], ...]] = (
+    before_anybody_knew_the_number,
+    while_the_row_was_away,
+    while_the_number_was_written_otherwise,
+    and_then_the_number_changed,
+    and_then_the_number_was_emptied_and_another_given,
+    while_an_import_changed_the_number,
+    while_an_import_inserted_the_customer,
+    and_then_triggers_were_off,
+    and_then_a_second_row_has_the_number,
+)
+
+
+@pytest.mark.parametrize("words", AS_IT_SHOULD)
+@pytest.mark.parametrize("story", STORIES)
+def test_words_hold_wherever_a_stop_holds(
+    shop: Shop,
+    operators: SupabaseOperators,
+    story: Callable[[Shop, str], None],
+    words: str,
+) -> None:
+    """A STOP ends the text, and words that may mean stop hold it. Who wrote them is in the list of what to read."""
+    story(shop, words)
+    texts = [
+        shop.queue_row(shop.send_log(row["id"]), row["id"])
+        for row in shop.sql(
+            """update customers set sms_consent_status = 'opted_in' where phone is not null
+               returning id"""  # a restore, or an old list
+        )
+    ]
+    assert shop.run() == [AS_IT_SHOULD[words]] * len(texts)
+    assert not shop.messages
+    unread = shop.sql("select customer_id from unread_sms_words()")
+    held = [shop.row(text)["customer_id"] for text in texts if words == WORDS]
+    assert {row["customer_id"] for row in unread} >= set(held)
+    assert bool(unread) == bool(held)
+
+
+@pytest.mark.parametrize("opened", ["an import", None])
+def test_an_opt_out_by_a_customer_s_id_is_hers_whatever_her_number_becomes(
+    shop: Shop, opened: str | None
+) -> None:
+    """A person records it while a transaction changes numbers; twenty of twenty had been texted."""
+    customers = [shop.customer(phone=f"+12125550{digit:03}") for digit in range(20)]
+    texts = [shop.queue_row(shop.send_log(who), who) for who in customers]
+    change = "update customers set phone = replace(phone, '+1212', '+1718')"
+    with shop.stack.connect() as importing, importing.transaction():
+        if opened:
+            importing.execute(change)
+        for customer in customers:
+            shop.sql(
+                """select record_sms_consent(null, 'opted_out', 'telephone', customer_id => %s, who => 'Ann',
+                                             because => 'She called')""",
+                customer,
+            )
+    if not opened:
+        shop.sql(change)
+    assert set(shop.run()) <= {"Cancelled"}
+    assert {shop.status_of(text) for text in texts} == {"cancelled"}
+    shop.run()
+    assert {
+        row["status"]
+        for row in shop.sql("select sms_consent_status as status from customers")
+    } == {"opted_out"}
+
+
+def test_a_yes_to_a_reminder_answers_no_words(shop: Shop) -> None:
+    """Sixty had written to be left alone, then Yes; at a shared sender it released every business."""
+    neighbor = shop.neighbor()
+    texts = []
+    for digit in range(10):
+        phone = f"+1212555{digit:04}"
+        texts += [owner.due_text(phone=phone) for owner in (shop, neighbor)]
+        hear(shop, body=WORDS, phone=phone)
+        assert hear(shop, body="Yes", phone=phone)[0] == "opted_in"
+    assert shop.run() == ["Held"] * 20
+    assert len(shop.sql("select from unread_sms_words()")) == 20
+
+
+def test_a_yes_lifts_a_standing_stop_beside_words(shop: Shop) -> None:
+    """What the provider blocked is open again, and somebody still has to read."""
+    shop.customer()
+    hear(shop, "STOP")
+    shop.later(minutes=1)
+    hear(shop, body="Yes")
+    hear(shop, body=WORDS)
+    hear(shop, body="Yes")
+    text = shop.due_text()
+    assert shop.run() == ["Held"]
+    hear(shop, body="START")
+    shop.run()
+    assert shop.status_of(text) == "completed"
+
+
+def test_an_opt_in_that_the_application_writes_answers_no_words(
+    shop: Shop, operators: SupabaseOperators
+) -> None:
+    """Nobody has read them. A person's word, at that business alone, does."""
+    neighbor = shop.neighbor()
+    mine, theirs = shop.due_text(), neighbor.due_text()
+    hear(shop, body=WORDS)
+    shop.later(minutes=1)
+    shop.sql("update customers set sms_consent_at = smsretry.clock()")
+    assert shop.run() == ["Held"] * 2
+    record_consent(
+        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
+    )
+    assert shop.run() == ["Sent"]
+    assert (shop.status_of(mine), neighbor.status_of(theirs)) == (
+        "completed",
+        "pending",
+    )
+
+
+# In which words the application says it
+
+
+CONSENTS: Final[dict[str | None, tuple[str, str | None]]] = {
+    "opted_in": ("completed", None),
+    " Opted_In ": ("completed", None),
+    "OPTED_IN": ("completed", None),
+    "opted_out": ("cancelled", "opted_out"),
+    "OPTED_OUT": ("cancelled", "opted_out"),
+    "unknown": ("cancelled", "not_consented"),
+    None: ("cancelled", "not_consented"),
+    **dict.fromkeys(
+        ("opted-in", "subscribed", "yes", "true", "granted", "consented", ""),
+        ("pending", "consent_unclear"),
+    ),
+}
+
+
+def test_consent_in_words_that_we_do_not_know_is_no_opt_out(shop: Shop) -> None:
+    """It holds the text until somebody writes it as we know it; then the text is decided anew at once."""
+    constraint = shop.value(
+        """select conname from pg_constraint where conrelid = 'customers'::regclass and contype = 'c'
+           and pg_get_constraintdef(oid) like '%%sms_consent_status%%'"""
+    )
+    rule = shop.value(
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = %s",
+        constraint,
+    )
+    with shop.changed(
+        f"""alter table customers drop constraint {constraint};
+            alter table customers alter sms_consent_status drop not null""",
+        f"""truncate customers cascade;
+            alter table customers add constraint {constraint} {rule};
+            alter table customers alter sms_consent_status set not null""",
+    ):
+        texts = {
+            consent: shop.due_text(phone=f"+1212555{nth:04}", consent=consent)
+            for nth, consent in enumerate(CONSENTS)
+        }
+        shop.run()
+        assert {
+            consent: shop.end_of(text) for consent, text in texts.items()
+        } == CONSENTS
+        shop.sql(
+            "update customers set sms_consent_status = 'opted_in' where sms_consent_status = 'subscribed'"
+        )
+        assert shop.run() == ["Sent"]
+        assert shop.status_of(texts["subscribed"]) == "completed"
