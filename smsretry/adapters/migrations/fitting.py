@@ -19,8 +19,10 @@ from smsretry.adapters.migrations.checksums import (
     Misfit,
     clashes,
     read_checksums,
+    recorded_checksums,
 )
 from smsretry.adapters.migrations.connecting import Connection, exists
+from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
@@ -186,6 +188,15 @@ where c.oid = to_regclass('public.sms_retry_queue') and not c.relrowsecurity
       where p.polrelid = c.oid and p.polpermissive and g.id <> 0 and pg_catalog.pg_has_role(r.oid, g.id, 'usage'))
 order by 1
 """
+_INDEX: Final = re.compile(
+    r"^(create (?:unique )?index if not exists (\w+)\s+on public\.(\w+)[^;]*);", re.M
+)
+_LARGE: Final = 16 * 2**20
+"""Bytes of a table of which an index is built in some tenths of a second."""
+_LACKS_AN_INDEX: Final = """
+select c.oid from pg_catalog.pg_class c
+where c.oid = to_regclass(%s) and c.relkind = 'r' and to_regclass(%s) is null and pg_relation_size(c.oid) > %s
+"""
 _COMMANDS: Final = {
     "a": "add rows of any kind",
     "w": "change rows",
@@ -241,6 +252,8 @@ def refuse_what_does_not_fit(connection: Connection) -> None:
         misfits += _policy_misfits(connection)
     if adopts and not misfits:
         misfits += _row_misfits(connection)
+    if not misfits:
+        misfits += _index_misfits(connection)
     if misfits:
         raise MigrationError(
             "Some of what is in this database does not fit:\n"
@@ -402,6 +415,26 @@ def _policy_misfits(connection: Connection) -> Iterator[Misfit]:
             f"policy {policy} of sms_retry_queue",
             f"{difference}: drop policy {policy} on public.sms_retry_queue",
         )
+
+
+def _index_misfits(connection: Connection) -> Iterator[Misfit]:
+    """Large tables of the application that lack an index of ours, which would keep them locked while it is built."""
+    schema = "".join(file.text for file in schema_files())
+    for statement, name, table in _INDEX.findall(schema):
+        is_of_ours = any(
+            f"column public.{table}.{word}" in recorded_checksums()
+            for word in re.findall(r"\w+", statement)
+        )
+        if table not in COLUMNS or is_of_ours:
+            continue
+        names = [f"public.{table}", f"public.{name}"]
+        if connection.execute(_LACKS_AN_INDEX, [*names, _LARGE]).fetchone():
+            change = " ".join(statement.split())
+            change = change.replace("index if not exists", "index concurrently", 1)
+            yield Misfit(
+                f"table {table}",
+                f"is large, and would be locked while an index is built: {change}",
+            )
 
 
 def _row_misfits(connection: Connection) -> Iterator[Misfit]:

@@ -16,6 +16,8 @@ TABLES: Final = (
     "send_logs",
 )
 """The tables, in the order in which a claim and a begin lock them."""
+_READ_ON: Final = ("customers", "send_logs")
+"""Large tables, which get nothing but a trigger and indexes: readers go on."""
 _MOST_SECONDS: Final = 3
 """How long a migration waits for a lock."""
 _BLOCKERS: Final = """
@@ -63,11 +65,13 @@ def lock_tables(connection: Connection) -> None:
         """select current_setting('statement_timeout'),
                   set_config('statement_timeout', current_setting('lock_timeout'), true)"""
     ).fetchall()
-    names = sql.SQL(", ").join(sql.Identifier("public", name) for (name,) in tables)
+    locks = "; ".join(
+        f"lock table public.{name} in "
+        f"{'share row' if name in _READ_ON else 'access'} exclusive mode"
+        for (name,) in tables
+    )
     try:
-        connection.execute(
-            sql.SQL("lock table {} in access exclusive mode").format(names)
-        )
+        connection.execute(sql.SQL(f"do $$ begin {locks}; end $$"))
     except psycopg.errors.QueryCanceled as error:
         raise psycopg.errors.LockNotAvailable from error
     connection.execute(

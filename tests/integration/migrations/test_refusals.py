@@ -104,6 +104,14 @@ REFUSED = {
             'role "app_worker" would be shut out from sms_retry_queue by row level security, which is switched on: ',
         ],
     ),
+    "large tables without an index of ours": (
+        """alter table customers set (fillfactor = 10);
+           with b as (insert into businesses (user_id, name) values (gen_random_uuid(), 'M') returning id)
+           insert into customers (business_id) select id from b, generate_series(1, 25000)""",
+        [
+            "table customers is large, and would be locked while an index is built: create index concurrently ",
+        ],
+    ),
     "rows that would be texts": (
         _ROWS
         + _SCHEDULED
