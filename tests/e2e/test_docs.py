@@ -85,9 +85,7 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
         for number in re.findall(r"\((\d+)\b", row[1])
     ]
     assert defaults
-    assert [
-        (name, number) for name, number in defaults if number != fields[name]
-    ] == []
+    assert [(name, number) for name, number in defaults if number != fields[name]] == []
 
     named = {
         name

@@ -3269,9 +3269,9 @@ end
 $$;
 
 -- ======== schemas/worker/analyze_filled.sql ========
--- Analyze tables that PostgreSQL takes for empty although they are not. It analyzed them while many
--- rows were inserted and not committed, and until it does so again, each look-up would read whole
--- tables. security definer: the tables are not the backend's.
+-- Analyze tables that PostgreSQL takes for empty although they are not, or has never counted, as after
+-- a restore. It analyzed them while many rows were inserted and not committed, and until it does so
+-- again, each look-up would read whole tables. security definer: the tables are not the backend's.
 create or replace function smsretry.analyze_filled()
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3290,7 +3290,7 @@ begin
               'sms_retry_queue',
               'sms_send_attempts'
           )
-          and c.reltuples = 0
+          and c.reltuples <= 0
           and pg_stat_get_live_tuples(c.oid) > 0
     loop
         execute format('analyze (skip_locked) %s', v_table);
@@ -11131,6 +11131,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_filter record;
     v_statuses text[];
     v_is_default boolean;
@@ -11207,6 +11208,20 @@ begin
             select s.id is not distinct from (smsretry.sender_of(null, null)).id
         ) d (is_default)
         where v_filter.sender in (s.id::text, s.sent_by);
+    end if;
+    if v_filter.states <@ '{under_way,in_doubt,held,due,waiting}'
+        and num_nonnulls(v_filter.retry_ids, v_filter.customer_id) = 0
+    then -- by the index of what has not ended
+        v_filter.retry_ids := array(
+            select q.id
+            from public.sms_retry_queue q
+            where q.work is not null
+              and smsretry.live_state(q.work, q.in_doubt_since, q.held_since, q.scheduled_for, v_now) = any (v_filter.states)
+            union all
+            select s.id
+            from public.scheduled_sends s
+            where s.status = 'scheduled'
+        );
     end if;
     v_statuses := array(
         select unnest(

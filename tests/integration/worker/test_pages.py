@@ -161,6 +161,21 @@ def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, statistics: str) -
             assert rows < 1500, f"{name}: {rows} rows, {plan}"
 
 
+def test_texts_that_have_not_ended_are_listed_without_a_look_at_those_that_have(
+    stack: Stack,
+) -> None:
+    """In a database that was just restored, too: a run's begin has its tables counted."""
+    with _connected(stack.database_url) as connection:
+        without_autovacuum(connection)
+        forget_statistics(connection)
+        connection.execute(_BUSINESSES.encode(), {"businesses": 20})
+        _add(connection, {"doubtful": 20, "finished": 3000})
+        connection.execute("select pg_stat_force_next_flush()")
+        connection.execute("select start_sms_run(gen_random_uuid())")
+        listing = """smsretry.texts_that_fit('{"states": ["held", "in_doubt"]}')"""
+        assert _rows_read(connection, listing, "force_custom_plan") < 1500
+
+
 def _rows_read(connection: Connection, call: str, plan: str) -> int:
     with connection.transaction(force_rollback=True):
         _keep_to(connection, plan)

@@ -13,6 +13,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
+    v_now constant timestamptz := smsretry.clock();
     v_filter record;
     v_statuses text[];
     v_is_default boolean;
@@ -89,6 +90,20 @@ begin
             select s.id is not distinct from (smsretry.sender_of(null, null)).id
         ) d (is_default)
         where v_filter.sender in (s.id::text, s.sent_by);
+    end if;
+    if v_filter.states <@ '{under_way,in_doubt,held,due,waiting}'
+        and num_nonnulls(v_filter.retry_ids, v_filter.customer_id) = 0
+    then -- by the index of what has not ended
+        v_filter.retry_ids := array(
+            select q.id
+            from public.sms_retry_queue q
+            where q.work is not null
+              and smsretry.live_state(q.work, q.in_doubt_since, q.held_since, q.scheduled_for, v_now) = any (v_filter.states)
+            union all
+            select s.id
+            from public.scheduled_sends s
+            where s.status = 'scheduled'
+        );
     end if;
     v_statuses := array(
         select unnest(
