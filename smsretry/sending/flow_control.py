@@ -1,7 +1,8 @@
 """May another send begin? Four rules, which the threads of a run share.
 
-1. Until any send is answered, at most 10 sends of the run are under way; until one of a business is answered, at most 3
-   of that business. A failed send keeps its place until then.
+1. A text that begins has a place at the provider until its send has ended, and while others' texts wait, no sender has
+   more than its share of the places. There are `SMSRETRY_CONCURRENCY`; until any send is answered there are 10, and 3
+   for a business until one of its own is. A failed send keeps its place until then.
 2. A business stops after 3 failures in a row. A sender stops when 4 of its businesses (all, if it has fewer) fail and
    none of its texts goes out, or when its account is surely refused. Everybody stops when 4 senders fail and nothing
    goes out, and these senders stop with them.
@@ -16,7 +17,8 @@ account, shows that sending works.
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -44,15 +46,17 @@ from smsretry.sending.ports import Batch
 from smsretry.vocabulary import StopKind, WhyCode
 
 AT_FIRST: Final = 10
-"""The most sends of a run under way until any is answered: an outage costs hardly more texts."""
+"""The places until any send of a run is answered: an outage costs hardly more texts."""
 OF_A_BUSINESS_AT_FIRST: Final = 3
-"""The most sends of a business under way until one of them is answered."""
+"""Those of a business until one of its sends is answered."""
 IN_A_ROW: Final = 3
 """At least so many failures in a row stop anything."""
 MIN_FAILING: Final = 4
 """At least so many businesses, or senders, must fail before it is the trouble of what they share."""
 PATIENCE_SECONDS: Final = 3.0
 """How long a text waits for its business or its sender. Then it is given back, and its thread goes to another text."""
+SLOW_SECONDS: Final = 1.0
+"""A sender whose sends take longer is slow: no text waits for it, and no more of them are claimed than may begin."""
 SLOWER_SECONDS: Final = 1.0
 """How long a sender waits when the provider asks to go slower and does not say how long. Its limits are per second."""
 WAKE_SECONDS: Final = 0.5
@@ -100,48 +104,83 @@ class _Circuit:
     """The run's knowledge of a business, a sender, or everybody."""
 
     key: CircuitKey
-    at_once: float
-    """How many of its sends may be under way. Each answered send may add a part of one."""
     stop_sentence: str
     """Says that it has stopped, with a place for the reason."""
     failures: _Streak = field(default_factory=_Streak)
-    database_failures: _Streak = field(default_factory=_Streak)
-    """Likewise of calls to the database about its texts."""
-    under_way: set[Hashable] = field(default_factory=set)
-    """Its texts that were let in and whose sends have not ended."""
-    kept_places: set[Hashable] = field(default_factory=set)
-    """What has failed and keeps a place until something is answered: texts of a business; of everybody, businesses
-    whose sender has not stopped.
-    """
-    businesses: set["_Circuit"] = field(default_factory=set)
-    """A sender's, whose texts the run has claimed."""
+    under_way: dict[UUID, float] = field(default_factory=dict)
+    """Its texts that have a place, in order, and since when."""
+    is_answered: bool = False
+    """Whether any of its sends was."""
     stopped_because: str | None = None
     trial: UUID | None = None
     """It had stopped before this run, and this text tries it."""
     waits_until: float = 0.0
     """Until when it waits because the provider asked, by `time.monotonic`."""
-    free_at: float = 0.0
-    """When a sender's next text may leave, by its rate."""
 
     @property
     def kind(self) -> StopKind:
         return self.key[0]
 
-    def has_capacity(self, text: UUID | None = None) -> bool:
-        """Whether this text's send may begin; None: that of a text which tries nothing."""
+    def may_send(self, text: UUID | None = None) -> bool:
+        """Whether this text's send may begin, if it has a place; None: that of a text which tries nothing."""
         return (
             self.stopped_because is None
             and (self.trial is None or self.trial == text)
-            and len(self.under_way | self.kept_places) < self.at_once
             and self.waits_until <= monotonic()
+            and self.has_room
         )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more of its sends may be under way."""
+        in_vain = len(self.under_way) + self.failures.length
+        return (
+            self.kind != "business"
+            or self.is_answered
+            or in_vain < OF_A_BUSINESS_AT_FIRST
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Sender(_Circuit):
+    """The run's knowledge of a sender."""
+
+    businesses: set[_Circuit] = field(default_factory=set)
+    """Those whose texts the run has claimed."""
+    waiting: set[UUID] = field(default_factory=set)
+    """Its texts that are claimed, and have had no place."""
+    at_once: float = inf
+    """How many of its sends may be under way, since the provider asked to go slower."""
+    last_send_seconds: float = inf
+    free_at: float = 0.0
+    """When its next text may leave, by its rate."""
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.under_way) < self.at_once
+
+    @property
+    def demand(self) -> int:
+        """The places that it has or could use."""
+        return len(self.under_way) + len(self.waiting)
+
+    @property
+    def send_seconds(self) -> float:
+        """How long a send takes: the last one, or one that takes long by now."""
+        now = monotonic()
+        age = now - next(iter(self.under_way.values()), now)
+        return age if age > SLOW_SECONDS else self.last_send_seconds
+
+    @property
+    def is_slow(self) -> bool:
+        return SLOW_SECONDS < self.send_seconds < inf
 
 
 class FlowControl:
     """One per run; shared by its threads.
 
-    A text is *in flight* from its claim to its next state. It is *let in* when its send may begin, and holds a place of
-    its business, its sender and everybody until that has ended. *At the provider* is the request alone.
+    A text is *in flight* from its claim to its next state. It has a *place* from just before its begin to the end of
+    its send. *At the provider* is the request alone.
     """
 
     def __init__(
@@ -156,11 +195,8 @@ class FlowControl:
             concurrency: the most sends under way at the provider.
         """
         self._concurrency: Final = concurrency
-        self._places_at_provider: Final = threading.Semaphore(concurrency)
+        self._at_provider: Final = threading.Semaphore(concurrency)
         self._in_flight = dict[UUID, Claim]()
-        self._let_in = set[UUID]()
-        self._send_seconds = inf
-        """The duration of the last send."""
         # The only lock, and reentrant: a signal handler may stop the run while its own thread holds it.
         self._lock: Final = threading.Condition(threading.RLock())
         self._set_stop = set_stop
@@ -168,8 +204,11 @@ class FlowControl:
         """Stops, and lifts of stops, that the database does not know yet."""
         self._is_publishing = False
         """Whether a thread does. It is one at a time, so that no lift overtakes its stop."""
-        self._everybody = _Circuit(ALL_SENDING, AT_FIRST, _FAILING)
-        self._circuits = {ALL_SENDING: self._everybody}
+        self._everybody = _Circuit(ALL_SENDING, _FAILING)
+        self._businesses = dict[str, _Circuit]()
+        self._senders = dict[str, _Sender]()
+        self._database_failures = defaultdict[_Circuit, _Streak](_Streak)
+        """Calls to the database, about the texts of a business or of everybody, that failed in a row."""
         self._clock_offset = inf
         """`time.monotonic` less the database's clock, plus the time of the fastest answer."""
         self.answer_seconds = 0.0
@@ -192,8 +231,10 @@ class FlowControl:
                 self._in_flight[claim.id] = claim
                 if claim.in_doubt_since is not None:
                     continue
-                self._sender(claim).businesses.add(self._business(claim))
-                for circuit in self._needs(claim):
+                business, sender, _ = circuits = self._needs(claim)
+                sender.businesses.add(business)
+                sender.waiting.add(claim.id)
+                for circuit in circuits:
                     if circuit.key in batch.stops:
                         circuit.trial = claim.id
                         self.tried.add(circuit.key)
@@ -204,38 +245,49 @@ class FlowControl:
             # A text that was given back may be in flight again, by another claim.
             if self._in_flight.get(claim.id) is claim:
                 del self._in_flight[claim.id]
+                self._sender(claim).waiting.discard(claim.id)
             for circuit in self._needs(claim):
                 if circuit.trial == claim.id:
                     circuit.trial = None
             self._lock.notify_all()
 
-    def _circuit(self, key: CircuitKey, at_once: float, stop_sentence: str) -> _Circuit:
-        if key not in self._circuits:
-            self._circuits[key] = _Circuit(key, at_once, stop_sentence)
-        return self._circuits[key]
-
     def _business(self, claim: Claim) -> _Circuit:
-        key: CircuitKey = ("business", str(claim.business_id))
-        return self._circuit(key, OF_A_BUSINESS_AT_FIRST, _BUSINESS_FAILING)
+        subject = str(claim.business_id)
+        if subject not in self._businesses:
+            key: CircuitKey = ("business", subject)
+            self._businesses[subject] = _Circuit(key, _BUSINESS_FAILING)
+        return self._businesses[subject]
 
-    def _sender(self, claim: Claim) -> _Circuit:
+    def _sender(self, claim: Claim) -> _Sender:
         """Without an id: the default sender, if the database does not know it."""
-        key: CircuitKey = ("sender", str(claim.sender.id or ""))
-        return self._circuit(key, inf, _FAILING)
+        subject = str(claim.sender.id or "")
+        if subject not in self._senders:
+            self._senders[subject] = _Sender(("sender", subject), _FAILING)
+        return self._senders[subject]
 
-    def _needs(self, claim: Claim) -> tuple[_Circuit, _Circuit, _Circuit]:
+    def _needs(self, claim: Claim) -> tuple[_Circuit, _Sender, _Circuit]:
         """What must not have stopped, unless this text tries it."""
         return self._business(claim), self._sender(claim), self._everybody
 
     @property
-    def unavailable(self) -> set[str]:
-        """Senders and businesses, by id, of which nothing is to be claimed now."""
+    def _circuits(self) -> list[_Circuit]:
+        return [self._everybody, *self._senders.values(), *self._businesses.values()]
+
+    @property
+    def room(self) -> dict[str, int]:
+        """How many texts of these senders and businesses, by id, may be claimed now; of others, any number."""
         with self._lock:
-            return {
-                subject
-                for (_, subject), circuit in self._circuits.items()
-                if subject and not circuit.has_capacity()
+            room = {
+                circuit.key[1]: 0
+                for circuit in self._circuits
+                if circuit.key[1] and not circuit.may_send()
             }
+            share = self._share(self._places)
+            for subject, sender in self._senders.items():
+                if subject and sender.is_slow:
+                    free = min(share, self._places) - sender.demand
+                    room.setdefault(subject, max(int(free), 0))
+            return room
 
     def wait_for_capacity(self, most_in_flight: int, until: float) -> bool:
         """Wait until so few texts are in flight that others may be claimed. False: nothing more is to be claimed.
@@ -245,21 +297,26 @@ class FlowControl:
         """
         with self._lock:
             while self.run_stopped_because is None and (now := monotonic()) < until:
+                everybody = self._everybody
+                # Until somebody was answered, nothing is claimed that could not begin.
+                has_place = (
+                    everybody.is_answered or len(everybody.under_way) < self._places
+                )
                 is_free = len(self._in_flight) <= most_in_flight
-                if is_free and self._everybody.has_capacity():
+                if is_free and has_place and everybody.may_send():
                     return True
                 self._lock.wait(min(WAKE_SECONDS, until - now))
             return False
 
-    def wait_for_others(self, unavailable: set[str], until: float) -> bool:
-        """Wait until others are unavailable than these. False: nothing is in flight that could change it.
+    def wait_for_room(self, room: Mapping[str, int], until: float) -> bool:
+        """Wait until there is another room than this. False: nothing is in flight that could change it.
 
         Args:
             until: by `time.monotonic`.
         """
         with self._lock:
             while self.run_stopped_because is None and (now := monotonic()) < until:
-                if self.unavailable != unavailable:
+                if self.room != room:
                     return True
                 if not self._in_flight:
                     return False
@@ -268,35 +325,75 @@ class FlowControl:
 
     # Before a send
 
-    def admit(self, claim: Claim) -> NoSend | None:
-        """Let a text in, or say why not. `free_places` or `observe` must follow, once its send has ended."""
+    @contextmanager
+    def place(self, claim: Claim) -> Iterator[NoSend | None]:
+        """Hold a place for a text that begins, to the end of its send; or say what becomes of it instead."""
+        obstacle = self._wait_for_place(claim)
+        try:
+            yield obstacle
+        finally:
+            with self._lock:
+                for circuit in self._needs(claim):
+                    circuit.under_way.pop(claim.id, None)
+                self._lock.notify_all()
+
+    def _wait_for_place(self, claim: Claim) -> NoSend | None:
         deadline = monotonic() + PATIENCE_SECONDS
         with self._lock:
             business, sender, everybody = needs = self._needs(claim)
             while True:
                 if obstacle := self._obstacle(claim, business, sender):
                     return obstacle
-                has_place = self._has_place()
-                if has_place and all(c.has_capacity(claim.id) for c in needs):
-                    self._let_in.add(claim.id)
+                places = self._places + self._ends_soon(sender)
+                is_any_free = len(everybody.under_way) < places
+                has_share = len(sender.under_way) < self._share(places)
+                may_send = all(circuit.may_send(claim.id) for circuit in needs)
+                if is_any_free and has_share and may_send:
+                    sender.waiting.discard(claim.id)
                     for circuit in needs:
-                        circuit.under_way.add(claim.id)
+                        circuit.under_way[claim.id] = monotonic()
                     return None
-                if not (has_place and everybody.has_capacity(claim.id)):
+                if sender.is_slow and not has_share:
+                    return self._back(claim, _AT_CAPACITY, "at_capacity")
+                if not (is_any_free and everybody.may_send(claim.id)):
                     # No other text could use its thread either.
                     deadline = monotonic() + PATIENCE_SECONDS
                 elif monotonic() > deadline:
                     return self._back(claim, _AT_CAPACITY, "at_capacity")
                 self._lock.wait(WAKE_SECONDS)
 
-    def _has_place(self) -> bool:
-        """Whether there will be a place at the provider when a text that begins now gets there.
+    @property
+    def _places(self) -> int:
+        if self._everybody.is_answered:
+            return self._concurrency
+        failed = sum(
+            len(sender.failures.parts)
+            for sender in self._senders.values()
+            if sender.stopped_because is None
+        )
+        return max(min(AT_FIRST, self._concurrency) - failed, 0)
+
+    def _ends_soon(self, sender: _Sender) -> int:
+        """How many places will be free by the time when a text of this sender that begins now gets there.
 
         Until then, sends end: as many as are under way for as long as a begin takes.
         """
-        share_that_ends = min(self.answer_seconds / self._send_seconds, 1)
-        expected_places = self._concurrency + int(self._concurrency * share_that_ends)
-        return len(self._let_in) < expected_places
+        if not self._everybody.is_answered:
+            return 0
+        share_that_ends = min(self.answer_seconds / sender.send_seconds, 1)
+        return int(self._concurrency * share_that_ends)
+
+    def _share(self, places: int) -> float:
+        """The most of these places that a sender may have. What others do not need, it may."""
+        demands = sorted(
+            sender.demand for sender in self._senders.values() if sender.demand
+        )
+        for index, demand in enumerate(demands):
+            share = places / (len(demands) - index)
+            if demand >= share:
+                return max(share, 1)
+            places -= demand
+        return inf
 
     def _obstacle(
         self, claim: Claim, business: _Circuit, sender: _Circuit
@@ -308,7 +405,7 @@ class FlowControl:
             return self._back(claim, detail, "sending_stopped")
         if detail := business.stopped_because:
             return self._back(claim, detail, "business_trouble")
-        if business.database_failures.is_of(1):
+        if self._database_failures[business].is_of(1):
             return troubled(claim, self.database_trouble or "")
         waits_until = max(business.waits_until, sender.waits_until)
         if waits_until > monotonic() + PATIENCE_SECONDS:
@@ -340,26 +437,21 @@ class FlowControl:
         time.sleep(max(leaves_at - monotonic(), 0))
 
     @contextmanager
-    def at_provider(self) -> Iterator[None]:
-        """Hold one of the places at the provider."""
-        with self._places_at_provider:
+    def at_provider(self, claim: Claim) -> Iterator[float]:
+        """Make a request in the place of this text, and tell for how many seconds it was not free.
+
+        It is, but for a sender whose answers have become slow while the text began.
+        """
+        came = monotonic()
+        with self._at_provider:
             began = monotonic()
-            yield
-            self._send_seconds = max(monotonic() - began, 0.001)
+            yield began - came
+            self._sender(claim).last_send_seconds = max(monotonic() - began, 0.001)
 
     # After it
 
-    def free_places(self, claim: Claim) -> None:
-        """Free the places of a text whose send has ended, or did not begin."""
-        with self._lock:
-            self._let_in.discard(claim.id)
-            for circuit in self._needs(claim):
-                circuit.under_way.discard(claim.id)
-                circuit.kept_places.discard(claim.id)
-            self._lock.notify_all()
-
     def observe(self, claim: Claim, outcome: Outcome) -> float | None:
-        """Learn from what became of a send, which has ended.
+        """Learn from what became of a send, as it ends.
 
         Returns:
             For how many seconds the provider asks its sender to wait.
@@ -367,7 +459,6 @@ class FlowControl:
         pause_seconds = None
         with self._lock:
             business, sender, everybody = self._needs(claim)
-            self.free_places(claim)
             match outcome:
                 case NotSent(detail) | InDoubt(detail):
                     self._failed(claim, detail)
@@ -390,11 +481,10 @@ class FlowControl:
         """Take note that these work, even if they had stopped."""
         for circuit in circuits:
             circuit.failures.end()
-            if circuit.kind == "sender":
+            circuit.is_answered = True
+            if isinstance(circuit, _Sender):
                 # After the provider asked it to go slower: one more for each full round of texts.
                 circuit.at_once += 1 / circuit.at_once
-            else:
-                circuit.at_once = inf
             if circuit.stopped_because or circuit.trial:
                 circuit.stopped_because = circuit.trial = None
                 self._unpublished.append((circuit.key, None))
@@ -403,12 +493,10 @@ class FlowControl:
         """Count a failure, and stop what fails. A trial's is not counted further up: it says nothing new of that."""
         business, sender, everybody = self._needs(claim)
         business.failures.add(claim.id)
-        business.kept_places.add(claim.id)
         if business.trial != claim.id:
             sender.failures.add(business)
             if sender.trial != claim.id:
                 everybody.failures.add(sender)
-                everybody.kept_places.add(business)
         part_counts = {
             business: 1,
             sender: len(sender.businesses),
@@ -418,15 +506,12 @@ class FlowControl:
             if circuit.trial == claim.id or circuit.failures.is_of(part_count):
                 self._stop_failing(circuit, detail)
         if everybody.stopped_because:
-            for circuit in self._circuits.values():
-                if circuit.kind == "sender" and circuit.failures.length:
-                    self._stop_failing(circuit, detail)
-        if sender.stopped_because:
-            # Nothing of it is claimed now, so others may have these places.
-            everybody.kept_places -= sender.businesses
+            for other in self._senders.values():
+                if other.failures.length:
+                    self._stop_failing(other, detail)
 
     def _slow_down(
-        self, business: _Circuit, sender: _Circuit, retry_after: timedelta | None
+        self, business: _Circuit, sender: _Sender, retry_after: timedelta | None
     ) -> float | None:
         now, wait = monotonic(), retry_after or timedelta(0)
         seconds = max(wait.total_seconds(), SLOWER_SECONDS)
@@ -438,8 +523,7 @@ class FlowControl:
         sender.waits_until = max(sender.waits_until, now + seconds)
         if waits_already:
             return None  # a refusal of the same burst, to which this was the answer
-        under_way = len(sender.under_way) + 1  # with this one, whose place is free now
-        sender.at_once = max(1, min(sender.at_once, under_way) / 2)
+        sender.at_once = max(1, min(sender.at_once, len(sender.under_way)) / 2)
         return seconds
 
     def _stop_failing(self, circuit: _Circuit, detail: str) -> None:
@@ -478,17 +562,18 @@ class FlowControl:
         with self._lock:
             self.database_trouble = self.database_trouble or detail
             business = self._business(claim)
-            business.database_failures.add(claim.id)
-            self._everybody.database_failures.add(business)
+            self._database_failures[business].add(claim.id)
+            of_all = self._database_failures[self._everybody]
+            of_all.add(business)
             businesses = {text.business_id for text in self._in_flight.values()}
-            if self._everybody.database_failures.is_of(len(businesses)):
+            if of_all.is_of(len(businesses)):
                 self.stop(detail)
 
     def database_answered(self, claim: Claim, seconds: float) -> None:
         """Take note that the database could be asked about this text, which took so long."""
         with self._lock:
-            self._business(claim).database_failures.end()
-            self._everybody.database_failures.end()
+            for circuit in (self._business(claim), self._everybody):
+                self._database_failures.pop(circuit, None)
             self.answer_seconds = seconds
 
     # The run
@@ -498,15 +583,15 @@ class FlowControl:
         """What has stopped beyond this run, and why."""
         with self._lock:
             return {
-                key: circuit.stopped_because
-                for key, circuit in self._circuits.items()
+                circuit.key: circuit.stopped_because
+                for circuit in self._circuits
                 if circuit.stopped_because
             }
 
     def businesses_of(self, sender: str) -> int:
         """How many businesses had texts to go out from this sender, by its id, in this run."""
         with self._lock:
-            circuit = self._circuits.get(("sender", sender))
+            circuit = self._senders.get(sender)
             return len(circuit.businesses) if circuit else 0
 
     def stop(self, detail: str) -> None:
@@ -515,10 +600,12 @@ class FlowControl:
             self.run_stopped_because = self.run_stopped_because or detail
             self._lock.notify_all()
 
-    def wait(self, seconds: float) -> None:
-        """Wait so long, or until the run is stopped."""
+    def wait(self, seconds: float, room: Mapping[str, int]) -> None:
+        """Wait so long, or until the run is stopped, or there is another room than this."""
         with self._lock:
-            self._lock.wait_for(lambda: self.run_stopped_because, seconds)
+            self._lock.wait_for(
+                lambda: self.run_stopped_because or self.room != room, seconds
+            )
 
 
 def _is_of_more_than_its_text(refusal: Refusal) -> bool:

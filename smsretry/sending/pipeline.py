@@ -4,9 +4,11 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
@@ -43,6 +45,10 @@ _LOCKED: Final = "Another transaction holds its customer, its send log or what i
 _TOO_LATE: Final = (
     "It took {:.0f} s to learn that it may go, and by then another worker may have had it: the database was slow, or "
     "this process was stopped meanwhile"
+)
+_NO_PLACE: Final = (
+    "Its sender's answers became slow: for {:.0f} s no place at the provider was free, and by then another worker may "
+    "have had it"
 )
 _SLOW: Final = (
     "The provider was slow to say what became of an earlier message of this text"
@@ -122,36 +128,40 @@ class _Item:
         if not isinstance(decision, Send):
             return self._act_on(decision)
         # A text to somebody who is not listed needs nothing of the provider: begin says what becomes of it.
-        if self._is_listed and (obstacle := self._obstacle()):
+        if not self._is_listed:
+            return self._attempt(decision)()
+        if obstacle := self._no_credentials():
             return self._act_on(obstacle)
-        asked_at, attempt_id = _stopwatch(), uuid4()
-        answer: BeginAnswer | NoSend | None
-        try:
-            answer = self._check_lost_messages(asked_at)
-            if answer is None:
-                answer = self._begin(attempt_id, decision)
-        except Exception:
-            self.flow_control.free_places(self.claim)
-            raise
-        if isinstance(answer, BeginAnswer) and answer.answer == "go":
-            self.flow_control.wait_for_slot(self.claim, answer)
-            # By the database's clock, like the decision itself.
-            valid_for = decision.valid_until - answer.decided_at
-            return self._go(attempt_id, valid_for, asked_at)
-        self.flow_control.free_places(self.claim)
-        if isinstance(answer, BeginAnswer):
-            return self._not_begun(answer, decision.cap)
-        return self._act_on(answer)
+        with self.flow_control.place(self.claim) as obstacle:
+            record = (
+                partial(self._act_on, obstacle) if obstacle else self._attempt(decision)
+            )
+        return record()
 
-    def _obstacle(self) -> NoSend | None:
-        """What becomes of it if this worker, or its run, does not let it go."""
+    def _attempt(self, decision: Send) -> Callable[[], ItemResult]:
+        """Begin, and send. Returns how its end is recorded, for which it needs no place."""
+        asked_at, attempt_id = _stopwatch(), uuid4()
+        answer = self._check_lost_messages(asked_at) or self._begin(
+            attempt_id, decision
+        )
+        if not isinstance(answer, BeginAnswer):
+            return partial(self._act_on, answer)
+        if answer.answer != "go":
+            return partial(self._not_begun, answer, decision.cap)
+        self.flow_control.wait_for_slot(self.claim, answer)
+        # By the database's clock, like the decision itself.
+        valid_for = decision.valid_until - answer.decided_at
+        return self._go(attempt_id, valid_for, asked_at)
+
+    def _no_credentials(self) -> NoSend | None:
+        """What becomes of it if this worker has no credentials for its sender."""
         account = self.claim.sender.account or ""
         if detail := self.provider.credentials_problem(account):
             if self.first_send:
                 # An application may have no credentials for it: the workers do.
                 return GiveBack(detail, "no_credentials")
             return Hold(detail, "no_credentials")
-        return self.flow_control.admit(self.claim)
+        return None
 
     @property
     def _is_listed(self) -> bool:
@@ -238,8 +248,8 @@ class _Item:
 
     def _go(
         self, attempt_id: UUID, valid_for: timedelta, asked_at: float
-    ) -> ItemResult:
-        with self.flow_control.at_provider():
+    ) -> Callable[[], ItemResult]:
+        with self.flow_control.at_provider(self.claim) as waited:
             # What allowed the send must still be so when the request leaves.
             took = _stopwatch() - asked_at
             is_late = took > SEND_WITHIN_SECONDS
@@ -247,13 +257,12 @@ class _Item:
         if outcome:
             self._observe(outcome)
             decision = after_send(self.claim, outcome, first_send=self.first_send)
-            return self._finish(attempt_id, outcome, decision)
-        self.flow_control.free_places(self.claim)
-        detail = _TOO_LATE.format(took)
-        again = Retry(
-            detail, "database_trouble", due_in=before.TROUBLE_DELAY, reason=None
-        )
-        return self._finish(attempt_id, NotSent(detail), again)
+            return partial(self._finish, attempt_id, outcome, decision)
+        has_waited = waited > took / 2
+        detail = _NO_PLACE.format(waited) if has_waited else _TOO_LATE.format(took)
+        why_code: WhyCode = "at_capacity" if has_waited else "database_trouble"
+        again = Retry(detail, why_code, due_in=before.TROUBLE_DELAY, reason=None)
+        return partial(self._finish, attempt_id, NotSent(detail), again)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim

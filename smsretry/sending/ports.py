@@ -1,8 +1,9 @@
 """What sending needs from the outside: the queue and a provider. Requests cross over as values."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
@@ -65,7 +66,7 @@ class RetryQueue(Protocol):
         self,
         limit: int,
         *,
-        without: Collection[str] = (),
+        room: Mapping[str, int] = MappingProxyType({}),
         slow: Collection[UUID] = (),
         suspect: bool = False,
     ) -> Batch:
@@ -74,7 +75,7 @@ class RetryQueue(Protocol):
         Who was served longest ago goes first, and of each sender about half a second's worth is taken.
 
         Args:
-            without: senders and businesses, by id, of which nothing is to be claimed now.
+            room: the most texts that are to be claimed now, by the id of a sender or, if it is 0, of a business.
             slow: businesses of which nothing is to be claimed, and nothing in doubt either.
             suspect: instead of them one row whose claims have died more than once, which is claimed alone.
 

@@ -5,7 +5,7 @@ The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import inf
@@ -71,8 +71,8 @@ class Run:
         """Those that its texts go out from, by id."""
         self._slow = set[UUID]()
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
-        self._unavailable = set[str]()
-        """Senders and businesses that the last claim left out."""
+        self._room: Mapping[str, int] = {}
+        """Of the senders and businesses of which the last claim took no more."""
         self._claimed_ids = set[UUID]()
         """Due texts that it has claimed, but for those that were given back for want of capacity."""
         self._next_in: float | None = None
@@ -138,9 +138,9 @@ class Run:
         """The texts that may be claimed now, without the businesses whose row takes all the time of a claim."""
         queue, until = self._services.queue, monotonic() + SLOW_SECONDS
         while True:
-            self._unavailable = set() if suspect else self.flow_control.unavailable
+            self._room = {} if suspect else self.flow_control.room
             batch = queue.claim_texts(
-                size, without=self._unavailable, slow=self._slow, suspect=suspect
+                size, room=self._room, slow=self._slow, suspect=suspect
             )
             if (
                 batch.slow is None
@@ -186,8 +186,8 @@ class Run:
             if may_claim and is_new:
                 idle_from = monotonic()
             elif may_claim and (pause := self._pause(ends, idle_from)):
-                self.flow_control.wait(pause)
-            elif not self.flow_control.wait_for_others(self._unavailable, self._until):
+                self.flow_control.wait(pause, self._room)
+            elif not self.flow_control.wait_for_room(self._room, self._until):
                 return
             try:
                 # At the limit only what is in doubt is claimed.

@@ -80,7 +80,7 @@ drop function if exists public.check_sms_retries(integer);
 drop function if exists public.claim_due_sms_retries(integer);
 drop function if exists public.claim_sms_deliveries(integer,interval,text[]);
 drop function if exists public.claim_sms_retry(uuid,text,text);
-drop function if exists public.claim_sms_texts(integer,text,text,uuid[],boolean,uuid[]);
+drop function if exists public.claim_sms_texts(integer,text,text,jsonb,boolean,uuid[]);
 drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
 drop function if exists public.end_deactivated_sms_consent(date,text[],boolean);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);

@@ -97,7 +97,7 @@ class Scene:
             },
             "queue_scheduled_sms": {"limit_count": 10, "ahead": "2 minutes", "life": "48 hours"},
             "claim_sms_texts": {
-                "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "without": [], "suspect": False,
+                "limit_count": 10, "sender": SENDER, "account": ACCOUNT, "room": {}, "suspect": False,
             },
             "slow_sms_sender": {"account": ACCOUNT, "sender": SENDER, "seconds": 5},
             "mark_sms_database": {"kind": "production", "address": "db.example.com", **signed},

@@ -1,8 +1,9 @@
 """A queue and a provider that keep what they were told and answer as they were set up to."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -55,7 +56,7 @@ class FakeQueue:
         self,
         limit: int,
         *,
-        without: Collection[str] = (),
+        room: Mapping[str, int] = MappingProxyType({}),
         suspect: bool = False,
         **_: Any,
     ) -> Batch:
@@ -64,7 +65,7 @@ class FakeQueue:
                 raise self.trouble["suspects"]
             return Batch([self.suspects.pop(0)] if self.suspects else [], [*self.stops])
         self.limits.append(limit)
-        due = [claim for claim in self.claims if not _subjects(claim) & {*without}]
+        due = [claim for claim in self.claims if not _subjects(claim) & {*room}]
         batch = due[: min(limit, 1) if ("everybody", "") in self.stops else limit]
         self.claims = [claim for claim in self.claims if claim not in batch]
         return Batch(batch, [*self.stops], 0 if self.claims else None)

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import count
+from math import inf
 from uuid import UUID, uuid4
 
 import pytest
 
 from smsretry.errors import QueueUnreachable
-from smsretry.retry.decision import Defer, GiveBack
+from smsretry.retry.decision import Defer, GiveBack, NoSend
 from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import (
     Accepted,
@@ -44,6 +46,8 @@ NO_PERMISSION = Rejected(
     Refusal("account_refused", "It may be this destination", certain=False)
 )
 SLOWER = Rejected(Refusal("rate_limited", "Too many at once"))
+_PLACES = dict[UUID, AbstractContextManager[NoSend | None]]()
+"""Those of the texts that are under way."""
 _CLOCK = count(1000.0)
 """Goes on by a second when somebody looks at it: what is waited for is there at the first look, or it is not."""
 
@@ -53,6 +57,7 @@ def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that would wait for its business or its sender goes back at once."""
     monkeypatch.setattr(flow_control, "monotonic", _CLOCK.__next__)
     monkeypatch.setattr(flow_control, "PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(flow_control, "SLOW_SECONDS", inf)
 
 
 def soon() -> float:
@@ -75,9 +80,28 @@ def try_out(control: FlowControl, outcome: Outcome, *claims: Claim) -> None:
     """Each is claimed, let in if it may be, and comes to this."""
     for claim in claims:
         control.note_claimed(Batch([claim]))
-        if control.admit(claim) is None:
-            control.observe(claim, outcome)
+        with control.place(claim) as obstacle:
+            if not obstacle:
+                control.observe(claim, outcome)
         control.release(claim)
+
+
+def admit(control: FlowControl, claim: Claim) -> NoSend | None:
+    """Give it a place, or say why not."""
+    _PLACES[claim.id] = control.place(claim)
+    return _PLACES[claim.id].__enter__()
+
+
+def end(control: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
+    """Its send ends, and its place is free."""
+    pause = control.observe(claim, outcome)
+    _PLACES.pop(claim.id).__exit__(None, None, None)
+    return pause
+
+
+def closed(control: FlowControl) -> set[str]:
+    """The senders and businesses of which nothing is claimed."""
+    return {subject for subject, count in control.room.items() if not count}
 
 
 def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
@@ -85,7 +109,7 @@ def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
     admitted = []
     for claim in claims:
         control.note_claimed(Batch([claim]))
-        if control.wait_for_capacity(99, soon()) and not control.admit(claim):
+        if control.wait_for_capacity(99, soon()) and not admit(control, claim):
             admitted.append(claim)
     return admitted
 
@@ -102,9 +126,9 @@ def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_a
     assert len(under_way) == IN_A_ROW
     under_way += let_in(control, texts(30))
     assert len(under_way) == AT_FIRST
-    assert str(SHOP) in control.unavailable
-    control.observe(under_way[0], NO_PERMISSION)
-    assert str(SHOP) not in control.unavailable
+    assert str(SHOP) in closed(control)
+    end(control, under_way[0], NO_PERMISSION)
+    assert str(SHOP) not in closed(control)
     assert len(let_in(control, [text() for _ in range(30)])) == 30
 
 
@@ -112,15 +136,15 @@ def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> Non
     """And no longer, nor when it is asked to stop."""
     control = FlowControl()
     waits = let_in(control, [text() for _ in range(30)])
-    without = control.unavailable
-    assert not control.wait_for_others(without, soon())
-    control.observe(waits[0], TAKEN)
-    assert control.wait_for_others(without, soon())
+    without = control.room
+    assert not control.wait_for_room(without, soon())
+    end(control, waits[0], TAKEN)
+    assert control.wait_for_room(without, soon())
     control = FlowControl()
-    assert not control.wait_for_others(set(), soon())
+    assert not control.wait_for_room({}, soon())
     let_in(control, [text()])
     control.stop("Asked to stop")
-    assert not control.wait_for_others(control.unavailable, soon())
+    assert not control.wait_for_room(control.room, soon())
 
 
 # 2. What stops
@@ -137,12 +161,12 @@ def test_a_business_whose_sends_fail_three_times_in_a_row_stops_and_its_neighbor
         try_out(control, outcome, text())
     assert not queue.stops
     try_out(control, InDoubt("No answer"), text())
-    obstacle = control.admit(text())
+    obstacle = admit(control, text())
     assert isinstance(obstacle, GiveBack)
     assert obstacle.why_code == "business_trouble"
-    assert control.admit(text(OTHER_SHOP)) is None
+    assert admit(control, text(OTHER_SHOP)) is None
     assert queue.stops == {("business", str(SHOP))} == {*control.stops}
-    assert control.unavailable == {str(SHOP)}
+    assert closed(control) == {str(SHOP)}
 
 
 @pytest.mark.parametrize(
@@ -167,10 +191,10 @@ def test_a_sender_stops_and_others_go_on(claims: list[Claim], outcome: Outcome) 
     neighbors = text(uuid4(), sender=UUID(int=200))
     try_out(control, TAKEN, neighbors)
     try_out(control, outcome, *claims)
-    obstacle = control.admit(text())
+    obstacle = admit(control, text())
     assert isinstance(obstacle, GiveBack)
     assert obstacle.why_code == "sending_stopped"
-    assert control.admit(neighbors) is None
+    assert admit(control, neighbors) is None
     assert ("sender", str(SHARED)) in queue.stops
     assert ALL_SENDING not in queue.stops
     assert control.run_stopped_because is None
@@ -182,7 +206,7 @@ def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
     for _ in range(4):
         try_out(control, NOT_REACHED, text())
         try_out(control, TAKEN, text(OTHER_SHOP))
-    assert control.admit(text(OTHER_SHOP)) is None
+    assert admit(control, text(OTHER_SHOP)) is None
 
 
 def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> None:
@@ -191,10 +215,10 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     queue = FakeQueue()
     control = FlowControl(queue.set_stop)
     try_out(control, SUSPENDED, *own_texts)
-    assert control.admit(text()) is None
+    assert admit(control, text()) is None
     control = FlowControl(queue.set_stop)
     try_out(control, NOT_REACHED, *own_texts)
-    assert isinstance(control.admit(text()), GiveBack)
+    assert isinstance(admit(control, text()), GiveBack)
     assert ALL_SENDING in queue.stops
     assert not control.wait_for_capacity(50, soon())
 
@@ -219,11 +243,11 @@ def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     queue = FakeQueue(stops={stop})
     control, trial = FlowControl(queue.set_stop), text()
     control.note_claimed(Batch([trial], [stop]))
-    assert control.unavailable == {stop[1]} - {""}
+    assert closed(control) == {stop[1]} - {""}
     assert control.wait_for_capacity(50, soon()) is (stop != ALL_SENDING)
     if outcome:
-        assert control.admit(trial) is None
-        control.observe(trial, outcome)
+        assert admit(control, trial) is None
+        end(control, trial, outcome)
     control.release(trial)
     assert (stop in queue.stops) is (outcome != TAKEN)
     assert (stop in control.stops) is (outcome == NOT_REACHED)
@@ -240,11 +264,11 @@ def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
     ]
     for claim, stop in down:
         control.note_claimed(Batch([claim], [stop]))
-        assert control.admit(claim) is None
-        control.observe(claim, NOT_REACHED)
+        assert admit(control, claim) is None
+        end(control, claim, NOT_REACHED)
         control.release(claim)
     assert {*control.stops} == {stop for _, stop in down}
-    assert control.admit(text()) is None
+    assert admit(control, text()) is None
 
 
 def test_a_sender_that_has_stopped_leaves_the_places_of_its_texts_to_others() -> None:
@@ -271,19 +295,19 @@ def test_a_provider_that_asks_to_go_slower_is_obeyed(
     try_out(control, TAKEN, text())
     burst = [text() for _ in range(8)]
     control.note_claimed(Batch(burst))
-    assert [control.admit(claim) for claim in burst] == [None] * 8
-    waits = [control.observe(claim, SLOWER) for claim in burst]
+    assert [admit(control, claim) for claim in burst] == [None] * 8
+    waits = [end(control, claim, SLOWER) for claim in burst]
     assert waits == [flow_control.SLOWER_SECONDS, *[None] * 7], "it is told once"
-    assert control.unavailable == {str(SHARED), str(SHOP)}
-    assert control.admit(text(uuid4(), UUID(int=200))) is None
+    assert closed(control) == {str(SHARED), str(SHOP)}
+    assert admit(control, text(uuid4(), UUID(int=200))) is None
     now[0] += 60
-    assert control.unavailable == set()
+    assert closed(control) == set()
     half = [text() for _ in range(4)]
-    assert [control.admit(claim) for claim in half] == [None] * 4
-    assert isinstance(control.admit(text()), GiveBack)
+    assert [admit(control, claim) for claim in half] == [None] * 4
+    assert isinstance(admit(control, text()), GiveBack)
     for claim in half:
-        control.observe(claim, TAKEN)
-    assert [control.admit(text()) for _ in range(5)] == [None] * 5
+        end(control, claim, TAKEN)
+    assert [admit(control, text()) for _ in range(5)] == [None] * 5
 
 
 def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
@@ -292,11 +316,11 @@ def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
     in_an_hour = Rejected(SLOWER.refusal, retry_after=timedelta(hours=1))
     try_out(control, TAKEN, text(OTHER_SHOP))
     try_out(control, in_an_hour, text())
-    assert control.unavailable == {str(SHOP)}
-    assert control.admit(text(OTHER_SHOP)) is None
+    assert closed(control) == {str(SHOP)}
+    assert admit(control, text(OTHER_SHOP)) is None
     try_out(control, in_an_hour, text(OTHER_SHOP))
-    assert str(SHARED) in control.unavailable
-    obstacle = control.admit(text())
+    assert str(SHARED) in closed(control)
+    obstacle = admit(control, text())
     assert isinstance(obstacle, GiveBack)
     assert obstacle.why_code == "rate_limited", "a later run has it"
 
@@ -310,8 +334,8 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     control.note_claimed(Batch([text(), text(OTHER_SHOP)]))
     for _ in range(3):
         control.database_failed(text(), "No answer")
-    assert isinstance(control.admit(text()), Defer)
-    assert control.admit(text(OTHER_SHOP)) is None
+    assert isinstance(admit(control, text()), Defer)
+    assert admit(control, text(OTHER_SHOP)) is None
     control.database_failed(text(OTHER_SHOP), "No answer")
     assert control.run_stopped_because == "No answer"
 

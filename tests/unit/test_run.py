@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +55,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in (run, flow_control):
         monkeypatch.setattr(module, "monotonic", clock.now)
-    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds: clock.wait(seconds))
+    monkeypatch.setattr(flow_control, "SLOW_SECONDS", inf)
+    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds, __: clock.wait(seconds))
     return clock
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final, get_args
 from uuid import UUID
 
@@ -120,14 +121,14 @@ class SupabaseQueue(SupabaseGroups):
         self,
         limit: int,
         *,
-        without: Collection[str] = (),
+        room: Mapping[str, int] = MappingProxyType({}),
         slow: Collection[UUID] = (),
         suspect: bool = False,
     ) -> Batch:
         arguments = {
             "limit_count": limit,
             "suspect": suspect,
-            "without": sorted(without),
+            "room": dict(room),
             "slow": sorted(map(str, slow)),
         }
         # The rows themselves, and the desk, say what became of those that cannot be read.

@@ -2868,7 +2868,8 @@ $$;
 -- it. While everybody has stopped, one text is taken in all, from a sender that has not stopped if
 -- there is one.
 --   default_sender: the sender of businesses that have none of their own
---   without: senders and businesses of which nothing is taken
+--   without: businesses of which nothing is taken
+--   room: as in claim_sms_texts
 --   rows: by ctid, under their locks
 --   served: businesses that have had their turn, if more is due than was taken; none where the
 --     cursor alone says whose turn is next
@@ -2879,6 +2880,7 @@ create or replace function smsretry.texts_in_turn(
     at timestamptz,
     default_sender uuid,
     without uuid[],
+    room jsonb default '{}',
     out rows tid[],
     out served uuid[],
     out behind uuid,
@@ -3049,18 +3051,20 @@ begin
             select reached.is_due and s.free_at > at + interval '100 ms' as is_busy
         ) b
         cross join lateral (
-            select case
-                when s.id = any (without)
-                  or reached.business_id = any (without)
-                    then 0
-                when s.paused_at is not null
-                  or s.day_segments >= s.segments_per_day and s.day_ends_at > at
-                    then null
-                when b.is_busy then 0
-                when s.id::text = any (v_stopped.senders) then 1
-                when s.segments_per_second is not null
-                    then greatest(s.segments_per_second / 2, 1)::integer
-            end as room
+            select least(
+                (texts_in_turn.room ->> s.id::text)::integer,
+                (texts_in_turn.room ->> reached.business_id::text)::integer,
+                case
+                    when reached.business_id = any (without) then 0
+                    when s.paused_at is not null
+                      or s.day_segments >= s.segments_per_day and s.day_ends_at > at
+                        then null
+                    when b.is_busy then 0
+                    when s.id::text = any (v_stopped.senders) then 1
+                    when s.segments_per_second is not null
+                        then greatest(s.segments_per_second / 2, 1)::integer
+                end
+            ) as room
         ) r
         where reached.business_id is not null
           and (
@@ -3884,7 +3888,7 @@ $$;
 -- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
 -- Returns what smsretry.claim_of says, and refused and slow.
 --   account, sender: the default sender, for every business without its own
---   without: senders and businesses, by id, of which no due text is claimed
+--   room: the most due texts that are claimed, by the id of a sender; 0 also by that of a business
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
 --     first
 --   slow: the parameter: businesses of which neither due texts nor texts in doubt are claimed. The
@@ -3895,7 +3899,7 @@ create or replace function public.claim_sms_texts(
     limit_count integer,
     account text default null,
     sender text default null,
-    without uuid[] default '{}',
+    room jsonb default '{}',
     suspect boolean default false,
     slow uuid[] default '{}'
 )
@@ -3948,7 +3952,8 @@ begin
                 where s.account = claim_sms_texts.account
                   and s.sent_by = sender
             ),
-            without || slow
+            slow,
+            room
         );
         v_rows := v_doubtful.rows || v_texts.rows;
         v_next := least(v_texts.next_at, v_doubtful.next_at);

@@ -286,12 +286,12 @@ def test_when_columns_are_missing_all_claims_are_given_back(shop: Shop) -> None:
     hide = """create schema beside; grant usage on schema beside to service_role;
               alter function claim_sms_texts set schema beside;
               create function claim_sms_texts(limit_count integer, account text default null, sender text default null,
-                                              without uuid[] default '{}', suspect boolean default false,
+                                              room jsonb default '{}', suspect boolean default false,
                                               slow uuid[] default '{}')
               returns jsonb language sql as $$
                   select jsonb_set(c, '{texts}', (select coalesce(jsonb_agg(t - 'fingerprint'), '[]')
                                                   from jsonb_array_elements(c -> 'texts') t))
-                  from beside.claim_sms_texts(limit_count, account, sender, without, suspect, slow) c $$;
+                  from beside.claim_sms_texts(limit_count, account, sender, room, suspect, slow) c $$;
               grant execute on function claim_sms_texts to service_role"""
     undo = """drop function claim_sms_texts; alter function beside.claim_sms_texts set schema public;
               drop schema beside"""

@@ -149,7 +149,7 @@ def test_of_what_has_stopped_one_text_is_claimed(shop: Shop, kind: StopKind) -> 
         assert len(batch.texts) == 1
     else:
         assert by_business(list(batch.texts)) == {stopped: 1, other: 5}
-        assert shop.queue.claim_texts(50, without={subject}).texts == []
+        assert shop.queue.claim_texts(50, room={subject: 0}).texts == []
     assert stops(shop) == [kind]
     shop.queue.set_stop(kind, subject, None)
     assert len(claim(shop.queue)) == (9 if kind == "everybody" else 4)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -10,11 +11,16 @@ from starlette.types import Receive, Scope, Send
 from smsretry.adapters.supabase.queue import SupabaseQueue
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.process.http import DropConnection
-from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
-from smsretry.retry.profile import DEFAULT
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    AcceptThenWait,
+    DropUnaccepted,
+    JsonError,
+)
+from smsretry.retry.profile import DEFAULT, MOST_TEXTS
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
-from tests.proofs.town.street import Life, Neighbor, Street
+from tests.proofs.town.street import WELL_BEHAVED, Life, Neighbor, Street
 from tests.proofs.town.texts import Text, write
 from tests.support.senders import OwnSender
 
@@ -141,6 +147,31 @@ def _silent(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
 def _slow(street: Street, sender: OwnSender, texts: list[Text]) -> Life:
     """More texts than a sender of one segment a second can send."""
     yield
+
+
+def slow_sender(seconds: float, texts: int = 60) -> Neighbor:
+    """Twenty businesses of a sender whose sends Twilio answers late, beside 200 texts of two others.
+
+    The runs are long, so time goes by in them.
+    """
+
+    def live(street: Street) -> None:
+        street.concurrency, street.limit = 10, MOST_TEXTS
+        street.next_at = lambda: max(street.now, street.stack.now())
+        slow, *others = (street.senders.open("beside", n) for n in range(3))
+        shops = [street.open(f"slow {n}", sender=slow) for n in range(20)]
+        theirs = [
+            street.text("slow sender", 1, business_id=shops[n % 20])
+            for n in range(texts)
+        ]
+        shops = [street.open(f"beside {n}", sender=others[n % 2]) for n in range(40)]
+        good = [
+            street.text(WELL_BEHAVED, 1, business_id=shops[n % 40]) for n in range(200)
+        ]
+        write(street.connection, theirs + good)
+        street.meets(AcceptThenWait(timedelta(seconds=seconds)), theirs)
+
+    return live
 
 
 # -- businesses that move ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Each safeguard, taken away: to see that the judge notices its absence, and with which neighbors it does."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from smsretry.adapters.supabase import queue
@@ -15,7 +16,12 @@ from smsretry.sending import flow_control
 from smsretry.sending.flow_control import IN_A_ROW, FlowControl
 from tests.proofs.neighbors import tenants, troubles
 from tests.proofs.neighbors.report import run
-from tests.proofs.neighbors.senders import day_is_used, moves_in_doubt, moves_in_flight
+from tests.proofs.neighbors.senders import (
+    day_is_used,
+    moves_in_doubt,
+    moves_in_flight,
+    slow_sender,
+)
 from tests.proofs.neighbors.tenants import well_behaved
 from tests.proofs.town.report import ProofReport
 from tests.proofs.town.safeguards import (
@@ -196,10 +202,17 @@ SWITCHES = {
         _patch(_WHOSE), "late", tenants.senders_down(6, shops=12), good=12, minutes=8
     ),
     "a run goes on": _switch(
-        _patch((FlowControl, "wait_for_others", lambda *_: False)),
+        _patch((FlowControl, "wait_for_room", lambda *_: False)),
         "late",
         tenants.slow_answers(20, 20, seconds=4.0),
         minutes=6,
+    ),
+    "a sender's share": _switch(
+        _patch((FlowControl, "_share", lambda *_: inf)),
+        "late",
+        slow_sender(28.0),
+        good=0,
+        minutes=8,
     ),
     "an answer is no failure": _switch(
         _patch((FlowControl, "observe", _as_failure)),

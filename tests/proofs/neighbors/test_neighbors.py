@@ -6,6 +6,7 @@ from smsretry.local.stack import Stack
 from smsretry.retry.profile import MOST_TEXTS
 from smsretry.sending import flow_control
 from tests.proofs.neighbors.report import everybody, run
+from tests.proofs.neighbors.senders import slow_sender
 from tests.proofs.neighbors.switches import SWITCHES
 from tests.proofs.neighbors.tenants import poor
 
@@ -36,6 +37,14 @@ def test_well_behaved_businesses_notice_nothing_of_tenants_whose_own_texts_come_
     monkeypatch.setattr(flow_control, "PATIENCE_SECONDS", 30.0)
     report = run(stack, poor(60, 40), minutes=20, seed="1", limit=MOST_TEXTS)
     assert report.clean, report.tell()
+
+
+@pytest.mark.parametrize("seconds", [12.0, 28.0])
+def test_nobody_waits_for_another_s_sender(stack: Stack, seconds: float) -> None:
+    """Its sends hold their share of the places for long, and the others' texts go out beside them."""
+    report = run(stack, [slow_sender(seconds)], minutes=8, seed="1")
+    assert report.clean, report.tell()
+    assert stack.twilio.most_posts_at_once <= 10
 
 
 @pytest.mark.parametrize("safeguard", SWITCHES)

@@ -92,7 +92,9 @@ class Street:
         """When something happens next, if the time in between is to be left out; None: never more."""
         self.twilio_seconds = 30.0
         """How long the worker waits for an answer of Twilio's."""
-        self._neighbors, self._limit, self._profile = neighbors, limit, profile
+        self.concurrency = 50
+        """The worker's places at Twilio."""
+        self._neighbors, self.limit, self._profile = neighbors, limit, profile
         self._losses = Counter[UUID]()
         """How often a text's claim was lost."""
         self._meanwhile = dict[tuple[UUID, str], Callable[[], object]]()
@@ -190,7 +192,7 @@ class Street:
                 for life in lives:
                     next(life, None)
                 with TwilioProvider(self.settings) as sender:
-                    self._work(Services(queue, sender, self._profile))
+                    self._work(Services(queue, sender, self._profile, self.concurrency))
         self.counts["took, s"] = round(time.monotonic() - started)
 
     @property
@@ -206,7 +208,7 @@ class Street:
         self.counts["runs"] += 1
         try:
             items, summary = run_once(
-                _Run(services, self), limit=self._limit, stale_minutes=self.stale
+                _Run(services, self), limit=self.limit, stale_minutes=self.stale
             )
         except WorkerDied as death:
             self.counts["workers killed"] += 1

@@ -10,7 +10,8 @@
 -- it. While everybody has stopped, one text is taken in all, from a sender that has not stopped if
 -- there is one.
 --   default_sender: the sender of businesses that have none of their own
---   without: senders and businesses of which nothing is taken
+--   without: businesses of which nothing is taken
+--   room: as in claim_sms_texts
 --   rows: by ctid, under their locks
 --   served: businesses that have had their turn, if more is due than was taken; none where the
 --     cursor alone says whose turn is next
@@ -21,6 +22,7 @@ create or replace function smsretry.texts_in_turn(
     at timestamptz,
     default_sender uuid,
     without uuid[],
+    room jsonb default '{}',
     out rows tid[],
     out served uuid[],
     out behind uuid,
@@ -191,18 +193,20 @@ begin
             select reached.is_due and s.free_at > at + interval '100 ms' as is_busy
         ) b
         cross join lateral (
-            select case
-                when s.id = any (without)
-                  or reached.business_id = any (without)
-                    then 0
-                when s.paused_at is not null
-                  or s.day_segments >= s.segments_per_day and s.day_ends_at > at
-                    then null
-                when b.is_busy then 0
-                when s.id::text = any (v_stopped.senders) then 1
-                when s.segments_per_second is not null
-                    then greatest(s.segments_per_second / 2, 1)::integer
-            end as room
+            select least(
+                (texts_in_turn.room ->> s.id::text)::integer,
+                (texts_in_turn.room ->> reached.business_id::text)::integer,
+                case
+                    when reached.business_id = any (without) then 0
+                    when s.paused_at is not null
+                      or s.day_segments >= s.segments_per_day and s.day_ends_at > at
+                        then null
+                    when b.is_busy then 0
+                    when s.id::text = any (v_stopped.senders) then 1
+                    when s.segments_per_second is not null
+                        then greatest(s.segments_per_second / 2, 1)::integer
+                end
+            ) as room
         ) r
         where reached.business_id is not null
           and (

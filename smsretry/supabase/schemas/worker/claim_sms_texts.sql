@@ -2,7 +2,7 @@
 -- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
 -- Returns what smsretry.claim_of says, and refused and slow.
 --   account, sender: the default sender, for every business without its own
---   without: senders and businesses, by id, of which no due text is claimed
+--   room: the most due texts that are claimed, by the id of a sender; 0 also by that of a business
 --   suspect: claim one suspect row instead, or none; the one whose claims died least often goes
 --     first
 --   slow: the parameter: businesses of which neither due texts nor texts in doubt are claimed. The
@@ -13,7 +13,7 @@ create or replace function public.claim_sms_texts(
     limit_count integer,
     account text default null,
     sender text default null,
-    without uuid[] default '{}',
+    room jsonb default '{}',
     suspect boolean default false,
     slow uuid[] default '{}'
 )
@@ -66,7 +66,8 @@ begin
                 where s.account = claim_sms_texts.account
                   and s.sent_by = sender
             ),
-            without || slow
+            slow,
+            room
         );
         v_rows := v_doubtful.rows || v_texts.rows;
         v_next := least(v_texts.next_at, v_doubtful.next_at);
