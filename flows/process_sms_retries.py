@@ -27,7 +27,7 @@ from smsretry.settings import Settings, load, read_concurrency
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import check_parameters
-from .support.history import BEGUN, last_begun
+from .support.history import BEGUN, earlier_runs
 from .support.schedule import SCHEDULED_FLOW, conclude
 from .support.show import EventEmitter, queue_status, this_run
 from .support.task_runs import TaskRuns
@@ -43,7 +43,7 @@ def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
     Args:
         address: of the database.
     """
-    return run.recover(stale_minutes, last_begun(address))
+    return run.recover(stale_minutes, earlier_runs(address))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -84,10 +84,10 @@ class BeginAnswer(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
     go: yes. claim_lost: another worker has the row. in_doubt: an earlier message of it may have left, and is looked
-    for. changed: something is not as the decision took it to be. closed: `send_before` has come. capped: the recipient
-    has had all texts that a rule permits. busy: its sender's slots are reserved for longer than a worker waits. spent:
-    its sender has sent all that it may in a day. held: a person can mend what stands in its way. ended: the row is
-    finished. `why` says the reason.
+    for. changed: something is not as the decision took it to be. unsure: a restore may be unnoticed. closed:
+    `send_before` has come. capped: the recipient has had all texts that a rule permits. busy: its sender's slots are
+    reserved for longer than a worker waits. spent: its sender has sent all that it may in a day. held: a person can
+    mend what stands in its way. ended: the row is finished. `why` says the reason.
     """
 
     answer: Literal[
@@ -95,6 +95,7 @@ class BeginAnswer(Value):
         "claim_lost",
         "in_doubt",
         "changed",
+        "unsure",
         "closed",
         "capped",
         "busy",

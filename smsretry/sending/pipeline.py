@@ -53,6 +53,7 @@ _NO_PLACE: Final = (
 _SLOW: Final = (
     "The provider was slow to say what became of an earlier message of this text"
 )
+_UNSURE: Final = "Nobody could say which runs came before this one: it may have gone out before a restore"
 _CHANGED: Final = (
     "What the decision was made from has changed: the next run decides again"
 )
@@ -217,6 +218,8 @@ class _Item:
                 return self._wait_for_window(until, before.SPENT, "day_spent")
             case "busy":
                 return self._act_on(Defer(_BUSY, "sender_rate", until=until))
+            case "unsure":
+                return self._act_on(before.troubled(claim, _UNSURE, "unreachable"))
             case "changed":
                 return self._act_on(GiveBack(_CHANGED, "data_changed"))
             case "held":

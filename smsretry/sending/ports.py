@@ -49,14 +49,17 @@ class RetryQueue(Protocol):
     # One run
 
     def start_run(
-        self, run_id: UUID, stale_minutes: int, earlier: EarlierRun | None = None
+        self,
+        run_id: UUID,
+        stale_minutes: int,
+        earlier: Sequence[EarlierRun] | None = (),
     ) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
         The default sender is known from then on.
 
         Args:
-            earlier: the last run that the database accepted. If it is forgotten, it is returned, too.
+            earlier: the last runs that the database accepted; None: nobody can say which. A forgotten one is returned.
         """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:

@@ -39,6 +39,10 @@ LONGEST_SECONDS: Final = 600.0
 LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
 is due in a moment, even when its time is over: its sender's next slot, as a rule."""
+_UNSURE: Final = (
+    "Prefect did not say which runs there were before this one. The database may have been restored unnoticed, so only "
+    "new texts are sent"
+)
 _UNCLAIMED: Final = "No text that is due could be claimed. The database says: {}"
 
 
@@ -77,6 +81,8 @@ class Run:
         """Due texts that it has claimed, but for those that were given back for want of capacity."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
+        self._is_unsure = False
+        """Whether nobody could say which runs there had been."""
         self.asked_to_stop: signal.Signals | None = None
         """The signal that ended the run."""
         self._ended_because: str | None = None
@@ -108,13 +114,15 @@ class Run:
                 signal.signal(number, handler)
 
     def recover(
-        self, stale_minutes: int, earlier: EarlierRun | None = None
+        self, stale_minutes: int, earlier: Sequence[EarlierRun] | None = ()
     ) -> list[Recovered]:
         """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
 
         Args:
-            earlier: the last run that the database accepted. If it does not know that run, it was restored.
+            earlier: the last runs that the database accepted. If it does not know one of them, it was restored. None:
+                nobody could say which; then only new texts are sent.
         """
+        self._is_unsure = earlier is None
         self.interrupted = self._services.queue.start_run(
             self.id, stale_minutes, earlier
         )
@@ -279,7 +287,8 @@ class Run:
             database_broken=bool(control.database_trouble or unclaimed),
             texts_only=self._services.provider.audience.description,
             restored=next(
-                (str(run) for run in self.interrupted if run.restored_since), None
+                (str(run) for run in self.interrupted if run.restored_since),
+                _UNSURE if self._is_unsure else None,
             ),
         )
         self._services.queue.finish_run(

@@ -77,7 +77,7 @@ class RunSummary(Value):
     database_broken: bool = False
     """The database could not be asked whether a text may go; the claims went back to the queue."""
     restored: str | None = None
-    """The notice that the database was restored from a backup, and what follows."""
+    """The notice that the database was, or may have been, restored from a backup, and what follows."""
     texts_only: str | None = None
     """A restriction on who may be texted from here, such as `texts nobody`. None: everybody may."""
 
@@ -119,7 +119,7 @@ class RunSummary(Value):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the database was restored, a row's processing went wrong, or sending stopped for all.
+        """Whether the database was or may be restored, a row's processing went wrong, or sending stopped for all.
 
         One business's stopped sender leaves the run green: the business may take weeks to mend it, and by then nobody
         would look at a red run any more.

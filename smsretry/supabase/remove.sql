@@ -112,7 +112,7 @@ drop function if exists public.slow_sms_sender(text,text,double precision);
 drop function if exists public.sms_businesses(text);
 drop function if exists public.sms_senders(uuid,integer,boolean,uuid,boolean);
 drop function if exists public.sms_status();
-drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,uuid,timestamp with time zone,boolean);
+drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,jsonb);
 drop function if exists public.try_sms_retry_queue(text,text);
 drop function if exists public.unread_sms_words();
 insert into listed_index values ('customers_phone', 'public.customers');

@@ -1,10 +1,19 @@
 """A database that was restored from a backup, and Prefect's history, which was not."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from httpx import AsyncClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from flows.support import history
+from smsretry.local.process.http import LocalServer
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import AcceptThenWait
 from tests.conftest import Business
@@ -28,6 +37,51 @@ def ended(flow: FlowProcess) -> Record:
     run, _ = flow.run()
     begun(flow)
     return run
+
+
+@pytest.mark.parametrize(
+    ("failures", "is_answered"), [(1, True), (3, True), (99, False)]
+)
+def test_prefect_is_asked_again_which_runs_there_were(
+    flow: FlowProcess, monkeypatch: pytest.MonkeyPatch, failures: int, is_answered: bool
+) -> None:
+    """It is the first question of a run. Whoever may have failed to ask is among the answers, and not the only one."""
+    monkeypatch.setattr(history, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(history, "ASK_SECONDS", 0.5)
+    ids = [UUID(ended(flow)["id"]) for _ in range(2)][::-1]
+    address = flow.stack.settings().address
+    url = flow.prefect.server.environment()["PREFECT_API_URL"]
+    remaining = count(failures, -1)
+
+    async def relay(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        is_asked = request.url.path.endswith("flow_runs/filter")
+        if is_asked and next(remaining) > 0:
+            await Response(status_code=500)(scope, receive, send)
+            return
+        async with AsyncClient() as client:
+            answer = await client.request(
+                request.method,
+                f"{url}{request.url.path}",
+                params=request.query_params,
+                content=await request.body(),
+                headers=request.headers.items(),
+            )
+        await Response(
+            answer.content, answer.status_code, media_type="application/json"
+        )(scope, receive, send)
+
+    with (
+        LocalServer(relay) as server,
+        temporary_settings({PREFECT_API_URL: server.url}),
+    ):
+        earlier = history.earlier_runs(address)
+    if is_answered:
+        assert earlier is not None
+        assert [run.id for run in earlier][:2] == ids
+        assert all(run.finished for run in earlier[:2])
+    else:
+        assert earlier is None
 
 
 @pytest.mark.long  # every day integration/doubt/test_restored.py asks the same without Prefect

@@ -161,7 +161,7 @@ class Scene:
             },
             "start_sms_run": {
                 "run_id": str(UUID(int=7)), "stale_minutes": 10, "account": ACCOUNT, "sender": SENDER,
-                "earlier_run": str(UUID(int=6)), "due_at": self.at(), "finished": False,
+                "earlier": [{"id": str(UUID(int=6)), "due_at": self.at(), "finished": False}],
             },
             "finish_sms_run": {"run_id": str(UUID(int=6)), "summary": "1 sent", "needs_attention": False},
             "explain_sms": {"id": str(self.due), "row_limit": 5},

@@ -1,6 +1,6 @@
 """The calls of workers, of the application that queues texts, and of a webhook that hears the provider."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
@@ -86,18 +86,21 @@ class SupabaseQueue(SupabaseGroups):
         }
 
     def start_run(
-        self, run_id: UUID, stale_minutes: int, earlier: EarlierRun | None = None
+        self,
+        run_id: UUID,
+        stale_minutes: int,
+        earlier: Sequence[EarlierRun] | None = (),
     ) -> list[InterruptedRun]:
         arguments = {
             "run_id": run_id,
             "stale_minutes": stale_minutes,
             "send_to": self._audience.send_to,
             "address": self.address,
+            "earlier": earlier
+            if earlier is None
+            else [run.model_dump(mode="json") for run in earlier],
             **self._environment,
         }
-        if earlier:
-            summary = earlier.model_dump(mode="json")
-            arguments |= {"earlier_run": summary.pop("id"), **summary}
         return self.read_all_rows(
             InterruptedRun, self.call_once("start_sms_run", arguments)
         )

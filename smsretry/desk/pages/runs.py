@@ -78,7 +78,7 @@ def of_texts(
     if run.texts_only and not idle:  # an idle run is found by its name, and deleted
         problems.append(f"staging: {run.texts_only}")
     if run.restored:
-        problems.append("the database was restored")
+        problems.append("a restore from a backup")
     if run.stopped_because:
         problems.append(_stopped(run.stopped_because))
     elif senders := len(run.stopped_senders):

@@ -526,7 +526,8 @@ alter table if exists smsretry.runs
     add column if not exists needs_attention boolean,
     add column if not exists interrupted_at timestamptz,
     add column if not exists send_to text,
-    add column if not exists address text;
+    add column if not exists address text,
+    add column if not exists sends_since timestamptz;
 select pg_temp.add_rule('smsretry.runs', 'runs_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_summary', $r$check ( length(summary) <= 2000 and (finished_at is null) = (summary is null) )$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('all', 'listed', 'nobody'))$r$);
@@ -544,6 +545,9 @@ create table if not exists smsretry.runs (
     interrupted_at timestamptz, -- when a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
+    -- Nobody could say which runs there had been, so a restore may be unnoticed: no text that is
+    -- known since before then leaves.
+    sends_since timestamptz,
     constraint runs_summary check (
         length(summary) <= 2000
         and (finished_at is null) = (summary is null)
@@ -1435,6 +1439,21 @@ begin
     return coalesce(status in ('sent', 'delivered', 'undelivered'), false)
         or smsretry.found_sid(provider_message_id) is not null;
 end
+$$;
+
+-- ======== schemas/helpers/known_since.sql ========
+-- Since when the database knows a text, by its row, its send log or its scheduled send.
+create or replace function smsretry.known_since(
+    send_log_id uuid,
+    created_at timestamptz
+)
+returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select least(
+        known_since.created_at,
+        (select l.created_at from public.send_logs l where l.id = known_since.send_log_id),
+        (select s.created_at from public.scheduled_sends s where s.id = known_since.send_log_id)
+    )
 $$;
 
 -- ======== schemas/helpers/live_state.sql ========
@@ -3330,6 +3349,8 @@ $$;
 --     in_doubt: its message may have left before a restore from a backup: it is looked for
 --     changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
+--     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
+--       the next run tries again
 --     closed: send_before has come: decide again
 --     capped: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
@@ -3518,6 +3539,16 @@ begin
             sent_account := null; -- nobody knows what its sender was
             sent_by := null;
             segments := null;
+            exit checks;
+        end if;
+
+        -- Or may it have, unnoticed?
+        if exists (
+            select from smsretry.runs r
+            where r.id = run_id
+              and r.sends_since > smsretry.known_since(v_row.send_log_id, v_row.created_at)
+        ) then
+            answer := 'unsure';
             exit checks;
         end if;
 
@@ -5012,8 +5043,8 @@ $$;
 -- Parameters that do not speak for themselves:
 --   stale_minutes: after how long a silent run counts as interrupted; null: none does
 --   send_to, address: as for begin_sms_attempt
---   earlier_run, due_at, finished: the last run that this database accepted, as the caller
---     remembers it (smsretry.notice_restore)
+--   earlier: the last runs that this database accepted, as the caller remembers them (id, and as
+--     for smsretry.notice_restore due_at and finished); null: nobody can say which
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,
@@ -5021,9 +5052,7 @@ create or replace function public.start_sms_run(
     address text default null,
     account text default null,
     sender text default null,
-    earlier_run uuid default null,
-    due_at timestamptz default null,
-    finished boolean default false
+    earlier jsonb default '[]'
 )
 returns table (
     id uuid,
@@ -5042,26 +5071,37 @@ begin
     perform smsretry.analyze_filled();
     return query
     select
-        start_sms_run.earlier_run,
-        start_sms_run.due_at,
+        e.id,
+        e.due_at,
         0::bigint,
         0::bigint,
         0::bigint,
         n.since
-    from smsretry.notice_restore(
-        start_sms_run.earlier_run,
-        start_sms_run.due_at,
+    from (
+        select *
+        from jsonb_to_recordset(start_sms_run.earlier)
+            r (id uuid, due_at timestamptz, finished boolean)
+        order by r.due_at
+    ) e
+    cross join lateral smsretry.notice_restore(
+        e.id,
+        e.due_at,
         start_sms_run.send_to,
-        start_sms_run.finished
+        e.finished
     ) n (since)
     where n.since is not null;
-    insert into smsretry.runs (id, started_at, send_to, address)
-    values (
+    insert into smsretry.runs (id, started_at, send_to, address, sends_since)
+    select
         start_sms_run.run_id,
         v_now,
         start_sms_run.send_to,
-        left(start_sms_run.address, 300)
-    )
+        left(start_sms_run.address, 300),
+        case
+            when start_sms_run.earlier is null
+                -- A restore takes longer: whatever it brought back is older.
+                then greatest(max(r.started_at), v_now - interval '2 minutes')
+        end
+    from smsretry.runs r
     on conflict
     do nothing;
     insert into smsretry.senders (account, sent_by, named_at)
@@ -5213,8 +5253,7 @@ end
 $$;
 
 -- ======== schemas/doubt/forgotten.sql ========
--- Live rows whose message may have left in the time that a restored backup has forgotten. The text
--- is older than the restore if its row, send log or scheduled send is. Only a later look that found
+-- Live rows whose message may have left in the time that a restored backup has forgotten. Only a later look that found
 -- nothing, or a person's word, clears it: a message that was found does not prove that no other
 -- exists.
 create or replace view smsretry.forgotten with (security_invoker = true) as
@@ -5225,17 +5264,7 @@ cross join lateral (
         min(r.since) as since,
         max(r.restored_at) as until
     from smsretry.restores r
-    where (
-        q.created_at < r.restored_at
-        or exists (
-            select from public.send_logs l
-            where l.id = q.send_log_id and l.created_at < r.restored_at
-        )
-        or exists (
-            select from public.scheduled_sends s
-            where s.id = q.send_log_id and s.created_at < r.restored_at
-        )
-    )
+    where smsretry.known_since(q.send_log_id, q.created_at) < r.restored_at
       and not exists (
           select from public.sms_send_attempts a
           -- An array, so that an index finds them without statistics.

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from smsretry import schedule_sms
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -149,7 +150,9 @@ class World:
 
     def notice(self) -> bool:
         """Whether a run that remembers the last one says that the database was restored."""
-        noticed = self.shop.queue.start_run(uuid4(), 10, self.last)
+        noticed = self.shop.queue.start_run(
+            uuid4(), 10, [self.last] if self.last else []
+        )
         return any(run.restored_since for run in noticed)
 
     def texts(self) -> dict[str, int]:
@@ -244,7 +247,7 @@ def test_what_a_carrier_lost_is_sent_again_once_on_both_sides_of_the_backup(
     assert texts() == [2, 1, 1]
     last = last_run(shop)
     restore(shop.stack, tmp_path / "backup.sql")
-    shop.queue.start_run(uuid4(), 10, last)
+    shop.queue.start_run(uuid4(), 10, [last])
     live(minutes=120)
     assert texts() == [2, 1, 1]
     assert [shop.status_of(row) for row in rows] == ["completed"] * 3
@@ -385,7 +388,7 @@ class Backup:
         """What a run is told that remembers this earlier one, with some of it changed."""
         if earlier:
             earlier = earlier.model_copy(update=changes)
-        answers = self.shop.queue.start_run(uuid4(), 10, earlier)
+        answers = self.shop.queue.start_run(uuid4(), 10, [earlier] if earlier else [])
         return next((run.restored_since for run in answers if run.restored_since), None)
 
     def lived_on(self) -> EarlierRun:
@@ -452,8 +455,11 @@ def test_nothing_ordinary_is_taken_for_a_restore(backup: Backup) -> None:
     assert (
         backup.restored_since(last, id=uuid4(), due_at=NOON - timedelta(days=1)) is None
     )
-    staging = "select restored_since from start_sms_run(%s, 10, 'nobody', earlier_run => %s, due_at => %s)"
-    assert shop.sql(staging, uuid4(), uuid4(), last.due_at) == []
+    staging = (
+        "select restored_since from start_sms_run(%s, 10, 'nobody', earlier => %s)"
+    )
+    stranger = Jsonb([{"id": str(uuid4()), "due_at": last.due_at.isoformat()}])
+    assert shop.sql(staging, uuid4(), stranger) == []
     shop.sql("truncate smsretry.runs")
     assert backup.restored_since(last) is None
     assert shop.sql("select from smsretry.restores") == []
@@ -479,6 +485,40 @@ def test_a_run_that_was_under_way_at_the_restore_sends_nothing_twice(
     assert len(shop.messages) == 1
 
 
+def test_a_run_that_cannot_ask_sends_new_texts_and_the_next_one_notices_the_restore(
+    backup: Backup,
+) -> None:
+    """What may have gone out waits, whether its row, its send log or its plan was in the backup. The run is red."""
+    shop = backup.shop
+    rows = [shop.due_text(phone=number) for number in NUMBERS.values()]
+    backup.file.unlink()
+    back_up(shop.stack, backup.file)
+    shop.later(minutes=5)
+    assert set(shop.run()) == {"Sent"}
+    forgotten = last_run(shop)
+    restore(shop.stack, backup.file)
+    shop.later(minutes=5)
+    earlier = None
+    for fates in (
+        {"Deferred": len(rows), "Sent": 1},
+        {"InDoubt": len(rows) + 1},
+    ):
+        new = shop.due_text(phone=f"+12125552{len(shop.messages):03}")
+        for table, row in (
+            ("sms_retry_queue", new),
+            ("send_logs", shop.row(new)["send_log_id"]),
+        ):
+            shop.sql(
+                f"update {table} set created_at = smsretry.clock() where id = %s", row
+            )
+        run = run_over(shop.queue, shop.provider)
+        run.recover(10, earlier)
+        assert Counter(run.process(claim).fate for claim in run.claim()) == fates
+        assert run.report([]).needs_attention
+        earlier = [last_run(shop), forgotten]
+        shop.later(minutes=1)
+
+
 def test_two_runs_that_notice_a_restore_at_once_record_it_once(backup: Backup) -> None:
     """The second waits for the first."""
     forgotten = backup.lived_on()
@@ -497,7 +537,7 @@ def test_people_can_see_for_an_hour_that_the_database_was_restored(
     forgotten = backup.lived_on()
     restore(shop.stack, backup.file)
     run = run_over(shop.queue, shop.provider)
-    run.recover(10, forgotten)
+    run.recover(10, [forgotten])
     assert run.report([]).needs_attention
     asked = "select check_sms_retries()"
     with pytest.raises(psycopg.Error, match="was restored from a backup"):

@@ -1,5 +1,4 @@
--- Live rows whose message may have left in the time that a restored backup has forgotten. The text
--- is older than the restore if its row, send log or scheduled send is. Only a later look that found
+-- Live rows whose message may have left in the time that a restored backup has forgotten. Only a later look that found
 -- nothing, or a person's word, clears it: a message that was found does not prove that no other
 -- exists.
 create or replace view smsretry.forgotten with (security_invoker = true) as
@@ -10,17 +9,7 @@ cross join lateral (
         min(r.since) as since,
         max(r.restored_at) as until
     from smsretry.restores r
-    where (
-        q.created_at < r.restored_at
-        or exists (
-            select from public.send_logs l
-            where l.id = q.send_log_id and l.created_at < r.restored_at
-        )
-        or exists (
-            select from public.scheduled_sends s
-            where s.id = q.send_log_id and s.created_at < r.restored_at
-        )
-    )
+    where smsretry.known_since(q.send_log_id, q.created_at) < r.restored_at
       and not exists (
           select from public.sms_send_attempts a
           -- An array, so that an index finds them without statistics.

@@ -22,6 +22,8 @@
 --     in_doubt: its message may have left before a restore from a backup: it is looked for
 --     changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
+--     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
+--       the next run tries again
 --     closed: send_before has come: decide again
 --     capped: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
@@ -210,6 +212,16 @@ begin
             sent_account := null; -- nobody knows what its sender was
             sent_by := null;
             segments := null;
+            exit checks;
+        end if;
+
+        -- Or may it have, unnoticed?
+        if exists (
+            select from smsretry.runs r
+            where r.id = run_id
+              and r.sends_since > smsretry.known_since(v_row.send_log_id, v_row.created_at)
+        ) then
+            answer := 'unsure';
             exit checks;
         end if;
 

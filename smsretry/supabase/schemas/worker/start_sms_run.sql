@@ -6,8 +6,8 @@
 -- Parameters that do not speak for themselves:
 --   stale_minutes: after how long a silent run counts as interrupted; null: none does
 --   send_to, address: as for begin_sms_attempt
---   earlier_run, due_at, finished: the last run that this database accepted, as the caller
---     remembers it (smsretry.notice_restore)
+--   earlier: the last runs that this database accepted, as the caller remembers them (id, and as
+--     for smsretry.notice_restore due_at and finished); null: nobody can say which
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,
@@ -15,9 +15,7 @@ create or replace function public.start_sms_run(
     address text default null,
     account text default null,
     sender text default null,
-    earlier_run uuid default null,
-    due_at timestamptz default null,
-    finished boolean default false
+    earlier jsonb default '[]'
 )
 returns table (
     id uuid,
@@ -36,26 +34,37 @@ begin
     perform smsretry.analyze_filled();
     return query
     select
-        start_sms_run.earlier_run,
-        start_sms_run.due_at,
+        e.id,
+        e.due_at,
         0::bigint,
         0::bigint,
         0::bigint,
         n.since
-    from smsretry.notice_restore(
-        start_sms_run.earlier_run,
-        start_sms_run.due_at,
+    from (
+        select *
+        from jsonb_to_recordset(start_sms_run.earlier)
+            r (id uuid, due_at timestamptz, finished boolean)
+        order by r.due_at
+    ) e
+    cross join lateral smsretry.notice_restore(
+        e.id,
+        e.due_at,
         start_sms_run.send_to,
-        start_sms_run.finished
+        e.finished
     ) n (since)
     where n.since is not null;
-    insert into smsretry.runs (id, started_at, send_to, address)
-    values (
+    insert into smsretry.runs (id, started_at, send_to, address, sends_since)
+    select
         start_sms_run.run_id,
         v_now,
         start_sms_run.send_to,
-        left(start_sms_run.address, 300)
-    )
+        left(start_sms_run.address, 300),
+        case
+            when start_sms_run.earlier is null
+                -- A restore takes longer: whatever it brought back is older.
+                then greatest(max(r.started_at), v_now - interval '2 minutes')
+        end
+    from smsretry.runs r
     on conflict
     do nothing;
     insert into smsretry.senders (account, sent_by, named_at)
