@@ -206,6 +206,7 @@ DeliveryStatus: TypeAlias = Literal[
     "undelivered",
     "failed",
     "canceled",
+    "partially_delivered",
     "delivered",
     "read",
 ]
@@ -213,7 +214,8 @@ DeliveryStatus: TypeAlias = Literal[
 `unknown`: nothing final was reported for long enough.
 
 sent: a carrier has it, and no later report may come. undelivered: the carrier says that it did not arrive.
-failed, canceled: it never left the provider. delivered: the carrier says that it arrived. read: likewise, and was read.
+failed, canceled: it never left the provider. delivered: the carrier says that it arrived. partially_delivered: some of
+it did. read: all of it, and was read.
 """
 
 Delivery: TypeAlias = Literal["delivered", "undelivered", "unknown", "open"]

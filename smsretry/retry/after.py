@@ -8,7 +8,16 @@ from smsretry.retry.backoff import (
     next_retry_delay,
     uncounted_delay,
 )
-from smsretry.retry.decision import AfterSend, Complete, Fail, Hold, LookAgain, Retry
+from smsretry.retry.before import wait_for_next_window
+from smsretry.retry.decision import (
+    AfterSend,
+    Complete,
+    Defer,
+    Fail,
+    Hold,
+    LookAgain,
+    Retry,
+)
 from smsretry.retry.doubt import next_look_delay
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import (
@@ -19,10 +28,15 @@ from smsretry.retry.outcome import (
     Refusal,
     Rejected,
 )
+from smsretry.retry.profile import DEFAULT, Profile
 
 
 def after_send(
-    claim: Claim, outcome: Outcome, *, first_send: bool = False
+    claim: Claim,
+    outcome: Outcome,
+    *,
+    first_send: bool = False,
+    profile: Profile = DEFAULT,
 ) -> AfterSend:
     """Where the row goes, given what became of the request.
 
@@ -39,13 +53,17 @@ def after_send(
                 detail, "unreachable", due_in=uncounted_delay(claim.attempt_count)
             )
         case Rejected(refusal, retry_after):
-            return _after_refusal(claim, refusal, retry_after, first_send)
+            return _after_refusal(claim, refusal, retry_after, first_send, profile)
         case _:
             assert_never(outcome)
 
 
 def _after_refusal(
-    claim: Claim, refusal: Refusal, retry_after: timedelta | None, first_send: bool
+    claim: Claim,
+    refusal: Refusal,
+    retry_after: timedelta | None,
+    first_send: bool,
+    profile: Profile,
 ) -> AfterSend:
     detail, why_code, code = refusal.reason, refusal.kind, refusal.code
     match refusal.kind:
@@ -63,6 +81,14 @@ def _after_refusal(
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
             return Retry(detail, why_code, code, due_in=HELD_LOOK)
+        case "quiet_hours":
+            waits = wait_for_next_window(
+                claim, at=claim.claimed_at, detail=detail, profile=profile
+            )
+            delay = HELD_LOOK
+            if isinstance(waits, Defer):
+                delay = waits.until - claim.claimed_at
+            return Retry(detail, why_code, code, due_in=delay, reason="quiet_hours")
         case "rate_limited":
             # The provider considered no message, for a reason that is not this text's: it costs no attempt.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)

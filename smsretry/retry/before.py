@@ -1,5 +1,6 @@
 """May a claimed text go out now, and if not, how does it wait? Decides, and does nothing."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -8,7 +9,17 @@ from smsretry.phone import recipient_problem
 from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, turn_after
 from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.rules import FEDERAL, US_STATES
-from smsretry.retry.decision import BeforeSend, Cancel, Cap, Defer, Fail, Hold, Send
+from smsretry.retry.decision import (
+    Arrived,
+    BeforeSend,
+    Cancel,
+    Cap,
+    Defer,
+    Fail,
+    Hold,
+    Send,
+)
+from smsretry.retry.delivery import FINAL, MAY_ARRIVE_LOOK, DeliveryReport
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
@@ -120,6 +131,42 @@ def wait_for_window(
         opening, key=claim.id, spread=profile.opening_spread, closes_at=last_call
     )
     return Defer(detail, why_code, until=until, for_window=True)
+
+
+def wait_for_next_window(
+    claim: Claim, *, at: datetime, detail: str, profile: Profile = DEFAULT
+) -> Defer | Hold | Cancel:
+    """Wait until the window has opened anew, though it was open at `at`: the provider found another one closed."""
+    closes_at = _check(claim, at, profile).closes_at or at
+    return wait_for_window(claim, closes_at, detail, "quiet_hours", profile=profile)
+
+
+def before_sending_again(
+    claim: Claim, reports: Mapping[str, DeliveryReport], *, profile: Profile = DEFAULT
+) -> Arrived | Defer | Hold | Cancel | None:
+    """What follows from the provider's report on each lost message of a text. None: it is sent again.
+
+    A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
+    """
+    for sid, report in reports.items():
+        if report.status in FINAL:
+            detail = f"Arrived after all, as {sid}: it is not sent again"
+            return Arrived(detail, sid=sid, status=report.status)
+    for sid, report in reports.items():
+        if not report.has_failed and report.status != "not kept":
+            detail = f"It was lost as {sid}, and may still arrive. {report.description}"
+            return Defer(
+                detail, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK
+            )
+    for report in reports.values():
+        if report.refusal and report.refusal.kind == "quiet_hours" and report.at:
+            detail = f"Not delivered: {report.refusal.reason}"
+            waits = wait_for_next_window(
+                claim, at=report.at, detail=detail, profile=profile
+            )
+            if not isinstance(waits, Defer) or waits.until > claim.claimed_at:
+                return waits
+    return None
 
 
 def troubled(

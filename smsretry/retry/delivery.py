@@ -5,9 +5,8 @@ of it has arrived or may still arrive. Every check is made anew when it is claim
 attempt: it waits until that is mended, or until the sender's day turns over.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, assert_never
 from uuid import UUID
 
@@ -15,8 +14,8 @@ from pydantic import Field
 
 from smsretry.instants import Instant
 from smsretry.retry.backoff import nth
-from smsretry.retry.decision import Arrived, Defer, Fail, Hold, LookAgain, Retry
-from smsretry.retry.models import Claim, Value
+from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
+from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import DeliveryStatus
@@ -35,7 +34,9 @@ RESEND_DELAYS: Final = (
 sender take their time, a late report of delivery stops the next message, and each message costs."""
 MAY_ARRIVE_LOOK: Final = timedelta(minutes=15)
 """When to look again at a message that may still arrive: it was given up, or another one of its text waits for it."""
-FINAL: Final[frozenset[DeliveryStatus]] = frozenset({"delivered", "read"})
+FINAL: Final[frozenset[DeliveryStatus]] = frozenset(
+    {"delivered", "partially_delivered", "read"}
+)
 FAILURES: Final[frozenset[DeliveryStatus]] = frozenset(
     {"undelivered", "failed", "canceled"}
 )
@@ -109,6 +110,8 @@ class DeliveryReport:
     status: DeliveryStatus | Silence
     refusal: Refusal | None = None
     """Why it did not arrive, if the provider says so."""
+    at: datetime | None = None
+    """When that came about, by the provider's clock."""
 
     @property
     def has_arrived(self) -> bool:
@@ -191,6 +194,9 @@ def _after_failure(
             return _after_trouble_of_sender(message, refusal)
         case "account_refused" | "day_spent":
             return _after_trouble_of_sender(message, refusal)
+        case "quiet_hours":
+            # A claim knows where the customer is, and until when it waits: `before.before_sending_again`.
+            return Retry(detail, "quiet_hours", refusal.code, due_in=MAY_ARRIVE_LOOK)
         case "refused_for_now" | "rate_limited":
             return _after_loss(message, refusal, detail, profile)
         case "refused":
@@ -235,23 +241,3 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     if refusal.kind == "day_spent" and message.day_turns_at:
         delay = min(message.day_turns_at - message.claimed_at, time_left)
     return Retry(detail, why_code, code, due_in=delay)
-
-
-def before_sending_again(
-    claim: Claim, reports: Mapping[str, DeliveryReport]
-) -> Arrived | Defer | None:
-    """What follows from the provider's report on each lost message of a text. None: it is sent again.
-
-    A carrier may call a message lost and deliver it later. Perhaps no callback said so, and nobody has looked.
-    """
-    for sid, report in reports.items():
-        if report.status in FINAL:
-            detail = f"Arrived after all, as {sid}: it is not sent again"
-            return Arrived(detail, sid=sid, status=report.status)
-    for sid, report in reports.items():
-        if not report.has_failed and report.status != "not kept":
-            detail = f"It was lost as {sid}, and may still arrive. {report.description}"
-            return Defer(
-                detail, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK
-            )
-    return None

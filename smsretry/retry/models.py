@@ -207,6 +207,7 @@ class Text(Value):
     valid_for: timedelta = Field(
         description="How long the provider may keep it in its own queue."
     )
+    message_class: MessageClass = "marketing"
 
 
 class Sighting(Value):

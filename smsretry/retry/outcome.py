@@ -14,6 +14,7 @@ RefusalKind: TypeAlias = Literal[
     "refused_for_now",
     "rate_limited",
     "day_spent",
+    "quiet_hours",
     "refused",
     "opted_out",
     "account_refused",
@@ -21,8 +22,9 @@ RefusalKind: TypeAlias = Literal[
 """What a refusal means for the text, and why it waits or has failed: a `WhyCode`.
 
 refused_for_now: it may go out later. rate_limited: later, and slower. day_spent: a carrier takes no more of this sender
-before its day turns over. refused: never, unchanged. opted_out: never, because the recipient said so. account_refused:
-nothing is wrong with this text; somebody must mend the account or the sender, or the provider itself.
+before its day turns over. quiet_hours: not at this hour, by the provider's own rule. refused: never, unchanged.
+opted_out: never, because the recipient said so. account_refused: nothing is wrong with this text; somebody must mend
+the account or the sender, or the provider itself.
 """
 
 RefusalLevel: TypeAlias = Literal[

@@ -31,7 +31,6 @@ from smsretry.retry.decision import (
     Retry,
     Send,
 )
-from smsretry.retry.delivery import before_sending_again
 from smsretry.retry.models import Claim, ItemResult, Text
 from smsretry.retry.outcome import InDoubt, NotSent, Outcome
 from smsretry.retry.profile import DEFAULT, SEND_WITHIN_SECONDS, Profile
@@ -179,7 +178,9 @@ class _Item:
             )
             for message in self.claim.lost_messages
         }
-        if decision := before_sending_again(self.claim, reports):
+        if decision := before.before_sending_again(
+            self.claim, reports, profile=self.profile
+        ):
             return decision
         if _stopwatch() - asked_at > SEND_WITHIN_SECONDS:
             return before.troubled(self.claim, _SLOW, "unreachable")
@@ -259,7 +260,12 @@ class _Item:
             outcome = None if is_late else self._send(attempt_id, valid_for)
         if outcome:
             self._observe(outcome)
-            decision = after_send(self.claim, outcome, first_send=self.first_send)
+            decision = after_send(
+                self.claim,
+                outcome,
+                first_send=self.first_send,
+                profile=self.profile,
+            )
             return partial(self._finish, attempt_id, outcome, decision)
         has_waited = waited > took / 2
         detail = _NO_PLACE.format(waited) if has_waited else _TOO_LATE.format(took)
@@ -275,6 +281,7 @@ class _Item:
             to=claim.phone or "",
             body=claim.body or "",
             valid_for=valid_for,
+            message_class=claim.message_class,
         )
         try:
             return self.provider.send(text)

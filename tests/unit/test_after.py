@@ -15,7 +15,7 @@ from smsretry.retry.outcome import (
     RefusalKind,
     Rejected,
 )
-from tests.support.builders import claim_with, refused
+from tests.support.builders import AT_ONCE, NOON, OPENING, claim_with, refused
 
 MINUTE = timedelta(minutes=1)
 RETRY_SCHEDULE = {0: 1, 1: 5, 2: 15, 3: 15, 4: 15, 100: 15}
@@ -89,6 +89,21 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_
         assert (decision.why_code == "destination_refused") != concerns_all
         assert decision.code == outcome.refusal.code
         assert decision.due_in == 15 * MINUTE
+
+
+def test_the_provider_s_own_quiet_hours_end_with_the_next_opening() -> None:
+    """It finds the recipient elsewhere than we do. That costs no attempt, however few are left."""
+    for code in (30610, 30615):
+        decision = after_send(
+            claim_with(attempt_count=2), refused(code), profile=AT_ONCE
+        )
+        assert isinstance(decision, Retry)
+        assert decision.due_in == OPENING - NOON
+        assert (decision.why_code, decision.reason, decision.counted) == (
+            "quiet_hours",
+            "quiet_hours",
+            False,
+        )
 
 
 def test_a_decision_goes_by_the_kind_of_a_refusal_and_reads_no_code() -> None:

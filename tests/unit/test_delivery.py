@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from smsretry.adapters.twilio.errors import twilio_report as report
+from smsretry.retry.before import before_sending_again
 from smsretry.retry.decision import (
     Arrived,
     Decision,
@@ -20,12 +21,11 @@ from smsretry.retry.delivery import (
     DeliveryReport,
     OpenDelivery,
     after_delivery,
-    before_sending_again,
 )
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import DeliveryStatus
-from tests.support.builders import NOON, SID, claim_with
+from tests.support.builders import AT_ONCE, CLOSING, NOON, OPENING, SID, claim_with
 from tests.support.records import Record
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -90,6 +90,7 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     # what is known of the message, the report, what follows but for its words
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
+    ({}, report("partially_delivered", None), Close()),
     *(({}, report(status, None), look_again(5)) for status in ON_ITS_WAY),
     ({"looks": 9}, report("sent", None), look_again(720)),
     ({"accepted_at": LONG_AGO}, report("sent", None), Close(unknown=True)),
@@ -115,6 +116,20 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({}, report("failed", 30006), given_up(30006, phone_status="not_mobile")),
     ({}, report("failed", 30630), given_up(30630, opted_out=True)),
     ({}, report("canceled", None), given_up()),
+    # An opt-out that the carrier of a toll-free sender keeps, and from another sender a block of its own.
+    (
+        {},
+        report("undelivered", 30004, sent_by="+18885550100"),
+        given_up(30004, opted_out=True),
+    ),
+    ({}, report("undelivered", 30004, sent_by="+12125550100"), given_up(30004)),
+    ({}, report("undelivered", 30004), given_up(30004)),
+    # By the provider's own hours: the claim, which knows the customer's, says until when.
+    (
+        {"failures": 9, "attempt_count": 3},
+        report("undelivered", 30610),
+        Retry("", "quiet_hours", 30610, due_in=15 * MINUTE),
+    ),
     # What is its sender's costs nothing: neither an attempt nor one of the texts that may be sent again.
     ({}, UNREGISTERED, hold(30)),
     ({"failures": 9, "attempt_count": 3}, UNREGISTERED, hold(30)),
@@ -207,6 +222,24 @@ SAID: list[tuple[dict[str, DeliveryReport], Arrived | Defer | None]] = [
     ({OTHER: UNANSWERED, SID: DeliveryReport("delivered")}, on_the_phone()),
 ]
 SAID += [({SID: DeliveryReport(status)}, ASK_LATER) for status in ON_ITS_WAY]
+
+
+def test_what_the_provider_s_own_quiet_hours_stopped_waits_for_the_opening_after_them() -> (
+    None
+):
+    """Whenever it is looked at in between. In a later window it is sent."""
+    for blocked_at, claimed_at, until in (
+        (NOON - HOUR, NOON, OPENING),
+        (CLOSING - HOUR, OPENING - 6 * HOUR, OPENING),
+        (CLOSING + HOUR, OPENING - 6 * HOUR, OPENING),
+        (NOON - HOUR, OPENING, None),
+        (NOON - 2 * DAY, NOON, None),
+    ):
+        stopped = report("undelivered", 30615, at=blocked_at)
+        decision = before_sending_again(
+            claim_with(claimed_at=claimed_at), {SID: stopped}, profile=AT_ONCE
+        )
+        assert (decision.until if isinstance(decision, Defer) else decision) == until
 
 
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:

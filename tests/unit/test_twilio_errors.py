@@ -54,6 +54,7 @@ KNOWN: dict[RefusalKind, set[int]] = {
     },
     "rate_limited": {20429, 21611, 30001, 30022},
     "day_spent": {30023, 30027},
+    "quiet_hours": {30610, 30615},
     "refused_for_now": {20500, 30003},
     "refused": {21211, 21614},
     "opted_out": {21610, 30630},

@@ -2,7 +2,8 @@
 
 The table is `data/twilio_errors.tsv`: code, HTTP status, name, level, kind, whether one refusal of the account proves
 that it is the account and not this destination, what the code says of the number, the source of each row, and for some
-what to do. Twilio publishes no retryability flag; the kinds are ours, from Twilio's causes and solutions.
+what to do, or another kind where the sender is toll-free. Twilio publishes no retryability flag; the kinds are ours,
+from Twilio's causes and solutions.
 
 Twilio adds codes without notice, and splits old ones. A refusal whose code is not in the table is more likely about the
 account, the sender or the destination than about one text, so it holds the text until somebody has looked.
@@ -13,9 +14,10 @@ a number. Some of the codes come after Twilio accepted a text, when a carrier di
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final, cast
 
-from smsretry.data import table
+from smsretry.data import refused_area_codes, table
 from smsretry.desk.questions.remedies import CodeMeaning
 from smsretry.errors import InputError
 from smsretry.retry.delivery import FAILURES, DeliveryReport
@@ -24,6 +26,7 @@ from smsretry.vocabulary import DeliveryStatus
 
 _PAGE: Final = "https://www.twilio.com/docs/api/errors/{}"
 """Twilio has a page for each of its codes."""
+_PASSING: Final = ("refused_for_now", "rate_limited", "day_spent", "quiet_hours")
 _TO_DO: Final[dict[RefusalLevel, str]] = {
     "account": "Fix the account with the provider (`smsretry doctor`)",
     "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
@@ -51,11 +54,23 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
     }
 
 
-_TABLE: Final = refusals(table("twilio_errors"))
+_ROWS: Final = table("twilio_errors")
+_TABLE: Final = refusals(_ROWS)
+_OF_TOLL_FREE: Final = refusals(
+    {**row, "kind": row["toll_free_kind"]} for row in _ROWS if row["toll_free_kind"]
+)
 
 
-def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
-    """Look a code up. The kind of an unlisted code follows from the HTTP status, and is `refused` without one."""
+def twilio_refusal(
+    code: int | None, http_status: int | None = None, *, sent_by: str | None = None
+) -> Refusal:
+    """Look a code up. The kind of an unlisted code follows from the HTTP status, and is `refused` without one.
+
+    Args:
+        sent_by: the number that the message went out from, if it is known.
+    """
+    if code in _OF_TOLL_FREE and _is_toll_free(sent_by):
+        return _OF_TOLL_FREE[code]
     if code is not None and code in _TABLE:
         return _TABLE[code]
     kind = _kind(http_status)
@@ -75,11 +90,22 @@ def twilio_refusal(code: int | None, http_status: int | None = None) -> Refusal:
     )
 
 
-def twilio_report(status: DeliveryStatus, code: int | None) -> DeliveryReport:
+def twilio_report(
+    status: DeliveryStatus,
+    code: int | None,
+    *,
+    sent_by: str | None = None,
+    at: datetime | None = None,
+) -> DeliveryReport:
     """How far a message has come that Twilio accepted. If it did not arrive, the code says why."""
     if status in FAILURES and code is not None:
-        return DeliveryReport(status, twilio_refusal(code))
-    return DeliveryReport(status)
+        return DeliveryReport(status, twilio_refusal(code, sent_by=sent_by), at)
+    return DeliveryReport(status, at=at)
+
+
+def _is_toll_free(number: str | None) -> bool:
+    area_code = (number or "").removeprefix("+1")[:3]
+    return refused_area_codes().get(area_code) == "toll-free"
 
 
 def _kind(http_status: int | None) -> RefusalKind:
@@ -133,6 +159,6 @@ def code_meaning(code: int) -> CodeMeaning:
         meaning=refusal.reason,
         to_do=refusal.to_do or "",
         link=_PAGE.format(code),
-        passes=refusal.kind in ("refused_for_now", "rate_limited", "day_spent"),
+        passes=refusal.kind in _PASSING,
         opted_out=refusal.kind == "opted_out",
     )

@@ -20,7 +20,7 @@ from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
 from smsretry.retry.profile import NOT_LISTED
 from smsretry.settings import Settings
-from smsretry.vocabulary import DeliveryStatus
+from smsretry.vocabulary import DeliveryStatus, MessageClass
 
 if TYPE_CHECKING:
     from smsretry.adapters.twilio.http import TwilioHttp
@@ -30,6 +30,13 @@ _LIST: Final = "Twilio's list of messages"
 _NO_ACCESS: Final = (
     "give the runner the account's auth token or a standard key, which may read it"
 )
+
+
+_INTENTS: Final[dict[MessageClass, str]] = {
+    "marketing": "marketing",
+    "transactional": "notifications",
+}
+"""What a message is for, in Twilio's words."""
 
 
 class TwilioProvider:
@@ -83,6 +90,7 @@ class TwilioProvider:
         fields: dict[str, object] = {
             sender_field: sent_by,
             "validity_period": _validity_period(text.valid_for),
+            "message_intent": _INTENTS[text.message_class],
         }
         if callback := self._settings.twilio_status_callback_url:
             fields["status_callback"] = _with_attempt(str(callback), text.attempt_id)
@@ -130,7 +138,12 @@ class TwilioProvider:
             return DeliveryReport(self._silence(error, account))
         if message.status not in get_args(DeliveryStatus):
             return DeliveryReport("unanswered")
-        return twilio_report(message.status, message.error_code)
+        return twilio_report(
+            message.status,
+            message.error_code,
+            sent_by=message.from_,
+            at=message.date_updated,
+        )
 
     def _silence(self, error: Exception, account: str | None) -> Silence:
         """The reason why a message could not be read."""

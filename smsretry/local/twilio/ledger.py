@@ -9,7 +9,7 @@ from uuid import uuid4
 
 TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 """What Twilio puts before every body of a trial account, and stores."""
-_ON_ITS_WAY: Final = ("sent", "delivered", "undelivered", "read")
+_ON_ITS_WAY: Final = ("sent", "partially_delivered", "delivered", "undelivered", "read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class Entry:
     """The body as it is stored, so with the prefix of a trial account."""
     status_callback: str | None
     validity_period: timedelta | None
+    intent: str | None = None
+    """What it is for, if whoever sent it said so."""
     accepted_at: datetime
     """The time on the stand-in's clock."""
     clock_ahead: timedelta = timedelta(0)
@@ -54,6 +56,7 @@ class Entry:
             messaging_service_sid=form.get("MessagingServiceSid") or None,
             body=TRIAL_PREFIX * is_trial + form["Body"],
             status_callback=form.get("StatusCallback") or None,
+            intent=form.get("MessageIntent"),
             validity_period=timedelta(seconds=int(validity)) if validity else None,
             **fields,
         )

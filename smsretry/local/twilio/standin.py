@@ -39,6 +39,7 @@ from smsretry.local.twilio.faults import (
 from smsretry.local.twilio.journey import Journey
 from smsretry.local.twilio.ledger import Entry, Ledger
 from smsretry.local.twilio.rules import e164, refusal
+from smsretry.retry.delivery import FINAL
 from smsretry.vocabulary import DeliveryStatus
 
 _Endpoint = Callable[[Request, Login, Account], Awaitable[Response]]
@@ -133,7 +134,7 @@ class TwilioStandin:
             raise ValueError(
                 f"Twilio has no status {status!r}: it is one of {', '.join(get_args(DeliveryStatus))}"
             )
-        got = status in ("delivered", "read") if arrived is None else arrived
+        got = status in FINAL if arrived is None else arrived
         entry = self._entry(sid)
         account = self.accounts.of(entry)
         pool = (

@@ -1083,7 +1083,7 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read' ) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'partially_delivered', 'delivered', 'read' ) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_look_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
@@ -1168,6 +1168,7 @@ create table if not exists public.sms_send_attempts (
             'undelivered',
             'failed',
             'canceled',
+            'partially_delivered',
             'delivered',
             'read'
         )
@@ -1336,7 +1337,7 @@ $do$;
 
 -- ======== schemas/helpers/delivery_rank.sql ========
 -- Rank the provider's reports, which arrive in any order. Null: an unknown status. A delivery
--- outranks a failure: a carrier may deliver a message that it called lost.
+-- outranks a failure, also one of a part: a carrier may deliver a message that it called lost.
 create or replace function smsretry.delivery_rank(status text)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1348,6 +1349,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
             'sent',
             'unknown',
             'undelivered',
+            'partially_delivered',
             'delivered',
             'read'
         ],
@@ -1409,7 +1411,8 @@ create or replace function smsretry.delivery_of(delivery_status text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when delivery_status in ('delivered', 'read') then 'delivered'
+        when delivery_status in ('partially_delivered', 'delivered', 'read')
+            then 'delivered'
         when delivery_status = 'unknown' then 'unknown'
         when smsretry.is_lost(delivery_status) then 'undelivered'
         else 'open'
@@ -2096,8 +2099,8 @@ left join lateral (
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
 -- one leaves. Excused ones are left out: no carrier took them from their sender, so they cannot
--- arrive, and that sender's account may be closed by now. A text with one row and no error has
--- none.
+-- arrive, and that sender's account may be closed by now. But the provider says since when its own
+-- quiet hours keep one from arriving. A text with one row and no error has none.
 left join lateral (
     select jsonb_agg(
         jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)
@@ -2127,7 +2130,10 @@ left join lateral (
           )
       )
       and smsretry.is_lost(m.delivery_status)
-      and not m.delivery_excused
+      and (
+          not m.delivery_excused
+          or q.why_code = 'quiet_hours' and q.error_code = m.delivery_code
+      )
 ) lost
     on true;
 
@@ -8510,7 +8516,7 @@ declare
         v_rank = smsretry.delivery_rank('undelivered'),
         false
     );
-    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
+    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('partially_delivered');
     v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
@@ -8563,7 +8569,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known_rank < smsretry.delivery_rank('delivered')
+        and v_known_rank < smsretry.delivery_rank('partially_delivered')
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.

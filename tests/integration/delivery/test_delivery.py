@@ -23,6 +23,36 @@ from tests.support.records import columns
 FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
 
 
+def test_twilio_is_told_what_a_text_is_for(post: Post) -> None:
+    """By its class: its Compliance Toolkit asks other things of what a customer asked for."""
+    row, asked_for = post.due_text(), post.due_text(phone="+12125550177")
+    post.sql(
+        "update sms_retry_queue set message_class = 'transactional' where id = %s",
+        asked_for,
+    )
+    assert post.run() == ["Sent"] * 2
+    intents = {
+        identity: post.twilio.ledger.find(post.sid_of(identity))
+        for identity in (row, asked_for)
+    }
+    assert [entry and entry.intent for entry in intents.values()] == [
+        "marketing",
+        "notifications",
+    ]
+
+
+def test_a_message_of_which_a_part_arrived_is_not_sent_again(post: Post) -> None:
+    """It is on the phone. A report of the whole is news, one of a loss is not."""
+    row, sid = post.lost_text()
+    assert post.settle(sid, "partially_delivered") == "recorded"
+    assert post.statuses(row) == ("completed", "delivered")
+    assert post.settle(sid, "undelivered", 30008) == "already_settled"
+    assert post.settle(sid, "delivered") == "recorded"
+    other = post.accepted(phone="+12125550177")
+    post.report(other, "partially_delivered")
+    assert post.sync() == "1 delivered"
+
+
 def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
     """And a repetition is no news."""
     row = post.accepted()

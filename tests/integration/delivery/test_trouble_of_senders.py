@@ -3,6 +3,7 @@
 Nor does anybody wait for another's message when Twilio refuses to say what became of some.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,11 +13,13 @@ from smsretry.desk.pages.runs import of_deliveries
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import FetchError
 from tests.integration.delivery.conftest import Post
+from tests.support.builders import OPENING
 from tests.support.records import columns
 from tests.support.senders import open_account, texts_from
 
 MIDNIGHT = datetime(2027, 1, 13, 8, 0, tzinfo=UTC)
 """Of Pacific time, at the end of the day of `NOON`."""
+TOLL_FREE = "+18885550100"
 NUMBER, OTHER_NUMBER = "+12025550101", "+12025550102"
 REGISTER = "Register the number: add it to a messaging service that has a verified A2P campaign"
 UNREGISTERED = f"Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. {REGISTER}"
@@ -105,6 +108,46 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     post.twilio.report(post.messages[-1].sid, "undelivered", 30008)
     assert post.looked_after().came_to == "retried", "it is the first that was lost"
     assert post.row(row)["attempt_count"] == 1
+
+
+def test_twilio_s_own_quiet_hours_are_waited_for_and_cost_nothing(post: Post) -> None:
+    """It accepts a text, and finds the recipient in another zone than we do. Once the window opens anew, it is sent."""
+    blocked = post.twilio.accounts.main.refused_by_carriers
+    blocked[SENDER] = 30610
+    row = post.due_text()
+    assert post.run() == ["Sent"]
+    assert post.looked_after().came_to == "retried"
+    post.later(minutes=15)
+    assert post.run() == ["Deferred"], "no second message in this window"
+    waits = post.row(row)
+    assert columns(waits, "status", "attempt_count", "why_code", "reason") == (
+        "pending",
+        0,
+        "quiet_hours",
+        "quiet_hours",
+    )
+    assert waits["scheduled_for"] >= OPENING
+    blocked.clear()
+    post.stack.set_clock(waits["scheduled_for"])
+    assert post.run() == ["Sent"]
+    post.twilio.report(post.messages[-1].sid, "undelivered", 30008)
+    assert post.looked_after().came_to == "retried", "it is the first that was lost"
+
+
+def test_a_toll_free_sender_s_block_is_an_opt_out(post: Post) -> None:
+    """Its carriers keep a STOP themselves, and the block alone tells of it. Another sender's says no such thing."""
+    row, _ = post.lost_text(30004)
+    assert columns(post.row(row), "status", "why_code") == ("failed", "undelivered")
+    row = post.accepted()
+    post.report(row, "undelivered", 30004)
+    post.twilio.ledger.put(replace(post.messages[-1], sender=TOLL_FREE))
+    assert post.looked_after().came_to == "undelivered"
+    assert columns(post.row(row), "status", "why_code") == ("failed", "opted_out")
+    [customer] = post.sql(
+        "select sms_consent_status from customers where id = %s",
+        post.row(row)["customer_id"],
+    )
+    assert customer["sms_consent_status"] == "opted_out"
 
 
 def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_alone(

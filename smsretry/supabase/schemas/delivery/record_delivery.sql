@@ -18,7 +18,7 @@ declare
         v_rank = smsretry.delivery_rank('undelivered'),
         false
     );
-    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('delivered');
+    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('partially_delivered');
     v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
@@ -71,7 +71,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known_rank < smsretry.delivery_rank('delivered')
+        and v_known_rank < smsretry.delivery_rank('partially_delivered')
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.

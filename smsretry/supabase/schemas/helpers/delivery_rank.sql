@@ -1,5 +1,5 @@
 -- Rank the provider's reports, which arrive in any order. Null: an unknown status. A delivery
--- outranks a failure: a carrier may deliver a message that it called lost.
+-- outranks a failure, also one of a part: a carrier may deliver a message that it called lost.
 create or replace function smsretry.delivery_rank(status text)
 returns integer
 language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -11,6 +11,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
             'sent',
             'unknown',
             'undelivered',
+            'partially_delivered',
             'delivered',
             'read'
         ],

@@ -14,7 +14,8 @@ create or replace function smsretry.delivery_of(delivery_status text)
 returns text
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case
-        when delivery_status in ('delivered', 'read') then 'delivered'
+        when delivery_status in ('partially_delivered', 'delivered', 'read')
+            then 'delivered'
         when delivery_status = 'unknown' then 'unknown'
         when smsretry.is_lost(delivery_status) then 'undelivered'
         else 'open'

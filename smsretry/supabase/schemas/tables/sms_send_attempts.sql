@@ -79,6 +79,7 @@ create table if not exists public.sms_send_attempts (
             'undelivered',
             'failed',
             'canceled',
+            'partially_delivered',
             'delivered',
             'read'
         )

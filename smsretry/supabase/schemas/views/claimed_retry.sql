@@ -107,8 +107,8 @@ left join lateral (
     on true
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
 -- one leaves. Excused ones are left out: no carrier took them from their sender, so they cannot
--- arrive, and that sender's account may be closed by now. A text with one row and no error has
--- none.
+-- arrive, and that sender's account may be closed by now. But the provider says since when its own
+-- quiet hours keep one from arriving. A text with one row and no error has none.
 left join lateral (
     select jsonb_agg(
         jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)
@@ -138,6 +138,9 @@ left join lateral (
           )
       )
       and smsretry.is_lost(m.delivery_status)
-      and not m.delivery_excused
+      and (
+          not m.delivery_excused
+          or q.why_code = 'quiet_hours' and q.error_code = m.delivery_code
+      )
 ) lost
     on true;
