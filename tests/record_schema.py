@@ -42,10 +42,9 @@ _BY_HAND = """\
 -- Write here, so that it may run twice, what the files below do not change where they exist already: `alter table`, and
 -- `drop … if exists` of views, of functions with other parameters or another answer, and of what is gone.
 """
-_LEAST = """
-alter table public.businesses add column name text;
-alter table public.sms_retry_queue alter column id set default gen_random_uuid()
-"""
+_LEAST = (
+    "alter table public.sms_retry_queue alter column id set default gen_random_uuid()"
+)
 """What an application's bare tables need besides."""
 _Connection = psycopg.Connection[Any]
 

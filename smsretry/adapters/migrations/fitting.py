@@ -42,7 +42,7 @@ def _columns(names_by_type: Mapping[str, str]) -> dict[str, str]:
 
 
 COLUMNS: Final[Mapping[str, dict[str, str]]] = {
-    "businesses": _columns({"uuid": "id user_id", READ: "timezone"}),
+    "businesses": _columns({"uuid": "id user_id", READ: "name timezone"}),
     "customers": _columns(
         {
             "uuid": "id business_id",
