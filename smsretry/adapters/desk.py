@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import islice
@@ -41,6 +41,14 @@ from smsretry.retry.profile import EVERYBODY, Audience, Profile
 NUMBERS_OF_A_CALL: Final = 500
 """How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
 _NO_LISTS: Final = "The provider has no list of deactivated numbers of these days: ask its support, if that goes on"
+_MOST_PERCENT: Final = 3
+_FEW: Final = 10
+"""A list is believed if it concerns so many of the customers in a hundred, or so few. Those of a week are about two in a
+thousand US numbers."""
+_MANY_DEACTIVATED: Final = (
+    "The lists would opt out {} of {} customers: nothing was recorded. Look at Twilio's lists of these days. If they "
+    "are right, run `smsretry deactivated --even-many --yes`"
+)
 _PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
 
@@ -202,20 +210,38 @@ class Desk:
             deleted.update(batch)
 
     def _end_deactivated(self, form: EndDeactivated) -> Done:
-        """Opt numbers out, list by list and some at a time. If it is broken off, the next call does the rest."""
+        """Opt out the numbers of each day's list, unless they are too many of the customers."""
         today = self.status().at.date()
-        done = Counter[str]()
-        for age in range(form.days, 0, -1):
-            day = today - timedelta(days=age)
-            phones = self.deactivated_numbers(day)
-            if phones is None:
-                continue
-            done["lists"] += 1
-            done["numbers"] += len(phones)
+        days = [today - timedelta(days=age) for age in range(form.days, 0, -1)]
+        lists = {
+            day: phones
+            for day in days
+            if (phones := self.deactivated_numbers(day)) is not None
+        }
+        if not lists:
+            raise InputError(_NO_LISTS)
+        if not form.dry_run and not form.even_many:
+            trial = self._end_lists(form.model_copy(update={"dry_run": True}), lists)
+            count, customers = trial["customers"], trial["of_customers"]
+            if count > max(_FEW, customers * _MOST_PERCENT // 100):
+                raise InputError(_MANY_DEACTIVATED.format(count, customers))
+        done = self._end_lists(form, lists)
+        del done["of_customers"]
+        numbers = sum(map(len, lists.values()))
+        return Done.model_validate(
+            {"form": form, "lists": len(lists), "numbers": numbers, **done}
+        )
+
+    def _end_lists(
+        self, form: EndDeactivated, lists: Mapping[date, Sequence[str]]
+    ) -> Counter[str]:
+        """The columns of each part, added. If it is broken off, the next call does the rest."""
+        done, customers = Counter[str](), 0
+        for day, phones in lists.items():
             for start in range(0, len(phones), NUMBERS_OF_A_CALL):
                 part = phones[start : start + NUMBERS_OF_A_CALL]
                 answer = self.operators.carry_out(form, day=str(day), phones=part)
-                done.update(answer.columns)
-        if not done:
-            raise InputError(_NO_LISTS)
-        return Done.model_validate({"form": form, **done})
+                counts = dict(answer.columns)
+                customers = counts.pop("of_customers") or customers
+                done.update(counts)
+        return Counter({**done, "of_customers": customers})

@@ -153,11 +153,12 @@ class TwilioHttp(HttpClient):  # type: ignore[misc]  # the SDK ships no types
             redirect=False,
             assert_same_host=False,  # a proxy's connections are of its own host
         )
+        connection = answer.connection  # reading an empty body gives it back
         body = answer.data.decode(errors="replace")
         content = json_object(body)
         is_foreign = bool(content) and not is_own(content, target, data or {})
         if is_foreign or not content:
-            answer.connection.close()
+            connection.close()
         answer.release_conn()
         if is_foreign:
             raise ForeignAnswerError

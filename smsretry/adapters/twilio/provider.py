@@ -13,7 +13,11 @@ from uuid import UUID
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.checks import check_sender, explain_failure
 from smsretry.adapters.twilio.errors import twilio_report
-from smsretry.adapters.twilio.lists import read_deactivated, read_list
+from smsretry.adapters.twilio.lists import (
+    UnreadableLinesError,
+    read_deactivated,
+    read_list,
+)
 from smsretry.errors import InputError
 from smsretry.retry.delivery import DeliveryReport, Silence
 from smsretry.retry.models import Finding, Look, SenderId, Text
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 
 _UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _LIST: Final = "Twilio's list of messages"
+_UNREADABLE_LINES: Final = (
+    "Twilio's list of the numbers deactivated on {} has {} lines that are no US number, and nothing was recorded: ask "
+    "Twilio's support what they mean"
+)
 _NO_ACCESS: Final = (
     "give the runner the account's auth token or a standard key, which may read it"
 )
@@ -208,6 +216,8 @@ class TwilioProvider:
         http = self._http
         try:
             return read_deactivated(http.client(None), http, day)
+        except UnreadableLinesError as error:
+            raise InputError(_UNREADABLE_LINES.format(day, error)) from None
         except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
             answer = http.answer()
             trouble = explain_failure(http, error, _NO_ACCESS)

@@ -344,6 +344,11 @@ class EndDeactivated(Form):
         le=90,
         exclude=True,
     )
+    even_many: bool = Field(
+        False,
+        description="Also if they are many of the customers: you have looked at the lists.",
+        exclude=True,
+    )
     dry_run: bool = DRY_RUN
 
 

@@ -5749,7 +5749,8 @@ create or replace function smsretry.concerns(
     account text default null
 )
 returns boolean
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- cost: it is asked only of what stands
+language plpgsql stable cost 10000 set search_path = pg_catalog, pg_temp as $$
 begin
     return concerns.senders is null
         or smsretry.sends_through(concerns.business_id, concerns.senders)
@@ -5775,6 +5776,7 @@ $$;
 -- is, and so does an opt-in that came later. At most 500 numbers a call.
 --   recorded: numbers
 --   customers, cancelled, unmarked: as import_sms_opt_outs
+--   of_customers: how many there are, if some are concerned
 create or replace function public.end_deactivated_sms_consent(
     day date,
     phones text[],
@@ -5784,7 +5786,8 @@ returns table (
     recorded integer,
     customers integer,
     cancelled integer,
-    unmarked integer
+    unmarked integer,
+    of_customers bigint
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -5792,7 +5795,12 @@ declare
     v_ended constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
 begin
     return query
-    select i.recorded, i.customers, i.cancelled, i.unmarked
+    select
+        i.recorded,
+        i.customers,
+        i.cancelled,
+        i.unmarked,
+        case when i.customers > 0 then (select count(*) from public.customers) end
     from public.import_sms_opt_outs(
         array_to_json(
             array(

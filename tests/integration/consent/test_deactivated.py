@@ -33,8 +33,10 @@ def test_a_deactivated_number_gets_no_text_of_any_business_until_a_later_opt_in(
     )
     assert {shop.status_of(text) for text in texts} == {"pending"}
     result = command("deactivated", "--yes")
-    assert "recorded 2, customers 3, cancelled 3, unmarked 0" in result.stdout
-    assert "recorded 0, customers 0" in command("deactivated", "--yes").stdout
+    assert (
+        "2 new opt-outs, 3 customers marked, 3 waiting texts cancelled" in result.stdout
+    )
+    assert "0 new opt-outs, 0 customers" in command("deactivated", "--yes").stdout
     newcomer = shop.neighbor().due_text()
     shop.run()
     assert [shop.status_of(text) for text in [*texts, newcomer]] == ["cancelled"] * 4
@@ -83,7 +85,10 @@ def test_a_long_list_is_read_in_parts_and_once_more_after_it_broke_off(
     )
     numbers = [f"1212{5000000 + n}" for n in range(9 * NUMBERS_OF_A_CALL)]
     shop.twilio.deactivated = {YESTERDAY: numbers}
-    middle, order = numbers[len(numbers) // 2], EndDeactivated(dry_run=False)
+    middle, order = (
+        numbers[len(numbers) // 2],
+        EndDeactivated(dry_run=False, even_many=True),
+    )
     shop.stack.rpc_faults.unreadable(order.FUNCTION, "nested", about=middle)
     with desk(shop.stack.settings()) as connected:
         with pytest.raises(QueueError):
@@ -92,6 +97,61 @@ def test_a_long_list_is_read_in_parts_and_once_more_after_it_broke_off(
         answer = connected.answer(order).to_dict()
     assert (answer["numbers"], answer["recorded"]) == (len(numbers), 60 - before)
     assert 0 < before < shop.value(OPTED_OUT, shop.id) == 60
+
+
+def test_a_list_that_names_many_customers_waits_for_a_person(
+    shop: Shop, command: Command
+) -> None:
+    """The flow of that night fails, which alerts. Somebody who has looked at the list has it done all the same."""
+    phones = [f"+1212555{number:04}" for number in range(40)]
+    for phone in phones:
+        shop.customer(phone=phone)
+    shop.twilio.deactivated = {YESTERDAY: phones[::2]}
+    result = command("deactivated", "--yes")
+    assert result.exit_code == 1
+    assert "would opt out 20 of 40 customers: nothing was recorded" in result.stderr
+    assert shop.value(OPTED_OUT, shop.id) == 0
+    command("deactivated", "--even-many", "--yes")
+    assert shop.value(OPTED_OUT, shop.id) == 20
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{}",
+        "+1{}",
+        "1{}",
+        '"+1{}"',
+        "305-555-0199",
+        "(305) 555-0199",
+        "1-305-555-0199",
+        "number\n+1{}",
+        "'{}',",
+    ],
+)
+def test_a_number_is_read_however_it_is_written(
+    shop: Shop, command: Command, written: str
+) -> None:
+    """How Twilio writes them is not documented."""
+    national = MIAMI.removeprefix("+1")
+    shop.customer(phone=MIAMI)
+    shop.twilio.deactivated = {YESTERDAY: written.format(national).splitlines()}
+    command("deactivated", "--yes")
+    assert shop.value(OPTED_OUT, shop.id) == 1
+
+
+def test_lines_that_are_no_numbers_refuse_their_list(
+    shop: Shop, command: Command
+) -> None:
+    """They are counted, and nothing is recorded of what may be another kind of list."""
+    shop.customer()
+    shop.twilio.deactivated = {YESTERDAY: [PHONE, "n/a", "+44 7700 900123"]}
+    result = command("deactivated", "--yes")
+    assert (result.exit_code, "has 2 lines that are no US number" in result.stderr) == (
+        1,
+        True,
+    )
+    assert shop.value(OPTED_OUT, shop.id) == 0
 
 
 def test_a_list_that_cannot_be_read_is_said_with_what_to_do_and_costs_no_text(

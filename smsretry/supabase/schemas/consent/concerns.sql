@@ -10,7 +10,8 @@ create or replace function smsretry.concerns(
     account text default null
 )
 returns boolean
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- cost: it is asked only of what stands
+language plpgsql stable cost 10000 set search_path = pg_catalog, pg_temp as $$
 begin
     return concerns.senders is null
         or smsretry.sends_through(concerns.business_id, concerns.senders)
