@@ -43,8 +43,8 @@ NUMBERS_OF_A_CALL: Final = 500
 _NO_LISTS: Final = "The provider has no list of deactivated numbers of these days: ask its support, if that goes on"
 _MOST_PERCENT: Final = 3
 _FEW: Final = 10
-"""A list is believed if it concerns so many of the customers in a hundred, or so few. Those of a week are about two in a
-thousand US numbers."""
+"""A list is believed if it concerns so many of the customers in a hundred, or so few. Those of a week are about two in
+a thousand US numbers."""
 _MANY_DEACTIVATED: Final = (
     "The lists would opt out {} of {} customers: nothing was recorded. Look at Twilio's lists of these days. If they "
     "are right, run `smsretry deactivated --even-many --yes`"

@@ -1,6 +1,8 @@
-"""What stands in the customers' rows: how many numbers and zones make texts wait, or wait longer?"""
+"""What stands in the customers' rows: how many may be texted, and how many numbers and zones make texts wait?"""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from smsretry.phone import recipient_problem, spelling_problem
 from smsretry.quiet_hours.location import clocks_of, locate
@@ -8,15 +10,40 @@ from smsretry.retry.models import Finding, Value
 
 
 class Customer(Value):
-    """A customer's number, its last digits zeros, and zone as stored."""
+    """A customer's number, its last digits zeros, zone and consent as stored."""
 
     phone: str
     timezone: str | None
+    consent: str | None = None
+
+
+CONSENTS: Final = ("opted_in", "opted_out", "unknown")
+"""What `customers.sms_consent_status` may say. Only who has opted in is texted."""
+
+
+_UNCLEAR: Final = (
+    "it is not understood, and texts to them wait (consent_unclear): write customers.sms_consent_status as opted_in, "
+    "opted_out or unknown"
+)
 
 
 def customer_findings(customers: Sequence[Customer]) -> Iterator[Finding]:
-    """A line for each kind of value that the application may correct. No line is an error: the texts wait."""
+    """Who may be texted, and a line for each kind of value that the application may correct.
+
+    No line is an error: the texts wait.
+    """
+    consents = Counter(customer.consent or "unknown" for customer in customers)
+    if customers:
+        counts = ", ".join(f"{consents[word]} are {word}" for word in CONSENTS)
+        yield Finding(
+            subject=f"consent: of {len(customers)} customers checked {counts}", ok=True
+        )
     problems = [
+        *(
+            (count, f"the consent '{word}'", _UNCLEAR)
+            for word, count in consents.most_common()
+            if word not in CONSENTS
+        ),
         (
             sum(map(_is_misspelled, customers)),
             "a number that is not spelled as E.164",

@@ -419,7 +419,7 @@ grant select, update on public.customers to service_role; -- update: consent and
 alter table if exists smsretry.events
     add column if not exists id bigint generated always as identity primary key,
     add column if not exists at timestamptz not null,
-    add column if not exists about uuid not null,
+    add column if not exists about uuid,
     add column if not exists code text not null,
     add column if not exists who text,
     add column if not exists detail jsonb not null default '{}';
@@ -433,8 +433,8 @@ create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
     -- the row of the queue, the customer, sender or business; no foreign key: a deleted customer's
-    -- texts keep their story
-    about uuid not null,
+    -- texts keep their story. Null: a person's order that is about none of these
+    about uuid,
     -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
     -- smsretry, the application, or the name that a person gave; null: a row was written, by
@@ -446,7 +446,7 @@ create table if not exists smsretry.events (
         and length(who) between 1 and 200
     )
 );
-comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender';
+comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender; number, kind, subject, recorded: of an order about nothing else, the number by its last digits';
 create index if not exists events_about on smsretry.events (about, id);
 
 -- ======== what an existing smsretry.mark lacks ========
@@ -4947,22 +4947,32 @@ as $$
 #variable_conflict use_variable
 declare
     v_lifts constant boolean := lift or why is null;
+    v_business uuid;
     v_was_stopped boolean;
 begin
     if kind = 'business_stopped' then
         perform smsretry.check_who_and_why(who, why);
-        perform smsretry.note_event(
-            b.id,
-            case when v_lifts then 'business_resumed' else kind end,
-            who,
-            why
-        )
-        from public.businesses b
-        where b.id::text = subject;
-        if not found and not v_lifts then
+        v_business := (
+            select b.id
+            from public.businesses b
+            where b.id::text = subject
+        );
+        if v_business is null and not v_lifts then
             raise exception 'There is no such business: look in the application''s table businesses'
                 using errcode = 'SR422';
         end if;
+    end if;
+    if who is not null then
+        perform smsretry.note_event(
+            v_business,
+            case
+                when v_lifts then split_part(kind, '_', 1) || '_resumed'
+                else split_part(kind, '_', 1) || '_stopped'
+            end,
+            who,
+            why,
+            case when v_business is null then jsonb_build_object('subject', subject) else '{}' end
+        );
     end if;
     if v_lifts then
         delete from smsretry.stops s
@@ -4975,11 +4985,7 @@ begin
             when 'business_stopped' then
                 perform smsretry.try_release(
                     '{business_stopped}',
-                    businesses => array(
-                        select b.id
-                        from public.businesses b
-                        where b.id::text = subject
-                    )
+                    businesses => array[v_business]
                 );
             else -- its texts went back to the queue, due
         end case;
@@ -5191,6 +5197,7 @@ begin
             who,
             because
         );
+        perform smsretry.note_event(null, 'restore_reported', who, because);
         perform smsretry.record_restore(
             since,
             who,
@@ -6034,6 +6041,15 @@ begin
             from smsretry.consents w
             where w.id = any (v_words) and w.customer_id is not null;
         end loop;
+        if recorded > 0 then
+            perform smsretry.note_event(
+                null,
+                'opt_outs_imported',
+                who,
+                because,
+                jsonb_build_object('recorded', recorded)
+            );
+        end if;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;
@@ -7286,9 +7302,13 @@ begin
             c.id,
             case consent when 'unchanged' then 'consent_unchanged' else consent end,
             who,
-            because
+            because,
+            case
+                when c.id is null then jsonb_build_object('number', smsretry.masked(v_phone))
+                else '{}'
+            end
         )
-        from unnest(v_customers) c (id);
+        from unnest(coalesce(nullif(v_customers, '{}'), array[null::uuid])) c (id);
     end if;
     return next;
 end
@@ -9438,7 +9458,7 @@ end
 $$;
 
 -- ======== schemas/records/note_event.sql ========
--- Keep what a person did to a text, a customer or a sender (smsretry.events).
+-- Keep what a person ordered, who and why (smsretry.events); each order calls it.
 create or replace function smsretry.note_event(
     about uuid,
     code text,
@@ -10356,6 +10376,13 @@ begin
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
+    perform smsretry.note_event(
+        null,
+        'database_marked',
+        who,
+        because,
+        jsonb_build_object('kind', kind)
+    );
     perform smsretry.try_release('{mark_mismatch}');
     if kind = 'none' then
         delete from smsretry.mark;
@@ -11776,7 +11803,7 @@ end
 $$;
 
 -- ======== schemas/checks/sample_sms_customers.sql ========
--- Sample numbers, their last four digits zeros, and zones of customers, for `smsretry doctor` and
+-- Sample numbers, their last four digits zeros, zones and consent of customers, for `smsretry doctor` and
 -- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
@@ -11799,7 +11826,8 @@ begin
                     '[0-9]{4}([^0-9]*)$',
                     '0000\1'
                 ) as phone,
-                left(c.timezone, 100) as timezone
+                left(c.timezone, 100) as timezone,
+                smsretry.numberless(smsretry.consent(c.sms_consent_status::text)) as consent
             from public.customers c tablesample system (
                 least(200.0 * k_most / v_customers, 100)
             )

@@ -9,6 +9,22 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from smsretry.adapters.desk import Desk
+from smsretry.adapters.supabase.operators import SupabaseOperators
+from smsretry.desk.actions.form import Form, Signed
+from smsretry.desk.actions.requests import (
+    Cancel,
+    ImportOptOuts,
+    LookAgain,
+    MarkDatabase,
+    Order,
+    RecordConsent,
+    ReportRestore,
+    Requeue,
+    Resolve,
+    StopTexts,
+)
+from smsretry.desk.actions.senders import AddSender, ChangeSender, RemoveSender
 from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
@@ -167,3 +183,65 @@ def test_what_may_reach_somebody_twice_is_left_alone(shop: Shop) -> None:
     assert order(shop, "cancel", retry_ids=[row], **DONE) == (0, skipped)
     assert order(shop, "look", retry_ids=[row], **DONE) == (1, {})
     assert shop.row(row)["held_since"] is not None
+
+
+NOBODYS: Final = "+12125550177"
+OWN: Final = {"sent_by": "MG" + "7" * 32, "account": "AC" + "7" * 32}
+
+
+def test_each_order_keeps_who_gave_it_and_why(
+    shop: Shop,
+    desk: Desk,
+    operators: SupabaseOperators,
+    failed: UUID,
+    doubtful: UUID,
+) -> None:
+    """As its form says: also of what is lifted again, and of a number that no customer has."""
+    business, customer = str(shop.id), str(shop.row(failed)["customer_id"])
+    row = shop.due_text(due=LATER)
+    became(shop, row, "why_code = 'unreachable'")
+    waiting = {"retry_ids": [str(row)]}
+    now = shop.now().isoformat()
+    orders: list[tuple[type[Form], dict[str, Any]]] = [
+        (Resolve, {"retry_id": str(doubtful), "went_out_as": "nothing"}),
+        (Requeue, {"retry_ids": [str(failed)]}),
+        (LookAgain, waiting),
+        (Cancel, waiting),
+        *(
+            (RecordConsent, {"customer_id": who, "consent": said, "source": "call"})
+            for who, said in (
+                (customer, "opted_out"), (customer, "opted_in"), (NOBODYS, "opted_out")
+            )
+        ),
+        *(
+            (StopTexts, {**stopped, "lift": lift})
+            for stopped in ({"state": "LA"}, {"business_id": business})
+            for lift in (False, True)
+        ),
+        *((MarkDatabase, {"kind": kind}) for kind in ("staging", "production", "none")),
+        (AddSender, {"business_id": business, **OWN}),
+        (ChangeSender, {"sender": OWN["sent_by"], "paused": "yes"}),
+        (RemoveSender, {"business_id": business}),
+        (ImportOptOuts, {"business_id": business}),
+        (ReportRestore, {"backup_of": now}),
+    ]  # fmt: skip
+    for number, (kind, values) in enumerate(orders):
+        because = f"Reason {number}."
+        signed = {"who": "Ann", "because": because}
+        if issubclass(kind, Order):
+            signed["dry_run"] = False  # type: ignore[assignment]
+        form = kind.model_validate({**values, **signed}, context="terminal")
+        if kind is ImportOptOuts:
+            lines = [{"phone": NOBODYS, "at": now}]
+            operators.carry_out(form, opt_outs=lines)
+        else:
+            desk.answer(form)
+        kept = "select who from smsretry.events where detail ->> 'because' like %s"
+        assert {row["who"] for row in shop.sql(kept, f"%{because}")} == {"Ann"}, form
+    assert {kind for kind, _ in orders} == _orders(Signed) | _orders(Order)
+
+
+def _orders(base: type[Form]) -> set[type[Form]]:
+    """The forms that are made of a base."""
+    kinds = base.__subclasses__()
+    return {base} if not kinds else set().union(*map(_orders, kinds))

@@ -168,11 +168,18 @@ def test_a_trial_counts_the_customers_whose_values_will_make_texts_wait(
            insert into customers (business_id, phone)
            select id, unnest('{(212) 555-0123,+12125550123,+18085550123,+13105550123,n/a}'::text[]) from businesses;
            insert into customers (business_id, phone, timezone)
-           select id, '+12125550124', unnest('{Eastern US,utc-8,null}'::text[]) from businesses"""
+           select id, '+12125550124', unnest('{Eastern US,utc-8,null}'::text[]) from businesses;
+           alter table customers drop constraint customers_consent_known;
+           update customers set sms_consent_status = 'Subscribed' where timezone = 'utc-8';
+           update customers set sms_consent_status = ' OPTED_IN' where timezone = 'Eastern US'"""
     )
     warned: list[str] = []
     migrate(original.url, dry_run=True, warn=warned.append)
-    assert [warning.partition(":")[0] for warning in warned] == [
+    assert warned[0] == (
+        "consent: of 8 customers checked 1 are opted_in, 0 are opted_out, 6 are unknown"
+    )
+    assert [warning.partition(":")[0] for warning in warned[1:]] == [
+        "1 of 8 customers checked has the consent 'subscribed'",
         "1 of 8 customers checked has a number that is not spelled as E.164",
         "1 of 8 customers checked has a time zone that is not understood",
         "3 of 8 customers checked have a time zone that is not one of their number's",

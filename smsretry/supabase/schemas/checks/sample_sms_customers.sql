@@ -1,4 +1,4 @@
--- Sample numbers, their last four digits zeros, and zones of customers, for `smsretry doctor` and
+-- Sample numbers, their last four digits zeros, zones and consent of customers, for `smsretry doctor` and
 -- `smsretry migrate`. From pages all over the table, so that a large one costs no more.
 create or replace function public.sample_sms_customers()
 returns jsonb
@@ -21,7 +21,8 @@ begin
                     '[0-9]{4}([^0-9]*)$',
                     '0000\1'
                 ) as phone,
-                left(c.timezone, 100) as timezone
+                left(c.timezone, 100) as timezone,
+                smsretry.numberless(smsretry.consent(c.sms_consent_status::text)) as consent
             from public.customers c tablesample system (
                 least(200.0 * k_most / v_customers, 100)
             )

@@ -200,6 +200,15 @@ begin
             from smsretry.consents w
             where w.id = any (v_words) and w.customer_id is not null;
         end loop;
+        if recorded > 0 then
+            perform smsretry.note_event(
+                null,
+                'opt_outs_imported',
+                who,
+                because,
+                jsonb_build_object('recorded', recorded)
+            );
+        end if;
         if dry_run then -- it has been tried, and is undone
             raise exception 'rolled back' using errcode = 'SR001';
         end if;

@@ -138,9 +138,13 @@ begin
             c.id,
             case consent when 'unchanged' then 'consent_unchanged' else consent end,
             who,
-            because
+            because,
+            case
+                when c.id is null then jsonb_build_object('number', smsretry.masked(v_phone))
+                else '{}'
+            end
         )
-        from unnest(v_customers) c (id);
+        from unnest(coalesce(nullif(v_customers, '{}'), array[null::uuid])) c (id);
     end if;
     return next;
 end

@@ -29,6 +29,13 @@ begin
         raise exception 'production needs the address of its workers'' SUPABASE_URL, and nothing else has one'
             using errcode = 'SR422';
     end if;
+    perform smsretry.note_event(
+        null,
+        'database_marked',
+        who,
+        because,
+        jsonb_build_object('kind', kind)
+    );
     perform smsretry.try_release('{mark_mismatch}');
     if kind = 'none' then
         delete from smsretry.mark;

@@ -27,6 +27,7 @@ begin
             who,
             because
         );
+        perform smsretry.note_event(null, 'restore_reported', who, because);
         perform smsretry.record_restore(
             since,
             who,

@@ -1,4 +1,4 @@
--- Keep what a person did to a text, a customer or a sender (smsretry.events).
+-- Keep what a person ordered, who and why (smsretry.events); each order calls it.
 create or replace function smsretry.note_event(
     about uuid,
     code text,

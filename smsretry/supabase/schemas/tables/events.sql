@@ -4,8 +4,8 @@ create table if not exists smsretry.events (
     id bigint generated always as identity primary key,
     at timestamptz not null,
     -- the row of the queue, the customer, sender or business; no foreign key: a deleted customer's
-    -- texts keep their story
-    about uuid not null,
+    -- texts keep their story. Null: a person's order that is about none of these
+    about uuid,
     -- smsretry.keep_event and keep_consent write those about rows; the others are people's deeds
     code text not null,
     -- smsretry, the application, or the name that a person gave; null: a row was written, by
@@ -17,5 +17,5 @@ create table if not exists smsretry.events (
         and length(who) between 1 and 200
     )
 );
-comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender';
+comment on column smsretry.events.detail is 'because: in words; why_code; until: when the text is due; since: when its worker had it; times, last_at: how often it happened in a row, and when last; was, became, source: of a customer''s consent or number, of which only the last digits are kept; account, sender, business_id, message_class: of a sender; number, kind, subject, recorded: of an order about nothing else, the number by its last digits';
 create index if not exists events_about on smsretry.events (about, id);

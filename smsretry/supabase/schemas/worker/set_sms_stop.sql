@@ -18,22 +18,32 @@ as $$
 #variable_conflict use_variable
 declare
     v_lifts constant boolean := lift or why is null;
+    v_business uuid;
     v_was_stopped boolean;
 begin
     if kind = 'business_stopped' then
         perform smsretry.check_who_and_why(who, why);
-        perform smsretry.note_event(
-            b.id,
-            case when v_lifts then 'business_resumed' else kind end,
-            who,
-            why
-        )
-        from public.businesses b
-        where b.id::text = subject;
-        if not found and not v_lifts then
+        v_business := (
+            select b.id
+            from public.businesses b
+            where b.id::text = subject
+        );
+        if v_business is null and not v_lifts then
             raise exception 'There is no such business: look in the application''s table businesses'
                 using errcode = 'SR422';
         end if;
+    end if;
+    if who is not null then
+        perform smsretry.note_event(
+            v_business,
+            case
+                when v_lifts then split_part(kind, '_', 1) || '_resumed'
+                else split_part(kind, '_', 1) || '_stopped'
+            end,
+            who,
+            why,
+            case when v_business is null then jsonb_build_object('subject', subject) else '{}' end
+        );
     end if;
     if v_lifts then
         delete from smsretry.stops s
@@ -46,11 +56,7 @@ begin
             when 'business_stopped' then
                 perform smsretry.try_release(
                     '{business_stopped}',
-                    businesses => array(
-                        select b.id
-                        from public.businesses b
-                        where b.id::text = subject
-                    )
+                    businesses => array[v_business]
                 );
             else -- its texts went back to the queue, due
         end case;
