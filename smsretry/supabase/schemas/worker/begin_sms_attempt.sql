@@ -126,8 +126,8 @@ begin
     perform pg_advisory_xact_lock(
         hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0)
     );
-    -- `for share`: an opt-out is either seen here or waits until this send is begun, and what
-    -- finish could not write is not sent.
+    -- `for share`: what else writes these rows is seen here or waits until this send is begun, and
+    -- what finish could not write is not sent. A STOP waits for nobody: it is kept elsewhere first.
     select *
     into v_customer
     from public.customers c
