@@ -2,6 +2,8 @@
 
 create table public.notes (id int primary key, word text not null, at timestamptz not null default now());
 alter table public.notes enable row level security;
+-- Since 2026-10-30 no project grants a new table to anybody: supabase/discussions/45329.
+grant all on public.notes to anon, authenticated, service_role;
 
 create function public.add_up(a int, b int default 10) returns int language sql as 'select a + b';
 create function public.who() returns json language sql as $$
