@@ -2402,18 +2402,40 @@ end
 $$;
 
 -- ======== schemas/queue/recheck_waiting.sql ========
--- Release texts that wait because of a customer's place or a business's hours, which have changed.
--- security definer, because tenants write customers and businesses, and no rows of others'.
+-- Release texts that wait because of a customer's place or a business's hours, where a statement has
+-- changed these. security definer, because tenants write customers and businesses, and no rows of
+-- others'.
 create or replace function smsretry.recheck_waiting()
 returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_customers uuid[] := '{}';
+    v_businesses uuid[] := '{}';
 begin
-    perform smsretry.release_texts(
-        smsretry.reasons_of('place'),
-        case when tg_table_name = 'customers' then array[new.id] end,
-        case when tg_table_name = 'businesses' then array[new.id] end
-    );
+    if tg_table_name = 'customers' then
+        v_customers := array(
+            select n.id
+            from customers_before o
+            join customers_after n on n.id = o.id
+            where (o.phone, o.timezone) is distinct from (n.phone, n.timezone)
+        );
+    else
+        v_businesses := array(
+            select n.id
+            from businesses_before o
+            join businesses_after n on n.id = o.id
+            where (o.timezone, o.sms_hours, o.sms_daily_cap)
+                is distinct from (n.timezone, n.sms_hours, n.sms_daily_cap)
+        );
+    end if;
+    if cardinality(v_customers || v_businesses) > 0 then
+        perform smsretry.release_texts(
+            smsretry.reasons_of('place'),
+            v_customers,
+            v_businesses
+        );
+    end if;
     return null;
 end
 $$;
@@ -12215,17 +12237,15 @@ create or replace trigger smsretry_keep_deleted
     referencing old table as customers_before
     for each statement execute function smsretry.keep_consent();
 
--- Only where something is different: an application saves whole rows.
 create or replace trigger smsretry_decide_anew
-    after update of phone, timezone on public.customers for each row
-    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.recheck_waiting();
+    after update on public.customers
+    referencing old table as customers_before new table as customers_after
+    for each statement execute function smsretry.recheck_waiting();
 
 create or replace trigger smsretry_decide_anew
-    after update of timezone, sms_hours, sms_daily_cap on public.businesses for each row
-    when (
-        (old.timezone, old.sms_hours, old.sms_daily_cap)
-            is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
-    ) execute function smsretry.recheck_waiting();
+    after update on public.businesses
+    referencing old table as businesses_before new table as businesses_after
+    for each statement execute function smsretry.recheck_waiting();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 create or replace trigger smsretry_keep_event

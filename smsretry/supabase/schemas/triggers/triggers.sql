@@ -35,17 +35,15 @@ create or replace trigger smsretry_keep_deleted
     referencing old table as customers_before
     for each statement execute function smsretry.keep_consent();
 
--- Only where something is different: an application saves whole rows.
 create or replace trigger smsretry_decide_anew
-    after update of phone, timezone on public.customers for each row
-    when ((old.phone, old.timezone) is distinct from (new.phone, new.timezone)) execute function smsretry.recheck_waiting();
+    after update on public.customers
+    referencing old table as customers_before new table as customers_after
+    for each statement execute function smsretry.recheck_waiting();
 
 create or replace trigger smsretry_decide_anew
-    after update of timezone, sms_hours, sms_daily_cap on public.businesses for each row
-    when (
-        (old.timezone, old.sms_hours, old.sms_daily_cap)
-            is distinct from (new.timezone, new.sms_hours, new.sms_daily_cap)
-    ) execute function smsretry.recheck_waiting();
+    after update on public.businesses
+    referencing old table as businesses_before new table as businesses_after
+    for each statement execute function smsretry.recheck_waiting();
 
 -- Not for a claim, a begin and an acceptance, which the plain path is made of.
 create or replace trigger smsretry_keep_event
