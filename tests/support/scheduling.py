@@ -1,5 +1,7 @@
 """Which tests share a process of pytest-xdist: those of a file, and those that need a Prefect server."""
 
+from typing import Any
+
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -23,3 +25,14 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no type hint
                 encoding="utf-8"
             )
         return "Prefect" if self._shares[file] else file
+
+    def remove_node(self, node: Any) -> str | None:
+        """The test whose process ended has failed, and is not tried again: it would hang there, too."""
+        for tests in self.assigned_work[node].values():
+            for test, is_done in tests.items():
+                if not is_done:
+                    tests[test] = True
+                    super().remove_node(node)
+                    return str(test)
+        super().remove_node(node)
+        return None
