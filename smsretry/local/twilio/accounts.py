@@ -10,7 +10,8 @@ import binascii
 import secrets
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from typing import Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,7 @@ class Accounts:
 
     def __init__(self, main: Account) -> None:
         self.main: Final = main
+        self._at_first = asdict(main)
         self._accounts = {main.sid: main}
         self._lock = threading.Lock()
         self._used = Counter[tuple[str, str]]()
@@ -97,18 +99,11 @@ class Accounts:
         return account
 
     def forget_others(self) -> None:
-        """Only the first account is left: active, with its numbers, its money and its keys."""
-        main = self.main
-        self._accounts = {main.sid: main}
+        """Only the first account is left, as it was at first."""
+        self._accounts = {self.main.sid: self.main}
         self._used.clear()
-        main.status, main.is_trial, main.balance = "active", False, "20.00"
-        for memory in (
-            main.webhooks,
-            main.voice_only,
-            main.refused_by_carriers,
-            main.segments_per_day,
-        ):
-            memory.clear()
+        for name, value in deepcopy(self._at_first).items():
+            setattr(self.main, name, value)
 
     def find(self, sid: str) -> Account | None:
         """The account of a SID."""

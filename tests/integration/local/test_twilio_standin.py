@@ -7,7 +7,7 @@ What it signs is checked by testing/test_stack.py and e2e/test_webhooks.py.
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -285,3 +285,22 @@ def test_the_list_is_newest_first_and_a_message_is_listed_as_it_was_reported(
         ) == (status, code)
         assert world.twilio.ledger.arrived() == arrived
     assert refusal(messages("SM" + "0" * 32).fetch) == (20404, 404)
+
+
+def test_after_a_test_the_account_is_as_it_was_whatever_was_changed_of_it() -> None:
+    """Each of its fields but the SID: a key that stayed would open it in the next test."""
+    sid = f"AC{uuid.uuid4().hex}"
+    twilio, new = (
+        TwilioStandin(account_sid=sid, auth_token="a", senders={SENDER})
+        for _ in range(2)
+    )
+    for name, value in asdict(twilio.accounts.main).items():
+        match value:
+            case set():
+                getattr(twilio.accounts.main, name).add("+12125550199")
+            case dict():
+                getattr(twilio.accounts.main, name)[KEY] = "key's"
+            case _ if name != "sid":
+                setattr(twilio.accounts.main, name, "other")
+    twilio.start_over()
+    assert asdict(twilio.accounts.main) == asdict(new.accounts.main)
