@@ -191,6 +191,13 @@ _TROUBLES: Final[tuple[tuple[SendFault, int], ...]] = (
 )
 _STOPPED = JsonError(21610, http_status=400)
 """They had answered STOP to Twilio. Its magic number for that has an area code nobody can be texted at."""
+_ALWAYS: Final[tuple[tuple[str, tuple[float, ...], Route | None], ...]] = (
+    *(("212", (60, 180), route) for route in _ROUTES),  # stop between two texts
+    ("305", (10,) * 6, None),  # more than Florida's cap
+    ("305", (-0.5, 30), None),  # just before it closes, and after; federal hours go on
+)
+"""Who lives in each town, so that no safeguard is missing unseen: an area code, when texts are due, and how they say
+stop. Minutes count from an opening, but for the last line from its closing."""
 
 
 def invent(texts: int, *, days: int, start: datetime, seed: str) -> Town:
@@ -219,6 +226,8 @@ def invent(texts: int, *, days: int, start: datetime, seed: str) -> Town:
         almanac=Almanac(start, days + _LOOK_AHEAD),
         businesses=businesses,
     )
+    for area, minutes, route in _ALWAYS:
+        _settle_always(town, seed, area, minutes, route)
     while len(town.texts) < texts:
         _settle(town, seed)
     del town.texts[texts:]
@@ -267,6 +276,37 @@ def _settle(town: Town, seed: str) -> None:
             town.opt_outs.append(OptOut(at=at, customer=customer, route=route))
     if kind == "troubled" and phone:
         town.troubles.append((phone, *luck.of(_TROUBLES, "trouble")))
+
+
+def _settle_always(
+    town: Town,
+    seed: str,
+    area: str,
+    minutes: tuple[float, ...],
+    route: Route | None,
+) -> None:
+    """One of those who live in each town, in the first hours that are long enough."""
+    number, zone = len(town.customers), NEW_YORK
+    phone = f"+1{area}5559{number:03}"
+    customer = Customer(
+        id=new_id(seed, "fortnight", "customer", number),
+        business=town.businesses[0],
+        phone=phone,
+        zone=zone,
+        person=person(zone, phone, zone),
+    )
+    town.customers.append(customer)
+    window = town.window(customer, transactional=False)
+    opening = window.find(b"\1" * 240)
+    start = window.find(b"\0", opening) if min(minutes) < 0 else opening
+    for minute in minutes:
+        due_at = town.start + (start + minute) * MINUTE
+        town.texts.append(_owed(seed, town, customer, due_at, _LIVES[0]))
+    if route == "twilio":
+        town.troubles.append((phone, _STOPPED, 1))
+    elif route:
+        at = town.start + (start + sum(minutes) / 2) * MINUTE
+        town.opt_outs.append(OptOut(at=at, customer=customer, route=route))
 
 
 def _phone(luck: _Luck, kind: Kind) -> str | None:
@@ -347,18 +387,33 @@ def _text(
             edge,
             timedelta(minutes=3) * (luck("around", number) * 2 - 1),
         )
+    life = luck.of(_LIVES, "life", number)
+    return _owed(luck.seed, town, customer, due_at, life, transactional=transactional)
+
+
+def _owed(
+    seed: str,
+    town: Town,
+    customer: Customer,
+    due_at: datetime,
+    life: timedelta,
+    *,
+    transactional: bool = False,
+) -> Owed:
+    number = len(town.texts)
+    minutes = town.window(customer, transactional=transactional)
     return Owed(
         owner="fortnight",
         number=number,
         business_id=customer.business.id,
         customer_id=customer.id,
-        send_log_id=new_id(luck.seed, "fortnight", "log", number),
-        retry_id=new_id(luck.seed, "fortnight", "retry", number),
+        send_log_id=new_id(seed, "fortnight", "log", number),
+        retry_id=new_id(seed, "fortnight", "retry", number),
         phone=customer.phone,
-        body=f"Text {number:05} of fortnight {luck.seed}",
+        body=f"Text {number:05} of fortnight {seed}",
         due_at=due_at,
         zone=customer.zone,
-        expires_at=due_at + luck.of(_LIVES, "life", number),
+        expires_at=due_at + life,
         queued={"message_class": "transactional" if transactional else "marketing"},
         is_open=lambda at: minutes[town.almanac.minute(at)] == 1,
         customer=customer,

@@ -308,15 +308,12 @@ def _to_a_stranger(self: TwilioProvider, text: Message) -> Outcome:
     return _send(self, text.model_copy(update=change))
 
 
-def _switch(
-    sees: str, without: Safeguard, profile: Profile = DEFAULT, *, seed: str = "24"
-) -> Switch:
+def _switch(sees: str, without: Safeguard, profile: Profile = DEFAULT) -> Switch:
     """Two days in a small town, in which its absence must be seen; or with another profile of the worker."""
 
     def short(stack: Stack) -> ProofReport:
-        return fortnight(
-            stack, invent(40, days=2, start=AUTUMN, seed=seed), profile=profile
-        )
+        town = invent(40, days=2, start=AUTUMN, seed="24")
+        return fortnight(stack, town, profile=profile)
 
     return Switch(without=without, sees=sees, run=short)
 
@@ -358,7 +355,6 @@ SWITCHES = {
             replaces="smsretry.refusals",
             edits=((r"t\.message_class is distinct from 'transactional'", "false"),),
         ),
-        seed="23",  # somebody says no in words while texts to them wait
     ),
     "reasons": _switch(
         "unexplained",

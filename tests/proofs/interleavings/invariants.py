@@ -72,7 +72,7 @@ def _may_be_exchanged(state: State, stories: Sequence[Story]) -> bool:
 def _is_open(state: State) -> bool:
     """Whether somebody else's deed leaves open whose a message is. That is the honest limit."""
     by_itself = any(message.attempt_id is None for message in state.twilio.messages)
-    return by_itself or bool(state.decided & _GIVEN_UP)
+    return by_itself or bool(state.deeds() & _GIVEN_UP)
 
 
 def _pair(state: State, stories: Sequence[Story]) -> Iterator[Finding]:
@@ -81,9 +81,9 @@ def _pair(state: State, stories: Sequence[Story]) -> Iterator[Finding]:
     sent = sum(
         any(row["status"] == "completed" for row in story.rows) for story in stories
     )
-    if sent > len(messages) and not (_is_open(state) or "sent" in state.decided):
+    if sent > len(messages) and not (_is_open(state) or "sent" in state.deeds()):
         yield "lost", f"{sent} texts of the same words, {len(messages)} messages"
-    if len(messages) > 2 and "not sent" not in state.decided:
+    if len(messages) > 2 and "not sent" not in state.deeds():
         yield "doubled", "of two texts of the same words"
 
 
@@ -97,7 +97,7 @@ def _of_a_cancelled_claim(state: State, story: Story) -> Sequence[str]:
         for message in state.twilio.messages
     )
     is_noted = any(attempt["sent_by"] is None for attempt in story.attempts)
-    is_excused = by_itself and not is_noted and "cancelled" in state.decided
+    is_excused = by_itself and not is_noted and "cancelled" in story.decided
     return ["doubled"] if is_excused else []
 
 
@@ -133,7 +133,7 @@ def _stories(world: World, state: State) -> Iterator[Story]:
                 if str(message.log) != log_id
             ),
             may_be_stopped=state.said.word != "yes",
-            decided=state.decided,
+            decided=state.deeds(log_id),
         )
 
 

@@ -18,6 +18,7 @@ from tests.proofs.interleavings.state import (
     OTHER_BODY,
     OTHER_LOG,
     OTHER_ROW,
+    Deed,
     Processor,
     State,
     Step,
@@ -74,17 +75,17 @@ def application(world: World, state: State) -> Iterator[Step]:
     )
     yield writes("the application claims it by a plain update", (_CLAIM, (LOG,)))
     if rows:
-        gone = {"decided": state.decided | {"deleted"}}
+        is_known = statuses == {"completed"}  # its send log says so, too
         yield writes(
             "the application deletes it",
             ("delete from sms_retry_queue where send_log_id = %s", (LOG,)),
-            **gone,
+            decides=None if is_known else "deleted",
         )
     if statuses & {"pending", "processing"}:
         yield writes(
             "the application cancels it",
             (_CANCEL, (LOG,)),
-            decided=state.decided | {"cancelled"},
+            decides="cancelled",
         )
 
 
@@ -106,7 +107,7 @@ def planner(world: World, state: State) -> Iterator[Step]:
             yield writes(
                 "the application cancels the plan",
                 (ended, (LOG,)),
-                decided=state.decided | {"cancelled"},
+                decides="cancelled",
             )
 
 
@@ -188,7 +189,7 @@ def operator(world: World, state: State) -> Iterator[Step]:
     signature = {"who": "Pat", "because": "Tried"}
     for row in world.rows(state.content, "sms_retry_queue"):
         ids = {"retry_ids": [row["id"]]}
-        label = f"it{nth(row['send_log_id'])}"
+        log, label = row["send_log_id"], f"it{nth(row['send_log_id'])}"
         if row["status"] in ("failed", "cancelled"):
             selection = {
                 "which": ids | {"states": ["failed", "cancelled"]},
@@ -203,34 +204,33 @@ def operator(world: World, state: State) -> Iterator[Step]:
             values = {"what": "cancel", "which": ids, "dry_run": False, **signature}
             yield Step(
                 f"a person cancels {label}",
-                _orders("change_sms_texts", values, "cancelled"),
+                _orders("change_sms_texts", values, log, "cancelled"),
             )
         if row["in_doubt_since"]:
             resolve = {"retry_id": row["id"], **signature}
             yield Step(
                 f"a person says that {label} did not go out",
-                _orders("resolve_sms_doubt", resolve, "not sent"),
+                _orders("resolve_sms_doubt", resolve, log, "not sent"),
             )
             sid = next(
-                (
-                    m.sid
-                    for m in state.twilio.messages
-                    if str(m.log) == row["send_log_id"]
-                ),
+                (m.sid for m in state.twilio.messages if str(m.log) == log),
                 "SM" + "f" * 32,
             )
             yield Step(
                 f"a person says that {label} went out",
-                _orders("resolve_sms_doubt", resolve | {"twilio_sid": sid}, "sent"),
+                _orders(
+                    "resolve_sms_doubt", resolve | {"twilio_sid": sid}, log, "sent"
+                ),
             )
 
 
 def _orders(
-    function: str, values: Record, *decided: str
+    function: str, values: Record, log: str = "", deed: Deed | None = None
 ) -> Callable[[World, State], State]:
     def take(world: World, state: State) -> State:
         world.call(function, values)
-        return replace(state, decided=state.decided | set(decided))
+        is_changed = deed and world.read_content() != state.content
+        return state.decides(log, deed) if deed and is_changed else state
 
     return take
 

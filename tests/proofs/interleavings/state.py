@@ -15,6 +15,7 @@ from tests.proofs.town.report import Finding
 from tests.proofs.town.texts import Text, open_business, write
 from tests.support.records import Record
 
+Deed = Literal["cancelled", "deleted", "not sent", "sent"]
 BUSINESS = UUID("00000000-0000-4000-8000-00000000000b")
 CUSTOMER = UUID("00000000-0000-4000-8000-00000000000c")
 LOG = UUID("00000000-0000-4000-8000-00000000000d")
@@ -63,9 +64,8 @@ class State:
     """What the customer said."""
     elsewhere: Said = NOTHING_SAID
     """What was said of the number that they may get."""
-    decided: frozenset[str] = frozenset()
-    """What a person or the application has done to the text that excuses an invariant: `not sent`, `sent`, `cancelled`,
-    `deleted`."""
+    decided: frozenset[tuple[str, Deed]] = frozenset()
+    """What a person or the application has done to a text, by its log, that excuses an invariant."""
     broken: tuple[Finding, ...] = ()
     """What the last step broke by itself."""
 
@@ -77,8 +77,16 @@ class State:
         messages = map(str, self.twilio.messages)
         people = (self.number, str(self.said), str(self.elsewhere))
         return world.canonical(
-            self.content, self.now, *busy, *messages, *people, *sorted(self.decided)
+            self.content, self.now, *busy, *messages, *people, str(sorted(self.decided))
         )
+
+    def deeds(self, log: object = None) -> frozenset[str]:
+        """What was decided of a text; None: of any."""
+        return frozenset(deed for of, deed in self.decided if log in (None, of))
+
+    def decides(self, log: object, deed: Deed) -> "State":
+        """The same, once that has changed a row of the text."""
+        return replace(self, decided=self.decided | {(str(log), deed)})
 
 
 @dataclass(frozen=True)
@@ -94,16 +102,26 @@ Actor = Callable[[World, State], Iterator[Step]]
 
 
 def writes(
-    name: str, *statements: tuple[str, tuple[object, ...]], **changes: Any
+    name: str,
+    *statements: tuple[str, tuple[object, ...]],
+    decides: Deed | None = None,
+    **changes: Any,
 ) -> Step:
-    """The application writes this; all of it is as it was if something is refused."""
+    """The application writes this; all of it is as it was if something is refused.
+
+    Args:
+        decides: what it does to the first text, if it changes a row.
+    """
 
     def take(world: World, state: State) -> State:
+        count = 0
         for statement, values in statements:
             try:
-                world.write(statement, *values)
+                count += world.write(statement, *values)
             except Refused:  # to a second live row, to a claim without a lease, to an end while in doubt
                 return state
+        if count and decides:
+            state = state.decides(LOG, decides)
         return replace(state, **changes)
 
     return Step(name, take)

@@ -117,10 +117,10 @@ class World:
         """What a table holds."""
         return _parsed(content[self._tables.index(f"public.{name}")])
 
-    def write(self, statement: str, *values: object) -> None:
-        """Write as the application does."""
+    def write(self, statement: str, *values: object) -> int:
+        """Write as the application does, and return how many rows that changed."""
         with _refusals():
-            self.connection.execute(statement.encode(), values)
+            return self.connection.execute(statement.encode(), values).rowcount
 
     def read_content(self) -> Content:
         """What every table holds now."""

@@ -20,6 +20,8 @@ _ROWS = """
            why_code, claimed_at, begun_at, attempt_id, in_doubt_since, held_since
     from sms_retry_queue
 """
+UNDER_WAY = timedelta(seconds=15)
+"""What is learned or said then may find a request under way, for as long as the pipeline lets one begin."""
 ARRIVED = frozenset({"delivered", "read"})
 FAILURES = frozenset({"undelivered", "failed", "canceled"})
 
@@ -91,13 +93,13 @@ class Story:
     """What people or the application did to it: `sent` or `not sent` (a person said so), `cancelled`, `deleted`."""
 
     def begun_at(self, message: Message) -> datetime:
-        """When the request for a message was begun."""
-        begun = [
+        """When the request for a message was begun: by our clock, but no longer before the provider's than may be."""
+        begun: list[datetime] = [
             attempt["begun_at"]
             for attempt in self.attempts
             if attempt["begun_at"] <= message.at
         ]
-        return max(begun, default=message.at)
+        return max([*begun, message.at - UNDER_WAY])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,10 @@ It shares no rule with the code under test: states are read with plain SQL, and 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from itertools import chain
 from typing import TypeAlias
 
-from tests.proofs.town.book import FAILURES, Book, Message, Row, Story
+from tests.proofs.town.book import FAILURES, UNDER_WAY, Book, Message, Row, Story
 from tests.proofs.town.report import Finding, Verdict
 from tests.proofs.town.texts import Text
 
@@ -21,8 +20,6 @@ PASSING_LOSSES = (30003, 30008, 30450, 30453)
 """Codes of carriers' failures that pass. They and no others lead to another message."""
 RETRIES = 1
 """How often a text is sent again that a carrier lost for a passing reason: the deployed default."""
-UNDER_WAY = timedelta(seconds=15)
-"""What is learned or said then may find a request under way, for as long as the pipeline lets one begin."""
 Judge: TypeAlias = Callable[[Text, Story], Iterator[Finding]]
 
 
