@@ -11,7 +11,12 @@ import psycopg
 from smsretry.errors import SmsRetryError
 from smsretry.local.stack import Stack
 from tests.proofs.interleavings.customer import consents, inbound, numbers
-from tests.proofs.interleavings.invariants import broken, untrue, verdict
+from tests.proofs.interleavings.invariants import (
+    broken,
+    untrue,
+    untrue_in_the_end,
+    verdict,
+)
 from tests.proofs.interleavings.people import (
     application,
     beginnings,
@@ -60,6 +65,8 @@ class Ends:
             world.set_back(state.content, state.now)
             step = _fair(world, state)
             if step is None:
+                if findings := [*untrue_in_the_end(world, state)]:
+                    return findings
                 break
             steps.append(step.name)
             state = _after(world, state, step)

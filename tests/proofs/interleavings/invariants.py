@@ -10,8 +10,8 @@ from smsretry.desk.actions.requests import ExplainText
 from smsretry.retry.profile import DEFAULT
 from tests.proofs.interleavings.state import BODY, OTHER_LOG, State
 from tests.proofs.interleavings.world import World
-from tests.proofs.town.book import Story
-from tests.proofs.town.judge import LIVE, truths
+from tests.proofs.town.book import FAILURES, Story
+from tests.proofs.town.judge import LIVE, SENT, truths
 from tests.proofs.town.report import Finding, Verdict
 from tests.support.records import Record
 
@@ -28,7 +28,8 @@ def verdict() -> Verdict:
     return Verdict(
         (
             "lost", "doubled", "misreported", "untrue end", "unsettled", "too many attempts", "stuck", "retried twice",
-            "retried too often", "arrived twice", "sent wrongly", "delivery forgotten", "told wrongly", "bugs",
+            "retried too often", "arrived twice", "sent wrongly", "astray", "delivery forgotten", "told wrongly",
+            "bugs",
         )
     )  # fmt: skip
 
@@ -37,6 +38,18 @@ def broken(world: World, state: State) -> Iterator[Finding]:
     """What does not hold, whatever step led here."""
     yield from untrue(world, state)
     yield from (("told wrongly", line) for line in _explained_wrongly(world, state))
+
+
+def untrue_in_the_end(world: World, state: State) -> Iterator[Finding]:
+    """A text that is called cancelled has no message, once nobody has anything to do and nobody decided otherwise."""
+    for story in _stories(world, state):
+        says_sent = story.log is None or story.log["status"] in SENT
+        if (
+            {row["status"] for row in story.rows} == {"cancelled"}
+            and any(message.last_word[0] not in FAILURES for message in story.messages)
+            and not (says_sent or story.decided)
+        ):
+            yield "misreported", "cancelled, though accepted"
 
 
 def untrue(world: World, state: State) -> Iterator[Finding]:

@@ -51,7 +51,8 @@ class Message:
 
     def __str__(self) -> str:
         times = [at.isoformat() for at in (self.at, self.late) if at]
-        return f"{self.sid} {self.log} {self.attempt_id} {times} {self.fate} {self.is_recorded}"
+        kept = f"{self.to} {self.body!r} {self.fate} {self.is_recorded}"
+        return f"{self.sid} {self.log} {self.attempt_id} {times} {kept}"
 
     @property
     def past(self) -> tuple[Fate, ...]:
@@ -71,7 +72,9 @@ class Message:
         )
         if self.fate == "delivered" and not (self.late and self.attempt_id is None):
             words.append(ReportedStatus(self.late or self.at, "delivered"))
-        return judged.Message(sid=self.sid, at=self.at, reports=tuple(words))
+        return judged.Message(
+            sid=self.sid, at=self.at, to=self.to, reports=tuple(words)
+        )
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,12 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
 
 
 def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding]:
-    """A send begins with consent, inside the window and before its text's end. The tables are as they were before."""
+    """A send begins with consent, to the customer's number, inside the window and before its text's end. The tables are
+    as they were before.
+    """
+    phones = [customer["phone"] for customer in world.rows(state.content, "customers")]
+    if claim.phone not in phones:
+        yield "astray", "to a number that the customer has no more"
     if forbidden := state.said.forbids(claim.message_class):
         yield "sent wrongly", forbidden
     if not in_window(state.now):

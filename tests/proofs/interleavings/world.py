@@ -47,7 +47,8 @@ insert into {table} ({columns}) overriding system value
 select {columns} from json_populate_recordset(null::{table}, %s::json)
 """
 _STORY = frozenset({"smsretry.events", "smsretry.runs", "smsretry.turns"})
-"""What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ."""
+"""What only tells, or says whose turn it is: it decides nothing about a single text, so that states need not differ.
+Recovery alone asks the events whether a number changed during a claim."""
 _TOLD = frozenset(
     {"updated_at", "last_attempted_at", "delivery_at", "run_id", "created_at"}
 )
@@ -161,6 +162,8 @@ class World:
             for rows, table in zip(content, self._tables, strict=True)
             if table not in _STORY
         ]
+        events = _parsed(content[self._tables.index("smsretry.events")])
+        tables += [event["at"] for event in events if event["code"] == "number_changed"]
         return canonical("\n".join([*tables, *extra]), now)
 
 
