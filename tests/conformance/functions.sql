@@ -32,6 +32,7 @@ create function public.overloaded(a text) returns int language sql as 'select 2'
 create function public.for_service() returns int language sql as 'select 1';
 create function public.read_for_service() returns int language sql stable as 'select 1';
 revoke all on function public.for_service(), public.read_for_service() from public, anon, authenticated;
+grant execute on function public.for_service(), public.read_for_service() to service_role;
 create function public.stable_trouble() returns text language plpgsql stable as $$
     begin raise exception 'trouble' using errcode = 'PT503'; end $$;
 create function public.volatile_trouble() returns text language plpgsql volatile as $$
