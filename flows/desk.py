@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 
 from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import EndDeactivated, Preview, Prune
+from smsretry.desk.actions.requests import EndDeactivated, Preview, Prune, Report
 from smsretry.desk.pages.markdown import markdown
 from smsretry.desk.questions.answers import Answer, Done, Examination
 from smsretry.doctor import examine
@@ -89,6 +89,7 @@ sms_unread = _desk_flow("unread")
 sms_explain = _desk_flow("explain")
 sms_texts = _desk_flow("texts")
 sms_preview = _desk_flow("preview", Preview())
+sms_report = _desk_flow("report", Report())
 sms_senders = _desk_flow("senders", {"list": {}})
 sms_consent = _desk_flow("consent")
 sms_stop = _desk_flow("stop")

@@ -19,6 +19,7 @@ from smsretry.desk.actions.requests import (
     ListUnreadWords,
     Preview,
     Prune,
+    Report,
     Resolve,
 )
 from smsretry.desk.actions.senders import AddSender, ListSenders
@@ -89,6 +90,8 @@ class Desk:
                 return UnreadMessages(words=tuple(self.operators.unread()))
             case Preview():
                 return self.preview(form)
+            case Report():
+                return self.operators.report(form)
             case ListSenders():
                 return Senders(senders=tuple(self.operators.senders(form.business_id)))
             case AddSender():

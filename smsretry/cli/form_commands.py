@@ -20,8 +20,8 @@ import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from smsretry.cli.parsing import Json, flag, read_line
-from smsretry.cli.printing import print_json, print_text
+from smsretry.cli.parsing import Csv, Json, flag, read_line
+from smsretry.cli.printing import print_csv, print_json, print_text
 from smsretry.desk.actions.form import (
     POSITIONAL,
     Form,
@@ -30,7 +30,9 @@ from smsretry.desk.actions.form import (
     display_order,
     public_name,
 )
+from smsretry.desk.actions.requests import Report
 from smsretry.desk.questions.answers import Answer
+from smsretry.desk.questions.report import Reported, cells
 
 _KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
 _METAVARS: Final[dict[Any, str]] = {
@@ -59,19 +61,26 @@ def make_command(
         extra_parameters: further parameters of the command, which `carry_out` gets by their names.
     """
 
-    def command(*, as_json: bool, **arguments: Any) -> None:
+    def command(*, as_json: bool, as_csv: bool = False, **arguments: Any) -> None:
         extra_arguments = {
             parameter.name: arguments.pop(parameter.name)
             for parameter in extra_parameters
         }
         answer = carry_out(fill_form(form, arguments), **extra_arguments)
-        _print_answer(answer, as_json=as_json)
+        if as_csv and isinstance(answer, Reported):
+            print_csv(map(cells, answer.rows))
+        else:
+            _print_answer(answer, as_json=as_json)
 
     parameters = [
         *extra_parameters,
         *(_parameter(form, name) for name in display_order(form.model_fields)),
         inspect.Parameter("as_json", _KEYWORD, default=False, annotation=Json),
     ]
+    if form is Report:
+        parameters.append(
+            inspect.Parameter("as_csv", _KEYWORD, default=False, annotation=Csv)
+        )
     # typer shows parameters in this order, and a usage line has its arguments first.
     parameters.sort(key=_is_option)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

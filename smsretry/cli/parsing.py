@@ -20,6 +20,9 @@ Json = Annotated[
 ]
 
 
+Csv = Annotated[bool, flag("--csv", "Print CSV to standard output, and nothing else.")]
+
+
 def parse_instant(text: str) -> datetime:
     """Read an instant: a date, which is its start, or a date and time. Without an offset it is in UTC."""
     try:

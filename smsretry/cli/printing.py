@@ -1,11 +1,12 @@
 """How the terminal is written to: lines that fold between words and never inside an id, or JSON alone."""
 
+import csv
 import json
 import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -52,6 +53,17 @@ def print_json(value: object) -> None:
     """Print a value as JSON. Nothing else may be printed to standard output."""
     text = json.dumps(value, default=_as_json, ensure_ascii=False, indent=2)
     sys.stdout.write(f"{text}\n")
+
+
+def print_csv(rows: Iterable[Mapping[str, str]]) -> None:
+    """Print rows as CSV, below the names of their columns. No cell is a formula for a spreadsheet."""
+    for place, row in enumerate(rows):
+        writer = csv.DictWriter(sys.stdout, row.keys(), lineterminator="\n")
+        if place == 0:
+            writer.writeheader()
+        writer.writerow(
+            {name: re.sub(r"^(?=[=+@\t\r-])", "'", cell) for name, cell in row.items()}
+        )
 
 
 def print_note(text: str, *, word: str = "") -> None:

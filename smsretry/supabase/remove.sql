@@ -110,6 +110,7 @@ drop function if exists public.set_sms_stop(text,text,text,text,boolean);
 drop function if exists public.settle_sms_attempt(uuid,text,text,text,integer,text);
 drop function if exists public.slow_sms_sender(text,text,double precision);
 drop function if exists public.sms_businesses(text);
+drop function if exists public.sms_report(text,uuid,timestamp with time zone,timestamp with time zone);
 drop function if exists public.sms_senders(uuid,integer,boolean,uuid,boolean);
 drop function if exists public.sms_status();
 drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,jsonb);

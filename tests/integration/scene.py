@@ -30,6 +30,7 @@ QUESTIONS = {
     "sms_senders",
     "unread_sms_words",
     "sms_businesses",
+    "sms_report",
 }
 """What who only reads may ask."""
 CHECKS = {
@@ -167,6 +168,7 @@ class Scene:
             "explain_sms": {"id": str(self.due), "row_limit": 5},
             "preview_sms_retries": {"until": self.at(hours=24), "row_limit": 10},
             "sms_status": {},
+            "sms_report": {"since": self.at(days=-9)},
             "sms_businesses": {"name": "Maple Street"},
             "unread_sms_words": {},
             "check_sms_retries": {"max_minutes": 60},

@@ -23,12 +23,14 @@ from smsretry.desk.actions.requests import (
     MarkDatabase,
     Preview,
     RecordConsent,
+    Report,
     ReportRestore,
 )
 from smsretry.desk.actions.senders import ListSenders
 from smsretry.desk.questions.answers import Change, Done
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.desk.questions.records import NamedBusiness, TextRecord, WaitingText
+from smsretry.desk.questions.report import Reported
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.desk.questions.unread import UnreadMessage
 from smsretry.retry.customers import Customer
@@ -66,6 +68,13 @@ class SupabaseOperators(SupabaseCalls):
                 return
             arguments["after_due"] = timed_rows[-1]["scheduled_for"]
             arguments["after_id"] = timed_rows[-1]["id"]
+
+    def report(self, form: Report) -> Reported:
+        """The rows of an owner's report."""
+        reply = self._ask(form.FUNCTION, form.values())
+        return self.read_row(
+            Reported, replace(reply, content=[{"form": form, "rows": reply.content}])
+        )
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""

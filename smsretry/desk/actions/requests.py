@@ -79,6 +79,28 @@ class Preview(Question):
     hours: int = Field(24, description="How far ahead to look.", ge=1, le=168)
 
 
+class Report(Question):
+    """What each business sent, lost and failed to send, by month; who opted out; which texts never arrived.
+
+    It reaches as far back as history is kept (`smsretry prune`).
+    """
+
+    COMMAND = "report"
+    EXAMPLES = (
+        "report --since 2026-11-01 --csv > november.csv",
+        "report opted_out --since 2026-11-23",
+        "report lost --business $BUSINESS",
+    )
+    FUNCTION = "sms_report"
+    what: Annotated[Literal["businesses", "opted_out", "lost"], POSITIONAL] = Field(
+        "businesses",
+        description="businesses: figures by month. opted_out: customers. lost: texts.",
+    )
+    business_id: BusinessId | None = Field(None, description="Id of the business.")
+    since: Moment | None = Field(None, description="From then on; the last 31 days.")
+    until: Moment | None = Field(None, description="Until then; now.")
+
+
 class TextFilter(Form):
     """A choice of texts: those that match every field that is filled in. At least one field must be."""
 

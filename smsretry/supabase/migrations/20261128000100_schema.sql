@@ -10772,6 +10772,83 @@ begin
 end
 $$;
 
+-- ======== schemas/desk/report_facts.sql ========
+-- List for sms_report what happened between these.
+--   what: delivered, undelivered, unknown or open (smsretry.delivery_of) of what the provider
+--     accepted; failed or cancelled; opted_out, of customers
+--   reason: the provider's code (0: without one), smsretry.why_code, or the source of the consent
+create or replace function smsretry.report_facts(since timestamptz, until timestamptz)
+returns table (
+    at timestamptz,
+    what text,
+    reason text,
+    why text,
+    business_id uuid,
+    customer_id uuid,
+    retry_id uuid,
+    segments integer
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        a.begun_at,
+        smsretry.delivery_of(a.delivery_status),
+        coalesce(a.delivery_code, 0)::text,
+        q.last_error,
+        a.business_id,
+        q.customer_id,
+        a.retry_id,
+        a.segments
+    from public.sms_send_attempts a
+    join public.sms_retry_queue q on q.id = a.retry_id
+    where a.begun_at between report_facts.since and report_facts.until
+      and a.outcome = 'accepted'
+    union all
+    select
+        q.updated_at,
+        q.status,
+        coalesce(q.why_code::text, 'application'),
+        q.last_error,
+        q.business_id,
+        q.customer_id,
+        q.id,
+        null
+    from public.sms_retry_queue q
+    where q.updated_at between report_facts.since and report_facts.until
+      and q.status in ('failed', 'cancelled')
+    union all
+    select
+        s.updated_at,
+        s.status::text,
+        coalesce(s.why_code::text, 'application'),
+        s.why,
+        s.business_id,
+        s.customer_id,
+        s.id,
+        null
+    from public.scheduled_sends s
+    where s.updated_at between report_facts.since and report_facts.until
+      and s.status in ('failed', 'cancelled')
+      and s.send_log_id is null
+    union all
+    select
+        c.sms_consent_at,
+        'opted_out',
+        left(c.sms_consent_source::text, 40),
+        null,
+        c.business_id,
+        c.id,
+        null,
+        null
+    from public.customers c
+    where c.sms_consent_at between report_facts.since and report_facts.until
+      and c.sms_consent_status::text = 'opted_out';
+end
+$$;
+
 -- ======== schemas/desk/sms_businesses.sql ========
 -- Find for a person the businesses of this name; if there is none, those in whose name it is. Ten
 -- at most.
@@ -10795,6 +10872,120 @@ begin
         limit 10;
         exit when found;
     end loop;
+end
+$$;
+
+-- ======== schemas/desk/sms_report.sql ========
+-- Report what became of texts, as an array with every row, however many there are.
+--   what:
+--     businesses: by business and month (UTC): texts sent, their segments, how many arrived; how
+--       many were lost, failed and were cancelled, by reason; customers who opted out
+--     opted_out: the customers who have opted out
+--     lost: the texts that failed or did not arrive
+--   business_id: of this business alone
+--   since, until: between these; null: the last 31 days
+create or replace function public.sms_report(
+    what text default 'businesses',
+    business_id uuid default null,
+    since timestamptz default null,
+    until timestamptz default null
+)
+returns json
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    v_until constant timestamptz := coalesce(sms_report.until, smsretry.clock());
+    v_since constant timestamptz := coalesce(
+        sms_report.since,
+        v_until - interval '31 days'
+    );
+    v_whats constant text[] := case sms_report.what
+        when 'businesses'
+            then '{delivered,undelivered,unknown,open,failed,cancelled,opted_out}'
+        when 'opted_out' then '{opted_out}'
+        when 'lost' then '{undelivered,failed}'
+    end;
+begin
+    if v_whats is null then
+        raise exception 'what must be businesses, opted_out or lost'
+            using errcode = 'SR422';
+    end if;
+    return (
+        with facts as (
+            select f.*, left(b.name, 200) as business
+            from smsretry.report_facts(v_since, v_until) f
+            left join public.businesses b on b.id = f.business_id
+            where f.what = any (v_whats)
+              and (
+                  sms_report.business_id is null
+                  or f.business_id = sms_report.business_id
+              )
+        ),
+        counted as (
+            select
+                to_char(f.at at time zone 'UTC', 'YYYY-MM') as month,
+                f.business,
+                f.business_id,
+                f.what,
+                f.reason,
+                count(*) as texts,
+                sum(f.segments) as segments
+            from facts f
+            where sms_report.what = 'businesses'
+            group by 1, 2, 3, 4, 5
+        ),
+        months as (
+            select
+                c.month,
+                c.business,
+                c.business_id,
+                coalesce(
+                    sum(c.texts) filter (
+                        where c.what in ('delivered', 'undelivered', 'unknown', 'open')
+                    ),
+                    0
+                ) as sent,
+                coalesce(sum(c.segments), 0) as segments,
+                coalesce(sum(c.texts) filter (where c.what = 'delivered'), 0) as arrived,
+                jsonb_object_agg(c.reason, c.texts) filter (
+                    where c.what = 'undelivered'
+                ) as lost,
+                jsonb_object_agg(c.reason, c.texts) filter (
+                    where c.what = 'failed'
+                ) as failed,
+                jsonb_object_agg(c.reason, c.texts) filter (
+                    where c.what = 'cancelled'
+                ) as cancelled,
+                coalesce(sum(c.texts) filter (where c.what = 'opted_out'), 0) as opted_out
+            from counted c
+            group by c.month, c.business, c.business_id
+        ),
+        people as (
+            select
+                f.at,
+                f.business,
+                f.business_id,
+                smsretry.masked(left(c.phone, 40)) as number,
+                f.customer_id,
+                f.retry_id,
+                smsretry.numberless(f.reason) as reason,
+                left(smsretry.numberless(left(f.why, 500)), 200) as why
+            from facts f
+            left join public.customers c on c.id = f.customer_id
+            where sms_report.what <> 'businesses'
+        )
+        select coalesce(json_agg(r.line), '[]')
+        from (
+            (
+                select row_to_json(m)
+                from months m
+                order by m.business, m.business_id, m.month
+            )
+            union all
+            (select row_to_json(p) from people p order by p.at desc)
+        ) r (line)
+    );
 end
 $$;
 
@@ -12362,6 +12553,7 @@ begin
               'list_sms',
               'preview_sms_retries',
               'sms_businesses',
+              'sms_report',
               'sms_senders',
               'sms_status',
               'unread_sms_words'

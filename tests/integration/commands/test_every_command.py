@@ -47,7 +47,9 @@ LEAST = {
     "consent": "{phone} --said opted_out --source telephone --because Called",
     "import-opt-outs": "{file} --business all",
     "migrate": "--db-url {database}",
-    **dict.fromkeys(("status", "preview", "unread", "prune", "doctor", "process"), ""),
+    **dict.fromkeys(
+        ("status", "preview", "report", "unread", "prune", "doctor", "process"), ""
+    ),
     "deactivated": "",
 }
 """What each needs at least."""

@@ -1,4 +1,4 @@
-"""Who only reads: seven questions of all functions that there are, no table, no whole number and no body."""
+"""Who only reads: its questions of all functions that there are, no table, no whole number and no body."""
 
 import json
 from collections.abc import Iterator

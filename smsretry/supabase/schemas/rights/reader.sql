@@ -44,6 +44,7 @@ begin
               'list_sms',
               'preview_sms_retries',
               'sms_businesses',
+              'sms_report',
               'sms_senders',
               'sms_status',
               'unread_sms_words'

@@ -1,0 +1,73 @@
+"""An owner's figures, beside plain counts."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+from tests.integration.conftest import Command
+from tests.integration.hearing import hear
+from tests.support.builders import PHONE
+from tests.support.shop import Shop
+
+
+def test_an_owner_gets_her_figures_by_business_and_month(
+    shop: Shop, command: Command
+) -> None:
+    """By command, as JSON and as CSV, in which a business's name is no formula."""
+    shop.sql("update businesses set name = '=1+1'")
+    lost, _, failed = (
+        shop.due_text(phone=phone) for phone in ("+12125550177", "+12125550178", None)
+    )
+    shop.due_text(due=timedelta(hours=1))
+    shop.neighbor().due_text()
+    assert sorted(shop.run()) == ["Failed", "Sent", "Sent", "Sent"]
+    shop.sql(
+        """update sms_send_attempts set delivery_status = 'undelivered', delivery_code = 30003,
+           delivery_at = begun_at where retry_id = %s""",
+        lost,
+    )
+    assert hear(shop, body="STOP")[0] == "opted_out"
+    ask = ("report", "--business", shop.id)
+    [row] = json.loads(command(*ask, "--json").stdout)["rows"]
+    assert list(row)[:4] == ["month", "business", "business_id", "sent"]
+    del row["business_id"]
+    assert row == {
+        "month": "2027-01",
+        "business": "=1+1",
+        "sent": 2,
+        "segments": 2,
+        "arrived": 0,
+        "lost": {"30003": 1},
+        "failed": {"no_phone": 1},
+        "cancelled": {"opted_out": 1},
+        "opted_out": 1,
+    }
+    [line] = csv.DictReader(io.StringIO(command(*ask, "--csv").stdout))
+    assert (line["business"], line["lost"]) == ("'=1+1", "30003: 1")
+    everybody = json.loads(command("report", "--json").stdout)["rows"]
+    assert [row["sent"] for row in everybody] == [2, 1]
+    gone_from = (ask[0], "opted_out", *ask[1:], "--json")
+    [gone] = json.loads(command(*gone_from).stdout)["rows"]
+    assert (gone["number"], gone["reason"]) == (f"…{PHONE[-4:]}", "inbound_stop")
+    rows = json.loads(command("report", "lost", "--json").stdout)["rows"]
+    assert {row["retry_id"] for row in rows} == {str(lost), str(failed)}
+    told = command("report").stdout
+    assert told.startswith("Texts by business and month: 2\n")
+    assert "sent 2, segments 2, lost 30003: 1, failed no_phone: 1" in told
+
+
+def test_a_report_has_every_row(shop: Shop, command: Command) -> None:
+    """However many there are, and none of another time."""
+    row = shop.due_text(phone=None)
+    shop.run()
+    shop.sql(
+        """insert into sms_retry_queue (business_id, send_log_id, customer_id, status, scheduled_for, updated_at,
+                                        last_error, why_code)
+           select business_id, gen_random_uuid(), customer_id, status, scheduled_for, updated_at, last_error, why_code
+           from sms_retry_queue, generate_series(1, 1200) where id = %s""",
+        row,
+    )
+    ask = ("report", "lost", "--csv")
+    assert len(command(*ask).stdout.splitlines()) == 1202
+    assert command(*ask, "--since", "2027-02-01", "--until", "2027-03-01").stdout == ""
