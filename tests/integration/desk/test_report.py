@@ -54,7 +54,7 @@ def test_an_owner_gets_her_figures_by_business_and_month(
     assert {row["retry_id"] for row in rows} == {str(lost), str(failed)}
     told = command("report").stdout
     assert told.startswith("Texts by business and month: 2\n")
-    assert "sent 2, segments 2, lost 30003: 1, failed no_phone: 1" in told
+    assert "sent 2, segments 2, arrived 0, lost 30003: 1, failed no_phone: 1" in told
 
 
 def test_a_report_has_every_row(shop: Shop, command: Command) -> None:
