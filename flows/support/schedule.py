@@ -92,9 +92,8 @@ def conclude(
 ) -> State[Any]:
     """Show a run of the schedule and the queue, and tidy up. Returns the run's last state, with its result."""
     _end_soon()
-    show(report)
-    if queue:
-        show_queue(queue, only_if_changed=report.idle)
+    page = show_queue(queue, only_if_changed=report.idle) if queue else None
+    show(report, page)
     _tidy()
     end = Failed if failed else Completed
     return with_result(end(message=message), result, idle=report.idle)

@@ -105,13 +105,16 @@ def end_red(problem: str, *, state_name: str) -> State[Any]:
 
 
 @display_only()
-def show(report: RunReport) -> None:
-    """Show a run of the schedule. An idle one gets a name, and little else."""
+def show(report: RunReport, queue_page: str | None = None) -> None:
+    """Show a run of the schedule, with a link to the queue's page. An idle one gets a name, and little else."""
     emit(report.events)
     rename(report.name, idle=report.idle)
     if not report.idle:
+        page = markdown(report.page, form_addresses())
+        if queue_page:
+            page += f"\n\n[The queue now]({FIRST_PAGE}/artifacts/artifact/{queue_page})"
         create_markdown_artifact(
-            markdown(report.page, form_addresses()),
+            page,
             key=RUN_KEY,
             description=report.name,
         )
@@ -215,18 +218,23 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 
 @display_only()
-def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
-    """Write the artifact of the queue. There is always the same one, so that its page can be a bookmark."""
+def show_queue(status: QueueStatus, *, only_if_changed: bool) -> str | None:
+    """Write the artifact of the queue. There is always the same one, so that its page can be a bookmark.
+
+    Returns its id; None if it could not be shown.
+    """
     client = get_client(sync_client=True)
     artifacts = client.read_artifacts(
         artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[QUEUE_KEY])),
         sort=ArtifactSort.UPDATED_DESC,
         limit=1,
     )
-    if only_if_changed and artifacts and artifacts[0].description == status.name:
-        return
+    page_id = str(artifacts[0].id) if artifacts else None
+    shown = (artifacts[0].description or "") if artifacts else ""
+    if only_if_changed and shown.rpartition(" · as of ")[0] == status.name:
+        return page_id
     page = markdown(status.tell(), form_addresses())
-    content = {"data": page, "description": status.name}
+    content = {"data": page, "description": status.headline}
     if artifacts:
         # `update_artifact` would make an event of the whole page.
         client.request(
@@ -238,7 +246,8 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> None:
     else:
         # It belongs to no run, because the server deletes a run's artifacts with the run, two weeks later.
         content |= {"key": QUEUE_KEY, "type": "markdown"}
-        client.request("POST", "/artifacts/", json=content)
+        page_id = client.request("POST", "/artifacts/", json=content).json()["id"]
+    return page_id
 
 
 class Progress:

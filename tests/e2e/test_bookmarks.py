@@ -81,7 +81,7 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
     paths = [
         path if path.startswith("/") else f"/events?resource={path}" for path in listed
     ]
-    assert set(paths) == {*shown, *stories, "/artifacts/key/sms-queue-now"}
+    assert set(paths) == {*shown, *stories, "/artifacts/artifact/<id>"}
     server = prefect.server.url
     [form, *_], [feed, *_] = (
         links.findall(prefect.artifacts("sms-explain")[0]["data"])
@@ -98,7 +98,13 @@ def test_each_bookmark_shows_what_it_says_and_nothing_else_and_a_pages_next_step
             page.open(
                 f"{server}/events?resource={quote(resource)}", "Sms text in doubt"
             )
-        page.open(f"{server}/artifacts/key/sms-queue-now", "Created sms-queue-now")
+        [queue] = prefect.artifacts("sms-queue-now")
+        link = f"/artifacts/artifact/{queue['id']}"
+        assert (
+            f"[The queue now](../..{link})" in prefect.artifacts("sms-run")[0]["data"]
+        )
+        for ui in (server, f"{server}/v2"):
+            page.open(ui + link, "Not sent yet", "as of")
         # The newer UI shows no event of the minute that is under way.
         for ui, of_feed in (
             (server, "sms.text.failed"),

@@ -82,7 +82,7 @@ REFUSED: list[tuple[str, Record, str, bool]] = [
         {
             "ask": {
                 "requeue": {
-                    "code": 0,
+                    "code": -1,
                     "nonsense": 1,
                     "because": "She rang from 07700 900123",
                 }

@@ -154,7 +154,10 @@ def test_where_all_is_well_nothing_is_said_and_a_variable_that_stops_texts_is_na
     assert [line for line in lines if not line.startswith("ok   ")] == [
         "warn TWILIO_BASE_URL: texts go to this address, and not to Twilio: right for a test, and only there"
     ]
-    for line in (f"last completed run of {SCHEDULED}, ", "state of the queue: empty"):
+    for line in (
+        f"last completed run of {SCHEDULED}, ",
+        "state of the queue: nothing waits",
+    ):
         assert any(printed.startswith(f"ok   {line}") for printed in lines)
     asks_for_a_key = {
         "PREFECT_API_URL": f"{stack.environment()['SUPABASE_URL']}/rest/v1/rpc"

@@ -337,7 +337,7 @@ class QueueStatus(Answer):
         counts = [
             f"{queue[state]} {spaced(state)}" for state in self.STATES if state in queue
         ]
-        return " · ".join(counts) or "empty"
+        return " · ".join(counts) or "nothing waits"
 
     @property
     def headline(self) -> str:
