@@ -57,7 +57,6 @@ def numbers(world: World, state: State) -> Iterator[Step]:
         yield writes(
             "the application inserts the customer again",
             (_INSERT, there),
-            said=state.said.outlives("row away"),
         )
         return
     yield writes(
@@ -74,18 +73,13 @@ def numbers(world: World, state: State) -> Iterator[Step]:
         yield writes(
             "the application writes the number in E.164 again",
             (_NUMBER, (state.number, CUSTOMER)),
-            said=state.said.outlives("another spelling"),
         )
     if state.number == PHONE:
-        said = state.said.outlives("another number")
-        if rows[0]["phone"] != state.number:
-            said = said.outlives("another number while written otherwise")
-        before = state.elsewhere.outlives("unknown number")
         yield writes(
             "the application changes the number",
             (_NUMBER, (OTHER_PHONE, CUSTOMER)),
             number=OTHER_PHONE,
-            said=said.joined(before),
+            said=state.said.joined(state.elsewhere),
             elsewhere=Said(),
         )
 
@@ -209,7 +203,7 @@ def _heard(said: Said, word: str) -> Said:
         case "START":
             return said.starts()
         case "yes":
-            return said.agrees().outlives("a yes")
+            return said.agrees()
         case "what may mean stop":
             return said.writes_unclearly()
         case _:

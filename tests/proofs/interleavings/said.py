@@ -4,30 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Word = Literal["yes", "stop", "unclear"]
-Event = Literal[
-    "another number while written otherwise",
-    "a yes",
-    "another number",
-    "another spelling",
-    "own processor",
-    "own processor while written otherwise",
-    "row away",
-    "unknown number",
-]
-LOST_TODAY: Final[frozenset[Event]] = frozenset(
-    {
-        "a yes",
-        "another number",
-        "another number while written otherwise",
-        "another spelling",
-        "own processor",
-        "own processor while written otherwise",
-        "row away",
-        "unknown number",
-    }
-)
-"""What unread words do not outlive yet, and a STOP neither where the number is written otherwise. It shall be empty:
-nothing but an answer ends them."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +30,6 @@ class Said:
     def writes_unclearly(self) -> "Said":
         """Words that may mean stop. Whoever has said stop need not be read."""
         return replace(self, is_unread=self.word != "stop")
-
-    def outlives(self, event: Event) -> "Said":
-        """What is left of it after this, which says nothing."""
-        if event not in LOST_TODAY:
-            return self
-        is_lost = self.word == "stop" and event.endswith("while written otherwise")
-        return Said("unclear" if is_lost else self.word)
 
     def joined(self, other: "Said") -> "Said":
         """What counts for whoever had one number, and now has the other."""
