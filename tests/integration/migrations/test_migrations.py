@@ -57,6 +57,21 @@ returning status, id
 """
 
 
+_CLAIMED = """
+with b as (insert into businesses (user_id, name) values (gen_random_uuid(), 'Maple') returning id),
+     c as (insert into customers (business_id, phone, sms_consent_status) select id, '+12125550123', 'opted_in' from b
+           returning id, business_id),
+     l as (insert into send_logs (business_id, customer_id, channel, subject)
+           select business_id, id, 'sms', 'Hi ' || n from c, generate_series(1, 10) n
+           returning id, business_id, customer_id)
+insert into sms_retry_queue (business_id, send_log_id, customer_id, status, attempt_count, scheduled_for,
+    last_attempted_at)
+select business_id, id, customer_id, 'processing', 2, now(), now() - interval '1 hour' from l
+"""
+"""What its worker claimed just now: an earlier try was an hour ago."""
+_RECOVER = "select * from recover_stuck_sms_retries(10)"
+
+
 @pytest.fixture
 def old_rows(original: Database) -> Old:
     """The existing installation's rows."""
@@ -263,12 +278,11 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     assert original.rows("select distinct expires_at from sms_retry_queue") == [
         {"expires_at": None}
     ]
-    recover = "select * from recover_stuck_sms_retries(10)"
-    assert original.rows(recover) == []
+    assert original.rows(_RECOVER) == []
     original.run(
         "update sms_retry_queue set claimed_at = now() - interval '10 minutes' where status = 'processing'"
     )
-    [row] = original.rows(recover)
+    [row] = original.rows(_RECOVER)
     assert (row["id"], row["status"], row["attempt_count"]) == (
         old_rows["processing"],
         "pending",
@@ -298,6 +312,42 @@ def test_the_application_s_rows_are_as_they_were_and_what_it_was_sending_is_in_d
     assert original.rows("select id from claim_due_sms_retries(50)") == [
         {"id": old_rows["pending"]}
     ]
+
+
+@pytest.mark.parametrize("minutes", [0, 11])
+def test_the_worker_of_an_adopted_claim_goes_on_through_the_migration_and_loses_nothing(
+    original: Database, minutes: int
+) -> None:
+    """Ten texts, which it has tried before. It completes some and queues the next try of the others, also if its claims
+    were recovered meanwhile; nobody waits for an answer that it gave.
+    """
+    original.run(_CLAIMED)
+    migrate(original.url)
+    assert original.rows(_RECOVER) == []
+    original.run(
+        f"update sms_retry_queue set claimed_at = now() - interval '{minutes} minutes'"
+    )
+    assert len(original.rows(_RECOVER)) == (10 if minutes else 0)
+    claimed = original.rows("select id from sms_retry_queue order by id")
+    for place, row in enumerate(claimed):
+        if place % 2:
+            original.run(
+                f"""insert into sms_retry_queue (business_id, send_log_id, customer_id, attempt_count, scheduled_for)
+                    select business_id, send_log_id, customer_id, 2, now() from sms_retry_queue
+                    where id = '{row["id"]}';
+                    update sms_retry_queue set status = 'failed' where id = '{row["id"]}'"""
+            )
+        else:
+            original.run(
+                f"update sms_retry_queue set status = 'completed' where id = '{row['id']}'"
+            )
+    assert original.rows(
+        """select status, in_doubt_since, count(*) as rows from sms_retry_queue group by 1, 2 order by 1"""
+    ) == [
+        {"status": status, "in_doubt_since": None, "rows": 5}
+        for status in ("completed", "failed", "pending")
+    ]
+    assert len(original.rows("select id from claim_due_sms_retries(50)")) == 5
 
 
 def test_rows_without_their_text_and_customer_stop_nobody(
