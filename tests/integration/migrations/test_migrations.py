@@ -164,7 +164,7 @@ def test_other_types_of_text_fit_where_they_are_only_read(original: Database) ->
     )
     warned: list[str] = []
     migrate(original.url, warn=warned.append)
-    assert warned == []
+    assert [text for text in warned if not text.startswith("consent: ")] == []
     assert complaints(original.connection) == {}
     assert [
         row["advice"] for row in original.rows("select * from try_sms_retry_queue()")
@@ -240,6 +240,7 @@ def test_rows_that_break_a_rule_are_kept_and_named_and_the_rule_holds_for_the_ne
     broken = {
         warning.split(" ")[5].strip(":"): original.rows(warning.partition(": ")[2])
         for warning in warned
+        if not warning.startswith("consent: ")
     }
     assert broken == {
         "sms_retry_queue_status": [{"id": old_rows["failed"]}],
