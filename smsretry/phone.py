@@ -50,6 +50,12 @@ def spelling_problem(phone: str) -> str | None:
     return f"Phone number is not spelled as E.164: write {code} and {len(digits)} digits, {remark}"
 
 
+def country(phone: str) -> str:
+    """The country of a number in E.164, or its calling code where several share it."""
+    number = phonenumbers.parse(phone)
+    return phonenumbers.region_code_for_number(number) or f"+{number.country_code}"
+
+
 def e164(phone: str) -> str:
     """A number as libphonenumber writes it. What is no number with its country code stays as it is.
 

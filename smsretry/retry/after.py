@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import assert_never
 
+from smsretry.phone import country
 from smsretry.retry.backoff import (
     HELD_LOOK,
+    RESEND_DELAYS,
+    after_so_long,
     next_retry_delay,
     uncounted_delay,
 )
@@ -35,12 +38,14 @@ def after_send(
     claim: Claim,
     outcome: Outcome,
     *,
+    refused_for: timedelta = timedelta(0),
     first_send: bool = False,
     profile: Profile = DEFAULT,
 ) -> AfterSend:
     """Where the row goes, given what became of the request.
 
     Args:
+        refused_for: how long its sender has been refused for what this text tried.
         first_send: whether it is the text's very first send, made by `send_sms`. It does not count as a retry.
     """
     match outcome:
@@ -53,7 +58,9 @@ def after_send(
                 detail, "unreachable", due_in=uncounted_delay(claim.attempt_count)
             )
         case Rejected(refusal, retry_after):
-            return _after_refusal(claim, refusal, retry_after, first_send, profile)
+            return _after_refusal(
+                claim, refusal, retry_after, refused_for, first_send, profile
+            )
         case _:
             assert_never(outcome)
 
@@ -62,6 +69,7 @@ def _after_refusal(
     claim: Claim,
     refusal: Refusal,
     retry_after: timedelta | None,
+    refused_for: timedelta,
     first_send: bool,
     profile: Profile,
 ) -> AfterSend:
@@ -77,7 +85,13 @@ def _after_refusal(
             )
         case "account_refused":
             if not refusal.certain:
-                return Hold(refusal.advice, "destination_refused", code)
+                return Hold(
+                    refusal.advice,
+                    "destination_refused",
+                    code,
+                    due_in=min(after_so_long(RESEND_DELAYS, refused_for), _left(claim)),
+                    refused_for=f"{code} {_destination(claim, refusal)}".strip(),
+                )
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
             return Retry(detail, why_code, code, due_in=HELD_LOOK)
@@ -106,3 +120,23 @@ def _after_refusal(
             )
         case _:
             assert_never(refusal.kind)
+
+
+def _destination(claim: Claim, refusal: Refusal) -> str:
+    """The destination that a refusal is about, without telling a number; '' if it is every one."""
+    match refusal.about:
+        case "country":
+            return country(claim.phone or "")
+        case "number":
+            return str(claim.customer_id)
+        case None:
+            return ""
+        case _:
+            assert_never(refusal.about)
+
+
+def _left(claim: Claim) -> timedelta:
+    """The rest of its life."""
+    if claim.expires_at is None:
+        return timedelta.max
+    return max(claim.expires_at - claim.claimed_at, timedelta(0))

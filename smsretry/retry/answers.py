@@ -105,6 +105,10 @@ class BeginAnswer(Value):
     ]
     why: str | None
     decided_at: Instant = Field(description="The database's clock when it answered.")
+    refused_since: Instant | None = Field(
+        None,
+        description="Since when its sender is refused for what this text tries.",
+    )
     until: Instant | None = Field(
         None,
         description="If it goes: when it leaves; None: now. If capped, busy or spent: when there is room again.",

@@ -11,6 +11,15 @@ RETRY_DELAYS: Final = tuple(
 """After the first send, the first retry, the second; the last repeats. From `schemas/policy/retry_delay.sql`."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
+RESEND_DELAYS: Final = (
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+    timedelta(hours=12),
+)
+"""After a message that did not arrive, and after a refusal that a person must mend; the last repeats. A phone that is
+off, a carrier in trouble and whoever mends a sender take their time, a late report of delivery stops the next message,
+and each message costs."""
 MAX_RETRY_AFTER: Final = timedelta(minutes=15)
 """The longest wait that a provider can ask for. After it we ask again all the same."""
 
@@ -38,6 +47,15 @@ def uncounted_delay(
         nth(RETRY_DELAYS, attempt_count),
         min(retry_after or timedelta(0), MAX_RETRY_AFTER),
     )
+
+
+def after_so_long(delays: tuple[timedelta, ...], waited: timedelta) -> timedelta:
+    """The delay that follows in a schedule after so long, beyond its end the last one."""
+    for delay in delays:
+        if waited < delay:
+            return delay
+        waited -= delay
+    return delays[-1]
 
 
 def nth(delays: tuple[timedelta, ...], count: int) -> timedelta:

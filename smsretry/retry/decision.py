@@ -113,6 +113,8 @@ class Hold(Waits):
     fate = "Held"
     is_held = True
     due_in: timedelta = HELD_LOOK
+    refused_for: str | None = None
+    """The refusal that one text of its sender tries for all."""
     ambiguous: tuple[str, ...] = ()
     """Messages that may be the text in doubt, which the queue adds to `why`. If all of them turn out to be others',
     it is not held."""

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import Field
 
 from smsretry.instants import Instant
-from smsretry.retry.backoff import nth
+from smsretry.retry.backoff import RESEND_DELAYS, nth
 from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
@@ -24,14 +24,6 @@ LOOKS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 
 """After the first look, the second …; the last repeats."""
 LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then will say nothing: some give no receipts at all."""
-RESEND_DELAYS: Final = (
-    timedelta(minutes=30),
-    timedelta(hours=2),
-    timedelta(hours=6),
-    timedelta(hours=12),
-)
-"""After a message that did not arrive; the last repeats. A phone that is off, a carrier in trouble and whoever mends a
-sender take their time, a late report of delivery stops the next message, and each message costs."""
 MAY_ARRIVE_LOOK: Final = timedelta(minutes=15)
 """When to look again at a message that may still arrive: it was given up, or another one of its text waits for it."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset(

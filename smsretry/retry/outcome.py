@@ -45,6 +45,8 @@ class Refusal:
     level: RefusalLevel = "request"
     certain: bool = True
     """Whether an `account_refused` surely concerns the account. If not, it may concern this destination alone."""
+    about: Literal["country", "number"] | None = None
+    """The destination that an uncertain `account_refused` is about. None: every one."""
     phone_status: str | None = None
     """A lasting fault of the number, as `customers.phone_status`: `invalid` or `not_mobile`."""
     to_do: str | None = None

@@ -17,6 +17,7 @@ from smsretry.privacy import describe_unforeseen
 from smsretry.retry import before
 from smsretry.retry.after import after_send
 from smsretry.retry.answers import BeginAnswer
+from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.decision import (
     AfterSend,
     Cancel,
@@ -151,7 +152,8 @@ class _Item:
         self.flow_control.wait_for_slot(self.claim, answer)
         # By the database's clock, like the decision itself.
         valid_for = decision.valid_until - answer.decided_at
-        return self._go(attempt_id, valid_for, asked_at)
+        refused_for = answer.decided_at - (answer.refused_since or answer.decided_at)
+        return self._go(attempt_id, valid_for, refused_for, asked_at)
 
     def _no_credentials(self) -> NoSend | None:
         """What becomes of it if this worker has no credentials for its sender."""
@@ -224,7 +226,9 @@ class _Item:
             case "changed":
                 return self._act_on(GiveBack(_CHANGED, "data_changed"))
             case "held":
-                return self._act_on(Hold(begun.why or "", begun.why_code))
+                due_in = until - begun.decided_at if begun.until else HELD_LOOK
+                hold = Hold(begun.why or "", begun.why_code, due_in=due_in)
+                return self._act_on(hold)
             case "ended":
                 return Cancel(begun.why or "", begun.why_code).result(claim)
             case "in_doubt":
@@ -251,7 +255,11 @@ class _Item:
         return decision.result(self.claim)
 
     def _go(
-        self, attempt_id: UUID, valid_for: timedelta, asked_at: float
+        self,
+        attempt_id: UUID,
+        valid_for: timedelta,
+        refused_for: timedelta,
+        asked_at: float,
     ) -> Callable[[], ItemResult]:
         with self.flow_control.at_provider(self.claim) as waited:
             # What allowed the send must still be so when the request leaves.
@@ -263,6 +271,7 @@ class _Item:
             decision = after_send(
                 self.claim,
                 outcome,
+                refused_for=refused_for,
                 first_send=self.first_send,
                 profile=self.profile,
             )

@@ -68,6 +68,7 @@ alter table public.sms_send_attempts drop constraint if exists sms_send_attempts
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_finished;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_outcome;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_private;
+alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_refused_for;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_reported;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_settled_by;
 alter table public.sms_send_attempts drop constraint if exists sms_send_attempts_sid;
@@ -86,7 +87,7 @@ drop function if exists public.end_deactivated_sms_consent(date,text[],boolean);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
 drop function if exists public.examine_sms_retries();
 drop function if exists public.explain_sms(uuid,text,integer,text,text);
-drop function if exists public.finish_sms_attempt(uuid,bigint,uuid,text,text,text,integer,text,interval,text,boolean,boolean,text);
+drop function if exists public.finish_sms_attempt(uuid,bigint,uuid,text,text,text,integer,text,interval,text,boolean,boolean,text,text);
 drop function if exists public.finish_sms_delivery(uuid,integer,text,text,integer,interval,interval,text,text,boolean,boolean);
 drop function if exists public.finish_sms_run(uuid,text,boolean);
 drop function if exists public.group_sms_calls(jsonb);
@@ -130,6 +131,7 @@ insert into listed_index values ('sms_retry_queue_work', 'public.sms_retry_queue
 insert into listed_index values ('sms_send_attempts_begun', 'public.sms_send_attempts');
 insert into listed_index values ('sms_send_attempts_number', 'public.sms_send_attempts');
 insert into listed_index values ('sms_send_attempts_open', 'public.sms_send_attempts');
+insert into listed_index values ('sms_send_attempts_refused', 'public.sms_send_attempts');
 delete from supabase_migrations.schema_migrations
 where (version, name) in (('20261128000100', 'schema'), ('20261128000200', 'adopt_an_installation'));
 -- The end of the list.

@@ -71,10 +71,11 @@ def test_the_wait_that_a_provider_asks_for_is_honored_up_to_a_quarter_of_an_hour
     assert timedelta(minutes=15) == MAX_RETRY_AFTER
 
 
-def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_quarter_of_an_hour() -> (
-    None
-):
-    """However often: somebody mends the account, or the text expires. It says what to do."""
+def test_what_somebody_can_mend_holds_a_text_and_costs_no_attempt() -> None:
+    """However often: somebody mends the account, or the text expires. It says what to do.
+
+    What concerns its destination alone is tried ever less often, but for a last time as it expires.
+    """
     for outcome in (
         refused(20003, 401),
         refused(21408),
@@ -88,7 +89,24 @@ def test_what_somebody_can_mend_holds_a_text_costs_no_attempt_and_is_tried_each_
         assert (decision.why_code == "account_refused") == concerns_all
         assert (decision.why_code == "destination_refused") != concerns_all
         assert decision.code == outcome.refusal.code
-        assert decision.due_in == 15 * MINUTE
+        assert decision.due_in == (15 if concerns_all else 30) * MINUTE
+    for minutes, waits in {
+        0: 30,
+        29: 30,
+        30: 120,
+        150: 360,
+        510: 720,
+        9999: 720,
+    }.items():
+        decision = after_send(
+            claim_with(), refused(21408), refused_for=minutes * MINUTE
+        )
+        assert isinstance(decision, Hold)
+        assert (decision.due_in, decision.refused_for) == (waits * MINUTE, "21408 US")
+    last = claim_with(expires_at=NOON + 9 * MINUTE)
+    decision = after_send(last, refused(99999))
+    assert isinstance(decision, Hold)
+    assert (decision.due_in, decision.refused_for) == (9 * MINUTE, "99999")
 
 
 def test_the_provider_s_own_quiet_hours_end_with_the_next_opening() -> None:

@@ -103,7 +103,11 @@ def after_send_arguments(outcome: Outcome, decision: AfterSend) -> Arguments:
         case Retry(reason=reason, counted=counted):
             arguments |= {"reason": reason, "counted": counted}
         case Hold():
-            arguments |= {"reason": "twilio_error", "counted": False}
+            arguments |= {
+                "reason": "twilio_error",
+                "counted": False,
+                "refused_for": decision.refused_for,
+            }
         case LookAgain():
             pass
         case _:

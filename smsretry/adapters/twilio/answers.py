@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from smsretry.adapters.twilio.errors import twilio_refusal
+from smsretry.phone import e164
 from smsretry.retry.evidence import plain
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome, Rejected
 
@@ -46,7 +47,7 @@ def is_own(content: Mapping[str, Any], url: str, form: Mapping[str, object]) -> 
         return _read_at(url) == _read_at(str(content.get("uri", url)))
     body, words = content.get("body"), plain(str(form.get("Body")))
     has_words = isinstance(body, str) and (not body or words in plain(body))
-    return has_words and whole_address(content.get("to")) == form.get("To")
+    return has_words and whole_address(content.get("to")) == e164(str(form.get("To")))
 
 
 def _read_at(url: str) -> tuple[str, list[str] | None]:

@@ -15,7 +15,7 @@ a number. Some of the codes come after Twilio accepted a text, when a carrier di
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from smsretry.data import refused_area_codes, table
 from smsretry.desk.questions.remedies import CodeMeaning
@@ -27,6 +27,15 @@ from smsretry.vocabulary import DeliveryStatus
 _PAGE: Final = "https://www.twilio.com/docs/api/errors/{}"
 """Twilio has a page for each of its codes."""
 _PASSING: Final = ("refused_for_now", "rate_limited", "day_spent", "quiet_hours")
+_ABOUT: Final[dict[int, Literal["country", "number"]]] = {
+    21408: "country",
+    21606: "country",
+    21608: "number",
+    21657: "country",
+    21659: "country",
+    21703: "country",
+}
+"""The destination that a code is about, of those that may not concern the whole account."""
 _TO_DO: Final[dict[RefusalLevel, str]] = {
     "account": "Fix the account with the provider (`smsretry doctor`)",
     "carrier": "The carrier did not take it: ask the customer for another number if it goes on",
@@ -47,6 +56,7 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
             code=int(row["code"]),
             level=cast(RefusalLevel, row["level"]),
             certain=row["certain"] != "no",
+            about=_ABOUT.get(int(row["code"])),
             phone_status=row["phone_status"] or None,
             to_do=row["to_do"] or _TO_DO[cast(RefusalLevel, row["level"])],
         )

@@ -1,7 +1,8 @@
 """What was done and decided about a text, oldest first."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from operator import itemgetter
 from typing import Any, Final
@@ -62,7 +63,9 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     entries = [(text.queued_at, _beginning(text, zone))]
     if text.first_due_at and text.first_due_at > text.queued_at:
         entries.append((text.first_due_at, "due for the first time"))
-    entries += [(step.at, _step_line(step, text, zone)) for step in text.steps]
+    entries += [
+        (step.at, _step_line(step, text, zone)) for step in _told_once(text.steps)
+    ]
     # Entries of the same moment keep their order.
     for at, line in sorted(entries, key=itemgetter(0)):
         yield f"{on_clock(at, zone)}  {line}"
@@ -71,6 +74,26 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
     yield _consent_line(text, zone)
     if text.phone_status:
         yield f"the number is marked {single_word(text.phone_status)}"
+
+
+def _told_once(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps; equal refusals, which used no attempt, as the first with how often and until when."""
+    refusals = defaultdict[tuple[Any, Any], list[Step]](list)
+    for step in steps:
+        if step.what == "rejected":
+            refusals[_refusal(step)].append(step)
+    for step in steps:
+        equal = refusals.get(_refusal(step), []) if step.what == "rejected" else []
+        if len(equal) < 2:
+            yield step
+        elif step is equal[0]:
+            again = {"times": len(equal), "last_at": equal[-1].at}
+            yield step.model_copy(update=again)
+
+
+def _refusal(step: Step) -> tuple[Any, Any]:
+    """The code, and which attempt it would have used."""
+    return getattr(step, "code", None), getattr(step, "number", None)
 
 
 def lateness(text: TextRecord, moment: datetime) -> str | None:

@@ -1073,6 +1073,8 @@ alter table if exists public.sms_send_attempts
     add column if not exists business_id uuid,
     add column if not exists sent_account text,
     add column if not exists segments integer,
+    add column if not exists leaves_at timestamptz,
+    add column if not exists refused_for text,
     add column if not exists delivery_excused boolean not null default false;
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
@@ -1084,6 +1086,8 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_si
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'partially_delivered', 'delivered', 'read' ) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read' ) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_refused_for', $r$check (length(refused_for) <= 100)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_look_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
@@ -1124,6 +1128,10 @@ create table if not exists public.sms_send_attempts (
     -- processor, a restored backup)
     sent_account text,
     segments integer, -- what it takes of its sender's rate and day
+    leaves_at timestamptz, -- its slot of its sender; null: at once
+    -- what a person must mend, for which it was refused or which it tries: the code and, where it
+    -- is about that, the destination
+    refused_for text,
     -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
@@ -1173,6 +1181,7 @@ create table if not exists public.sms_send_attempts (
             'read'
         )
     ),
+    constraint sms_send_attempts_refused_for check (length(refused_for) <= 100),
     -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
         (
@@ -1199,6 +1208,9 @@ create index if not exists sms_send_attempts_open on public.sms_send_attempts (s
 -- read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
+-- Which text tries what a person must mend.
+create index if not exists sms_send_attempts_refused on public.sms_send_attempts (sent_account, sent_by, refused_for, begun_at)
+    where refused_for is not null;
 -- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 
@@ -3396,11 +3408,13 @@ $$;
 --     busy: the sender's slots are reserved until then
 --     spent: the sender has reached its cap of a day: the next one begins at until, midnight
 --       Pacific (reserve_slot)
---     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
+--     held: smsretry.refusals names what can be mended, the worker and the mark disagree, or
+--       another text tries at until what this one was refused for (smsretry.tried_by)
 --     ended: the row is finished
 --   why, why_code: the reason
 --   decided_at: the database's time
 --   until: see answer
+--   refused_since: since when its sender is refused for what this text tries
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -3427,7 +3441,8 @@ returns table (
     why text,
     decided_at timestamptz,
     until timestamptz,
-    why_code text
+    why_code text,
+    refused_since timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -3438,6 +3453,8 @@ declare
     v_customer public.customers;
     v_claim smsretry.claimed_retry;
     v_forgotten record;
+    v_tried record;
+    v_refused_for text; -- what it tries
 begin
     if claim_no is null
         or attempt_id is null
@@ -3479,6 +3496,13 @@ begin
                 else 'claim_lost'
             end
         );
+        if answer = 'go' then
+            until := (
+                select a.leaves_at
+                from public.sms_send_attempts a
+                where a.id = attempt_id
+            );
+        end if;
         decided_at := smsretry.clock();
         return next;
         return;
@@ -3607,6 +3631,25 @@ begin
             exit checks when answer is not null;
         end if;
 
+        -- Was it refused for what a person must mend, and does another text try that? A person's
+        -- word lets each one try.
+        if v_row.error_code is not null
+            and v_row.why_code is distinct from 'operator'
+        then
+            select *
+            into v_tried
+            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at);
+            refused_since := v_tried.refused_since;
+            v_refused_for := v_tried.refused_for;
+            if v_tried.until is not null then
+                answer := 'held';
+                why := v_row.last_error;
+                why_code := 'destination_refused';
+                until := least(v_tried.until, v_row.expires_at, expires_at);
+                exit checks;
+            end if;
+        end if;
+
         -- When is its sender free?
         select t.answer, t.until
         into answer, until
@@ -3649,7 +3692,9 @@ begin
             run_id,
             sent_account,
             segments,
-            business_id
+            business_id,
+            leaves_at,
+            refused_for
         )
         values (
             attempt_id,
@@ -3671,7 +3716,9 @@ begin
             run_id,
             sent_account,
             segments,
-            v_row.business_id
+            v_row.business_id,
+            until,
+            v_refused_for
         );
         if not found then
             raise exception 'its attempt was not kept: a rule or a trigger swallows it'
@@ -4213,6 +4260,7 @@ $$;
 --   retry_in: when a pending row is due
 --   counted: whether the send costs an attempt
 --   held: whether it waits for something that a person can mend, which error says
+--   refused_for: what that is, if one text of its sender tries it for all (smsretry.tried_by)
 --   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
     retry_id uuid,
@@ -4227,7 +4275,8 @@ create or replace function public.finish_sms_attempt(
     reason text default null,
     counted boolean default true,
     held boolean default false,
-    why_code text default null
+    why_code text default null,
+    refused_for text default null
 )
 returns table (
     applied boolean,
@@ -4290,6 +4339,9 @@ begin
                 v_settled_by,
                 v_now
             );
+            if v_attempt.refused_for is not null then
+                perform smsretry.try_release('{destination_refused}');
+            end if;
         else
             update public.sms_send_attempts a
             set
@@ -4297,6 +4349,7 @@ begin
                 outcome = finish_sms_attempt.outcome,
                 error_code = finish_sms_attempt.error_code,
                 settled_by = v_settled_by,
+                refused_for = finish_sms_attempt.refused_for,
                 sent_to = case when v_doubt then a.sent_to end,
                 sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
@@ -5197,6 +5250,80 @@ begin
           and a.begun_at between s.started_at and s.started_at + interval '1 day'
     group by s.id, s.started_at
     order by s.started_at;
+end
+$$;
+
+-- ======== schemas/worker/tried_by.sql ========
+-- Find what a text was refused for that a person must mend, if it would leave from the same sender,
+-- and the text that tries that for all: of those that are not sent, the last one that tried. Once a
+-- try was accepted nobody waits for another.
+--   refused_for: as in sms_send_attempts; null: there is nothing to try
+--   refused_since: when the first of its sender's texts was refused for it, these two days
+--   until: when another text tries again; null: this one may
+create or replace function smsretry.tried_by(
+    retry_id uuid,
+    account text,
+    sender text,
+    at timestamptz,
+    out refused_for text,
+    out refused_since timestamptz,
+    out until timestamptz
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+    v_last public.sms_send_attempts;
+    v_trying public.sms_retry_queue;
+begin
+    select *
+    into v_last
+    from public.sms_send_attempts a
+    where a.retry_id = tried_by.retry_id
+    order by a.claim_no desc
+    limit 1;
+    if v_last.refused_for is null
+        or (v_last.sent_account, v_last.sent_by) is distinct from (account, sender)
+    then
+        return;
+    end if;
+    refused_for := v_last.refused_for;
+    if not pg_try_advisory_xact_lock(
+        hashtextextended(concat_ws(' ', account, sender, refused_for), 0)
+    ) then
+        until := at + interval '1 minute'; -- another one begins at this moment
+        return;
+    end if;
+    refused_since := (
+        select a.begun_at
+        from public.sms_send_attempts a
+        where a.sent_account = account
+          and a.sent_by = sender
+          and a.refused_for = tried_by.refused_for
+          and a.begun_at > at - interval '2 days'
+        order by a.begun_at
+        limit 1
+    );
+    select *
+    into v_last
+    from public.sms_send_attempts a
+    where a.sent_account = account
+      and a.sent_by = sender
+      and a.refused_for = tried_by.refused_for
+    order by a.begun_at desc
+    limit 1;
+    if v_last.outcome = 'accepted' then
+        refused_for := null;
+        return;
+    end if;
+    select *
+    into v_trying
+    from public.sms_retry_queue q
+    where q.id = v_last.retry_id
+      and q.id <> tried_by.retry_id
+      and q.status in ('pending', 'processing');
+    if v_trying.status = 'processing' or v_trying.scheduled_for > at then
+        until := greatest(v_trying.scheduled_for, at + interval '1 minute');
+    end if;
 end
 $$;
 

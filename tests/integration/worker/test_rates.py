@@ -21,6 +21,7 @@ from tests.integration.worker.senders import (
     give_sender,
     shops,
 )
+from tests.support.builders import send
 from tests.support.records import columns
 from tests.support.shop import Shop
 
@@ -47,6 +48,19 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
         timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)
     ]
     assert [answer.answer for answer in begun] == ["go"] * 5 + ["busy"] * 3
+
+
+def test_a_begin_that_is_repeated_keeps_its_slot(shop: Shop) -> None:
+    """Its first answer was lost. The text leaves when it would have left, and not above the sender's rate."""
+    [other] = shops(shop.connection, 1)
+    give_sender(shop.connection, 1, [other], rate=2)
+    add_texts(shop.connection, other, 2)
+    [first], [second] = (claim(shop.queue, 1) for _ in range(2))
+    begin_soon(shop.queue, first)
+    attempt = uuid4()
+    decision = send(second.claimed_at + timedelta(hours=1))
+    slots = [shop.queue.begin(second, attempt, decision).until for _ in range(2)]
+    assert slots[0] == slots[1] is not None
 
 
 def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(

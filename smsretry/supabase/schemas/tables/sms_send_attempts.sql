@@ -35,6 +35,10 @@ create table if not exists public.sms_send_attempts (
     -- processor, a restored backup)
     sent_account text,
     segments integer, -- what it takes of its sender's rate and day
+    leaves_at timestamptz, -- its slot of its sender; null: at once
+    -- what a person must mend, for which it was refused or which it tries: the code and, where it
+    -- is about that, the destination
+    refused_for text,
     -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
@@ -84,6 +88,7 @@ create table if not exists public.sms_send_attempts (
             'read'
         )
     ),
+    constraint sms_send_attempts_refused_for check (length(refused_for) <= 100),
     -- Only a message with a SID is reported on, and only a failure has a code.
     constraint sms_send_attempts_reported check (
         (
@@ -110,6 +115,9 @@ create index if not exists sms_send_attempts_open on public.sms_send_attempts (s
 -- read all that was added since the last one.
 create index if not exists sms_send_attempts_begun on public.sms_send_attempts using brin (begun_at)
     with (pages_per_range = 16, autosummarize = on);
+-- Which text tries what a person must mend.
+create index if not exists sms_send_attempts_refused on public.sms_send_attempts (sent_account, sent_by, refused_for, begun_at)
+    where refused_for is not null;
 -- For every look for evidence. A hash, because the value may be of any length.
 create index if not exists send_logs_twilio_sid on public.send_logs using hash ((provider_message_id ->> 'twilio_sid'));
 

@@ -30,11 +30,13 @@
 --     busy: the sender's slots are reserved until then
 --     spent: the sender has reached its cap of a day: the next one begins at until, midnight
 --       Pacific (reserve_slot)
---     held: smsretry.refusals names what can be mended, or the worker and the mark disagree
+--     held: smsretry.refusals names what can be mended, the worker and the mark disagree, or
+--       another text tries at until what this one was refused for (smsretry.tried_by)
 --     ended: the row is finished
 --   why, why_code: the reason
 --   decided_at: the database's time
 --   until: see answer
+--   refused_since: since when its sender is refused for what this text tries
 create or replace function public.begin_sms_attempt(
     retry_id uuid,
     claim_no bigint,
@@ -61,7 +63,8 @@ returns table (
     why text,
     decided_at timestamptz,
     until timestamptz,
-    why_code text
+    why_code text,
+    refused_since timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -72,6 +75,8 @@ declare
     v_customer public.customers;
     v_claim smsretry.claimed_retry;
     v_forgotten record;
+    v_tried record;
+    v_refused_for text; -- what it tries
 begin
     if claim_no is null
         or attempt_id is null
@@ -113,6 +118,13 @@ begin
                 else 'claim_lost'
             end
         );
+        if answer = 'go' then
+            until := (
+                select a.leaves_at
+                from public.sms_send_attempts a
+                where a.id = attempt_id
+            );
+        end if;
         decided_at := smsretry.clock();
         return next;
         return;
@@ -241,6 +253,25 @@ begin
             exit checks when answer is not null;
         end if;
 
+        -- Was it refused for what a person must mend, and does another text try that? A person's
+        -- word lets each one try.
+        if v_row.error_code is not null
+            and v_row.why_code is distinct from 'operator'
+        then
+            select *
+            into v_tried
+            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at);
+            refused_since := v_tried.refused_since;
+            v_refused_for := v_tried.refused_for;
+            if v_tried.until is not null then
+                answer := 'held';
+                why := v_row.last_error;
+                why_code := 'destination_refused';
+                until := least(v_tried.until, v_row.expires_at, expires_at);
+                exit checks;
+            end if;
+        end if;
+
         -- When is its sender free?
         select t.answer, t.until
         into answer, until
@@ -283,7 +314,9 @@ begin
             run_id,
             sent_account,
             segments,
-            business_id
+            business_id,
+            leaves_at,
+            refused_for
         )
         values (
             attempt_id,
@@ -305,7 +338,9 @@ begin
             run_id,
             sent_account,
             segments,
-            v_row.business_id
+            v_row.business_id,
+            until,
+            v_refused_for
         );
         if not found then
             raise exception 'its attempt was not kept: a rule or a trigger swallows it'

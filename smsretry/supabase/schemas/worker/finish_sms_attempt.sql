@@ -5,6 +5,7 @@
 --   retry_in: when a pending row is due
 --   counted: whether the send costs an attempt
 --   held: whether it waits for something that a person can mend, which error says
+--   refused_for: what that is, if one text of its sender tries it for all (smsretry.tried_by)
 --   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
     retry_id uuid,
@@ -19,7 +20,8 @@ create or replace function public.finish_sms_attempt(
     reason text default null,
     counted boolean default true,
     held boolean default false,
-    why_code text default null
+    why_code text default null,
+    refused_for text default null
 )
 returns table (
     applied boolean,
@@ -82,6 +84,9 @@ begin
                 v_settled_by,
                 v_now
             );
+            if v_attempt.refused_for is not null then
+                perform smsretry.try_release('{destination_refused}');
+            end if;
         else
             update public.sms_send_attempts a
             set
@@ -89,6 +94,7 @@ begin
                 outcome = finish_sms_attempt.outcome,
                 error_code = finish_sms_attempt.error_code,
                 settled_by = v_settled_by,
+                refused_for = finish_sms_attempt.refused_for,
                 sent_to = case when v_doubt then a.sent_to end,
                 sent_body = case when v_doubt then a.sent_body end
             where a.id = attempt_id;
