@@ -1086,7 +1086,6 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_si
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'partially_delivered', 'delivered', 'read' ) )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'delivered', 'read' ) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_refused_for', $r$check (length(refused_for) <= 100)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_look_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
