@@ -310,6 +310,16 @@ def test_a_provider_that_asks_to_go_slower_is_obeyed(
     assert [admit(control, text()) for _ in range(5)] == [None] * 5
 
 
+def test_a_limit_of_one_recipient_slows_nobody() -> None:
+    """The provider takes no more to one number for a while."""
+    control = FlowControl()
+    one_number = Refusal("rate_limited", "Too many to this number", level="recipient")
+    try_out(control, TAKEN, text())
+    try_out(control, Rejected(one_number, retry_after=timedelta(hours=1)), text())
+    assert closed(control) == set()
+    assert admit(control, text()) is None
+
+
 def test_what_the_provider_asks_of_one_business_slows_no_other() -> None:
     """It may be its recipients. When it asks a second one, it is the sender."""
     control = FlowControl()

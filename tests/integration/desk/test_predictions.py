@@ -225,3 +225,37 @@ def test_a_text_that_waits_for_one_of_the_same_person_is_told_to_go_a_day_later(
     assert (ahead.hours[0], sum(ahead.hours)) == (len(shop.messages), 3) == (2, 3)
     waits = [story.prediction.at - now for story in stories if story.prediction]
     assert waits[0] < timedelta(hours=1) < timedelta(hours=23) < waits[1]
+
+
+def test_a_preview_says_that_the_database_s_mark_keeps_everything(
+    shop: Shop, desk: Desk
+) -> None:
+    """A run that texts everybody beside a copy that is marked as one."""
+    shop.run()
+    shop.due_text()
+    shop.sql("select mark_sms_database('staging', 'ann', 'A copy')")
+    [stopped] = {
+        row["preview"]["stopped"]
+        for row in shop.sql(
+            "select preview_sms_retries(smsretry.clock() + interval '1 hour') as preview"
+        )
+    }
+    assert str(stopped).startswith("Sending is stopped: ")
+
+
+def test_texts_that_are_due_at_one_moment_are_on_some_page_each(shop: Shop) -> None:
+    """Of both kinds, two a page: none is shown twice, and none is left out."""
+    due = shop.now()
+    rows = {shop.due_text(phone=f"+1212555017{n}") for n in range(3)} | {
+        shop.scheduled(phone=f"+1212555018{n}") for n in range(3)
+    }
+    shop.sql("update sms_retry_queue set scheduled_for = %s", due)
+    shop.sql("update scheduled_sends set scheduled_for = %s", due)
+    pages, at = list[str](), tuple[object, object]((None, None))
+    for _ in range(4):
+        page = shop.sql(
+            "select preview_sms_retries(%s, %s, %s, 2) as preview", due, *at
+        )
+        pages += [row["preview"]["id"] for row in page]
+        at = (due, pages[-1])
+    assert sorted(pages) == sorted(map(str, rows))

@@ -77,3 +77,17 @@ def test_texts_to_a_state_go_with_the_next_run_once_its_stop_is_lifted(
     assert shop.run() == ["Sent", "Sent"]
     assert {shop.status_of(row) for row in waiting} == {"completed"}
     assert shop.status_of(later) == "pending"
+
+
+def test_a_stopped_business_s_transactional_texts_wait_too(
+    shop: Shop, desk: Desk
+) -> None:
+    """The status shows the stop, also while nothing waits for it."""
+    desk.answer(StopTexts(business_id=shop.id, who="ann", because="It has not paid"))
+    [stop] = desk.status().stops
+    assert "It has not paid" in stop.model_dump_json()
+    assert "It has not paid" in "\n".join(desk.status().lines())
+    row = shop.due_text()
+    shop.sql("update sms_retry_queue set message_class = 'transactional'")
+    assert shop.run() == ["Held"]
+    assert shop.end_of(row) == ("pending", "business_stopped")

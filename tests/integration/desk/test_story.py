@@ -364,3 +364,46 @@ def test_while_the_provider_s_list_cannot_be_read_a_doubt_says_so_and_promises_n
     shop.twilio.heal()
     shop.later(minutes=20)
     assert shop.run() == ["Sent"]
+
+
+def test_a_number_in_what_the_application_wrote_is_kept_by_its_last_digits(
+    shop: Shop, story_of: Told
+) -> None:
+    """An error that names the recipient is told, and the number is nowhere in what is kept of it."""
+    row = shop.due_text()
+    shop.sql(
+        "update sms_retry_queue set status = 'failed', last_error = %s where id = %s",
+        f"Could not reach {PHONE}",
+        row,
+    )
+    [told] = lines(story_of(row), "failed")
+    assert "Could not reach" in told
+    kept = shop.value("select json_agg(e)::text from smsretry.events e")
+    assert PHONE[2:] not in kept
+
+
+def test_each_reason_for_which_a_text_was_held_has_its_line(
+    shop: Shop, story_of: Told
+) -> None:
+    """Held twice in a row, for two reasons."""
+    row = shop.due_text(phone="+881612345678", timezone=None)
+    assert shop.run() == ["Held"]
+    shop.later(minutes=15, seconds=1)
+    shop.sql("update customers set phone = '212-555-0123'")
+    assert shop.run() == ["Held"]
+    first, second = lines(story_of(row), "held")
+    assert "No time zone is known" in first
+    assert "No time zone is known" not in second
+
+
+def test_a_text_that_the_application_completes_is_told_as_its_own(
+    shop: Shop, story_of: Told
+) -> None:
+    """It waited for the morning, and somebody sent it by hand: the reason goes, too."""
+    row = shop.due_text()
+    shop.later(hours=10)
+    assert shop.run() == ["Deferred"]
+    shop.sql(
+        "update sms_retry_queue set status = 'completed', why = null, why_code = null"
+    )
+    assert lines(story_of(row), "completed") == ["completed, by the application"]

@@ -243,3 +243,15 @@ def test_the_number_is_kept_only_until_somebody_has_read_it(
     record(desk, "unchanged", customer)
     assert shop.sql(kept) == []
     assert consents_of(shop) == [("opted_in", None)]
+
+
+def test_a_suspect_that_was_held_for_words_goes_out_once_they_are_answered(
+    shop: Shop, desk: Desk
+) -> None:
+    """Its workers died twice, so that it is claimed alone; it waits no longer than any other text."""
+    text = shop.due_text()
+    shop.sql("update sms_retry_queue set recover_count = 2")
+    hear(shop, body=REVOKED[0])
+    assert shop.run() == ["Held"]
+    record(desk, "unchanged", shop.row(text)["customer_id"])
+    assert shop.run() == ["Sent"]

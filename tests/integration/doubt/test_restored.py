@@ -20,13 +20,24 @@ from smsretry.retry.answers import EarlierRun
 from smsretry.retry.decision import Complete, Fail
 from smsretry.retry.models import Claim, Text
 from smsretry.retry.outcome import Accepted
+from smsretry.retry.profile import Profile
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
 from tests.proofs.town.safeguards import Safeguard, without
-from tests.support.builders import AT_ONCE, BODY, NOON, begin, finish, run_over
+from tests.support.builders import (
+    AT_ONCE,
+    BODY,
+    NOON,
+    PHONE,
+    begin,
+    finish,
+    run_over,
+    sent_by_hand,
+)  # fmt: skip
 from tests.support.claims import next_due
 from tests.support.orders import ordered
+from tests.support.records import columns
 from tests.support.restoring import back_up, restore
 from tests.support.shop import Shop
 
@@ -348,6 +359,39 @@ def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_sen
         ],
     )
     assert is_forgotten(shop, row) is forgotten
+
+
+def test_a_doubt_that_is_held_for_a_person_is_looked_for_anew_after_a_restore(
+    shop: Shop,
+) -> None:
+    """Whatever was found out of it may be of the time that is forgotten."""
+    row = shop.due_text()
+    shop.twilio.fail(DropUnaccepted())
+    for _ in range(4):
+        shop.run(Profile(in_doubt="hold"))
+        shop.later(minutes=16)
+    assert shop.row(row)["held_since"] is not None
+    shop.sql("select after_sms_restore(%s, false, 'Ann', 'Restored')", NOON)
+    assert columns(shop.row(row), "held_since", "reconcile_count") == (None, 0)
+    assert shop.run(Profile(in_doubt="hold")) == ["InDoubt"]
+
+
+def test_what_went_out_before_a_second_restore_is_found_too(shop: Shop) -> None:
+    """The first one was of a backup of an hour before noon, and nobody had looked for the text yet."""
+    row = shop.due_text()
+    record_restore(shop)
+    shop.later(minutes=30)
+    sent_by_hand(shop.provider, PHONE, BODY)
+    shop.later(minutes=30)
+    shop.sql(
+        "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost again')",
+        NOON + timedelta(minutes=20),
+        NOON + timedelta(hours=1),
+    )
+    for _ in range(8):
+        shop.run(AT_ONCE)
+        shop.later(minutes=16)
+    assert (len(shop.messages), shop.status_of(row)) == (1, "completed")
 
 
 def test_what_was_looked_for_before_a_restore_is_looked_for_anew(shop: Shop) -> None:

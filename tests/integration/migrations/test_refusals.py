@@ -55,6 +55,7 @@ REFUSED = {
                  add constraint consent check (sms_consent_status = 'opted_in' or sms_consent_status = 'unknown'),
                  add constraint phone_known check (phone_status is null or phone_status in ('valid', 'invalid')),
                  add constraint spelled check (sms_consent_source ~ '^[a-z ]*$'),
+                 add constraint never check (sms_consent_source <> 'deactivated'),
                  add constraint sources check (sms_consent_source in ('form', 'inbound_start', 'inbound_stop',
                      'inbound_words', 'twilio_21610', 'provider_refusal', 'deactivated')) not valid;
              alter table send_logs drop constraint send_logs_channel_known,
@@ -64,6 +65,7 @@ REFUSED = {
         [
             "customers.sms_consent_status may not be opted_out: alter table public.",
             "customers.phone_status may not be not_mobile: alter table public.",
+            "customers.sms_consent_source may not be deactivated: alter table public.",
             "customers.sms_consent_source may not be inbound_start or inbound_stop or inbound_words or twilio_21610 or "
             "provider_refusal: alter table public.",
             "customers.sms_consent_source may not be whatever people give as a source: alter table public.",
@@ -82,6 +84,9 @@ REFUSED = {
            alter policy "see own retries" on sms_retry_queue rename to "Owners read their retries";
            create policy "add ""own"" retries" on sms_retry_queue for insert with check (true);
            create policy everything on sms_retry_queue to authenticated using (true);
+           do $$ begin create role app_users; exception when duplicate_object then null; end $$;
+           grant app_users to authenticated with inherit true;
+           create policy members on sms_retry_queue for delete to app_users using (true);
            create policy backend on sms_retry_queue to service_role using (true);
            create policy narrow on sms_retry_queue as restrictive to authenticated using (true)""",
         [
@@ -95,6 +100,7 @@ REFUSED = {
             'policy "add ""own"" retries" of sms_retry_queue lets tenants add rows of any kind: drop policy ',
             'policy "everything" of sms_retry_queue lets tenants add, change and delete rows (it lets them read, too: '
             "to keep that, make it again `for select`): ",
+            'policy "members" of sms_retry_queue lets tenants delete rows',
         ],
     ),
     "roles without a policy": (

@@ -61,6 +61,29 @@ def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
     assert shop.run() == ["Sent"]
 
 
+@pytest.mark.parametrize("by", ["the application", "us"])
+def test_a_text_counts_from_when_it_may_have_reached_the_phone(
+    shop: Shop, by: str
+) -> None:
+    """However old its log is, and however long ago its send was begun that is settled now."""
+    shop.sql("update businesses set sms_daily_cap = 1")
+    customer, now = shop.customer(), shop.now()
+    if by == "us":
+        first = text_to(shop, customer)
+        assert shop.run() == ["Sent"]
+        shop.sql(
+            "update sms_send_attempts set begun_at = %s where retry_id = %s",
+            now - timedelta(hours=25),
+            first,
+        )
+    else:
+        app_sent(shop, customer, at=now)
+        shop.sql("update send_logs set created_at = %s", now - timedelta(days=9))
+    second = text_to(shop, customer)
+    assert shop.run() == ["Deferred"]
+    assert shop.row(second)["why_code"] == "daily_cap"
+
+
 def test_a_business_has_a_cap_of_its_own(shop: Shop) -> None:
     """A neighbor's texts are not counted. A raised cap lets the text go with the next run."""
     shop.sql("update businesses set sms_daily_cap = 1")
