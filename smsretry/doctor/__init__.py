@@ -9,7 +9,11 @@ from smsretry.doctor.facts import fact_findings
 from smsretry.doctor.parts import Findings, Part, examine_parts
 from smsretry.doctor.prefect import prefect_findings
 from smsretry.doctor.provider import provider_findings
-from smsretry.doctor.variables import callback_findings, variable_findings
+from smsretry.doctor.variables import (
+    callback_findings,
+    expiry_findings,
+    variable_findings,
+)
 from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
 
@@ -24,6 +28,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> F
     yield from fact_findings(now().date())
     problems = setting_problems()
     yield from variable_findings(problems, environment)
+    yield from expiry_findings(environment, now())
     offsets = ClockOffsets(now)
     settings = _usable_settings(problems)
     parts = dict[str, Part]()

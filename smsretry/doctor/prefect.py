@@ -218,6 +218,9 @@ def _deployment_findings(
 def _schedule_problem(deployment: Deployment, registration: Registered) -> str | None:
     if registration.paused:
         return "the deployment is paused, so nothing runs: switch it on in the UI, or restart `smsretry serve`"
+    collision = (registration.concurrency_options or {}).get("collision_strategy")
+    if registration.global_concurrency_limit and collision == "CANCEL_NEW":
+        return "a run that comes while another is under way is cancelled (CANCEL_NEW): take its concurrency limit away"
     ours = {schedule.slug for schedule in deployment.schedules}
     inactive = ours - {row.slug for row in registration.schedules if row.active}
     if inactive:

@@ -1,19 +1,26 @@
 """The environment: is each variable right, is one misspelled, does one do what nobody expects?"""
 
 import ipaddress
+import json
 import socket
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
 from smsretry.adapters.prefect.api import PrefectSettings
 from smsretry.doctor.parts import Findings
+from smsretry.instants import span
 from smsretry.retry.models import Finding
 from smsretry.settings import Settings, variable_names, variables
 
 _MISTYPED: Final = 2
 """By how many letters a mistyped name may be longer or shorter."""
+_API_KEY: Final = ("TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET")
+_NOTICE: Final = timedelta(days=7)
+"""How long before its end a key is told about."""
 _PREFIXES: Final = ("SUPABASE_", "TWILIO_", "SMSRETRY_", "PREFECT_API_")
 """The prefixes of all settings that smsretry reads."""
 
@@ -50,6 +57,7 @@ def variable_findings(
             yield from _misspelling_findings(
                 name, candidates=candidates, problems=problems
             )
+    yield from _key_findings(environment)
     if environment.get("TWILIO_BASE_URL"):
         advice = "texts go to this address, and not to Twilio: right for a test, and only there"
         yield Finding(subject="TWILIO_BASE_URL", ok=True, advice=advice)
@@ -57,6 +65,31 @@ def variable_findings(
     if host and _is_private(host):
         advice = f"Twilio cannot reach {host}, and refuses texts that name it: give a public address, or unset it"
         yield Finding(subject="TWILIO_STATUS_CALLBACK_URL", ok=False, advice=advice)
+
+
+def expiry_findings(environment: Mapping[str, str], now: datetime) -> Findings:
+    """Keys of the database that have expired, or will within a week."""
+    for name, value in sorted(environment.items()):
+        expiry = _expiry(value) if name.startswith("SUPABASE_") else None
+        if expiry is None or expiry - now > _NOTICE:
+            continue
+        is_over = expiry <= now
+        left = span(abs(expiry - now).total_seconds())
+        when = f"expired {left} ago" if is_over else f"expires in {left}"
+        yield Finding(
+            subject=name,
+            ok=not is_over,
+            advice=f"{when}, and then every call is refused: put a new key in its place",
+        )
+
+
+def _expiry(key: str) -> datetime | None:
+    """When a key that is a token ends. None: it is none, or does not say."""
+    try:
+        claims = json.loads(urlsafe_b64decode(key.split(".")[1] + "=="))
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def callback_findings(environment: Mapping[str, str]) -> Findings:
@@ -78,6 +111,23 @@ def _callback_host(environment: Mapping[str, str]) -> str | None:
     if environment.get("TWILIO_BASE_URL"):
         return None
     return urlsplit(environment.get("TWILIO_STATUS_CALLBACK_URL", "")).hostname
+
+
+def _key_findings(environment: Mapping[str, str]) -> Findings:
+    """An address that is another service's, and half of a key, which nothing uses."""
+    host = urlsplit(environment.get("SUPABASE_URL", "")).hostname or ""
+    if host.endswith("twilio.com"):
+        advice = (
+            "is Twilio's address: give the project's, https://<project>.supabase.co"
+        )
+        yield Finding(subject="SUPABASE_URL", ok=False, advice=advice)
+    halves = [half for half in _API_KEY if environment.get(half)]
+    if len(halves) == 1 and environment.get("TWILIO_AUTH_TOKEN"):
+        [other] = {*_API_KEY} - {*halves}
+        advice = (
+            f"is not used without {other}, and the auth token is: set both, or unset it"
+        )
+        yield Finding(subject=halves[0], ok=True, advice=advice)
 
 
 def _misspelling_findings(

@@ -1,9 +1,11 @@
 """What `smsretry doctor` says of variables, connections and schedules: it blames what is to blame, and no more."""
 
+import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -19,8 +21,14 @@ from smsretry.cli.running import now as clock
 from smsretry.doctor import examine
 from smsretry.doctor.clocks import ClockOffsets
 from smsretry.doctor.prefect import _schedule_problem, prefect_findings
-from smsretry.doctor.variables import callback_findings, variable_findings
+from smsretry.doctor.variables import (
+    callback_findings,
+    expiry_findings,
+    variable_findings,
+)
 from tests.support.builders import forget_settings
+
+AT = datetime(2027, 1, 12, tzinfo=UTC)
 
 
 def meant(name: str, **problems: str) -> str:
@@ -40,6 +48,31 @@ def test_a_variable_that_nobody_reads_is_compared_by_all_its_letters() -> None:
     assert meant("SUPABASE_(KEY[", **missing) == ""
     for name in ("SUPABASE_KEY", "SUPABASE_SERVICE_KEY"):
         assert "SUPABASE_SERVICE_ROLE_KEY?" in meant(name, **missing)
+
+
+def told(**environment: str) -> list[tuple[str, bool]]:
+    """What is said of these variables besides that they are set."""
+    findings = [*variable_findings({}, environment), *expiry_findings(environment, AT)]
+    return [(one.subject, one.ok) for one in findings if one.advice]
+
+
+def test_half_a_key_another_s_address_and_a_key_that_ends_are_told() -> None:
+    """Each would be found out by the first text, or by the last run."""
+    token = {"TWILIO_AUTH_TOKEN": "a" * 32}
+    assert told(**token, TWILIO_API_KEY_SID="SK" + "1" * 32) == [
+        ("TWILIO_API_KEY_SID", True)
+    ]
+    assert told(**token) == []
+    assert told(SUPABASE_URL="https://api.twilio.com") == [("SUPABASE_URL", False)]
+    for days, findings in (
+        (-1, [("SUPABASE_SERVICE_ROLE_KEY", False)]),
+        (1, [("SUPABASE_SERVICE_ROLE_KEY", True)]),
+        (30, []),
+    ):
+        claims = {"exp": int((AT + timedelta(days=days)).timestamp())}
+        key = f"e30.{urlsafe_b64encode(json.dumps(claims).encode()).decode()}.x"
+        assert told(SUPABASE_SERVICE_ROLE_KEY=key) == findings, days
+    assert told(SUPABASE_SERVICE_ROLE_KEY="sb_secret_1") == []
 
 
 def test_a_variable_that_is_set_twice_is_told() -> None:
@@ -105,13 +138,16 @@ def test_a_callback_to_a_host_that_nobody_knows_is_a_warning() -> None:
     assert [*callback_findings({})] == []
 
 
-def registered(name: str, *schedules: RegisteredSchedule) -> list[str]:
+def registered(
+    name: str, *schedules: RegisteredSchedule, **fields: object
+) -> list[str]:
     """What is wrong with a deployment whose server has these schedules."""
     [ours] = [deployment for deployment in declared() if deployment.name == name]
     there = Registered.model_validate(
         ours.model_dump(exclude={"schedules"})
         | {"id": "1", "created": datetime.now(UTC), "paused": False}
         | {"schedules": [schedule.model_dump() for schedule in schedules]}
+        | fields
     )
     return [*differences(ours, there), *filter(None, [_schedule_problem(ours, there)])]
 
@@ -138,6 +174,11 @@ def test_a_schedule_beside_ours_or_in_another_zone_is_wrong_only_where_texts_wai
     extra = RegisteredSchedule(active=False, schedule={"cron": "0 0 1 1 *"})
     run = "process-sms-retries"
     assert registered(run, there(minutely), extra) == []
+    limit = {"global_concurrency_limit": {"limit": 1}}
+    cancels = limit | {"concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+    [problem] = registered(run, there(minutely), **cancels)
+    assert "CANCEL_NEW" in problem
+    assert registered(run, there(minutely), **limit) == []
     assert registered(run, there(minutely.model_copy(update=abroad))) == []
     assert "Tokyo" in str(
         registered("sms-prune", there(nightly.model_copy(update=abroad)))

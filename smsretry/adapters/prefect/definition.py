@@ -119,6 +119,8 @@ class Registered(BaseModel):
     job_variables: dict[str, Any] | None = None
     schedules: list[RegisteredSchedule]
     last_polled: datetime | None = None
+    global_concurrency_limit: dict[str, Any] | None = None
+    concurrency_options: dict[str, Any] | None = None
 
 
 def differences(ours: Deployment, registered: Registered) -> list[str]:

@@ -8,6 +8,7 @@ messaging/api/phonenumber-resource (the sender pool), messaging/api/usapptoperso
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -44,6 +45,7 @@ _TRIAL: Final = (
     "is a trial: it texts only numbers that are verified in the Twilio console, and writes that it is a trial before "
     "each text. Upgrade it in the console"
 )
+_PAY: Final = "no text goes out before it is topped up in the Twilio console, unless Twilio bills it by invoice"
 _TOLL_FREE: Final = re.compile(r"\+1(800|833|844|855|866|877|888)")
 """Toll-free prefixes: texts of other US numbers need an A2P campaign."""
 _NO_WEBHOOK: Final = (
@@ -163,7 +165,15 @@ def _account_trouble(client: Any, sid: str) -> Trouble | None:
     account = client.api.v2010.accounts(sid).fetch()
     if account.status != "active":
         return Trouble(f"the account is {account.status}: see the Twilio console")
-    return Trouble(_TRIAL, can_send=True) if account.type == "Trial" else None
+    if account.type == "Trial":
+        return Trouble(_TRIAL, can_send=True)
+    balance = None
+    with suppress(Exception):  # a subaccount has none: its parent pays
+        balance = client.api.v2010.accounts(sid).balance.fetch()
+    if balance and float(balance.balance) <= 0:
+        advice = f"its balance is {balance.balance} {balance.currency}: {_PAY}"
+        return Trouble(advice, can_send=True)
+    return None
 
 
 def _number_trouble(client: Any, phone: str) -> Trouble | None:
@@ -183,9 +193,9 @@ def _number_trouble(client: Any, phone: str) -> Trouble | None:
         return Trouble(
             "cannot text, because it has no SMS capability: take another number of the account's"
         )
-    if number.sms_url or number.sms_application_sid:
+    if number.sms_application_sid:
         return None
-    return Trouble(_NO_WEBHOOK, can_send=True)
+    return _webhook_trouble(number.sms_url)
 
 
 def _service_trouble(service: Any) -> Trouble | None:
@@ -215,7 +225,14 @@ def _service_trouble(service: Any) -> Trouble | None:
             )
     settings = service.fetch()
     # With use_inbound_webhook_on_number, each number of the pool has a webhook of its own.
-    if settings.inbound_request_url or settings.use_inbound_webhook_on_number:
+    if settings.use_inbound_webhook_on_number:
+        return None
+    return _webhook_trouble(settings.inbound_request_url)
+
+
+def _webhook_trouble(url: str | None) -> Trouble | None:
+    """Whether somebody of ours hears what is texted to a sender. Twilio gives a new number its own demo's address."""
+    if url and urlsplit(url).hostname != "demo.twilio.com":
         return None
     return Trouble(_NO_WEBHOOK, can_send=True)
 

@@ -11,7 +11,7 @@ import pytest
 
 from smsretry.adapters.migrations.migrate import migrations
 from smsretry.local.stack import SENDER, Stack
-from smsretry.local.twilio.faults import AcceptThenWait
+from smsretry.local.twilio.faults import AcceptThenWait, ListError
 from tests.conftest import Business
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
@@ -146,6 +146,12 @@ def test_doctor_warns_of_what_people_stopped_and_tells_programs_what_is_bad(
         command(*["stop", "LA", "--lift", "--because", "Over"]).stdout
         == "Lifted the stop of marketing texts to LA.\n"
     )
+    stack.twilio.accounts.main.balance = "-1.20"
+    stack.twilio.fail(ListError(), times=None)
+    troubled = command("doctor")
+    stack.twilio.heal()
+    assert "its balance is -1.20 USD: no text goes out before" in troubled.output
+    assert "bad  Twilio's list of messages: texts in doubt wait" in troubled.output
     keys = {
         "TWILIO_AUTH_TOKEN": "wrong",
         "SUPABASE_READER_KEY": stack.key("authenticated"),

@@ -108,6 +108,13 @@ CHANGES = {
        create trigger tomorrow before insert on sms_retry_queue for each row execute function tomorrow()""": (
         "A default or a trigger on sms_retry_queue changes when a text is due"
     ),
+    "alter table sms_retry_queue alter status set default 'queued'": (
+        "The default of sms_retry_queue.status is 'queued'"
+    ),
+    """create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.2); return new; end $$;
+       create trigger slow before insert on sms_retry_queue for each row execute function slow()""": (
+        "A trigger on customers, send_logs or sms_retry_queue takes more than a second"
+    ),
     "alter table sms_retry_queue alter message_class set default 'transactional'": (
         "A default or a trigger on sms_retry_queue changes"
     ),

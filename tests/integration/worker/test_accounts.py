@@ -225,6 +225,8 @@ def test_a_sender_is_checked_with_what_its_credentials_can_read(
         True,
         True,
     )
+    dentist.webhooks[NUMBER] = "https://demo.twilio.com/welcome/sms/reply/"
+    assert "a STOP is known to Twilio alone" in checked(parent, dentist, NUMBER)[1][1]
     dentist.webhooks[NUMBER] = "https://app.example.com/sms"
     assert checked(parent, dentist, NUMBER) == [there, (True, "number …0101")]
     [active, service] = checked(parent, dentist, SERVICE)

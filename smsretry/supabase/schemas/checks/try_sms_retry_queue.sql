@@ -23,6 +23,7 @@ declare
     v_hint text;
     v_due constant timestamptz := smsretry.clock();
     v_changes text;
+    v_began constant timestamptz := clock_timestamp();
 begin
     subject := 'rehearsal of a text';
     begin
@@ -54,6 +55,20 @@ begin
                 join public.customers c on c.id = l.customer_id
                 where l.id = v_row.send_log_id
                   and c.phone::text !~ '^[+][1-9][0-9]{7,14}$'
+            )
+        );
+        v_changes := concat_ws(
+            '. ',
+            nullif(v_changes, ''),
+            (
+                select 'The default of sms_retry_queue.status is '
+                    || pg_get_expr(d.adbin, d.adrelid)
+                    || ', and only pending is queued: alter table public.sms_retry_queue alter status set default ''pending'''
+                from pg_attrdef d
+                join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+                where d.adrelid = 'public.sms_retry_queue'::regclass
+                  and a.attname = 'status'
+                  and pg_get_expr(d.adbin, d.adrelid) not like '''pending''%'
             )
         );
         v_step := 'an insert of the application''s';
@@ -97,6 +112,13 @@ begin
         update public.sms_retry_queue q
         set status = 'cancelled'
         where q.send_log_id = v_row.send_log_id;
+        if clock_timestamp() - v_began > interval '1 second' then
+            v_changes := concat_ws(
+                '. ',
+                nullif(v_changes, ''),
+                'A trigger on customers, send_logs or sms_retry_queue takes more than a second, for which each text waits: make it faster'
+            );
+        end if;
         v_step := 'queue_sms_retry';
         perform from public.queue_sms_retry(v_row.send_log_id);
         select q.*
