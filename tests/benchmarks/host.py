@@ -5,8 +5,6 @@ customers have a text that waits for its hour.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
@@ -40,18 +38,11 @@ STATEMENTS = {
 _TRIGGERS = "select tgname from pg_trigger where tgrelid = 'customers'::regclass and tgname like 'smsretry%'"
 
 
-@contextmanager
-def undone(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Nothing of it stays."""
-    with connection.transaction(force_rollback=True):
-        yield
-
-
 def seconds(
     connection: psycopg.Connection[Any], statement: str, *, ours: bool
 ) -> float:
     """One statement, with our triggers or without them."""
-    with undone(connection):
+    with connection.transaction(force_rollback=True):
         if not ours:
             for (name,) in connection.execute(_TRIGGERS).fetchall():
                 connection.execute(f"drop trigger {name} on customers".encode())
