@@ -21,6 +21,8 @@ begin
                 )::smsretry.word
                 from public.customers c
                 where (keep_rows.phone is null or c.phone = keep_rows.phone)
+                  -- first, because the call would take longer than all the rest
+                  and c.sms_consent_status::text ilike '%opted_out%'
                   and smsretry.consent(c.sms_consent_status::text) = 'opted_out'
             ),
             once => true
