@@ -13,7 +13,7 @@ import httpx
 from smsretry.adapters.certificates import trusted
 from smsretry.errors import LocalStackError
 from smsretry.local.postgres.server import EmbeddedPostgres
-from smsretry.local.process.guarded_process import GuardedProcess, inherited
+from smsretry.local.process.child_process import ChildProcess, inherited
 from smsretry.local.process.http import free_port
 from smsretry.local.process.interrupt import pause
 
@@ -54,7 +54,7 @@ class PrefectServer:
         self._postgres = postgres
         self.port = port or free_port()
         self.log = self._home / "server.log"
-        self._process: GuardedProcess | None = None
+        self._process: ChildProcess | None = None
 
     @property
     def url(self) -> str:
@@ -111,7 +111,7 @@ class PrefectServer:
         database = self._postgres.url(DATABASE).replace(
             "postgresql://", "postgresql+asyncpg://"
         )
-        self._process = GuardedProcess(
+        self._process = ChildProcess(
             command,
             log=self.log,
             env={

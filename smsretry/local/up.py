@@ -23,7 +23,7 @@ from smsretry.local.demo.senders import HARBOR, PILATES, open_accounts
 from smsretry.local.demo.stream import Stream
 from smsretry.local.postgres.server import LOCK
 from smsretry.local.prefect_server import PortTaken, PrefectServer, refuse_taken
-from smsretry.local.process.guarded_process import GuardedProcess, inherited
+from smsretry.local.process.child_process import ChildProcess, inherited
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.journey import usual_journey
@@ -66,7 +66,7 @@ def run_up(
             open_accounts(stack)
             server = _start_server(directory / "prefect", stack, port, running)
         _enliven(stack, console, empty=empty)
-        runner = GuardedProcess(
+        runner = ChildProcess(
             [sys.executable, "-m", "smsretry_flows.serve"],
             log=directory / "prefect" / "runner.log",
             env={**inherited(), **server.environment(), **stack.environment()},
@@ -121,7 +121,7 @@ def _start_server(
     return running.enter_context(PrefectServer(home, stack.postgres, port=port))
 
 
-def _until_served(server: PrefectServer, runner: GuardedProcess) -> None:
+def _until_served(server: PrefectServer, runner: ChildProcess) -> None:
     """Whoever looks from now on, in the UI or with `doctor`, finds all of them. A runner that ends is told later."""
     names, since = {deployment.name for deployment in declared()}, datetime.now(UTC)
     deadline = time.monotonic() + _SERVED_SECONDS
@@ -164,7 +164,7 @@ def _write(file: Path, addresses: Mapping[str, str], stack: Stack) -> None:
 def _tell(
     stack: Stack,
     server: PrefectServer,
-    runner: GuardedProcess,
+    runner: ChildProcess,
     environment: Path,
     console: Console,
     *,
@@ -189,7 +189,7 @@ def _tell(
 
 
 def _stay(
-    stack: Stack, server: PrefectServer, runner: GuardedProcess, stream: Stream
+    stack: Stack, server: PrefectServer, runner: ChildProcess, stream: Stream
 ) -> None:
     while True:
         for ended, name, log in (

@@ -14,7 +14,7 @@ import pytest
 
 from smsretry.adapters.prefect.definition import declared
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.child_process import ChildProcess
 from smsretry.local.stack import Stack
 from tests.conftest import Business
 from tests.e2e.documents import Document
@@ -33,10 +33,10 @@ def deployment(prefect: Prefect) -> Record:
     return record
 
 
-def serving(flow: FlowProcess, log: Path) -> GuardedProcess:
+def serving(flow: FlowProcess, log: Path) -> ChildProcess:
     """The command that serves the deployments, started away from the repository; it has begun."""
     command = str(Path(sys.executable).with_name("smsretry"))
-    runner = GuardedProcess(
+    runner = ChildProcess(
         [command, "serve"], log=log, env=flow.environment(), cwd=log.parent
     )
     until(

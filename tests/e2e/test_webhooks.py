@@ -25,7 +25,7 @@ from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.adapters.twilio.webhook import read_event
 from smsretry.errors import SettingsError
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.guarded_process import inherited
+from smsretry.local.process.child_process import inherited
 from smsretry.local.process.http import LocalServer, free_port
 from smsretry.local.stack import SENDER, Stack
 from smsretry.local.twilio.callbacks import Callback, signed

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from smsretry.local.demo.run import ROOT
-from smsretry.local.process.guarded_process import inherited
+from smsretry.local.process.child_process import inherited
 
 pytestmark = pytest.mark.long
 

@@ -17,7 +17,7 @@ from smsretry.local.demo.fates import fates, tables
 from smsretry.local.demo.people import SHOWN
 from smsretry.local.demo.seeding import seed
 from smsretry.local.prefect_server import PrefectServer
-from smsretry.local.process.guarded_process import GuardedProcess, inherited
+from smsretry.local.process.child_process import ChildProcess, inherited
 from smsretry.local.process.interrupt import pause
 from smsretry.local.stack import Stack
 
@@ -80,7 +80,7 @@ def _show(
 
 def _run_flow(stack: Stack, server: PrefectServer) -> None:
     """One run of the real flow, in a process of its own, on the real Prefect server."""
-    process = GuardedProcess(
+    process = ChildProcess(
         [sys.executable, "-m", "smsretry_flows.process_sms_retries"],
         log=server.log.with_name("runs.log"),
         env={

@@ -28,7 +28,7 @@ import psycopg
 from psycopg import sql
 
 from smsretry.errors import LocalStackError
-from smsretry.local.process.guarded_process import GuardedProcess
+from smsretry.local.process.child_process import ChildProcess
 from smsretry.local.process.http import free_port
 from smsretry.local.process.interrupt import pause
 
@@ -85,7 +85,7 @@ class EmbeddedPostgres:
         self._password = self.data_dir / "password"
         self._account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._port: int | None = None
-        self._process: GuardedProcess | None = None
+        self._process: ChildProcess | None = None
 
     @property
     def port(self) -> int:
@@ -118,7 +118,7 @@ class EmbeddedPostgres:
                 f"--{name}={value}"
                 for name, value in {"port": self._port, **_SETTINGS}.items()
             ]
-            self._process = GuardedProcess(
+            self._process = ChildProcess(
                 [
                     str(POSTGRES_BIN_PATH / "postgres"),
                     "-D",

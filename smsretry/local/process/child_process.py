@@ -10,17 +10,16 @@ from pathlib import Path
 from pwd import struct_passwd
 from typing import Final
 
-from smsretry.local.process import guard
+from smsretry.local.process import end_with_starter
 from smsretry.settings import Settings, variable_names
 
 _TAIL_LINES: Final = 20
 
 
-class GuardedProcess:
-    """A running command under `smsretry.local.process.guard`. Its output is appended to `log`.
+class ChildProcess:
+    """A running command in a session of its own: Ctrl-C reaches only its starter. Its output is appended to `log`.
 
-    It ends with this process because this process alone holds the other end of the guard's pipe. A child made by
-    `os.fork` without exec holds it too; one made by `subprocess` does not.
+    On Linux it gets its stop signal also when the thread that starts it has ended, however that comes about.
 
     Args:
         stop_signal: how it is asked to end.
@@ -42,49 +41,52 @@ class GuardedProcess:
         keeps: Sequence[int] = (),
     ) -> None:
         self.log = log
+        self._stop_signal, self._grace_seconds = stop_signal, grace_seconds
         user = f"{account.pw_uid}:{account.pw_gid}" if account else ""
         # By its path and isolated: nothing of the package or the environment can slow or break it.
-        guarded = [
+        becoming = [
             sys.executable,
             "-I",
             "-S",
-            guard.__file__,
-            stop_signal.name,
-            str(grace_seconds),
+            end_with_starter.__file__,
+            str(os.getpid()),
+            str(int(stop_signal)),
             user,
-            "--",
         ]
         with log.open("ab") as output:
-            self._guard = subprocess.Popen(
-                [*guarded, *command], stdin=subprocess.PIPE, stdout=output, stderr=output, env=env, cwd=cwd,
-                pass_fds=keeps, start_new_session=True, bufsize=0,
-            )  # fmt: skip
+            self._process = subprocess.Popen(
+                [*becoming, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                cwd=cwd,
+                pass_fds=keeps,
+                start_new_session=True,
+            )
 
     def poll(self) -> int | None:
-        """The command's exit code, 128 + n after signal n, 127 if it cannot be run; None while it runs."""
-        return self._guard.poll()
+        """The command's exit code, -n after signal n; None while it runs."""
+        return self._process.poll()
 
     def stop(self) -> int:
-        """Send the stop signal and wait, for as long as its grace takes. Exit code."""
-        return self._end(b"")
+        """Send the stop signal, and SIGKILL after the grace. Exit code."""
+        self._process.send_signal(self._stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self._grace_seconds)
+        return self.kill()
 
     def kill(self) -> int:
         """SIGKILL the command and its process group, as a crash would. Exit code."""
-        return self._end(b"\n")
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        return self._process.wait()
 
     def log_tail(self) -> str:
         """The last lines of its output."""
         return "\n".join(
             self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         )
-
-    def _end(self, word: bytes) -> int:
-        pipe = self._guard.stdin
-        if pipe is not None and not pipe.closed:
-            with contextlib.suppress(BrokenPipeError):  # it has ended by itself
-                pipe.write(word)
-            pipe.close()
-        return self._guard.wait()
 
 
 def inherited() -> dict[str, str]:
