@@ -905,7 +905,8 @@ create table if not exists public.sms_retry_queue (
     -- whether its claimer begins no sends, so that the claim counts as a send; as long as that is in
     -- doubt
     claimed_by_application boolean not null default false,
-    -- when it is of no more use; null until the first moment it might have gone out
+    -- when it is of no more use; null until the first moment it might have gone out, or until the
+    -- first look for evidence
     expires_at timestamptz,
     -- why it waits or has ended, in a word for programs; null: nothing was decided
     why_code smsretry.why_code,
