@@ -24,6 +24,7 @@ from smsretry.desk.questions.blocks import (
 from smsretry.desk.questions.records import NAMELESS
 from smsretry.desk.questions.remedies import (
     DOCTOR,
+    SENDER_REMEDIES,
     remedy_of_sender,
     remedy_of_stop,
     remedy_of_texts,
@@ -56,7 +57,7 @@ _OUTCOMES: Final = {
     "accepted": "accepted by the provider",
     "rejected": "refused by the provider",
     "not_sent": "never reached the provider",
-    "in_doubt": "not known",
+    "in_doubt": "no clear answer",
 }
 """What became of a send, where its word does not say it."""
 _ARRIVALS: Final = {
@@ -436,10 +437,10 @@ class QueueStatus(Answer):
 
     def _needs_of_held(self) -> Iterator[Need]:
         """The reasons why texts are held, but those that another need or a person's stop says."""
-        said = {sender.why_code for sender in self.senders}
-        said |= {stop.why_code for stop in self.orders_to_stop}
-        if any(stop.sender for stop in self.stops):
-            said.add("account_refused")
+        said = {str(stop.why_code) for stop in self.orders_to_stop}
+        if self.senders or any(stop.sender for stop in self.stops):
+            # Each sender that keeps texts waiting is named.
+            said |= SENDER_REMEDIES.keys()
         if self.unread:
             said.add("words_unread")
         for count in self.held:

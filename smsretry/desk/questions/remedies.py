@@ -63,7 +63,7 @@ DOCTOR: Final = Remedy(
     words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
 )
 _FIX_LIST: Final = "ask what is wrong with the provider's list, and fix that"
-_FIX_REASON: Final = "fix the cause, if there is one to fix"
+_FIX_REASON: Final = "fix the cause"
 _IN_APPLICATION: Final = {
     "consent_unclear": "write customers.sms_consent_status as opted_in, opted_out or unknown in the application",
     "quiet_hours": "if customers.phone or customers.timezone is wrong, correct it in the application",
@@ -137,8 +137,12 @@ def remedy_of_texts(
     if advice := _IN_APPLICATION.get(why_code or ""):
         if column:
             advice = f"correct {column} in the application"
-        places = f"customer {customer_id}, business {business_id}"
-        return Remedy(words=f"{advice} ({places}): the text is decided anew at once")
+        ids = {"customer": customer_id, "business": business_id}
+        places = ", ".join(
+            f"{place} {place_id}" for place, place_id in ids.items() if place_id != LEFT
+        )
+        where = f" ({places})" if places else ""
+        return Remedy(words=f"{advice}{where}: the text is decided anew at once")
     if texts:
         return Remedy.of(
             LookAgain, texts, "have it looked at again now", preparation=_FIX_REASON
