@@ -87,7 +87,7 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert (is_out(shop), shop.row(waiting)["status"]) == (False, "pending")
     result = command("import-opt-outs", stops, "--business", shop.id, *DONE)
     assert result.exit_code == 0, result.output
-    assert "Recorded: recorded 2" in result.stdout
+    assert "Recorded: 2 lines read, 2 new opt-outs" in result.stdout
     row = shop.row(waiting)
     assert columns(row, "status", "last_error") == ("cancelled", "Customer opted out")
     assert row["updated_at"] > shop.now() - DAY  # and not when they opted out

@@ -9,9 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry.local.demo.run import ROOT
 from smsretry.retry.models import SenderId
-from tests.e2e.documents import Document
 from tests.integration.worker.senders import (
     account,
     add_texts,
@@ -76,18 +74,16 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     assert begun[1].until == begun[1].decided_at + timedelta(seconds=0.5)
 
 
-def test_the_documented_query_adds_up_what_each_business_sent_in_a_month(
+def test_the_report_adds_up_what_each_business_sent_in_a_month(
     shop: Shop,
 ) -> None:
     """Segments, as Twilio bills them."""
-    readme = Document(ROOT / "smsretry" / "README.md")
-    [query] = [block.text for block in readme.blocks("sql")]
     add_texts(shop.connection, shop.id, 2)
     shop.sql("update send_logs set subject = repeat('a', 400)")
     assert shop.run() == ["Sent"] * 2
-    [month] = shop.sql(query)
-    assert f"{month['month']:%Y-%m-%d}" == f"{shop.now():%Y-%m}-01"
-    assert columns(month, "texts", "segments") == (2, 6)
+    [month] = shop.value("select sms_report()")
+    assert month["month"] == f"{shop.now():%Y-%m}"
+    assert columns(month, "sent", "segments") == (2, 6)
 
 
 def test_a_turn_comes_no_sooner_than_the_answer_and_no_clock_that_was_ahead_keeps_it(

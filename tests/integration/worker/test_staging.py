@@ -311,7 +311,7 @@ def test_people_can_see_whom_texts_go_to(
     mark(operators, "staging")
     runner(**listed(FRIEND)).run()
     status = operators.status()
-    assert status.name == "STAGING: only who is listed is texted · empty"
+    assert status.name == "STAGING: only who is listed is texted · nothing waits"
     assert status.stopped_because is None
 
 
