@@ -376,12 +376,17 @@ class FlowControl:
     def _ends_soon(self, sender: _Sender) -> int:
         """How many places will be free by the time when a text of this sender that begins now gets there.
 
-        Until then, sends end: as many as are under way for as long as a begin takes.
+        Until then, sends end: as many as are under way for as long as a begin takes, and none of slow senders.
         """
         if not self._everybody.is_answered:
             return 0
+        under_way = sum(
+            len(other.under_way)
+            for other in self._senders.values()
+            if other.send_seconds <= SLOW_SECONDS
+        )
         share_that_ends = min(self.answer_seconds / sender.send_seconds, 1)
-        return int(self._concurrency * share_that_ends)
+        return int(min(under_way, self._concurrency) * share_that_ends)
 
     def _share(self, places: int) -> float:
         """The most of these places that a sender may have. What others do not need, it may."""
