@@ -107,8 +107,8 @@ class _Circuit:
     stop_sentence: str
     """Says that it has stopped, with a place for the reason."""
     failures: _Streak = field(default_factory=_Streak)
-    under_way: dict[UUID, float] = field(default_factory=dict)
-    """Its texts that have a place, in order, and since when."""
+    under_way: set[UUID] = field(default_factory=set)
+    """Its texts that have a place."""
     is_answered: bool = False
     """Whether any of its sends was."""
     stopped_because: str | None = None
@@ -151,6 +151,8 @@ class _Sender(_Circuit):
     """Its texts that are claimed, and have had no place."""
     at_once: float = inf
     """How many of its sends may be under way, since the provider asked to go slower."""
+    requests: dict[UUID, float] = field(default_factory=dict)
+    """Its texts that are at the provider, in order, and since when."""
     last_send_seconds: float = inf
     free_at: float = 0.0
     """When its next text may leave, by its rate."""
@@ -168,7 +170,7 @@ class _Sender(_Circuit):
     def send_seconds(self) -> float:
         """How long a send takes: the last one, or one that takes long by now."""
         now = monotonic()
-        age = now - next(iter(self.under_way.values()), now)
+        age = now - next(iter(self.requests.values()), now)
         return age if age > SLOW_SECONDS else self.last_send_seconds
 
     @property
@@ -334,7 +336,7 @@ class FlowControl:
         finally:
             with self._lock:
                 for circuit in self._needs(claim):
-                    circuit.under_way.pop(claim.id, None)
+                    circuit.under_way.discard(claim.id)
                 self._lock.notify_all()
 
     def _wait_for_place(self, claim: Claim) -> NoSend | None:
@@ -351,7 +353,7 @@ class FlowControl:
                 if is_any_free and has_share and may_send:
                     sender.waiting.discard(claim.id)
                     for circuit in needs:
-                        circuit.under_way[claim.id] = monotonic()
+                        circuit.under_way.add(claim.id)
                     return None
                 if sender.is_slow and not has_share:
                     return self._back(claim, _AT_CAPACITY, "at_capacity")
@@ -447,11 +449,14 @@ class FlowControl:
 
         It is, but for a sender whose answers have become slow while the text began.
         """
-        came = monotonic()
+        came, sender = monotonic(), self._sender(claim)
         with self._at_provider:
-            began = monotonic()
+            with self._lock:
+                began = sender.requests[claim.id] = monotonic()
             yield began - came
-            self._sender(claim).last_send_seconds = max(monotonic() - began, 0.001)
+            with self._lock:
+                del sender.requests[claim.id]
+                sender.last_send_seconds = max(monotonic() - began, 0.001)
 
     # After it
 

@@ -69,6 +69,7 @@ def _whosever_they_are(self: flow_control._Streak, several: int) -> bool:
     return self.length >= IN_A_ROW
 
 
+_NO_SHARE = (FlowControl, "_share", lambda *_: inf)
 _WHOSE = (flow_control._Streak, "is_of", _whosever_they_are)
 
 
@@ -198,8 +199,12 @@ SWITCHES = {
         good=12,
         minutes=8,
     ),
-    "several senders fail": _switch(
-        _patch(_WHOSE), "late", tenants.senders_down(6, shops=12), good=12, minutes=8
+    "several senders fail": _switch(  # each would do alone
+        _patch(_WHOSE, _NO_SHARE),
+        "late",
+        tenants.senders_down(6, shops=12),
+        good=12,
+        minutes=8,
     ),
     "a run goes on": _switch(
         _patch((FlowControl, "wait_for_room", lambda *_: False)),
@@ -208,7 +213,7 @@ SWITCHES = {
         minutes=6,
     ),
     "a sender's share": _switch(
-        _patch((FlowControl, "_share", lambda *_: inf)),
+        _patch(_NO_SHARE),
         "late",
         slow_sender(28.0),
         good=0,
