@@ -55,7 +55,12 @@ from tests.e2e.webhook_hosts import (
     project_of_next,
     texted,
 )
-from tests.integration.hearing import another, consents_of, sends_from
+from tests.integration.hearing import (
+    another,
+    consents_of,
+    environment_sends_from,
+    sends_from,
+)
 from tests.support.builders import PHONE, forget_settings, run
 from tests.support.npm import npm_tool
 from tests.support.records import columns
@@ -249,6 +254,32 @@ def test_stop_and_start_that_come_in_are_recorded_at_the_account_that_signs(
     assert webhook(texted("hello", account=BARBER, token=NEXT)) == 200, (
         "both count while a token is exchanged"
     )
+
+
+def test_an_account_speaks_for_no_sender_of_another_s(
+    webhook: Webhook, stack: Stack, business: Business
+) -> None:
+    """A business with an account of its own has the token that signs for it, and may name any sender."""
+    barber, account = another(business), stack.environment()["TWILIO_ACCOUNT_SID"]
+    sends_from(barber, BARBER, "MG" + "1" * 32)
+    environment_sends_from(business, account, SENDER)
+    business.customer()
+
+    def says(word: str, *, forged: bool) -> str:
+        stack.move_clock(timedelta(minutes=1))
+        incoming = (
+            texted(word, account=BARBER, token=TOKEN, to="+12125550190", service=SENDER)
+            if forged
+            else stack.twilio.inbound(URL, phone=PHONE, body=word, to=SENDER)
+        )
+        assert webhook(incoming) == 200
+        [(consent, _)] = consents_of(business)
+        return str(consent)
+
+    assert says("stop", forged=True) == "opted_in"
+    assert says("stop", forged=False) == "opted_out"
+    assert says("start", forged=True) == "opted_out"
+    assert says("start", forged=False) == "opted_in"
 
 
 def test_a_shared_key_signs_while_a_webhook_rule_is_in_force(
