@@ -6254,7 +6254,7 @@ $$;
 create or replace function smsretry.keep_changes(changes smsretry.customer_change[])
 returns void
 language plpgsql set search_path = pg_catalog, pg_temp
-as $$
+set plan_cache_mode = force_generic_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_key constant bytea := (select s.key from smsretry.secret s);
@@ -6405,12 +6405,14 @@ begin
                 smsretry.start_takes_back(c.source)
         )
     );
-    update smsretry.consents w
-    set was = left(c.was_consent, 40)
-    from unnest(changes) c
-    where w.id = any (v_kept)
-      and w.customer_id = c.id
-      and smsretry.start_takes_back(w.source); -- which gives it back
+    if v_kept <> '{}' then
+        update smsretry.consents w
+        set was = left(c.was_consent, 40)
+        from unnest(changes) c
+        where w.id = any (v_kept)
+          and w.customer_id = c.id
+          and smsretry.start_takes_back(w.source); -- which gives it back
+    end if;
 
     -- An opt-in lifts the opt-outs before its date, once that has come; an application's clock may
     -- be five minutes fast.
@@ -6619,12 +6621,16 @@ create or replace function smsretry.keep_words(
     once boolean default false
 )
 returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_key constant bytea := (select s.key from smsretry.secret s);
     v_kept bigint[];
 begin
+    if words = '{}' then
+        return '{}';
+    end if;
     with kept as (
         insert into smsretry.consents (
             subject_key,

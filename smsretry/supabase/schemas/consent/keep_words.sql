@@ -10,12 +10,16 @@ create or replace function smsretry.keep_words(
     once boolean default false
 )
 returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_key constant bytea := (select s.key from smsretry.secret s);
     v_kept bigint[];
 begin
+    if words = '{}' then
+        return '{}';
+    end if;
     with kept as (
         insert into smsretry.consents (
             subject_key,
