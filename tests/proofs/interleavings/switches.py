@@ -66,7 +66,8 @@ _DOUBLED = ("doubled", "arrived twice")
 _TWO_LOOKS = (*look(2, "1"), *look(3, "5"))
 _LOOKED = STAGES["looked after, and lost"]
 _ROW = r"\br\.sms_consent_status"
-_NUMBER = r"\br\.phone"
+_KEPT = ((r"\br\.phone", "null"), (r"\br\.customer_id", "null"))
+"""Whom begin asks about."""
 _STOP = "the customer texts STOP"
 _PROCESSOR_SENT = (
     PROCESSOR,
@@ -95,12 +96,12 @@ SWITCHES = {
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
     ),
     "begin reads consent": _switch(
-        _edit(BEGIN, (_ROW, "'opted_in'"), (_NUMBER, "null")),
+        _edit(BEGIN, (_ROW, "'opted_in'"), *_KEPT),
         "sent wrongly: after the customer had said stop",
         CLAIM,
     ),
     "begin reads what was kept of the number": _switch(
-        _edit(BEGIN, (_NUMBER, "null")),
+        _edit(BEGIN, *_KEPT),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, _STOP, "the application imports an old opt-in"),
     ),
@@ -111,7 +112,8 @@ SWITCHES = {
     ),
     "a STOP is kept before it is answered": _switch(
         _edit(
-            "public.record_inbound_sms", (r"if v_said = 'STOP' then", "if false then")
+            "public.record_inbound_sms",
+            (r"v_source is null then", "v_said = 'opted_out' then"),
         ),
         "sent wrongly: after the customer had said stop",
         CLAIM,
