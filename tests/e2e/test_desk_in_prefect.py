@@ -89,7 +89,7 @@ REFUSED: list[tuple[str, Record, str, bool]] = [
             }
         },
         "Because: must be words without a phone number: name the customer by its id. Code: must be greater "
-        "than or equal to 1. nonsense: is no field of this form",
+        "than or equal to 0. nonsense: is no field of this form",
         False,
     ),
     (
