@@ -308,7 +308,7 @@ create table if not exists smsretry.consents (
     subject_key bytea not null, -- smsretry.number_key of the number, or of the customer's id
     business_id uuid, -- null: at each that gets a customer with the number later
     customer_id uuid, -- whom it names; null: the number
-    number_key bytea, -- of the number by which it was said
+    number_key bytea, -- of the number by which it was said, at no business
     said text not null,
     source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
@@ -1295,6 +1295,28 @@ create table if not exists smsretry.turns (
     )
 ) with (fillfactor = 70); -- rows are rewritten all day
 
+-- ======== schemas/helpers/answers.sql ========
+-- Say whether a word for texts takes back an earlier one against them: the one rule of consent. An
+-- opt-in lifts an opt-out if its date is later, or if it has none because it was said to us. It
+-- answers unread words if it was said to us, and so does a person who has read them. A START lifts
+-- what a START may, at a sender that received both.
+create or replace function smsretry.answers(answer smsretry.consents, word smsretry.consents)
+returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        answer.dated is null
+        or word.said = 'opted_out' and least(answer.dated, answer.at) > word.dated
+    )
+        and case
+            when answer.source in ('inbound_start', 'inbound_yes')
+                then smsretry.start_takes_back(word.source, answer.source = 'inbound_yes')
+                    and (word.senders && answer.senders) is not false
+            else answer.said = 'opted_in' or word.said = 'unsure'
+        end;
+end
+$$;
+
 -- ======== schemas/helpers/any_word.sql ========
 -- Write a regular expression for any word of a list.
 --   words: parted by blanks. In a word, _ is a blank, and W up to three words; E, at its end, is
@@ -1751,8 +1773,9 @@ $$;
 
 -- ======== schemas/helpers/number_key.sql ========
 -- Hash a number, or the id of a customer, at a business with the key (RFC 2104's nesting). A number
--- that is spelled otherwise is that number, as far as that can be told without a library. Raises
--- P0002 without a key, because no opt-out would be known or kept.
+-- that is spelled otherwise is that number, as far as that can be told without a library; what has no
+-- digit ('', 'n/a') is nobody's: null. Raises P0002 without a key, because no opt-out would be known
+-- or kept.
 --   key: that of smsretry.secret, if the caller has read it
 create or replace function smsretry.number_key(
     business_id uuid,
@@ -1786,7 +1809,7 @@ begin
                 key
                     || convert_to(
                         coalesce(business_id::text, '') || ' '
-                            || who,
+                            || substring(who from '(?s)^.*\d.*$'),
                         'UTF8'
                     )
             )
@@ -1910,10 +1933,9 @@ end
 $$;
 
 -- ======== schemas/helpers/standing_words.sql ========
--- The words against texts that hold: the one rule of consent. An opt-in that was kept later lifts an
--- opt-out if its date is later, or if it has none because it was said to us; it answers unread words
--- if it was said to us, as an opt-out does, or a person who has read them. A START lifts what a START
--- may, at a sender that received both. The order is that of ids, because clocks are set back.
+-- The words against texts that hold: what was kept later of the same number or customer does not
+-- answer them (smsretry.answers), and no opt-out answers unread ones. Later is by id, because clocks
+-- are set back.
 create or replace view smsretry.standing_words with (security_invoker = true) as
 select o.*
 from smsretry.consents o
@@ -1923,20 +1945,7 @@ where o.said in ('opted_out', 'unsure')
       where i.subject_key = o.subject_key
         and i.said in ('opted_in', 'unchanged')
         and i.id + 0 > o.id -- by the number's index alone
-        and (
-            i.dated is null
-            or o.said = 'opted_out' and least(i.dated, i.at) > o.dated
-        )
-        and case
-            when i.source in ('inbound_start', 'inbound_yes')
-                then smsretry.start_takes_back(o.source, i.source = 'inbound_yes')
-                    and (
-                        o.senders is null
-                        or i.senders is null
-                        or o.senders && i.senders
-                    )
-            else i.said = 'opted_in' or o.said = 'unsure'
-        end
+        and smsretry.answers(i, o)
       offset 0
   ) -- each looks behind itself alone, where a join would compare all with all
   and not (
@@ -6262,9 +6271,9 @@ declare
 begin
     changes := array(
         select row(
-            c.id, c.business_id, c.phone, c.consent, c.source, c.dated,
-            c.is_new, c.was_business_id, c.was_phone, c.was_consent, c.was_source, c.was_dated,
-            (c.was_business_id, c.was_phone) is distinct from (c.business_id, c.phone),
+            c.id, c.business_id, f.phone, c.consent, c.source, c.dated,
+            c.is_new, c.was_business_id, f.was_phone, c.was_consent, c.was_source, c.was_dated,
+            (c.was_business_id, f.was_phone) is distinct from (c.business_id, f.phone),
             f.is_changed or f.is_later,
             -- else its date is that of the consent which ends here
             case when not c.is_new and f.is_changed and not f.is_later then v_now else c.dated end
@@ -6272,6 +6281,8 @@ begin
         from unnest(changes) c
         cross join lateral (
             select
+                substring(c.phone from '(?s)^.*\d.*$') as phone, -- '' and 'n/a' are no numbers
+                substring(c.was_phone from '(?s)^.*\d.*$') as was_phone,
                 c.was_consent is distinct from c.consent as is_changed,
                 -- A date that has not come is corrected by any other.
                 coalesce(
@@ -6549,7 +6560,7 @@ begin
                         smsretry.consent(n.sms_consent_status::text),
                         n.sms_consent_source::text,
                         n.sms_consent_at,
-                        false,
+                        o.id is null, -- it has another id: nobody knows whose it was
                         o.business_id,
                         o.phone,
                         smsretry.consent(o.sms_consent_status::text),
@@ -6560,8 +6571,8 @@ begin
                         null
                     )::smsretry.customer_change as change,
                     row_number() over () / k_rows as part
-                from customers_before o
-                join customers_after n on n.id = o.id
+                from customers_after n
+                left join customers_before o on o.id = n.id
                 where (o.business_id, o.phone, o.sms_consent_status, o.sms_consent_at, o.sms_consent_source)
                     is distinct from (n.business_id, n.phone, n.sms_consent_status, n.sms_consent_at, n.sms_consent_source)
             ) r
@@ -6588,7 +6599,7 @@ begin
                 select row(
                     c.business_id,
                     c.phone,
-                    case when c.phone is null then c.id end,
+                    case when (c.phone ~ '\d') is not true then c.id end,
                     'opted_out',
                     c.sms_consent_source::text,
                     c.sms_consent_at,
@@ -6649,7 +6660,7 @@ begin
             s.subject_key,
             w.business_id,
             s.customer_id,
-            w.number_key,
+            smsretry.number_key(null, w.phone, v_key),
             w.said,
             left(w.source, 200),
             v_now,
@@ -6716,10 +6727,11 @@ begin
                 )
                 and not exists (
                     select from smsretry.consents i
+                    join smsretry.consents r on r.id = w.repeats
                     where i.subject_key = s.subject_key
                       and i.said in ('opted_in', 'unchanged')
                       and i.id + 0 > w.repeats
-                      and (w.said = 'opted_out' or i.dated is null)
+                      and smsretry.answers(i, r)
                     offset 0
                 )
             else true
@@ -6939,7 +6951,7 @@ begin
                 select w.was
                 from smsretry.consents w
                 where w.subject_key = v_keys[2]
-                  and w.number_key = v_keys[1]
+                  and w.number_key = smsretry.number_key(null, v_row.phone)
                   and w.said in ('opted_out', 'unsure')
                   and w.was is not null
                 order by w.id desc
@@ -7080,10 +7092,11 @@ begin
           and smsretry.concerns(k.business_id, k.number_key, o.senders)
           and not exists (
               select from smsretry.consents i
+              join smsretry.consents w on w.id = o.id
               where i.subject_key = k.number_key
                 and i.said in ('opted_in', 'unchanged')
                 and i.id + 0 > o.id
-                and (o.said = 'opted_out' or i.dated is null)
+                and smsretry.answers(i, w)
               offset 0
           )
     ) w
@@ -7237,7 +7250,7 @@ begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if v_source is null then
+    if v_source is null or v_phone !~ '\d' then
         return next;
         return;
     end if;
@@ -10877,6 +10890,11 @@ begin
                   where o.subject_key = i.subject_key
                     and o.said in ('opted_out', 'unsure')
                     and (i.said <> 'seen' and o.id < i.id or o.dated < i.dated)
+              )
+              and not exists (
+                  -- nor where the number is new; there it stands until somebody says START
+                  select from smsretry.standing_words o
+                  where o.subject_key = i.number_key and o.id < i.id
               )
             limit 10 * prune_sms_history.batch
         )

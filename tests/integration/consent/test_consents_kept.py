@@ -9,6 +9,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Prune
 from tests.integration.hearing import consents, hear, is_out
 from tests.support.builders import PHONE
+from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 MIAMI = "+13055550123"
@@ -118,6 +119,33 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     operators.carry_out(Prune(keep_days=7, dry_run=False))
     assert is_out(shop)
     assert shop.value(f"{KEPT} and said = 'seen'") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [("STOP", "opted_in"), ("STOP", None), ("leave me alone", "unchanged")],
+)
+def test_pruning_never_forgets_an_answer_while_the_words_stand_for_others(
+    shop: Shop, operators: SupabaseOperators, words: str, answer: str | None
+) -> None:
+    """A business that gets to know the number later is concerned by them; this one has its answer. None: the
+    application writes an opt-in.
+    """
+    shop.customer()
+    hear(shop, body=words)
+    shop.later(minutes=1)
+    if answer is None:
+        shop.sql(
+            "update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()"
+        )
+    else:
+        record_consent(
+            operators, PHONE, consent=answer, source="form", business_id=shop.id
+        )
+    shop.later(days=100)
+    operators.carry_out(Prune(keep_days=7, dry_run=False))
+    shop.due_text()
+    assert shop.run() == ["Sent"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What somebody said holds for the number and for the customer: whoever has the one, whatever becomes of the other."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -169,6 +170,68 @@ def test_a_yes_to_a_reminder_answers_no_words(shop: Shop) -> None:
         assert hear(shop, body="Yes", phone=phone)[0] == "opted_in"
     assert shop.run() == ["Held"] * 20
     assert len(shop.sql("select from unread_sms_words()")) == 20
+
+
+def test_a_later_answer_counts_for_words_of_anywhere_as_for_any(shop: Shop) -> None:
+    """They were written while an import inserted the customer. Neither a Yes nor an earlier opt-in answers them."""
+    stopped, unread = OTHER, PHONE
+    shop.customer(
+        phone=stopped,
+        consent="opted_out",
+        sms_consent_at=shop.now() - timedelta(days=500),
+    )
+    shop.sql("delete from customers")
+    with shop.stack.connect() as importing, importing.transaction():
+        importing.execute(
+            """insert into customers (business_id, phone, timezone, sms_consent_status)
+               select %s, phone, 'America/New_York', 'unknown' from unnest(%s::text[]) phone""",
+            [shop.id, [stopped, unread]],
+        )
+        hear(shop, body="STOP", phone=stopped)
+        hear(shop, body=WORDS, phone=unread)
+    hear(shop, body="Yes", phone=unread)
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s",
+        shop.now() - timedelta(days=100),
+    )
+    for row in shop.sql("select id from customers"):
+        shop.queue_row(shop.send_log(row["id"]), row["id"])
+    assert sorted(shop.run()) == ["Cancelled", "Held"]
+
+
+@pytest.mark.parametrize("nothing", ["", "n/a"])
+def test_those_without_a_number_are_not_one_person(shop: Shop, nothing: str) -> None:
+    """One opts out; another gets a number later, and so does she."""
+    left, other, new = (shop.customer(phone=nothing) for _ in range(3))
+    shop.sql(
+        "update customers set sms_consent_status = 'opted_out' where id = %s", left
+    )
+    hear(shop, body="STOP", phone=nothing)
+    texts = []
+    for nth, customer in enumerate((left, other, new)):
+        shop.sql(
+            "update customers set phone = %s, sms_consent_status = 'opted_in' where id = %s",
+            f"+121255501{nth:02}",
+            customer,
+        )
+        texts.append(shop.queue_row(shop.send_log(customer), customer))
+    shop.run()
+    assert [shop.status_of(text) for text in texts] == [
+        "cancelled",
+        "completed",
+        "completed",
+    ]
+
+
+def test_an_opt_out_that_comes_with_another_id_is_kept(shop: Shop) -> None:
+    """The application copies its customers under new ids."""
+    shop.customer()
+    shop.sql(
+        "update customers set id = gen_random_uuid(), sms_consent_status = 'opted_out'"
+    )
+    shop.sql("delete from customers")
+    shop.due_text()
+    assert shop.run() == ["Cancelled"]
 
 
 def test_a_yes_lifts_a_standing_stop_beside_words(shop: Shop) -> None:

@@ -13,9 +13,9 @@ declare
 begin
     changes := array(
         select row(
-            c.id, c.business_id, c.phone, c.consent, c.source, c.dated,
-            c.is_new, c.was_business_id, c.was_phone, c.was_consent, c.was_source, c.was_dated,
-            (c.was_business_id, c.was_phone) is distinct from (c.business_id, c.phone),
+            c.id, c.business_id, f.phone, c.consent, c.source, c.dated,
+            c.is_new, c.was_business_id, f.was_phone, c.was_consent, c.was_source, c.was_dated,
+            (c.was_business_id, f.was_phone) is distinct from (c.business_id, f.phone),
             f.is_changed or f.is_later,
             -- else its date is that of the consent which ends here
             case when not c.is_new and f.is_changed and not f.is_later then v_now else c.dated end
@@ -23,6 +23,8 @@ begin
         from unnest(changes) c
         cross join lateral (
             select
+                substring(c.phone from '(?s)^.*\d.*$') as phone, -- '' and 'n/a' are no numbers
+                substring(c.was_phone from '(?s)^.*\d.*$') as was_phone,
                 c.was_consent is distinct from c.consent as is_changed,
                 -- A date that has not come is corrected by any other.
                 coalesce(

@@ -62,7 +62,7 @@ begin
                         smsretry.consent(n.sms_consent_status::text),
                         n.sms_consent_source::text,
                         n.sms_consent_at,
-                        false,
+                        o.id is null, -- it has another id: nobody knows whose it was
                         o.business_id,
                         o.phone,
                         smsretry.consent(o.sms_consent_status::text),
@@ -73,8 +73,8 @@ begin
                         null
                     )::smsretry.customer_change as change,
                     row_number() over () / k_rows as part
-                from customers_before o
-                join customers_after n on n.id = o.id
+                from customers_after n
+                left join customers_before o on o.id = n.id
                 where (o.business_id, o.phone, o.sms_consent_status, o.sms_consent_at, o.sms_consent_source)
                     is distinct from (n.business_id, n.phone, n.sms_consent_status, n.sms_consent_at, n.sms_consent_source)
             ) r

@@ -11,7 +11,7 @@ begin
                 select row(
                     c.business_id,
                     c.phone,
-                    case when c.phone is null then c.id end,
+                    case when (c.phone ~ '\d') is not true then c.id end,
                     'opted_out',
                     c.sms_consent_source::text,
                     c.sms_consent_at,

@@ -38,7 +38,7 @@ begin
             s.subject_key,
             w.business_id,
             s.customer_id,
-            w.number_key,
+            smsretry.number_key(null, w.phone, v_key),
             w.said,
             left(w.source, 200),
             v_now,
@@ -105,10 +105,11 @@ begin
                 )
                 and not exists (
                     select from smsretry.consents i
+                    join smsretry.consents r on r.id = w.repeats
                     where i.subject_key = s.subject_key
                       and i.said in ('opted_in', 'unchanged')
                       and i.id + 0 > w.repeats
-                      and (w.said = 'opted_out' or i.dated is null)
+                      and smsretry.answers(i, r)
                     offset 0
                 )
             else true

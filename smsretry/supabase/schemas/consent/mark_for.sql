@@ -69,7 +69,7 @@ begin
                 select w.was
                 from smsretry.consents w
                 where w.subject_key = v_keys[2]
-                  and w.number_key = v_keys[1]
+                  and w.number_key = smsretry.number_key(null, v_row.phone)
                   and w.said in ('opted_out', 'unsure')
                   and w.was is not null
                 order by w.id desc

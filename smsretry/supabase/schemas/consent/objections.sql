@@ -39,10 +39,11 @@ begin
           and smsretry.concerns(k.business_id, k.number_key, o.senders)
           and not exists (
               select from smsretry.consents i
+              join smsretry.consents w on w.id = o.id
               where i.subject_key = k.number_key
                 and i.said in ('opted_in', 'unchanged')
                 and i.id + 0 > o.id
-                and (o.said = 'opted_out' or i.dated is null)
+                and smsretry.answers(i, w)
               offset 0
           )
     ) w

@@ -75,7 +75,7 @@ begin
     customers := 0;
     cancelled := 0;
     unmarked := 0;
-    if v_source is null then
+    if v_source is null or v_phone !~ '\d' then
         return next;
         return;
     end if;

@@ -103,6 +103,11 @@ begin
                     and o.said in ('opted_out', 'unsure')
                     and (i.said <> 'seen' and o.id < i.id or o.dated < i.dated)
               )
+              and not exists (
+                  -- nor where the number is new; there it stands until somebody says START
+                  select from smsretry.standing_words o
+                  where o.subject_key = i.number_key and o.id < i.id
+              )
             limit 10 * prune_sms_history.batch
         )
     );

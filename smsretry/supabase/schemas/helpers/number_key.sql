@@ -1,6 +1,7 @@
 -- Hash a number, or the id of a customer, at a business with the key (RFC 2104's nesting). A number
--- that is spelled otherwise is that number, as far as that can be told without a library. Raises
--- P0002 without a key, because no opt-out would be known or kept.
+-- that is spelled otherwise is that number, as far as that can be told without a library; what has no
+-- digit ('', 'n/a') is nobody's: null. Raises P0002 without a key, because no opt-out would be known
+-- or kept.
 --   key: that of smsretry.secret, if the caller has read it
 create or replace function smsretry.number_key(
     business_id uuid,
@@ -34,7 +35,7 @@ begin
                 key
                     || convert_to(
                         coalesce(business_id::text, '') || ' '
-                            || who,
+                            || substring(who from '(?s)^.*\d.*$'),
                         'UTF8'
                     )
             )

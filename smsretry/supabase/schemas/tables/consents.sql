@@ -12,7 +12,7 @@ create table if not exists smsretry.consents (
     subject_key bytea not null, -- smsretry.number_key of the number, or of the customer's id
     business_id uuid, -- null: at each that gets a customer with the number later
     customer_id uuid, -- whom it names; null: the number
-    number_key bytea, -- of the number by which it was said
+    number_key bytea, -- of the number by which it was said, at no business
     said text not null,
     source text, -- who received it, as customers.sms_consent_source has it
     at timestamptz not null, -- when it was kept, by the one clock
