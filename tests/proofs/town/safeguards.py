@@ -11,7 +11,7 @@ from unittest.mock import patch
 from smsretry.adapters.twilio.errors import twilio_report
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.stack import Stack
-from smsretry.retry import doubt
+from smsretry.retry import before, doubt
 from smsretry.retry.delivery import (
     FAILURES,
     FINAL,
@@ -23,7 +23,7 @@ from smsretry.retry.delivery import (
 )
 from smsretry.retry.evidence import Matches
 from smsretry.retry.models import Look, SenderId
-from smsretry.sending import delivering, pipeline
+from smsretry.sending import delivering
 from tests.proofs.town.report import ProofReport
 
 _TRIGGER = """
@@ -195,9 +195,7 @@ RANKS = Safeguard(
     edits=((r"\(v_rank > v_known_rank\) is not true", "v_rank is null"),),
 )
 """Which of two reports of a message is the later one."""
-ASKING = Safeguard(
-    patches=((pipeline, "before_sending_again", lambda _claim, _decision: None),)
-)
+ASKING = Safeguard(patches=((before, "before_sending_again", lambda *_, **__: None),))
 """The question about a lost message before the next one leaves."""
 PATIENCE = Safeguard(
     patches=(
