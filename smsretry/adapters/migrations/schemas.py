@@ -1,4 +1,4 @@
-"""The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject.
+"""The files of `supabase/schemas/`, and a function written from `data/stop_words.tsv`: the one home of each table, view and function, in folders by subject.
 
 One after another they are the whole schema, and may be applied twice. Each is named for the one thing that it creates.
 """
@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Final
 
 from psycopg.sql import SQL
+
+from smsretry.data import table
 
 FOLDERS: Final = (
     "schema", "policy", "tables", "helpers", "views", "queue", "turns", "worker", "doubt", "consent", "scheduled",
@@ -40,6 +42,15 @@ begin
             || case when rule like 'check%' then ' not valid' else '' end;
     end if;
 end
+$$;
+"""
+_STOP_WORDS: Final = """\
+-- List the expressions of a kind, parted by blanks. They are those of smsretry/data/stop_words.tsv.
+create or replace function smsretry.stop_words(kind text)
+returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select ltrim(case stop_words.kind
+{cases}    end)
 $$;
 """
 RELOAD: Final = """\
@@ -83,13 +94,32 @@ class SchemaFile:
 def schema_files() -> list[SchemaFile]:
     """The files in the order in which they are applied."""
     root = files("smsretry").joinpath("supabase", "schemas")
-    return [
+    written = [
         SchemaFile(
             f"{folder}/{file.name}", file.read_text(encoding="utf-8").rstrip() + "\n"
         )
         for folder in FOLDERS
         for file in sorted(root.joinpath(folder).iterdir(), key=lambda file: file.name)
     ]
+    return sorted(
+        [*written, _stop_words()],
+        key=lambda file: FOLDERS.index(file.path.partition("/")[0]),
+    )
+
+
+def _stop_words() -> SchemaFile:
+    """The function that lists the expressions of a kind, from `data/stop_words.tsv`."""
+    kinds = dict[str, str]()
+    for row in table("stop_words"):
+        expression = row["expression"].replace("'", "''")
+        kinds[row["kind"]] = (
+            kinds.get(row["kind"], "") + f"            ' {expression}'\n"
+        )
+    cases = "".join(
+        f"        when '{kind}' then\n{expressions}"
+        for kind, expressions in kinds.items()
+    )
+    return SchemaFile("helpers/stop_words.sql", _STOP_WORDS.format(cases=cases))
 
 
 def api_functions() -> dict[str, list[str]]:

@@ -49,6 +49,16 @@ def test_at_most_one_of_a_hundred_who_want_no_more_texts_leaves_no_trace(
     assert unlike(business, stopping.DICTIONARY, "keyword", "unsure") == []
 
 
+def test_known_words_that_run_together_and_letters_that_look_alike_leave_a_trace(
+    business: Business,
+) -> None:
+    """Also a stop that is only for now; an ordinary word that has stop in it does not."""
+    bodies = ("stopplease", "removeme", "stopquit", "5TOP", "ѕтор", "ЅТОР texting")
+    assert unlike(business, bodies, "keyword", "unsure") == []
+    assert unlike(business, ("stop for now", "stop for today"), "unsure") == []
+    assert unlike(business, ("stopover", "removed it", "5 tops"), None) == []
+
+
 def test_a_courtesy_takes_nothing_from_a_word_of_the_law(business: Business) -> None:
     """Before it or after it."""
     polite = [

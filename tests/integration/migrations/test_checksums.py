@@ -121,6 +121,10 @@ CHANGED = {
     'policy "Owners queue retries of their texts" on public.sms_retry_queue': (
         'alter policy "Owners queue retries of their texts" on sms_retry_queue with check (true)'
     ),
+    "function smsretry.stop_words(": (
+        "create or replace function smsretry.stop_words(kind text) returns text language sql immutable "
+        "set search_path = pg_catalog, pg_temp as $$ select 'stop' $$"
+    ),
     "view smsretry.text_on_record": "alter view smsretry.text_on_record reset (security_invoker)",
     "domain smsretry.why_code": "alter domain smsretry.why_code drop constraint known",
     "column public.sms_retry_queue.reconciled_claim_no": (
