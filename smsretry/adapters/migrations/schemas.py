@@ -1,6 +1,7 @@
-"""The files of `supabase/schemas/`, and a function written from `data/stop_words.tsv`: the one home of each table, view and function, in folders by subject.
+"""The files of `supabase/schemas/`: the one home of each table, view and function, in folders by subject.
 
 One after another they are the whole schema, and may be applied twice. Each is named for the one thing that it creates.
+The words of STOP are a function that is written from `data/stop_words.tsv`.
 """
 
 import re

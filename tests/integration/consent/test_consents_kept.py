@@ -1,6 +1,7 @@
 """What is kept of a word, for how long, and at what price. Who may be texted then: test_consent_in_any_order.py."""
 
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -126,7 +127,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     [("STOP", "opted_in"), ("STOP", None), ("leave me alone", "unchanged")],
 )
 def test_pruning_never_forgets_an_answer_while_the_words_stand_for_others(
-    shop: Shop, operators: SupabaseOperators, words: str, answer: str | None
+    shop: Shop, operators: SupabaseOperators, words: str, answer: Any
 ) -> None:
     """A business that gets to know the number later is concerned by them; this one has its answer. None: the
     application writes an opt-in.

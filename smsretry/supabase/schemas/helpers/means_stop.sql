@@ -5,9 +5,9 @@
 --   unsure: it is one letter from such a word, refuses, complains or concerns somebody else. A
 --     person says what it means
 --   null: neither, or a phone's reaction, which quotes us
--- smsretry.stop_words('says') and smsretry.stop_words('alone') include Twilio's default keywords and the words of 47 CFR 64.1200(a)(10)(i).
--- Only the first 1,600 characters count (Twilio's API reference, Body). No locale or collation
--- decides, so that each database hears the same.
+-- The words are those of smsretry/data/stop_words.tsv; says and alone include Twilio's default
+-- keywords and those of 47 CFR 64.1200(a)(10)(i). Only the first 1,600 characters count (Twilio's API
+-- reference, Body). No locale or collation decides, so that each database hears the same.
 create or replace function smsretry.means_stop(body text)
 returns text language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -18,6 +18,24 @@ declare
     k_laughs constant text := '[?¿？😀-😝🤣🤪🥰❤♥]';
     k_unseen constant text := -- invisible characters, which part nothing
         '[\u00ad\u034f\u061c\u115f\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]';
+    k_courtesy constant text := smsretry.any_word(smsretry.stop_words('courtesy'));
+    k_greeting constant text := smsretry.any_word(smsretry.stop_words('greeting'));
+    k_says constant text := smsretry.any_word(smsretry.stop_words('says'));
+    k_alone constant text := smsretry.any_word(smsretry.stop_words('alone'));
+    k_alone_or_whole constant text := smsretry.any_word(
+        smsretry.stop_words('alone') || ' ' || smsretry.stop_words('whole')
+    );
+    k_object constant text := smsretry.any_word(smsretry.stop_words('object'));
+    k_object_or_while constant text := smsretry.any_word(
+        smsretry.stop_words('object') || ' ' || smsretry.stop_words('while')
+    );
+    k_texts constant text := smsretry.any_word(smsretry.stop_words('texts'));
+    k_not_this constant text := smsretry.any_word(smsretry.stop_words('not_this'));
+    k_phrases constant text := smsretry.any_word(smsretry.stop_words('phrases'));
+    k_not constant text := smsretry.any_word(smsretry.stop_words('not'));
+    k_begins constant text := smsretry.any_word(smsretry.stop_words('begins'));
+    k_near constant text[] := string_to_array(smsretry.stop_words('near'), ' ');
+    k_ordinary constant text := smsretry.any_word(smsretry.stop_words('ordinary'));
     v_body text := left(means_stop.body, 1600);
     v_words text;
     v_bare text;
@@ -43,7 +61,7 @@ begin
     v_words := regexp_replace(v_words, '\$(?=[a-z])', 's', 'g');
     v_words := regexp_replace(v_words, '(?<=[a-z])!(?=[a-z])', 'i', 'g');
     if v_words ~ '[a-z]\d|\d[a-z]' then
-        select string_agg(case when t.latin = any (string_to_array(smsretry.stop_words('near'), ' ')) then t.latin else t.word end, '' order by t.n)
+        select string_agg(case when t.latin = any (k_near) then t.latin else t.word end, '' order by t.n)
         into v_words
         from (
             select m.word[1] as word, translate(m.word[1], '013457', 'oieast') as latin, m.n
@@ -58,17 +76,17 @@ begin
     v_words := regexp_replace(
         v_words, '\m(do?|did|does|is|was|are|wo|ca|have|has|would|could)no?[^a-z0-9.,!?]?t\M', '\1 not', 'g');
     v_bare := btrim(regexp_replace(v_words, '[^a-z0-9]+', ' ', 'g')) || ' ';
-    v_bare := regexp_replace(v_bare, smsretry.any_word(smsretry.stop_words('courtesy')) || ' ', '', 'g');
+    v_bare := regexp_replace(v_bare, k_courtesy || ' ', '', 'g');
     if v_body !~ k_laughs and (
-        v_bare ~ format('^((%s|%s) )+$', smsretry.any_word(smsretry.stop_words('says')), smsretry.any_word(smsretry.stop_words('alone')))
-        or v_bare ~ format('^(%s )*%s ((%s|%s) )*$', smsretry.any_word(smsretry.stop_words('greeting')), smsretry.any_word(smsretry.stop_words('says')),
-                           smsretry.any_word(smsretry.stop_words('says')), smsretry.any_word(smsretry.stop_words('object')))) then
+        v_bare ~ format('^((%s|%s) )+$', k_says, k_alone)
+        or v_bare ~ format('^(%s )*%s ((%s|%s) )*$', k_greeting, k_says, k_says, k_object)) then
         return 'keyword';
     end if;
-    v_words := btrim(regexp_replace(regexp_replace(v_words, '[^a-z0-9.,!?;:]+', ' ', 'g'), ' *[.,!?;:]+ *', ' . ', 'g'), ' .');
-    v_words := regexp_replace(v_words, smsretry.any_word(smsretry.stop_words('texts')), 'T', 'g');
-    v_words := regexp_replace(v_words, smsretry.any_word(smsretry.stop_words('not_this')), '-', 'g');
-    v_words := regexp_replace(v_words, smsretry.any_word(smsretry.stop_words('courtesy')), 'C', 'g');
+    v_words := regexp_replace(v_words, '[^a-z0-9.,!?;:]+', ' ', 'g');
+    v_words := btrim(regexp_replace(v_words, ' *[.,!?;:]+ *', ' . ', 'g'), ' .');
+    v_words := regexp_replace(v_words, k_texts, 'T', 'g');
+    v_words := regexp_replace(v_words, k_not_this, '-', 'g');
+    v_words := regexp_replace(v_words, k_courtesy, 'C', 'g');
     -- One letter is missing, too many or another one, or two have changed places. PostgreSQL keeps
     -- 32 compiled regular expressions, and this function has nearly as many.
     select string_agg(
@@ -76,16 +94,15 @@ begin
             || '|' || l || substr(w, i, 1) || '[a-z]' || substr(w, i + 1)
             || '|' || l || substr(w, i + 1, 1) || substr(w, i, 1) || substr(w, i + 2),
         '|') into v_near
-    from string_to_table(smsretry.stop_words('near'), ' ') w
+    from unnest(k_near) w
     cross join generate_series(1, length(w)) i
     cross join left(w, i - 1) l;
-    if v_words ~ replace(smsretry.any_word(smsretry.stop_words('phrases')), 'N', smsretry.any_word(smsretry.stop_words('not')))
-        or v_words ~ rtrim(smsretry.any_word(smsretry.stop_words('begins')), '\M')
-        or v_bare ~ format('^(%s )*%s (%s )*$', smsretry.any_word(smsretry.stop_words('greeting')),
-                           smsretry.any_word(smsretry.stop_words('alone') || ' ' || smsretry.stop_words('whole')), smsretry.any_word(smsretry.stop_words('object') || ' ' || smsretry.stop_words('while')))
+    if v_words ~ replace(k_phrases, 'N', k_not)
+        or v_words ~ rtrim(k_begins, '\M')
+        or v_bare ~ format('^(%s )*%s (%s )*$', k_greeting, k_alone_or_whole, k_object_or_while)
         or v_words || ' . ' || replace(v_bare, ' ', '') ~ ('(^|[.C] )' || smsretry.any_word(
             '(' || v_near || ')(?=_((me|us|this|these|the|my|all)_)*T|_(me|it)\M|(?<!'
-            || smsretry.any_word(smsretry.stop_words('ordinary')) || ')E)'))
+            || k_ordinary || ')E)'))
         -- one word that is made of known words alone: "stopplease"
         or v_bare ~ format(
             '^(%1$s|%2$s)*(%1$s)(%1$s|%2$s)* $',
