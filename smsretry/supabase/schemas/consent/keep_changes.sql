@@ -130,7 +130,13 @@ begin
                 row(
                     c.business_id,
                     c.phone,
-                    case when not c.is_new or c.phone is null then c.id end,
+                    -- who has no number, and whom a START may give back what this ends
+                    case
+                        when c.phone is null
+                          or not c.is_new
+                            and smsretry.start_takes_back(c.source)
+                            then c.id
+                    end,
                     'opted_out',
                     c.source,
                     max(c.said_at) over (partition by c.business_id, coalesce(c.phone, c.id::text)),
