@@ -7354,10 +7354,10 @@ begin
                     select from smsretry.standing_words o
                     where o.subject_key = s.subject_key
                       and o.said = 'opted_out'
+                      and (w.senders is null or o.senders <@ w.senders)
                       and (
                           w.said = 'unsure' -- nobody has to read it
                           or o.dated >= coalesce(w.dated, '-infinity')
-                              and (w.senders is null or o.senders <@ w.senders)
                               and (
                                   smsretry.start_takes_back(w.source)
                                   or not smsretry.start_takes_back(o.source)
@@ -8275,20 +8275,28 @@ begin
             -- a null for what was received by a sender that it still has
             array_agg(distinct s.sender),
             bool_and(
-                (o.word).said = 'unsure'
+                o.said = 'unsure'
                 or smsretry.start_takes_back(
-                    (o.word).source,
+                    o.source,
                     start_again.source = 'inbound_yes'
                 )
             )
         into v_left, v_gives_way
-        from smsretry.objections(
-            array_fill(v_business, array[cardinality(v_customers)]),
-            array_fill(start_again.phone, array[cardinality(v_customers)]),
-            v_customers
+        from (
+            -- the number's words once, and beside them each customer's
+            select distinct
+                (a.word).said,
+                (a.word).source,
+                (a.word).senders
+            from smsretry.objections(
+                array_fill(v_business, array[cardinality(v_customers)]),
+                array_fill(null::text, array[cardinality(v_customers) - 1])
+                    || start_again.phone,
+                v_customers
+            ) a
         ) o
-        left join unnest((o.word).senders) s (sender)
-            on not smsretry.sends_through(v_business, (o.word).senders);
+        left join unnest(o.senders) s (sender)
+            on not smsretry.sends_through(v_business, o.senders);
         -- Nothing stands, or another opt-out does: a customer's row speaks for the number, too.
         continue when v_gives_way is not true
             or exists (
@@ -8374,6 +8382,15 @@ declare
     v_answered uuid[];
     v_unread uuid[];
 begin
+    if customer_id is null
+        and not exists (
+            select from smsretry.consents w
+            where w.subject_key = smsretry.number_key(null, words_answered.phone)
+              and w.said = 'unsure'
+        )
+    then
+        return; -- the number never wrote any
+    end if;
     select
         array_agg(u.id) filter (where not u.is_unread),
         array_agg(u.id) filter (where u.is_unread)

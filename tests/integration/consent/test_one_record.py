@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from tests.integration.hearing import hear
+from tests.integration.hearing import hear, sends_from
 from tests.support.builders import PHONE
 from tests.support.orders import record_consent
 from tests.support.shop import Shop
@@ -317,3 +317,18 @@ def test_consent_in_words_that_we_do_not_know_is_no_opt_out(shop: Shop) -> None:
         )
         assert shop.run() == ["Sent"]
         assert shop.status_of(texts["subscribed"]) == "completed"
+
+
+def test_words_to_one_sender_wait_though_the_other_has_heard_a_stop(shop: Shop) -> None:
+    """A START to the one that heard it says nothing of them."""
+    account, service, number = "AC" + "1" * 32, "MG" + "1" * 32, "+12125550190"
+    sends_from(shop, account, service, message_class="marketing")
+    sends_from(shop, account, number, message_class="transactional")
+    shop.customer()
+    hear(shop, "STOP", service=service)
+    hear(shop, body=WORDS, to=number)
+    shop.later(minutes=1)
+    hear(shop, "START", service=service)
+    shop.sql("delete from smsretry.business_senders")  # so that the stack can send
+    shop.due_text()
+    assert shop.run() == ["Held"]

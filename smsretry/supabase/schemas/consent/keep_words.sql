@@ -82,10 +82,10 @@ begin
                     select from smsretry.standing_words o
                     where o.subject_key = s.subject_key
                       and o.said = 'opted_out'
+                      and (w.senders is null or o.senders <@ w.senders)
                       and (
                           w.said = 'unsure' -- nobody has to read it
                           or o.dated >= coalesce(w.dated, '-infinity')
-                              and (w.senders is null or o.senders <@ w.senders)
                               and (
                                   smsretry.start_takes_back(w.source)
                                   or not smsretry.start_takes_back(o.source)

@@ -49,20 +49,28 @@ begin
             -- a null for what was received by a sender that it still has
             array_agg(distinct s.sender),
             bool_and(
-                (o.word).said = 'unsure'
+                o.said = 'unsure'
                 or smsretry.start_takes_back(
-                    (o.word).source,
+                    o.source,
                     start_again.source = 'inbound_yes'
                 )
             )
         into v_left, v_gives_way
-        from smsretry.objections(
-            array_fill(v_business, array[cardinality(v_customers)]),
-            array_fill(start_again.phone, array[cardinality(v_customers)]),
-            v_customers
+        from (
+            -- the number's words once, and beside them each customer's
+            select distinct
+                (a.word).said,
+                (a.word).source,
+                (a.word).senders
+            from smsretry.objections(
+                array_fill(v_business, array[cardinality(v_customers)]),
+                array_fill(null::text, array[cardinality(v_customers) - 1])
+                    || start_again.phone,
+                v_customers
+            ) a
         ) o
-        left join unnest((o.word).senders) s (sender)
-            on not smsretry.sends_through(v_business, (o.word).senders);
+        left join unnest(o.senders) s (sender)
+            on not smsretry.sends_through(v_business, o.senders);
         -- Nothing stands, or another opt-out does: a customer's row speaks for the number, too.
         continue when v_gives_way is not true
             or exists (

@@ -7,6 +7,15 @@ declare
     v_answered uuid[];
     v_unread uuid[];
 begin
+    if customer_id is null
+        and not exists (
+            select from smsretry.consents w
+            where w.subject_key = smsretry.number_key(null, words_answered.phone)
+              and w.said = 'unsure'
+        )
+    then
+        return; -- the number never wrote any
+    end if;
     select
         array_agg(u.id) filter (where not u.is_unread),
         array_agg(u.id) filter (where u.is_unread)
