@@ -41,12 +41,24 @@ def broken(world: World, state: State) -> Iterator[Finding]:
 
 
 def untrue_in_the_end(world: World, state: State) -> Iterator[Finding]:
-    """A text that is called cancelled has no message, once nobody has anything to do and nobody decided otherwise."""
+    """A text that is called cancelled has no message, once nobody has anything to do and nobody decided otherwise.
+
+    Nobody can know what Twilio has not reported yet: that a message arrived which it had called lost.
+    """
+    unreported = {
+        message.sid
+        for message in state.twilio.messages
+        if message.late and not message.is_recorded
+    }
     for story in _stories(world, state):
         says_sent = story.log is None or story.log["status"] in SENT
         if (
             {row["status"] for row in story.rows} == {"cancelled"}
-            and any(message.last_word[0] not in FAILURES for message in story.messages)
+            and any(
+                message.last_word[0] not in FAILURES
+                for message in story.messages
+                if message.sid not in unreported
+            )
             and not (says_sent or story.decided)
         ):
             yield "misreported", "cancelled, though accepted"

@@ -113,7 +113,7 @@ SWITCHES = {
     "a STOP is kept before it is answered": _switch(
         _edit(
             "public.record_inbound_sms",
-            (r"v_source is null then", "v_said = 'opted_out' then"),
+            (r"v_source is null or", "v_said = 'opted_out' or"),
         ),
         "sent wrongly: after the customer had said stop",
         CLAIM,
