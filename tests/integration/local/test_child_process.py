@@ -13,13 +13,13 @@ from tests.support.processes import ends
 from tests.support.waiting import until
 
 _IGNORES = "import signal, time; signal.signal(signal.SIGUSR1, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
-_WAITS = ["sh", "-c", "echo $$; exec sleep 60"]
+_WAITS = ["sh", "-c", "echo $$; exec sleep 600"]
 _STARTS_ONE_AND_WAITS = f"""
 import sys, time
 from pathlib import Path
 from smsretry.local.process.child_process import ChildProcess
 ChildProcess({_WAITS}, log=Path(sys.argv[1]))
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -58,7 +58,7 @@ def test_its_end_has_its_exit_code_or_the_signal(tmp_path: Path) -> None:
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     """Processes that it leaves in its group."""
     process = ChildProcess(
-        ["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "group"
+        ["sh", "-c", "sleep 600 & echo $!; wait"], log=tmp_path / "group"
     )
     child = _pid_in(process.log)
     process.stop()
