@@ -373,7 +373,8 @@ class FlowControl:
             for sender in self._senders.values()
             if sender.stopped_because is None
         )
-        return max(min(AT_FIRST, self._concurrency) - failed, 0)
+        # Failures count against the first ten, not a small run's own places: it would be left with none.
+        return max(min(AT_FIRST - failed, self._concurrency), 0)
 
     def _ends_soon(self, sender: _Sender) -> int:
         """How many places will be free by the time when a text of this sender that begins now gets there.

@@ -132,6 +132,13 @@ def test_three_of_a_business_and_ten_of_a_run_are_under_way_until_somebody_was_a
     assert len(let_in(control, [text() for _ in range(30)])) == 30
 
 
+def test_as_many_failures_as_a_small_run_has_places_leave_it_a_place() -> None:
+    """Two that are in doubt had kept a run of two places waiting for good."""
+    control = FlowControl(concurrency=2)
+    try_out(control, InDoubt("No answer"), *texts(2))
+    assert let_in(control, texts(1))
+
+
 def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> None:
     """And no longer, nor when it is asked to stop."""
     control = FlowControl()
