@@ -227,9 +227,9 @@ def test_each_order_keeps_who_gave_it_and_why(
     ]  # fmt: skip
     for number, (kind, values) in enumerate(orders):
         because = f"Reason {number}."
-        signed = {"who": "Ann", "because": because}
+        signed: dict[str, Any] = {"who": "Ann", "because": because}
         if issubclass(kind, Order):
-            signed["dry_run"] = False  # type: ignore[assignment]
+            signed["dry_run"] = False
         form = kind.model_validate({**values, **signed}, context="terminal")
         if kind is ImportOptOuts:
             lines = [{"phone": NOBODYS, "at": now}]

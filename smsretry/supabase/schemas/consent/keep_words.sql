@@ -1,5 +1,6 @@
--- Keep words of whomever they are said: the number, and the customer who is named. It waits for nobody. An opt-out that changes nothing is not kept: one stands that is no
--- earlier and no easier to take back. Returns the ids of what was kept.
+-- Keep words of whomever they are said: the number, and the customer who is named. It waits for
+-- nobody. An opt-out that changes nothing is not kept: one stands that is no earlier and no easier
+-- to take back. Returns the ids of what was kept.
 --   everyone: each customer who has the number is named
 --   marks: the customers' rows shall say it (smsretry.mark_customers)
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
