@@ -110,7 +110,11 @@ def migrate(
         ),
     ] = False,
     dry_run: Annotated[
-        bool, flag("--dry-run", "Say whether it would go through, and change nothing.")
+        bool,
+        flag(
+            "--dry-run",
+            "Say what it would apply and what does not fit. Locks and changes nothing.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

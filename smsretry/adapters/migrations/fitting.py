@@ -1,8 +1,8 @@
 """The refusal to migrate what does not fit, before anything is changed. It names the statement that makes a thing fit.
 
 A migration drops, replaces and changes nothing that is the application's. Its owner does, and knows why. What
-PostgreSQL or the rehearsal after a migration names by itself is not looked for: a value that a column needs, a view in
-place of a table, a trigger that refuses.
+PostgreSQL or the rehearsal after a migration names by itself is not looked for: a value that a column needs, a trigger
+that refuses.
 """
 
 import re
@@ -140,10 +140,10 @@ select c.relname::text as table, a.attname::text as name, format_type(a.atttypid
        (select coalesce(jsonb_object_agg(quote_ident(k.conname), pg_get_constraintdef(k.oid)), '{}')
         from pg_catalog.pg_constraint k
         where k.conrelid = c.oid and k.contype = 'c' and a.attnum = any (k.conkey)) as checks,
-       current_setting('timezone') as zone
+       current_setting('timezone') as zone, c.relkind in ('r', 'p') as is_of_table
 from pg_catalog.pg_class c
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname = any (%s)
+where c.relnamespace = 'public'::regnamespace and c.relname = any (%s)
 order by 1, 2
 """
 _CHECKS: Final = """
@@ -287,6 +287,8 @@ def _column_misfits(connection: Connection) -> Iterator[Misfit]:
                 f"{table}.{name}",
                 f"is missing: alter table public.{table} add column {name} {_sql_type(table, name)}",
             )
+    for table in sorted({column.table for column in columns if not column.is_of_table}):
+        yield Misfit(table, "is a view or the like, and smsretry needs the table")
     for column in columns:
         where = f"{column.table}.{column.name}"
         if not _fits(column):

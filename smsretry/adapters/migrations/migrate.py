@@ -32,6 +32,12 @@ from smsretry.retry.customers import Customer, customer_findings
 _LOCK: Final = "select pg_advisory_xact_lock(hashtext('smsretry migrate'))"
 _PAUSES: Final = (1.0, 2.0, 5.0)
 """Seconds before the second, third and fourth try when somebody holds what the migration must lock."""
+_SAMPLE: Final = (
+    "smsretry.consent",
+    "smsretry.numberless",
+    "public.sample_sms_customers",
+)
+"""The functions that sample customers, for a database that does not have them yet."""
 _LOCK_ERRORS: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _HISTORY: Final = """
 create schema if not exists supabase_migrations;
@@ -95,7 +101,8 @@ def migrate(
 
     Args:
         again: also run the whole schema as it is now, to bring back what somebody dropped, changed or revoked.
-        dry_run: do all of it, and roll back.
+        dry_run: look at what does not fit, and say what is missing. It locks and changes nothing, and so rehearses
+            nothing: a migration does that before it commits.
         warn: called with each warning: PostgreSQL's, of rows that break a rule, and the rehearsal's.
         stage: called with what is being done, as it begins.
         shipped: migrations to apply instead of this version's.
@@ -182,6 +189,9 @@ def _apply(
                 connection.execute(RELOAD)
                 return [], []
             refuse_what_does_not_fit(connection)
+            warnings += _customer_warnings(connection)
+            if dry_run:
+                return missing, warnings
             lock_tables(connection)
             connection.execute(_HISTORY)
             for migration in missing:
@@ -199,9 +209,6 @@ def _apply(
             with connection.transaction(force_rollback=True):
                 write_sample(connection)
                 _rehearse(connection)
-            warnings += _customer_warnings(connection)
-            if dry_run:
-                raise psycopg.Rollback
         return missing, warnings
     except _LOCK_ERRORS:
         raise
@@ -287,8 +294,15 @@ def _rehearse(connection: Connection) -> None:
 
 def _customer_warnings(connection: Connection) -> list[str]:
     """Warnings of customers whose number or zone makes texts wait. They are no reason to refuse the migration."""
-    if not exists(connection, "public.sample_sms_customers"):
+    if not exists(connection, "public.customers"):
         return []
-    [(rows,)] = connection.execute("select public.sample_sms_customers()").fetchall()
+    with connection.transaction(force_rollback=True):
+        connection.execute("create schema if not exists smsretry")
+        for file in schema_files():
+            if file.creates in _SAMPLE:
+                connection.execute(sql.SQL(file.text))
+        [(rows,)] = connection.execute(
+            "select public.sample_sms_customers()"
+        ).fetchall()
     customers = [Customer.model_validate(row) for row in rows]
     return [str(finding) for finding in customer_findings(customers)]

@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_named_and_what_is_said_makes_it_fit(
 
 
 BY_POSTGRESQL = {
-    "alter table customers rename to people; create view customers as select * from people": '"customers"',
+    "alter table customers rename to people; create view customers as select * from people": "customers is a view",
     "alter table sms_retry_queue add column tenant text not null": 'null value in column "tenant" of relation "sms_',
     """create function busy() returns trigger language plpgsql as 'begin return null; end';
        create trigger busy before insert on sms_retry_queue for each row execute function busy()""": "(SR409)",
