@@ -108,8 +108,12 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "inbound_start",
         "inbound_stop",
         "inbound_words",
-        "twilio_21610",
         "provider_refusal",
+        *(
+            f"twilio_{row['code']}"
+            for row in data.table("twilio_errors")
+            if "opted_out" in (row["kind"], row["toll_free_kind"])
+        ),
         "deactivated",
         _ANY_SOURCE,
     ),

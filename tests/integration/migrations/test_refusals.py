@@ -57,7 +57,8 @@ REFUSED = {
                  add constraint spelled check (sms_consent_source ~ '^[a-z ]*$'),
                  add constraint never check (sms_consent_source <> 'deactivated'),
                  add constraint sources check (sms_consent_source in ('form', 'inbound_start', 'inbound_stop',
-                     'inbound_words', 'twilio_21610', 'provider_refusal', 'deactivated')) not valid;
+                     'inbound_words', 'provider_refusal', 'twilio_21610', 'twilio_30004', 'twilio_30630',
+                     'twilio_63014', 'twilio_63033', 'deactivated')) not valid;
              alter table send_logs drop constraint send_logs_channel_known,
                  add constraint known check (status in ('pending', 'delivered', 'failed')),
                  add constraint channels check (channel in ('email', 'text'));
@@ -66,8 +67,8 @@ REFUSED = {
             "customers.sms_consent_status may not be opted_out: alter table public.",
             "customers.phone_status may not be not_mobile: alter table public.",
             "customers.sms_consent_source may not be deactivated: alter table public.",
-            "customers.sms_consent_source may not be inbound_start or inbound_stop or inbound_words or twilio_21610 or "
-            "provider_refusal: alter table public.",
+            "customers.sms_consent_source may not be inbound_start or inbound_stop or inbound_words or "
+            "provider_refusal or twilio_21610 or twilio_30004 or twilio_30630 or twilio_63014 or twilio_63033: alter ",
             "customers.sms_consent_source may not be whatever people give as a source: alter table public.",
             "send_logs.channel may not be sms: alter table public.",
             "send_logs.status may not be sent: alter table public.",

@@ -34,7 +34,7 @@ begin
     left join public.customers c
         on c.id = q.customer_id and c.business_id = q.business_id
     where a.id = mark_sms_number.attempt_id
-      and (a.delivery_status in ('delivered', 'read')) is not true;
+      and smsretry.delivery_of(a.delivery_status) <> 'delivered';
     if v_attempt.phone is null then
         return false;
     end if;
