@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from psycopg import sql
 
+from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
+from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.requests import Order, Prune, Requeue
+from smsretry.desk.questions.answers import Change, Done
 from smsretry.local.business import Business
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.ledger import Entry
@@ -22,6 +26,7 @@ from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Provider
 from tests.support import builders
 from tests.support.claims import claim_due
+from tests.support.orders import record_consent
 from tests.support.records import Connection, Record, columns
 
 
@@ -79,6 +84,48 @@ class Shop(Business):
         """Take back what a silent worker holds."""
         return [row.id for row in self.queue.recover(10)]
 
+    # A person
+
+    def carry_out(self, form: Form, **arguments: object) -> Done:
+        """A person's order."""
+        with SupabaseOperators(self.stack.settings()) as operators:
+            return operators.carry_out(form, **arguments)
+
+    def change(self, order: type[Order], **values: object) -> Change:
+        """A person's order about texts, signed."""
+        signed = {"dry_run": False, "who": "Ann", "because": "Mended"} | values
+        return cast(Change, self.carry_out(order.model_validate(signed)))
+
+    def requeue(self, *rows: UUID) -> Change:
+        """Somebody puts these texts back."""
+        return self.change(Requeue, retry_ids=rows)
+
+    def resolve(self, row: UUID, sid: str | None) -> bool:
+        """Somebody says that it went out as this message, or not at all. False: it is not theirs to say now."""
+        return not self.carry_out(builders.resolution(row, sid)).fails
+
+    def record_consent(
+        self,
+        consent: Literal["opted_in", "opted_out", "unchanged"],
+        source: str = "telephone",
+        *,
+        everywhere: bool = False,
+        phone: str = builders.PHONE,
+    ) -> Done:
+        """Somebody records what a customer said to this business, or to all."""
+        with SupabaseOperators(self.stack.settings()) as operators:
+            return record_consent(
+                operators,
+                phone,
+                consent=consent,
+                source=source,
+                business_id=None if everywhere else self.id,
+            )
+
+    def prune(self, keep_days: int = 7) -> None:
+        """What ended before goes."""
+        self.carry_out(Prune(keep_days=keep_days, dry_run=False))
+
     @property
     def twilio(self) -> TwilioStandin:
         """Their provider."""
@@ -112,9 +159,27 @@ class Shop(Business):
         [value] = row.values()
         return value
 
+    def fields(self, row_id: UUID, names: str) -> tuple[Any, ...]:
+        """These columns of a text, of which the names stand in one string."""
+        return columns(self.row(row_id), *names.split())
+
+    def log_fields(self, row_id: UUID, names: str) -> tuple[Any, ...]:
+        """Likewise, of its send log."""
+        return columns(self.log_of(row_id), *names.split())
+
+    def sends(self, row_id: UUID, name: str) -> list[Any]:
+        """A column of its attempts, in their order."""
+        return [attempt[name] for attempt in self.attempts_of(row_id)]
+
     def status_of(self, row_id: UUID) -> str:
         """The status of a text."""
         return str(self.row(row_id)["status"])
+
+    def ends(self, *rows: UUID) -> str:
+        """The statuses of these texts, or of all in their order, one after the other."""
+        ordered = "select id from sms_retry_queue order by created_at, id"
+        ids = rows or [row["id"] for row in self.sql(ordered)]
+        return " ".join(map(self.status_of, ids))
 
     def statuses(self, row_id: UUID) -> tuple[str, str]:
         """Likewise, and of its send log."""
@@ -133,6 +198,13 @@ class Shop(Business):
             yield
         finally:
             self.sql(undo)
+
+    @contextmanager
+    def locked(self, rows: str, *values: object) -> Iterator[None]:
+        """Another transaction holds these rows."""
+        with self.stack.connect() as connection, connection.transaction():
+            connection.execute(f"select from {rows} for update".encode(), values)
+            yield
 
     @contextmanager
     def clock_stopped(self) -> Iterator[None]:

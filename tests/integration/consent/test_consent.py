@@ -71,7 +71,7 @@ def ending(shop: Shop, row: UUID) -> tuple[str, str | None]:
 
 
 def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known_from(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """As it was when the send began: not when the row was claimed, and not as it became afterwards."""
     row = shop.due_text(consent="unknown")
@@ -81,9 +81,7 @@ def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known
         given,
     )
     assert shop.begin(claim).answer == "go"
-    record_consent(
-        operators, PHONE, consent="opted_out", source="telephone", business_id=shop.id
-    )
+    shop.record_consent("opted_out")
     [attempt] = shop.attempts_of(row)
     kept = columns(attempt, "consent_status", "consent_at", "consent_source")
     assert kept == ("opted_in", given, "web")
@@ -108,7 +106,7 @@ def test_an_opt_out_that_is_being_written_is_waited_for(shop: Shop) -> None:
 
 
 def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """Here the send was first: it is on record as begun. The customer's row is marked by the next run."""
     row = shop.due_text()
@@ -121,13 +119,9 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
             uuid4(),
             shop.now() + LATER,
         )
-        answer = record_consent(
-            operators, PHONE, consent="opted_out", source="letter", business_id=None
-        )
+        answer = shop.record_consent("opted_out", "letter", everywhere=True)
         assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 1)
-    assert [attempt["consent_status"] for attempt in shop.attempts_of(row)] == [
-        "opted_in"
-    ]
+    assert shop.sends(row, "consent_status") == ["opted_in"]
     customer = shop.row(row)["customer_id"]
     waiting(shop, customer, due=timedelta(0))
     assert shop.run() == ["Cancelled"]
@@ -135,14 +129,12 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
 
 
 def test_of_two_opt_outs_the_one_that_no_start_takes_back_is_the_record(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """An application that reads the other would ask for a START, which is not enough."""
     customer = shop.customer()
     hear(shop, "STOP")
-    record_consent(
-        operators, PHONE, consent="opted_out", source="letter", business_id=shop.id
-    )
+    shop.record_consent("opted_out", "letter")
     assert consent(shop, customer) == ("opted_out", "letter")
 
 
@@ -191,10 +183,7 @@ def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(
     posts = shop.twilio.posts
     shop.later(hours=2)
     assert shop.run() == ["Sent", "Sent"]
-    assert (shop.status_of(stays), neighbor.row(theirs)["status"]) == (
-        "completed",
-        "completed",
-    )
+    assert shop.ends(stays, theirs) == "completed completed"
     assert shop.stack.twilio.posts == posts + 2
 
 
@@ -216,7 +205,7 @@ def test_21610_concerns_the_number_that_was_texted_not_the_one_the_customer_has_
 
 @pytest.mark.parametrize("word", ["opted_in", "opted_out"])
 def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
-    shop: Shop, operators: SupabaseOperators, word: Any
+    shop: Shop, word: Any
 ) -> None:
     """Its answer was lost, and an opt-in came before it was given again; or somebody had said stop by telephone."""
     row = shop.due_text()
@@ -224,9 +213,7 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     shop.begin(claim, attempt)
     if word == "opted_in":
         unsubscribed(shop, claim, attempt)
-    record_consent(
-        operators, PHONE, consent=word, source="telephone", business_id=shop.id
-    )
+    shop.record_consent(word)
     first_record = customer_of(shop, shop.row(row)["customer_id"])
     shop.later(minutes=1)
     unsubscribed(shop, claim, attempt)
@@ -337,7 +324,7 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
         assert shop.row(row)["error_code"] == code
         if code != 21610:
             assert customer_of(shop, customer["id"]) == customer
-            assert shop.row(other)["status"] == "pending"
+            assert shop.status_of(other) == "pending"
         records = shop.sql(
             """select to_jsonb(q)::text as said from sms_retry_queue q
                union all select to_jsonb(a)::text from sms_send_attempts a
@@ -448,17 +435,13 @@ def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels
     )
     rows.append(waiting(shop, customer))
     shop.later(minutes=1)
-    again = record_consent(
-        operators, PHONE, consent="opted_out", source="letter", business_id=shop.id
-    )
+    again = shop.record_consent("opted_out", "letter")
     assert (again.customers, again.cancelled) == (2, 1)
     assert customer_of(shop, customer) == first_record
     assert [ending(shop, row) for row in rows] == [OPTED_OUT] * 4
     shop.later(hours=2)
     assert shop.run() == ([] if everywhere else ["Sent"])
-    assert neighbor.row(theirs)["status"] == (
-        "cancelled" if everywhere else "completed"
-    )
+    assert neighbor.status_of(theirs) == ("cancelled" if everywhere else "completed")
 
 
 NO_WORD: Final[list[tuple[Any, Any, Any]]] = [
@@ -491,21 +474,13 @@ def test_a_word_that_leaves_something_open_is_refused(
         InputError,
         match=r"^A yes is given to one business: name its customer by customer_id",
     ):
-        record_consent(
-            operators, PHONE, consent="opted_in", source="paper form", business_id=None
-        )
+        shop.record_consent("opted_in", "paper form", everywhere=True)
     with pytest.raises(InputError, match=r"^No business has this id"):
         record_consent(
             operators, PHONE, consent="opted_out", source="letter", business_id=uuid4()
         )
     with pytest.raises(InputError, match=r"^No customer has this number") as unknown:
-        record_consent(
-            operators,
-            "+12125550000",
-            consent="opted_in",
-            source="letter",
-            business_id=shop.id,
-        )
+        shop.record_consent("opted_in", "letter", phone="+12125550000")
     assert "555" not in str(unknown.value)
     for business, who, state in (
         (shop.id, None, "SR422"),
@@ -532,9 +507,7 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     """
     neighbor = shop.neighbor()
     shop.customer(consent="opted_out")
-    record_consent(
-        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
-    )
+    shop.record_consent("opted_in", "form")
     shop.sql("delete from customers")
     answer = record_consent(
         operators,
@@ -547,9 +520,7 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     ours, theirs = shop.due_text(), neighbor.due_text()
     shop.run()
     assert shop.status_of(ours) == "cancelled"
-    assert neighbor.row(theirs)["status"] == (
-        "cancelled" if everywhere else "completed"
-    )
+    assert neighbor.status_of(theirs) == ("cancelled" if everywhere else "completed")
 
 
 def test_who_shares_no_real_number_is_not_one_person(shop: Shop) -> None:
@@ -566,15 +537,13 @@ def test_who_shares_no_real_number_is_not_one_person(shop: Shop) -> None:
 
 
 def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """Evidence of it is still looked for; when there is none, its next begin refuses it."""
     row = shop.due_text()
     shop.twilio.fail(DropUnaccepted())
     assert shop.run() == ["InDoubt"]
-    answer = record_consent(
-        operators, PHONE, consent="opted_out", source="telephone", business_id=None
-    )
+    answer = shop.record_consent("opted_out", everywhere=True)
     assert (answer.customers, answer.cancelled) == (1, 0)
     fates = []
     for minutes in (1, 5, 15, 0):
@@ -582,7 +551,7 @@ def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
         fates += shop.run()
     assert fates == ["InDoubt", "InDoubt", "RetryScheduled", "Cancelled"]
     assert ending(shop, row) == OPTED_OUT
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["not_sent"]
+    assert shop.sends(row, "outcome") == ["not_sent"]
     assert not shop.messages
 
 
@@ -602,4 +571,4 @@ def test_two_opt_outs_of_the_same_people_at_once_both_end(
             [None, shop.id, neighbor.id] * 2,
         )
     assert sum(answer.cancelled for answer in said) == len(rows)
-    assert {shop.row(row)["status"] for row in rows} == {"cancelled"}
+    assert {shop.status_of(row) for row in rows} == {"cancelled"}

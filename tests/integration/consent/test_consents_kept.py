@@ -6,11 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Prune
 from tests.integration.hearing import consents, hear, is_out
 from tests.support.builders import PHONE
-from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 MIAMI = "+13055550123"
@@ -97,7 +94,7 @@ def test_what_changes_nothing_is_not_kept(shop: Shop) -> None:
 
 
 def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """What lifted it goes after it; and with one that stands stay the dates that could lift it. An application that
     dates all customers ahead every night fills the table with no others.
@@ -108,7 +105,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     hear(shop, "START")
     shop.later(days=30)
     for left in (1, 0):
-        operators.carry_out(Prune(keep_days=7, dry_run=False))
+        shop.prune()
         assert not is_out(shop)
         assert shop.value(KEPT) <= 2 * left
     shop.customer(phone=MIAMI)
@@ -117,7 +114,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     )
     hear(shop, "STOP")
     shop.later(days=3650)
-    operators.carry_out(Prune(keep_days=7, dry_run=False))
+    shop.prune()
     assert is_out(shop)
     assert shop.value(f"{KEPT} and said = 'seen'") == 1
 
@@ -127,7 +124,7 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     [("STOP", "opted_in"), ("STOP", None), ("leave me alone", "unchanged")],
 )
 def test_pruning_never_forgets_an_answer_while_the_words_stand_for_others(
-    shop: Shop, operators: SupabaseOperators, words: str, answer: Any
+    shop: Shop, words: str, answer: Any
 ) -> None:
     """A business that gets to know the number later is concerned by them; this one has its answer. None: the
     application writes an opt-in.
@@ -140,11 +137,9 @@ def test_pruning_never_forgets_an_answer_while_the_words_stand_for_others(
             "update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()"
         )
     else:
-        record_consent(
-            operators, PHONE, consent=answer, source="form", business_id=shop.id
-        )
+        shop.record_consent(answer, "form")
     shop.later(days=100)
-    operators.carry_out(Prune(keep_days=7, dry_run=False))
+    shop.prune()
     shop.due_text()
     assert shop.run() == ["Sent"]
 

@@ -39,7 +39,7 @@ def test_a_deactivated_number_gets_no_text_of_any_business_until_a_later_opt_in(
     assert "0 new opt-outs, 0 customers" in command("deactivated", "--yes").stdout
     newcomer = shop.neighbor().due_text()
     shop.run()
-    assert [shop.status_of(text) for text in [*texts, newcomer]] == ["cancelled"] * 4
+    assert shop.ends(*texts, newcomer) == "cancelled cancelled cancelled cancelled"
     story = command("explain", texts[0]).stdout
     assert "from opted_in to opted_out, source deactivated" in story
     assert f"A carrier deactivated the number on {YESTERDAY}" in story

@@ -84,7 +84,7 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
     assert tried.exit_code == 0, tried.output
     assert "2 new opt-outs" in tried.stdout
     assert "1 waiting text cancelled" in tried.stdout
-    assert (is_out(shop), shop.row(waiting)["status"]) == (False, "pending")
+    assert (is_out(shop), shop.status_of(waiting)) == (False, "pending")
     result = command("import-opt-outs", stops, "--business", shop.id, *DONE)
     assert result.exit_code == 0, result.output
     assert "Recorded: 2 lines read, 2 new opt-outs" in result.stdout
@@ -183,7 +183,7 @@ def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
         operators.carry_out(order, opt_outs=lines)
     answer = operators.carry_out(order, opt_outs=lines)
     assert (answer.recorded, answer.known) == (0, 1)
-    assert shop.row(row)["status"] == "cancelled"
+    assert shop.status_of(row) == "cancelled"
 
 
 # By SQL: whom it concerns
@@ -229,11 +229,7 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
         shop.neighbor().due_text(phone=MIAMI),
     )
     shop.run()
-    assert [shop.status_of(text) for text in (row, newcomer, elsewhere)] == [
-        "completed",
-        "cancelled",
-        "completed",
-    ]
+    assert shop.ends(row, newcomer, elsewhere) == "completed cancelled completed"
 
 
 def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(
@@ -258,11 +254,7 @@ def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_
         later.due_text(),
     ]
     shop.run()
-    assert [shop.status_of(text) for text in texts] == [
-        "completed",
-        "cancelled",
-        "cancelled",
-    ]
+    assert shop.ends(*texts) == "completed cancelled cancelled"
 
 
 def test_a_date_that_says_nothing_is_named_by_its_line_and_costs_no_other(
@@ -312,8 +304,7 @@ def test_locked_customers_keep_no_other_number_from_opting_out(shop: Shop) -> No
     """The opt-out of a locked one holds at once, and the next run marks it."""
     rows = [shop.due_text(), shop.due_text(phone=MIAMI)]
     lines = opted_out(shop.now() - DAY), opted_out(shop.now() - DAY, phone=MIAMI)
-    with shop.stack.connect() as holder, holder.transaction():
-        holder.execute("select from customers where phone = %s for update", [PHONE])
+    with shop.locked("customers where phone = %s", PHONE):
         done = import_from(shop, *lines)
     assert (done["customers"], done["unmarked"]) == (1, 1)
     shop.run()

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import ExplainText, Prune
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.errors import InputError
 from tests.integration.hearing import answer, consents, hear, is_out
 from tests.support.builders import PHONE
@@ -41,11 +41,7 @@ def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_on
         *[("opted_out", "inbound_stop")] * 2,
         ("opted_out", None),
     ]
-    assert [shop.status_of(row) for row in rows] == [
-        "cancelled",
-        "cancelled",
-        "pending",
-    ]
+    assert shop.ends(*rows) == "cancelled cancelled pending"
     records = shop.sql(
         "select business_id from smsretry.consents where source = 'inbound_stop' and customer_id is null"
     )
@@ -152,9 +148,7 @@ def test_a_stop_stays_with_its_customer_who_gets_another_number(shop: Shop) -> N
     assert shop.run() == ["Sent"]
 
 
-def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
+def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(shop: Shop) -> None:
     """However short texts are kept: the signature of a webhook never expires, and no START undoes a later STOP."""
     start = "SM" + "e" * 32
     shop.customer()
@@ -169,7 +163,7 @@ def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
         hear(shop, "STOP", sid=SID)
         hear(shop, "START")
         shop.later(days=days)
-        operators.carry_out(Prune(keep_days=keep_days, dry_run=False))
+        shop.prune(keep_days)
         assert hear(shop, "STOP", sid=SID)[0] == (
             "already_recorded" if kept else "opted_out"
         ), days
@@ -178,7 +172,7 @@ def test_an_old_stop_is_known_for_90_days_and_an_old_start_for_good(
         )
     hear(shop, "STOP")
     shop.later(days=3650)
-    operators.carry_out(Prune(keep_days=7, dry_run=False))
+    shop.prune()
     assert hear(shop, "START", sid=start)[0] == "already_recorded"
     assert consents(shop) == [("opted_out", "inbound_stop")]
 
@@ -251,12 +245,10 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
             for text_record in operators.texts(ExplainText(id=text))
         ] == [SID]
         shop.later(days=50)
-        operators.carry_out(Prune(keep_days=7, dry_run=False))
+        shop.prune()
     hear(shop, body="stop it?", phone=other)
     for phone, left in ((PHONE, 1), (other, 0)):
-        record_consent(
-            operators, phone, consent="unchanged", source="text", business_id=shop.id
-        )
+        shop.record_consent("unchanged", "text", phone=phone)
         assert unread(operators) == left
     assert [record.stop_sid for record in operators.texts(ExplainText(id=text))] == [
         None
@@ -273,7 +265,7 @@ def test_what_may_mean_stop_changes_nothing_and_is_shown_until_a_person_looked_a
     with pytest.raises(InputError, match="No text of this number waits"):
         everywhere()
     shop.later(days=100)
-    operators.carry_out(Prune(keep_days=7, dry_run=False))
+    shop.prune()
     assert shop.sql("select from smsretry.consents where phone is not null") == []
     assert consents(shop) == [("opted_in", None)] * 2
 
@@ -300,9 +292,7 @@ def test_whatever_is_said_plainly_answers_it(
         else:
             if word == "unchanged":
                 shop.sql("delete from customers")
-            record_consent(
-                operators, PHONE, consent=word, source="text", business_id=shop.id
-            )
+            shop.record_consent(word, "text")
         assert not unread(operators), word
         if word == "STOP":
             assert (

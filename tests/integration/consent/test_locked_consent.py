@@ -10,8 +10,6 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import ExplainText
 from tests.integration.hearing import consents, consents_of, hear, hear_in_full
-from tests.support.builders import PHONE
-from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 STOP, START = "SM" + "a" * 32, "SM" + "b" * 32
@@ -72,7 +70,7 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
         ("opted_in", None) if unmarked else ("opted_out", "inbound_stop")
     ]
     shop.run()
-    assert [shop.status_of(row) for row in rows] == ["cancelled"] * 3
+    assert shop.ends(*rows) == "cancelled cancelled cancelled"
     assert consents_of(shop) == [("opted_out", "inbound_stop")]
     row = shop.due_text()
     assert shop.run() == ["Cancelled"]
@@ -87,20 +85,17 @@ def test_what_one_business_holds_or_refuses_costs_no_stop(
 
 @pytest.mark.parametrize("then", ["START", "a form", "the application"])
 def test_a_run_that_marks_who_could_not_be_marked_undoes_nothing_that_was_said_since(
-    shop: Shop, operators: SupabaseOperators, then: str
+    shop: Shop, then: str
 ) -> None:
     """The later word wins, and the row says so."""
     shop.due_text()
-    with shop.stack.connect() as importing, importing.transaction():
-        importing.execute("select from customers for update")
+    with shop.locked("customers"):
         assert hear_in_full(shop, "STOP", sid=STOP)["unmarked"] == 1
     shop.later(minutes=1)
     if then == "START":
         assert hear(shop, "START") == ("opted_in", 0, 0)
     elif then == "a form":
-        record_consent(
-            operators, PHONE, consent="opted_in", source="form", business_id=shop.id
-        )
+        shop.record_consent("opted_in", "form")
     else:
         shop.sql("update customers set sms_consent_at = %s", shop.now())
     before = consents(shop)
@@ -121,10 +116,7 @@ def test_a_start_that_met_a_locked_customer_is_completed_by_a_run_unless_a_stop_
         sid = "SM" + ("d" if stop_again else "c") * 32
         hear(shop, "STOP")
         shop.later(minutes=1)
-        with shop.stack.connect() as importing, importing.transaction():
-            importing.execute(
-                "select from customers where business_id = %s for update", [shop.id]
-            )
+        with shop.locked("customers where business_id = %s", shop.id):
             assert hear_in_full(shop, "START", sid=sid) == record_answer(
                 "opted_in", customers=1, unmarked=1
             )
@@ -147,11 +139,8 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
 ) -> None:
     """A run marks it. A START beside one that is being written does not lift it either."""
     row = shop.due_text()
-    with shop.stack.connect() as importing, importing.transaction():
-        importing.execute("select from customers for update")
-        answer = record_consent(
-            operators, PHONE, consent="opted_out", source="telephone", business_id=None
-        )
+    with shop.locked("customers"):
+        answer = shop.record_consent("opted_out", everywhere=True)
     assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 1)
     [text] = operators.texts(ExplainText(id=row))
     assert text.opted_out_since is not None
@@ -164,9 +153,7 @@ def test_an_opt_out_by_telephone_of_a_locked_customer_holds_and_no_stop_or_start
     shop.run()
     assert consents(shop) == [("opted_out", "telephone")]
 
-    record_consent(
-        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
-    )
+    shop.record_consent("opted_in", "form")
     hear(shop, "STOP")
     shop.later(minutes=1)
     with shop.stack.connect() as writing, writing.transaction():

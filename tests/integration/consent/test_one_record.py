@@ -6,10 +6,8 @@ from typing import Final
 
 import pytest
 
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from tests.integration.hearing import hear, sends_from
 from tests.support.builders import PHONE
-from tests.support.orders import record_consent
 from tests.support.shop import Shop
 
 OTHER = "+12125550188"
@@ -44,8 +42,7 @@ def and_then_the_number_changed(shop: Shop, words: str) -> None:
 
 def and_then_the_number_was_emptied_and_another_given(shop: Shop, words: str) -> None:
     shop.customer()
-    with shop.stack.connect() as importing, importing.transaction():
-        importing.execute("select from customers for update")
+    with shop.locked("customers"):
         hear_beside_a_lock(shop, words)
     shop.sql("update customers set phone = null")
     shop.sql("update customers set phone = %s", OTHER)
@@ -110,7 +107,6 @@ STORIES: Final[tuple[Callable[[Shop, str], None], ...]] = (
 @pytest.mark.parametrize("story", STORIES)
 def test_words_hold_wherever_a_stop_holds(
     shop: Shop,
-    operators: SupabaseOperators,
     story: Callable[[Shop, str], None],
     words: str,
 ) -> None:
@@ -216,11 +212,7 @@ def test_those_without_a_number_are_not_one_person(shop: Shop, nothing: str) -> 
         )
         texts.append(shop.queue_row(shop.send_log(customer), customer))
     shop.run()
-    assert [shop.status_of(text) for text in texts] == [
-        "cancelled",
-        "completed",
-        "completed",
-    ]
+    assert shop.ends(*texts) == "cancelled completed completed"
 
 
 def test_an_opt_out_that_comes_with_another_id_is_kept(shop: Shop) -> None:
@@ -249,9 +241,7 @@ def test_a_yes_lifts_a_standing_stop_beside_words(shop: Shop) -> None:
     assert shop.status_of(text) == "completed"
 
 
-def test_an_opt_in_that_the_application_writes_answers_no_words(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
+def test_an_opt_in_that_the_application_writes_answers_no_words(shop: Shop) -> None:
     """Nobody has read them. A person's word, at that business alone, does."""
     neighbor = shop.neighbor()
     mine, theirs = shop.due_text(), neighbor.due_text()
@@ -259,14 +249,9 @@ def test_an_opt_in_that_the_application_writes_answers_no_words(
     shop.later(minutes=1)
     shop.sql("update customers set sms_consent_at = smsretry.clock()")
     assert shop.run() == ["Held"] * 2
-    record_consent(
-        operators, PHONE, consent="opted_in", source="form", business_id=shop.id
-    )
+    shop.record_consent("opted_in", "form")
     assert shop.run() == ["Sent"]
-    assert (shop.status_of(mine), neighbor.status_of(theirs)) == (
-        "completed",
-        "pending",
-    )
+    assert shop.ends(mine, theirs) == "completed pending"
 
 
 # In which words the application says it

@@ -171,7 +171,7 @@ def test_a_crowd_with_one_number_costs_no_other_business_the_word(
         shop.later(seconds=shop.value(wait))
         shop.run()
         assert shop.value(marked) > before
-    assert neighbor.row(row)["status"] == "cancelled"
+    assert neighbor.status_of(row) == "cancelled"
 
 
 def test_an_idle_run_looks_once_into_an_empty_index_for_what_is_to_be_marked(

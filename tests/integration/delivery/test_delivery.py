@@ -94,7 +94,7 @@ def test_a_failure_is_shown_with_its_code_and_a_late_delivery_takes_it_back(
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
     assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
-    assert columns(post.log_of(row), "status", "error_message") == (
+    assert post.log_fields(row, "status error_message") == (
         "delivered",
         None,
     )
@@ -110,9 +110,9 @@ def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decide
     [attempt], [entry] = post.attempts_of(row), post.messages
     post.twilio.report(entry.sid, "undelivered", 30003)
     assert post.settle(entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
-    assert columns(post.row(row), "status", "attempt_count") == ("completed", 1)
+    assert post.fields(row, "status attempt_count") == ("completed", 1)
     assert post.sync(after=timedelta(0)) == "1 retried"
-    assert columns(post.row(row), "status", "attempt_count") == ("pending", 1)
+    assert post.fields(row, "status attempt_count") == ("pending", 1)
 
 
 def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
@@ -324,20 +324,15 @@ def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
     first, second = post.accepted(), post.accepted(phone="+12125550124")
     for row in (first, second):
         post.report(row, "undelivered", 30006)
-    with post.stack.connect() as other_connection, other_connection.transaction():
-        other_connection.execute(
-            "select from sms_send_attempts where retry_id = %s for update", [first]
-        )
+    with post.locked("sms_send_attempts where retry_id = %s", first):
         assert post.sync() == "1 undelivered"
     [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
     gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
-    with post.stack.connect() as other_connection, other_connection.transaction():
-        other_connection.execute(
-            "select from send_logs where id = %s for update",
-            [post.row(first)["send_log_id"]],
-        )
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            post.sql(f"select {gives_up}", *look.values())
+    with (
+        post.locked("send_logs where id = %s", post.row(first)["send_log_id"]),
+        pytest.raises(psycopg.errors.LockNotAvailable),
+    ):
+        post.sql(f"select {gives_up}", *look.values())
     assert post.status_of(first) == "completed"
     post.sql(f"select {gives_up}", *look.values())
     assert post.statuses(first) == (
@@ -507,12 +502,12 @@ def test_a_text_whose_first_message_arrived_did_arrive(
     post.settle(post.sid_of(row), "undelivered", 30003)
     assert "sync-delivery-status may then send it again" in reports()
     post.settle(first, "delivered")
-    assert [attempt["delivery_status"] for attempt in post.attempts_of(row)] == [
+    assert post.sends(row, "delivery_status") == [
         "delivered",
         "undelivered",
     ]
     assert reports() == "nothing more; it was delivered"
-    assert columns(post.log_of(row), "status", "provider_message_id") == (
+    assert post.log_fields(row, "status provider_message_id") == (
         "delivered",
         {"twilio_sid": first},
     )

@@ -60,7 +60,7 @@ def test_a_text_that_is_still_lost_is_sent_again(post: Post) -> None:
     before = post.twilio.fetches
     assert post.run() == ["Sent", "Sent"]
     assert post.twilio.fetches == before + 1
-    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == [
+    assert post.sends(row, "outcome") == [
         "accepted",
         "accepted",
     ]
@@ -169,10 +169,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
         change = ordered(operators, again)
         assert (change.matched, change.changed) == (2, 1)
         assert change.skipped == {"Its send log cannot be told that it waits: P0001": 1}
-        assert (post.status_of(row), post.status_of(other)) == (
-            "failed",
-            "pending",
-        )
+        assert post.ends(row, other) == "failed pending"
         third = post.due_text(phone="+12125550125")
         assert post.run() == ["Sent", "Sent"]
         post.twilio.report(
@@ -240,7 +237,7 @@ def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text
     post.stack.move_clock(next_retry_delay(0))
     assert post.run() == ["Sent"]
     assert len(post.messages) == 1
-    assert columns(post.row(new), "status", "attempt_count") == ("completed", 0)
+    assert post.fields(new, "status attempt_count") == ("completed", 0)
     assert post.log_of(new)["provider_message_id"] == {"twilio_sid": sid}
 
 
@@ -256,11 +253,7 @@ def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(
     assert post.sync().startswith("1 undelivered")
     theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
     post.settle(second, "delivered")
-    assert [post.status_of(each) for each in (row, new, theirs)] == [
-        "failed",
-        "completed",
-        "pending",
-    ]
+    assert post.ends(row, new, theirs) == "failed completed pending"
 
 
 def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message_arrived(
@@ -274,7 +267,7 @@ def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message
     post.settle(first, "delivered")
     post.later(minutes=2)
     assert post.run() == ["Sent"]
-    assert [attempt["outcome"] for attempt in post.attempts_of(row)] == [
+    assert post.sends(row, "outcome") == [
         "accepted",
         "accepted",
     ]
@@ -289,10 +282,7 @@ def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
         "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')",
         [sid],
     )
-    assert [post.status_of(each) for each in (row, new)] == [
-        "completed",
-        "completed",
-    ]
+    assert post.ends(row, new) == "completed completed"
     assert post.log_of(new)["status"] == "delivered"
     post.stack.move_clock(next_retry_delay(0))
     assert post.run() == []

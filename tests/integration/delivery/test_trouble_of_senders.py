@@ -137,12 +137,12 @@ def test_twilio_s_own_quiet_hours_are_waited_for_and_cost_nothing(post: Post) ->
 def test_a_toll_free_sender_s_block_is_an_opt_out(post: Post) -> None:
     """Its carriers keep a STOP themselves, and the block alone tells of it. Another sender's says no such thing."""
     row, _ = post.lost_text(30004)
-    assert columns(post.row(row), "status", "why_code") == ("failed", "undelivered")
+    assert post.fields(row, "status why_code") == ("failed", "undelivered")
     row = post.accepted()
     post.report(row, "undelivered", 30004)
     post.twilio.ledger.put(replace(post.messages[-1], sender=TOLL_FREE))
     assert post.looked_after().came_to == "undelivered"
-    assert columns(post.row(row), "status", "why_code") == ("failed", "opted_out")
+    assert post.fields(row, "status why_code") == ("failed", "opted_out")
     [customer] = post.sql(
         "select sms_consent_status from customers where id = %s",
         post.row(row)["customer_id"],

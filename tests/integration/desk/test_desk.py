@@ -345,10 +345,7 @@ def test_pruning_deletes_what_ended_long_ago_and_keeps_what_is_unknown_or_locked
     with pytest.raises(Exception, match="keep_days is 7 or more"):
         shop.sql("select * from prune_sms_history(6)")
     shop.later(days=8)
-    with shop.stack.connect() as other_connection, other_connection.transaction():
-        other_connection.execute(
-            "select from sms_retry_queue where id = %s for update", [locked]
-        )
+    with shop.locked("sms_retry_queue where id = %s", locked):
         tried = next(desk.answer(Prune(keep_days=7)).lines())
         assert tried == "Would delete: 3 texts, 1 run."
         assert next(desk.answer(prune).lines()) == "Deleted: 1 text, 1 run."

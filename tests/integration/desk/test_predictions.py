@@ -227,9 +227,7 @@ def test_a_text_that_waits_for_one_of_the_same_person_is_told_to_go_a_day_later(
     assert waits[0] < timedelta(hours=1) < timedelta(hours=23) < waits[1]
 
 
-def test_a_preview_says_that_the_database_s_mark_keeps_everything(
-    shop: Shop, desk: Desk
-) -> None:
+def test_a_preview_says_that_the_database_s_mark_keeps_everything(shop: Shop) -> None:
     """A run that texts everybody beside a copy that is marked as one."""
     shop.run()
     shop.due_text()

@@ -299,13 +299,9 @@ def test_an_order_about_a_sender_leaves_what_is_in_doubt_due_or_locked(
     )
     before = [shop.row(row)["scheduled_for"] for row in others]
     with (
-        shop.stack.connect() as other_connection,
-        other_connection.transaction(),
+        shop.locked("sms_retry_queue where id = %s", locked),
         shop.connection.transaction(),
     ):
-        other_connection.execute(
-            "select from sms_retry_queue where id = %s for update", [locked]
-        )
         shop.sql("set local lock_timeout = '100ms'")
         assert named(shop, "resume")["released"] == 1
     assert shop.row(waits)["scheduled_for"] <= shop.now()

@@ -8,8 +8,7 @@ from uuid import UUID
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Cancel, ExplainText, Prune, Requeue
+from smsretry.desk.actions.requests import Cancel, ExplainText, Requeue
 from smsretry.desk.questions.explanation import Explanation, Explanations
 from smsretry.local.twilio.faults import DropUnaccepted, JsonError, ListError
 from smsretry.sending.scheduled import queue_scheduled_sends
@@ -261,7 +260,7 @@ def test_a_tenant_s_own_updates_are_in_the_story(shop: Shop) -> None:
 
 
 def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
-    shop: Shop, operators: SupabaseOperators, story_of: Told
+    shop: Shop, story_of: Told
 ) -> None:
     """A story shows the hundred newest."""
     with_text, _ = shop.customer(), shop.customer()
@@ -279,7 +278,7 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
         f"…{n:04}" for n in range(21, 121)
     ]
     shop.later(days=100)
-    operators.carry_out(Prune(keep_days=90, dry_run=False))
+    shop.prune(90)
     assert shop.sql("select from smsretry.events") == []
 
 

@@ -28,7 +28,6 @@ from tests.integration.doubt.doubting import (
 )
 from tests.support.builders import BODY, PHONE
 from tests.support.claims import claim_doubtful
-from tests.support.records import columns
 from tests.support.shop import Shop
 
 SHORT = "Reminder: your visit is tomorrow"
@@ -85,7 +84,7 @@ def test_of_two_texts_that_are_alike_each_goes_out_once(
         rows.append(in_doubt(shop, fault, body=body))
         shop.later(seconds=30)
     an_hour(shop)
-    assert [shop.status_of(row) for row in rows] == ["completed", "completed"]
+    assert shop.ends(*rows) == "completed completed"
     assert bodies(shop) == sorted([dropped, accepted])
 
 
@@ -141,7 +140,7 @@ def test_a_text_that_was_held_for_what_turned_out_to_be_anothers_goes_on_by_itse
     record(shop, theirs)
     shop.later(minutes=61)
     assert shop.run() == ["InDoubt"]
-    assert columns(shop.row(row), "held_since", "why") == (None, None)
+    assert shop.fields(row, "held_since why") == (None, None)
     an_hour(shop)
     assert shop.status_of(row) == "completed"
 

@@ -74,7 +74,7 @@ def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fi
     row = in_doubt(shop, fault)
     assert live(shop, minutes=14) == ["InDoubt", "InDoubt"]
     assert live(shop, minutes=30) == ["RetryScheduled", "Sent"]
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == [
+    assert shop.sends(row, "outcome") == [
         "not_sent",
         "accepted",
     ]
@@ -94,7 +94,7 @@ def test_with_the_policy_hold_a_person_decides(shop: Shop) -> None:
     assert held_record["in_doubt_since"]
     assert held_record["held_since"]
     assert held_record["why"].startswith("In doubt: no evidence after 3 looks")
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["in_doubt"]
+    assert shop.sends(row, "outcome") == ["in_doubt"]
     shop.later(hours=2)
     assert shop.sql("select from claim_due_sms_retries(10)") == []
     assert not shop.messages
@@ -172,7 +172,7 @@ def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(
     before = shop.row(row)
     assert settle(shop, sends[0]) == "recorded"
     assert shop.row(row) == before
-    assert [attempt["claim_no"] for attempt in shop.attempts_of(row)] == [1, 2]
+    assert shop.sends(row, "claim_no") == [1, 2]
     log = shop.log_of(row)
     assert columns(log, "status", "provider_message_id") == (
         "sent",
@@ -234,7 +234,7 @@ def test_a_person_says_what_became_of_a_text_that_expired_in_doubt(
     )
     assert ordered(operators, requeue).changed == 0
     assert resolve(operators, resolution(lost, None))
-    assert [shop.status_of(row) for row in (went, lost)] == ["failed", "failed"]
+    assert shop.ends(went, lost) == "failed failed"
     assert ordered(operators, requeue).changed == 1
     assert shop.run() == ["Sent"]
 

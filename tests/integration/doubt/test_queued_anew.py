@@ -43,7 +43,7 @@ def test_a_text_that_twilio_has_is_found_and_not_sent_again(shop: Shop) -> None:
     assert waits["attempt_id"] == shop.attempts_of(row)[0]["id"]
     live(shop)
     [message], [attempt] = shop.messages, shop.attempts_of(new)
-    assert (shop.status_of(row), shop.status_of(new)) == ("failed", "completed")
+    assert shop.ends(row, new) == "failed completed"
     assert shop.log_of(new)["provider_message_id"] == {"twilio_sid": message.sid}
     assert columns(attempt, "outcome", "settled_by", "twilio_sid") == (
         "accepted",
@@ -68,8 +68,8 @@ def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(
     assert live(shop, minutes=14) == ["InDoubt"]
     live(shop)
     assert len(shop.messages) == 1
-    assert [attempt["outcome"] for attempt in shop.attempts_of(row)] == ["not_sent"]
-    assert [attempt["outcome"] for attempt in shop.attempts_of(new)] == ["accepted"]
+    assert shop.sends(row, "outcome") == ["not_sent"]
+    assert shop.sends(new, "outcome") == ["accepted"]
 
 
 def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> None:
@@ -81,7 +81,7 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
         "completed",
         "sent",
     )
-    assert [defaults["id"] for defaults in shop.attempts_of(new)] == [attempt]
+    assert shop.sends(new, "id") == [attempt]
     assert shop.process(claim).fate == "ClaimLost"
     live(shop)
     assert len(shop.messages) == 1

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -11,18 +10,13 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from smsretry import schedule_sms
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import ReportRestore, Requeue
+from smsretry.desk.actions.requests import ReportRestore
 from smsretry.errors import InputError
 from smsretry.local.twilio.faults import DropUnaccepted
 from smsretry.retry.answers import EarlierRun
-from smsretry.retry.decision import Complete, Fail
-from smsretry.retry.models import Claim, Text
-from smsretry.retry.outcome import Accepted
+from smsretry.retry.models import Claim
 from smsretry.retry.profile import Profile
 from smsretry.sending.delivering import sync_deliveries
-from smsretry.sending.pipeline import process_sms_retry_item
 from smsretry.sending.ports import Services
 from tests.proofs.town.safeguards import Safeguard, without
 from tests.support.builders import (
@@ -30,118 +24,68 @@ from tests.support.builders import (
     BODY,
     NOON,
     PHONE,
-    begin,
-    finish,
     run_over,
     sent_by_hand,
 )  # fmt: skip
 from tests.support.claims import next_due
-from tests.support.orders import ordered
-from tests.support.records import columns
 from tests.support.restoring import back_up, restore
 from tests.support.shop import Shop
 
 SENT = (
-    "waiting",
-    "claimed",
-    "begun",
-    "in doubt",
-    "scheduled",
-    "moved",
-    "failed",
+    *("waiting", "claimed", "begun", "in doubt", "scheduled", "moved", "failed"),
     "anew",
 )
 """Texts that went out after the backup was taken, by what they were in it or what happened to them then."""
 NAMES = (*SENT, "late", "tomorrow")
 NUMBERS = {name: f"+121255501{place:02d}" for place, name in enumerate(NAMES, start=60)}
-SIGNED = {"dry_run": False, "who": "Ann", "because": "Restored from the backup"}
 
 
-@dataclass
 class World:
     """What the backup has, what happens after it, and the restore."""
 
-    shop: Shop
-    operators: SupabaseOperators
-    backup: Path
-    since: datetime = NOON
-    rows: dict[str, UUID] = field(default_factory=dict)
-    claims: dict[str, Claim] = field(default_factory=dict)
-    attempt: UUID = field(default_factory=uuid4)
-    moved: UUID = field(default_factory=uuid4)
-    last: EarlierRun | None = None
-    """The last run before the restore, as Prefect's history has it."""
-
-    def live_until_the_backup(self) -> None:
-        """A text in each state."""
+    def __init__(self, shop: Shop, backup: Path) -> None:
+        self.shop, self.rows = shop, dict[str, UUID]()
         self._text("in doubt")
-        self.shop.stack.twilio.fail(DropUnaccepted(), to=NUMBERS["in doubt"])
+        shop.twilio.fail(DropUnaccepted(), to=NUMBERS["in doubt"])
         self.live(minutes=1)
         for name in ("failed", "anew", "claimed", "begun"):
             self._text(name)
-            claim = self.shop.queue.claim_one(
-                self.rows[name]
-            )  # and not the text in doubt
-            assert isinstance(claim, Claim)
-            self.claims[name] = claim
-        for name in ("failed", "anew"):
-            assert self.shop.queue.act_on(
-                self.claims[name], Fail("Something passing", "unforeseen")
-            )
-        begin(self.shop.queue, self.claims["begun"], self.attempt)
+        over = [self.rows[name] for name in ("failed", "anew")]
+        failed = "status = 'failed', last_error = 'Something passing'"
+        shop.sql(f"update sms_retry_queue set {failed} where id = any(%s)", over)
+        self.claimed, claim = (
+            shop.queue.claim_one(self.rows[name]) for name in ("claimed", "begun")
+        )  # and not the text in doubt
+        assert isinstance(claim, Claim)
+        shop.begin(claim)
         for name, minutes in {"waiting": 5, "late": 40, "tomorrow": 24 * 60}.items():
-            self._text(name, due=timedelta(minutes=minutes))
-        self.moved = self.shop.scheduled(phone=NUMBERS["moved"], due=timedelta(days=1))
-        due, customer = (
-            self.shop.now() + timedelta(minutes=10),
-            self.shop.customer(phone=NUMBERS["scheduled"]),
-        )
-        schedule_sms(self.shop.id, customer, BODY, due, queue=self.shop.queue)
-        self.since = self.shop.now()
-        back_up(self.shop.stack, self.backup)
+            self._text(name, minutes)
+        self.moved = shop.scheduled(phone=NUMBERS["moved"], due=timedelta(days=1))
+        shop.scheduled(phone=NUMBERS["scheduled"], due=timedelta(minutes=10))
+        self.since = shop.now()
+        back_up(shop.stack, backup)
+        self._be_forgotten()
+        restore(shop.stack, backup)
 
-    def forget_what_followed(self) -> None:
+    def _be_forgotten(self) -> None:
         """The workers finish what they have, the schedule goes on, and half an hour later the database is lost."""
-        shop = self.shop
-        process_sms_retry_item(
-            self.claims["claimed"],
-            queue=shop.queue,
-            provider=shop.provider,
-            profile=AT_ONCE,
-        )
-        text = Text(
-            attempt_id=self.attempt,
-            sender=self.shop.provider.default,
-            to=NUMBERS["begun"],
-            body=BODY,
-            valid_for=timedelta(1),
-        )
-        outcome = shop.provider.send(text)
-        assert isinstance(outcome, Accepted)
-        finish(
-            shop.queue,
-            self.claims["begun"],
-            self.attempt,
-            outcome,
-            Complete("Accepted", sid=outcome.sid),
-        )
+        assert isinstance(self.claimed, Claim)
+        self.shop.process(self.claimed)
+        sent_by_hand(self.shop.provider, NUMBERS["begun"], BODY)
         self.order()
         self.live(minutes=35)
         assert self.texts() == dict.fromkeys(SENT, 1)
-        self.last = last_run(shop)
-        shop.later(minutes=10)
-        restore(shop.stack, self.backup)
+        self.last = last_run(self.shop)
+        """As Prefect's history has it."""
+        self.shop.later(minutes=10)
 
     def order(self) -> None:
         """What people and the application have sent, before the restore and after it: moved, put back, queued anew."""
         move = "update scheduled_sends set scheduled_for = %s where id = %s"
         self.shop.sql(move, self.shop.now() + timedelta(minutes=1), self.moved)
-        ask = Requeue.model_validate({"retry_ids": [self.rows["failed"]]} | SIGNED)
-        assert ordered(self.operators, ask).changed == 1
-        self.shop.sql(
-            "select queue_sms_retry(%s)",
-            self.shop.row(self.rows["anew"])["send_log_id"],
-        )
+        assert self.shop.requeue(self.rows["failed"]).changed == 1
+        anew = self.shop.row(self.rows["anew"])["send_log_id"]
+        self.shop.sql("select queue_sms_retry(%s)", anew)
 
     def live(self, *, minutes: int) -> None:
         """A run a minute: those that would find nothing are left out, but for some."""
@@ -154,16 +98,12 @@ class World:
 
     def tell(self, **more: object) -> int:
         """What a person says who has restored the backup; how many texts may be concerned."""
-        return ordered(
-            self.operators,
-            ReportRestore.model_validate({"backup_of": self.since} | SIGNED | more),
-        ).changed
+        said = {"backup_of": self.since} | more
+        return self.shop.change(ReportRestore, **said).changed
 
     def notice(self) -> bool:
         """Whether a run that remembers the last one says that the database was restored."""
-        noticed = self.shop.queue.start_run(
-            uuid4(), 10, [self.last] if self.last else []
-        )
+        noticed = self.shop.queue.start_run(uuid4(), 10, [self.last])
         return any(run.restored_since for run in noticed)
 
     def texts(self) -> dict[str, int]:
@@ -171,7 +111,8 @@ class World:
         names = {number: name for name, number in NUMBERS.items()}
         return dict(Counter(names[message.to] for message in self.shop.messages))
 
-    def _text(self, name: str, due: timedelta = timedelta(0)) -> None:
+    def _text(self, name: str, minutes: int = 0) -> None:
+        due = timedelta(minutes=minutes)
         self.rows[name] = self.shop.due_text(phone=NUMBERS[name], due=due)
 
 
@@ -185,12 +126,15 @@ def last_run(shop: Shop) -> EarlierRun:
 
 
 @pytest.fixture
-def world(shop: Shop, operators: SupabaseOperators, tmp_path: Path) -> World:
+def file(tmp_path: Path) -> Path:
+    """For a backup."""
+    return tmp_path / "backup.sql"
+
+
+@pytest.fixture
+def world(shop: Shop, file: Path) -> World:
     """Up to the restore."""
-    world = World(shop, operators, tmp_path / "backup.sql")
-    world.live_until_the_backup()
-    world.forget_what_followed()
-    return world
+    return World(shop, file)
 
 
 def test_a_person_may_say_when_the_backup_was_taken(world: World) -> None:
@@ -230,36 +174,32 @@ def test_what_went_out_after_the_backup_is_found_and_what_did_not_goes_out(
 
 
 def test_what_a_carrier_lost_is_sent_again_once_on_both_sides_of_the_backup(
-    shop: Shop, tmp_path: Path
+    shop: Shop, file: Path
 ) -> None:
     """The second message of what was lost is forgotten, and found. What arrived, or was sent before, stays."""
     numbers = [NUMBERS[name] for name in ("late", "waiting", "tomorrow")]
     rows = [shop.due_text(phone=number) for number in numbers]
     services = Services(shop.queue, shop.provider, AT_ONCE)
 
-    def live(minutes: int) -> None:
+    def texts_after(minutes: int) -> list[int]:
         for _ in range(0, minutes, 5):
             shop.later(minutes=5)
             sync_deliveries(services, limit=100)
             shop.run(AT_ONCE)
-
-    def texts() -> list[int]:
         counted = Counter(message.to for message in shop.messages)
         return [counted[number] for number in numbers]
 
     shop.run(AT_ONCE)
-    back_up(shop.stack, tmp_path / "backup.sql")
-    lost, arrived, _ = (shop.attempts_of(row)[-1]["twilio_sid"] for row in rows)
+    back_up(shop.stack, file)
+    lost, arrived, _ = (shop.sends(row, "twilio_sid")[-1] for row in rows)
     shop.twilio.report(lost, "undelivered", 30008)
     shop.twilio.report(arrived, "delivered")
-    live(minutes=60)
-    assert texts() == [2, 1, 1]
+    assert texts_after(minutes=60) == [2, 1, 1]
     last = last_run(shop)
-    restore(shop.stack, tmp_path / "backup.sql")
+    restore(shop.stack, file)
     shop.queue.start_run(uuid4(), 10, [last])
-    live(minutes=120)
-    assert texts() == [2, 1, 1]
-    assert [shop.status_of(row) for row in rows] == ["completed"] * 3
+    assert texts_after(minutes=120) == [2, 1, 1]
+    assert shop.ends() == "completed completed completed"
 
 
 @pytest.mark.long
@@ -286,6 +226,10 @@ def test_without_it_they_are_sent_again(world: World) -> None:
 # Which texts may have gone out
 
 
+CREATED = ("sms_retry_queue", "send_logs", "scheduled_sends")
+RESTORED = "select after_sms_restore(%s, false, 'Ann', 'Restored')"
+
+
 def is_forgotten(shop: Shop, row: UUID) -> bool:
     """Whether the text's send may be: its begin puts it in doubt, and says so again if its answer was lost."""
     claim, attempt = shop.claim(), uuid4()
@@ -293,39 +237,27 @@ def is_forgotten(shop: Shop, row: UUID) -> bool:
     return shop.row(row)["in_doubt_since"] is not None
 
 
-def record_restore(shop: Shop) -> None:
-    """At noon, of a backup of an hour before."""
+def record_restore(shop: Shop, *, backup: int = -60, at: int = 0) -> None:
+    """In minutes from noon: of an hour before, at noon."""
     shop.sql(
         "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')",
-        NOON - timedelta(hours=1),
-        NOON,
+        *(NOON + timedelta(minutes=minutes) for minutes in (backup, at)),
     )
 
 
-@pytest.mark.parametrize(
-    ("older", "forgotten"),
-    [
-        ("sms_retry_queue", True),
-        ("send_logs", True),
-        ("scheduled_sends", True),
-        (None, False),
-    ],
-)
+@pytest.mark.parametrize("older", [*CREATED, None])
 def test_a_text_may_be_forgotten_if_anything_of_it_is_older_than_the_restore(
-    shop: Shop, older: str | None, forgotten: bool
+    shop: Shop, older: str | None
 ) -> None:
     """Its row, its send log, or its plan. What came about later is on record."""
-    send = shop.scheduled()
+    row = shop.scheduled()
     shop.queue.queue_scheduled(10, timedelta(minutes=2))
-    row = shop.text_of(send)["id"]
     record_restore(shop)
-    for table in ("sms_retry_queue", "send_logs", "scheduled_sends"):
-        shop.sql(
-            f"update {table} set created_at = %s",
-            NOON - timedelta(minutes=1) if table == older else NOON,
-        )
+    for table in CREATED:
+        at = NOON - timedelta(minutes=1 if table == older else 0)
+        shop.sql(f"update {table} set created_at = %s", at)
     shop.sql("update sms_retry_queue set scheduled_for = smsretry.clock()")
-    assert is_forgotten(shop, row) is forgotten
+    assert is_forgotten(shop, shop.text_of(row)["id"]) is (older is not None)
 
 
 @pytest.mark.parametrize(
@@ -347,14 +279,11 @@ def test_only_a_later_look_that_found_nothing_or_a_person_clears_a_forgotten_sen
     record_restore(shop)
     shop.sql(
         """insert into sms_send_attempts (
-               id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by
-           ) values (gen_random_uuid(), %s, 1, 0, %s, %s, %s, %s)""",
-        *[
-            row,
-            *(NOON + timedelta(minutes=minutes) for minutes in (begun, looked)),
-            outcome,
-            settled_by,
-        ],
+               id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by)
+           select gen_random_uuid(), %s, 1, 0, noon + make_interval(mins => %s),
+                  noon + make_interval(mins => %s), %s, %s
+           from cast(%s as timestamptz) noon""",
+        *(row, begun, looked, outcome, settled_by, NOON),
     )
     assert is_forgotten(shop, row) is forgotten
 
@@ -369,27 +298,23 @@ def test_a_doubt_that_is_held_for_a_person_is_looked_for_anew_after_a_restore(
         shop.run(Profile(in_doubt="hold"))
         shop.later(minutes=16)
     assert shop.row(row)["held_since"] is not None
-    shop.sql("select after_sms_restore(%s, false, 'Ann', 'Restored')", NOON)
-    assert columns(shop.row(row), "held_since", "reconcile_count") == (None, 0)
+    shop.sql(RESTORED, NOON)
+    assert shop.fields(row, "held_since reconcile_count") == (None, 0)
     assert shop.run(Profile(in_doubt="hold")) == ["InDoubt"]
 
 
 def test_what_went_out_before_a_second_restore_is_found_too(shop: Shop) -> None:
     """The first one was of a backup of an hour before noon, and nobody had looked for the text yet."""
-    row = shop.due_text()
+    shop.due_text()
     record_restore(shop)
     shop.later(minutes=30)
     sent_by_hand(shop.provider, PHONE, BODY)
     shop.later(minutes=30)
-    shop.sql(
-        "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost again')",
-        NOON + timedelta(minutes=20),
-        NOON + timedelta(hours=1),
-    )
+    record_restore(shop, backup=20, at=60)
     for _ in range(8):
         shop.run(AT_ONCE)
         shop.later(minutes=16)
-    assert (len(shop.messages), shop.status_of(row)) == (1, "completed")
+    assert (len(shop.messages), shop.ends()) == (1, "completed")
 
 
 def test_what_was_looked_for_before_a_restore_is_looked_for_anew(shop: Shop) -> None:
@@ -399,7 +324,7 @@ def test_what_was_looked_for_before_a_restore_is_looked_for_anew(shop: Shop) -> 
     for _ in range(3):
         assert shop.run(AT_ONCE) == ["InDoubt"]
         shop.later(minutes=6)
-    shop.sql("select after_sms_restore(%s, false, 'Ann', 'Restored')", NOON)
+    shop.sql(RESTORED, NOON)
     for fate in ("InDoubt", "InDoubt", "RetryScheduled"):
         shop.later(minutes=16)
         assert shop.run(AT_ONCE)[0] == fate
@@ -410,45 +335,53 @@ def test_a_customer_without_a_number_is_not_looked_for(shop: Shop) -> None:
     row = shop.due_text(phone=None)
     record_restore(shop)
     assert shop.run(AT_ONCE) == ["Failed"]
-    assert shop.row(row)["why_code"] == "no_phone"
+    assert shop.end_of(row) == ("failed", "no_phone")
 
 
 # Who notices it
 
 
-@dataclass(frozen=True)
 class Backup:
-    """A database with a past of an hour, as of some moment, and the run that came to its end then."""
+    """A database with a past of an hour, as of now, and the run that came to its end now."""
 
-    shop: Shop
-    file: Path
-    last: EarlierRun
+    def __init__(self, shop: Shop, file: Path) -> None:
+        for _ in range(3):
+            shop.run()
+            shop.later(minutes=20)
+        shop.run()
+        self.shop, self.file, self.last = shop, file, last_run(shop)
+        back_up(shop.stack, file)
 
     def restored_since(
         self, earlier: EarlierRun | None, **changes: object
     ) -> datetime | None:
         """What a run is told that remembers this earlier one, with some of it changed."""
-        if earlier:
-            earlier = earlier.model_copy(update=changes)
-        answers = self.shop.queue.start_run(uuid4(), 10, [earlier] if earlier else [])
+        known = [earlier.model_copy(update=changes)] if earlier else []
+        answers = self.shop.queue.start_run(uuid4(), 10, known)
         return next((run.restored_since for run in answers if run.restored_since), None)
 
-    def lived_on(self) -> EarlierRun:
-        """A run that the backup does not know."""
+    def forget_a_run(self) -> EarlierRun:
+        """One that the backup does not know, before it is restored."""
         self.shop.later(minutes=1)
         self.shop.run()
-        return last_run(self.shop)
+        forgotten = last_run(self.shop)
+        self.restore()
+        return forgotten
+
+    def restore(self) -> None:
+        """Everything is as it was then."""
+        restore(self.shop.stack, self.file)
+
+    def again(self) -> None:
+        """It is taken anew."""
+        self.file.unlink()
+        back_up(self.shop.stack, self.file)
 
 
 @pytest.fixture
-def backup(shop: Shop, tmp_path: Path) -> Backup:
+def backup(shop: Shop, file: Path) -> Backup:
     """It was just taken."""
-    for _ in range(3):
-        shop.run()
-        shop.later(minutes=20)
-    shop.run()
-    back_up(shop.stack, tmp_path / "backup.sql")
-    return Backup(shop, tmp_path / "backup.sql", last_run(shop))
+    return Backup(shop, file)
 
 
 def test_a_run_that_the_database_has_forgotten_shows_a_restore_each_time_and_once(
@@ -457,19 +390,14 @@ def test_a_run_that_the_database_has_forgotten_shows_a_restore_each_time_and_onc
     """Also one that was killed, and where the clock of Prefect's server is an hour off. Since then: never after the
     backup.
     """
-    shop = backup.shop
-    [ended] = shop.sql("select max(finished_at) as at from smsretry.runs")
+    ended = backup.shop.value("select max(finished_at) from smsretry.runs")
     for finished, hours in ((True, 0), (False, 0), (True, 1), (True, -1)):
-        forgotten = backup.lived_on()
-        restore(shop.stack, backup.file)
-        remembered = {
-            "finished": finished,
-            "due_at": forgotten.due_at + timedelta(hours=hours),
-        }
+        forgotten = backup.forget_a_run()
+        due_at = forgotten.due_at + timedelta(hours=hours)
+        remembered = {"finished": finished, "due_at": due_at}
         since = backup.restored_since(forgotten, **remembered)
         assert since is not None
-        assert since <= ended["at"]
-        assert since == ended["at"] or hours < 0
+        assert since == ended or (hours < 0 and since < ended)
         assert backup.restored_since(forgotten, **remembered) is None
 
 
@@ -477,26 +405,22 @@ def test_a_restore_to_a_moment_of_the_last_run_is_noticed_by_its_end(
     backup: Backup,
 ) -> None:
     """The database knows the run, and not that it finished. Of a killed run nobody says that it did."""
-    shop = backup.shop
-    shop.sql(
-        "update smsretry.runs set finished_at = null, summary = null where id = %s",
-        backup.last.id,
+    under_way = (
+        "update smsretry.runs set finished_at = null, summary = null where id = %s"
     )
+    backup.shop.sql(under_way, backup.last.id)
     assert backup.restored_since(backup.last, finished=False) is None
     assert backup.restored_since(backup.last) is not None
 
 
 def test_nothing_ordinary_is_taken_for_a_restore(backup: Backup) -> None:
     """A new Prefect server, the run before or one under way, a run that was pruned, a new database, and staging."""
-    shop, last = backup.shop, backup.last
-    assert backup.restored_since(None) is None
-    assert backup.restored_since(last) is None
-    under_way = uuid4()
+    shop, last, under_way = backup.shop, backup.last, uuid4()
     shop.queue.start_run(under_way, 10)
-    assert backup.restored_since(last, id=under_way, finished=False) is None
-    assert (
-        backup.restored_since(last, id=uuid4(), due_at=NOON - timedelta(days=1)) is None
-    )
+    pruned = {"id": uuid4(), "due_at": NOON - timedelta(days=1)}
+    for ordinary in ({}, {"id": under_way, "finished": False}, pruned):
+        assert backup.restored_since(last, **ordinary) is None
+    assert backup.restored_since(None) is None
     staging = (
         "select restored_since from start_sms_run(%s, 10, 'nobody', earlier => %s)"
     )
@@ -513,46 +437,39 @@ def test_a_run_that_was_under_way_at_the_restore_sends_nothing_twice(
     """The database does not know the run, whatever it had sent."""
     shop = backup.shop
     row = shop.due_text()
-    back_up(shop.stack, backup.file)
+    backup.again()
     run = run_over(shop.queue, shop.provider)
     run.recover(10)
     assert [run.process(claim).fate for claim in run.claim()] == ["Sent"]
-    restore(shop.stack, backup.file)
+    backup.restore()
     assert [run.process(claim).fate for claim in run.claim()] == ["InDoubt"]
     assert shop.end_of(row) == ("pending", "restored")
     for _ in range(30):
         shop.later(minutes=1)
         shop.run()
-    assert shop.end_of(row)[0] == "completed"
-    assert len(shop.messages) == 1
+    assert (shop.ends(), len(shop.messages)) == ("completed", 1)
 
 
 def test_a_run_that_cannot_ask_sends_new_texts_and_the_next_one_notices_the_restore(
     backup: Backup,
 ) -> None:
     """What may have gone out waits, whether its row, its send log or its plan was in the backup. The run is red."""
-    shop = backup.shop
+    shop, earlier = backup.shop, None
     rows = [shop.due_text(phone=number) for number in NUMBERS.values()]
-    backup.file.unlink()
-    back_up(shop.stack, backup.file)
+    backup.again()
     shop.later(minutes=5)
     assert set(shop.run()) == {"Sent"}
     forgotten = last_run(shop)
-    restore(shop.stack, backup.file)
+    backup.restore()
     shop.later(minutes=5)
-    earlier = None
-    for fates in (
-        {"Deferred": len(rows), "Sent": 1},
-        {"InDoubt": len(rows) + 1},
-    ):
+    for fates in ({"Deferred": len(rows), "Sent": 1}, {"InDoubt": len(rows) + 1}):
         new = shop.due_text(phone=f"+12125552{len(shop.messages):03}")
         for table, row in (
             ("sms_retry_queue", new),
             ("send_logs", shop.row(new)["send_log_id"]),
         ):
-            shop.sql(
-                f"update {table} set created_at = smsretry.clock() where id = %s", row
-            )
+            born = f"update {table} set created_at = smsretry.clock() where id = %s"
+            shop.sql(born, row)
         run = run_over(shop.queue, shop.provider)
         run.recover(10, earlier)
         assert Counter(run.process(claim).fate for claim in run.claim()) == fates
@@ -563,11 +480,10 @@ def test_a_run_that_cannot_ask_sends_new_texts_and_the_next_one_notices_the_rest
 
 def test_two_runs_that_notice_a_restore_at_once_record_it_once(backup: Backup) -> None:
     """The second waits for the first."""
-    forgotten = backup.lived_on()
-    restore(backup.shop.stack, backup.file)
+    forgotten = backup.forget_a_run()
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(backup.restored_since, [forgotten] * 5))
-    assert len([since for since in answers if since]) == 1
+    assert answers.count(None) == 4
     assert backup.shop.value("select count(*) from smsretry.restores") == 1
 
 
@@ -575,9 +491,7 @@ def test_people_can_see_for_an_hour_that_the_database_was_restored(
     backup: Backup,
 ) -> None:
     """By the run, which is red, on the queue's page, and by the monitor."""
-    shop = backup.shop
-    forgotten = backup.lived_on()
-    restore(shop.stack, backup.file)
+    shop, forgotten = backup.shop, backup.forget_a_run()
     run = run_over(shop.queue, shop.provider)
     run.recover(10, [forgotten])
     assert run.report([]).needs_attention

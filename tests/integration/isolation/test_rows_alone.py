@@ -10,14 +10,12 @@ import psycopg
 import pytest
 
 from smsretry import send_sms
-from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.errors import QueueError, SmsRetryError
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.sending.run import run_once
-from tests.support.builders import PHONE, results_of, run_over
+from tests.support.builders import results_of, run_over
 from tests.support.claims import claim_doubtful
-from tests.support.orders import record_consent
-from tests.support.records import Record, columns
+from tests.support.records import Record
 from tests.support.shop import Shop
 
 MEDDLE = """
@@ -113,7 +111,7 @@ def test_what_another_transaction_holds_locked_delays_only_its_own_text(
         )
         fates = {row: result.fate for row, result in shop.results().items()}
     assert fates == {locked: "Deferred", free: "Sent"}
-    assert columns(shop.row(locked), "attempt_count", "why_code") == (
+    assert shop.fields(locked, "attempt_count why_code") == (
         0,
         "locked",
     )
@@ -144,12 +142,12 @@ def test_a_row_that_the_database_refuses_to_begin_stops_no_other(
         for _ in range(2):
             shop.run()
             shop.later(minutes=1)
-    assert [shop.status_of(row) for row in rows] == ["completed"] * 3
+    assert shop.ends(*rows) == "completed completed completed"
     assert shop.run() == ["Sent"]
 
 
 def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
-    shop: Shop, operators: SupabaseOperators
+    shop: Shop,
 ) -> None:
     """Nobody who opted out would be recognized. Whoever writes an opt-out is told, and what to do."""
     shop.due_text()
@@ -166,13 +164,7 @@ def test_without_the_key_of_the_hashes_nothing_is_sent_and_no_opt_out_is_taken(
         ):
             shop.sql("update customers set sms_consent_status = 'opted_out'")
         with pytest.raises(SmsRetryError):
-            record_consent(
-                operators,
-                PHONE,
-                consent="opted_out",
-                source="telephone",
-                business_id=None,
-            )
+            shop.record_consent("opted_out", everywhere=True)
     finally:
         shop.sql(
             "insert into smsretry.secret (key) values (decode(%s, 'hex'))", key["hex"]

@@ -8,7 +8,6 @@ from smsretry.local.twilio.faults import ListError
 from smsretry.retry.before import LIFE
 from tests.integration.hearing import hear
 from tests.support.builders import BODY, PHONE, sent_by_hand
-from tests.support.records import columns
 from tests.support.shop import Shop
 
 CLAIM = "select * from claim_due_sms_retries(limit_count => 50)"
@@ -27,7 +26,7 @@ def test_what_is_deleted_between_claim_and_begin_ends_the_row_with_that_reason(
         shop.sql(f"delete from {table}")
         assert shop.process(claim).fate == "GivenBack"
         assert shop.run() == ["Failed"]
-        assert columns(shop.row(row), "status", "last_error") == ("failed", reason)
+        assert shop.fields(row, "status last_error") == ("failed", reason)
     assert not shop.messages
 
 

@@ -85,7 +85,7 @@ def test_what_has_begun_is_moved_by_its_own_outcome_alone(shop: Shop) -> None:
         "a look has the claim for its evidence alone"
     )
     assert shop.status_of(row) == "processing"
-    assert [record["outcome"] for record in shop.attempts_of(row)] == ["in_doubt"]
+    assert shop.sends(row, "outcome") == ["in_doubt"]
 
 
 @pytest.mark.parametrize(

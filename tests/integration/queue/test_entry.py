@@ -54,7 +54,7 @@ def test_a_first_send_that_fails_for_a_moment_is_retried_three_times_after_each_
         3,
         21702,
     )
-    assert columns(shop.log_of(row), "status", "error_message") == (
+    assert shop.log_fields(row, "status error_message") == (
         "failed",
         waiting["last_error"],
     )
@@ -311,7 +311,7 @@ def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processo
         shop.sql(
             "update sms_retry_queue set status = 'failed' where id = %s", row["id"]
         )
-    assert columns(shop.row(new), "status", "last_error") == ("pending", None)
+    assert shop.fields(new, "status last_error") == ("pending", None)
     shop.at(shop.row(new)["scheduled_for"])
     assert shop.run() == ["Sent"]
     assert len(shop.messages) == 1
@@ -335,7 +335,7 @@ def test_what_the_application_writes_of_its_own_claim_counts_also_when_that_has_
     assert attempt == {"outcome": outcome, "settled_by": "application"}
     shop.later(minutes=30)
     assert shop.run() == []
-    assert columns(shop.row(row["id"]), "status", "in_doubt_since") == (status, None)
+    assert shop.fields(row["id"], "status in_doubt_since") == (status, None)
 
 
 def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:

@@ -17,7 +17,7 @@ def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes
     assert shop.recover() == []
     shop.later(minutes=1)
     assert shop.recover() == [row]
-    assert columns(shop.row(row), "status", "attempt_count") == ("pending", 0)
+    assert shop.fields(row, "status attempt_count") == ("pending", 0)
     claim = shop.claim()
     shop.later(minutes=9)
     shop.begin(claim)
@@ -42,10 +42,7 @@ def test_recovery_goes_row_by_row_and_waits_for_nobody(shop: Shop) -> None:
     shop.later(minutes=11)
     jam = f"alter table sms_retry_queue add constraint jam check (id <> '{refused}' or status <> 'pending') not valid"
     with shop.changed(jam, "alter table sms_retry_queue drop constraint jam"):  # noqa: SIM117
-        with shop.stack.connect() as worker, worker.transaction():
-            worker.execute(
-                "select from sms_retry_queue where id = %s for update", [written]
-            )
+        with shop.locked("sms_retry_queue where id = %s", written):
             assert shop.recover() == [silent]
     assert set(shop.recover()) == {written, refused}
 
@@ -89,10 +86,7 @@ def test_of_rows_under_suspicion_the_one_that_killed_fewest_workers_is_claimed_f
         shop.sql(
             "update sms_retry_queue set recover_count = %s where id = %s", deaths, row
         )
-    with shop.stack.connect() as other_connection, other_connection.transaction():
-        other_connection.execute(
-            "select from sms_retry_queue where id = %s for update", [locked]
-        )
+    with shop.locked("sms_retry_queue where id = %s", locked):
         claims = [claim for _ in range(5) for claim in claim_suspect(shop.queue)]
     assert [claim.id for claim in claims] == [rows[2], rows[3], rows[4]]
     assert shop.begin(claims[0]).answer == "go"

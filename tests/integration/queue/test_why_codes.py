@@ -5,7 +5,7 @@ from datetime import timedelta
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Cancel
 from smsretry.sending.scheduled import queue_scheduled_sends
-from tests.support.orders import ordered, record_consent
+from tests.support.orders import ordered
 from tests.support.shop import Shop
 
 DAY = timedelta(days=1)
@@ -32,13 +32,7 @@ def test_what_people_and_the_application_end_says_who(
             because="A mistake",
         ),
     )
-    record_consent(
-        operators,
-        "+12125550102",
-        consent="opted_out",
-        source="telephone",
-        business_id=shop.id,
-    )
+    shop.record_consent("opted_out", phone="+12125550102")
     shop.sql(
         "update scheduled_sends set status = 'cancelled' where id = %s", by_application
     )
