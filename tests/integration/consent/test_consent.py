@@ -3,10 +3,8 @@
 What else Twilio says of a number is kept with the customer. What it says of our account is not.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 from unittest.mock import patch
@@ -335,69 +333,6 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
             assert "Maple Street" not in said
         shop.sql(EMPTY)
         shop.open()
-
-
-# The columns of the customers are the application's
-
-
-@contextmanager
-def app_rule(shop: Shop, rule: str) -> Iterator[None]:
-    """The application's own rule on customers: a check, or what a trigger does on each update."""
-    if rule.startswith("check"):
-        ddl = f"alter table customers add constraint app_rule {rule} not valid"
-    else:
-        ddl = f"""create function app_rule() returns trigger language plpgsql as $$ begin {rule}; return new; end $$;
-                   create trigger app_rule before update on customers for each row execute function app_rule()"""
-    gone = "alter table customers drop constraint if exists app_rule; drop function if exists app_rule cascade"
-    with shop.changed(ddl, gone):
-        yield
-
-
-SOURCES = "check (sms_consent_source in ('web', 'paper'))"
-PHONE_STATUSES = "check (phone_status in ('valid', 'unverified'))"
-TRIGGER = "raise exception 'Customer % may not be changed', new.phone"
-
-
-@pytest.mark.parametrize(
-    ("rule", "code"), [(SOURCES, 21610), (TRIGGER, 21610), (PHONE_STATUSES, 21211)]
-)
-def test_a_mark_that_the_application_refuses_keeps_neither_the_text_from_ending_nor_the_opt_out_from_holding(
-    shop: Shop, rule: str, code: int
-) -> None:
-    """Row, send log and attempt have the outcome. The database's log names the business, and quotes nobody."""
-    row = shop.due_text()
-    customer = customer_of(shop, shop.row(row)["customer_id"])
-    waits = waiting(shop, customer["id"])
-    shop.twilio.fail(JsonError(code, http_status=400), times=None)
-    with app_rule(shop, rule):
-        assert shop.run() == ["Failed"]
-        if code == 21610:
-            said: list[str] = []
-            with shop.stack.connect() as connection:
-                connection.add_notice_handler(
-                    lambda note: said.append(
-                        f"{note.message_primary} {note.message_detail} {note.context}"
-                    )
-                )
-                connection.execute(
-                    "select record_sms_consent(%s, 'opted_out', 'letter')", [PHONE]
-                )
-            [warning] = said
-            assert str(shop.id) in warning
-            assert PHONE[2:] not in warning
-    ended, [attempt] = shop.row(row), shop.attempts_of(row)
-    assert columns(ended, "status", "error_code") == ("failed", code)
-    assert ended["begun_at"] is ended["attempt_id"] is ended["in_doubt_since"] is None
-    assert columns(attempt, "outcome", "error_code") == ("rejected", code)
-    assert shop.log_of(row)["error_message"] == ended["last_error"]
-    assert customer_of(shop, customer["id"]) == customer
-    if code == 21610:
-        posts = shop.twilio.posts
-        later = waiting(shop, customer["id"], due=timedelta(0))
-        assert shop.run() == ["Cancelled"]
-        assert "it is on record" in shop.row(later)["last_error"]
-        assert ending(shop, waits) == OPTED_OUT
-        assert shop.twilio.posts == posts
 
 
 # A person's word

@@ -300,20 +300,6 @@ def test_the_latest_of_a_number_s_lines_counts(shop: Shop) -> None:
     assert not is_out(shop)
 
 
-def test_locked_customers_keep_no_other_number_from_opting_out(shop: Shop) -> None:
-    """The opt-out of a locked one holds at once, and the next run marks it."""
-    rows = [shop.due_text(), shop.due_text(phone=MIAMI)]
-    lines = opted_out(shop.now() - DAY), opted_out(shop.now() - DAY, phone=MIAMI)
-    with shop.locked("customers where phone = %s", PHONE):
-        done = import_from(shop, *lines)
-    assert (done["customers"], done["unmarked"]) == (1, 1)
-    shop.run()
-    assert {shop.row(row)["last_error"][:18] for row in rows} == {"Customer opted out"}
-    assert {row["sms_consent_status"] for row in shop.sql("table customers")} == {
-        "opted_out"
-    }
-
-
 def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:
     """Its line is named, and nothing else of it."""
     numbers: list[Any] = [
