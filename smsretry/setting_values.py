@@ -45,8 +45,8 @@ def _check_phone(value: str) -> str:
 
 
 def _check_project_url(value: HttpUrl) -> HttpUrl:
-    is_dashboard = value.host in ("supabase.com", "app.supabase.com")
-    if is_dashboard or "/rest/v" in (value.path or ""):
+    is_other = (value.host or "").endswith(("supabase.com", "twilio.com"))
+    if is_other or "/rest/v" in (value.path or ""):
         raise ValueError(
             "must be the project's URL alone, https://<project>.supabase.co, without /rest/v1"
         )

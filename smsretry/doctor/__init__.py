@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Final
 
 from smsretry.doctor.clocks import ClockOffsets, clock_findings
 from smsretry.doctor.database import database_findings, reader_finding
 from smsretry.doctor.facts import fact_findings
-from smsretry.doctor.parts import Findings, Part, examine_parts
+from smsretry.doctor.parts import Findings, Part, examine_parts, remark
 from smsretry.doctor.prefect import prefect_findings
 from smsretry.doctor.provider import provider_findings
 from smsretry.doctor.variables import (
@@ -14,8 +15,9 @@ from smsretry.doctor.variables import (
     expiry_findings,
     variable_findings,
 )
-from smsretry.retry.models import Finding
 from smsretry.settings import ReadingSettings, Settings, setting_problems, variables
+
+_NOT_ASKED: Final = "was not asked: put the settings right first, then ask again"
 
 
 def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> Findings:
@@ -31,12 +33,13 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> F
     yield from expiry_findings(environment, now())
     offsets = ClockOffsets(now)
     settings = _usable_settings(problems)
-    parts = dict[str, Part]()
+    parts: dict[str, Part] = {
+        "reader's key": lambda: reader_finding(environment),
+        "Prefect": lambda: prefect_findings(offsets),
+        "callbacks": lambda: callback_findings(environment),
+    }
     if settings:
-        parts["Supabase"] = lambda: database_findings(settings, offsets)
-    parts["reader's key"] = lambda: reader_finding(environment)
-    parts["Prefect"] = lambda: prefect_findings(offsets)
-    parts["callbacks"] = lambda: callback_findings(environment)
+        parts = {"Supabase": lambda: database_findings(settings, offsets), **parts}
     if isinstance(settings, Settings):
         parts["Twilio"] = lambda: provider_findings(settings, offsets)
     yield from examine_parts(parts)
@@ -44,11 +47,7 @@ def examine(*, now: Callable[[], datetime], environment: Mapping[str, str]) -> F
     yield from clock_findings(offsets, rehearsal=is_rehearsal)
     for subject in ("Supabase", "Twilio"):
         if subject not in parts:
-            yield Finding(
-                subject=subject,
-                ok=True,
-                advice="was not asked: put the settings right first, then ask again",
-            )
+            yield remark(subject, _NOT_ASKED)
 
 
 def _usable_settings(problems: Mapping[str, str]) -> ReadingSettings | None:

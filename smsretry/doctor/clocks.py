@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from smsretry.doctor.parts import Findings
+from smsretry.doctor.parts import Findings, remark, verdict
 from smsretry.instants import span
-from smsretry.retry.models import Finding
 
 DATABASE: Final = "the database"
 PROVIDER: Final = "Twilio"
@@ -40,30 +39,21 @@ def clock_findings(
     """
     if DATABASE not in offsets:
         return
-    differences = {
-        name: offset - offsets[DATABASE]
-        for name, offset in {_HERE: timedelta(), **offsets}.items()
-        if name != DATABASE
-    }
-    for name, difference in differences.items():
-        if abs(difference) <= _TOLERANCE:
-            continue
-        side = "ahead of" if difference > timedelta() else "behind"
+    clocks = {_HERE: timedelta(), **offsets}
+    leads = {name: lead - offsets[DATABASE] for name, lead in clocks.items()}
+    wrong = {name: lead for name, lead in leads.items() if abs(lead) > _TOLERANCE}
+    remedy = "let NTP set the one that is wrong"
+    if rehearsal:
+        remedy = "right for `smsretry up`"
+    for name, lead in wrong.items():
+        side = "ahead of" if lead > timedelta() else "behind"
         advice = (
-            f"is {span(abs(difference).total_seconds())} {side} the database's, "
-            "by which texts are due and permitted: "
+            f"is {span(abs(lead).total_seconds())} {side} the database's, "
+            f"by which texts are due and permitted: {remedy}"
         )
-        if rehearsal:
-            advice += "right for `smsretry up`"
-        else:
-            advice += "let NTP set the one that is wrong"
         # Twilio's clock is right: where it differs, the database's is wrong, and texts go out at wrong hours.
-        yield Finding(
-            subject=f"clock of {name}",
-            ok=rehearsal or name != PROVIDER,
-            advice=advice,
-        )
-    if max(map(abs, differences.values())) <= _TOLERANCE:
-        yield Finding(
-            subject=f"clocks of {', '.join([DATABASE, *differences])}", ok=True
-        )
+        is_bad = name == PROVIDER and not rehearsal
+        yield (verdict if is_bad else remark)(f"clock of {name}", advice)
+    if not wrong:
+        others = (name for name in clocks if name != DATABASE)
+        yield remark(f"clocks of {', '.join([DATABASE, *others])}")

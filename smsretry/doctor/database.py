@@ -1,6 +1,6 @@
 """The database: can it be reached, is its schema right, would a text go out, and does one wait too long?"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -9,7 +9,7 @@ from smsretry.adapters.migrations.fitting import missing_parts
 from smsretry.adapters.migrations.schemas import api_functions
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.doctor.clocks import DATABASE, ClockOffsets
-from smsretry.doctor.parts import Findings
+from smsretry.doctor.parts import Findings, Part, remark, verdict
 from smsretry.errors import QueueError, SettingsError
 from smsretry.retry.customers import customer_findings
 from smsretry.retry.models import Finding
@@ -34,10 +34,10 @@ def database_findings(settings: ReadingSettings, offsets: ClockOffsets) -> Findi
         try:
             checksums = database.checksums()
         except QueueError as error:
-            yield Finding(subject="Supabase", ok=False, advice=str(error))
+            yield verdict("Supabase", str(error))
             return
-        yield Finding(subject="Supabase connection and key", ok=True)
-        parts: dict[str, Callable[[], Iterable[Finding]]] = {
+        yield remark("Supabase connection and key")
+        parts: dict[str, Part] = {
             "functions, tables and the like": lambda: _schema_findings(checksums),
             "functions at the API": lambda: _api_findings(database),
             "rehearsal of a text": lambda: database.rehearse(settings.audience.send_to),
@@ -51,7 +51,7 @@ def database_findings(settings: ReadingSettings, offsets: ClockOffsets) -> Findi
             try:
                 yield from part()
             except QueueError as error:
-                yield Finding(subject=subject, ok=False, advice=str(error))
+                yield verdict(subject, str(error))
 
 
 def reader_finding(environment: Mapping[str, str]) -> Findings:
@@ -59,15 +59,16 @@ def reader_finding(environment: Mapping[str, str]) -> Findings:
     key = environment.get("SUPABASE_READER_KEY")
     if not key:
         return
-    writes = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
-    can_write = writes or key.startswith("sb_secret_")
-    advice = _WRITERS_KEY if can_write else None
+    problem = None
     try:
         with SupabaseOperators(load(ReadingSettings), reads=True) as reader:
             reader.status()
     except (QueueError, SettingsError) as error:
-        advice = advice or str(error)
-    yield Finding(subject="reader's key", ok=advice is None, advice=advice)
+        problem = str(error)
+    is_writers = key == environment.get("SUPABASE_SERVICE_ROLE_KEY")
+    if is_writers or key.startswith("sb_secret_"):
+        problem = _WRITERS_KEY
+    yield verdict("reader's key", problem)
 
 
 def _schema_findings(checksums: Checksums) -> Iterable[Finding]:
@@ -86,18 +87,16 @@ def _api_findings(database: SupabaseOperators) -> Findings:
             for function, is_known in zip(functions, known, strict=True)
             if not is_known
         ]
-    subject = f"functions at the API ({len(functions)})"
     advice = f"{', '.join(unknown)}: {_STALE}" if unknown else None
-    yield Finding(subject=subject, ok=not unknown, advice=advice)
+    yield verdict(f"functions at the API ({len(functions)})", advice)
 
 
 def _audience_findings(settings: ReadingSettings) -> Findings:
     restriction = settings.audience.description
     advice = "what else is due is cancelled, unsent: right in staging; in production, unset SMSRETRY_SEND_TO"
-    yield Finding(
-        subject=f"whom texts go to: {restriction or 'texts everybody'}",
-        ok=True,
-        advice=advice if restriction else None,
+    yield remark(
+        f"whom texts go to: {restriction or 'texts everybody'}",
+        advice if restriction else None,
     )
 
 
@@ -105,22 +104,18 @@ def _queue_findings(database: SupabaseOperators, offsets: ClockOffsets) -> Findi
     """What needs attention, as the queue's page has it."""
     status = database.status()
     offsets.record(DATABASE, status.at)
-    yield Finding(subject=f"state of the queue: {status.numbers}", ok=True)
+    yield remark(f"state of the queue: {status.numbers}")
     failures = {"stop"}
     if status.silent_seconds is not None:
         # Before the first run everything is late, which is no failure.
-        failures.add("late")
+        failures |= {"run", "late"}
     for need in status.needs():
-        if need.of == "sender":
-            # The provider's findings name it.
-            continue
         advice = str(need.remedy)
         if need.remedy.form == "sms-doctor":
             advice = need.remedy.preparation or "see what is bad here"
-        yield Finding(
-            subject="".join(map(str, status.say(need))),
-            ok=need.of not in failures,
-            advice=advice,
-        )
+        # The provider's findings name the senders.
+        if need.of != "sender":
+            finding = verdict if need.of in failures else remark
+            yield finding("".join(map(str, status.say(need))), advice)
     for stop in status.orders_to_stop:
-        yield Finding(subject=stop.order, ok=True, advice=str(stop.remedy))
+        yield remark(stop.order, str(stop.remedy))

@@ -6,7 +6,7 @@ from typing import Final
 import tzdata
 
 from smsretry.data import DATA_VERSION, TZDATA, clock, tables_age, zone_names
-from smsretry.doctor.parts import Findings
+from smsretry.doctor.parts import Findings, remark, verdict
 from smsretry.retry.models import Finding
 
 MAX_AGE: Final = timedelta(days=90)
@@ -20,10 +20,9 @@ def fact_findings(today: date, version: str = tzdata.IANA_VERSION) -> Findings:
     yield _zone_finding(today, version)
     age = tables_age(today)
     advice = "area codes and laws have changed since: upgrade smsretry, or see smsretry/quiet_hours/README.md"
-    yield Finding(
-        subject=f"quiet-hours tables of {DATA_VERSION}, {max(age.days, 0)} days old",
-        ok=True,
-        advice=advice if age > MAX_TABLES_AGE else None,
+    yield remark(
+        f"quiet-hours tables of {DATA_VERSION}, {max(age.days, 0)} days old",
+        advice if age > MAX_TABLES_AGE else None,
     )
 
 
@@ -34,14 +33,14 @@ def _zone_finding(today: date, version: str) -> Finding:
             clock(name)
     except Exception as error:  # noqa: BLE001 - the package is not as it was installed
         advice = f"cannot be read ({type(error).__name__}): pip install --force-reinstall tzdata"
-        return Finding(subject=subject, ok=False, advice=advice)
+        return verdict(subject, advice)
     release_version, published = TZDATA
     if version < release_version:
         advice = f"is older than {release_version}, which this release was made with: pip install --upgrade tzdata"
-        return Finding(subject=subject, ok=False, advice=advice)
+        return verdict(subject, advice)
     if version > release_version:
         # A newer version tells only its year, so assume its last day.
         published = date(int(version[:4]), 12, 31)
     age = today - published
     advice = f"is {age.days} days old; governments change clocks at short notice: pip install --upgrade tzdata"
-    return Finding(subject=subject, ok=True, advice=advice if age > MAX_AGE else None)
+    return remark(subject, advice if age > MAX_AGE else None)

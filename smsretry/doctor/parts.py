@@ -12,6 +12,16 @@ Findings: TypeAlias = Iterator[Finding]
 Part: TypeAlias = Callable[[], Iterable[Finding]]
 
 
+def verdict(subject: str, problem: str | None) -> Finding:
+    """A finding that is bad if there is a problem."""
+    return Finding(subject=subject, ok=problem is None, advice=problem)
+
+
+def remark(subject: str, advice: str | None = None) -> Finding:
+    """A finding that keeps no text; a warning if there is advice."""
+    return Finding(subject=subject, ok=True, advice=advice)
+
+
 def examine_parts(parts: Mapping[str, Part], *, seconds: float = 50.0) -> Findings:
     """The findings of all parts, in the parts' order, as far as they are known when the time is up.
 
@@ -28,7 +38,7 @@ def examine_parts(parts: Mapping[str, Part], *, seconds: float = 50.0) -> Findin
         yield from list(findings)
         if is_unfinished:
             advice = f"was not checked to the end, because answers took more than {seconds:.0f} s: is it up?"
-            yield Finding(subject=subject, ok=False, advice=advice)
+            yield verdict(subject, advice)
 
 
 def _start(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
@@ -46,7 +56,7 @@ def _start(subject: str, part: Part) -> tuple[threading.Thread, list[Finding]]:
                 f"could not be checked to the end ({cause}): fix what is bad above, or "
                 "HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE if one is set; ask again"
             )
-            findings.append(Finding(subject=subject, ok=False, advice=advice))
+            findings.append(verdict(subject, advice))
 
     thread = threading.Thread(target=run, name=f"doctor: {subject}", daemon=True)
     thread.start()

@@ -28,7 +28,7 @@ from smsretry.adapters.prefect.definition import (
     differences,
 )
 from smsretry.doctor.clocks import PREFECT, ClockOffsets
-from smsretry.doctor.parts import Findings
+from smsretry.doctor.parts import Findings, remark, verdict
 from smsretry.instants import span
 from smsretry.retry.models import Finding
 
@@ -37,6 +37,7 @@ _RUNNER_PATIENCE: Final = timedelta(minutes=2)
 _RUN_PATIENCE: Final = timedelta(minutes=5)
 """How long ago a run may have completed, even where one should complete every minute."""
 _PAGE: Final = 200
+"""How many runs, the newest ones, are looked at."""
 _LOAD_SECONDS: Final = 20.0
 _LOADING: Final = """
 import json, sys, tempfile
@@ -56,65 +57,72 @@ if "server-answers" in sys.argv:
         get_default_result_storage(_sync=True)
 """
 """What each run loads. Server and storage are asked only if the server answers: Prefect would start one of its own."""
-_UNFINISHED: Final[tuple[tuple[JsonObject, str], ...]] = (
-    (
-        {"type": {"any_": ["RUNNING", "PENDING", "PAUSED", "CANCELLING"]}},
-        "cancel in the UI those that hang",
-    ),
-    (
-        {"name": {"any_": ["Late", "AwaitingConcurrencySlot"]}},
-        "no runner takes them, or a work queue is paused or a concurrency limit reached: see the deployment in the UI",
-    ),
+_HANGS: Final = "cancel in the UI those that hang"
+_NOT_TAKEN: Final = (
+    "no runner takes them, or a work queue is paused or a concurrency limit reached: see the deployment "
+    "in the UI"
 )
-"""Filters of runs that have not ended, each with what to do about them."""
+_UNDONE: Final = {
+    "Running": _HANGS,
+    "Pending": _HANGS,
+    "Paused": _HANGS,
+    "Cancelling": _HANGS,
+    "Late": _NOT_TAKEN,
+    "AwaitingConcurrencySlot": _NOT_TAKEN,
+    "Cancelled": _NOT_TAKEN,
+}
+"""What to do about runs that have not done their work, by their state."""
 _NO_RUN: Final = "nobody made a run: see that the schedule is on, and the scheduler of the Prefect server"
 _ERROR: Final = re.compile(r"^(?=[\w.]+: )", re.M)
 """Where in a traceback the error's own lines begin."""
 _JSON_RULE: Final = (
     'must be an object of JSON with words for values, like {"X-Access": "…"}'
 )
+_NO_ADDRESS: Final = "is not set, so whether anything runs is unknown: right only where cron runs `smsretry process`"
 _START: Final = "start `smsretry serve`, or a worker, under a supervisor"
 _REGISTER: Final = "restart `smsretry serve` of this version, or run `smsretry deploy`"
 
 
 def prefect_findings(offsets: ClockOffsets) -> Findings:
     """Findings, in the order in which to mend them. Nothing changes at the server, but Prefect's folder is made."""
+    problems = list[Finding]()
     try:
         settings = PrefectSettings()
     except ValidationError as error:
-        yield from _settings_findings()
         for problem in error.errors(include_input=False):
             variable = str(problem["loc"][0]).upper()
             is_address = variable == "PREFECT_API_URL"
-            yield _finding(variable, ADDRESS_RULE if is_address else _JSON_RULE)
-        return
-    if not settings.prefect_api_url:
-        yield from _settings_findings()
-        advice = "is not set, so whether anything runs is unknown: right only where cron runs `smsretry process`"
-        yield Finding(subject="PREFECT_API_URL", ok=True, advice=advice)
-        return
+            problems.append(
+                verdict(variable, ADDRESS_RULE if is_address else _JSON_RULE)
+            )
+        settings = PrefectSettings.model_construct()
+    if not problems and not settings.prefect_api_url:
+        problems.append(remark("PREFECT_API_URL", _NO_ADDRESS))
     with PrefectApi(settings) as api:
         try:
-            api.ask("health")
+            if not problems:
+                api.ask("health")
         except PrefectError as error:
-            yield from _settings_findings()
-            yield _finding("Prefect's API", str(error))
-            return
-        yield from _settings_findings(server_answers=True)
-        yield _finding(f"Prefect's API at {api.host}", None)
-        at = api.server_time or offsets.now()
-        offsets.record(PREFECT, at)
-        names = [deployment.name for deployment in declared()]
-        try:
-            registered = TypeAdapter(list[Registered]).validate_python(
-                api.ask(
-                    "deployments/filter", {"deployments": {"name": {"any_": names}}}
-                )
-            )
-            for deployment in declared():
-                yield from _deployment_findings(api, deployment, registered, at)
-        except PrefectError as error:
-            yield _finding("Prefect's API", str(error))
+            problems.append(verdict("Prefect's API", str(error)))
+        yield from _settings_findings(server_answers=not problems)
+        yield from problems
+        if not problems:
+            yield from _server_findings(api, offsets)
+
+
+def _server_findings(api: PrefectApi, offsets: ClockOffsets) -> Findings:
+    """Findings about a server that answers, and our deployments there."""
+    yield remark(f"Prefect's API at {api.host}")
+    at = api.server_time or offsets.now()
+    offsets.record(PREFECT, at)
+    ours = {"name": {"any_": [deployment.name for deployment in declared()]}}
+    try:
+        rows = api.ask("deployments/filter", {"deployments": ours})
+        registered = TypeAdapter(list[Registered]).validate_python(rows)
+        for deployment in declared():
+            yield from _deployment_findings(api, deployment, registered, at)
+    except PrefectError as error:
+        yield verdict("Prefect's API", str(error))
 
 
 def _settings_findings(*, server_answers: bool = False) -> Findings:
@@ -130,19 +138,19 @@ def _settings_findings(*, server_answers: bool = False) -> Findings:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         advice = f"were not checked: loading them took more than {_LOAD_SECONDS:.0f} s here. Ask again"
-        yield Finding(subject="Prefect's settings", ok=True, advice=advice)
+        yield remark("Prefect's settings", advice)
         return
     problem = None
     if loading.returncode:
         problem = f"cannot be loaded, so no run starts: {_complaint(loading.stderr)}"
     if not loading.stdout:
-        yield _finding("Prefect's settings", problem)
+        yield verdict("Prefect's settings", problem)
         return
     settings = json.loads(loading.stdout.splitlines()[-1])
-    harmful = "; ".join(_harmful_settings(**settings)) or None
-    yield Finding(subject="Prefect's settings", ok=True, advice=harmful)
+    harmful = "; ".join(_harmful_settings(**settings))
+    yield remark("Prefect's settings", harmful or None)
     if server_answers:
-        yield _finding("Prefect's server and result storage", problem)
+        yield verdict("Prefect's server and result storage", problem)
 
 
 def _complaint(stderr: str) -> str:
@@ -182,37 +190,26 @@ def _deployment_findings(
     at: datetime,
 ) -> Findings:
     """Findings about one of our deployments. Another flow's may have its name: the most similar one is taken."""
-    candidates = [
-        (differences(deployment, row), row)
-        for row in registered
-        if row.name == deployment.name
-    ]
-    subject = f"deployment {deployment.name}"
-    if not candidates:
-        yield _finding(subject, f"is not registered: {_REGISTER}")
+    name = deployment.name
+    namesakes = [row for row in registered if row.name == name]
+    if not namesakes:
+        yield verdict(f"deployment {name}", f"is not registered: {_REGISTER}")
         return
-    deviations, registration = min(candidates, key=lambda candidate: len(candidate[0]))
-    problem = (
-        f"is not this version's: {'; '.join(deviations)}. {_REGISTER.capitalize()}"
-    )
-    yield _finding(subject, problem if deviations else None)
-    if env := sorted((registration.job_variables or {}).get("env") or {}):
+    there = min(namesakes, key=lambda row: len(differences(deployment, row)))
+    problem = "; ".join(differences(deployment, there))
+    if problem:
+        problem = f"is not this version's: {problem}. {_REGISTER.capitalize()}"
+    yield verdict(f"deployment {name}", problem or None)
+    if env := sorted((there.job_variables or {}).get("env") or {}):
         advice = (
             f"set {', '.join(env)} for its runs: what is checked here does not count there, "
             "and Prefect shows it to all"
         )
-        yield Finding(
-            subject=f"job variables of {deployment.name}", ok=True, advice=advice
-        )
+        yield remark(f"job variables of {name}", advice)
     if deployment.schedules:
-        yield _finding(
-            f"schedule of {deployment.name}",
-            _schedule_problem(deployment, registration),
-        )
-        yield _finding(
-            f"runner of {deployment.name}", _runner_problem(api, registration, at)
-        )
-        yield _last_completed(api, deployment, registration, at)
+        yield verdict(f"schedule of {name}", _schedule_problem(deployment, there))
+        yield verdict(f"runner of {name}", _runner_problem(api, there, at))
+        yield _last_completed(api, deployment, there, at)
 
 
 def _schedule_problem(deployment: Deployment, registration: Registered) -> str | None:
@@ -235,92 +232,63 @@ def _runner_problem(
         path = f"work_pools/{quote(name)}"
         try:
             pool = api.ask(path)
-            queue = api.ask(
-                f"{path}/queues/{quote(registration.work_queue_name or 'default')}"
-            )
+            queue_name = registration.work_queue_name or "default"
+            queue = api.ask(f"{path}/queues/{quote(queue_name)}")
         except PrefectLacks:
             return f"the work pool {name}, or its queue, is gone: `prefect work-pool create --type process {name}`"
-        limits = [queue["concurrency_limit"], pool["concurrency_limit"]]
         if pool["is_paused"]:
             return f"the work pool {name} is paused, so nothing runs: `prefect work-pool resume {name}`"
-        if queue["is_paused"] or 0 in limits:
-            return f"the queue {queue['name']} of {name} is paused, or a concurrency limit of them is 0: see the UI"
+        if queue["is_paused"] or 0 in (
+            queue["concurrency_limit"],
+            pool["concurrency_limit"],
+        ):
+            return f"the queue {queue_name} of {name} is paused, or a concurrency limit of them is 0: see the UI"
         if pool.get("status") == "NOT_READY":
             return f"the work pool {name} has no worker: start `prefect worker start --pool {name}` under a supervisor"
     if registration.last_polled is None:
         return f"none has ever asked for its runs: {_START}"
     silence = at - registration.last_polled
-    if silence > _RUNNER_PATIENCE:
-        return (
-            f"none has asked for its runs for {span(silence.total_seconds())}: {_START}"
-        )
-    return None
+    if silence <= _RUNNER_PATIENCE:
+        return None
+    ago = span(silence.total_seconds())
+    return f"none has asked for its runs for {ago}: {_START}"
 
 
 def _last_completed(
     api: PrefectApi, deployment: Deployment, registration: Registered, at: datetime
 ) -> Finding:
     """When a run last completed. If that is long ago, what became of the runs since."""
-    subject = f"last completed run of {deployment.name}"
-    completed = _last_ended(api, registration, "COMPLETED")
-    broken = _last_ended(api, registration, "FAILED", "CRASHED", "CANCELLED")
-    since = registration.created
-    if completed:
-        since = datetime.fromisoformat(completed["end_time"])
-    if broken and datetime.fromisoformat(broken["end_time"]) <= since:
-        broken = None
-    age = max(at - since, timedelta())
-    shortest_period = min(schedule.period for schedule in deployment.schedules)
-    if age <= max(_RUN_PATIENCE, 2 * shortest_period):
-        if broken and broken["state"]["type"] == "CANCELLED":
-            # A later run does its work.
-            broken = None
-        subject += f", {span(age.total_seconds())} ago" if completed else ": none yet"
-        return Finding(
-            subject=subject,
-            ok=completed is not None or broken is None,
-            advice=_ending(broken) if broken else None,
-        )
-    reasons = list(_unfinished_runs(api, registration))
-    if broken:
-        reasons.append(_ending(broken))
-    when = "was {} ago" if completed else "never was, in {}"
-    advice = when.format(span(age.total_seconds()))
-    return _finding(subject, "; ".join([advice, *(reasons or [_NO_RUN])]))
-
-
-def _ending(run: JsonObject) -> str:
-    state = run["state"]
-    return f"the newest one ended {state['name']}: {state['message']}"
-
-
-def _last_ended(
-    api: PrefectApi, registration: Registered, *types: str
-) -> JsonObject | None:
-    """The run that ended last in a state of one of these types."""
-    runs = {
+    which = {
         "deployment_id": {"any_": [registration.id]},
-        "state": {"type": {"any_": types}},
-        "end_time": {"is_null_": False},
+        "expected_start_time": {"before_": at.isoformat()},
     }
-    rows: list[JsonObject] = api.ask(
-        "flow_runs/filter", {"flow_runs": runs, "sort": "END_TIME_DESC", "limit": 1}
-    )
-    return rows[0] if rows else None
-
-
-def _unfinished_runs(api: PrefectApi, registration: Registered) -> Iterator[str]:
-    """The newest runs that have not ended, counted by state, and what to do about them."""
-    for state, remedy in _UNFINISHED:
-        runs = {"deployment_id": {"any_": [registration.id]}, "state": state}
-        rows = api.ask(
-            "flow_runs/filter", {"flow_runs": runs, "sort": "ID_DESC", "limit": _PAGE}
-        )
-        if rows:
-            counts = Counter(row["state"]["name"] for row in rows)
-            states = ", ".join(f"{count} {name}" for name, count in counts.items())
-            yield f"{states}: {remedy}"
-
-
-def _finding(subject: str, problem: str | None) -> Finding:
-    return Finding(subject=subject, ok=problem is None, advice=problem)
+    page = {"flow_runs": which, "sort": "EXPECTED_START_TIME_DESC", "limit": _PAGE}
+    since, newer = registration.created, list[JsonObject]()
+    when = "never was, in {}"
+    for run in api.ask("flow_runs/filter", page):
+        if run["state"]["type"] == "COMPLETED":
+            when, since = "was {} ago", datetime.fromisoformat(run["end_time"])
+            break
+        newer.append(run["state"])
+    age = max(at - since, timedelta())
+    broken = [
+        f"the newest one ended {state['name']}: {state['message']}"
+        for state in newer
+        if state["type"] in ("FAILED", "CRASHED")
+    ][:1]
+    subject = f"last completed run of {deployment.name}"
+    ago = span(age.total_seconds())
+    period = min(schedule.period for schedule in deployment.schedules)
+    if age <= max(_RUN_PATIENCE, 2 * period):
+        advice = next(iter(broken), None)
+        if when.startswith("never"):
+            return verdict(f"{subject}: none yet", advice)
+        return remark(f"{subject}, {ago} ago", advice)
+    counts = Counter(state["name"] for state in newer)
+    reasons = [
+        f"{count} {name}: {_UNDONE[name]}"
+        for name, count in counts.items()
+        if name in _UNDONE
+    ]
+    reasons = [*reasons, *broken] or [_NO_RUN]
+    return verdict(subject, "; ".join([when.format(ago), *reasons]))

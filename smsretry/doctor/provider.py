@@ -10,7 +10,7 @@ from smsretry.desk.questions.blocks import in_lines
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.doctor.clocks import PROVIDER, ClockOffsets
 from smsretry.doctor.database import PATIENCE
-from smsretry.doctor.parts import Findings
+from smsretry.doctor.parts import Findings, remark, verdict
 from smsretry.errors import QueueError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.settings import Settings
@@ -39,29 +39,29 @@ def provider_findings(settings: Settings, offsets: ClockOffsets) -> Findings:
 def sender_findings(senders: Sequence[SenderRecord], check: Check) -> Findings:
     """A finding about each sender with a problem, and one about all the others."""
 
-    def check_record(sender: SenderRecord) -> list[Finding]:
+    def problems_of(sender: SenderRecord) -> list[Finding]:
+        _, *lines = in_lines(sender.tell())
+        problems = [remark("", line.strip()) for line in lines]
         # The account's check includes the default sender. One that was replaced sends nothing more.
         is_used = sender.businesses or sender.texts
         if sender.named_at or not is_used or not sender.sent_by:
-            return []
+            return problems
         try:
-            return check(SenderId(sender.account, sender.sent_by))
+            findings = check(SenderId(sender.account, sender.sent_by))
         except Exception as error:  # noqa: BLE001 - a library's, and the other senders are checked all the same
-            advice = f"could not be made ({cause_of(error)})"
-            return [Finding(subject="check", ok=False, advice=advice)]
+            findings = [verdict("check", f"could not be made ({cause_of(error)})")]
+        return problems + [finding for finding in findings if finding.advice]
 
     in_order = len(senders)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        checks = pool.map(check_record, senders)
-        for sender, findings in zip(senders, checks, strict=True):
-            _, *problems = in_lines(sender.tell())
-            warnings = [finding for finding in findings if finding.advice]
-            problems += map(str, warnings)
+        for sender, problems in zip(
+            senders, pool.map(problems_of, senders), strict=True
+        ):
             if problems:
                 in_order -= 1
-                yield Finding(
-                    subject=sender.title,
-                    ok=all(warning.ok for warning in warnings),
-                    advice="; ".join(problem.strip() for problem in problems),
+                advice = "; ".join(
+                    str(problem).removeprefix(": ") for problem in problems
                 )
-    yield Finding(subject=f"senders ({in_order} of {len(senders)} in order)", ok=True)
+                is_bad = not all(problem.ok for problem in problems)
+                yield (verdict if is_bad else remark)(sender.title, advice)
+    yield remark(f"senders ({in_order} of {len(senders)} in order)")

@@ -60,7 +60,7 @@ def before_send(
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
-        detail = f"The business's sms_hours cannot be read: {error}"
+        detail = f"businesses.sms_hours cannot be read: {error}"
         return Hold(detail, "hours_unreadable")
     if check.hold_reason and check.why_code:
         return Hold(check.hold_reason, check.why_code)

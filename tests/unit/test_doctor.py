@@ -63,7 +63,6 @@ def test_half_a_key_another_s_address_and_a_key_that_ends_are_told() -> None:
         ("TWILIO_API_KEY_SID", True)
     ]
     assert told(**token) == []
-    assert told(SUPABASE_URL="https://api.twilio.com") == [("SUPABASE_URL", False)]
     for days, findings in (
         (-1, [("SUPABASE_SERVICE_ROLE_KEY", False)]),
         (1, [("SUPABASE_SERVICE_ROLE_KEY", True)]),
@@ -134,7 +133,8 @@ def test_a_callback_to_a_host_that_nobody_knows_is_a_warning() -> None:
     [finding] = callback_findings({variable: "https://hook.invalid/sms"})
     assert finding.ok
     assert "hook.invalid cannot be resolved" in str(finding.advice)
-    assert [*callback_findings({variable: "https://127.0.0.1/sms"})] == []
+    [finding] = callback_findings({variable: "https://127.0.0.1/sms"})
+    assert not finding.ok
     assert [*callback_findings({})] == []
 
 

@@ -123,6 +123,11 @@ WRONG: list[tuple[dict[str, str], str, list[str]]] = [
         ["SUPABASE_URL: must be", "TWILIO_ACCOUNT_SID: "],
     ),
     (
+        {"SUPABASE_URL": "https://api.twilio.com"},
+        "",
+        ["SUPABASE_URL: must be the project's URL alone"],
+    ),
+    (
         {"SUPABASE_URL": "https://supabase.com/dashboard"},
         "",
         ["SUPABASE_URL: must be the project's URL alone"],

@@ -8,7 +8,7 @@ from smsretry.desk.pages.markdown import markdown, plain
 from smsretry.desk.pages.outcomes import ProcessedText
 from smsretry.desk.pages.runs import SHOWN_IN_FULL, RunReport, of_texts
 from smsretry.desk.questions.blocks import Table
-from smsretry.desk.questions.queue_status import Late, QueueStatus, StateCount
+from smsretry.desk.questions.queue_status import Count, Late, QueueStatus
 from smsretry.retry.answers import InterruptedRun, Recovered
 from smsretry.retry.models import AssignedSender, ItemResult
 from smsretry.sending.summary import RunSummary
@@ -174,13 +174,7 @@ def test_a_backlog_is_what_the_database_calls_late() -> None:
 
 def status(*late: Late) -> QueueStatus:
     """A queue whose oldest due text is 25 minutes late."""
-    due = StateCount(
-        state="due",
-        why_code=None,
-        texts=5,
-        oldest=NOON - timedelta(minutes=25),
-        next_at=None,
-    )
+    due = Count(state="due", texts=5, oldest=NOON - timedelta(minutes=25))
     return QueueStatus(at=NOON, states=(due,), late=late)
 
 
@@ -218,7 +212,9 @@ def test_a_table_that_would_be_cut_off_is_a_list() -> None:
         ("failed", "3", "Opted out"),
         ("failed", "1", "Not delivered " * 9),
     )
-    assert "| failed | 3 | Opted out |" in markdown(["", Table("Ended", [short_row])])
+    assert "| failed | 3 | Opted out |" in markdown(
+        ["", Table("Ended", ("end", "texts", "why"), [short_row])]
+    )
     assert "- failed 3: Opted out\n" in markdown(
-        ["", Table("Ended", [short_row, much])]
+        ["", Table("Ended", ("end", "texts", "why"), [short_row, much])]
     )

@@ -4,11 +4,10 @@ Links are relative to the page of an artifact or a run, so they stay in the UI t
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from smsretry.desk.questions.blocks import Block, Heading, Hours, Inline, Line, Table
+from smsretry.desk.questions.blocks import Block, Heading, Inline, Line, Table
 
 FormAddress: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 """The address of a form, by its deployment's name, with these values in it; None if it is not known."""
@@ -25,8 +24,6 @@ _FEEDS: Final = {"row": "text", "send log": "send-log", "scheduled send": "send-
 """The Event Feed's word for what a line names, where it is another one."""
 _LONGEST_NOTE: Final = 60
 """Characters that fit into a table's last cell."""
-_COLORS: Final = ("#2e9e5b", "#d64545", "#b0b0b0", "#8fb8de")
-"""The colors of an hour's parts."""
 
 
 def markdown(blocks: Iterable[Block], forms: FormAddress = lambda *_: None) -> str:
@@ -38,8 +35,6 @@ def markdown(blocks: Iterable[Block], forms: FormAddress = lambda *_: None) -> s
                 page += f"\n\n## {plain(words)}\n"
             case Table():
                 page += _table(block, forms)
-            case Hours(caption):
-                page += f"\n{_picture(block)}\n\n{plain(caption)}\n"
             case _ if place == 0:
                 page += f"# {_line(block, forms)}\n"
             case _:
@@ -54,15 +49,15 @@ def _table(table: Table, forms: FormAddress) -> str:
     if not table.rows:
         return ""
     lines = [f"\n\n## {plain(table.title)}\n"]
-    is_wide = any(len(note) > _LONGEST_NOTE for *_, note in table.rows)
-    if not is_wide:
-        lines += [f"| {' | '.join(table.columns)} |", "|---|--:|---|"]
-    for row in table.rows:
-        *cells, note = (_inline(cell, forms) for cell in row)
-        if is_wide:
+    rows = [[_inline(cell, forms) for cell in row] for row in table.rows]
+    if any(len(str(row[-1])) > _LONGEST_NOTE for row in table.rows):
+        for *cells, note in rows:
             lines.append(f"- {' '.join(filter(None, cells))}: {note}")
-        else:
-            lines.append(f"| {' | '.join([*cells, note])} |")
+    else:
+        alignments = ("---", "--:", "---")[: len(table.columns)]
+        lines += [
+            f"| {' | '.join(line)} |" for line in (table.columns, alignments, *rows)
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -101,20 +96,3 @@ def _link(match: re.Match[str]) -> str:
     feed = f"resource=sms.{_FEEDS.get(kind, kind)}.{record_id}"
     # One of Prefect's UIs refuses a resource that is named once.
     return f"[{match[0]}]({FIRST_PAGE}/events?{feed}&{feed})"
-
-
-def _picture(hours: Hours) -> str:
-    """A bar for each hour."""
-    shapes = ""
-    step = 26
-    for place, (hour, sizes) in enumerate(hours.parts):
-        top = 100.0
-        for color, size in zip(_COLORS, sizes, strict=False):
-            height = 90 * size / max(hours.largest, 1)
-            top -= height
-            shapes += f'<rect x="{place * step + 2}" y="{top:.1f}" width="22" height="{height:.1f}" fill="{color}"/>'
-        shapes += f'<text x="{place * step + 13}" y="114" text-anchor="middle">{hour:%H}</text>'
-    area = f'width="{len(hours.parts) * step}" height="120"'
-    style = 'font-family="sans-serif" font-size="10" fill="#888"'
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {area} {style}>{shapes}</svg>'
-    return f"![{plain(hours.caption)}](data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()})"

@@ -2,21 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
+from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Final, get_args
 from uuid import UUID
 
-from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import IDLE
 from smsretry.desk.pages.outcomes import Color, Event, OfQueue, ProcessedText
-from smsretry.desk.questions.blocks import Block, Heading, Remedy
+from smsretry.desk.questions.blocks import Block, Heading, Remedy, counted
 from smsretry.desk.questions.explanation import Explanation
 from smsretry.desk.questions.queue_status import QueueStatus
+from smsretry.desk.questions.records import NAMELESS
 from smsretry.retry.answers import InterruptedRun
 from smsretry.sending.scheduled import Queueing
 from smsretry.sending.summary import DeliverySummary, RunSummary, numbers
+from smsretry.vocabulary import Fate
 
 SHOWN_IN_FULL: Final = 20
 """How many texts that need a person one page shows in full."""
@@ -35,6 +35,13 @@ _COUNTS_SHOWN: Final = (
     "waiting",
 )
 """The counts in a run's name, in their order. A new fate gets its place here. waiting: they go on by themselves."""
+
+
+_ANNOUNCED: Final[Sequence[tuple[OfQueue, Fate]]] = (
+    ("held", "Held"),
+    ("dead-letters", "Failed"),
+)
+"""What a run announces of texts that came to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +81,39 @@ def of_texts(
         explain: explains the texts of a row. Asked for as the page is written.
     """
     idle = run.idle and not interrupted
-    problems = list[str]()
-    if run.texts_only and not idle:  # an idle run is found by its name, and deleted
-        problems.append(f"staging: {run.texts_only}")
-    if run.restored:
-        problems.append("a restore from a backup")
-    if run.stopped_because:
-        problems.append(_stopped(run.stopped_because))
-    elif senders := len(run.stopped_senders):
-        problems.append(f"{senders} sender{'s' if senders > 1 else ''} stopped")
-    counts = _counts(run)
+    senders = counted(len(run.stopped_senders), "sender")
+    problems = (
+        # An idle run is found by its name, and deleted.
+        f"staging: {run.texts_only}" if run.texts_only and not idle else "",
+        "a restore from a backup" if run.restored else "",
+        _stopped(run.stopped_because)
+        or (f"{senders} stopped" if run.stopped_senders else ""),
+    )
+    counts = _counts(run) or (IDLE if idle else "nothing to send")
     if run.recovered and not run.claimed:
         counts = f"{run.recovered} recovered"
+    # In staging nobody waits for these texts. That production is taken for staging is always announced.
+    results = [
+        text.result
+        for text in processed
+        if (not run.texts_only or text.result.why_code == "mark_mismatch")
+        and not (text.claim.held and text.result.fate == "Held")
+    ]
+    alerts = [
+        _alert(
+            kind,
+            [
+                (result.why_code, result.detail)
+                for result in results
+                if result.fate == fate
+            ],
+        )
+        for kind, fate in _ANNOUNCED
+    ]
     return RunReport(
-        name=" · ".join([*problems, counts or (IDLE if idle else "nothing to send")]),
+        name=" · ".join(filter(None, (*problems, counts))),
         idle=idle,
-        events=list(_events(run, processed, status)),
+        events=[*_events_of_queue(run, status), *filter(None, alerts)],
         page=_page(run, processed, interrupted, explain),
     )
 
@@ -99,14 +123,13 @@ def _counts(run: RunSummary) -> str:
     return numbers(Counter({**run.counts, "waiting": waiting}), _COUNTS_SHOWN)
 
 
-def _stopped(because: str) -> str:
-    return f"stopped: {shorten(because, _NAME_LENGTH, placeholder=' …')}"
+def _stopped(because: str | None) -> str:
+    words = shorten(because or "", _NAME_LENGTH, placeholder=" …")
+    return f"stopped: {words}" if because else ""
 
 
-def _events(
-    run: RunSummary, processed: Sequence[ProcessedText], status: QueueStatus | None
-) -> Iterator[Event]:
-    """What a person may want to know at once."""
+def _events_of_queue(run: RunSummary, status: QueueStatus | None) -> Iterator[Event]:
+    """What a person may want to know at once of all sending, of senders, and of what is late."""
     for stopped in run.stopped:
         if stopped.is_news and stopped.concerns_all:
             yield _of_queue("sending-stopped", why=stopped.why)
@@ -118,42 +141,19 @@ def _events(
             yield _of_queue("backlog", minutes=minutes, texts=late.texts)
         elif late.name == "words":
             yield _of_queue("words-unread", people=late.texts)
-    # In staging nobody waits for these texts. That production is taken for staging is always announced.
-    announced = [
-        text
-        for text in processed
-        if not run.texts_only or text.result.why_code == "mark_mismatch"
-    ]
-    yield from _alert(
-        "held",
-        [
-            (text.result.why_code, text.result.detail)
-            for text in announced
-            if text.result.fate == "Held" and not text.claim.held
-        ],
-    )
-    yield from _alert(
-        "dead-letters",
-        [
-            (text.result.why_code, text.result.detail)
-            for text in announced
-            if text.result.fate == "Failed"
-        ],
-    )
 
 
-def _alert(event_name: OfQueue, whys: Sequence[tuple[object, str]]) -> Iterator[Event]:
+def _alert(kind: OfQueue, mishaps: Sequence[tuple[object, str]]) -> Event | None:
     """How many texts there are, and why: by the reason's code, the rarest first, in the words of most of its texts."""
     reasons = defaultdict[object, Counter[str]](Counter)
-    for code, why in whys:
+    for code, why in mishaps:
         reasons[code][why] += 1
-    counts = [(words.total(), words.most_common(1)[0][0]) for words in reasons.values()]
-    counts.sort(key=itemgetter(0))
-    if len(counts) == 1:
-        yield _of_queue(event_name, texts=len(whys), why=counts[0][1])
-    elif counts:
-        why = "; ".join(f"{texts} × {words}" for texts, words in counts)
-        yield _of_queue(event_name, texts=len(whys), why=why)
+    counts = sorted(
+        (words.total(), words.most_common(1)[0][0]) for words in reasons.values()
+    )
+    whys = [f"{texts} × {why}" if len(counts) > 1 else why for texts, why in counts]
+    payload = {"texts": len(mishaps), "why": "; ".join(whys)}
+    return Event("queue", kind, payload) if mishaps else None
 
 
 def _of_queue(event_name: OfQueue, **payload: object) -> Event:
@@ -173,17 +173,13 @@ def _page(
     if red_texts:
         yield Heading("These need a person")
     for text in red_texts[:SHOWN_IN_FULL]:
-        link = _link_to_story(str(text.claim.id), text.claim.masked)
+        link = Remedy.story(text.claim.id, text.claim.masked)
         yield f"{text.badge}, ", link, f": {text.result.detail}"
         for explanation in explain(text.claim.id):
-            yield f"  For {explanation.text.business or 'a business without a name'}. Next: {explanation.next}"
+            yield f"  For {explanation.text.business or NAMELESS}. Next: {explanation.next}"
             yield from (("  You can: ", remedy) for remedy in explanation.remedies)
     if remaining := len(red_texts[SHOWN_IN_FULL:]):
         yield f"And {remaining} more: the red ones among this run's task runs."
-
-
-def _link_to_story(text: str, words: str) -> Remedy:
-    return Remedy.see(ExplainText, {"id": text}, words)
 
 
 def of_scheduled(queueing: Queueing) -> RunReport:
@@ -199,76 +195,49 @@ def of_scheduled(queueing: Queueing) -> RunReport:
         for send in queueing.sends
         if send.result not in ("queued", "later")
     ]
-    idle = not queueing.sends and not queueing.stopped_because
-    return _report(
-        queueing.numbers, queueing.numbers, queueing.stopped_because, idle, events
-    )
+    return _report(queueing.numbers, queueing.stopped_because, events)
 
 
 def of_deliveries(summary: DeliverySummary) -> RunReport:
     """A run that looked after accepted texts, with those that did not arrive."""
     mishaps = [
-        message
-        for message in summary.followed
-        if message.came_to in ("undelivered", "retried", "held", "error")
+        text
+        for text in summary.followed
+        if text.came_to in ("undelivered", "retried", "held", "error")
     ]
     events = [
         Event(
-            subject=f"text.{message.message.retry_id}",
-            kind=message.came_to,
-            payload={
-                "why": message.detail,
-                "code": message.code,
-                "sid": message.message.sid,
-            },
-            feed_text=message.came_to,
+            subject=f"text.{text.message.retry_id}",
+            kind=text.came_to,
+            payload={"why": text.detail, "code": text.code, "sid": text.message.sid},
+            feed_text=text.came_to,
             people={
-                "customer": message.message.customer_id,
-                "business": message.message.business_id,
-                "send-log": message.message.send_log_id,
+                "customer": text.message.customer_id,
+                "business": text.message.business_id,
+                "send-log": text.message.send_log_id,
             },
         )
-        for message in mishaps
+        for text in mishaps
     ]
+    lost = [text for text in mishaps if text.came_to == "undelivered"]
+    blaming = [text for text in mishaps if text.blames_sender]
     alerts = (
-        *_alert(
-            "dead-letters",
-            [
-                (message.code, message.detail)
-                for message in mishaps
-                if message.came_to == "undelivered"
-            ],
-        ),
-        *_alert(
-            "sender-blamed",
-            [
-                (message.code, message.detail)
-                for message in mishaps
-                if message.blames_sender
-            ],
-        ),
+        _alert("dead-letters", [(text.code, text.detail) for text in lost]),
+        _alert("sender-blamed", [(text.code, text.detail) for text in blaming]),
     )
-    idle = summary.idle and not summary.stopped_because
-    return _report(
-        summary.numbers, str(summary), summary.stopped_because, idle, events, alerts
-    )
+    report = _report(summary.numbers, summary.stopped_because, events, str(summary))
+    return replace(report, events=(*filter(None, alerts), *events))
 
 
 def _report(
-    counts: str,
-    headline: str,
-    stopped_because: str | None,
-    idle: bool,
-    events: Sequence[Event],
-    alerts: Sequence[Event] = (),
+    counts: str, stopped: str | None, events: Sequence[Event], headline: str = ""
 ) -> RunReport:
     """A run that sent nothing, with a line for each event."""
-    page: list[Block] = [headline or IDLE]
+    page: list[Block] = [headline or counts or IDLE]
     for event in events[:_SHOWN]:
-        link = _link_to_story(event.subject.partition(".")[2], event.kind)
+        link = Remedy.story(event.subject.partition(".")[2], event.kind)
         page.append((link, f": {event.payload['why']}"))
     if len(events) > _SHOWN:
         page.append(f"And {len(events) - _SHOWN} more")
-    problems = [_stopped(stopped_because)] if stopped_because else []
-    name = " · ".join([*problems, counts or IDLE])
-    return RunReport(name, idle, (*alerts, *events), page)
+    name = " · ".join(filter(None, (_stopped(stopped), counts or IDLE)))
+    return RunReport(name, not (counts or stopped), events, page)

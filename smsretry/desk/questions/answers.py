@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import ConfigDict, Field
 
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import ExplainText, Order, ReportRestore
+from smsretry.desk.actions.requests import Order, ReportRestore
 from smsretry.desk.questions.blocks import Block, Remedy, counted, in_lines
 from smsretry.desk.questions.records import NAMELESS, TextRecord
 from smsretry.instants import on_clock
@@ -125,11 +125,10 @@ def capitalized(sentence: str) -> str:
 def _texts(texts: Iterable[TextRecord]) -> Iterator[Block]:
     """Texts with what they wait for or why they ended. A number links to the text's story."""
     for text in texts:
-        story = {"id": str(text.retry_id)}
         reason = f": {text.why}" if text.why else ""
         at = on_clock(text.next_at or text.since)
         yield (
-            Remedy.see(ExplainText, story, text.number or "without a number"),
+            Remedy.story(text.retry_id, text.number or "without a number"),
             f" of {text.business or NAMELESS}, {spaced(text.state)}, {at}{reason}",
         )
         yield f"    row {text.retry_id}, customer {text.customer_id or 'is gone'}"

@@ -1,4 +1,4 @@
-"""What an answer is made of: lines, tables and a picture by hour, of words and remedies.
+"""What an answer is made of: lines, headings and tables, of words and remedies.
 
 `in_lines` writes them for a terminal, and `smsretry.desk.pages.markdown` for Prefect's pages.
 """
@@ -12,11 +12,12 @@ from pydantic import Field
 
 from smsretry.desk.actions.commands import LEFT, command_of, fill_in
 from smsretry.desk.actions.form import Form
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.instants import on_clock
 from smsretry.retry.models import Value
 
 _LONGEST_BAR: Final = 30
-"""Columns of the bar of the largest hour."""
+"""Characters of the bar of the largest hour."""
 
 
 class Remedy(Value):
@@ -41,6 +42,7 @@ class Remedy(Value):
         words: str,
         *,
         preparation: str | None = None,
+        has_command: bool = True,
     ) -> Self:
         """Offer a form, filled in. The value `LEFT` is left to the person."""
         if "dry_run" in form.model_fields:
@@ -51,7 +53,7 @@ class Remedy(Value):
         return cls(
             words=words,
             preparation=preparation,
-            command=command_of(form, values),
+            command=command_of(form, values) if has_command else None,
             form=deployment,
             ask=ask,
         )
@@ -59,23 +61,25 @@ class Remedy(Value):
     @classmethod
     def see(cls, form: type[Form], values: Mapping[str, Any], words: str) -> Self:
         """Link these words to a question, filled in. A terminal shows the words alone."""
-        return cls.of(form, values, words).model_copy(update={"command": None})
+        return cls.of(form, values, words, has_command=False)
+
+    @classmethod
+    def story(cls, text_id: object, words: str) -> Self:
+        """Link these words to the story of a text."""
+        return cls.see(ExplainText, {"id": str(text_id)}, words)
 
     def __str__(self) -> str:
-        text = self.words
-        if self.preparation:
-            text = f"{self.preparation}, then {text}"
-        if self.command:
-            text += f" ({self.command})"
-        return text
+        before = f"{self.preparation}, then " if self.preparation else ""
+        command = f" ({self.command})" if self.command else ""
+        return f"{before}{self.words}{command}"
 
 
 Inline: TypeAlias = str | Remedy
 """A part of a line."""
 Line: TypeAlias = str | tuple[Inline, ...]
 """A line. One that begins with spaces belongs to the line above it."""
-Row: TypeAlias = tuple[str, Inline, str]
-"""A row of a table: a label, how many texts it has, and a note."""
+Row: TypeAlias = Sequence[Inline]
+"""A row of a table: a label, how many texts it has, and perhaps a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +94,34 @@ class Table:
     """Rows below a title. A table without rows is not shown."""
 
     title: str
-    rows: Sequence[Row]
-    columns: tuple[str, str, str] = ("", "", "")
+    columns: Sequence[str]
     """The heads of its columns."""
+    rows: Sequence[Row]
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """A picture of texts by hour, each hour in parts."""
-
-    caption: str
-    parts: Sequence[tuple[datetime, Sequence[int]]]
-
-    @property
-    def largest(self) -> int:
-        """The texts of the hour that has the most."""
-        return max((sum(sizes) for _, sizes in self.parts), default=0)
-
-
-Block: TypeAlias = Line | Heading | Table | Hours
+Block: TypeAlias = Line | Heading | Table
 
 
 def counted(count: int, noun: str) -> str:
     """A count with its noun, such as 1 text or 2 texts."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def by_hour(
+    title: str, texts: Mapping[datetime, int], notes: Mapping[datetime, str] = {}
+) -> Table:
+    """The hours that have a text, each with a bar and its note."""
+    largest = max(texts.values(), default=0)
+    rows = [
+        (
+            on_clock(hour),
+            str(count),
+            f"{'█' * max(1, round(count / largest * _LONGEST_BAR))} {notes.get(hour, '')}",
+        )
+        for hour, count in sorted(texts.items())
+        if count
+    ]
+    return Table(title, ("from", "texts", ""), rows)
 
 
 def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
@@ -126,22 +134,10 @@ def in_lines(blocks: Iterable[Block]) -> Iterator[str]:
                 yield "".join(map(str, block))
             case Heading(words):
                 yield from ("", words)
-            case Table(title, rows, _):
+            case Table(title, _, rows):
                 if rows:
                     yield from ("", title)
-                for label, texts, note in rows:
-                    cells = (label, f"texts {texts}" if texts else "", note)
-                    yield "  " + ", ".join(filter(None, cells))
-            case Hours():
-                yield from _hour_lines(block)
-
-
-def _hour_lines(hours: Hours) -> Iterator[str]:
-    """The hours that have a text, each with a bar."""
-    if hours.largest:
-        yield hours.caption
-    for hour, sizes in hours.parts:
-        texts = sum(sizes)
-        if texts:
-            length = max(1, round(texts / hours.largest * _LONGEST_BAR))
-            yield f"  from {on_clock(hour)}  {'█' * length} {texts}"
+                for label, texts, *note in rows:
+                    cells = (label, f"texts {texts}" if texts else "", *note)
+                    line = ", ".join(str(cell) for cell in cells if cell)
+                    yield f"  {line}".rstrip()

@@ -1,7 +1,6 @@
 """What was done and decided about a text, oldest first."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 from operator import itemgetter
@@ -77,23 +76,16 @@ def history(text: TextRecord, zone: tzinfo) -> Iterator[str]:
 
 
 def _told_once(steps: Iterable[Step]) -> Iterator[Step]:
-    """The steps; equal refusals, which used no attempt, as the first with how often and until when."""
-    refusals = defaultdict[tuple[Any, Any], list[Step]](list)
-    for step in steps:
-        if step.what == "rejected":
-            refusals[_refusal(step)].append(step)
-    for step in steps:
-        equal = refusals.get(_refusal(step), []) if step.what == "rejected" else []
-        if len(equal) < 2:
-            yield step
-        elif step is equal[0]:
-            again = {"times": len(equal), "last_at": equal[-1].at}
-            yield step.model_copy(update=again)
-
-
-def _refusal(step: Step) -> tuple[Any, Any]:
-    """The code, and which attempt it would have used."""
-    return getattr(step, "code", None), getattr(step, "number", None)
+    """The steps; equal refusals of the same attempt, which used none, as the first with how often and until when."""
+    groups = dict[object, list[Step]]()
+    for place, step in enumerate(steps):
+        fields = step.model_dump()
+        refusal = (fields.get("code"), fields.get("number"))
+        group = refusal if step.what == "rejected" else place
+        groups.setdefault(group, []).append(step)
+    for first, *again in groups.values():
+        times = {"times": len(again) + 1, "last_at": again[-1].at} if again else {}
+        yield first.model_copy(update=times)
 
 
 def lateness(text: TextRecord, moment: datetime) -> str | None:
@@ -105,11 +97,11 @@ def lateness(text: TextRecord, moment: datetime) -> str | None:
 
 
 def _beginning(text: TextRecord, zone: tzinfo) -> str:
-    fields = dict[str, Any]()
-    if text.planned_for:
-        fields = {"planned_for": text.planned_for, "not_after": text.expires_at}
-    if text.kind != "send log":
-        fields["message_class"] = text.message_class
+    fields = {
+        "planned_for": text.planned_for,
+        "not_after": text.planned_for and text.expires_at,
+        "message_class": "" if text.kind == "send log" else text.message_class,
+    }
     return _line(_BEGINNINGS[text.kind], fields, zone)
 
 
@@ -126,25 +118,22 @@ def _consent_line(text: TextRecord, zone: tzinfo) -> str:
 
 def _step_line(step: Step, text: TextRecord, zone: tzinfo) -> str:
     """The send that a step is about, what it was, what is known of it, and why."""
-    action = step.what
-    fields = step.model_dump(exclude={"what", "send", "because", "why_code"})
-    if meaning := fields.get("taken_for"):
-        fields["meaning"] = _MEANINGS.get(meaning, f"understood as {meaning}")
-    fields["settled_by"] = _SOURCES.get(step.settled_by or "")
-    if step.what == "accepted" and not step.settled_by:
-        fields["late"] = lateness(text, step.at)
-    if step.what == "not_sent" and step.settled_by == "reconcile":
-        # The provider's list did not have it, and no more is known.
-        action = "not_found"
-    if step.source:
-        fields["source"] = single_word(step.source)
-    if step.until and step.until <= step.at:
-        fields["until"] = None
-    line = _line(action, fields, zone)
-    if step.send:
-        line = f"send {step.send}: {line}"
+    fields = step.model_dump()
+    meaning = str(fields.get("taken_for", ""))
+    is_answer = step.what == "accepted" and not step.settled_by
+    fields |= {
+        "meaning": meaning and _MEANINGS.get(meaning, f"understood as {meaning}"),
+        "settled_by": _SOURCES.get(step.settled_by or ""),
+        "late": lateness(text, step.at) if is_answer else None,
+        "source": step.source and single_word(step.source),
+        "until": step.until if step.until and step.until > step.at else None,
+    }
+    # The provider's list did not have it, and no more is known.
+    is_missing = (step.what, step.settled_by) == ("not_sent", "reconcile")
+    line = _line("not_found" if is_missing else step.what, fields, zone)
+    send = f"send {step.send}: " if step.send else ""
     reason = step.because or spaced(step.why_code or "")
-    return f"{line}: {reason}" if reason else line
+    return f"{send}{line}: {reason}" if reason else f"{send}{line}"
 
 
 def _line(action: str, fields: Mapping[str, Any], zone: tzinfo) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block, Hours
+from smsretry.desk.questions.blocks import Block, by_hour
 from smsretry.desk.questions.records import Course, Prediction, WaitingText
 from smsretry.desk.questions.senders import SenderRecord
 from smsretry.instants import on_clock
@@ -145,12 +145,9 @@ class Forecast(Answer):
             yield "More texts wait than a preview looks at: those that are due last are not in it."
         for sender in self.too_slow:
             yield f"too slow: {sender}"
-        yield Hours(
-            "by hour:",
-            [
-                (self.made_at + timedelta(hours=hour), [texts])
-                for hour, texts in enumerate(self.hours)
-            ],
+        hours = enumerate(self.hours)
+        yield by_hour(
+            "By hour", {self.made_at + timedelta(hours=n): texts for n, texts in hours}
         )
         for reason, texts in self.why.items():
             yield f"{texts} not: {reason}"

@@ -3,36 +3,30 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Literal
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
 
-from smsretry.desk.actions.commands import LEFT
 from smsretry.desk.actions.requests import ExplainText, ListTexts, ListUnreadWords
 from smsretry.desk.actions.senders import ListSenders
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import (
     Block,
     Heading,
-    Hours,
     Inline,
     Remedy,
     Row,
     Table,
+    by_hour,
 )
 from smsretry.desk.questions.records import NAMELESS
-from smsretry.desk.questions.remedies import (
-    DOCTOR,
-    SENDER_REMEDIES,
-    remedy_of_sender,
-    remedy_of_stop,
-    remedy_of_texts,
-)
+from smsretry.desk.questions.remedies import DOCTOR, SENDERS_REASONS, remedy_of
 from smsretry.desk.questions.senders import SenderRecord, in_need
 from smsretry.instants import Instant, on_clock, span
 from smsretry.retry.models import KnownCode, Value
-from smsretry.vocabulary import Mark, SendTo, TextState, WhyCode, spaced
+from smsretry.vocabulary import Delivery, Mark, SendTo, TextState, spaced
 
 _STAGING: Final = {
     "listed": "STAGING: only who is listed is texted",
@@ -46,9 +40,9 @@ _START_RUNS: Final = DOCTOR.model_copy(
         "preparation": "see that `smsretry serve` runs, under a supervisor, or that cron runs `smsretry process`"
     }
 )
-_READ_WORDS: Final = Remedy.of(ListUnreadWords, {}, "read it, and say what it means")
-NO_RUN: Final = "no run has finished"
-"""What is told where nobody runs."""
+_SEE_PLAYBOOK: Final = DOCTOR.model_copy(
+    update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
+)
 _STOPPED: Final = {
     "sending": "sending is stopped",
     "default_sender": "the default sender is stopped",
@@ -61,14 +55,17 @@ _OUTCOMES: Final = {
 }
 """What became of a send, where its word does not say it."""
 _ARRIVALS: Final = {
-    "delivered": "arrived (green)",
-    "undelivered": "did not arrive (red)",
-    "unknown": "never reported (grey)",
-    "open": "not reported yet (blue)",
+    "delivered": "arrived",
+    "undelivered": "did not arrive",
+    "unknown": "never reported",
+    "open": "not reported yet",
 }
-"""What became of an accepted text (`smsretry.delivery_of`), with its color in the picture."""
+"""What became of an accepted text (`smsretry.delivery_of`)."""
 _MOST_SENDERS: Final = 50
 """How many senders in trouble a page names, those with the most texts."""
+NeedOf: TypeAlias = Literal[
+    "stop", "run", "late", "planned", "sender", "held", "unread"
+]
 
 
 class Late(Value):
@@ -81,77 +78,52 @@ class Late(Value):
     """What is due by then is late."""
 
 
-class StateCount(Value):
-    """The texts in one state, for one reason."""
+class Count(Value):
+    """The texts of which the same is known. Each count tells what is known of its own."""
 
-    state: TextState
-    why_code: KnownCode
     texts: int
-    oldest: Instant | None
-    """The earliest due time."""
-    next_at: Instant | None
-    """The next due time to come."""
-
-
-class ReasonCount(Value):
-    """The texts that were held or have ended for one reason."""
-
-    state: TextState
-    why_code: KnownCode
-    why: str | None
-    texts: int
-
-
-class HeldCount(ReasonCount):
-    """The texts that wait for a person for one reason."""
-
-    code: int | None
+    state: TextState | None = None
+    why_code: KnownCode = None
+    code: int | None = None
     """The provider's (0: without one), where that is what somebody must mend."""
-    businesses: int
-    business_id: UUID | None
+    why: str | None = None
+    businesses: int = 0
+    business_id: str | None = None
     """The business, if they are of a single one."""
-    business: str | None
-    since: Instant
-    retry_id: UUID
+    business: str | None = None
+    oldest: Instant | None = None
+    """The earliest due time."""
+    next_at: Instant | None = None
+    """The next due time to come."""
+    since: Instant | None = None
+    retry_id: UUID | None = None
     """One of them."""
 
     @property
-    def criteria(self) -> dict[str, object]:
-        """The fields of `TextFilter` that find them."""
-        criteria: dict[str, object] = {"states": [self.state], "needs_person": True}
-        if self.why_code:
-            criteria["why_code"] = self.why_code
-        if self.code is not None:
-            criteria["code"] = self.code
-        return criteria
+    def users(self) -> str:
+        """The name of a single business, or how many there are."""
+        if self.businesses == 1:
+            return self.business or NAMELESS
+        return f"{self.businesses} businesses"
 
-    @property
-    def link(self) -> Inline:
-        """How many there are, as a link to them."""
-        # A reason that this version does not know is no filter.
-        return (
-            link_to_texts(self.texts, **self.criteria)
-            if self.why_code
-            else str(self.texts)
-        )
+    def criteria(self, **others: object) -> dict[str, object]:
+        """The fields of `TextFilter` that find them."""
+        fields = {"why_code": self.why_code, "code": self.code, **others}
+        known = {name: value for name, value in fields.items() if value is not None}
+        return {"states": [self.state], **known}
+
+    def link(self, **others: object) -> Inline:
+        """How many there are, as a link to them. A reason that this version does not know is no filter."""
+        if not self.why_code:
+            return str(self.texts)
+        return link_to_texts(self.texts, **self.criteria(**others))
 
 
 class HourCount(Value):
     """The accepted texts of an hour of which the same is known."""
 
     hour: Instant
-    delivery: str
-    """A word of `Delivery`."""
-    texts: int
-
-
-class UndeliveredCount(Value):
-    """The texts that did not arrive, for one of the provider's codes."""
-
-    code: int | None
-    businesses: int
-    business: str | None
-    """The name of a single one."""
+    delivery: Delivery
     texts: int
 
 
@@ -169,9 +141,9 @@ class Stop(Value):
     """What names the sender in a command."""
 
     @property
-    def why_code(self) -> WhyCode:
-        """Why the texts that it holds wait."""
-        return "state_stopped" if self.what == "state" else "business_stopped"
+    def why_code(self) -> str:
+        """Why the texts that a person's stop holds wait."""
+        return f"{self.what}_stopped"
 
     @property
     def order(self) -> str:
@@ -180,10 +152,10 @@ class Stop(Value):
         return f"{order}, by {self.who}" if self.who else order
 
     @property
-    def remedy(self) -> Remedy:
+    def remedy(self) -> Remedy | None:
         """What lifts a person's stop."""
-        field = "state" if self.what == "state" else "business_id"
-        return remedy_of_stop({field: self.subject})
+        subject = {"state": self.subject, "business_id": self.subject}
+        return remedy_of(self.why_code, subject)
 
 
 class UnreadCount(Value):
@@ -213,7 +185,7 @@ class RunRecord(Value):
 class Need(Value):
     """Trouble that needs attention, and its remedy."""
 
-    of: Literal["stop", "late", "planned", "sender", "held", "unread"]
+    of: NeedOf
     what: str
     remedy: Remedy
     business: str | None = None
@@ -223,20 +195,20 @@ class Need(Value):
     """What is counted."""
     since: Instant | None = None
     sender: str | None = None
-    """What names the sender in a command whose trouble it is."""
+    """What names the sender in a command whose trouble it is; empty: of several."""
 
 
-_NEEDS_OF_LATENESS: Final = {
-    "restored": Need(
+_LATENESS: Final = {
+    "restored": partial(
+        Need,
         of="late",
         what="the database was restored from a backup: older texts are looked for before they are sent",
-        remedy=DOCTOR.model_copy(
-            update={"preparation": "see 'Restore from a backup' in flows/PLAYBOOKS.md"}
-        ),
+        remedy=_SEE_PLAYBOOK,
     ),
-    "run": Need(of="late", what=NO_RUN, remedy=_START_RUNS),
-    "due": Need(of="late", what="overdue", remedy=DOCTOR),
-    "scheduled": Need(
+    "run": partial(Need, of="run", what="no run has finished", remedy=_START_RUNS),
+    "due": partial(Need, of="late", what="overdue", remedy=DOCTOR),
+    "scheduled": partial(
+        Need,
         of="planned",
         what="planned, late and not queued: those that are less than 48 h late go, the others end",
         remedy=_START_RUNS,
@@ -261,13 +233,18 @@ class QueueStatus(Answer):
     at: Instant
     """The moment of the status, on the database's clock."""
     late: tuple[Late, ...] = ()
-    states: tuple[StateCount, ...] = ()
-    held: tuple[HeldCount, ...] = ()
-    ended: tuple[ReasonCount, ...] = ()
+    states: tuple[Count, ...] = ()
+    """By state and reason."""
+    held: tuple[Count, ...] = ()
+    """Those that wait for a person, by reason."""
+    ended: tuple[Count, ...] = ()
+    """Those that ended in the last day, by reason."""
     sends: dict[str, int] = Field({})
     """Sends of the last hour, by outcome."""
     hours: tuple[HourCount, ...] = ()
-    undelivered: tuple[UndeliveredCount, ...] = ()
+    """Those of the last day."""
+    undelivered: tuple[Count, ...] = ()
+    """Those that did not arrive, by the provider's code."""
     senders: tuple[SenderRecord, ...] = ()
     """The senders that keep texts waiting, do not send, or are too slow for what is due."""
     unread: UnreadCount | None = None
@@ -277,59 +254,38 @@ class QueueStatus(Answer):
     runs: tuple[RunRecord, ...] = ()
 
     @property
-    def queue(self) -> dict[str, int]:
+    def queue(self) -> Counter[str]:
         """Texts in each state, as `TextState`."""
-        return _texts_by("state", self.states)
+        return _sums("state", self.states)
 
     @property
-    def deliveries(self) -> dict[str, int]:
+    def deliveries(self) -> Counter[str]:
         """Texts accepted in the last day, by what became of them."""
-        return _texts_by("delivery", self.hours)
+        return _sums("delivery", self.hours)
 
     @property
-    def ends(self) -> dict[str, int]:
+    def ends(self) -> Counter[str]:
         """Texts that failed or were cancelled in the last day."""
-        return _texts_by("state", self.ended)
+        return _sums("state", self.ended)
 
     @property
     def overdue_seconds(self) -> float:
         """How late the oldest due text is; 0 if none is due."""
-        due = [
-            count.oldest
-            for count in self.states
-            if count.state == "due" and count.oldest
-        ]
-        return max((self.at - min(due)).total_seconds(), 0) if due else 0
+        due = [count.oldest for count in self.states if count.state == "due"]
+        return max(
+            (self.at - min(filter(None, due), default=self.at)).total_seconds(), 0
+        )
 
     @property
     def silent_seconds(self) -> float | None:
         """How long ago a run last finished; None if none has lately."""
         finishes = [run.finished_at for run in self.runs if run.finished_at]
-        if not finishes:
-            return None
-        return max((self.at - max(finishes)).total_seconds(), 0)
-
-    @property
-    def stopped_because(self) -> str | None:
-        """Why nothing goes out; None if sending is not stopped. A person's stop holds only what it names."""
-        for stop in self.stops:
-            if stop.what == "sending":
-                return stop.why or "no reason was kept"
-        return None
+        return max((self.at - max(finishes)).total_seconds(), 0) if finishes else None
 
     @property
     def orders_to_stop(self) -> tuple[Stop, ...]:
         """US states to which a person lets no marketing text go, and businesses that a person has stopped."""
         return tuple(stop for stop in self.stops if stop.what not in _STOPPED)
-
-    @property
-    def staging(self) -> str | None:
-        """Why not everybody is texted, as a page must say it. None: everybody is."""
-        if self.send_to in ("listed", "nobody"):
-            return _STAGING[self.send_to]
-        if self.mark and self.mark.kind == "staging":
-            return "STAGING: the database is marked so"
-        return None
 
     @property
     def numbers(self) -> str:
@@ -347,15 +303,19 @@ class QueueStatus(Answer):
 
     @property
     def name(self) -> str:
-        """What is wrong, and the numbers."""
-        parts = [
-            self.staging,
-            "STOPPED" if self.stopped_because else None,
+        """What is wrong, and the numbers. Staging comes first: there not everybody is texted."""
+        staging = _STAGING.get(self.send_to or "")
+        if not staging and self.mark and self.mark.kind == "staging":
+            staging = "STAGING: the database is marked so"
+        is_stopped = any(stop.what == "sending" for stop in self.stops)
+        overdue = self.overdue_seconds
+        parts = (
+            staging,
+            "STOPPED" if is_stopped else None,
             in_need(len(list(self.needs()))),
             self.numbers,
-        ]
-        if self.overdue_seconds:
-            parts.append(f"oldest due for {span(self.overdue_seconds)}")
+            f"oldest due for {span(overdue)}" if overdue else None,
+        )
         return " · ".join(filter(None, parts))
 
     # Trouble
@@ -366,52 +326,41 @@ class QueueStatus(Answer):
 
     def needs(self) -> Iterator[Need]:
         """Everything that needs attention: stops, lateness, held texts, senders, unread messages. The worst first."""
-        yield from self._needs_of_stops()
-        yield from self._needs_of_lateness()
+        for stop in self.stops:
+            if stop.what in _STOPPED:
+                sender = {"sender": stop.sender}
+                yield Need(
+                    of="stop",
+                    what=f"{_STOPPED[stop.what]}: {stop.why}",
+                    remedy=remedy_of("sending_stopped", sender) or _FIX_STOP,
+                    since=stop.since,
+                    sender=stop.sender,
+                )
+        for late in self.late:
+            if lateness := _LATENESS.get(late.name):
+                due_by = late.due_by.isoformat()
+                link = link_to_texts(late.texts or 0, states=[late.name], due_by=due_by)
+                yield lateness(count=link if late.texts else "", since=late.oldest)
         yield from self._needs_of_senders()
         yield from self._needs_of_held()
         if self.unread:
+            # Three days are a third of what the law gives.
             is_late = any(late.name == "words" for late in self.late)
-            age = " for three days or more" if is_late else ""
             yield Need(
                 of="late" if is_late else "unread",
-                what=f"what may mean stop is unread{age}, and marketing texts wait",
-                remedy=_READ_WORDS,
+                what="what may mean stop is unread, and marketing texts wait",
+                remedy=Remedy.of(ListUnreadWords, {}, "read it, and say what it means"),
                 count=Remedy.see(ListUnreadWords, {}, str(self.unread.customers)),
                 noun="customer",
                 since=self.unread.since,
             )
-
-    def _needs_of_stops(self) -> Iterator[Need]:
-        for stop in self.stops:
-            if stop.what in _STOPPED:
-                remedy = remedy_of_sender("sending_stopped", stop.sender)
-                yield Need(
-                    of="stop",
-                    what=f"{_STOPPED[stop.what]}: {stop.why}",
-                    remedy=remedy or _FIX_STOP,
-                    since=stop.since,
-                    sender=stop.sender,
-                )
-
-    def _needs_of_lateness(self) -> Iterator[Need]:
-        for late in self.late:
-            if late.name == "words":
-                continue
-            count: Inline = ""
-            if late.texts:
-                count = link_to_texts(
-                    late.texts, states=[late.name], due_by=late.due_by.isoformat()
-                )
-            numbers = {"count": count, "since": late.oldest}
-            yield _NEEDS_OF_LATENESS[late.name].model_copy(update=numbers)
 
     def _needs_of_senders(self) -> Iterator[Need]:
         """The senders in trouble that no stop names; how many there are besides those with the most texts."""
         stopped = {stop.sender for stop in self.stops}
         senders = [sender for sender in self.senders if sender.name not in stopped]
         for sender in senders[:_MOST_SENDERS]:
-            count = link_to_texts(
+            link = link_to_texts(
                 sender.texts, sender=sender.name, states=["due", "waiting", "held"]
             )
             # The rate of the default sender concerns no business alone.
@@ -420,9 +369,9 @@ class QueueStatus(Answer):
             yield Need(
                 of="sender",
                 what=f"{whose} {sender.trouble}",
-                remedy=remedy_of_sender(sender.why_code, sender.name) or DOCTOR,
+                remedy=sender.remedy or DOCTOR,
                 business=None if is_of_all else sender.users(3),
-                count=count if sender.texts else "",
+                count=link if sender.texts else "",
                 since=sender.since,
                 sender=sender.name,
             )
@@ -433,39 +382,41 @@ class QueueStatus(Answer):
                 remedy=Remedy.of(ListSenders, {}, "see them all"),
                 count=str(others),
                 noun="sender",
+                sender="",
             )
 
     def _needs_of_held(self) -> Iterator[Need]:
         """The reasons why texts are held, but those that another need or a person's stop says."""
-        said = {str(stop.why_code) for stop in self.orders_to_stop}
+        said = {stop.why_code for stop in self.orders_to_stop}
         if self.senders or any(stop.sender for stop in self.stops):
             # Each sender that keeps texts waiting is named.
-            said |= SENDER_REMEDIES.keys()
+            said |= SENDERS_REASONS
         if self.unread:
             said.add("words_unread")
         for count in self.held:
             if count.state == "in_doubt" or count.why_code not in said:
-                yield _need_of(count)
+                yield Need(
+                    of="held",
+                    what=f"{spaced(count.state or '')}: {count.why}",
+                    remedy=_remedy_of_held(count),
+                    business=count.users,
+                    count=count.link(needs_person=True),
+                    since=count.since,
+                )
 
     def obstacle(self, sender: str | None) -> Need | None:
         """What keeps the due texts of a sender, by its name in a command: a stop of all, no run, or its own trouble."""
-        for need in (
-            *self._needs_of_stops(),
-            *(need for need in self._needs_of_lateness() if need.what == NO_RUN),
-            *self._needs_of_senders(),
-        ):
-            if need.of == "sender" and not need.sender:
-                continue
-            if need.sender in (None, sender):
+        for need in self.needs():
+            if need.of in ("stop", "run", "sender") and need.sender in (None, sender):
                 return need
         return None
 
     @property
     def silence(self) -> str | None:
         """That nobody runs, and for how long. None: somebody does."""
-        for late in self.late:
-            if late.name == "run":
-                return f"{NO_RUN}{self._age(late.oldest)}"
+        for need in self.needs():
+            if need.of == "run":
+                return "".join(map(str, self.say(need)))
         return None
 
     # The whole status
@@ -489,55 +440,17 @@ class QueueStatus(Answer):
         for need in needs:
             yield self.say(need)
             yield "    ", need.remedy
-        if self.orders_to_stop:
+        if orders := self.orders_to_stop:
             yield Heading("Stopped by a person")
-        orders = {stop.why_code for stop in self.orders_to_stop}
-        for stop in self.orders_to_stop:
+        for stop in orders:
             yield f"{stop.order}{self._age(stop.since)}"
-            yield "    ", stop.remedy
+            yield "    ", stop.remedy or ""
+        reasons = {stop.why_code for stop in orders}
         for count in self.held:
-            if count.state == "held" and count.why_code in orders:
-                reason = f" of {users(count)} · {spaced(count.why_code)}"
-                yield count.link, reason
-        yield Table("Not sent yet", list(self._states()), ("state", "texts", "next"))
-        hour = self._window(timedelta(hours=1))
-        yield Table(
-            "Sends in the last hour",
-            [
-                (
-                    _OUTCOMES.get(outcome, spaced(outcome)),
-                    link_to_texts(texts, send=outcome, **hour),
-                    "",
-                )
-                for outcome, texts in self.sends.items()
-            ],
-            ("answer", "texts", ""),
-        )
-        yield from self._last_day()
-        day = self._window(timedelta(days=1))
-        undelivered = [
-            (
-                str(count.code or "without a code"),
-                link_to_texts(
-                    count.texts, send="undelivered", code=count.code or 0, **day
-                ),
-                users(count),
-            )
-            for count in self.undelivered
-        ]
-        yield Table(
-            "Undelivered in the last day",
-            undelivered,
-            ("code", "texts", "business"),
-        )
-        yield Table(
-            "Ended in the last day", list(self._ended()), ("end", "texts", "why")
-        )
-        runs = [
-            (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
-            for run in self.runs
-        ]
-        yield Table("Runs", runs, ("run", "", "what it came to"))
+            if count.state == "held" and count.why_code in reasons:
+                reason = f" of {count.users} · {spaced(count.why_code)}"
+                yield count.link(needs_person=True), reason
+        yield from self._tables()
 
     def say(self, need: Need) -> tuple[Inline, ...]:
         """A need in a line: whose it is, what it is, how many texts, and for how long."""
@@ -553,6 +466,54 @@ class QueueStatus(Answer):
         """The time for which it has been so."""
         return f", for {span((self.at - since).total_seconds())}" if since else ""
 
+    def _tables(self) -> Iterator[Block]:
+        """The numbers, each of which leads to its texts."""
+        hour, day = self._window(hours=1), self._window(days=1)
+        yield Table("Not sent yet", ("state", "texts", "next"), [*self._states()])
+        sends = [
+            (_OUTCOMES.get(send, spaced(send)), link_to_texts(texts, send=send, **hour))
+            for send, texts in self.sends.items()
+        ]
+        yield Table("Sends in the last hour", ("answer", "texts"), sends)
+        if self.hours:
+            arrivals = [
+                (words, link_to_texts(self.deliveries[send], send=send, **day))
+                for send, words in _ARRIVALS.items()
+            ]
+            yield Table("Accepted in the last day", ("arrival", "texts"), arrivals)
+            lost = {
+                count.hour: f"{count.texts} did not arrive"
+                for count in self.hours
+                if count.delivery == "undelivered"
+            }
+            yield by_hour("By hour", _sums("hour", self.hours), lost)
+        undelivered = [
+            (
+                str(count.code or "without a code"),
+                link_to_texts(
+                    count.texts, send="undelivered", code=count.code or 0, **day
+                ),
+                count.users,
+            )
+            for count in self.undelivered
+        ]
+        columns = ("code", "texts", "business")
+        yield Table("Undelivered in the last day", columns, undelivered)
+        ended = [
+            (
+                count.state or "",
+                count.link(**day),
+                " · ".join(filter(None, (count.why, f"[{count.why_code}]"))),
+            )
+            for count in self.ended
+        ]
+        yield Table("Ended in the last day", ("end", "texts", "why"), ended)
+        runs = [
+            (f"run {run.id}", "", f"{on_clock(run.started_at)} · {run.summary}")
+            for run in self.runs
+        ]
+        yield Table("Runs", ("run", "", "what it came to"), runs)
+
     def _states(self) -> Iterator[Row]:
         """The states; below those that wait, the reasons."""
         for state in self.STATES:
@@ -562,108 +523,33 @@ class QueueStatus(Answer):
                 yield spaced(state), total, self._next(counts)
             for count in counts:
                 if state == "waiting" and count.why_code:
-                    link = link_to_texts(
-                        count.texts, states=[state], why_code=count.why_code
-                    )
                     label = f"waiting: {spaced(count.why_code)}"
-                    yield label, link, self._next([count])
+                    yield label, count.link(), self._next([count])
 
-    def _next(self, counts: Iterable[StateCount]) -> str:
+    def _next(self, counts: Iterable[Count]) -> str:
         """The time until the next of these texts is due."""
         moments = [count.next_at for count in counts if count.next_at]
         return f"in {span((min(moments) - self.at).total_seconds())}" if moments else ""
 
-    def _ended(self) -> Iterator[Row]:
-        """The texts that ended in the last day, by reason; and all of a state, where some have no reason."""
-        day = self._window(timedelta(days=1))
-        states = {reason.state for reason in self.ended if not reason.why_code}
-        for state in sorted(states):
-            yield (
-                state,
-                link_to_texts(self.ends[state], states=[state], **day),
-                "in all",
-            )
-        for reason in self.ended:
-            if not reason.why_code:
-                yield reason.state, str(reason.texts), reason.why or ""
-                continue
-            link = link_to_texts(
-                reason.texts, states=[reason.state], why_code=reason.why_code, **day
-            )
-            parts = (reason.why, f"[{reason.why_code}]")
-            yield reason.state, link, " · ".join(filter(None, parts))
-
-    def _last_day(self) -> Iterator[Block]:
-        """The last day by hour, if a text was accepted in it, and what became of its texts."""
-        if not self.hours:
-            return
-        this_hour = self.at.replace(minute=0, second=0, microsecond=0)
-        texts = {(count.hour, count.delivery): count.texts for count in self.hours}
-        hours = [this_hour - timedelta(hours=ago) for ago in range(23, -1, -1)]
-        yield Hours(
-            "Accepted in the last day, by hour (UTC).",
-            [
-                (hour, [texts.get((hour, delivery), 0) for delivery in _ARRIVALS])
-                for hour in hours
-            ],
-        )
-        day = self._window(timedelta(days=1))
-        arrivals = [
-            (
-                words,
-                link_to_texts(self.deliveries.get(delivery, 0), send=delivery, **day),
-                "",
-            )
-            for delivery, words in _ARRIVALS.items()
-        ]
-        yield Table("Accepted in the last day", arrivals, ("arrival", "texts", ""))
-
-    def _window(self, length: timedelta) -> dict[str, str]:
+    def _window(self, **length: int) -> dict[str, str]:
         """The fields of `ListTexts` for the time until now, so that a link shows the same an hour later."""
-        return {
-            "since": (self.at - length).isoformat(),
-            "until": self.at.isoformat(),
-        }
+        since = self.at - timedelta(**length)
+        return {"since": since.isoformat(), "until": self.at.isoformat()}
 
 
-def _texts_by(
-    field: str, counts: Iterable[StateCount | HourCount | ReasonCount]
-) -> dict[str, int]:
-    """Add the texts up by what a field says."""
-    sums = Counter[str]()
+def _sums(field: str, counts: Iterable[Count | HourCount]) -> Counter[Any]:
+    """The texts, added up by what a field says."""
+    sums = Counter[Any]()
     for count in counts:
         sums[getattr(count, field)] += count.texts
-    return dict(sums)
+    return sums
 
 
-def users(count: HeldCount | UndeliveredCount) -> str:
-    """The name of a single business, or how many there are."""
-    if count.businesses == 1:
-        return count.business or NAMELESS
-    return f"{count.businesses} businesses"
-
-
-def _need_of(count: HeldCount) -> Need:
-    """What is held, and what ends it. A person alone may know what became of a text in doubt."""
-    remedy: Remedy | None
+def _remedy_of_held(count: Count) -> Remedy:
+    """What ends what is held. A person alone may know what became of a text in doubt."""
     if count.state == "in_doubt":
-        remedy = Remedy.of(
-            ExplainText,
-            {"id": str(count.retry_id)},
-            "see one of them, and say what became of it",
-        )
-    else:
-        criteria = count.criteria
-        if count.business_id:
-            criteria["business_id"] = str(count.business_id)
-        remedy = remedy_of_texts(
-            count.why_code, criteria, business_id=count.business_id or LEFT
-        )
-    return Need(
-        of="held",
-        what=f"{spaced(count.state)}: {count.why}",
-        remedy=remedy or DOCTOR,
-        business=users(count),
-        count=count.link,
-        since=count.since,
-    )
+        words = "see one of them, and say what became of it"
+        return Remedy.of(ExplainText, {"id": str(count.retry_id)}, words)
+    business = {"business_id": count.business_id}
+    look = count.criteria(needs_person=True, **business)
+    return remedy_of(count.why_code, business, look) or DOCTOR

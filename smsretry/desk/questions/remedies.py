@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from smsretry.desk.actions.commands import LEFT
+from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     Cancel,
     ExplainText,
@@ -19,59 +20,86 @@ from smsretry.desk.actions.requests import (
 from smsretry.desk.actions.senders import ChangeSender
 from smsretry.desk.questions.blocks import Remedy
 from smsretry.desk.questions.records import WAITING, Prediction, TextRecord
-from smsretry.quiet_hours.location import clocks_of
 from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Value
-from smsretry.vocabulary import WhyCode
 
 
-class SenderRemedy(NamedTuple):
-    """What ends a trouble that is a sender's."""
+class Lever(NamedTuple):
+    """What ends the trouble of each text that has it: a form, filled in."""
 
     words: str
     """What to do."""
-    change: Mapping[str, str]
-    """The fields of `ChangeSender` that do it."""
+    form: type[Form]
+    whose: tuple[str, ...] = ()
+    """The fields that say whose trouble it is."""
+    values: Mapping[str, Any] = {}
+    """The other fields."""
     preparation: str | None = None
     """What to fix before."""
 
 
-_DOCTOR_FIRST: Final = "run smsretry doctor and fix what it reports of its sender"
-_RESUME: Final = {"paused": "no"}
-SENDER_REMEDIES: Final = {
-    "sender_paused": SenderRemedy(
-        "let its sender send again, once that is fixed", _RESUME
-    ),
-    "no_credentials": SenderRemedy(
-        "let its sender try again now",
-        _RESUME,
-        "give the runner credentials for its account",
-    ),
-    "day_spent": SenderRemedy(
-        "raise its sender's cap, if the carriers take more in a day",
-        {"segments_per_day": LEFT},
-    ),
-    "sender_rate": SenderRemedy(
-        "raise its sender's rate, if the provider takes more",
-        {"segments_per_second": LEFT},
-    ),
-    "account_refused": SenderRemedy("let it send again", _RESUME, _DOCTOR_FIRST),
-    "sending_stopped": SenderRemedy("let it send again", _RESUME, _DOCTOR_FIRST),
-}
-"""The remedy for each reason that is a sender's."""
 DOCTOR: Final = Remedy(
     words="ask what is wrong", command="smsretry doctor", form="sms-doctor"
 )
-_FIX_LIST: Final = "ask what is wrong with the provider's list, and fix that"
+_FIX_LIST: Final = DOCTOR.model_copy(
+    update={"words": "ask what is wrong with the provider's list, and fix that"}
+)
 _FIX_REASON: Final = "fix the cause"
+_SENDER: Final = ("sender",)
+_RESUME: Final = {"paused": "no"}
+_TRY_AGAIN: Final = Lever(
+    "let it send again",
+    ChangeSender,
+    _SENDER,
+    _RESUME,
+    "run smsretry doctor and fix what it reports of its sender",
+)
+_MINUTES: Final = HELD_LOOK // timedelta(minutes=1)
+_LIFT: Final = f"lift the stop, once that is over: texts go within {_MINUTES} minutes"
+LEVERS: Final[Mapping[str, Lever]] = {
+    "sender_paused": Lever(
+        "let its sender send again, once that is fixed", ChangeSender, _SENDER, _RESUME
+    ),
+    "no_credentials": Lever(
+        "let its sender try again now",
+        ChangeSender,
+        _SENDER,
+        _RESUME,
+        "give the runner credentials for its account",
+    ),
+    "day_spent": Lever(
+        "raise its sender's cap, if the carriers take more in a day",
+        ChangeSender,
+        _SENDER,
+        {"segments_per_day": LEFT},
+    ),
+    "sender_rate": Lever(
+        "raise its sender's rate, if the provider takes more",
+        ChangeSender,
+        _SENDER,
+        {"segments_per_second": LEFT},
+    ),
+    "account_refused": _TRY_AGAIN,
+    "sending_stopped": _TRY_AGAIN,
+    "state_stopped": Lever(_LIFT, StopTexts, ("state",), {"lift": True}),
+    "business_stopped": Lever(_LIFT, StopTexts, ("business_id",), {"lift": True}),
+    "words_unread": Lever(
+        "read what they wrote, and say what it means", ListUnreadWords
+    ),
+}
+"""What ends each trouble that has a form of its own, by its `WhyCode`."""
+SENDERS_REASONS: Final = {
+    code for code, lever in LEVERS.items() if lever.whose == _SENDER
+}
+"""The reasons that are a sender's."""
 _IN_APPLICATION: Final = {
-    "consent_unclear": "write customers.sms_consent_status as opted_in, opted_out or unknown in the application",
-    "quiet_hours": "if customers.phone or customers.timezone is wrong, correct it in the application",
-    "number_spelling": "correct customers.phone in the application",
-    "no_time_zone": "set customers.timezone in the application",
-    "no_opening": "if customers.timezone or businesses.sms_hours is wrong, correct it in the application",
-    "hours_unreadable": "correct customers.timezone, businesses.timezone or businesses.sms_hours in the application",
-    "daily_cap": "if the cap is the business's own, raise businesses.sms_daily_cap in the application",
+    "consent_unclear": "write customers.sms_consent_status as opted_in, opted_out or unknown",
+    "quiet_hours": "if customers.phone or customers.timezone is wrong, correct it",
+    "number_spelling": "correct customers.phone",
+    "no_time_zone": "set customers.timezone",
+    "no_opening": "if customers.timezone or businesses.sms_hours is wrong, correct it",
+    "hours_unreadable": "correct the column that it names",
+    "daily_cap": "if the cap is the business's own, raise businesses.sms_daily_cap",
 }
 """What ends a wait that is decided from the application's columns."""
 
@@ -95,66 +123,30 @@ class CodeMeaning(Value):
         return None if self.passes else self.to_do[:1].lower() + self.to_do[1:]
 
 
-def remedy_of_sender(why_code: WhyCode | None, sender: str | None) -> Remedy | None:
-    """What ends the trouble of a sender. None: its name in a command is not known, or the trouble is not a sender's.
-
-    Args:
-        sender: what names it in a command.
-    """
-    remedy = SENDER_REMEDIES.get(why_code or "")
-    if sender is None or remedy is None:
-        return None
-    change = {"sender": sender, **remedy.change}
-    return Remedy.of(ChangeSender, change, remedy.words, preparation=remedy.preparation)
-
-
-def remedy_of_texts(
-    why_code: WhyCode | None,
-    texts: Mapping[str, Any] | None,
-    *,
-    customer_id: UUID | str | None = LEFT,
-    business_id: UUID | str | None,
-    state: str | None = None,
-    column: str | None = None,
+def remedy_of(
+    why_code: str | None,
+    of: Mapping[str, str | None],
+    look: Mapping[str, Any] | None = None,
 ) -> Remedy | None:
-    """What ends the trouble of texts that wait. None: time alone.
+    """What ends a trouble. None: time alone, or it is not known whose it is.
 
     Args:
-        texts: the fields of `LookAgain` that find them. None: a look at them now would change nothing.
-        customer_id: the customer whose number and zone they are decided from.
-        business_id: the business that they are of.
-        state: the US state whose stop holds them.
-        column: the application's column that cannot be understood, if it is known.
+        of: whose it is, as far as that is known: `sender` by its name in a command, `state`, `business_id`.
+        look: the fields of `LookAgain` that find its texts. None: a look at them now would change nothing.
     """
-    if why_code == "state_stopped":
-        return remedy_of_stop({"state": state or LEFT})
-    if why_code == "business_stopped":
-        return remedy_of_stop({"business_id": str(business_id)})
-    if why_code == "words_unread":
-        return Remedy.of(
-            ListUnreadWords, {}, "read what they wrote, and say what it means"
-        )
+    lever = LEVERS.get(why_code or "")
+    whose = {name: of.get(name) for name in lever.whose} if lever else {}
+    if lever and all(whose.values()):
+        values = {**whose, **lever.values}
+        preparation = lever.preparation
+        return Remedy.of(lever.form, values, lever.words, preparation=preparation)
     if advice := _IN_APPLICATION.get(why_code or ""):
-        if column:
-            advice = f"correct {column} in the application"
-        ids = {"customer": customer_id, "business": business_id}
-        places = ", ".join(
-            f"{place} {place_id}" for place, place_id in ids.items() if place_id != LEFT
-        )
-        where = f" ({places})" if places else ""
-        return Remedy(words=f"{advice}{where}: the text is decided anew at once")
-    if texts:
-        return Remedy.of(
-            LookAgain, texts, "have it looked at again now", preparation=_FIX_REASON
-        )
+        words = f"{advice} in the application: the text is decided anew at once"
+        return Remedy(words=words)
+    if look:
+        words = "have it looked at again now"
+        return Remedy.of(LookAgain, look, words, preparation=_FIX_REASON)
     return None
-
-
-def remedy_of_stop(stop: Mapping[str, str]) -> Remedy:
-    """What lifts a person's stop of a state or a business."""
-    minutes = HELD_LOOK // timedelta(minutes=1)
-    words = f"lift the stop, once that is over: texts go within {minutes} minutes"
-    return Remedy.of(StopTexts, {**stop, "lift": True}, words)
 
 
 def remedy_of_unread(customer_id: UUID | None, sid: str) -> Remedy:
@@ -208,56 +200,39 @@ def _row(text: TextRecord) -> dict[str, Any]:
 def _remedy_of_wait(text: TextRecord, prediction: Prediction | None) -> Remedy | None:
     """What ends the trouble of a text that waits, or will be held; or that keeps one in doubt."""
     why_code = text.why_code
+    look = _row(text) if "look-again" in text.can else None
     if text.state == "due":
         # What it waited for is over.
         is_held = prediction and prediction.course == "held"
         why_code = prediction.why_code if prediction and is_held else None
-    elif text.state == "in_doubt" and why_code == "list_unavailable":
-        is_held = text.needs_person and "look-again" in text.can
-        if not is_held:
-            return DOCTOR.model_copy(update={"words": _FIX_LIST})
     elif text.state not in WAITING:
-        return None
-    column = None
-    if why_code == "hours_unreadable":
-        column = _unreadable_column(text)
-    look = _row(text) if "look-again" in text.can else None
-    remedy = remedy_of_sender(why_code, text.sender_name) or remedy_of_texts(
-        why_code,
-        look,
-        customer_id=text.customer_id,
-        business_id=text.business_id,
-        state=prediction.state if prediction else None,
-        column=column,
-    )
+        if text.state != "in_doubt" or why_code != "list_unavailable":
+            return None
+        if not (text.needs_person and look):
+            return _FIX_LIST
+    of = {
+        "sender": text.sender_name,
+        "state": prediction.state if prediction else None,
+        "business_id": str(text.business_id),
+    }
+    remedy = remedy_of(why_code, of, look)
     if remedy is None and text.state == "held":
         return Remedy(words=_FIX_REASON)
     return remedy
 
 
-def _unreadable_column(text: TextRecord) -> str:
-    """The application's column of which a text's hours are not understood."""
-    if clocks_of(text.timezone) is None:
-        return "customers.timezone"
-    if clocks_of(text.business_timezone) is None:
-        return "businesses.timezone"
-    return "businesses.sms_hours"
-
-
 def _resolutions(retry_id: str) -> Iterator[Remedy]:
     """What a person may know of a text in doubt."""
-    yield Remedy.of(
-        Resolve,
-        {"retry_id": retry_id, "went_out_as": "nothing"},
-        "have it sent again",
-        preparation="make sure that the provider's log does not have it",
-    )
-    yield Remedy.of(
-        Resolve,
-        {"retry_id": retry_id, "went_out_as": LEFT},
-        "say which message it is",
-        preparation="find it in the provider's log",
-    )
+    for went_out_as, words, preparation in (
+        (
+            "nothing",
+            "have it sent again",
+            "make sure that the provider's log does not have it",
+        ),
+        (LEFT, "say which message it is", "find it in the provider's log"),
+    ):
+        values = {"retry_id": retry_id, "went_out_as": went_out_as}
+        yield Remedy.of(Resolve, values, words, preparation=preparation)
 
 
 def _requeueing(text: TextRecord, code: CodeMeaning | None) -> Iterator[Remedy]:

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from smsretry.desk.questions.answers import Answer
-from smsretry.desk.questions.blocks import Block, counted
-from smsretry.desk.questions.remedies import remedy_of_sender
+from smsretry.desk.questions.blocks import Block, Remedy, counted
+from smsretry.desk.questions.remedies import remedy_of
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import WhyCode
@@ -51,8 +51,6 @@ class SenderRecord(Value):
     due: int
     waiting: int
     held: int
-    only_business: UUID | None = None
-    """The business that uses it, if it is a single one."""
 
     @property
     def texts(self) -> int:
@@ -69,6 +67,11 @@ class SenderRecord(Value):
     def name(self) -> str:
         """What names it in a command. A number is named by its id, because it is not shown."""
         return str(self.sender_id) if self.sender.startswith("…") else self.sender
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """What ends its trouble. None: it is not the sender's."""
+        return remedy_of(self.why_code, {"sender": self.name})
 
     @property
     def title(self) -> str:
@@ -90,8 +93,8 @@ class SenderRecord(Value):
         if self.why_code:
             since = f" (since {on_clock(self.since)})" if self.since else ""
             yield f"  it {self.trouble}{since}"
-            if remedy := remedy_of_sender(self.why_code, self.name):
-                yield "    ", remedy
+            if self.remedy:
+                yield "    ", self.remedy
 
     def _facts(self) -> Iterator[str]:
         yield f"for {self.users(len(self.used_by)) or 'nobody'}"

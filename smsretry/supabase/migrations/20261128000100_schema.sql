@@ -10419,7 +10419,10 @@ select
     t.state,
     coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
     left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why,
-    t.why_code,
+    coalesce(
+        t.why_code,
+        case when t.state in ('failed', 'cancelled') then 'application' end
+    ) as why_code,
     t.code,
     smsretry.on_calendar(t.next_at) as next_at,
     smsretry.on_calendar(t.expires_at) as expires_at,
@@ -11016,6 +11019,51 @@ begin
 end
 $$;
 
+-- ======== schemas/desk/ended_texts.sql ========
+-- List the texts and scheduled sends that failed or were cancelled between these. What smsretry did
+-- not end, the application did.
+create or replace function smsretry.ended_texts(since timestamptz, until timestamptz)
+returns table (
+    at timestamptz,
+    state text,
+    why_code text,
+    why text,
+    business_id uuid,
+    customer_id uuid,
+    retry_id uuid
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    select
+        q.updated_at,
+        q.status,
+        coalesce(q.why_code::text, 'application'),
+        q.last_error,
+        q.business_id,
+        q.customer_id,
+        q.id
+    from public.sms_retry_queue q
+    where q.updated_at between ended_texts.since and ended_texts.until
+      and q.status in ('failed', 'cancelled')
+    union all
+    select
+        s.updated_at,
+        s.status::text,
+        coalesce(s.why_code::text, 'application'),
+        s.why,
+        s.business_id,
+        s.customer_id,
+        s.id
+    from public.scheduled_sends s
+    where s.updated_at between ended_texts.since and ended_texts.until
+      and s.status in ('failed', 'cancelled')
+      and s.send_log_id is null;
+end
+$$;
+
 -- ======== schemas/desk/explain_sms.sql ========
 -- Explain to a person what happened to a text, why, and what comes next (smsretry.text_on_record);
 -- newest first. Where the queue has none: what the application sent itself.
@@ -11604,83 +11652,6 @@ begin
 end
 $$;
 
--- ======== schemas/desk/report_facts.sql ========
--- List for sms_report what happened between these.
---   what: delivered, undelivered, unknown or open (smsretry.delivery_of) of what the provider
---     accepted; failed or cancelled; opted_out, of customers
---   reason: the provider's code (0: without one), smsretry.why_code, or the source of the consent
-create or replace function smsretry.report_facts(since timestamptz, until timestamptz)
-returns table (
-    at timestamptz,
-    what text,
-    reason text,
-    why text,
-    business_id uuid,
-    customer_id uuid,
-    retry_id uuid,
-    segments integer
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan as $$
-#variable_conflict use_column
-begin
-    return query
-    select
-        a.begun_at,
-        smsretry.delivery_of(a.delivery_status),
-        coalesce(a.delivery_code, 0)::text,
-        q.last_error,
-        a.business_id,
-        q.customer_id,
-        a.retry_id,
-        a.segments
-    from public.sms_send_attempts a
-    join public.sms_retry_queue q on q.id = a.retry_id
-    where a.begun_at between report_facts.since and report_facts.until
-      and a.outcome = 'accepted'
-    union all
-    select
-        q.updated_at,
-        q.status,
-        coalesce(q.why_code::text, 'application'),
-        q.last_error,
-        q.business_id,
-        q.customer_id,
-        q.id,
-        null
-    from public.sms_retry_queue q
-    where q.updated_at between report_facts.since and report_facts.until
-      and q.status in ('failed', 'cancelled')
-    union all
-    select
-        s.updated_at,
-        s.status::text,
-        coalesce(s.why_code::text, 'application'),
-        s.why,
-        s.business_id,
-        s.customer_id,
-        s.id,
-        null
-    from public.scheduled_sends s
-    where s.updated_at between report_facts.since and report_facts.until
-      and s.status in ('failed', 'cancelled')
-      and s.send_log_id is null
-    union all
-    select
-        c.sms_consent_at,
-        'opted_out',
-        left(c.sms_consent_source::text, 40),
-        null,
-        c.business_id,
-        c.id,
-        null,
-        null
-    from public.customers c
-    where c.sms_consent_at between report_facts.since and report_facts.until
-      and c.sms_consent_status::text = 'opted_out';
-end
-$$;
-
 -- ======== schemas/desk/sms_businesses.sql ========
 -- Find for a person the businesses of this name; if there is none, those in whose name it is. Ten
 -- at most.
@@ -11710,8 +11681,9 @@ $$;
 -- ======== schemas/desk/sms_report.sql ========
 -- Report what became of texts, as an array with every row, however many there are.
 --   what:
---     businesses: by business and month (UTC): texts sent, their segments, how many arrived; how
---       many were lost, failed and were cancelled, by reason; customers who opted out
+--     businesses: by business and month (UTC): texts sent, the segments of all their messages, how
+--       many arrived; how many were lost, by the provider's code (0: without one), failed and were
+--       cancelled, by smsretry.why_code; customers who opted out
 --     opted_out: the customers who have opted out
 --     lost: the texts that failed or did not arrive
 --   business_id: of this business alone
@@ -11746,7 +11718,44 @@ begin
     return (
         with facts as (
             select f.*, left(b.name, 200) as business
-            from smsretry.report_facts(v_since, v_until) f
+            from (
+                -- once a text: by the message that arrived, or else its last
+                (
+                    select distinct on (a.retry_id)
+                        a.begun_at as at,
+                        smsretry.delivery_of(a.delivery_status) as what,
+                        coalesce(a.delivery_code, 0)::text as reason,
+                        q.last_error as why,
+                        a.business_id,
+                        q.customer_id,
+                        a.retry_id,
+                        sum(a.segments) over (partition by a.retry_id) as segments
+                    from public.sms_send_attempts a
+                    join public.sms_retry_queue q on q.id = a.retry_id
+                    where a.begun_at between v_since and v_until
+                      and a.outcome = 'accepted'
+                    order by
+                        a.retry_id,
+                        smsretry.delivery_of(a.delivery_status) <> 'delivered',
+                        a.begun_at desc
+                )
+                union all
+                select e.*, null
+                from smsretry.ended_texts(v_since, v_until) e
+                union all
+                select
+                    c.sms_consent_at,
+                    'opted_out',
+                    left(c.sms_consent_source::text, 40),
+                    null,
+                    c.business_id,
+                    c.id,
+                    null,
+                    null
+                from public.customers c
+                where c.sms_consent_at between v_since and v_until
+                  and c.sms_consent_status::text = 'opted_out'
+            ) f
             left join public.businesses b on b.id = f.business_id
             where f.what = any (v_whats)
               and (
@@ -11826,7 +11835,10 @@ $$;
 -- and the last runs, as one object:
 --   at: the database's time
 --   late: smsretry.late_since, and what is due by when is late
---   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   states, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   held: what waits for a person, a row a reason, the rarest first; code: the provider's (0: without
+--     one), where it is what somebody must mend; why: of most of them; since: when the first of them
+--     was held; business_id, business: of a single one; retry_id: one of them
 --   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
 --     them
 --   senders: sms_senders that have trouble, those with the most texts first
@@ -11852,28 +11864,73 @@ begin
             from smsretry.late_since(v_late) l
         ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
-        'held', array(select to_jsonb(h) from smsretry.status_of_held(v_now) h),
+        'held', array(
+            select to_jsonb(r) || jsonb_build_object('business', left(b.name, 200))
+            from (
+                select
+                    h.state,
+                    h.why_code,
+                    h.code,
+                    mode() within group (order by h.why) as why,
+                    count(*) as texts,
+                    min(h.since) as since,
+                    count(distinct h.business_id) as businesses,
+                    case
+                        when count(distinct h.business_id) = 1
+                            then min(h.business_id::text)::uuid
+                    end as business_id,
+                    min(h.id::text) as retry_id
+                from (
+                    select
+                        smsretry.text_state(q, v_now) as state,
+                        q.business_id,
+                        q.why_code::text as why_code,
+                        case
+                            when q.why_code in ('account_refused', 'destination_refused')
+                                then coalesce(q.error_code, 0)
+                        end as code,
+                        left(smsretry.numberless(left(q.why, 500)), 200) as why,
+                        q.held_since as since,
+                        q.id
+                    from public.sms_retry_queue q
+                    where q.id = any (
+                        array(
+                            -- by their index: a million rows may wait
+                            select n.id
+                            from public.sms_retry_queue n
+                            where n.work is not null and n.held_since is not null
+                        )
+                    )
+                    union all
+                    select
+                        smsretry.planned_state(s),
+                        s.business_id,
+                        s.why_code::text,
+                        null,
+                        left(smsretry.numberless(left(s.why, 500)), 200),
+                        s.held_since,
+                        s.id
+                    from public.scheduled_sends s
+                    where s.status = 'scheduled'
+                      and s.send_log_id is null
+                      and s.held_since is not null
+                ) h
+                where h.state in ('held', 'in_doubt')
+                group by h.state, h.why_code, h.code
+            ) r
+            left join public.businesses b on b.id = r.business_id
+            order by r.texts, r.since
+        ),
         'ended', array(
             select jsonb_build_object(
-                'state', e.status,
+                'state', e.state,
                 'why_code', e.why_code,
                 'why', smsretry.numberless(mode() within group (order by left(e.why, 200))),
                 'texts', count(*)
             )
-            from (
-                select q.status, q.why_code, q.last_error as why
-                from public.sms_retry_queue q
-                where q.status in ('failed', 'cancelled')
-                  and q.updated_at >= v_now - interval '1 day'
-                union all
-                select s.status, s.why_code, s.why
-                from public.scheduled_sends s
-                where s.send_log_id is null
-                  and s.status in ('failed', 'cancelled')
-                  and s.updated_at >= v_now - interval '1 day'
-            ) e
-            group by e.status, e.why_code
-            order by e.status desc, count(*) desc
+            from smsretry.ended_texts(v_now - interval '1 day', v_now) e
+            group by e.state, e.why_code
+            order by e.state desc, count(*) desc
         ),
         'senders', array(
             select to_jsonb(s)
@@ -11959,88 +12016,6 @@ begin
         )
     )
         || smsretry.status_of_sends(v_now);
-end
-$$;
-
--- ======== schemas/desk/status_of_held.sql ========
--- Count for sms_status what waits for a person, a row a reason; the rarest first.
---   code: the provider's (0: without one), where it is what somebody must mend
---   why: of most of them
---   since: when the first of them was held
---   businesses: how many have such texts; business_id, business: of a single one
---   retry_id: one of them
-create or replace function smsretry.status_of_held(at timestamptz)
-returns table (
-    state text,
-    why_code text,
-    code integer,
-    why text,
-    texts bigint,
-    since timestamptz,
-    businesses bigint,
-    business_id uuid,
-    retry_id text,
-    business text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    return query
-    select r.*, left(b.name, 200)
-    from (
-        select
-            h.state,
-            h.why_code,
-            h.code,
-            mode() within group (order by h.why) as why,
-            count(*) as texts,
-            min(h.since) as since,
-            count(distinct h.business_id) as businesses,
-            case
-                when count(distinct h.business_id) = 1
-                    then min(h.business_id::text)::uuid
-            end as business_id,
-            min(h.id::text) as retry_id
-        from (
-            select
-                smsretry.text_state(q, status_of_held.at) as state,
-                q.business_id,
-                q.why_code::text as why_code,
-                case
-                    when q.why_code in ('account_refused', 'destination_refused')
-                        then coalesce(q.error_code, 0)
-                end as code,
-                left(smsretry.numberless(left(q.why, 500)), 200) as why,
-                q.held_since as since,
-                q.id
-            from public.sms_retry_queue q
-            where q.id = any (
-                array(
-                    -- by their index: a million rows may wait
-                    select n.id
-                    from public.sms_retry_queue n
-                    where n.work is not null and n.held_since is not null
-                )
-            )
-            union all
-            select
-                smsretry.planned_state(s),
-                s.business_id,
-                s.why_code::text,
-                null,
-                left(smsretry.numberless(left(s.why, 500)), 200),
-                s.held_since,
-                s.id
-            from public.scheduled_sends s
-            where s.status = 'scheduled'
-              and s.send_log_id is null
-              and s.held_since is not null
-        ) h
-        where h.state in ('held', 'in_doubt')
-        group by h.state, h.why_code, h.code
-    ) r
-    left join public.businesses b on b.id = r.business_id
-    order by r.texts, r.since;
 end
 $$;
 
@@ -12513,7 +12488,7 @@ declare
 begin
     select case
         when bool_or(x.kind = 'everybody') then 'sending is stopped: '
-        else count(*) || ' senders are stopped: '
+        else 'stopped senders (' || count(*) || '): '
     end || (array_agg(x.why order by x.kind, x.since))[1]
     into v_stopped
     from smsretry.stopped x
@@ -12523,17 +12498,16 @@ begin
         string_agg(
             concat_ws(
                 ' ',
-                l.texts,
                 case l.name
-                    when 'due' then 'texts are overdue'
+                    when 'due' then 'overdue texts:'
                     when 'restored'
                         then 'the database was restored from a backup and knows nothing'
-                    when 'scheduled'
-                        then 'scheduled sends are overdue and not queued'
+                    when 'scheduled' then 'scheduled sends overdue and not queued:'
                     when 'words'
-                        then 'people wrote what may mean stop, and nobody has read it'
+                        then 'people who wrote what may mean stop, unread:'
                     else 'no run has finished'
                 end,
+                l.texts,
                 coalesce(
                     'since '
                         || to_char(

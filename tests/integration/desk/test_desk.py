@@ -232,11 +232,12 @@ def test_a_preview_counts_each_text_once_in_its_hour(
         shop.due_text(due=timedelta(hours=13, minutes=5))
     shop.due_text(phone=None)
     shown = command("preview", columns=80).stdout
-    assert shown.splitlines()[:4] == [
+    assert shown.splitlines()[:5] == [
         "3 to go out in the next 24 h, end 1",
-        "by hour:",
-        f"  from Wed 13 Jan 13:00 UTC  {'█' * 15} 1",
-        f"  from Wed 13 Jan 16:00 UTC  {'█' * 30} 2",
+        "",
+        "By hour",
+        f"  Wed 13 Jan 13:00 UTC, texts 1, {'█' * 15}",
+        f"  Wed 13 Jan 16:00 UTC, texts 2, {'█' * 30}",
     ]
     assert "1 not: Customer has no phone number\n" in shown
     assert json.loads(command("preview", "--json").stdout)["counts"] == {
@@ -296,7 +297,7 @@ def test_a_monitor_learns_when_texts_are_overdue_or_no_run_finishes(
     shop.run()
     assert ask().startswith("ok, ")
     shop.due_text(due=timedelta(minutes=-11))
-    assert ask().startswith("PT503: 1 texts are overdue since ")
+    assert ask().startswith("PT503: overdue texts: 1 since ")
     shop.run()
     shop.later(minutes=30)
     assert ask().startswith("PT503: no run has finished since ")

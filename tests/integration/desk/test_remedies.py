@@ -205,7 +205,7 @@ def test_the_first_remedy_ends_the_trouble_or_it_is_said_why_there_is_none(
         shop.run(AT_ONCE)
     story = story_of(desk, row)
     assert story.text.why_code == case.code
-    reply = " ".join([*map(str, story.remedies[:1]), story.next])
+    reply = " ".join([story.headline, *map(str, story.remedies[:1]), story.next])
     assert case.says in reply, story.remedies
     if case.form in (None, ANEW):
         assert reply.strip()

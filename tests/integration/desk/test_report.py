@@ -57,6 +57,37 @@ def test_an_owner_gets_her_figures_by_business_and_month(
     assert "sent 2, segments 2, arrived 0, lost 30003: 1, failed no_phone: 1" in told
 
 
+def test_a_text_that_was_lost_twice_counts_once(shop: Shop, command: Command) -> None:
+    """Its messages are billed, both; and one that arrived after all did arrive."""
+    shop.due_text()
+    shop.run()
+    for lost in range(2):
+        shop.sql(
+            """insert into sms_send_attempts (id, retry_id, business_id, attempt_number, claim_no, begun_at,
+                   finished_at, outcome, settled_by, twilio_sid, segments)
+               select gen_random_uuid(), retry_id, business_id, 2, 2 + %s,
+                   begun_at - interval '1 hour' * (1 + %s), begun_at, 'accepted', 'response', twilio_sid || %s, 1
+               from sms_send_attempts order by begun_at desc limit 1""",
+            *(lost, lost, lost),
+        )
+    became = "update sms_send_attempts set delivery_status = %s, delivery_code = %s, delivery_at = begun_at"
+    for last, counts in (
+        ("undelivered", (1, 3, 0, {"30005": 1})),
+        ("delivered", (1, 3, 1, None)),
+    ):
+        shop.sql(became, "undelivered", 30005)
+        shop.sql(
+            f"{became} where claim_no = 2",
+            last,
+            30005 if last == "undelivered" else None,
+        )
+        [row] = json.loads(command("report", "--json").stdout)["rows"]
+        assert (
+            tuple(row[name] for name in ("sent", "segments", "arrived", "lost"))
+            == counts
+        )
+
+
 def test_a_report_has_every_row(shop: Shop, command: Command) -> None:
     """However many there are, and none of another time."""
     row = shop.due_text(phone=None)

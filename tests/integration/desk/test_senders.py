@@ -350,7 +350,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
     neighbor.due_text(due=HOUR)
     for who in (NUMBER, OTHER, environments):
         shop.sql(STOP, who)
-    assert monitored(shop) == "3 senders are stopped: Refused"
+    assert monitored(shop) == "stopped senders (3): Refused"
     assert status_of_senders(shop) == [
         ("stopped", "default_sender", None, None),
         ("sender", "…0199", "sending_stopped", 1),
@@ -364,7 +364,7 @@ def test_the_monitor_and_the_status_speak_of_the_sender_that_is_stopped_until_it
         message_class="transactional",
         **SIGNED,
     )
-    assert monitored(shop) == "1 senders are stopped: Refused"
+    assert monitored(shop) == "stopped senders (1): Refused"
     shop.sql(STOP, "")
     assert monitored(shop) == "sending is stopped: Refused"
     assert [
@@ -384,7 +384,7 @@ def test_a_former_default_sender_is_one_like_any_other(shop: Shop) -> None:
     shop.sql(STOP, SENDER)
     assert (monitored(shop), status_of_senders(shop)) == ("ok", [])
     add(shop)
-    assert monitored(shop) == "1 senders are stopped: Refused"
+    assert monitored(shop) == "stopped senders (1): Refused"
     named_at = {sender["sender"]: sender["named_at"] for sender in listed(shop)}
     assert (named_at[SENDER], named_at[OTHER] is not None) == (None, True)
     assert status_of_senders(shop) == [("sender", SENDER, "sending_stopped", 0)]

@@ -198,7 +198,9 @@ def test_what_is_unread_for_three_days_is_an_alarm(
     shop.later(days=2, hours=23)
     assert check().startswith("ok")
     shop.later(hours=2)
-    with pytest.raises(Exception, match="1 people wrote what may mean stop"):
+    with pytest.raises(
+        Exception, match="people who wrote what may mean stop, unread: 1"
+    ):
         check()
     status = operators.status()
     assert [late.name for late in status.late] == ["run", "words"]

@@ -6,7 +6,7 @@ from typing import get_args
 import psycopg
 import pytest
 
-from smsretry.desk.questions.remedies import SENDER_REMEDIES
+from smsretry.desk.questions.remedies import SENDERS_REASONS
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
 from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
@@ -94,7 +94,7 @@ def test_each_reason_of_a_sender_has_its_remedy_and_sql_knows_the_same_kinds(
     shop: Shop,
 ) -> None:
     """Whoever adds a reason puts it into its kind alone."""
-    assert set(SENDER_REMEDIES) == {*REASONS_OF["sender"], *REASONS_OF["sender_limit"]}
+    assert {*REASONS_OF["sender"], *REASONS_OF["sender_limit"]} == SENDERS_REASONS
     for kind, words in REASONS_OF.items():
         assert shop.value("select smsretry.reasons_of(%s)", kind) == list(words)
 

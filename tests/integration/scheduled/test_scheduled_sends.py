@@ -514,7 +514,7 @@ def test_monitors_learn_of_scheduled_sends_that_nobody_queues(shop: Shop) -> Non
     shop.sql("select * from start_sms_run(%s)", UUID(int=1))
     shop.sql("select finish_sms_run(%s, 'idle')", UUID(int=1))
     with pytest.raises(
-        psycopg.Error, match="1 scheduled sends are overdue and not queued"
+        psycopg.Error, match="scheduled sends overdue and not queued: 1"
     ):
         shop.sql("select check_sms_retries()")
 

@@ -21,7 +21,7 @@ declare
 begin
     select case
         when bool_or(x.kind = 'everybody') then 'sending is stopped: '
-        else count(*) || ' senders are stopped: '
+        else 'stopped senders (' || count(*) || '): '
     end || (array_agg(x.why order by x.kind, x.since))[1]
     into v_stopped
     from smsretry.stopped x
@@ -31,17 +31,16 @@ begin
         string_agg(
             concat_ws(
                 ' ',
-                l.texts,
                 case l.name
-                    when 'due' then 'texts are overdue'
+                    when 'due' then 'overdue texts:'
                     when 'restored'
                         then 'the database was restored from a backup and knows nothing'
-                    when 'scheduled'
-                        then 'scheduled sends are overdue and not queued'
+                    when 'scheduled' then 'scheduled sends overdue and not queued:'
                     when 'words'
-                        then 'people wrote what may mean stop, and nobody has read it'
+                        then 'people who wrote what may mean stop, unread:'
                     else 'no run has finished'
                 end,
+                l.texts,
                 coalesce(
                     'since '
                         || to_char(

@@ -1,7 +1,8 @@
 -- Report what became of texts, as an array with every row, however many there are.
 --   what:
---     businesses: by business and month (UTC): texts sent, their segments, how many arrived; how
---       many were lost, failed and were cancelled, by reason; customers who opted out
+--     businesses: by business and month (UTC): texts sent, the segments of all their messages, how
+--       many arrived; how many were lost, by the provider's code (0: without one), failed and were
+--       cancelled, by smsretry.why_code; customers who opted out
 --     opted_out: the customers who have opted out
 --     lost: the texts that failed or did not arrive
 --   business_id: of this business alone
@@ -36,7 +37,44 @@ begin
     return (
         with facts as (
             select f.*, left(b.name, 200) as business
-            from smsretry.report_facts(v_since, v_until) f
+            from (
+                -- once a text: by the message that arrived, or else its last
+                (
+                    select distinct on (a.retry_id)
+                        a.begun_at as at,
+                        smsretry.delivery_of(a.delivery_status) as what,
+                        coalesce(a.delivery_code, 0)::text as reason,
+                        q.last_error as why,
+                        a.business_id,
+                        q.customer_id,
+                        a.retry_id,
+                        sum(a.segments) over (partition by a.retry_id) as segments
+                    from public.sms_send_attempts a
+                    join public.sms_retry_queue q on q.id = a.retry_id
+                    where a.begun_at between v_since and v_until
+                      and a.outcome = 'accepted'
+                    order by
+                        a.retry_id,
+                        smsretry.delivery_of(a.delivery_status) <> 'delivered',
+                        a.begun_at desc
+                )
+                union all
+                select e.*, null
+                from smsretry.ended_texts(v_since, v_until) e
+                union all
+                select
+                    c.sms_consent_at,
+                    'opted_out',
+                    left(c.sms_consent_source::text, 40),
+                    null,
+                    c.business_id,
+                    c.id,
+                    null,
+                    null
+                from public.customers c
+                where c.sms_consent_at between v_since and v_until
+                  and c.sms_consent_status::text = 'opted_out'
+            ) f
             left join public.businesses b on b.id = f.business_id
             where f.what = any (v_whats)
               and (

@@ -2,7 +2,10 @@
 -- and the last runs, as one object:
 --   at: the database's time
 --   late: smsretry.late_since, and what is due by when is late
---   states, held, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   states, sends, hours, undelivered: the functions status_of_…, which say what they count
+--   held: what waits for a person, a row a reason, the rarest first; code: the provider's (0: without
+--     one), where it is what somebody must mend; why: of most of them; since: when the first of them
+--     was held; business_id, business: of a single one; retry_id: one of them
 --   ended: what failed or was cancelled in a day, by reason, the most texts first; why: of most of
 --     them
 --   senders: sms_senders that have trouble, those with the most texts first
@@ -28,28 +31,73 @@ begin
             from smsretry.late_since(v_late) l
         ),
         'states', array(select to_jsonb(s) from smsretry.status_of_states(v_now) s),
-        'held', array(select to_jsonb(h) from smsretry.status_of_held(v_now) h),
+        'held', array(
+            select to_jsonb(r) || jsonb_build_object('business', left(b.name, 200))
+            from (
+                select
+                    h.state,
+                    h.why_code,
+                    h.code,
+                    mode() within group (order by h.why) as why,
+                    count(*) as texts,
+                    min(h.since) as since,
+                    count(distinct h.business_id) as businesses,
+                    case
+                        when count(distinct h.business_id) = 1
+                            then min(h.business_id::text)::uuid
+                    end as business_id,
+                    min(h.id::text) as retry_id
+                from (
+                    select
+                        smsretry.text_state(q, v_now) as state,
+                        q.business_id,
+                        q.why_code::text as why_code,
+                        case
+                            when q.why_code in ('account_refused', 'destination_refused')
+                                then coalesce(q.error_code, 0)
+                        end as code,
+                        left(smsretry.numberless(left(q.why, 500)), 200) as why,
+                        q.held_since as since,
+                        q.id
+                    from public.sms_retry_queue q
+                    where q.id = any (
+                        array(
+                            -- by their index: a million rows may wait
+                            select n.id
+                            from public.sms_retry_queue n
+                            where n.work is not null and n.held_since is not null
+                        )
+                    )
+                    union all
+                    select
+                        smsretry.planned_state(s),
+                        s.business_id,
+                        s.why_code::text,
+                        null,
+                        left(smsretry.numberless(left(s.why, 500)), 200),
+                        s.held_since,
+                        s.id
+                    from public.scheduled_sends s
+                    where s.status = 'scheduled'
+                      and s.send_log_id is null
+                      and s.held_since is not null
+                ) h
+                where h.state in ('held', 'in_doubt')
+                group by h.state, h.why_code, h.code
+            ) r
+            left join public.businesses b on b.id = r.business_id
+            order by r.texts, r.since
+        ),
         'ended', array(
             select jsonb_build_object(
-                'state', e.status,
+                'state', e.state,
                 'why_code', e.why_code,
                 'why', smsretry.numberless(mode() within group (order by left(e.why, 200))),
                 'texts', count(*)
             )
-            from (
-                select q.status, q.why_code, q.last_error as why
-                from public.sms_retry_queue q
-                where q.status in ('failed', 'cancelled')
-                  and q.updated_at >= v_now - interval '1 day'
-                union all
-                select s.status, s.why_code, s.why
-                from public.scheduled_sends s
-                where s.send_log_id is null
-                  and s.status in ('failed', 'cancelled')
-                  and s.updated_at >= v_now - interval '1 day'
-            ) e
-            group by e.status, e.why_code
-            order by e.status desc, count(*) desc
+            from smsretry.ended_texts(v_now - interval '1 day', v_now) e
+            group by e.state, e.why_code
+            order by e.state desc, count(*) desc
         ),
         'senders', array(
             select to_jsonb(s)

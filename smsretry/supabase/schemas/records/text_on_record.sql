@@ -32,7 +32,10 @@ select
     t.state,
     coalesce(smsretry.on_calendar(t.since), smsretry.clock()) as since,
     left(smsretry.numberless(left(t.why, 2000)), smsretry.longest_reason()) as why,
-    t.why_code,
+    coalesce(
+        t.why_code,
+        case when t.state in ('failed', 'cancelled') then 'application' end
+    ) as why_code,
     t.code,
     smsretry.on_calendar(t.next_at) as next_at,
     smsretry.on_calendar(t.expires_at) as expires_at,
