@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaiting
 from datetime import timedelta
 from typing import Any, Final
-from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import psycopg
@@ -217,27 +216,6 @@ def test_21610_takes_back_nothing_that_was_said_before_it_was_recorded(
     unsubscribed(shop, claim, attempt)
     assert customer_of(shop, first_record["id"]) == first_record
     assert len(shop.attempts_of(row)) == 1
-
-
-def test_an_opt_out_is_kept_before_what_came_of_its_send(shop: Shop) -> None:
-    """A worker that dies between the two loses neither: the text is looked for, and consent stops its next send.
-    An older one, which was lifted since, stands for nothing.
-    """
-    shop.customer(consent="opted_out")
-    shop.sql("select record_sms_consent(%s, 'opted_in', 'form', %s)", PHONE, shop.id)
-    shop.later(minutes=1)
-    row = shop.due_text()
-    claim, attempt = shop.claim(), uuid4()
-    shop.begin(claim, attempt)
-    with (
-        patch.object(
-            shop.queue, "call_for_claim", side_effect=QueueUnreachable("It died")
-        ),
-        pytest.raises(QueueUnreachable),
-    ):
-        unsubscribed(shop, claim, attempt)
-    assert consent(shop, shop.row(row)["customer_id"]) == ("opted_out", "twilio_21610")
-    assert shop.status_of(row) == "processing"
 
 
 def test_no_call_that_fails_loses_an_opt_out(shop: Shop) -> None:
@@ -456,19 +434,6 @@ def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
     shop.run()
     assert shop.status_of(ours) == "cancelled"
     assert neighbor.status_of(theirs) == ("cancelled" if everywhere else "completed")
-
-
-def test_who_shares_no_real_number_is_not_one_person(shop: Shop) -> None:
-    """A customer without one says stop: the others who have none said nothing."""
-    customer, other = shop.customer(phone="n/a"), shop.customer(phone="n/a")
-    shop.sql(
-        "select record_sms_consent(null, 'opted_out', 'letter', null, %s, 'Ann', 'She wrote')",
-        customer,
-    )
-    assert (consent(shop, customer)[0], consent(shop, other)[0]) == (
-        "opted_out",
-        "opted_in",
-    )
 
 
 def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(

@@ -10,9 +10,6 @@ import psycopg
 import pytest
 
 from smsretry.adapters.desk import NUMBERS_OF_A_CALL
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import ImportOptOuts
-from smsretry.errors import QueueUnreachable
 from tests.integration.conftest import Command
 from tests.integration.hearing import customer_of, hear, is_out
 from tests.support.builders import NOON, PHONE
@@ -165,25 +162,6 @@ def test_a_command_line_that_leaves_something_open_is_refused(
         assert (refused.exit_code, reason in refused.stderr) == (code, True), (
             refused.output
         )
-
-
-def test_a_call_whose_answer_was_lost_is_given_again_and_changes_nothing_twice(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """The database did it; the second call finds it done."""
-    row = shop.due_text()
-    shop.stack.rpc_faults.drop_after_commit("import_sms_opt_outs")
-    order = ImportOptOuts(
-        business_id=str(shop.id), dry_run=False, who="Ann", because="Moved"
-    )
-    lines = [{"line": 2, "phone": PHONE, "at": (NOON - DAY).isoformat()}]
-    with pytest.raises(
-        QueueUnreachable, match="It is not known whether it was recorded"
-    ):
-        operators.carry_out(order, opt_outs=lines)
-    answer = operators.carry_out(order, opt_outs=lines)
-    assert (answer.recorded, answer.known) == (0, 1)
-    assert shop.status_of(row) == "cancelled"
 
 
 # By SQL: whom it concerns

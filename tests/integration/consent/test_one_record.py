@@ -80,6 +80,13 @@ def and_then_a_second_row_has_the_number(shop: Shop, words: str) -> None:
     shop.customer(phone=OTHER)
 
 
+def and_then_the_customer_was_imported_anew(shop: Shop, words: str) -> None:
+    shop.customer()
+    hear(shop, body=words)
+    shop.sql("delete from customers")
+    shop.customer()
+
+
 def hear_beside_a_lock(shop: Shop, words: str) -> None:
     """Whoever is locked is marked later."""
     shop.sql(
@@ -100,6 +107,7 @@ STORIES: Final[tuple[Callable[[Shop, str], None], ...]] = (
     while_an_import_inserted_the_customer,
     and_then_triggers_were_off,
     and_then_a_second_row_has_the_number,
+    and_then_the_customer_was_imported_anew,
 )
 
 

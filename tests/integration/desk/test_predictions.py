@@ -20,6 +20,7 @@ HOURS = 26
 FEW_HOURS = 3
 WAITS = (
     "held",
+    "said what may mean stop",
     "in a stopped state",
     "due in two days",
     "closed for days",
@@ -91,6 +92,9 @@ STATES: Final[dict[str, State]] = {
     ),
     "opted out": State(_OPTED_OUT),
     "consent unknown": State("update customers set sms_consent_status = 'unknown'"),
+    "said what may mean stop": State(
+        "select record_inbound_sms(phone, 'SM' || repeat('e', 32), body => 'leave me alone') from customers"
+    ),
     "suppressed": State(
         """insert into customers (business_id, phone, sms_consent_status)
            select business_id, phone, 'opted_out' from customers;

@@ -8,11 +8,11 @@ import pytest
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import ListUnreadWords, Preview, RecordConsent
+from smsretry.desk.actions.requests import ListUnreadWords, RecordConsent
 from smsretry.desk.pages.runs import of_texts
 from smsretry.desk.questions.unread import UnreadMessages
 from smsretry.sending.summary import RunSummary
-from tests.integration.hearing import answer, consents_of, hear, sends_from
+from tests.integration.hearing import answer, consents_of, hear
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
@@ -111,58 +111,6 @@ def test_a_text_that_came_after_the_answer_is_read_again(
     assert shop.run() == ["Held"]
 
 
-def test_each_business_that_received_the_words_answers_for_itself(
-    shop: Shop, desk: Desk
-) -> None:
-    """They share the sender. One that gets the number later shares it, too."""
-    neighbor = shop.neighbor()
-    texts = [shop.due_text(), neighbor.due_text()]
-    hear(shop, body=REVOKED[0])
-    third = shop.neighbor()
-    texts.append(third.due_text())
-    assert shop.run() == ["Held"] * 3
-    first, *_ = [
-        words for words in list_words(desk).words if words.business_id == shop.id
-    ]
-    record(desk, "unchanged", first.customer_id)
-    assert shop.run() == ["Sent"]
-    assert [shop.end_of(text) for text in texts] == [("completed", None), WAITS, WAITS]
-    assert {words.business_id for words in list_words(desk).words} == {
-        neighbor.id,
-        third.id,
-    }
-
-
-def test_the_words_hold_texts_only_where_a_stop_would_have_counted(
-    shop: Shop, desk: Desk
-) -> None:
-    """What was written to one business's sender is nothing to another's, but to whoever comes to share that one."""
-    neighbor = shop.neighbor()
-    for business, sender in ((shop, DENTIST), (neighbor, BARBER)):
-        business.customer()
-        sends_from(business, "AC" + "1" * 32, sender)
-    answer(shop, None, REVOKED[0], to=DENTIST)
-    third = shop.neighbor()
-    third.customer()
-    sends_from(third, "AC" + "1" * 32, DENTIST)
-    listed = {words.business_id for words in list_words(desk).words}
-    assert listed == {shop.id, third.id}
-
-
-def test_a_customer_who_is_imported_anew_is_held_and_listed(
-    shop: Shop, desk: Desk
-) -> None:
-    """The words are the number's, not the row's."""
-    shop.customer()
-    hear(shop, body=REVOKED[0])
-    shop.sql("delete from customers")
-    assert list_words(desk).words == ()
-    text = shop.due_text()
-    assert shop.run() == ["Held"]
-    [words] = list_words(desk).words
-    assert words.customer_id == shop.row(text)["customer_id"]
-
-
 def test_the_list_names_the_oldest_first_and_shows_no_number(
     shop: Shop, desk: Desk, operators: SupabaseOperators
 ) -> None:
@@ -206,14 +154,6 @@ def test_what_is_unread_for_three_days_is_an_alarm(
     assert [late.name for late in status.late] == ["run", "words"]
     [event] = of_texts(RunSummary.of(results=[]), [], status=status).events
     assert (event.name, event.payload) == ("sms.queue.words-unread", {"people": 1})
-
-
-def test_a_preview_counts_what_the_words_hold(shop: Shop, desk: Desk) -> None:
-    """As held, and not as ended."""
-    shop.due_text()
-    hear(shop, body=REVOKED[0])
-    forecast = desk.answer(Preview(hours=1))
-    assert forecast.to_dict()["counts"] == {"held": 1}
 
 
 def test_each_text_of_a_preview_has_its_own_refusal(shop: Shop) -> None:

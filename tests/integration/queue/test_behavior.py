@@ -3,11 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.twilio.faults import JsonError
-from smsretry.retry.models import Text
-from smsretry.retry.outcome import Outcome
-from tests.support.builders import BODY, NOON, PHONE, run
+from tests.support.builders import BODY, NOON, PHONE
 from tests.support.records import columns
 from tests.support.shop import Shop
 from tests.support.waiting import until
@@ -117,27 +114,6 @@ def test_a_text_whose_window_closes_on_its_way_is_not_sent(shop: Shop) -> None:
             shop.later(minutes=2)
         assert future.result().fate == "Deferred"
     assert (shop.row(row)["attempt_count"], shop.messages) == (0, ())
-
-
-class Stumbling(TwilioProvider):
-    """Twilio's adapter with a bug that one body meets."""
-
-    def send(self, text: Text) -> Outcome:
-        """Fail on one text, send the others."""
-        if text.body == "stumble":
-            raise KeyError(text.to)
-        return super().send(text)
-
-
-def test_one_bad_row_never_stops_the_others(shop: Shop) -> None:
-    """Nor does a bug: a text that met one while it was sent is in doubt, and nobody's number is in its message."""
-    bad = shop.due_text(body="stumble", phone="+12125550199")
-    for _ in range(5):
-        shop.due_text()
-    with Stumbling(shop.stack.settings()) as stumbling:
-        assert sorted(run(shop.queue, stumbling)) == ["InDoubt", *["Sent"] * 5]
-    assert "KeyError" in shop.row(bad)["last_error"]
-    assert "555" not in shop.row(bad)["last_error"]
 
 
 def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:

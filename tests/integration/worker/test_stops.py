@@ -1,12 +1,11 @@
 """What has stopped, from run to run: one table, and one text that tries it."""
 
 from collections import Counter
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from smsretry.local.twilio.faults import DropUnaccepted, JsonError
+from smsretry.local.twilio.faults import DropUnaccepted
 from smsretry.sending import flow_control
 from smsretry.sending.flow_control import IN_A_ROW
 from smsretry.vocabulary import StopKind
@@ -55,21 +54,6 @@ def test_an_outage_stops_everybody_and_a_text_that_goes_out_lifts_it(
     assert len(shop.messages) == 20
 
 
-def test_a_refused_account_stops_its_sender_and_no_other(shop: Shop) -> None:
-    """It costs no text anything: what was tried is held, and the others go back."""
-    rows = [shop.due_text(phone=f"+1212555{n:04}") for n in range(30)]
-    shop.twilio.fail(JsonError(20003, http_status=401), times=None)
-    assert set(shop.run()) == {"Held", "GivenBack"}
-    assert stops(shop) == ["sender"]
-    assert len(shop.run()) == 1, "one tries"
-    shop.twilio.heal()
-    for _ in range(3):
-        shop.later(minutes=30)
-        shop.run()
-    assert stops(shop) == []
-    assert {shop.status_of(row) for row in rows} == {"completed"}
-
-
 def test_a_run_goes_on_while_its_sends_are_under_way(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,18 +74,6 @@ def test_as_many_requests_are_under_way_as_the_setting_says_and_no_more(
     add_texts(shop.connection, shop.id, 50)
     assert shop.run() == ["Sent"] * 50
     assert shop.twilio.most_posts_at_once <= CONCURRENCY
-
-
-def test_refused_texts_delay_no_good_one_of_their_business(shop: Shop) -> None:
-    """Each waits by itself, for who mends what its own refusal says."""
-    refused = [f"+1212555{n:04}" for n in range(10)]
-    for phone in refused:
-        shop.due_text(phone=phone, due=timedelta(hours=-1))
-        shop.twilio.fail(JsonError(21408), to=phone, times=None)
-    for n in range(5):
-        shop.due_text(phone=f"+1212555{n + 100:04}")
-    assert Counter(shop.run()) == {"Held": 10, "Sent": 5}
-    assert stops(shop) == []
 
 
 @pytest.mark.parametrize(("down", "runs"), [(1, 1), (4, 2), (5, 3)])
