@@ -39,11 +39,11 @@ def process_scheduled_sends(
     report = of_scheduled(summary)
     return conclude(
         report,
-        message=summary.stopped_because or report.name,
-        failed=summary.stopped_because is not None,
+        message=summary.why_stopped or report.name,
+        failed=summary.why_stopped is not None,
         result={
             "counts": summary.counts,
-            "stopped_because": summary.stopped_because,
+            "why_stopped": summary.why_stopped,
         },
     )
 

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from signal import SIGTERM
 from typing import Annotated, Any, Final
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
@@ -27,26 +26,27 @@ from smsretry.settings import Settings, load, read_concurrency
 from smsretry.wiring import desk, push_metrics, services
 
 from .support.forms import check_parameters
-from .support.history import BEGUN, earlier_runs
+from .support.history import accepted_at, earlier_runs
 from .support.schedule import SCHEDULED_FLOW, conclude
-from .support.show import EventEmitter, queue_status, this_run
+from .support.show import EventEmitter, queue_status, quiet_task, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
 """How long a run goes on claiming. It overlaps the next minute's run, which starts late where a machine is busy."""
 
 
-@task(cache_policy=NO_CACHE, persist_result=False, task_run_name=BEGUN)
+@quiet_task()
 def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
-    """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
+    """Start the run, and take back the rows whose worker has been silent for `stale_minutes`.
 
     Args:
         address: of the database.
     """
-    return run.recover(stale_minutes, earlier_runs(address))
+    run.start(stale_minutes, earlier_runs(address))
+    return run.recovered
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@quiet_task()
 def claim(run: Run, limit: int) -> list[Claim]:
     """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
     return run.claim(limit)
@@ -80,7 +80,10 @@ def process_sms_retries(
             ThreadPoolExecutor(run.threads) as slice_threads,
             EventEmitter() as emitter,
         ):
-            recover(run, stale_minutes, settings.address)
+            address = settings.address
+            recover.with_options(tags={accepted_at(address)})(
+                run, stale_minutes, address
+            )
             status_before = queue_status(at_desk)
             texts = TaskRuns(
                 run,

@@ -32,11 +32,11 @@ def sync_delivery_status(
         summary = sync_deliveries(connected, limit=limit)
     return conclude(
         of_deliveries(summary),
-        message=summary.stopped_because or str(summary),
+        message=summary.why_stopped or str(summary),
         failed=summary.needs_attention,
         result={
             "counts": summary.counts,
-            "stopped_because": summary.stopped_because,
+            "why_stopped": summary.why_stopped,
         },
     )
 

@@ -64,7 +64,7 @@ message belongs to another attempt. wait: a send to the same number has no answe
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 """An outcome as stored in `sms_send_attempts.outcome`."""
 
-PlaceReason: TypeAlias = Literal[
+PlaceCode: TypeAlias = Literal[
     "quiet_hours",
     "daily_cap",
     "number_spelling",
@@ -90,7 +90,7 @@ has stopped.
 SenderLimit: TypeAlias = Literal["sender_rate", "day_spent"]
 """It waits; time ends it, or whoever raises the sender's own rate or day. day_spent: perhaps the carrier's day."""
 
-PassingReason: TypeAlias = Literal[
+PassingCode: TypeAlias = Literal[
     "business_trouble", "unreachable", "locked", "database_trouble", "data_changed"
 ]
 """It waits; it may be over at any moment, and a look shows whether it is.
@@ -99,7 +99,7 @@ business_trouble: its business's texts come to nothing, and others' go out. unre
 by another transaction. data_changed: what the decision was made from has changed.
 """
 
-PersonsReason: TypeAlias = Literal[
+PersonsCode: TypeAlias = Literal[
     "words_unread",
     "consent_unclear",
     "state_stopped",
@@ -115,7 +115,7 @@ worker texts everybody and the database is no production here, or the other way 
 may not text this number, or perhaps nobody.
 """
 
-DoubtReason: TypeAlias = Literal[
+DoubtCode: TypeAlias = Literal[
     "in_doubt",
     "worker_died",
     "restored",
@@ -126,10 +126,10 @@ DoubtReason: TypeAlias = Literal[
 """It is in doubt, and why. worker_died: after a send began, or several times before one. The last three say what a look
 for evidence came to."""
 
-ClaimReason: TypeAlias = Literal["at_capacity", "already_queued", "claim_lost"]
+ClaimCode: TypeAlias = Literal["at_capacity", "already_queued", "claim_lost"]
 """This worker leaves it to another. at_capacity: as many sends of its business or sender are under way as may be."""
 
-AnswerReason: TypeAlias = Literal[
+AnswerCode: TypeAlias = Literal[
     "rate_limited",
     "refused_for_now",
     "refused",
@@ -140,7 +140,7 @@ AnswerReason: TypeAlias = Literal[
 """The provider answered or reported it. The first two go out later; delivery_open: when it is known that an earlier
 message of it does not arrive. The others have failed."""
 
-UnwantedReason: TypeAlias = Literal[
+UnwantedCode: TypeAlias = Literal[
     "opted_out",
     "not_consented",
     "already_sent",
@@ -176,26 +176,26 @@ or a rule of the application's refuses the row. unforeseen: a bug, or trouble of
 """
 
 WhyCode: TypeAlias = Literal[
-    PlaceReason,
+    PlaceCode,
     SenderTrouble,
     SenderLimit,
-    PassingReason,
-    PersonsReason,
-    DoubtReason,
-    ClaimReason,
-    AnswerReason,
-    UnwantedReason,
+    PassingCode,
+    PersonsCode,
+    DoubtCode,
+    ClaimCode,
+    AnswerCode,
+    UnwantedCode,
     TextFault,
 ]
 """The reason in a word for programs. Beside it, `why` is a sentence for people, and its words may change."""
 
-REASONS_OF: Final[Mapping[str, tuple[WhyCode, ...]]] = {
-    "place": get_args(PlaceReason),
+WHY_CODES_OF: Final[Mapping[str, tuple[WhyCode, ...]]] = {
+    "place": get_args(PlaceCode),
     "sender": get_args(SenderTrouble),
     "sender_limit": get_args(SenderLimit),
-    "passing": get_args(PassingReason),
+    "passing": get_args(PassingCode),
 }
-"""The reasons that SQL treats alike, as `smsretry.reasons_of` has them."""
+"""The reasons that SQL treats alike, as `smsretry.why_codes_of` has them."""
 
 DeliveryStatus: TypeAlias = Literal[
     "accepted",

@@ -4,7 +4,7 @@
 
 As long as nothing is released, it writes anew the migration that makes the whole schema. From then on it begins the
 next one, by the name that it is given, with each file that changed; a person adds what cannot be replaced. It also
-writes the words of schemas/policy/why_code.sql and reasons_of.sql, and the checksums by which `smsretry doctor` knows
+writes the words of schemas/policy/why_code.sql and why_codes_of.sql, and the checksums by which `smsretry doctor` knows
 what differs (smsretry/adapters/migrations/checksums.tsv).
 """
 
@@ -30,7 +30,7 @@ from smsretry.adapters.migrations.schemas import (
     schema_text,
 )
 from smsretry.local.postgres.server import EmbeddedPostgres
-from smsretry.vocabulary import REASONS_OF, WhyCode
+from smsretry.vocabulary import WHY_CODES_OF, WhyCode
 
 RECORDED = ("adapters", "migrations", "checksums.tsv")
 REMOVAL = ("supabase", "remove.sql")
@@ -58,11 +58,11 @@ def why_codes(text: str) -> str:
     )
 
 
-def reasons_of(text: str) -> str:
+def why_codes_of(text: str) -> str:
     """The text of the function's file with the kinds of the vocabulary."""
     rows = ",\n".join(
         f"            ('{kind}', '{word}')"
-        for kind, words in REASONS_OF.items()
+        for kind, words in WHY_CODES_OF.items()
         for word in words
     )
     return re.sub(
@@ -179,7 +179,7 @@ def main(name: str | None = None) -> None:
     """Write all of it, and say what is left to do. `name`: of the next migration."""
     if name and not re.fullmatch("[a-z0-9_]+", name):
         sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
-    for written in (why_codes, reasons_of):
+    for written in (why_codes, why_codes_of):
         name_of_file = f"{written.__name__.removesuffix('s')}.sql"
         file = path("supabase", "schemas", "policy", name_of_file)
         file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -7,21 +7,24 @@ from typing import Final
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     TaskRunFilter,
-    TaskRunFilterName,
     TaskRunFilterState,
     TaskRunFilterStateType,
+    TaskRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from smsretry.retry.answers import EarlierRun
 
-BEGUN: Final = "recover at {address}"
-"""Name of the task run whose success says that the database at that address has accepted the run."""
 RUNS: Final = 20
 """How many of the last runs are asked for."""
 ASK_SECONDS: Final = 30.0
 PAUSE_SECONDS: Final = 2.0
+
+
+def accepted_at(address: str) -> str:
+    """The tag of the task run whose success says that the database at that address has accepted the run."""
+    return f"sms-accepted-at:{address}"
 
 
 def earlier_runs(address: str) -> list[EarlierRun] | None:
@@ -31,7 +34,7 @@ def earlier_runs(address: str) -> list[EarlierRun] | None:
     server's clock, and no runner's. None: the server did not say, although it was asked again and again.
     """
     accepted = TaskRunFilter(
-        name=TaskRunFilterName(any_=[BEGUN.format(address=address)]),
+        tags=TaskRunFilterTags(all_=[accepted_at(address)]),
         state=TaskRunFilterState(
             type=TaskRunFilterStateType(any_=[StateType.COMPLETED])
         ),

@@ -6,20 +6,22 @@ Showing never fails a run: what became of the texts is in the database already.
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from textwrap import shorten
-from typing import Any, Final, Self
+from typing import Any, Final, ParamSpec, Self, TypeVar
 from urllib.parse import quote
 
+from prefect import Task, task
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -42,6 +44,8 @@ from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import SmsRetryError
 
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
 PROGRESS_KEY: Final = "sms-progress"
@@ -49,10 +53,22 @@ OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
-_OUR_TASKS: Final = ("recover", "claim", "process_retry", "process_slice")
+_quiet_tasks: Final = set[str]()
 _NAME_LENGTH: Final = 110
 _PAUSE_SECONDS: Final = 0.05
 _MANY_EVENTS: Final = 1000
+
+
+def quiet_task(
+    **options: Any,
+) -> Callable[[Callable[_Parameters, _Result]], Task[_Parameters, _Result]]:
+    """Make a task of which Prefect stores no result and logs no state: the queue, and the state's name, say it all."""
+
+    def make(function: Callable[_Parameters, _Result]) -> Task[_Parameters, _Result]:
+        _quiet_tasks.add(function.__name__)
+        return task(cache_policy=NO_CACHE, persist_result=False, **options)(function)
+
+    return make
 
 
 def silence_repetitions() -> None:
@@ -67,7 +83,7 @@ def _is_new(record: logging.LogRecord) -> bool:
     is_said = record.exc_info and isinstance(
         record.exc_info[1], FailedRun | SmsRetryError
     )
-    return not is_said and getattr(record, "task_name", None) not in _OUR_TASKS
+    return not is_said and getattr(record, "task_name", None) not in _quiet_tasks
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, cast
 
-from prefect import task, unmapped
-from prefect.cache_policies import NO_CACHE
+from prefect import unmapped
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
@@ -22,7 +21,7 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .show import EventEmitter, Progress
+from .show import EventEmitter, Progress, quiet_task
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -113,19 +112,17 @@ class TaskRuns:
         finished = {(text.claim.id, text.claim.claim_no) for text in self._processed}
         unfinished = list[ProcessedText]()
         for claims, future in self._under_way:
-            detail = future.state.message or future.state.type.value
+            why = future.state.message or future.state.type.value
             unfinished += [
-                ProcessedText(claim, ItemResult.error(claim, detail))
+                ProcessedText(claim, ItemResult.error(claim, why))
                 for claim in claims
                 if (claim.id, claim.claim_no) not in finished
             ]
         return self._processed + unfinished
 
 
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}",
+@quiet_task(
+    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}"
 )
 def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
@@ -142,7 +139,7 @@ def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     return state
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@quiet_task()
 def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     processed = texts.process_many(claims)

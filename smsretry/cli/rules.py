@@ -93,7 +93,7 @@ def _as_json(check: "QuietHoursCheck", *, at: datetime) -> dict[str, Any]:
     return {
         "at": at,
         "answer": check.answer,
-        "why": check.refused or check.hold_reason or check.rule,
+        "why": check.refused or check.why_held or check.rule,
         "closes_at": check.closes_at,
         "next_send_at": check.next_send_at,
         "zones": {zone.name: zone.origin for zone in check.zones},

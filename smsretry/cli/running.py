@@ -206,27 +206,27 @@ def process(
             )
         _print_sends(queueing, items, summary, as_json=as_json)
         deliveries = DeliverySummary([])
-        if not summary.stopped_because:
+        if not summary.why_stopped:
             deliveries = sync_deliveries(connected)
     if as_json:
         print_json(
             {
                 "run_id": run.id,
                 "scheduled_sends": queueing.sends,
-                "scheduled_sends_stopped": queueing.stopped_because,
+                "scheduled_sends_stopped": queueing.why_stopped,
                 "items": items,
                 "summary": summary,
                 "deliveries": deliveries.counts,
-                "deliveries_stopped": deliveries.stopped_because,
+                "deliveries_stopped": deliveries.why_stopped,
             }
         )
-    elif deliveries.followed or deliveries.stopped_because:
+    elif deliveries.followed or deliveries.why_stopped:
         print_text(f"deliveries: {deliveries}")
     push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
     is_any_held = any(item.fate == "Held" for item in items)
-    is_stopped = queueing.stopped_because or summary.stopped_because
+    is_stopped = queueing.why_stopped or summary.why_stopped
     needs_attention = summary.needs_attention or deliveries.needs_attention
     if is_any_held or is_stopped or summary.stopped_senders or needs_attention:
         raise typer.Exit(1)
@@ -240,10 +240,10 @@ def _print_sends(
     as_json: bool,
 ) -> None:
     """Print what became of scheduled sends and texts. For JSON, only the note to standard error."""
-    if queueing.stopped_because:
+    if queueing.why_stopped:
         # What waited in the queue went out all the same.
         print_note(
-            f"Scheduled sends were not queued: {queueing.stopped_because}",
+            f"Scheduled sends were not queued: {queueing.why_stopped}",
             word="warning:",
         )
     if as_json:

@@ -31,7 +31,7 @@ _WIDEN: Final = "Correct customers.timezone, null unless they said it, or widen 
 class QuietHoursCheck:
     """Whether a text may go out at one instant: yes; no, but later; or no, until a person does something.
 
-    Exactly one of `can_send`, `next_send_at`, `hold_reason` and `refused` is set.
+    Exactly one of `can_send`, `next_send_at`, `why_held` and `refused` is set.
     """
 
     can_send: bool
@@ -41,12 +41,12 @@ class QuietHoursCheck:
     """While open: the first instant that is no longer permitted, in UTC. `next_closes_at` is for a closed window."""
     rule: str
     """The hours, their rules and the zones they were read in, for people and for the record."""
-    hold_reason: str | None = None
+    why_held: str | None = None
     """Why there is no opening until somebody does something, and what to do."""
     refused: str | None = None
     """Why no text can ever be sent to this number."""
     why_code: WhyCode | None = None
-    """The code of `hold_reason` or `refused`."""
+    """The code of `why_held` or `refused`."""
     zones: tuple[Place, ...] = ()
     states: tuple[Place, ...] = ()
     window: Window = FEDERAL_WINDOW
@@ -57,7 +57,7 @@ class QuietHoursCheck:
         """The answer in a word. closed: not now, but later. held: not before a person has looked."""
         if self.refused:
             return "refused"
-        if self.hold_reason:
+        if self.why_held:
             return "held"
         return "open" if self.can_send else "closed"
 
@@ -121,21 +121,21 @@ def check_quiet_hours(
         states=location.states,
         window=window,
     )
-    if reason := location.refused or location.hold_reason:
+    if reason := location.refused or location.why_held:
         return answer(
             rule=reason,
             refused=location.refused,
-            hold_reason=location.hold_reason,
+            why_held=location.why_held,
             why_code=location.why_code,
         )
     rule = f"{window.text} in {location.where}"
     if window.stopped:
-        hold_reason = _stop_reason(location, window.stopped)
-        return answer(rule=rule, hold_reason=hold_reason, why_code="state_stopped")
+        why_held = _stop_reason(location, window.stopped)
+        return answer(rule=rule, why_held=why_held, why_code="state_stopped")
     can_send, change = next_change(instant(at), _names(location.zones), window)
     if change is None:
-        hold_reason = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
-        return answer(rule=rule, hold_reason=hold_reason, why_code="no_opening")
+        why_held = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
+        return answer(rule=rule, why_held=why_held, why_code="no_opening")
     if can_send:
         return answer(rule=rule, can_send=True, closes_at=change)
     return answer(rule=rule, next_send_at=change)
@@ -149,7 +149,7 @@ def instant(moment: datetime) -> DateTime:
     return pendulum.instance(moment.astimezone(pendulum.UTC))
 
 
-def turn_after(
+def due_after_opening(
     opening: datetime, *, key: UUID, spread: timedelta, closes_at: datetime
 ) -> datetime:
     """When a row's turn comes after an opening. The same id always gets the same turn, never after the closing.

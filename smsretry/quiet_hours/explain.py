@@ -38,7 +38,7 @@ def _answer(check: QuietHoursCheck) -> str:
         case "refused":
             return f"Refused: {check.refused}"
         case "held":
-            return f"Held: {check.hold_reason}"
+            return f"Held: {check.why_held}"
         case "open" if check.closes_at:
             return f"Open until {_on_all_clocks(check.closes_at, check)}: {check.rule}"
     words = f"Quiet hours: {check.rule}"

@@ -53,10 +53,10 @@ class Location:
     """The zones and their origin in a few words."""
     refused: str | None = None
     """Why no text can be sent to this number at all. Never quotes it."""
-    hold_reason: str | None = None
+    why_held: str | None = None
     """The correction to make. Quotes nothing that is stored: anything may be in a wrong column."""
     why_code: WhyCode | None = None
-    """The code of `refused` or `hold_reason`."""
+    """The code of `refused` or `why_held`."""
 
 
 def locate(
@@ -77,7 +77,7 @@ def locate(
         if problem := recipient_problem(phone):
             return Location(refused=problem, why_code="number_invalid")
         if problem := spelling_problem(phone):
-            return Location(hold_reason=problem, why_code="number_spelling")
+            return Location(why_held=problem, why_code="number_spelling")
         npa = area_code(phone)
         number = area_code_places(npa) if npa else places_abroad(phone)
     return _combine(
@@ -115,8 +115,8 @@ def _combine(
     states = dict[str, str]()
     if number:
         if not number.zones:
-            hold_reason = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
-            return Location(hold_reason=hold_reason, why_code="no_time_zone")
+            why_held = f"No time zone is known for {number.origin}, which may be anywhere: correct customers.phone"
+            return Location(why_held=why_held, why_code="no_time_zone")
         # A country abroad may be so far away that no hour is ever permitted in both.
         business_clocks = tuple(filter(number.may_be_from, business_clocks))
         clocks_by_origin[number.origin] = number.zones
@@ -142,8 +142,8 @@ def _combine(
 
 
 def _unreadable(column: str) -> Location:
-    hold_reason = f"{column} is not understood: correct it to an IANA name such as America/Chicago, or to null"
-    return Location(hold_reason=hold_reason, why_code="hours_unreadable")
+    why_held = f"{column} is not understood: correct it to an IANA name such as America/Chicago, or to null"
+    return Location(why_held=why_held, why_code="hours_unreadable")
 
 
 @cache

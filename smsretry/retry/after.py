@@ -51,11 +51,11 @@ def after_send(
     match outcome:
         case Accepted(sid):
             return Complete(f"Accepted as {sid}", sid=sid)
-        case InDoubt(detail):
-            return LookAgain(detail, "in_doubt", due_in=next_look_delay(0))
-        case NotSent(detail):
+        case InDoubt(why):
+            return LookAgain(why, "in_doubt", due_in=next_look_delay(0))
+        case NotSent(why):
             return Retry(
-                detail, "unreachable", due_in=uncounted_delay(claim.attempt_count)
+                why, "unreachable", due_in=uncounted_delay(claim.attempt_count)
             )
         case Rejected(refusal, retry_after):
             return _after_refusal(
@@ -73,11 +73,11 @@ def _after_refusal(
     first_send: bool,
     profile: Profile,
 ) -> AfterSend:
-    detail, why_code, code = refusal.reason, refusal.kind, refusal.code
+    why, why_code, code = refusal.why, refusal.kind, refusal.code
     match refusal.kind:
         case "refused" | "opted_out":
             return Fail(
-                detail,
+                why,
                 why_code,
                 code,
                 opted_out=refusal.kind == "opted_out",
@@ -94,29 +94,29 @@ def _after_refusal(
                 )
             return Hold(refusal.advice, why_code, code)
         case "day_spent":
-            return Retry(detail, why_code, code, due_in=HELD_LOOK)
+            return Retry(why, why_code, code, due_in=HELD_LOOK)
         case "quiet_hours":
             waits = wait_for_next_window(
-                claim, at=claim.claimed_at, detail=detail, profile=profile
+                claim, at=claim.claimed_at, why=why, profile=profile
             )
             delay = HELD_LOOK
             if isinstance(waits, Defer):
-                delay = waits.until - claim.claimed_at
-            return Retry(detail, why_code, code, due_in=delay, reason="quiet_hours")
+                delay = waits.due_at - claim.claimed_at
+            return Retry(why, why_code, code, due_in=delay, reason="quiet_hours")
         case "rate_limited":
             # The provider considered no message, for a reason that is not this text's: it costs no attempt.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-            return Retry(detail, why_code, code, due_in=delay, reason="rate_limit")
+            return Retry(why, why_code, code, due_in=delay, reason="rate_limit")
         case "refused_for_now":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:
                 return Fail(
-                    f"Gave up after {attempts} attempts; the last: {detail}",
+                    f"Gave up after {attempts} attempts; the last: {why}",
                     "attempts_used_up",
                     code,
                 )
             return Retry(
-                detail, why_code, code, due_in=next_retry_delay(attempts), counted=True
+                why, why_code, code, due_in=next_retry_delay(attempts), counted=True
             )
         case _:
             assert_never(refusal.kind)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from smsretry.phone import recipient_problem
-from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, turn_after
+from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, due_after_opening
 from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.rules import FEDERAL, US_STATES
 from smsretry.retry.decision import (
@@ -19,7 +19,7 @@ from smsretry.retry.decision import (
     Hold,
     Send,
 )
-from smsretry.retry.delivery import FINAL, MAY_ARRIVE_LOOK, DeliveryReport
+from smsretry.retry.delivery import FINAL, MAY_ARRIVE_ASK, DeliveryReport
 from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import WhyCode
@@ -46,8 +46,8 @@ def before_send(
 ) -> BeforeSend:
     """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
     if problem := _problem(claim):
-        detail, why_code = problem
-        return Fail(detail, why_code)
+        why, why_code = problem
+        return Fail(why, why_code)
     claim = with_expiry(claim, at=at, profile=profile)
     expires_at = claim.expires_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
@@ -55,23 +55,23 @@ def before_send(
             f"Expired before it could be sent{_due_day(claim)}{_last_reason(claim)}",
             "expired",
         )
-    if paused := claim.sender.paused_because:
+    if paused := claim.sender.why_paused:
         return Hold(_PAUSED.format(paused), "sender_paused")
     try:
         check = _check(claim, at, profile)
     except ValueError as error:
-        detail = f"businesses.sms_hours cannot be read: {error}"
-        return Hold(detail, "hours_unreadable")
-    if check.hold_reason and check.why_code:
-        return Hold(check.hold_reason, check.why_code)
-    detail = f"Quiet hours: {check.rule}"
+        why = f"businesses.sms_hours cannot be read: {error}"
+        return Hold(why, "hours_unreadable")
+    if check.why_held and check.why_code:
+        return Hold(check.why_held, check.why_code)
+    why = f"Quiet hours: {check.rule}"
     if check.closes_at is None:  # the window is closed
-        return wait_for_window(claim, at, detail, "quiet_hours", profile=profile)
+        return wait_for_window(claim, at, why, "quiet_hours", profile=profile)
     valid_until = min(check.closes_at - CLOSING_GUARD, expires_at)
     if at >= valid_until - MIN_LIFE:
         # The last moments: the provider would have to let it go before the window closes.
         return wait_for_window(
-            claim, check.closes_at, detail, "quiet_hours", profile=profile
+            claim, check.closes_at, why, "quiet_hours", profile=profile
         )
     if (spent_until := claim.sender.spent_until) and at < spent_until:
         return wait_for_window(claim, spent_until, SPENT, "day_spent", profile=profile)
@@ -108,7 +108,7 @@ def with_expiry(claim: Claim, *, at: datetime, profile: Profile = DEFAULT) -> Cl
 def wait_for_window(
     claim: Claim,
     earliest: datetime,
-    detail: str,
+    why: str,
     why_code: WhyCode,
     *,
     profile: Profile = DEFAULT,
@@ -118,27 +118,27 @@ def wait_for_window(
     The texts that wait for one opening are spread over some minutes. If it would expire before, it is cancelled.
     """
     check = _check(claim, earliest, profile)
-    if check.hold_reason and check.why_code:
-        return Hold(check.hold_reason, check.why_code)
+    if check.why_held and check.why_code:
+        return Hold(check.why_held, check.why_code)
     opening = check.next_send_at or earliest
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
-        return Cancel(f"Expires before it may go out. {detail}", "expired")
+        return Cancel(f"Expires before it may go out. {why}", "expired")
     if check.can_send:
-        return Defer(detail, why_code, until=opening, for_window=True)
+        return Defer(why, why_code, due_at=opening, for_window=True)
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
-    until = turn_after(
+    until = due_after_opening(
         opening, key=claim.id, spread=profile.opening_spread, closes_at=last_call
     )
-    return Defer(detail, why_code, until=until, for_window=True)
+    return Defer(why, why_code, due_at=until, for_window=True)
 
 
 def wait_for_next_window(
-    claim: Claim, *, at: datetime, detail: str, profile: Profile = DEFAULT
+    claim: Claim, *, at: datetime, why: str, profile: Profile = DEFAULT
 ) -> Defer | Hold | Cancel:
     """Wait until the window has opened anew, though it was open at `at`: the provider found another one closed."""
     closes_at = _check(claim, at, profile).closes_at or at
-    return wait_for_window(claim, closes_at, detail, "quiet_hours", profile=profile)
+    return wait_for_window(claim, closes_at, why, "quiet_hours", profile=profile)
 
 
 def before_sending_again(
@@ -150,30 +150,30 @@ def before_sending_again(
     """
     for sid, report in reports.items():
         if report.status in FINAL:
-            detail = f"Arrived after all, as {sid}: it is not sent again"
-            return Arrived(detail, sid=sid, status=report.status)
+            why = f"Arrived after all, as {sid}: it is not sent again"
+            return Arrived(why, sid=sid, status=report.status)
     for sid, report in reports.items():
         if not report.has_failed and report.status != "not kept":
-            detail = f"It was lost as {sid}, and may still arrive. {report.description}"
+            why = f"It was lost as {sid}, and may still arrive. {report.description}"
             return Defer(
-                detail, "delivery_open", until=claim.claimed_at + MAY_ARRIVE_LOOK
+                why, "delivery_open", due_at=claim.claimed_at + MAY_ARRIVE_ASK
             )
     for report in reports.values():
         if report.refusal and report.refusal.kind == "quiet_hours" and report.at:
-            detail = f"Not delivered: {report.refusal.reason}"
+            why = f"Not delivered: {report.refusal.why}"
             waits = wait_for_next_window(
-                claim, at=report.at, detail=detail, profile=profile
+                claim, at=report.at, why=why, profile=profile
             )
-            if not isinstance(waits, Defer) or waits.until > claim.claimed_at:
+            if not isinstance(waits, Defer) or waits.due_at > claim.claimed_at:
                 return waits
     return None
 
 
 def troubled(
-    claim: Claim, detail: str, why_code: WhyCode = "database_trouble"
+    claim: Claim, why: str, why_code: WhyCode = "database_trouble"
 ) -> Defer:
     """Wait for the end of trouble that is not the text's own. Texts that were due go first meanwhile."""
-    return Defer(detail, why_code, until=claim.claimed_at + TROUBLE_DELAY)
+    return Defer(why, why_code, due_at=claim.claimed_at + TROUBLE_DELAY)
 
 
 def _due_day(claim: Claim) -> str:
@@ -234,8 +234,8 @@ def _problem(claim: Claim) -> tuple[str, WhyCode] | None:
     if not body.strip():
         return "Text is empty: write its words into send_logs.subject", "no_body"
     if claim.longest_body and len(body) > claim.longest_body:
-        detail = f"Text is longer than {claim.longest_body} characters: shorten its send_logs.subject"
-        return detail, "body_too_long"
+        why = f"Text is longer than {claim.longest_body} characters: shorten its send_logs.subject"
+        return why, "body_too_long"
     if claim.attempt_count >= claim.max_attempts:
         return f"Gave up after {claim.attempt_count} attempts", "attempts_used_up"
     return None

@@ -1,7 +1,7 @@
 """What to do with a text, as values. Each knows its fate, its reason and what it changes.
 
 `before`, `after`, `doubt` and `delivery` make them, `sending` acts on them, and the queue's adapter alone makes columns
-of them. `detail` is for people, and never holds a phone number or a body. `why_code` says the same to programs.
+of them. `why` is for people, and never holds a phone number or a body. `why_code` says the same to programs.
 """
 
 from dataclasses import dataclass
@@ -46,13 +46,13 @@ class Decision:
     """The status of the row from then on."""
     is_held: ClassVar[bool] = False
     """Whether it waits for something that a person can mend."""
-    detail: str
+    why: str
     why_code: WhyCode | None = None
     """None: there is nothing to explain, because it was sent."""
     code: int | None = None
     """The provider's error code, if it is the reason."""
 
-    def due_at(self, at: datetime) -> datetime | None:  # noqa: ARG002 - those that wait go by it
+    def due_after(self, at: datetime) -> datetime | None:  # noqa: ARG002 - those that wait go by it
         """When the text is due again, if this was decided at `at`. None: it has ended, or its due time stays."""
         return None
 
@@ -61,9 +61,9 @@ class Decision:
         return ItemResult(
             retry_id=claim.id,
             fate=self.fate,
-            detail=self.detail,
+            why=self.why,
             code=self.code,
-            next_at=due_at or self.due_at(claim.claimed_at),
+            due_at=due_at or self.due_after(claim.claimed_at),
             why_code=self.why_code,
         )
 
@@ -74,7 +74,7 @@ class Waits(Decision):
 
     due_in: timedelta
 
-    def due_at(self, at: datetime) -> datetime:
+    def due_after(self, at: datetime) -> datetime:
         return at + self.due_in
 
 
@@ -95,12 +95,12 @@ class Defer(Decision):
     """Wait for a reason that is no failure. Costs no attempt."""
 
     fate = "Deferred"
-    until: datetime
+    due_at: datetime
     for_window: bool = False
     """Whether it waits for a permitted hour, or for room in a day. That starts none of its 48 hours."""
 
-    def due_at(self, at: datetime) -> datetime:  # noqa: ARG002 - it is a moment
-        return self.until
+    def due_after(self, at: datetime) -> datetime:  # noqa: ARG002 - it is a moment
+        return self.due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

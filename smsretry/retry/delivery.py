@@ -14,18 +14,20 @@ from pydantic import Field
 
 from smsretry.instants import Instant
 from smsretry.retry.backoff import RESEND_DELAYS, nth
-from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
+from smsretry.retry.decision import Fail, Hold, Retry
 from smsretry.retry.models import Value
 from smsretry.retry.outcome import Refusal
 from smsretry.retry.profile import DEFAULT, Profile
 from smsretry.vocabulary import DeliveryStatus
 
-LOOKS: Final = tuple(timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 720))
-"""After the first look, the second …; the last repeats."""
-LOOKED_LONG_ENOUGH: Final = timedelta(days=3)
+ASK_DELAYS: Final = tuple(
+    timedelta(minutes=minutes) for minutes in (5, 15, 60, 240, 720)
+)
+"""After a message was asked about once, twice …; the last repeats."""
+ASKED_LONG_ENOUGH: Final = timedelta(days=3)
 """A carrier that has said nothing by then will say nothing: some give no receipts at all."""
-MAY_ARRIVE_LOOK: Final = timedelta(minutes=15)
-"""When to look again at a message that may still arrive: it was given up, or another one of its text waits for it."""
+MAY_ARRIVE_ASK: Final = timedelta(minutes=15)
+"""When to ask again about a message that may still arrive: it was given up, or another one of its text waits for it."""
 FINAL: Final[frozenset[DeliveryStatus]] = frozenset(
     {"delivered", "partially_delivered", "read"}
 )
@@ -38,8 +40,8 @@ class OpenDelivery(Value):
     """A message whose delivery is open, in our charge until the lease runs out."""
 
     attempt_id: UUID
-    looks: int = Field(
-        description="How often it was looked up. Its fence, too: each claim raises it."
+    asks: int = Field(
+        description="How often it was asked about. Its fence, too: each claim raises it."
     )
     retry_id: UUID
     business_id: UUID
@@ -77,7 +79,7 @@ class OpenDelivery(Value):
         description="Another message of the text has arrived, or may still arrive."
     )
     claimed_at: Instant
-    day_turns_at: Instant | None = Field(
+    day_ends_at: Instant | None = Field(
         None, description="When the carriers' day turns over."
     )
 
@@ -132,6 +134,14 @@ class DeliveryReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Nothing final is known of the message, and the provider is asked again."""
+
+    why: str
+    ask_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Nothing follows: it was delivered, another message of the text counts, or it is too late."""
 
@@ -139,7 +149,7 @@ class Close:
     """Whether the provider said nothing final for long enough."""
 
 
-AfterDelivery = LookAgain | Close | Retry | Hold | Fail
+AfterDelivery = AskAgain | Close | Retry | Hold | Fail
 
 
 def after_delivery(
@@ -153,17 +163,13 @@ def after_delivery(
         return Close()
     if report.has_failed and not message.moved_on:
         return _after_failure(message, report, profile)
-    if message.claimed_at >= message.accepted_at + LOOKED_LONG_ENOUGH:
+    if message.claimed_at >= message.accepted_at + ASKED_LONG_ENOUGH:
         ever_failed = report.has_failed or message.delivery_status in FAILURES
         return Close(unknown=not ever_failed)
-    look_in = nth(LOOKS, max(message.looks - 1, 0))
+    ask_in = nth(ASK_DELAYS, max(message.asks - 1, 0))
     if report.has_failed:  # which was acted on before
-        return LookAgain(
-            "It did not arrive; a late delivery would still count",
-            "undelivered",
-            due_in=look_in,
-        )
-    return LookAgain(report.description, "delivery_open", due_in=look_in)
+        return AskAgain("It did not arrive; a late delivery would still count", ask_in)
+    return AskAgain(report.description, ask_in)
 
 
 def _after_failure(
@@ -175,12 +181,11 @@ def _after_failure(
     if message.may_have_arrived:
         if expired:
             return Close()
-        detail = "Another message of this text may still arrive"
-        return LookAgain(detail, "delivery_open", due_in=MAY_ARRIVE_LOOK)
+        return AskAgain("Another message of this text may still arrive", MAY_ARRIVE_ASK)
     refusal = report.refusal or Refusal(
         "refused", f"the provider reports it {report.status}, and not why"
     )
-    detail = f"Not delivered: {refusal.reason}"
+    why = f"Not delivered: {refusal.why}"
     match refusal.kind:
         case "rate_limited" if refusal.level != "recipient":
             return _after_trouble_of_sender(message, refusal)
@@ -188,36 +193,36 @@ def _after_failure(
             return _after_trouble_of_sender(message, refusal)
         case "quiet_hours":
             # A claim knows where the customer is, and until when it waits: `before.before_sending_again`.
-            return Retry(detail, "quiet_hours", refusal.code, due_in=MAY_ARRIVE_LOOK)
+            return Retry(why, "quiet_hours", refusal.code, due_in=MAY_ARRIVE_ASK)
         case "refused_for_now" | "rate_limited":
-            return _after_loss(message, refusal, detail, profile)
+            return _after_loss(message, refusal, why, profile)
         case "refused":
             return Fail(
-                detail, "undelivered", refusal.code, phone_status=refusal.phone_status
+                why, "undelivered", refusal.code, phone_status=refusal.phone_status
             )
         case "opted_out":
-            return Fail(detail, "opted_out", refusal.code, opted_out=True)
+            return Fail(why, "opted_out", refusal.code, opted_out=True)
         case _:
             assert_never(refusal.kind)
 
 
 def _after_loss(
-    message: OpenDelivery, refusal: Refusal, detail: str, profile: Profile
+    message: OpenDelivery, refusal: Refusal, why: str, profile: Profile
 ) -> Retry | Fail:
     if (
         message.failures > profile.delivery_retries
         or message.attempt_count >= message.max_attempts
     ):
-        detail += f"; sent {message.failures} times" if message.failures > 1 else ""
-        return Fail(detail, "undelivered", refusal.code)
+        why += f"; sent {message.failures} times" if message.failures > 1 else ""
+        return Fail(why, "undelivered", refusal.code)
     delay = nth(RESEND_DELAYS, max(message.failures - 1, 0))
     if message.expires_at and message.claimed_at + delay >= message.expires_at:
         return Fail(
-            f"{detail}; it expires before it could be sent again",
+            f"{why}; it expires before it could be sent again",
             "undelivered",
             refusal.code,
         )
-    return Retry(detail, "undelivered", refusal.code, due_in=delay, counted=True)
+    return Retry(why, "undelivered", refusal.code, due_in=delay, counted=True)
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:
@@ -226,10 +231,10 @@ def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry |
     if message.expires_at:
         time_left = max(message.expires_at - message.claimed_at, timedelta(0))
     delay = min(nth(RESEND_DELAYS, message.excused), time_left)
-    detail = f"Not delivered: {refusal.advice}"
+    why = f"Not delivered: {refusal.advice}"
     why_code, code = refusal.kind, refusal.code
     if refusal.kind == "account_refused":
-        return Hold(detail, why_code, code, due_in=delay)
-    if refusal.kind == "day_spent" and message.day_turns_at:
-        delay = min(message.day_turns_at - message.claimed_at, time_left)
-    return Retry(detail, why_code, code, due_in=delay)
+        return Hold(why, why_code, code, due_in=delay)
+    if refusal.kind == "day_spent" and message.day_ends_at:
+        delay = min(message.day_ends_at - message.claimed_at, time_left)
+    return Retry(why, why_code, code, due_in=delay)

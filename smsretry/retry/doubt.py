@@ -66,8 +66,8 @@ def after_look(
         denied: why it cannot be asked for here, and what to do; None: it was asked for.
     """
     if denied:
-        detail = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
-        yield Hold(detail, "list_unavailable")
+        why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
+        yield Hold(why, "list_unavailable")
         return
     if look is None or look.unread:
         yield _without_list(claim, at, look.unread if look else None)
@@ -79,16 +79,16 @@ def after_look(
     if matches.ambiguous:
         yield Hold(AMBIGUOUS, "ambiguous", ambiguous=matches.ambiguous)
     if look.lacks:
-        detail = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
-        yield Hold(detail, "list_unavailable")
+        why = f"In doubt: the provider's list {look.lacks}, so that it proves no absence. {_LOOK_YOURSELF}"
+        yield Hold(why, "list_unavailable")
     else:
         yield _without_evidence(claim, at - since, profile)
 
 
-def look_failed(claim: Claim, detail: str, why_code: WhyCode) -> LookAgain:
+def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
     """A look that could not be made proves no absence. It is made again, and does not count."""
     return LookAgain(
-        detail,
+        why,
         why_code,
         due_in=next_look_delay(claim.reconcile_count),
         look_failed=True,
@@ -100,14 +100,14 @@ def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
 
 
 def _without_list(claim: Claim, at: datetime, problem: str | None) -> AfterLook:
-    detail = "In doubt: what was sent is not on record"
+    why = "In doubt: what was sent is not on record"
     if claim.sent_to:
-        detail = "In doubt: the provider's list of messages cannot be read"
+        why = "In doubt: the provider's list of messages cannot be read"
     if problem:
-        detail += f": {problem}"
+        why += f": {problem}"
     if at - (claim.in_doubt_since or at) >= LIST_MISSED:
-        return Hold(f"{detail}. {_LOOK_YOURSELF}", "list_unavailable")
-    return look_failed(claim, detail, "list_unavailable")
+        return Hold(f"{why}. {_LOOK_YOURSELF}", "list_unavailable")
+    return look_failed(claim, why, "list_unavailable")
 
 
 def _without_evidence(
@@ -128,5 +128,5 @@ def _without_evidence(
             due_in=timedelta(0),
             reason=None,
         )
-    detail = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
-    return Hold(detail, "no_evidence")
+    why = f"In doubt: no evidence after {looks} looks. {_LOOK_YOURSELF}"
+    return Hold(why, "no_evidence")

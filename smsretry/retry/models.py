@@ -43,7 +43,7 @@ class AssignedSender(SenderId):
     """None: it is that of the environment, and no run has told the database yet."""
     segments_per_second: float | None = None
     """None: as fast as the provider takes them."""
-    paused_because: str | None = None
+    why_paused: str | None = None
     """Why its texts wait. None: it sends."""
     spent_until: Instant | None = None
     """When the day turns over, or has, that it has used. None: it has some left."""
@@ -149,11 +149,11 @@ class ItemResult(Value):
 
     retry_id: UUID
     fate: Fate
-    detail: str = ""
+    why: str = ""
     """Why, in words without phone number or body."""
     code: int | None = None
     """The provider's error code."""
-    next_at: Instant | None = None
+    due_at: Instant | None = None
     """When the row is due again."""
     why_code: KnownCode = None
     """Why, for programs. None: it was sent."""
@@ -161,21 +161,17 @@ class ItemResult(Value):
     @classmethod
     def claim_lost(cls, claim: Claim) -> Self:
         """The result of a claim that another worker has by now."""
-        detail = "The claim was lost: another worker has the row, nothing was changed"
-        return cls(
-            retry_id=claim.id, fate="ClaimLost", detail=detail, why_code="claim_lost"
-        )
+        why = "The claim was lost: another worker has the row, nothing was changed"
+        return cls(retry_id=claim.id, fate="ClaimLost", why=why, why_code="claim_lost")
 
     @classmethod
-    def error(cls, claim: Claim, detail: str) -> Self:
+    def error(cls, claim: Claim, why: str) -> Self:
         """The result of a claim whose processing raised. Recovery takes the row back, unless a bug has ended it."""
-        return cls(retry_id=claim.id, fate="Error", detail=detail)
+        return cls(retry_id=claim.id, fate="Error", why=why)
 
     def __str__(self) -> str:
         return (
-            f"{self.detail} — next at {on_clock(self.next_at)}"
-            if self.next_at
-            else self.detail
+            f"{self.why} — next at {on_clock(self.due_at)}" if self.due_at else self.why
         )
 
 

@@ -38,7 +38,7 @@ class Refusal:
     """Why a provider took no message, in words that hold for every provider."""
 
     kind: RefusalKind
-    reason: str
+    why: str
     """Why, for people; holds no phone number and no body."""
     code: int | None = None
     """The provider's own code: a label to show and to store, read by nobody here."""
@@ -60,7 +60,7 @@ class Refusal:
     @property
     def advice(self) -> str:
         """Its reason, and what to do."""
-        return f"{self.reason}. {self.to_do}" if self.to_do else self.reason
+        return f"{self.why}. {self.to_do}" if self.to_do else self.why
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +83,18 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request never reached the provider. `detail` is one of our own phrases."""
+    """The request never reached the provider. `why` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "not_sent"
-    detail: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class InDoubt:
-    """The message may or may not exist. `detail` is one of our own phrases."""
+    """The message may or may not exist. `why` is one of our own phrases."""
 
     name: ClassVar[OutcomeName] = "in_doubt"
-    detail: str
+    why: str
 
 
 Outcome = Accepted | Rejected | NotSent | InDoubt

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Final, assert_never
 
 from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
-from smsretry.retry.decision import Fail, Hold, LookAgain, Retry
+from smsretry.retry.decision import Fail, Hold, Retry
 from smsretry.retry.delivery import (
     FAILURES,
     AfterDelivery,
+    AskAgain,
     Close,
     DeliveryReport,
     OpenDelivery,
@@ -49,7 +50,7 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
     followed, silent = list[FollowedUp](), Counter[str]()
     in_a_row = unanswered = 0
     nobody_answers = is_answered = False
-    stopped_because: str | None = None
+    why_stopped: str | None = None
     with ThreadPoolExecutor(at_once) as pool:
         while len(followed) < limit and not nobody_answers:
             without = _without(silent)
@@ -60,7 +61,7 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
                     min(at_once, limit - len(followed)), without=without
                 )
             except QueueError as error:
-                stopped_because = str(error)
+                why_stopped = str(error)
                 break
             if not claimed:
                 break
@@ -81,8 +82,8 @@ def sync_deliveries(services: Services, *, limit: int = USUAL) -> DeliverySummar
                 not is_answered or len(silent) > 1
             )
     if nobody_answers or (_without(silent) and not is_answered):
-        stopped_because = stopped_because or _SILENT.format(in_a_row)
-    return DeliverySummary(followed, stopped_because, _without(silent))
+        why_stopped = why_stopped or _SILENT.format(in_a_row)
+    return DeliverySummary(followed, why_stopped, _without(silent))
 
 
 def _without(silent: Counter[str]) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ def follow(message: OpenDelivery, services: Services) -> FollowedUp:
             message.delivery_status, message.delivery_code
         )
     decision = after_delivery(message, latest_report, profile=services.profile)
-    detail = "" if isinstance(decision, Close) else decision.detail
+    why = "" if isinstance(decision, Close) else decision.why
     try:
         answer = services.queue.follow(message, latest_report, decision)
         came_to = (
@@ -110,10 +111,10 @@ def follow(message: OpenDelivery, services: Services) -> FollowedUp:
             else "settled elsewhere"
         )
     except QueueUnreachable as error:  # passing: it is looked up again
-        came_to, detail = "not asked", str(error)
+        came_to, why = "not asked", str(error)
     except SmsRetryError as error:
-        came_to, detail = "error", str(error)
-    return FollowedUp(message, came_to, detail, latest_report)
+        came_to, why = "error", str(error)
+    return FollowedUp(message, came_to, why, latest_report)
 
 
 def _came_to(
@@ -124,11 +125,11 @@ def _came_to(
             return "unknown"
         case Close():
             return "delivered" if report.has_arrived else "settled elsewhere"
-        case LookAgain() if report.says_nothing:
+        case AskAgain() if report.says_nothing:
             return "not asked"
-        case LookAgain() if report.status == "not kept":
+        case AskAgain() if report.status == "not kept":
             return "not at the provider"
-        case LookAgain():
+        case AskAgain():
             return (
                 "still undelivered"
                 if report.has_failed and message.moved_on

@@ -133,15 +133,15 @@ def send_sms(
         return ItemResult(
             retry_id=row,
             fate="Deferred",
-            detail=_IN_QUEUE,
+            why=_IN_QUEUE,
             why_code="already_queued",
-            next_at=queued.due_at,
+            due_at=queued.due_at,
         )
     try:
         claim = queue.claim_one(row)
         if claim is None:
             return ItemResult(
-                retry_id=row, fate="ClaimLost", detail=_TAKEN, why_code="claim_lost"
+                retry_id=row, fate="ClaimLost", why=_TAKEN, why_code="claim_lost"
             )
         if isinstance(claim, ItemResult):
             return claim

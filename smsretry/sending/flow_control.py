@@ -111,7 +111,7 @@ class _Circuit:
     """Its texts that have a place."""
     is_answered: bool = False
     """Whether any of its sends was."""
-    stopped_because: str | None = None
+    why_stopped: str | None = None
     trial: UUID | None = None
     """It had stopped before this run, and this text tries it."""
     waits_until: float = 0.0
@@ -124,7 +124,7 @@ class _Circuit:
     def may_send(self, text: UUID | None = None) -> bool:
         """Whether this text's send may begin, if it has a place; None: that of a text which tries nothing."""
         return (
-            self.stopped_because is None
+            self.why_stopped is None
             and (self.trial is None or self.trial == text)
             and self.waits_until <= monotonic()
             and self.has_room
@@ -371,7 +371,7 @@ class FlowControl:
         failed = sum(
             len(sender.failures.parts)
             for sender in self._senders.values()
-            if sender.stopped_because is None
+            if sender.why_stopped is None
         )
         # Failures count against the first ten, not a small run's own places: it would be left with none.
         return max(min(AT_FIRST - failed, self._concurrency), 0)
@@ -407,12 +407,12 @@ class FlowControl:
         self, claim: Claim, business: _Circuit, sender: _Circuit
     ) -> NoSend | None:
         """What becomes of the text if sending has stopped, or if its own business has trouble."""
-        if detail := self.run_stopped_because:
-            return GiveBack(detail, "sending_stopped")
-        if detail := sender.stopped_because:
-            return self._back(claim, detail, "sending_stopped")
-        if detail := business.stopped_because:
-            return self._back(claim, detail, "business_trouble")
+        if why := self.run_stopped_because:
+            return GiveBack(why, "sending_stopped")
+        if why := sender.why_stopped:
+            return self._back(claim, why, "sending_stopped")
+        if why := business.why_stopped:
+            return self._back(claim, why, "business_trouble")
         if self._database_failures[business].is_of(1):
             return troubled(claim, self.database_trouble or "")
         waits_until = max(business.waits_until, sender.waits_until)
@@ -420,10 +420,10 @@ class FlowControl:
             return self._back(claim, _SLOWER, "rate_limited")
         return None
 
-    def _back(self, claim: Claim, detail: str, why_code: WhyCode) -> NoSend:
+    def _back(self, claim: Claim, why: str, why_code: WhyCode) -> NoSend:
         if self.claims_one_by_one:
-            return troubled(claim, detail, why_code)
-        return GiveBack(detail, why_code)
+            return troubled(claim, why, why_code)
+        return GiveBack(why, why_code)
 
     def wait_for_slot(self, claim: Claim, begun: BeginAnswer) -> None:
         """Wait until the text may leave, by its sender's rate: two seconds at most, if nothing here is late.
@@ -471,8 +471,8 @@ class FlowControl:
         with self._lock:
             business, sender, everybody = self._needs(claim)
             match outcome:
-                case NotSent(detail) | InDoubt(detail):
-                    self._failed(claim, detail)
+                case NotSent(why) | InDoubt(why):
+                    self._failed(claim, why)
                 case Rejected(refusal, retry_after) if _is_of_more_than_its_text(
                     refusal
                 ):
@@ -496,11 +496,11 @@ class FlowControl:
             if isinstance(circuit, _Sender):
                 # After the provider asked it to go slower: one more for each full round of texts.
                 circuit.at_once += 1 / circuit.at_once
-            if circuit.stopped_because or circuit.trial:
-                circuit.stopped_because = circuit.trial = None
+            if circuit.why_stopped or circuit.trial:
+                circuit.why_stopped = circuit.trial = None
                 self._unpublished.append((circuit.key, None))
 
-    def _failed(self, claim: Claim, detail: str) -> None:
+    def _failed(self, claim: Claim, why: str) -> None:
         """Count a failure, and stop what fails. A trial's is not counted further up: it says nothing new of that."""
         business, sender, everybody = self._needs(claim)
         business.failures.add(claim.id)
@@ -515,11 +515,11 @@ class FlowControl:
         }
         for circuit, part_count in part_counts.items():
             if circuit.trial == claim.id or circuit.failures.is_of(part_count):
-                self._stop_failing(circuit, detail)
-        if everybody.stopped_because:
+                self._stop_failing(circuit, why)
+        if everybody.why_stopped:
             for other in self._senders.values():
                 if other.failures.length:
-                    self._stop_failing(other, detail)
+                    self._stop_failing(other, why)
 
     def _slow_down(
         self, business: _Circuit, sender: _Sender, retry_after: timedelta | None
@@ -537,17 +537,17 @@ class FlowControl:
         sender.at_once = max(1, min(sender.at_once, len(sender.under_way)) / 2)
         return seconds
 
-    def _stop_failing(self, circuit: _Circuit, detail: str) -> None:
-        self._stop(circuit, circuit.stop_sentence.format(detail))
+    def _stop_failing(self, circuit: _Circuit, why: str) -> None:
+        self._stop(circuit, circuit.stop_sentence.format(why))
 
-    def _stop(self, circuit: _Circuit, detail: str) -> None:
+    def _stop(self, circuit: _Circuit, why: str) -> None:
         if circuit.key == ("sender", ""):
-            self.stop(detail)  # it has no id by which a claim could leave it out
-        elif circuit.stopped_because is None:
-            circuit.stopped_because = detail
-            self._unpublished.append((circuit.key, detail))
+            self.stop(why)  # it has no id by which a claim could leave it out
+        elif circuit.why_stopped is None:
+            circuit.why_stopped = why
+            self._unpublished.append((circuit.key, why))
             if circuit is self._everybody:
-                self.stop(detail)
+                self.stop(why)
         self._lock.notify_all()
 
     def _publish(self) -> None:
@@ -556,29 +556,29 @@ class FlowControl:
             with self._lock:
                 if self._is_publishing or not self._unpublished:
                     return
-                (kind, subject), detail = self._unpublished.pop(0)
+                (kind, subject), why = self._unpublished.pop(0)
                 self._is_publishing = True
             try:
                 with suppress(QueueError):
-                    self._set_stop(kind, subject, detail)
+                    self._set_stop(kind, subject, why)
             finally:
                 self._is_publishing = False
 
-    def database_failed(self, claim: Claim, detail: str) -> None:
+    def database_failed(self, claim: Claim, why: str) -> None:
         """Take note that the database could not be asked whether this text may go.
 
         No further send begins once that is so for every business of the run. Until then it may be this row's trouble
         alone.
         """
         with self._lock:
-            self.database_trouble = self.database_trouble or detail
+            self.database_trouble = self.database_trouble or why
             business = self._business(claim)
             self._database_failures[business].add(claim.id)
             of_all = self._database_failures[self._everybody]
             of_all.add(business)
             businesses = {text.business_id for text in self._in_flight.values()}
             if of_all.is_of(len(businesses)):
-                self.stop(detail)
+                self.stop(why)
 
     def database_answered(self, claim: Claim, seconds: float) -> None:
         """Take note that the database could be asked about this text, which took so long."""
@@ -594,9 +594,9 @@ class FlowControl:
         """What has stopped beyond this run, and why."""
         with self._lock:
             return {
-                circuit.key: circuit.stopped_because
+                circuit.key: circuit.why_stopped
                 for circuit in self._circuits
-                if circuit.stopped_because
+                if circuit.why_stopped
             }
 
     def businesses_of(self, sender: str) -> int:
@@ -605,10 +605,10 @@ class FlowControl:
             circuit = self._senders.get(sender)
             return len(circuit.businesses) if circuit else 0
 
-    def stop(self, detail: str) -> None:
+    def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
-            self.run_stopped_because = self.run_stopped_because or detail
+            self.run_stopped_because = self.run_stopped_because or why
             self._lock.notify_all()
 
     def wait(self, seconds: float, room: Mapping[str, int]) -> None:

@@ -158,11 +158,11 @@ class _Item:
     def _no_credentials(self) -> NoSend | None:
         """What becomes of it if this worker has no credentials for its sender."""
         account = self.claim.sender.account or ""
-        if detail := self.provider.credentials_problem(account):
+        if why := self.provider.credentials_problem(account):
             if self.first_send:
                 # An application may have no credentials for it: the workers do.
-                return GiveBack(detail, "no_credentials")
-            return Hold(detail, "no_credentials")
+                return GiveBack(why, "no_credentials")
+            return Hold(why, "no_credentials")
         return None
 
     @property
@@ -215,12 +215,12 @@ class _Item:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
             case "capped":
-                detail = cap.description if cap else ""
-                return self._wait_for_window(until, detail, "daily_cap")
+                why = cap.description if cap else ""
+                return self._wait_for_window(until, why, "daily_cap")
             case "spent":
                 return self._wait_for_window(until, before.SPENT, "day_spent")
             case "busy":
-                return self._act_on(Defer(_BUSY, "sender_rate", until=until))
+                return self._act_on(Defer(_BUSY, "sender_rate", due_at=until))
             case "unsure":
                 return self._act_on(before.troubled(claim, _UNSURE, "unreachable"))
             case "changed":
@@ -242,10 +242,10 @@ class _Item:
                 assert_never(begun.answer)
 
     def _wait_for_window(
-        self, earliest: datetime, detail: str, why_code: WhyCode
+        self, earliest: datetime, why: str, why_code: WhyCode
     ) -> ItemResult:
         decision = before.wait_for_window(
-            self.claim, earliest, detail, why_code, profile=self.profile
+            self.claim, earliest, why, why_code, profile=self.profile
         )
         return self._act_on(decision)
 
@@ -277,10 +277,10 @@ class _Item:
             )
             return partial(self._finish, attempt_id, outcome, decision)
         has_waited = waited > took / 2
-        detail = _NO_PLACE.format(waited) if has_waited else _TOO_LATE.format(took)
+        why = _NO_PLACE.format(waited) if has_waited else _TOO_LATE.format(took)
         why_code: WhyCode = "at_capacity" if has_waited else "database_trouble"
-        again = Retry(detail, why_code, due_in=before.TROUBLE_DELAY, reason=None)
-        return partial(self._finish, attempt_id, NotSent(detail), again)
+        again = Retry(why, why_code, due_in=before.TROUBLE_DELAY, reason=None)
+        return partial(self._finish, attempt_id, NotSent(why), again)
 
     def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
         claim = self.claim

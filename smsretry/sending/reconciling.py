@@ -31,7 +31,7 @@ def reconcile(
         case "applied":
             return decision.result(claim)
         case "ended":
-            return Fail(decision.detail, decision.why_code).result(claim)
+            return Fail(decision.why, decision.why_code).result(claim)
         case "claim_lost" | "sid_taken" | "wait":
             return ItemResult.claim_lost(claim)
         case _:

@@ -113,10 +113,10 @@ class Run:
             for number, handler in earlier_handlers.items():
                 signal.signal(number, handler)
 
-    def recover(
+    def start(
         self, stale_minutes: int, earlier: Sequence[EarlierRun] | None = ()
-    ) -> list[Recovered]:
-        """Begin the run, and take back the rows whose worker has been silent for `stale_minutes`.
+    ) -> None:
+        """Tell the database of the run, and take back the rows whose worker has been silent for `stale_minutes`.
 
         Args:
             earlier: the last runs that the database accepted. If it does not know one of them, it was restored. None:
@@ -127,7 +127,6 @@ class Run:
             self.id, stale_minutes, earlier
         )
         self.recovered = self._services.queue.recover(stale_minutes)
-        return self.recovered
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:
         """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
@@ -258,13 +257,13 @@ class Run:
         """Everybody and senders, if they have stopped."""
         control = self.flow_control
         default = self._services.provider.default
-        for (kind, subject), detail in control.stops.items():
+        for (kind, subject), why in control.stops.items():
             if kind == "business":
                 continue
             sender = self._senders.get(subject)
             yield Stopped(
                 what=_name_of(sender),
-                why=detail,
+                why=why,
                 is_news=(kind, subject) not in control.tried,
                 concerns_all=sender is None or sender.sent_by == default.sent_by,
                 businesses=control.businesses_of(subject),
@@ -279,7 +278,7 @@ class Run:
             recovered=self.recovered,
             results=results,
             duration_seconds=round(monotonic() - self._started, 3),
-            stopped_because=control.run_stopped_because
+            why_stopped=control.run_stopped_because
             or for_all
             or self._ended_because
             or unclaimed,
@@ -318,7 +317,7 @@ def run_once(
     Args:
         after_each: called, by any thread, when another row is in its next state.
     """
-    run.recover(stale_minutes)
+    run.start(stale_minutes)
 
     def process(claim: Claim) -> ItemResult:
         try:

@@ -24,7 +24,7 @@ class Queueing:
     """The results of the scheduled sends whose time was near."""
 
     sends: list[ScheduledSend] = field(default_factory=list)
-    stopped_because: str | None = None
+    why_stopped: str | None = None
     """Why the database could not be asked for more. What was queued by then stays queued."""
 
     @property
@@ -57,7 +57,7 @@ def queue_scheduled_sends(
         try:
             took = queue.queue_scheduled(batch, ahead, without=left_out)
         except QueueError as error:
-            queueing.stopped_because = str(error)
+            queueing.why_stopped = str(error)
             return queueing
         later = {send.business_id for send in took if send.result == "later"}
         left_out |= later | {

@@ -71,7 +71,7 @@ class RunSummary(Value):
     errored: int
     """Rows whose processing broke off. A later run recovers those whose state the database could not record."""
     duration_seconds: float = 0
-    stopped_because: str | None = None
+    why_stopped: str | None = None
     """Why the run stopped sending before its end."""
     stopped: tuple[Stopped, ...] = ()
     database_broken: bool = False
@@ -147,8 +147,8 @@ class RunSummary(Value):
             yield f"This installation {self.texts_only}"
         if self.restored:
             yield self.restored
-        if self.stopped_because:
-            yield f"Stopped sending: {self.stopped_because}"
+        if self.why_stopped:
+            yield f"Stopped sending: {self.why_stopped}"
         if senders := self.stopped_senders:
             names = ", ".join(map(str, senders[:_MOST_NAMED]))
             remaining = len(senders) - _MOST_NAMED
@@ -195,7 +195,7 @@ class FollowedUp:
 
     message: OpenDelivery
     came_to: CameTo
-    detail: str
+    why: str
     report: DeliveryReport
     """The provider's word on it, now or before."""
 
@@ -215,7 +215,7 @@ class DeliverySummary:
     """The result of one run over open deliveries."""
 
     followed: Sequence[FollowedUp]
-    stopped_because: str | None = None
+    why_stopped: str | None = None
     """Why no more were looked up: the database could not be asked, or the provider said nothing."""
     silent_accounts: tuple[str, ...] = ()
     """Accounts whose messages the provider said nothing about. The others' were looked up."""
@@ -235,7 +235,7 @@ class DeliverySummary:
         """Whether something is broken: a look failed, the provider never answered, or the database broke off."""
         counts = self.counts
         silent = counts["not asked"] == len(self.followed) > 0
-        return counts["error"] > 0 or silent or self.stopped_because is not None
+        return counts["error"] > 0 or silent or self.why_stopped is not None
 
     @property
     def numbers(self) -> str:
@@ -243,7 +243,7 @@ class DeliverySummary:
         return numbers(self.counts, get_args(CameTo))
 
     def __str__(self) -> str:
-        stopped = f"Stopped: {self.stopped_because}" if self.stopped_because else ""
+        stopped = f"Stopped: {self.why_stopped}" if self.why_stopped else ""
         silent = (
             f"No answer for {', '.join(self.silent_accounts)}"
             if self.silent_accounts and not stopped

@@ -42,10 +42,10 @@ class IncomingText:
 
 @dataclass(frozen=True, slots=True)
 class RejectedPost:
-    """The post is refused. `detail` is a sentence for the owner, and quotes nothing that was posted."""
+    """The post is refused. `why` is a sentence for the owner, and quotes nothing that was posted."""
 
     http_status: int
-    detail: str
+    why: str
 
 
 WebhookEvent = StatusReport | IncomingText

@@ -232,7 +232,7 @@ class SmsStack(Stack):
             signature_settings=callback.signature_settings,
         )
         if isinstance(event, RejectedPost):
-            raise LocalStackError(f"The webhook does not take it: {event.detail}")
+            raise LocalStackError(f"The webhook does not take it: {event.why}")
         with SupabaseQueue(self.settings()) as records:
             records.record(event)
         return None

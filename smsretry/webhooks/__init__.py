@@ -112,8 +112,8 @@ def _record_event(services: _Services, request: Request, form: bytes) -> Respons
         ),
     )
     if isinstance(event, RejectedPost):
-        _LOG.warning("HTTP %d: %s", event.http_status, event.detail)
-        return _answer(event.http_status, event.detail)
+        _LOG.warning("HTTP %d: %s", event.http_status, event.why)
+        return _answer(event.http_status, event.why)
     try:
         services.queue.record(event)
     except InputError as error:

@@ -75,7 +75,7 @@ alter table sms_retry_queue disable trigger smsretry_before_insert;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
 values ('production', 'db.example.com', now(), 'Ann', 'Live');
-insert into smsretry.senders (account, sent_by, named_at, paused_at, paused_because)
+insert into smsretry.senders (account, sent_by, named_at, paused_at, why_paused)
 values ('{ELSEWHERE}', '+12125550100', now(), now(), 'The bill is not paid');
 update smsretry.runs set started_at = started_at - interval '1 hour', finished_at = finished_at - interval '1 hour'
 """

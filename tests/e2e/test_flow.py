@@ -168,7 +168,7 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_attenti
         == f"sms.send-log.{business.row(limited)['send_log_id']}"
     )
     assert records[0]["payload"].items() >= {
-        "outcome": badge, "detail": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
+        "outcome": badge, "why": "Twilio 14107: SMS send rate limit exceeded", "why_code": "rate_limited",
         "code": 14107, "sender": "…0006", "number": "…0161",
     }.items()  # fmt: skip
     of_business = {f"sms.text.{row}" for ids in rows.values() for row in ids}

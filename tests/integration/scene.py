@@ -87,7 +87,7 @@ class Scene:
         known: dict[str, Arguments] = {
             "queue_sms_retry": {
                 "send_log_id": str(self.text), "reason": "twilio_error", "attempt_count": 1,
-                "scheduled_for": self.at(hours=1), "error": "Twilio was down", "retry_in": "5 minutes",
+                "scheduled_for": self.at(hours=1), "error": "Twilio was down", "due_in": "5 minutes",
                 "max_attempts": 3, "message_class": "transactional",
             },
             "claim_due_sms_retries": {"limit_count": 10},
@@ -112,24 +112,24 @@ class Scene:
             },
             "finish_sms_attempt": {
                 "retry_id": str(self.begun), "claim_no": self.begun_no, "attempt_id": str(self.attempt),
-                "outcome": "rejected", "next_status": "pending", "error": "Twilio was down", "error_code": 20500,
-                "twilio_sid": None, "retry_in": "1 minute", "reason": "twilio_error", "counted": True, "held": True,
+                "outcome": "rejected", "next_status": "pending", "why": "Twilio was down", "error_code": 20500,
+                "twilio_sid": None, "due_in": "1 minute", "reason": "twilio_error", "counted": True, "held": True,
             },
             "mark_sms_number": {
                 "attempt_id": str(self.attempt), "opted_out": False, "phone_status": "invalid", "error_code": 21211,
             },
-            "defer_sms_retry": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
+            "defer_sms_retry": claim | {"due_at": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {
                 "life": "48 hours",
             },
             "group_sms_calls": {"calls": [{
                 "function": "defer_sms_retry", "lock_order": "",
-                "values": claim | {"until": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
+                "values": claim | {"due_at": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"},
             }]},
-            "end_sms_retry": claim | {"final_status": "failed", "error": "No phone number", "error_code": None},
-            "recover_stuck_sms_retries": {"stale_minutes": 10, "look_in": "1 minute", "life": "48 hours"},
+            "end_sms_retry": claim | {"final_status": "failed", "why": "No phone number", "error_code": None},
+            "recover_stuck_sms_retries": {"stale_minutes": 10, "due_in": "1 minute", "life": "48 hours"},
             "reconcile_sms_retry": {
                 "retry_id": str(self.looked), "claim_no": self.looked_no, "decision": "look_again",
-                "twilio_sid": None, "settled_by": "reconcile", "look_in": "5 minutes", "error": None,
+                "twilio_sid": None, "settled_by": "reconcile", "due_in": "5 minutes", "why": None,
                 "ambiguous": None, "life": "48 hours",
             },
             "settle_sms_attempt": {
@@ -140,8 +140,8 @@ class Scene:
                 "limit_count": 10, "lease": "10 minutes", "without": [],
             },
             "finish_sms_delivery": {
-                "attempt_id": str(self.accepted), "looks": 0, "decision": "give_up", "delivery_status": "undelivered",
-                "error_code": 30006, "look_in": None, "retry_in": None, "error": "Not delivered: a landline",
+                "attempt_id": str(self.accepted), "asks": 0, "decision": "give_up", "delivery_status": "undelivered",
+                "error_code": 30006, "ask_in": None, "due_in": None, "why": "Not delivered: a landline",
                 "counted": True, "held": False,
             },
             "resolve_sms_doubt": {"retry_id": str(self.doubtful), "twilio_sid": "SM" + "c" * 32},
@@ -281,7 +281,7 @@ def set_scene(stack: Stack, business: Business) -> Scene:
     text, due = business.send_log(business.customer()), business.due_text()
     claimed, claimed_no = claim()
     begun, begun_no, attempt = begin()
-    no_answer = {"error": "No answer", "retry_in": timedelta(minutes=1)}
+    no_answer = {"why": "No answer", "due_in": timedelta(minutes=1)}
     (doubtful, _), (looked, _) = (
         finish("in_doubt", "pending", **no_answer) for _ in range(2)
     )

@@ -109,10 +109,10 @@ def begun(
     ] = "go",
     *,
     at: datetime = NOON,
-    detail: str | None = None,
+    why: str | None = None,
 ) -> BeginAnswer:
     """What the queue says to a send that asks to begin."""
-    return BeginAnswer(answer=answer, why=detail, decided_at=at, until=None)
+    return BeginAnswer(answer=answer, why=why, decided_at=at, until=None)
 
 
 def send(send_before: datetime, *, cap: Cap | None = None) -> Send:
@@ -128,17 +128,17 @@ def retry() -> Retry:
 
 
 def give_up(
-    detail: str = "It failed", code: int | None = None, *, opted_out: bool = False
+    why: str = "It failed", code: int | None = None, *, opted_out: bool = False
 ) -> Fail:
     """The decision to try no further."""
-    return Fail(detail, "opted_out" if opted_out else "refused", code, opted_out)
+    return Fail(why, "opted_out" if opted_out else "refused", code, opted_out)
 
 
 def doubt(
-    look_in: timedelta = timedelta(minutes=1), *, detail: str = "No answer"
+    look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer"
 ) -> LookAgain:
     """The decision after a send whose fate is unknown."""
-    return LookAgain(detail, "in_doubt", due_in=look_in)
+    return LookAgain(why, "in_doubt", due_in=look_in)
 
 
 CONCURRENCY = 10

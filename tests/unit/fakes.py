@@ -81,7 +81,7 @@ class FakeQueue:
     ) -> Finished:
         self._note("finish", decision)
         ends = {Complete: "completed", Fail: "failed"}.get(type(decision), "pending")
-        due_at = decision.due_at(NOON)
+        due_at = decision.due_after(NOON)
         return Finished(
             applied=self.holds,
             status="completed" if self.reported else ends,

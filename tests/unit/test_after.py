@@ -84,7 +84,7 @@ def test_what_somebody_can_mend_holds_a_text_and_costs_no_attempt() -> None:
     ):
         decision = after_send(claim_with(attempt_count=2), outcome)
         assert isinstance(decision, Hold)
-        assert decision.detail.startswith(f"{outcome.refusal.reason}. ")
+        assert decision.why.startswith(f"{outcome.refusal.why}. ")
         concerns_all = outcome.refusal.certain
         assert (decision.why_code == "account_refused") == concerns_all
         assert (decision.why_code == "destination_refused") != concerns_all

@@ -33,12 +33,12 @@ BY_DAY = Send(LAST_CALL, LAST_HOLD, NEW_YORK_RULE)
 FLORIDA = "+13055550123"
 
 
-def waits_until(until: datetime, *, detail: str) -> Defer:
+def waits_until(until: datetime, *, why: str) -> Defer:
     """For a permitted hour."""
-    return Defer(detail, "quiet_hours", until=until, for_window=True)
+    return Defer(why, "quiet_hours", due_at=until, for_window=True)
 
 
-UNTIL_MORNING = waits_until(OPENING, detail=f"Quiet hours: {NEW_YORK_RULE}")
+UNTIL_MORNING = waits_until(OPENING, why=f"Quiet hours: {NEW_YORK_RULE}")
 EXPIRED = Cancel("Expired before it could be sent", "expired")
 EXPIRES = Cancel(
     f"Expires before it may go out. Quiet hours: {NEW_YORK_RULE}", "expired"
@@ -72,7 +72,7 @@ def test_a_text_that_can_never_go_out_fails_with_the_reason() -> None:
                 decision = before_send(claim_with(**changes), at=at)
                 assert isinstance(decision, Fail)
                 assert decision.why_code == why_code
-                assert not wrong.get("phone") or wrong["phone"] not in decision.detail
+                assert not wrong.get("phone") or wrong["phone"] not in decision.why
 
 
 EXPIRY: list[tuple[datetime, datetime, BeforeSend]] = [
@@ -143,7 +143,7 @@ def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> N
         claim_with(phone=FLORIDA, stopped_states=["FL"]), NOON, "Daily cap", "daily_cap"
     )
     assert isinstance(stopped, Hold)
-    assert stopped.detail.startswith("Texts to FL are stopped")
+    assert stopped.why.startswith("Texts to FL are stopped")
     for turns_at, until in ((NOON + HOUR, NOON + HOUR), (NIGHT + HOUR, OPENING)):
         decision = before_send(
             claim_with(sender=assigned(1, spent_until=turns_at)),
@@ -151,7 +151,7 @@ def test_a_text_whose_sender_has_used_its_day_waits_until_that_turns_over() -> N
             profile=AT_ONCE,
         )
         assert isinstance(decision, Defer)
-        assert (decision.until, decision.why_code) == (until, "day_spent")
+        assert (decision.due_at, decision.why_code) == (until, "day_spent")
 
 
 # What a person can mend
@@ -186,7 +186,7 @@ MENDABLE: list[tuple[Record, str, WhyCode]] = [
     ({"timezone": "Mars/Olympus"}, "customers.timezone", "hours_unreadable"),
     ({"business_timezone": "EDT/EST"}, "businesses.timezone", "hours_unreadable"),
     (
-        {"sender": assigned(1, paused_because="complaints")},
+        {"sender": assigned(1, why_paused="complaints")},
         "complaints",
         "sender_paused",
     ),
@@ -204,7 +204,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         ):
             decision = before_send(claim_with(**trouble, expires_at=expires_at), at=at)
             assert isinstance(decision, Hold)
-            assert advice in decision.detail
+            assert advice in decision.why
             assert (decision.why_code, decision.due_in, decision.ambiguous) == (
                 why_code,
                 HELD_LOOK,
@@ -220,7 +220,7 @@ def test_what_a_person_can_mend_makes_a_text_wait_and_says_what_to_do() -> None:
         )
         expired = claim_with(**trouble, held=True, why=advice, expires_at=NOON)
         assert before_send(expired, at=NOON) == Cancel(
-            f"{EXPIRED.detail}. {advice}", "expired"
+            f"{EXPIRED.why}. {advice}", "expired"
         )
 
 
@@ -260,5 +260,5 @@ def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_
     assert with_expiry(begun, at=NOON) == begun
     claim = claim_with(expires_at=None, due_since=NOON - 2 * DAY)
     assert before_send(claim, at=NOON) == Cancel(
-        f"{EXPIRED.detail}: it was due on 2027-01-10 (UTC)", "expired"
+        f"{EXPIRED.why}: it was due on 2027-01-10 (UTC)", "expired"
     )

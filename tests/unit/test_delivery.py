@@ -13,10 +13,10 @@ from smsretry.retry.decision import (
     Defer,
     Fail,
     Hold,
-    LookAgain,
     Retry,
 )
 from smsretry.retry.delivery import (
+    AskAgain,
     Close,
     DeliveryReport,
     OpenDelivery,
@@ -35,11 +35,11 @@ OTHER = "SM" + "f" * 32
 def message(**changes: Any) -> OpenDelivery:
     """A message that was accepted ten minutes ago, the text's first."""
     row: Record = {
-        "attempt_id": UUID(int=1), "looks": 1, "retry_id": UUID(int=2), "business_id": UUID(int=3),
+        "attempt_id": UUID(int=1), "asks": 1, "retry_id": UUID(int=2), "business_id": UUID(int=3),
         "customer_id": UUID(int=4), "send_log_id": UUID(int=5), "twilio_sid": SID,
         "accepted_at": NOON - 10 * MINUTE, "delivery_status": None, "delivery_code": None, "failures": 1,
         "attempt_count": 1, "max_attempts": 3, "expires_at": NOON + 47 * HOUR, "moved_on": False,
-        "may_have_arrived": False, "claimed_at": NOON, "day_turns_at": NOON + 15 * HOUR,
+        "may_have_arrived": False, "claimed_at": NOON, "day_ends_at": NOON + 15 * HOUR,
     }  # fmt: skip
     return OpenDelivery.model_validate(row | changes)
 
@@ -51,13 +51,11 @@ ON_ITS_WAY: list[DeliveryStatus] = [
     "sending",
     "sent",
 ]
-WATCHED = LookAgain("", "undelivered", due_in=5 * MINUTE)
-OTHER_UNDER_WAY = LookAgain("", "delivery_open", due_in=15 * MINUTE)
 
 
-def look_again(minutes: int) -> LookAgain:
-    """Because it is still on its way, or nothing was said of it."""
-    return LookAgain("", "delivery_open", due_in=minutes * MINUTE)
+def ask_again(minutes: int) -> AskAgain:
+    """Because nothing final is known of it."""
+    return AskAgain("", minutes * MINUTE)
 
 
 def given_up(code: int | None = None, **number: Any) -> Fail:
@@ -91,27 +89,27 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({}, report("delivered", None), Close()),
     ({}, report("read", None), Close()),
     ({}, report("partially_delivered", None), Close()),
-    *(({}, report(status, None), look_again(5)) for status in ON_ITS_WAY),
-    ({"looks": 9}, report("sent", None), look_again(720)),
+    *(({}, report(status, None), ask_again(5)) for status in ON_ITS_WAY),
+    ({"asks": 9}, report("sent", None), ask_again(720)),
     ({"accepted_at": LONG_AGO}, report("sent", None), Close(unknown=True)),
     # Nothing is said of it.
-    ({}, UNANSWERED, look_again(5)),
-    ({"looks": 2}, UNANSWERED, look_again(15)),
-    ({"looks": 9}, DENIED, look_again(720)),
-    ({}, NOT_KEPT, look_again(5)),
-    ({"delivery_status": "undelivered"}, UNANSWERED, look_again(5)),
+    ({}, UNANSWERED, ask_again(5)),
+    ({"asks": 2}, UNANSWERED, ask_again(15)),
+    ({"asks": 9}, DENIED, ask_again(720)),
+    ({}, NOT_KEPT, ask_again(5)),
+    ({"delivery_status": "undelivered"}, UNANSWERED, ask_again(5)),
     ({"accepted_at": LONG_AGO}, UNANSWERED, Close(unknown=True)),
     ({"accepted_at": LONG_AGO}, NOT_KEPT, Close(unknown=True)),
     ({"accepted_at": LONG_AGO, "delivery_status": "undelivered"}, UNANSWERED, Close()),
     # It was lost.
     ({}, LOST, Retry("", "undelivered", 30003, due_in=30 * MINUTE, counted=True)),
-    ({"moved_on": True}, LOST, WATCHED),
+    ({"moved_on": True}, LOST, ask_again(5)),
     ({"moved_on": True, "accepted_at": LONG_AGO}, LOST, Close()),
     ({"failures": 2}, LOST, given_up(30003)),
     ({"failures": 2}, report("undelivered", 14107), given_up(14107)),
     ({"attempt_count": 3}, LOST, given_up(30003)),
     ({"expires_at": NOON + 30 * MINUTE}, LOST, given_up(30003)),
-    ({"may_have_arrived": True}, LOST, OTHER_UNDER_WAY),
+    ({"may_have_arrived": True}, LOST, ask_again(15)),
     ({"may_have_arrived": True, "expires_at": NOON}, LOST, Close()),
     ({}, report("failed", 30006), given_up(30006, phone_status="not_mobile")),
     ({}, report("failed", 30630), given_up(30630, opted_out=True)),
@@ -137,11 +135,11 @@ TABLE: list[tuple[Record, DeliveryReport, object]] = [
     ({"excused": 9}, UNREGISTERED, hold(720)),
     ({"excused": 9, "expires_at": NOON + 2 * HOUR}, UNREGISTERED, hold(120)),
     ({"expires_at": NOON - 2 * HOUR}, UNREGISTERED, hold(0)),
-    ({"moved_on": True}, UNREGISTERED, WATCHED),
-    ({"may_have_arrived": True}, UNREGISTERED, OTHER_UNDER_WAY),
+    ({"moved_on": True}, UNREGISTERED, ask_again(5)),
+    ({"may_have_arrived": True}, UNREGISTERED, ask_again(15)),
     ({}, SPENT, spent(15)),
     ({"failures": 9, "attempt_count": 3, "excused": 9}, SPENT, spent(15)),
-    ({"day_turns_at": None, "excused": 3}, SPENT, spent(12)),
+    ({"day_ends_at": None, "excused": 3}, SPENT, spent(12)),
     ({"expires_at": NOON + 2 * HOUR}, SPENT, spent(2)),
     (
         {"excused": 1},
@@ -161,11 +159,13 @@ def test_what_follows_from_a_report() -> None:
     for changes, received, follows in TABLE:
         decision = after_delivery(message(**changes), received)
         actual = (
-            replace(decision, detail="") if isinstance(decision, Decision) else decision
+            replace(decision, why="")
+            if isinstance(decision, Decision | AskAgain)
+            else decision
         )
         assert actual == follows, (changes, received)
         assert not isinstance(decision, Retry | Hold) or (
-            received.refusal and received.refusal.reason in decision.detail
+            received.refusal and received.refusal.why in decision.why
         )
 
 
@@ -206,7 +206,7 @@ def on_the_phone(status: DeliveryStatus = "delivered") -> Arrived:
     return Arrived("", sid=SID, status=status)
 
 
-ASK_LATER = Defer("", "delivery_open", until=NOON + 15 * MINUTE)
+ASK_LATER = Defer("", "delivery_open", due_at=NOON + 15 * MINUTE)
 SAID: list[tuple[dict[str, DeliveryReport], Arrived | Defer | None]] = [
     # what the provider says of each lost message, what follows
     ({}, None),
@@ -239,7 +239,7 @@ def test_what_the_provider_s_own_quiet_hours_stopped_waits_for_the_opening_after
         decision = before_sending_again(
             claim_with(claimed_at=claimed_at), {SID: stopped}, profile=AT_ONCE
         )
-        assert (decision.until if isinstance(decision, Defer) else decision) == until
+        assert (decision.due_at if isinstance(decision, Defer) else decision) == until
 
 
 def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
@@ -248,5 +248,5 @@ def test_a_text_is_sent_again_only_if_each_lost_message_still_is() -> None:
         decision = before_sending_again(
             claim_with(lost_messages=[{"sid": sid} for sid in reports]), reports
         )
-        assert (replace(decision, detail="") if decision else None) == follows
-        assert decision is None or SID in decision.detail
+        assert (replace(decision, why="") if decision else None) == follows
+        assert decision is None or SID in decision.why

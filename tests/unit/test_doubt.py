@@ -68,11 +68,11 @@ def conclusions_of(
         after_look(claim, look, at=NOON, profile=Profile(in_doubt=in_doubt))
     )
     assert all(
-        LOOK_YOURSELF in conclusion.detail
+        LOOK_YOURSELF in conclusion.why
         for conclusion in conclusions
         if isinstance(conclusion, Hold)
     ), "what a person is to do"
-    return [replace(conclusion, detail="") for conclusion in conclusions]
+    return [replace(conclusion, why="") for conclusion in conclusions]
 
 
 # What is concluded
@@ -88,7 +88,7 @@ def test_the_send_log_may_know_what_became_of_a_text_in_doubt() -> None:
         (claim_with(), []),
     ):
         assert [
-            replace(evidence_item, detail="") for evidence_item in known_evidence(claim)
+            replace(evidence_item, why="") for evidence_item in known_evidence(claim)
         ] == evidence
 
 
@@ -202,6 +202,6 @@ def test_what_may_be_its_own_or_cannot_be_known_is_a_person_s_to_decide() -> Non
     ):
         look = Look(sightings=tuple(listed), lacks="is longer than anybody reads")
         *before_last, conclusion = after_look(doubtful(), look, at=NOON)
-        assert [replace(earlier, detail="") for earlier in before_last] == before
+        assert [replace(earlier, why="") for earlier in before_last] == before
         assert isinstance(conclusion, Hold)
-        assert "is longer than anybody reads" in conclusion.detail
+        assert "is longer than anybody reads" in conclusion.why

@@ -17,7 +17,7 @@ def test_an_instant_is_shown_on_utcs_clock_unless_a_zone_is_named() -> None:
     assert on_clock(TOKYO) == SHOWN
     assert on_clock(TOKYO, ZoneInfo("America/New_York")) == "Tue 12 Jan 12:00 EST"
     result = ItemResult(
-        retry_id=UUID(int=1), fate="Deferred", detail="Quiet hours", next_at=TOKYO
+        retry_id=UUID(int=1), fate="Deferred", why="Quiet hours", due_at=TOKYO
     )
     assert str(result) == f"Quiet hours — next at {SHOWN}"
 

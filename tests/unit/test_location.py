@@ -185,7 +185,7 @@ def test_numbers_abroad_that_the_library_gets_wrong_have_our_own_zones() -> None
     """
     nowhere = locate(NY, phone="+870773111632", business_timezone=NY)
     assert (nowhere.zones, nowhere.why_code) == ((), "no_time_zone")
-    assert "correct customers.phone" in (nowhere.hold_reason or "")
+    assert "correct customers.phone" in (nowhere.why_held or "")
     for phone, expected in CORRECTED.items():
         assert zones(locate(None, phone=phone)) == expected
     assert {"Europe/Kaliningrad", "Asia/Kamchatka"} <= zones(
@@ -215,7 +215,7 @@ def test_a_mobile_of_any_country_has_an_hour_within_eight_days_whatever_us_zone_
             region,
             business,
             at,
-            check.hold_reason,
+            check.why_held,
         )
         assert (check.next_send_at or at) - at < timedelta(days=8)
 

@@ -80,18 +80,16 @@ def test_a_text_to_a_number_in_another_spelling_is_held_and_says_how_to_write_it
         decision = before_send(claim_with(phone=stored, **LONDON), at=NOON)
         assert isinstance(decision, Hold)
         assert (decision.why_code, decision.due_in) == ("number_spelling", HELD_LOOK)
-        assert words in decision.detail
+        assert words in decision.why
         if stored.startswith("+") and "and nothing else" in words:
             assert e164(stored) == spelled
-        assert not re.search(r"[0-9]{5}", decision.detail), (
-            "it must not tell the number"
-        )
+        assert not re.search(r"[0-9]{5}", decision.why), "it must not tell the number"
         assert isinstance(
             before_send(claim_with(phone=spelled, **LONDON), at=NOON), Send
         )
         check = check_quiet_hours("Europe/London", at=NOON, phone=stored)
-        assert (check.hold_reason, check.refused, check.can_send) == (
-            decision.detail,
+        assert (check.why_held, check.refused, check.can_send) == (
+            decision.why,
             None,
             False,
         )

@@ -78,8 +78,8 @@ def test_a_bug_fails_its_row_and_quotes_nobody() -> None:
         assert (queue.calls, sender.texts) == (["begin", "act_on"], [])
         ended = queue.decisions[-1]
         assert isinstance(ended, Fail)
-        assert ended.detail.startswith("Unforeseen KeyError at fakes.py:")
-        assert len(ended.detail) <= 500
+        assert ended.why.startswith("Unforeseen KeyError at fakes.py:")
+        assert len(ended.why) <= 500
         assert (raised.value.__cause__, raised.value.__context__) == (None, None)
         everything = "".join(traceback.format_exception(raised.value))
         for private in (
@@ -111,8 +111,8 @@ def test_a_bug_while_a_text_is_sent_or_looked_for_leaves_it_in_doubt() -> None:
     queue = FakeQueue()
     result = went(queue, FakeProvider(RuntimeError(f"failed for {PHONE}: {BODY}")))
     assert (result.fate, queue.calls) == ("InDoubt", ["begin", "finish"])
-    assert result.detail.startswith("Unforeseen RuntimeError at fakes.py:")
-    assert PHONE not in result.detail
+    assert result.why.startswith("Unforeseen RuntimeError at fakes.py:")
+    assert PHONE not in result.why
     values: list[Record] = [
         {},
         {"phone": "+12125550199", "body": "Something else"},
@@ -224,7 +224,7 @@ def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     answers: tuple[Literal["ended", "claim_lost", "capped", "changed", "busy"], ...]
     answers = ("ended", "claim_lost", "capped", "changed", "busy")
     for answer in answers:
-        queue = FakeQueue(answers=[begun(answer, detail="Gone")], stops={ALL_SENDING})
+        queue = FakeQueue(answers=[begun(answer, why="Gone")], stops={ALL_SENDING})
         control = FlowControl(queue.set_stop)
         control.note_claimed(Batch([claim_with()], [ALL_SENDING]))
         assert went(queue, control=control).fate != "Sent"
@@ -258,4 +258,4 @@ def test_what_did_not_begin_lets_the_next_text_go_first() -> None:
         lost_messages=[{"sid": SID}],
     )
     assert arrived.fate == "Sent"
-    assert "as " + SID in arrived.detail
+    assert "as " + SID in arrived.why

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsretry import data
-from smsretry.quiet_hours.check import check_quiet_hours, turn_after
+from smsretry.quiet_hours.check import check_quiet_hours, due_after_opening
 
 NEW_YORK = "America/New_York"
 
@@ -89,8 +89,8 @@ def test_a_stored_zone_that_is_not_understood_holds_the_text_also_the_businesss(
                 stored, at=MORNING, phone="+12125550123", fallback=business
             )
             assert (check.can_send, check.why_code) == (False, "hours_unreadable")
-            assert column in (check.hold_reason or "")
-            assert "5550123" not in (check.hold_reason or "")
+            assert column in (check.why_held or "")
+            assert "5550123" not in (check.why_held or "")
     for nothing in (None, "", " \t"):
         assert check_quiet_hours(nothing, at=MORNING, phone="+12125550123").can_send
 
@@ -137,7 +137,7 @@ def test_texts_that_wait_for_one_opening_are_spread_over_it_and_not_past_its_clo
     opens = datetime(2026, 11, 24, 13, tzinfo=UTC)
     closes = opens + timedelta(minutes=5)
     turns = {
-        turn_after(
+        due_after_opening(
             opens, key=UUID(int=key), spread=timedelta(hours=1), closes_at=closes
         )
         for key in range(100)

@@ -211,7 +211,7 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
     )
     items, summary = run_once(broken, limit=500, seconds=50)
     assert (len(items), summary.sent, summary.needs_attention) == (50, 50, False)
-    assert summary.stopped_because == "No answer"
+    assert summary.why_stopped == "No answer"
     assert go(
         Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}),
         seconds=0,
@@ -244,7 +244,7 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
         sender,
     )
     items, summary = run_once(unknown)
-    assert (len(items), summary.sent, summary.stopped_because) == (1, 1, "No answer")
+    assert (len(items), summary.sent, summary.why_stopped) == (1, 1, "No answer")
 
 
 def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> None:

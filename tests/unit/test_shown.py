@@ -21,7 +21,7 @@ CHICAGO: Record = {"timezone": "America/Chicago"}
 
 def processed_text(
     fate: Fate,
-    detail: str = "",
+    why: str = "",
     code: int | None = None,
     later: timedelta | None = None,
     why_code: WhyCode | None = None,
@@ -35,7 +35,7 @@ def processed_text(
         ItemResult(
             retry_id=row.id,
             fate=fate,
-            detail=detail,
+            why=why,
             code=code,
             next_at=next_at,
             why_code=why_code,
@@ -75,7 +75,7 @@ def came_to(
     return RunSummary.of(
         results=[text.result for text in texts],
         duration_seconds=1.5,
-        stopped_because=stopped,
+        why_stopped=stopped,
         stopped=[everybody] if stopped else [],
         **fields,
     )

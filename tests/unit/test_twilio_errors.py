@@ -22,7 +22,7 @@ def test_every_row_of_the_table_is_complete_and_found_by_its_code() -> None:
             row["kind"],
             row["level"],
         )
-        assert refusal.reason == f"Twilio {row['code']}: {row['short_name']}"
+        assert refusal.why == f"Twilio {row['code']}: {row['short_name']}"
         assert refusal.kind in get_args(RefusalKind)
         assert refusal.level in get_args(RefusalLevel)
         assert (refusal.phone_status or "") == row["phone_status"]

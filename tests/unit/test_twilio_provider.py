@@ -243,7 +243,7 @@ def test_a_request_that_may_have_left_is_in_doubt() -> None:
             ):
                 doubt = outcome(base_url, **environment)
                 assert isinstance(doubt, InDoubt), (answer, environment)
-                assert PHONE not in doubt.detail
+                assert PHONE not in doubt.why
                 assert heads.pop()
     for error in (
         ProtocolError(PHONE),
@@ -252,7 +252,7 @@ def test_a_request_that_may_have_left_is_in_doubt() -> None:
     ):
         doubt = outcome_of_exception(error)
         assert isinstance(doubt, InDoubt), error
-        assert PHONE not in doubt.detail
+        assert PHONE not in doubt.why
 
 
 def test_an_answer_that_trickles_ends_with_the_time_out() -> None:

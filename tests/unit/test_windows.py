@@ -105,8 +105,8 @@ def test_each_state_and_territory_can_be_stopped_until_somebody_lifts_the_stop()
         for phone in (*phones, NOBODY_KNOWS):
             answer = check(at=NOON, phone=phone, stopped_states=frozenset({state}))
             assert (answer.can_send, answer.next_send_at) == (False, None)
-            assert f"Texts to {state} are stopped" in (answer.hold_reason or "")
-            assert "lift the stop" in (answer.hold_reason or "")
+            assert f"Texts to {state} are stopped" in (answer.why_held or "")
+            assert "lift the stop" in (answer.why_held or "")
     assert check(
         at=NOON, stopped_states=frozenset({"FL"}), message_class="transactional"
     ).can_send
@@ -159,7 +159,7 @@ def test_there_is_always_an_opening_within_the_horizon() -> None:
     at, longest = datetime(2026, 1, 1, tzinfo=UTC), timedelta(0)
     while at.year < 2038:
         answer = check(at=at, phone=NOBODY_KNOWS)
-        assert answer.hold_reason is None
+        assert answer.why_held is None
         longest = max(longest, (answer.next_send_at or at) - at)
         at = answer.closes_at or answer.next_send_at or at
     assert timedelta(days=3) < longest < timedelta(days=6)

@@ -7,21 +7,18 @@ messages quote rows.
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import httpx
 from postgrest.exceptions import APIError
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from smsretry.adapters.certificates import trusted
 from smsretry.adapters.supabase.advice import (
-    MIGRATE,
     NEXT_RUN,
     NextStep,
     explain_refusal,
@@ -29,22 +26,12 @@ from smsretry.adapters.supabase.advice import (
     raise_if_refused,
     with_next_step,
 )
-from smsretry.adapters.supabase.rows import Rows, read_rows
-from smsretry.errors import QueueError, QueueUnreachable, SmsRetryError
+from smsretry.adapters.supabase.reply import Reply
+from smsretry.errors import QueueUnreachable, SmsRetryError
 from smsretry.settings import ReadingSettings
 
-_Row = TypeVar("_Row", bound=BaseModel)
-_Value = TypeVar("_Value")
 _PAUSES: Final = (0.5, 2.0)
 """Seconds before the second and third try of a call that may be repeated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer of a function."""
-
-    function: str
-    content: Any = field(repr=False)
 
 
 class SupabaseCalls:
@@ -88,62 +75,6 @@ class SupabaseCalls:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    # What an answer holds
-
-    def read_value(self, allowed: Collection[_Value], reply: Reply) -> _Value:
-        """The value of a reply, which is one of those that its function may answer."""
-        for value in allowed:
-            if reply.content == value:
-                return value
-        raise self.shape_error(reply.function)
-
-    def read_row(self, kind: type[_Row], reply: Reply) -> _Row:
-        """The one row of a reply. A call of a group is answered with the row itself."""
-        if not isinstance(reply.content, list):
-            reply = replace(reply, content=[reply.content])
-        rows = self.read_all_rows(kind, reply)
-        if len(rows) != 1:
-            raise QueueError(
-                f"{reply.function} answered with {len(rows)} rows instead of one. {MIGRATE}"
-            )
-        return rows[0]
-
-    def read_all_rows(self, kind: type[_Row], reply: Reply) -> list[_Row]:
-        """The rows of a reply, all of which can be read."""
-        rows = self.read_each_row(kind, reply)
-        if rows.unreadable:
-            raise self.columns_error(
-                reply.function,
-                {column for row in rows.unreadable for column in row.columns},
-            )
-        return rows.parsed
-
-    def read_each_row(self, kind: type[_Row], reply: Reply) -> Rows[_Row]:
-        """The rows of a reply, each read by itself. What the call did to those that cannot be read stays done."""
-        if not isinstance(reply.content, list) or not all(
-            isinstance(row, dict) for row in reply.content
-        ):
-            raise self.shape_error(reply.function)
-        rows = read_rows(kind, reply.content)
-        if rows.foreign_columns:
-            raise self.columns_error(reply.function, rows.foreign_columns)
-        return rows
-
-    def columns_error(self, function: str, columns: Iterable[str]) -> QueueError:
-        """The error for rows of other columns than this version's. It quotes no value."""
-        return QueueError(
-            f"{function} answered with unusable columns: {', '.join(sorted(columns))}. {MIGRATE}"
-        )
-
-    def shape_error(self, function: str) -> QueueError:
-        """The error for an answer of another shape than the function's."""
-        return QueueError(
-            f"{function} answered with something that is not its JSON. Check that SUPABASE_URL ({self.url}) is "
-            "the project's URL, not a web page's or the database's, and that the API's Max rows is not 0."
-        )
-
-    # The call
-
     def call_until_answered(
         self,
         function: str,
@@ -158,9 +89,10 @@ class SupabaseCalls:
             give_up_on: errors that end the tries.
         """
         undone = True
+        values = to_jsonable_python(arguments)
         for pause in (*_PAUSES, None):
             try:
-                return Reply(function, self._request(function, arguments))
+                return Reply(function, self.url, self._request(function, values))
             except QueueUnreachable as error:
                 trouble = error
                 undone = undone and error.undone
@@ -208,7 +140,7 @@ class SupabaseCalls:
         except APIError as error:
             trouble = explain_refusal(function, error, url=self.url)
         except (ValueError, RecursionError):
-            trouble = self.shape_error(function)
+            trouble = Reply(function, self.url, None).shape_error()
         # Outside the handler: an exception raised inside would carry the original, which may quote the row.
         raise trouble
 
@@ -220,8 +152,3 @@ def _keep_key_from_authorization(request: httpx.Request) -> None:
     """
     if request.headers.get("authorization", "").startswith("Bearer sb_"):
         del request.headers["authorization"]
-
-
-def interval(duration: timedelta) -> str:
-    """A duration as PostgreSQL reads one."""
-    return f"{duration.total_seconds()} seconds"

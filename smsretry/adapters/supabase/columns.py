@@ -1,8 +1,7 @@
-"""The arguments of the SQL functions that record a decision."""
+"""The arguments of the SQL functions that record a decision. A wait and a reason have the same names in all of them."""
 
 from typing import Final, assert_never, get_args
 
-from smsretry.adapters.supabase.calls import interval
 from smsretry.retry.before import LIFE
 from smsretry.retry.decision import (
     AfterLook,
@@ -10,6 +9,7 @@ from smsretry.retry.decision import (
     Arrived,
     Cancel,
     Complete,
+    Decision,
     Defer,
     Fail,
     GiveBack,
@@ -17,10 +17,12 @@ from smsretry.retry.decision import (
     LookAgain,
     NoSend,
     Retry,
+    Waits,
 )
 from smsretry.retry.delivery import (
-    MAY_ARRIVE_LOOK,
+    MAY_ARRIVE_ASK,
     AfterDelivery,
+    AskAgain,
     Close,
     DeliveryReport,
     Silence,
@@ -30,8 +32,8 @@ from smsretry.retry.outcome import Outcome
 
 Arguments = dict[str, object]
 
-_LAST_LOOK: Final = 0.8
-"""The share of the wait for another message after which the lost one is looked for once more. If a report of arrival
+_LAST_ASK: Final = 0.8
+"""The share of the wait for another message after which the lost one is asked about once more. If a report of arrival
 comes in time, no other message is sent."""
 
 
@@ -40,35 +42,41 @@ def fence(retry_id: object, claim_no: object) -> Arguments:
     return {"retry_id": retry_id, "claim_no": claim_no}
 
 
+def _reason_and_wait(decision: Decision) -> Arguments:
+    arguments: Arguments = {"why": decision.why, "why_code": decision.why_code}
+    if isinstance(decision, Waits):
+        arguments["due_in"] = decision.due_in
+    return arguments
+
+
 def no_send_call(claim: Claim, decision: NoSend) -> tuple[str, Arguments]:
     """The function and its arguments for a row that is not sent now."""
     if isinstance(decision, Fail | Cancel):
         return "end_sms_retry", end_arguments(decision)
+    arguments = _reason_and_wait(decision)
     # The text is of no more use at its expiry, or, if none is known yet, after its life from now.
-    arguments: Arguments = {
+    arguments |= {
         "held": decision.is_held,
         "expires_at": claim.expires_at,
-        "life": interval(LIFE),
-        "why": decision.detail,
-        "why_code": decision.why_code,
+        "life": LIFE,
     }
     match decision:
-        case Defer(until=until):
-            arguments["until"] = until
+        case Defer(due_at=due_at):
+            arguments["due_at"] = due_at
             if decision.for_window:
-                arguments["reason"] = "quiet_hours"
                 # Such a wait starts none of its 48 hours.
-                del arguments["life"]
+                arguments |= {"reason": "quiet_hours", "life": None}
         case Hold():
-            arguments["look_in"] = interval(decision.due_in)
+            pass
         case GiveBack():
-            arguments["until"] = claim.scheduled_for
             # The row is as if it had never been claimed.
-            del arguments["why"]
+            arguments |= {"due_at": claim.scheduled_for, "why": None}
         case Arrived():
-            arguments["until"] = claim.claimed_at + MAY_ARRIVE_LOOK
             # The row waits for the report of the message that arrived.
-            arguments["why_code"] = "delivery_open"
+            arguments |= {
+                "due_at": claim.claimed_at + MAY_ARRIVE_ASK,
+                "why_code": "delivery_open",
+            }
         case _:
             assert_never(decision)
     return "defer_sms_retry", arguments
@@ -76,11 +84,7 @@ def no_send_call(claim: Claim, decision: NoSend) -> tuple[str, Arguments]:
 
 def end_arguments(decision: Fail | Cancel) -> Arguments:
     """The arguments of `end_sms_retry`."""
-    return {
-        "final_status": decision.row_status,
-        "error": decision.detail,
-        "why_code": decision.why_code,
-    }
+    return _reason_and_wait(decision) | {"final_status": decision.row_status}
 
 
 def after_send_arguments(outcome: Outcome, decision: AfterSend) -> Arguments:
@@ -92,32 +96,25 @@ def after_send_arguments(outcome: Outcome, decision: AfterSend) -> Arguments:
     }
     if isinstance(decision, Complete):
         return arguments | {"twilio_sid": decision.sid}
-    arguments |= {
-        "error": decision.detail,
-        "error_code": decision.code,
-        "why_code": decision.why_code,
-    }
+    arguments |= _reason_and_wait(decision) | {"error_code": decision.code}
     match decision:
-        case Fail():
+        case Fail() | LookAgain():
             return arguments
         case Retry(reason=reason, counted=counted):
-            arguments |= {"reason": reason, "counted": counted}
-        case Hold():
-            arguments |= {
+            return arguments | {"reason": reason, "counted": counted}
+        case Hold(refused_for=refused_for):
+            return arguments | {
                 "reason": "twilio_error",
                 "counted": False,
-                "refused_for": decision.refused_for,
+                "refused_for": refused_for,
             }
-        case LookAgain():
-            pass
         case _:
             assert_never(decision)
-    return arguments | {"retry_in": interval(decision.due_in)}
 
 
 def after_look_arguments(decision: AfterLook) -> Arguments:
     """The arguments of `reconcile_sms_retry`: what follows from a look, and the text's life if that is not set yet."""
-    arguments: Arguments = {"life": interval(LIFE), "why_code": decision.why_code}
+    arguments = _reason_and_wait(decision) | {"life": LIFE}
     match decision:
         case Complete(sid=sid, by=by):
             return arguments | {
@@ -126,20 +123,18 @@ def after_look_arguments(decision: AfterLook) -> Arguments:
                 "settled_by": by,
             }
         case LookAgain(look_failed=True):
-            arguments |= {"decision": "look_failed", "error": decision.detail}
+            return arguments | {"decision": "look_failed"}
         case LookAgain():
-            arguments |= {"decision": "look_again"}
+            return arguments | {"decision": "look_again"}
         case Retry():
-            arguments |= {"decision": "resend"}
-        case Hold(detail, ambiguous=ambiguous):
-            arguments |= {
+            return arguments | {"decision": "resend"}
+        case Hold(ambiguous=ambiguous):
+            return arguments | {
                 "decision": "hold",
-                "error": detail,
                 "ambiguous": list(ambiguous) or None,
             }
         case _:
             assert_never(decision)
-    return arguments | {"look_in": interval(decision.due_in)}
 
 
 def after_delivery_arguments(
@@ -152,27 +147,14 @@ def after_delivery_arguments(
         arguments = {"delivery_status": report.status, "error_code": code}
     if isinstance(decision, Close):
         return arguments | {"decision": "unknown" if decision.unknown else "close"}
-    arguments |= {
-        "error": decision.detail,
-        "why_code": decision.why_code,
-        "held": decision.is_held,
-    }
-    match decision:
-        case LookAgain(due_in=look_in):
-            return arguments | {"decision": "look_again", "look_in": interval(look_in)}
-        case Fail():
-            return arguments | {
-                "decision": "give_up",
-                "look_in": interval(MAY_ARRIVE_LOOK),
-            }
-        case Retry(counted=counted):
-            arguments |= {"counted": counted}
-        case Hold():
-            arguments |= {"counted": False}
-        case _:
-            assert_never(decision)
+    if isinstance(decision, AskAgain):
+        return arguments | {"decision": "ask_again", "ask_in": decision.ask_in}
+    arguments |= _reason_and_wait(decision)
+    if isinstance(decision, Fail):
+        return arguments | {"decision": "give_up", "ask_in": MAY_ARRIVE_ASK}
     return arguments | {
         "decision": "send_again",
-        "retry_in": interval(decision.due_in),
-        "look_in": interval(decision.due_in * _LAST_LOOK),
+        "held": decision.is_held,
+        "counted": isinstance(decision, Retry) and decision.counted,
+        "ask_in": decision.due_in * _LAST_ASK,
     }

@@ -16,8 +16,9 @@ from postgrest.exceptions import APIError
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import explain_refusal
-from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
+from smsretry.adapters.supabase.calls import SupabaseCalls
 from smsretry.adapters.supabase.columns import fence
+from smsretry.adapters.supabase.reply import Reply
 from smsretry.errors import (
     QueueBusy,
     QueueCancelled,
@@ -162,7 +163,7 @@ class SupabaseGroups(SupabaseCalls):
         )
         groups = self._begins if leave_if_busy else self._other_calls
         try:
-            return Reply(function, groups.call(call))
+            return Reply(function, self.url, groups.call(call))
         except RepeatAlone:
             last_errors = (QueueBusy, QueueCancelled) if leave_if_busy else ()
             return self.call_until_answered(
@@ -189,20 +190,18 @@ class SupabaseGroups(SupabaseCalls):
                 raise
             # The function may not be called, or took too long: single calls may work.
             return [RepeatAlone() for _ in calls]
-        results = {
-            result.place: self._read_result(calls, result)
-            for result in self.read_all_rows(_CallResult, reply)
-        }
-        if not results:
-            raise self.shape_error("group_sms_calls")
-        return [results.get(place, NotMade()) for place in range(1, len(calls) + 1)]
+        results = {result.place: result for result in reply.rows(_CallResult)}
+        places = range(1, len(calls) + 1)
+        if not results or not results.keys() <= {*places}:
+            raise reply.shape_error()
+        return [
+            self._result_of(call, results[place]) if place in results else NotMade()
+            for place, call in zip(places, calls, strict=True)
+        ]
 
-    def _read_result(self, calls: Sequence[Call], result: _CallResult) -> Result:
-        if not 1 <= result.place <= len(calls):
-            raise self.shape_error("group_sms_calls")
+    def _result_of(self, call: Call, result: _CallResult) -> Result:
         if not result.code:
             return result.answer
-        call = calls[result.place - 1]
         error = explain_refusal(
             call.function,
             APIError(result.model_dump()),

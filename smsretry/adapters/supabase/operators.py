@@ -12,7 +12,8 @@ from smsretry.adapters.supabase.advice import (
     REPEAT_ORDER,
     NextStep,
 )
-from smsretry.adapters.supabase.calls import Reply, SupabaseCalls
+from smsretry.adapters.supabase.calls import SupabaseCalls
+from smsretry.adapters.supabase.reply import Reply
 from smsretry.desk.actions.form import Form
 from smsretry.desk.actions.requests import (
     AskStatus,
@@ -45,7 +46,7 @@ class SupabaseOperators(SupabaseCalls):
     """The questions and orders of people, and what the import and the doctor ask of the database."""
 
     def texts(self, form: ExplainText | ListTexts) -> list[TextRecord]:
-        return self.read_all_rows(TextRecord, self._ask(form.FUNCTION, form.values()))
+        return self._ask(form.FUNCTION, form.values()).rows(TextRecord)
 
     def waiting(
         self, *, until: datetime | None = None, ids: Sequence[UUID] = ()
@@ -56,11 +57,11 @@ class SupabaseOperators(SupabaseCalls):
         """
         arguments: dict[str, object] = {
             "until": until,
-            "ids": list(map(str, ids)) or None,
+            "ids": ids or None,
         }
         while True:
             reply = self._ask(Preview.FUNCTION, arguments)
-            rows = self.read_each_row(WaitingText, reply)
+            rows = reply.each_row(WaitingText)
             yield from rows.parsed
             # A short page need not be the last one: answers may be cut off. Rows without a readable time come first.
             timed_rows = [row for row in rows.raw if row["scheduled_for"]]
@@ -72,22 +73,19 @@ class SupabaseOperators(SupabaseCalls):
     def report(self, form: Report) -> Reported:
         """The rows of an owner's report."""
         reply = self._ask(form.FUNCTION, form.values())
-        return self.read_row(
-            Reported, replace(reply, content=[{"form": form, "rows": reply.content}])
-        )
+        content = [{"form": form, "rows": reply.content}]
+        return replace(reply, content=content).row(Reported)
 
     def businesses(self, name: str) -> list[NamedBusiness]:
         """The businesses of this name, or like it."""
-        return self.read_all_rows(
-            NamedBusiness, self._ask("sms_businesses", {"name": name})
-        )
+        return self._ask("sms_businesses", {"name": name}).rows(NamedBusiness)
 
     def unread(self) -> list[UnreadMessage]:
         """Messages that nobody has read yet."""
-        return self.read_all_rows(UnreadMessage, self._ask(ListUnreadWords.FUNCTION))
+        return self._ask(ListUnreadWords.FUNCTION).rows(UnreadMessage)
 
     def status(self) -> QueueStatus:
-        return self.read_row(QueueStatus, self._ask(AskStatus.FUNCTION))
+        return self._ask(AskStatus.FUNCTION).row(QueueStatus)
 
     def senders(self, business_id: UUID | str | None = None) -> list[SenderRecord]:
         """The senders of a business, or of all, each with its number. They are read page by page."""
@@ -99,7 +97,7 @@ class SupabaseOperators(SupabaseCalls):
                 "after_id": senders[-1].sender_id if senders else None,
             }
             reply = self._ask(ListSenders.FUNCTION, arguments)
-            page = self.read_all_rows(SenderRecord, reply)
+            page = reply.rows(SenderRecord)
             # A short page need not be the last one: answers may be cut off.
             if not page:
                 return senders
@@ -128,26 +126,25 @@ class SupabaseOperators(SupabaseCalls):
             rows = [{"answer": rows}]
         # The answer to a change counts the texts that changed, and names some.
         is_change = isinstance(form, ChangeTexts | ReportRestore)
-        return self.read_row(
-            Change if is_change else Done,
-            replace(reply, content=[row | fields for row in rows]),
-        )
+        kind = Change if is_change else Done
+        content = [row | fields for row in rows]
+        return replace(reply, content=content).row(kind)
 
     def checksums(self) -> Mapping[str, str]:
         """The checksum of each function, table and the like that smsretry defines, as the database has it."""
         reply = self._ask("examine_sms_retries")
         if not isinstance(reply.content, dict):
-            raise self.shape_error(reply.function)
+            raise reply.shape_error()
         return reply.content
 
     def rehearse(self, send_to: SendTo) -> list[Finding]:
         """Rehearse a text in the database and roll it back, and compare this audience with the database's mark."""
         arguments = {"send_to": send_to, "address": self.address}
-        return self.read_all_rows(Finding, self._ask("try_sms_retry_queue", arguments))
+        return self._ask("try_sms_retry_queue", arguments).rows(Finding)
 
     def customers(self) -> list[Customer]:
         """A sample of customers."""
-        return self.read_all_rows(Customer, self._ask("sample_sms_customers"))
+        return self._ask("sample_sms_customers").rows(Customer)
 
     def _ask(
         self, function: str, arguments: Mapping[str, object] | None = None

@@ -11,7 +11,6 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from smsretry.adapters.supabase.advice import REPEAT_QUEUEING, NextStep
-from smsretry.adapters.supabase.calls import interval
 from smsretry.adapters.supabase.columns import (
     after_delivery_arguments,
     after_look_arguments,
@@ -21,7 +20,7 @@ from smsretry.adapters.supabase.columns import (
     no_send_call,
 )
 from smsretry.adapters.supabase.groups import SupabaseGroups
-from smsretry.adapters.supabase.rows import UnreadableRow, read_rows
+from smsretry.adapters.supabase.reply import UnreadableRow, read_rows
 from smsretry.errors import QueueError, QueueSlow
 from smsretry.retry.answers import (
     BeginAnswer,
@@ -96,14 +95,10 @@ class SupabaseQueue(SupabaseGroups):
             "stale_minutes": stale_minutes,
             "send_to": self._audience.send_to,
             "address": self.address,
-            "earlier": earlier
-            if earlier is None
-            else [run.model_dump(mode="json") for run in earlier],
+            "earlier": earlier,
             **self._environment,
         }
-        return self.read_all_rows(
-            InterruptedRun, self.call_once("start_sms_run", arguments)
-        )
+        return self.call_once("start_sms_run", arguments).rows(InterruptedRun)
 
     def finish_run(self, run_id: UUID, summary: str, *, needs_attention: bool) -> None:
         self.call_until_answered(
@@ -114,11 +109,11 @@ class SupabaseQueue(SupabaseGroups):
     def recover(self, stale_minutes: int) -> list[Recovered]:
         arguments = {
             "stale_minutes": stale_minutes,
-            "look_in": interval(next_look_delay(0)),
-            "life": interval(LIFE),
+            "due_in": next_look_delay(0),
+            "life": LIFE,
         }
         reply = self.call_once("recover_stuck_sms_retries", arguments)
-        return self.read_each_row(Recovered, reply).parsed
+        return reply.each_row(Recovered).parsed
 
     def claim_texts(
         self,
@@ -132,7 +127,7 @@ class SupabaseQueue(SupabaseGroups):
             "limit_count": limit,
             "suspect": suspect,
             "room": dict(room),
-            "slow": sorted(map(str, slow)),
+            "slow": slow,
         }
         # The rows themselves, and the desk, say what became of those that cannot be read.
         batch, _ = self._claim("claim_sms_texts", arguments)
@@ -146,24 +141,24 @@ class SupabaseQueue(SupabaseGroups):
 
     def queue(self, **text: object) -> Queued:
         reply = self.call_until_answered("queue_sms_retry", text, REPEAT_QUEUEING)
-        return self.read_row(Queued, reply)
+        return reply.row(Queued)
 
     def schedule(self, **text: object) -> Scheduled:
         reply = self.call_until_answered("schedule_sms", text, REPEAT_QUEUEING)
-        return self.read_row(Scheduled, reply)
+        return reply.row(Scheduled)
 
     def queue_scheduled(
         self, limit: int, ahead: timedelta, *, without: Collection[UUID] = ()
     ) -> list[ScheduledSend]:
         arguments = {
             "limit_count": limit,
-            "ahead": interval(ahead),
-            "life": interval(LIFE),
-            "without": sorted(without),
+            "ahead": ahead,
+            "life": LIFE,
+            "without": without,
         }
         # It may be repeated, because it does not find again what is queued already.
         reply = self.call_until_answered("queue_scheduled_sms", arguments)
-        return self.read_each_row(ScheduledSend, reply).parsed
+        return reply.each_row(ScheduledSend).parsed
 
     def begin(
         self,
@@ -181,13 +176,13 @@ class SupabaseQueue(SupabaseGroups):
             "quiet_hours_rule": decision.rule,
             "first_send": first_send,
             "cap": decision.cap.texts if decision.cap else None,
-            "cap_window": interval(CAP_WINDOW) if decision.cap else None,
+            "cap_window": CAP_WINDOW if decision.cap else None,
             "sent_by": claim.sender.sent_by,
             "sent_account": claim.sender.account,
             "segments": segments(claim.body or ""),
             "answer_seconds": answer_seconds,
             "fingerprint": claim.fingerprint,
-            "life": interval(LIFE),
+            "life": LIFE,
             "expires_at": claim.expires_at,
             "run_id": run_id,
             "send_to": self._audience.send_to,
@@ -198,7 +193,7 @@ class SupabaseQueue(SupabaseGroups):
         reply = self.call_for_claim(
             claim, "begin_sms_attempt", arguments, leave_if_busy=True
         )
-        return self.read_row(BeginAnswer, reply)
+        return reply.row(BeginAnswer)
 
     def finish(
         self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
@@ -208,13 +203,11 @@ class SupabaseQueue(SupabaseGroups):
             "attempt_id": attempt_id,
             **after_send_arguments(outcome, decision),
         }
-        reply = self.call_for_claim(claim, "finish_sms_attempt", arguments)
-        return self.read_row(Finished, reply)
+        return self.call_for_claim(claim, "finish_sms_attempt", arguments).row(Finished)
 
     def act_on(self, claim: Claim, decision: NoSend) -> bool:
         function, arguments = no_send_call(claim, decision)
-        reply = self.call_for_claim(claim, function, arguments)
-        is_ours = self.read_value((True, False), reply)
+        is_ours = self.call_for_claim(claim, function, arguments).value((True, False))
         if is_ours and isinstance(decision, Arrived):
             # The report completes a row that waits.
             self.call_until_answered(
@@ -226,15 +219,15 @@ class SupabaseQueue(SupabaseGroups):
     def reconcile(self, claim: Claim, decision: AfterLook) -> Reconciled:
         arguments = fence(claim.id, claim.claim_no) | after_look_arguments(decision)
         reply = self.call_until_answered("reconcile_sms_retry", arguments)
-        reconciled: Reconciled = self.read_value(get_args(Reconciled), reply)
+        reconciled: Reconciled = reply.value(get_args(Reconciled))
         return reconciled
 
     def claim_deliveries(
         self, limit: int, *, without: Collection[str] = ()
     ) -> list[OpenDelivery]:
-        arguments = {"limit_count": limit, "without": sorted(without)}
+        arguments = {"limit_count": limit, "without": without}
         reply = self.call_once("claim_sms_deliveries", arguments)
-        return self.read_each_row(OpenDelivery, reply).parsed
+        return reply.each_row(OpenDelivery).parsed
 
     def follow(
         self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
@@ -242,11 +235,11 @@ class SupabaseQueue(SupabaseGroups):
         self._mark_number(message.attempt_id, decision)
         arguments = {
             "attempt_id": message.attempt_id,
-            "looks": message.looks,
+            "asks": message.asks,
             **after_delivery_arguments(report, decision),
         }
         reply = self.call_until_answered("finish_sms_delivery", arguments)
-        followed: Followed = self.read_value(get_args(Followed), reply)
+        followed: Followed = reply.value(get_args(Followed))
         return followed
 
     def record(self, event: WebhookEvent) -> None:
@@ -301,26 +294,25 @@ class SupabaseQueue(SupabaseGroups):
             QueueError: columns are missing. Then code and database are of different versions, which is no row's
                 fault, so all claims are given back.
         """
-        answer = self.read_row(
-            _ClaimAnswer,
-            self.call_once(function, {**arguments, **self._environment}),
-        )
-        common_columns = {
-            "stopped_states": answer.stopped_states,
-            "longest_body": answer.longest_body,
-        }
+        reply = self.call_once(function, {**arguments, **self._environment})
+        answer = reply.row(_ClaimAnswer)
         default_sender = answer.default_sender or self._default
         rows = read_rows(
             Claim,
             [
-                row | common_columns | {"sender": row.get("sender") or default_sender}
+                {
+                    **row,
+                    "sender": row.get("sender") or default_sender,
+                    "stopped_states": answer.stopped_states,
+                    "longest_body": answer.longest_body,
+                }
                 for row in answer.texts
             ],
         )
         if rows.foreign_columns:
             for row in rows.raw:
                 self._give_back(row)
-            raise self.columns_error(function, rows.foreign_columns)
+            raise reply.columns_error(rows.foreign_columns)
         results = [self._put_aside(unreadable) for unreadable in rows.unreadable]
         batch = Batch(
             texts=rows.parsed,
@@ -333,40 +325,37 @@ class SupabaseQueue(SupabaseGroups):
 
     def _put_aside(self, unreadable: UnreadableRow) -> ItemResult:
         """End a row that cannot be read. One in doubt may have gone out, so it waits for a person's word."""
-        row = unreadable.row
+        row, problem = unreadable.row, unreadable.problem
         if row["in_doubt_since"] is None:
-            fate: Fate = Fail.fate
-            detail = unreadable.problem
-            function = "end_sms_retry"
-            arguments = end_arguments(Fail(detail, "bad_row"))
+            end = Fail(problem, "bad_row")
+            decision: Fail | Hold = end
+            function, arguments = "end_sms_retry", end_arguments(end)
         else:
-            fate = Hold.fate
-            detail = f"In doubt. {unreadable.problem}. Mend it, or say whether it went out: `smsretry texts resolve`"
-            function = "reconcile_sms_retry"
-            arguments = after_look_arguments(Hold(detail, "bad_row"))
+            why = f"In doubt. {problem}. Mend it, or say whether it went out: `smsretry texts resolve`"
+            decision = hold = Hold(why, "bad_row")
+            function, arguments = "reconcile_sms_retry", after_look_arguments(hold)
+        fate: Fate = decision.fate
+        why = decision.why
         try:
             self.call_until_answered(
                 function, fence(row["id"], row["claim_no"]) | arguments
             )
         except QueueError:
             # Recovery takes it back. Later on it is claimed alone.
-            fate = "GivenBack"
-            detail = f"{unreadable.problem}. That could not be recorded yet"
-        return ItemResult(
-            retry_id=row["id"], fate=fate, detail=detail, why_code="bad_row"
-        )
+            fate, why = "GivenBack", f"{problem}. That could not be recorded yet"
+        return ItemResult(retry_id=row["id"], fate=fate, why=why, why_code="bad_row")
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         """Give a claim back. Where that is impossible, recovery takes the row back."""
-        until = row.get("scheduled_for") or row.get("claimed_at")
-        if until is None or not row.keys() >= {"id", "claim_no"}:
+        due_at = row.get("scheduled_for") or row.get("claimed_at")
+        if due_at is None or not row.keys() >= {"id", "claim_no"}:
             return
         with suppress(QueueError):
             self.call_until_answered(
                 "defer_sms_retry",
                 {
                     **fence(row["id"], row["claim_no"]),
-                    "until": until,
+                    "due_at": due_at,
                     "why": row.get("why"),
                     "why_code": row.get("why_code"),
                 },

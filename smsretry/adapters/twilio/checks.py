@@ -139,7 +139,7 @@ def explain_failure(
     reason = f"{host} answers HTTP {status}"
     outcome = outcome_of_answer(status, answer.body)
     if isinstance(outcome, Rejected):
-        reason = outcome.refusal.reason
+        reason = outcome.refusal.why
         advice = _ADVICE.get(outcome.refusal.code or 0, advice)
     if optional and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return Trouble(

@@ -52,7 +52,7 @@ def refusals(rows: Iterable[Mapping[str, str]]) -> dict[int, Refusal]:
     return {
         int(row["code"]): Refusal(
             kind=cast(RefusalKind, row["kind"]),
-            reason=f"Twilio {row['code']}: {row['short_name']}",
+            why=f"Twilio {row['code']}: {row['short_name']}",
             code=int(row["code"]),
             level=cast(RefusalLevel, row["level"]),
             certain=row["certain"] != "no",
@@ -92,7 +92,7 @@ def twilio_refusal(
         to_do = f"See {_PAGE.format(code)}, and fix what it says"
     return Refusal(
         kind=kind,
-        reason=reason,
+        why=reason,
         code=code,
         level=level,
         certain=http_status in (401, 407),
@@ -166,7 +166,7 @@ def code_meaning(code: int) -> CodeMeaning:
     """The meaning of a code for a person, with advice."""
     refusal = twilio_refusal(code)
     return CodeMeaning(
-        meaning=refusal.reason,
+        meaning=refusal.why,
         to_do=refusal.to_do or "",
         link=_PAGE.format(code),
         passes=refusal.kind in _PASSING,

@@ -88,10 +88,10 @@ class ProcessedText:
             words += f" {result.code}"
         elif result.fate == "Cancelled" and result.why_code:
             words = result.why_code.capitalize().replace("_", " ")
-        elif color == "violet" and result.next_at:
+        elif color == "violet" and result.due_at:
             zone = zone_of(claim.timezone, claim.business_timezone)
             preposition = "until" if result.fate == "Deferred" else "at"
-            words += f" {preposition} {on_clock(result.next_at, zone)}"
+            words += f" {preposition} {on_clock(result.due_at, zone)}"
         return words
 
     @property
@@ -124,5 +124,5 @@ class ProcessedText:
                 "sender": assigned.id,
                 "send-log": claim.send_log_id,
             },
-            tags=(self.badge, result.detail[:_TAG_LENGTH], from_sender),
+            tags=(self.badge, result.why[:_TAG_LENGTH], from_sender),
         )

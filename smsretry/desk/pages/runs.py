@@ -86,7 +86,7 @@ def of_texts(
         # An idle run is found by its name, and deleted.
         f"staging: {run.texts_only}" if run.texts_only and not idle else "",
         "a restore from a backup" if run.restored else "",
-        _stopped(run.stopped_because)
+        _stopped(run.why_stopped)
         or (f"{senders} stopped" if run.stopped_senders else ""),
     )
     counts = _counts(run) or (IDLE if idle else "nothing to send")
@@ -103,7 +103,7 @@ def of_texts(
         _alert(
             kind,
             [
-                (result.why_code, result.detail)
+                (result.why_code, result.why)
                 for result in results
                 if result.fate == fate
             ],
@@ -174,7 +174,7 @@ def _page(
         yield Heading("These need a person")
     for text in red_texts[:SHOWN_IN_FULL]:
         link = Remedy.story(text.claim.id, text.claim.masked)
-        yield f"{text.badge}, ", link, f": {text.result.detail}"
+        yield f"{text.badge}, ", link, f": {text.result.why}"
         for explanation in explain(text.claim.id):
             yield f"  For {explanation.text.business or NAMELESS}. Next: {explanation.next}"
             yield from (("  You can: ", remedy) for remedy in explanation.remedies)
@@ -195,7 +195,7 @@ def of_scheduled(queueing: Queueing) -> RunReport:
         for send in queueing.sends
         if send.result not in ("queued", "later")
     ]
-    return _report(queueing.numbers, queueing.stopped_because, events)
+    return _report(queueing.numbers, queueing.why_stopped, events)
 
 
 def of_deliveries(summary: DeliverySummary) -> RunReport:
@@ -209,7 +209,7 @@ def of_deliveries(summary: DeliverySummary) -> RunReport:
         Event(
             subject=f"text.{text.message.retry_id}",
             kind=text.came_to,
-            payload={"why": text.detail, "code": text.code, "sid": text.message.sid},
+            payload={"why": text.why, "code": text.code, "sid": text.message.sid},
             feed_text=text.came_to,
             people={
                 "customer": text.message.customer_id,
@@ -222,10 +222,10 @@ def of_deliveries(summary: DeliverySummary) -> RunReport:
     lost = [text for text in mishaps if text.came_to == "undelivered"]
     blaming = [text for text in mishaps if text.blames_sender]
     alerts = (
-        _alert("dead-letters", [(text.code, text.detail) for text in lost]),
-        _alert("sender-blamed", [(text.code, text.detail) for text in blaming]),
+        _alert("dead-letters", [(text.code, text.why) for text in lost]),
+        _alert("sender-blamed", [(text.code, text.why) for text in blaming]),
     )
-    report = _report(summary.numbers, summary.stopped_because, events, str(summary))
+    report = _report(summary.numbers, summary.why_stopped, events, str(summary))
     return replace(report, events=(*filter(None, alerts), *events))
 
 

@@ -259,7 +259,7 @@ def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
     when = f"at {on_clock(prediction.at, zone)}"
     if is_soon:
         when = "with one of the next runs"
-    reason = f": {prediction.detail}" if prediction.detail else ""
+    reason = f": {prediction.why}" if prediction.why else ""
     match prediction.course:
         case "go out" if is_soon or not reason:
             return f"it goes out {when}"

@@ -62,11 +62,11 @@ def _predict(
 ) -> Prediction:
     """Predict a text, by when texts will have reached its number."""
     at = max(now, text.scheduled_for)
-    detail = text.why or ""
+    why = text.why or ""
     decision = _decide(text, at, reached, profile)
-    while isinstance(decision, Defer) and at < decision.until < until:
-        at = decision.until
-        detail = decision.detail
+    while isinstance(decision, Defer) and at < decision.due_at < until:
+        at = decision.due_at
+        why = decision.why
         decision = _decide(text, at, reached, profile)
     if not isinstance(decision, Send):
         state = None
@@ -76,23 +76,23 @@ def _predict(
             state=state,
             course=_course(decision),
             at=at,
-            detail=decision.detail,
+            why=decision.why,
             why_code=decision.why_code,
-            until=decision.due_at(at),
+            until=decision.due_after(at),
         )
     if text.refused:
         course: Course = "held" if text.refused_held else "end"
         return Prediction(
-            course=course, at=at, detail=text.refused, why_code=text.refused_code
+            course=course, at=at, why=text.refused, why_code=text.refused_code
         )
     if text.stopped:
         # Each run tries one text, and it may be another one.
         return Prediction(
-            course="wait longer", at=at, detail=text.stopped, why_code="sending_stopped"
+            course="wait longer", at=at, why=text.stopped, why_code="sending_stopped"
         )
     if not audience.includes(text.phone):
-        return Prediction(course="end", at=at, detail=NOT_LISTED, why_code="not_listed")
-    return Prediction(course="go out", at=at, detail=detail)
+        return Prediction(course="end", at=at, why=NOT_LISTED, why_code="not_listed")
+    return Prediction(course="go out", at=at, why=why)
 
 
 def _decide(
@@ -191,7 +191,7 @@ def forecast(
             texts_by_hour[hour] += 1
             demands[text.sender.id][hour] += segments(text.body or "")
         else:
-            reasons[prediction.detail] += 1
+            reasons[prediction.why] += 1
     shortfalls = (
         _shortfall(sender, demands[sender.sender_id], now) for sender in senders
     )

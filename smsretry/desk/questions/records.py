@@ -162,7 +162,7 @@ class Prediction(Value):
     course: Course
     at: datetime
     """When that will be."""
-    detail: str = ""
+    why: str = ""
     """Why it does not go out, or what it waits for until it goes out."""
     why_code: WhyCode | None = None
     until: datetime | None = None

@@ -94,36 +94,6 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     select 2000
 $$;
 
--- ======== schemas/policy/reasons_of.sql ========
--- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
--- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
-create or replace function smsretry.reasons_of(variadic kinds text[])
-returns text[]
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(r.why_code)
-    from (
-        values
-            ('place', 'quiet_hours'),
-            ('place', 'daily_cap'),
-            ('place', 'number_spelling'),
-            ('place', 'no_time_zone'),
-            ('place', 'no_opening'),
-            ('place', 'hours_unreadable'),
-            ('sender', 'sender_paused'),
-            ('sender', 'no_credentials'),
-            ('sender', 'account_refused'),
-            ('sender', 'sending_stopped'),
-            ('sender_limit', 'sender_rate'),
-            ('sender_limit', 'day_spent'),
-            ('passing', 'business_trouble'),
-            ('passing', 'unreachable'),
-            ('passing', 'locked'),
-            ('passing', 'database_trouble'),
-            ('passing', 'data_changed')
-    ) r (kind, why_code)
-    where r.kind = any (reasons_of.kinds)
-$$;
-
 -- ======== schemas/policy/retry_delay.sql ========
 -- Tell how long a text waits after so many sends from the queue; the last value repeats. This is
 -- the schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
@@ -200,6 +170,36 @@ alter domain smsretry.why_code add constraint known check (value in (
     'delivery_open', 'opted_out', 'not_consented', 'already_sent', 'expired', 'not_listed', 'operator',
     'application', 'superseded', 'no_send_log', 'not_sms', 'no_customer', 'no_phone', 'number_invalid', 'no_body',
     'body_too_long', 'bad_row', 'id_taken', 'row_refused', 'unforeseen')) not valid;
+
+-- ======== schemas/policy/why_codes_of.sql ========
+-- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
+-- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
+create or replace function smsretry.why_codes_of(variadic kinds text[])
+returns text[]
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(r.why_code)
+    from (
+        values
+            ('place', 'quiet_hours'),
+            ('place', 'daily_cap'),
+            ('place', 'number_spelling'),
+            ('place', 'no_time_zone'),
+            ('place', 'no_opening'),
+            ('place', 'hours_unreadable'),
+            ('sender', 'sender_paused'),
+            ('sender', 'no_credentials'),
+            ('sender', 'account_refused'),
+            ('sender', 'sending_stopped'),
+            ('sender_limit', 'sender_rate'),
+            ('sender_limit', 'day_spent'),
+            ('passing', 'business_trouble'),
+            ('passing', 'unreachable'),
+            ('passing', 'locked'),
+            ('passing', 'database_trouble'),
+            ('passing', 'data_changed')
+    ) r (kind, why_code)
+    where r.kind = any (why_codes_of.kinds)
+$$;
 
 -- ======== schemas/policy/work.sql ========
 -- Name the kind of work that a row is. The comment on sms_retry_queue.work says what each means.
@@ -747,7 +747,7 @@ alter table if exists smsretry.senders
     add column if not exists segments_per_second double precision,
     add column if not exists segments_per_day integer,
     add column if not exists paused_at timestamptz,
-    add column if not exists paused_because text,
+    add column if not exists why_paused text,
     add column if not exists free_at timestamptz,
     add column if not exists day_ends_at timestamptz,
     add column if not exists day_segments bigint not null default 0,
@@ -757,7 +757,7 @@ select pg_temp.add_rule('smsretry.senders', 'senders_one', $r$unique (account, s
 select pg_temp.add_rule('smsretry.senders', 'senders_ids', $r$check ( account ~ '^[A-Za-z0-9]{8,64}$' and sent_by ~ '^([+][1-9][0-9]{6,14}|[A-Za-z0-9]{8,64})$' and account <> sent_by )$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_rate', $r$check (segments_per_second between 0.01 and 1000)$r$);
 select pg_temp.add_rule('smsretry.senders', 'senders_cap', $r$check (segments_per_day > 0)$r$);
-select pg_temp.add_rule('smsretry.senders', 'senders_paused', $r$check ( (paused_at is null) = (paused_because is null) and length(paused_because) between 1 and 500 )$r$);
+select pg_temp.add_rule('smsretry.senders', 'senders_paused', $r$check ( (paused_at is null) = (why_paused is null) and length(why_paused) between 1 and 500 )$r$);
 alter table if exists smsretry.business_senders
     add column if not exists business_id uuid not null references public.businesses (id) on delete cascade,
     add column if not exists message_class text not null default 'any',
@@ -781,7 +781,7 @@ create table if not exists smsretry.senders (
     -- what a carrier takes until midnight Pacific time; null: not limited here
     segments_per_day integer,
     paused_at timestamptz,
-    paused_because text, -- why its texts wait; null: it sends
+    why_paused text, -- why its texts wait; null: it sends
     -- when its next slot comes: those before are reserved, or the provider asked to go slower
     free_at timestamptz,
     day_ends_at timestamptz,
@@ -798,8 +798,8 @@ create table if not exists smsretry.senders (
     constraint senders_rate check (segments_per_second between 0.01 and 1000),
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check (
-        (paused_at is null) = (paused_because is null)
-        and length(paused_because) between 1 and 500
+        (paused_at is null) = (why_paused is null)
+        and length(why_paused) between 1 and 500
     )
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);
@@ -1069,8 +1069,8 @@ alter table if exists public.sms_send_attempts
     add column if not exists delivery_status text,
     add column if not exists delivery_code integer,
     add column if not exists delivery_at timestamptz,
-    add column if not exists delivery_look_at timestamptz,
-    add column if not exists delivery_looks integer not null default 0,
+    add column if not exists delivery_ask_at timestamptz,
+    add column if not exists delivery_asks integer not null default 0,
     add column if not exists business_id uuid,
     add column if not exists sent_account text,
     add column if not exists segments integer,
@@ -1088,7 +1088,7 @@ select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_c
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'partially_delivered', 'delivered', 'read' ) )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_refused_for', $r$check (length(refused_for) <= 100)$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_look_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
+select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_ask_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
@@ -1120,9 +1120,9 @@ create table if not exists public.sms_send_attempts (
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     -- when to ask Twilio, or to decide about a failure; null: nothing is open
-    delivery_look_at timestamptz,
+    delivery_ask_at timestamptz,
     -- how often its delivery was looked at: fences what such a look comes to
-    delivery_looks integer not null default 0,
+    delivery_asks integer not null default 0,
     business_id uuid,
     -- where all later questions go. Null, as sent_by: nobody wrote it down (the application's own
     -- processor, a restored backup)
@@ -1186,7 +1186,7 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_reported check (
         (
             twilio_sid is not null
-            or (delivery_status is null and delivery_look_at is null)
+            or (delivery_status is null and delivery_ask_at is null)
         )
         and (delivery_status is null) = (delivery_at is null)
         and (
@@ -1201,8 +1201,8 @@ create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
 -- Attempts in doubt or under way have sent_to: a look for evidence compares them. The others are
 -- here by when their delivery is looked at.
-create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
-    where sent_to is not null or delivery_look_at is not null;
+create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_ask_at)
+    where sent_to is not null or delivery_ask_at is not null;
 -- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
 -- they are: before a vacuum, which comes after a share of the table, every look at the day would
 -- read all that was added since the last one.
@@ -1348,7 +1348,7 @@ select
         'account', s.account,
         'sent_by', s.sent_by,
         'segments_per_second', s.segments_per_second,
-        'paused_because', s.paused_because,
+        'why_paused', s.why_paused,
         'spent_until', case
             when s.day_segments >= s.segments_per_day then s.day_ends_at
         end
@@ -2911,7 +2911,7 @@ $$;
 -- it with send_log_id alone. Parameter names are the API, here and in all of public.
 --   reason: with quiet_hours the text is queued whatever attempt_count says, and has a send left,
 --     because quiet hours cost no attempt
---   scheduled_for: when it is due; wins over retry_in. Null for both: smsretry.retry_delay says
+--   scheduled_for: when it is due; wins over due_in. Null for both: smsretry.retry_delay says
 --   expires_in: a day of it has 24 hours; null: the text is of use for as long as the worker says
 --   message_class: null: marketing
 --   result: queued, already_queued, already_sent, or attempts_exhausted (the send log is then
@@ -2922,7 +2922,7 @@ create or replace function public.queue_sms_retry(
     attempt_count integer default 0,
     scheduled_for timestamptz default null,
     error text default null,
-    retry_in interval default null,
+    due_in interval default null,
     max_attempts integer default 3,
     expires_in interval default null,
     message_class text default null
@@ -2936,7 +2936,7 @@ declare
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for,
         v_now + coalesce(
-            queue_sms_retry.retry_in,
+            queue_sms_retry.due_in,
             smsretry.retry_delay(queue_sms_retry.attempt_count)
         )
     );
@@ -3107,7 +3107,7 @@ begin
     end if;
     if cardinality(v_customers || v_businesses) > 0 then
         perform smsretry.release_texts(
-            smsretry.reasons_of('place'),
+            smsretry.why_codes_of('place'),
             v_customers,
             v_businesses
         );
@@ -3195,7 +3195,7 @@ $$;
 -- no lease, and one that has ended waits for nothing.
 --   due: it goes back to pending, until then
 --   ended: how it ends (completed, failed or cancelled); its send log is told
---   because: why it ends; of a completed row, what it had said before
+--   why: why it ends; of a completed row, what it had said before
 --   why_code, code: the reason in a word, and the provider's code
 --   sid: of the message that completes it; null: its send log says already that it was sent
 create or replace function smsretry.save_row(
@@ -3203,7 +3203,7 @@ create or replace function smsretry.save_row(
     at timestamptz,
     due timestamptz default null,
     ended text default null,
-    because text default null,
+    why text default null,
     why_code text default null,
     code integer default null,
     sid text default null
@@ -3217,9 +3217,9 @@ begin
     elsif ended is not null then
         retry.status := save_row.ended;
         retry.last_error := case
-            when ended <> 'completed' then save_row.because
+            when ended <> 'completed' then save_row.why
         end;
-        retry.why := case when ended = 'completed' then save_row.because end;
+        retry.why := case when ended = 'completed' then save_row.why end;
         retry.why_code := save_row.why_code;
         retry.error_code := save_row.code;
         retry.attempt_id := null;
@@ -3277,7 +3277,7 @@ begin
         update public.send_logs l
         set
             status = 'failed',
-            error_message = left(save_row.because, smsretry.longest_reason()),
+            error_message = left(save_row.why, smsretry.longest_reason()),
             updated_at = save_row.at
         where l.id = retry.send_log_id
           and l.business_id = retry.business_id
@@ -3960,7 +3960,7 @@ begin
         error_code = null,
         sent_to = null,
         sent_body = null,
-        delivery_look_at = case
+        delivery_ask_at = case
             when accept_attempt.sid is not null
                 then accept_attempt.at + k_first_look
         end,
@@ -4322,7 +4322,7 @@ begin
             v_row,
             decided_at,
             ended => 'cancelled',
-            because => why,
+            why => why,
             why_code => why_code
         );
     elsif answer in ('go', 'in_doubt') then
@@ -4518,7 +4518,7 @@ begin
                 v_row,
                 v_now,
                 ended => 'cancelled',
-                because => v_refusal.refused,
+                why => v_refusal.refused,
                 why_code => v_refusal.refused_code
             );
         end if;
@@ -4768,20 +4768,20 @@ $$;
 -- ======== schemas/worker/defer_sms_retry.sql ========
 -- Put a claimed row back to pending for a reason that is no failure; it costs no attempt. False:
 -- the claim was lost. May be repeated.
---   until, look_in: when it is due, or how long from now
+--   due_at, due_in: when it is due, or how long from now
 --   held: it waits for something that a person can mend; why says what
 --   expires_at, life: when the text is of no more use, or how long from now, if no earlier call has
 --     said so
 create or replace function public.defer_sms_retry(
     retry_id uuid,
     claim_no bigint,
-    until timestamptz default null,
+    due_at timestamptz default null,
     reason text default null,
     why text default null,
     life interval default null,
     expires_at timestamptz default null,
     why_code text default null,
-    look_in interval default null,
+    due_in interval default null,
     held boolean default false
 )
 returns boolean
@@ -4792,10 +4792,10 @@ declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
-    if num_nonnulls(until, look_in) <> 1
+    if num_nonnulls(due_at, due_in) <> 1
         or held and why is null
     then
-        raise exception 'until or look_in must be given, and why if it is held: a deferred row needs a time'
+        raise exception 'due_at or due_in must be given, and why if it is held: a deferred row needs a time'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -4811,7 +4811,7 @@ begin
         perform smsretry.save_row(
             v_row,
             v_now,
-            due => coalesce(until, v_now + look_in)
+            due => coalesce(due_at, v_now + due_in)
         );
         return true;
     end if;
@@ -4823,7 +4823,7 @@ begin
           and q.claim_no = defer_sms_retry.claim_no
           and case
               when held then q.held_since is not null
-              else q.scheduled_for = coalesce(until, q.scheduled_for)
+              else q.scheduled_for = coalesce(due_at, q.scheduled_for)
           end
     );
 end
@@ -4836,7 +4836,7 @@ create or replace function public.end_sms_retry(
     retry_id uuid,
     claim_no bigint,
     final_status text,
-    error text,
+    why text,
     error_code integer default null,
     why_code text default null
 )
@@ -4848,7 +4848,7 @@ declare
     v_row public.sms_retry_queue;
 begin
     if (final_status in ('failed', 'cancelled')) is not true
-        or error is null
+        or why is null
     then
         raise exception 'A row ends failed or cancelled, with a reason'
             using errcode = 'SR422';
@@ -4859,7 +4859,7 @@ begin
             v_row,
             smsretry.clock(),
             ended => final_status,
-            because => error,
+            why => why,
             why_code => why_code,
             code => error_code
         );
@@ -4871,7 +4871,7 @@ begin
         where q.id = retry_id
           and q.status = final_status
           and q.claim_no = end_sms_retry.claim_no
-          and q.last_error = error
+          and q.last_error = why
     );
 end
 $$;
@@ -4910,9 +4910,9 @@ $$;
 -- transaction. A repeated call changes nothing.
 --   outcome, next_status: accepted and completed; rejected or not_sent, and pending or failed;
 --     in_doubt and pending
---   retry_in: when a pending row is due
+--   due_in: when a pending row is due
 --   counted: whether the send costs an attempt
---   held: whether it waits for something that a person can mend, which error says
+--   held: whether it waits for something that a person can mend, which why says
 --   refused_for: what that is, if one text of its sender tries it for all (smsretry.tried_by)
 --   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
@@ -4921,10 +4921,10 @@ create or replace function public.finish_sms_attempt(
     attempt_id uuid,
     outcome text,
     next_status text,
-    error text default null,
+    why text default null,
     error_code integer default null,
     twilio_sid text default null,
-    retry_in interval default null,
+    due_in interval default null,
     reason text default null,
     counted boolean default true,
     held boolean default false,
@@ -4957,11 +4957,11 @@ begin
             ('in_doubt', 'pending')
         )
     ) is not true
-        or next_status = 'pending' and retry_in is null
+        or next_status = 'pending' and due_in is null
         or next_status <> 'completed'
-            and (error is null or twilio_sid is not null)
+            and (why is null or twilio_sid is not null)
     then
-        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in; what did not go out an error, and no SID)',
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs due_in; what did not go out why, and no SID)',
             outcome,
             next_status
             using errcode = 'SR422';
@@ -5017,10 +5017,10 @@ begin
                       v_attempt.begun_at
                   );
             end if;
-            v_row.last_error := error;
+            v_row.last_error := why;
             v_row.why_code := why_code;
             v_row.error_code := error_code;
-            v_row.why := case when held then error end;
+            v_row.why := case when held then why end;
             v_row.held_since := case when held then v_now end;
             v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
             v_row.in_doubt_since := case when v_doubt then v_now end;
@@ -5029,12 +5029,12 @@ begin
                     v_row,
                     v_now,
                     ended => 'failed',
-                    because => error,
+                    why => why,
                     why_code => why_code,
                     code => error_code
                 );
             else
-                perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
+                perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
             end if;
         end if;
     else
@@ -5422,12 +5422,12 @@ $$;
 -- A row that was begun, or claimed by a caller that does not begin, is in doubt, because its text
 -- may have gone out. A row in doubt stays so. Any other is pending again, at no cost. A suspect
 -- row, in doubt or not, is claimed alone; one that is not in doubt ever less often.
---   look_in: when a row in doubt is looked at; null: at once
+--   due_in: when a row in doubt is looked at; null: at once
 --   life: how long a text is of use from a claim that counts as its first send; null: its first
 --     look says so
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10,
-    look_in interval default null,
+    due_in interval default null,
     life interval default null
 )
 returns setof public.sms_retry_queue
@@ -5466,7 +5466,7 @@ begin
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
-            v_due := v_now + coalesce(look_in, interval '0');
+            v_due := v_now + coalesce(due_in, interval '0');
             if v_row.claimed_by_application
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null
@@ -6165,10 +6165,10 @@ $$;
 -- that found nothing ends an earlier hold.
 --   decision:
 --     accepted: the message was found (twilio_sid; null if only the send log says so)
---     look_again: it was not found; look again in look_in
---     look_failed: the look itself failed, for error; look again in look_in
+--     look_again: it was not found; look again in due_in
+--     look_failed: the look itself failed, for why; look again in due_in
 --     resend: it was not found for long enough: send the text again
---     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
+--     hold: a person must decide about why; look again in due_in. Past its expiry, the row fails
 --       with that
 --   ambiguous: with hold, the messages that may be the text
 --   life: how long the text is of use from now on, if nothing has said so; null: the next look says
@@ -6186,8 +6186,8 @@ create or replace function public.reconcile_sms_retry(
     decision text,
     twilio_sid text default null,
     settled_by text default 'reconcile',
-    look_in interval default null,
-    error text default null,
+    due_in interval default null,
+    why text default null,
     ambiguous text[] default null,
     life interval default null,
     why_code text default null
@@ -6205,10 +6205,10 @@ begin
         decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')
     ) is not true
         or decision in ('look_again', 'look_failed', 'hold')
-            and look_in is null
-        or decision = 'hold' and error is null
+            and due_in is null
+        or decision = 'hold' and why is null
     then
-        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+        raise exception 'decision must be accepted, look_again or look_failed (with due_in), resend, or hold (with why and due_in)'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -6282,7 +6282,7 @@ begin
         ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
-        v_row.why := left(error, 1800)
+        v_row.why := left(why, 1800)
             || coalesce(
                 ': ' || array_to_string(v_unowned[:3], ', ')
                     || case
@@ -6297,22 +6297,22 @@ begin
                 v_row,
                 v_now,
                 ended => 'failed',
-                because => v_row.why,
+                why => v_row.why,
                 why_code => why_code
             );
             return 'ended';
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
-            perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
+            perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
         end if;
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
             v_row.held_since := null;
         elsif v_row.held_since is null then
-            v_row.why := coalesce(left(error, 1800), v_row.why);
+            v_row.why := coalesce(left(why, 1800), v_row.why);
         end if;
-        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
+        perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
     end if;
     return 'applied';
 exception
@@ -7477,7 +7477,7 @@ begin
                         q,
                         v_now,
                         ended => 'cancelled',
-                        because => 'Customer opted out',
+                        why => 'Customer opted out',
                         why_code => 'opted_out'
                     )
                     from public.sms_retry_queue q
@@ -9008,7 +9008,7 @@ begin
                 v_text,
                 v_now,
                 ended => 'cancelled',
-                because => new.why,
+                why => new.why,
                 why_code => new.why_code
             );
         else
@@ -9035,7 +9035,7 @@ $$;
 --   moved_on: no decision is needed: the row has not ended with this message, or another of the
 --     text waits
 --   may_have_arrived: another message of the text may have
---   day_turns_at: when the carriers' day turns over
+--   day_ends_at: when the carriers' day turns over
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000,
     lease interval default '10 minutes',
@@ -9043,7 +9043,7 @@ create or replace function public.claim_sms_deliveries(
 )
 returns table (
     attempt_id uuid,
-    looks integer,
+    asks integer,
     retry_id uuid,
     business_id uuid,
     customer_id uuid,
@@ -9061,7 +9061,7 @@ returns table (
     claimed_at timestamptz,
     sent_account text,
     excused bigint,
-    day_turns_at timestamptz
+    day_ends_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
@@ -9083,16 +9083,16 @@ begin
             using errcode = 'SR422';
     end if;
     select
-        array_agg(o.id order by o.delivery_look_at, o.id) as ids,
-        array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
+        array_agg(o.id order by o.delivery_ask_at, o.id) as ids,
+        array_agg(o.business_id order by o.delivery_ask_at, o.id) as businesses
     into v_oldest
     from (
-        select a.id, a.business_id, a.delivery_look_at
+        select a.id, a.business_id, a.delivery_ask_at
         from public.sms_send_attempts a
         where a.sent_to is null
-          and a.delivery_look_at <= v_now
+          and a.delivery_ask_at <= v_now
           and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
-        order by a.sent_to, a.delivery_look_at
+        order by a.sent_to, a.delivery_ask_at
         limit 4 * claim_sms_deliveries.limit_count
     ) o;
     select
@@ -9105,7 +9105,7 @@ begin
             smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)
         ) with ordinality as u (id, place)
         join public.sms_send_attempts a on a.id = u.id
-        where a.delivery_look_at <= v_now
+        where a.delivery_ask_at <= v_now
         order by u.place
         limit claim_sms_deliveries.limit_count
         for update of a skip locked
@@ -9117,14 +9117,14 @@ begin
     with taken as (
         update public.sms_send_attempts a
         set
-            delivery_look_at = v_now + claim_sms_deliveries.lease,
-            delivery_looks = a.delivery_looks + 1
+            delivery_ask_at = v_now + claim_sms_deliveries.lease,
+            delivery_asks = a.delivery_asks + 1
         where a.id = any (v_ids)
         returning a.*
     )
     select
         t.id,
-        t.delivery_looks,
+        t.delivery_asks,
         q.id,
         q.business_id,
         q.customer_id,
@@ -9180,32 +9180,32 @@ end
 $$;
 
 -- ======== schemas/delivery/finish_sms_delivery.sql ========
--- Record the result of a look at a message, and what follows. May be repeated.
+-- Record what the provider said of a message, and what follows. May be repeated.
 --   delivery_status, error_code: what the provider reports
 --   decision:
---     look_again: nothing final yet; look again in look_in
+--     ask_again: nothing final yet; ask again in ask_in
 --     close: nothing follows: it was delivered, or another message of the text counts
 --     unknown: the provider reported nothing final for long enough
---     send_again: it did not arrive: the row is queued again, due in retry_in, with every check
+--     send_again: it did not arrive: the row is queued again, due in due_in, with every check
 --       made anew
---     give_up: it did not arrive: the row fails with error
---   look_in: also with send_again and give_up, because an undelivered message may still arrive
+--     give_up: it did not arrive: the row fails with why
+--   ask_in: also with send_again and give_up, because an undelivered message may still arrive
 --   counted: whether a message that is sent again was an attempt and a failed delivery; not if the
 --     trouble is its sender's
 --   held: whether that trouble is something that a person can mend
 -- It returns
 --   applied: it is recorded
---   claim_lost: another look or a callback settled it
---   changed: the decision no longer fits, or was applied before: the message is looked at again
+--   claim_lost: another run or a callback settled it
+--   changed: the decision no longer fits, or was applied before: the provider is asked again
 create or replace function public.finish_sms_delivery(
     attempt_id uuid,
-    looks integer,
+    asks integer,
     decision text,
     delivery_status text default null,
     error_code integer default null,
-    look_in interval default null,
-    retry_in interval default null,
-    error text default null,
+    ask_in interval default null,
+    due_in interval default null,
+    why text default null,
     why_code text default null,
     counted boolean default true,
     held boolean default false
@@ -9222,13 +9222,13 @@ declare
     v_trouble text;
 begin
     if (
-        decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')
+        decision in ('ask_again', 'close', 'unknown', 'send_again', 'give_up')
     ) is not true
-        or decision = 'look_again' and look_in is null
-        or decision = 'send_again' and retry_in is null
-        or v_fails and error is null
+        or decision = 'ask_again' and ask_in is null
+        or decision = 'send_again' and due_in is null
+        or v_fails and why is null
     then
-        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+        raise exception 'decision must be ask_again (with ask_in), close, unknown, send_again (with due_in and why) or give_up (with why)'
             using errcode = 'SR422';
     end if;
     select *
@@ -9246,11 +9246,11 @@ begin
     from public.sms_send_attempts a
     where a.id = attempt_id
     for update;
-    if (v_attempt.delivery_looks = looks) is not true then
+    if (v_attempt.delivery_asks = asks) is not true then
         return 'claim_lost';
     end if;
     -- the answer to the same call was lost on its way, or a callback was faster
-    if v_attempt.delivery_look_at is null then
+    if v_attempt.delivery_ask_at is null then
         return 'applied';
     end if;
     perform smsretry.record_delivery(
@@ -9263,7 +9263,7 @@ begin
     into v_attempt
     from public.sms_send_attempts a
     where a.id = v_attempt.id;
-    if v_attempt.delivery_look_at is null then
+    if v_attempt.delivery_ask_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
@@ -9280,8 +9280,8 @@ begin
                           and q.status in ('pending', 'processing')
                     )
             else smsretry.is_lost(v_attempt.delivery_status)
-                and decision in ('look_again', 'unknown')
-                and v_attempt.delivery_look_at <= v_now
+                and decision in ('ask_again', 'unknown')
+                and v_attempt.delivery_ask_at <= v_now
                 and smsretry.delivery_rank(
                     delivery_status
                 ) is distinct from smsretry.delivery_rank('undelivered')
@@ -9291,7 +9291,7 @@ begin
     end if;
     update public.sms_send_attempts a
     set
-        delivery_look_at = v_now + look_in,
+        delivery_ask_at = v_now + ask_in,
         delivery_excused = a.delivery_excused
             or decision = 'send_again' and not counted
     where a.id = v_attempt.id;
@@ -9301,7 +9301,7 @@ begin
             v_row.send_log_id,
             '{null,failed}',
             null,
-            error,
+            why,
             v_now
         );
         if v_trouble is not null then
@@ -9316,21 +9316,21 @@ begin
                 then greatest(v_row.attempt_count, v_attempt.attempt_number)
             else greatest(v_attempt.attempt_number - 1, 0)
         end;
-        v_row.last_error := error;
+        v_row.last_error := why;
         v_row.error_code := v_attempt.delivery_code;
         v_row.reason := 'twilio_error';
-        v_row.why := case when not counted then error end;
+        v_row.why := case when not counted then why end;
         v_row.held_since := case when held then v_now end;
         v_row.why_code := why_code;
         v_row.recover_count := 0;
         v_row.reconcile_count := 0;
-        perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
+        perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
     elsif decision = 'give_up' then
         perform smsretry.save_row(
             v_row,
             v_now,
             ended => 'failed',
-            because => error,
+            why => why,
             why_code => why_code,
             code => v_attempt.delivery_code
         );
@@ -9338,7 +9338,7 @@ begin
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,
-            error,
+            why,
             v_now
         );
     end if;
@@ -9426,9 +9426,9 @@ begin
         delivery_status = status,
         delivery_at = at,
         delivery_code = case when v_lost then code end,
-        delivery_look_at = case
+        delivery_ask_at = case
             when v_lost then at - k_before_all
-            when not v_arrived and status <> 'unknown' then a.delivery_look_at
+            when not v_arrived and status <> 'unknown' then a.delivery_ask_at
         end
     where a.id = v_attempt.id;
 
@@ -9468,7 +9468,7 @@ begin
                 at,
                 ended => 'completed',
                 sid => v_attempt.twilio_sid, -- earlier reports of it stay
-                because => case v_other.status
+                why => case v_other.status
                     when 'failed'
                         then 'It was delivered after all. Before that it had failed: '
                     when 'cancelled'
@@ -9680,9 +9680,9 @@ begin
             when paused then coalesce(s.paused_at, smsretry.clock())
             when paused is null then s.paused_at
         end,
-        paused_because = case
+        why_paused = case
             when paused then because
-            when paused is null then s.paused_because
+            when paused is null then s.why_paused
         end
     where s.id = v_sender.id;
     if not paused then
@@ -9855,7 +9855,7 @@ begin
     loop
         exit when clock_timestamp() > v_until;
         released := released + smsretry.try_release(
-            smsretry.reasons_of('sender', 'sender_limit'),
+            smsretry.why_codes_of('sender', 'sender_limit'),
             businesses => array[v_business]
         );
     end loop;
@@ -9947,7 +9947,7 @@ begin
                     from public.sms_retry_queue q
                     where q.work in ('texts', 'suspect')
                       and q.held_since is not null
-                      and q.why_code = any (smsretry.reasons_of('sender'))
+                      and q.why_code = any (smsretry.why_codes_of('sender'))
                     union
                     select q.business_id
                     from public.sms_retry_queue q
@@ -10051,7 +10051,7 @@ begin
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), l.why, totals.why),
+        coalesce(smsretry.numberless(l.why_paused), l.why, totals.why),
         coalesce(l.paused_at, l.since),
         totals.due::bigint,
         totals.waiting::bigint,
@@ -10148,7 +10148,7 @@ begin
             ) filter (where s.own)
         from public.sms_retry_queue q
         cross join lateral (
-            select q.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
+            select q.why_code = any (smsretry.why_codes_of('sender', 'sender_limit'))
         ) s (own)
         where q.work in ('texts', 'suspect')
           and q.in_doubt_since is null
@@ -10939,7 +10939,7 @@ begin
                 v_row,
                 at,
                 ended => 'cancelled',
-                because => 'Cancelled by ' || who || ': ' || because,
+                why => 'Cancelled by ' || who || ': ' || because,
                 why_code => 'operator'
             );
         when 'look' then -- a doubt stays held: a person is still to decide about it
@@ -11205,7 +11205,7 @@ begin
             then 'It may have gone out, and the provider''s log is checked at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code = 'quiet_hours'
-          or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))
+          or retry.why_code = any (smsretry.why_codes_of('sender', 'passing'))
             then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;

@@ -306,7 +306,7 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
                union all select to_jsonb(a)::text from sms_send_attempts a
                union all select error_message from send_logs where error_message is not null"""
         )
-        for said in (str(item.detail), *(record["said"] for record in records)):
+        for said in (str(item.why), *(record["said"] for record in records)):
             assert PHONE[2:] not in said
             assert "Maple Street" not in said
         shop.sql(EMPTY)

@@ -67,7 +67,7 @@ def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
     )
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
-    assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
+    assert attempt["delivery_code"] is attempt["delivery_ask_at"] is None
     log = post.log_of(row)
     assert columns(log, "status", "provider_message_id", "error_message") == (
         "delivered",
@@ -93,7 +93,7 @@ def test_a_failure_is_shown_with_its_code_and_a_late_delivery_takes_it_back(
     assert post.settle(sid, "delivered") == "recorded"
     [attempt] = post.attempts_of(row)
     assert attempt["delivery_status"] == "delivered"
-    assert attempt["delivery_code"] is attempt["delivery_look_at"] is None
+    assert attempt["delivery_code"] is attempt["delivery_ask_at"] is None
     assert post.log_fields(row, "status error_message") == (
         "delivered",
         None,
@@ -242,11 +242,11 @@ def test_a_look_that_has_lost_its_claim_decides_nothing(post: Post) -> None:
     """Its lease went by, and another look is under way."""
     row = post.accepted()
     post.later(minutes=5)
-    claim = "select attempt_id, looks from claim_sms_deliveries(10)"
+    claim = "select attempt_id, asks from claim_sms_deliveries(10)"
     late = post.sql(claim)[0]
     post.later(minutes=11)
     post.connection.execute(claim)
-    gives_up = "finish_sms_delivery(%(attempt_id)s, %(looks)s, 'give_up', 'undelivered', 30006, error => 'A landline')"
+    gives_up = "finish_sms_delivery(%(attempt_id)s, %(asks)s, 'give_up', 'undelivered', 30006, why => 'A landline')"
     assert post.connection.execute(
         f"select {gives_up} as a".encode(), late
     ).fetchone() == {"a": "claim_lost"}
@@ -280,12 +280,12 @@ def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
     """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
     row = post.accepted()
     post.later(minutes=5)
-    claim = "select attempt_id, looks from claim_sms_deliveries(10)"
+    claim = "select attempt_id, asks from claim_sms_deliveries(10)"
     look = post.sql(claim)[0]
     post.connection.execute(meanwhile.encode())
     before = post.row(row)
-    again = """finish_sms_delivery(%(attempt_id)s, %(looks)s, 'send_again', 'undelivered', 30008, error => 'Lost',
-                                   retry_in => '1 minute')"""
+    again = """finish_sms_delivery(%(attempt_id)s, %(asks)s, 'send_again', 'undelivered', 30008, why => 'Lost',
+                                   due_in => '1 minute')"""
     assert post.connection.execute(
         f"select {again} as a".encode(), look
     ).fetchone() == {"a": "changed"}
@@ -298,10 +298,10 @@ def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_c
     """Whatever it has decided: it knows of another state than the database. The next look decides."""
     row = post.accepted()
     post.later(minutes=5)
-    [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
+    [look] = post.sql("select attempt_id, asks from claim_sms_deliveries(10)")
     decided = [
-        "'give_up', 'sent', error => 'A landline'",
-        "'look_again', 'sent', look_in => '4 hours'",
+        "'give_up', 'sent', why => 'A landline'",
+        "'ask_again', 'sent', ask_in => '4 hours'",
         "'unknown'",
     ]
     for decision in decided:
@@ -326,8 +326,8 @@ def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
         post.report(row, "undelivered", 30006)
     with post.locked("sms_send_attempts where retry_id = %s", first):
         assert post.sync() == "1 undelivered"
-    [look] = post.sql("select attempt_id, looks from claim_sms_deliveries(10)")
-    gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, error => 'A landline')"
+    [look] = post.sql("select attempt_id, asks from claim_sms_deliveries(10)")
+    gives_up = "finish_sms_delivery(%s, %s, 'give_up', 'undelivered', 30006, why => 'A landline')"
     with (
         post.locked("send_logs where id = %s", post.row(first)["send_log_id"]),
         pytest.raises(psycopg.errors.LockNotAvailable),

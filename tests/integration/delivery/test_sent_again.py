@@ -29,7 +29,7 @@ def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
     post.twilio.report(sid, "delivered")
     post.later(minutes=31)
     [result] = post.results().values()
-    assert (result.fate, result.detail) == (
+    assert (result.fate, result.why) == (
         "Sent",
         f"Arrived after all, as {sid}: it is not sent again",
     )
@@ -45,7 +45,7 @@ def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
         {"twilio_sid": sid},
         None,
     )
-    assert columns(attempt, "delivery_status", "delivery_look_at") == (
+    assert columns(attempt, "delivery_status", "delivery_ask_at") == (
         "delivered",
         None,
     )
@@ -76,14 +76,14 @@ def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
     [result] = post.results().values()
     assert result.fate == "Deferred"
     assert (
-        result.detail
+        result.why
         == f"It was lost as {sid}, and may still arrive. The provider could not be asked"
     )
     waits = post.row(row)
     assert columns(waits, "status", "attempt_count", "why") == (
         "pending",
         1,
-        result.detail,
+        result.why,
     )
     assert (
         timedelta(minutes=14)
@@ -176,7 +176,7 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
             str(post.attempts_of(third)[0]["twilio_sid"]), "undelivered", 30008
         )
         [error] = [
-            followed.detail
+            followed.why
             for followed in post.look().followed
             if followed.message.retry_id == third
         ]

@@ -170,7 +170,7 @@ def test_an_account_that_does_not_answer_ends_the_asking_about_its_own_messages_
     post.twilio.fetches = 0
     summary = post.look()
     assert summary.counts["delivered"] == 20
-    assert (summary.stopped_because, summary.silent_accounts) == (None, (account.sid,))
+    assert (summary.why_stopped, summary.silent_accounts) == (None, (account.sid,))
     assert f"No answer for {account.sid}" in str(summary)
     assert 5 <= summary.counts["not asked"] <= 8
     account.owner = post.twilio.accounts.main
@@ -190,7 +190,7 @@ def test_a_provider_that_cannot_be_reached_costs_a_few_requests_whatever_the_acc
     post.twilio.fail(FetchError(), times=None)
     post.twilio.fetches = 0
     summary = post.look()
-    assert (summary.stopped_because or "").startswith(
+    assert (summary.why_stopped or "").startswith(
         "The provider said nothing of the last 8 messages"
     )
     assert post.twilio.fetches == 8
@@ -271,7 +271,7 @@ def test_a_run_ends_its_asking_soon_and_says_so(
     for runs in (1, 2, 3):
         summary = post.look(after=timedelta(minutes=6 if runs == 1 else 0))
         assert summary.needs_attention
-        assert (summary.stopped_because or "").startswith(
+        assert (summary.why_stopped or "").startswith(
             "The provider said nothing of the last"
         )
         assert post.twilio.fetches == 8 * runs
@@ -280,7 +280,7 @@ def test_a_run_ends_its_asking_soon_and_says_so(
         post.twilio.fail(FetchError(), to=f"+12125560{number:03}", times=None)
     look = post.look(after=timedelta(minutes=11))
     assert (
-        look.stopped_because,
+        look.why_stopped,
         look.counts["delivered"],
         look.counts["not asked"],
     ) == (None, 20, 4)

@@ -310,7 +310,7 @@ def test_the_next_run_reports_once_what_the_sends_of_a_killed_run_came_to(
     shop.due_text()
     shop.due_text()
     killed = run_over(shop.queue, shop.provider)
-    killed.recover(10)
+    killed.start(10)
     for claim in killed.claim(50):
         assert killed.process(claim).fate == "Sent"
     shop.later(minutes=11)
@@ -318,11 +318,11 @@ def test_the_next_run_reports_once_what_the_sends_of_a_killed_run_came_to(
         run_over(shop.queue, shop.provider),
         run_over(shop.queue, shop.provider),
     )
-    after.recover(10)
+    after.start(10)
     assert [(run.id, run.accepted, run.in_doubt) for run in after.interrupted] == [
         (killed.id, 2, 0)
     ]
-    again.recover(10)
+    again.start(10)
     assert again.interrupted == []
 
 

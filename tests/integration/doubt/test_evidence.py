@@ -227,7 +227,7 @@ def test_a_send_to_the_number_that_began_after_the_claim_is_waited_for(
     [claim] = claim_doubtful(shop.queue, 1)
     shop.later(seconds=1)
     in_doubt(shop, AcceptThenDrop(), body=BODY + FOOTER)
-    held = "reconcile_sms_retry(%s, %s, 'hold', error => 'It may be', look_in => '1 minute', ambiguous => array['SM1'])"
+    held = "reconcile_sms_retry(%s, %s, 'hold', why => 'It may be', due_in => '1 minute', ambiguous => array['SM1'])"
     assert shop.value(f"select {held}", claim.id, claim.claim_no) == "wait", (
         "nor is it a person's to decide yet"
     )

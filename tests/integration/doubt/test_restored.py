@@ -439,7 +439,7 @@ def test_a_run_that_was_under_way_at_the_restore_sends_nothing_twice(
     row = shop.due_text()
     backup.again()
     run = run_over(shop.queue, shop.provider)
-    run.recover(10)
+    run.start(10)
     assert [run.process(claim).fate for claim in run.claim()] == ["Sent"]
     backup.restore()
     assert [run.process(claim).fate for claim in run.claim()] == ["InDoubt"]
@@ -471,7 +471,7 @@ def test_a_run_that_cannot_ask_sends_new_texts_and_the_next_one_notices_the_rest
             born = f"update {table} set created_at = smsretry.clock() where id = %s"
             shop.sql(born, row)
         run = run_over(shop.queue, shop.provider)
-        run.recover(10, earlier)
+        run.start(10, earlier)
         assert Counter(run.process(claim).fate for claim in run.claim()) == fates
         assert run.report([]).needs_attention
         earlier = [last_run(shop), forgotten]
@@ -493,7 +493,7 @@ def test_people_can_see_for_an_hour_that_the_database_was_restored(
     """By the run, which is red, on the queue's page, and by the monitor."""
     shop, forgotten = backup.shop, backup.forget_a_run()
     run = run_over(shop.queue, shop.provider)
-    run.recover(10, [forgotten])
+    run.start(10, [forgotten])
     assert run.report([]).needs_attention
     asked = "select check_sms_retries()"
     with pytest.raises(psycopg.Error, match="was restored from a backup"):

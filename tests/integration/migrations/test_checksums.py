@@ -130,7 +130,7 @@ CHANGED = {
     "column public.sms_retry_queue.reconciled_claim_no": (
         "alter table sms_retry_queue alter column reconciled_claim_no type integer"
     ),
-    "table public.sms_send_attempts": "alter table sms_send_attempts alter column delivery_looks type bigint",
+    "table public.sms_send_attempts": "alter table sms_send_attempts alter column delivery_asks type bigint",
     "table public.sms_retry_queue": "alter table sms_retry_queue disable row level security",
     "table smsretry.runs": "grant select on smsretry.runs to anon",
     "rights on public.sms_retry_queue.why": "grant update (why) on sms_retry_queue to authenticated",

@@ -363,7 +363,7 @@ def test_rows_without_their_text_and_customer_stop_nobody(
     migrate(original.url)
     original.run(
         """insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome,
-                                          settled_by, twilio_sid, delivery_look_at)
+                                          settled_by, twilio_sid, delivery_ask_at)
            select gen_random_uuid(), id, 1, 99, at, at, 'accepted', 'response', 'SM' || md5(id::text), at
            from sms_retry_queue, (select smsretry.clock() - interval '1 hour' as at) an_hour_ago
            where status = 'completed'"""

@@ -21,13 +21,13 @@ def outcomes(shop: Shop, claim: Claim, attempt: object) -> Record:
         "begin": shop.value("select answer from begin_sms_attempt(%s, %s, %s, %s, '')", *fence, uuid4(), later),
         "defer": shop.value("select defer_sms_retry(%s, %s, %s, 'quiet_hours', 'Night')", *fence, later),
         "hold": shop.value(
-            "select defer_sms_retry(%s, %s, why => 'No zone', look_in => '15 minutes', held => true)", *fence
+            "select defer_sms_retry(%s, %s, why => 'No zone', due_in => '15 minutes', held => true)", *fence
         ),
         "end": shop.value("select end_sms_retry(%s, %s, 'failed', 'No number')", *fence),
         "accepted": shop.value(
             finish.format("'accepted', 'completed', twilio_sid => %s"), *fence, attempt, SID),
         "refused": shop.value(
-            finish.format("'rejected', 'pending', error => 'No', retry_in => interval '1 minute'"), *fence, attempt),
+            finish.format("'rejected', 'pending', why => 'No', due_in => interval '1 minute'"), *fence, attempt),
     }  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
         assert shop.begin(claim, attempt, cap=3).answer == "go"
         if claim.id == never:
             shop.sql(
-                "select finish_sms_attempt(%s, %s, %s, 'not_sent', 'failed', error => 'No')",
+                "select finish_sms_attempt(%s, %s, %s, 'not_sent', 'failed', why => 'No')",
                 *[claim.id, claim.claim_no, attempt],
             )
 

@@ -12,7 +12,7 @@ from smsretry.retry.delivery import FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import (
     MESSAGE_ID,
-    REASONS_OF,
+    WHY_CODES_OF,
     DeliveryStatus,
     MessageClass,
     OutcomeName,
@@ -94,9 +94,9 @@ def test_each_reason_of_a_sender_has_its_remedy_and_sql_knows_the_same_kinds(
     shop: Shop,
 ) -> None:
     """Whoever adds a reason puts it into its kind alone."""
-    assert {*REASONS_OF["sender"], *REASONS_OF["sender_limit"]} == SENDERS_REASONS
-    for kind, words in REASONS_OF.items():
-        assert shop.value("select smsretry.reasons_of(%s)", kind) == list(words)
+    assert {*WHY_CODES_OF["sender"], *WHY_CODES_OF["sender_limit"]} == SENDERS_REASONS
+    for kind, words in WHY_CODES_OF.items():
+        assert shop.value("select smsretry.why_codes_of(%s)", kind) == list(words)
 
 
 def test_a_column_takes_each_word_of_the_vocabulary_and_no_other(shop: Shop) -> None:

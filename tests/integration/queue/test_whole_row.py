@@ -41,7 +41,7 @@ ONE_OF_FEW = {
     [
         ("now()", {"updated_at"}),
         ("now(), due => now()", NOBODY_HAS_IT | {"scheduled_for"}),
-        ("now(), ended => 'failed', because => 'No'", ENDED),
+        ("now(), ended => 'failed', why => 'No'", ENDED),
         ("now(), ended => 'completed'", ENDED),
     ],
 )

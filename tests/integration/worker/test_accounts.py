@@ -110,7 +110,7 @@ def test_an_account_without_credentials_holds_its_own_texts_and_says_what_to_do(
     results = slip.results()
     assert sorted(result.fate for result in results.values()) == ["Held", "Sent"]
     assert results[row].why_code == "no_credentials"
-    assert results[row].detail.startswith(
+    assert results[row].why.startswith(
         f"TWILIO_ACCOUNTS: account {stranger.sid}: must have auth_token"
     )
     assert (shop.row(row)["attempt_count"], len(shop.messages)) == (0, 1)

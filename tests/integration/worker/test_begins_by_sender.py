@@ -29,7 +29,7 @@ CHANGES = {
     "loses its own": (GETS, "delete from smsretry.business_senders"),
     "is paused": (
         GETS,
-        "update smsretry.senders set paused_at = smsretry.clock(), paused_because = 'x'",
+        "update smsretry.senders set paused_at = smsretry.clock(), why_paused = 'x'",
     ),
 }
 
@@ -59,7 +59,7 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
     shop.sql(change)
     assert begin_soon(shop.queue, first_claim).answer == "changed"
     assert shop.value("select count(*) from sms_send_attempts") == 0
-    shop.sql("update smsretry.senders set paused_at = null, paused_because = null")
+    shop.sql("update smsretry.senders set paused_at = null, why_paused = null")
     shop.sql("update sms_retry_queue set status = 'pending' where begun_at is null")
     [second] = claim(shop.queue)
     assert (second.id, second.sender != first_claim.sender) == (
@@ -90,7 +90,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
     until = {answer.until and answer.until.isoformat() for answer in answers[3:]}
     assert until == {"2027-01-13T08:00:00+00:00"}
-    refused = "select finish_sms_attempt(%s, %s, %s, 'rejected', 'failed', error => 'No such number')"
+    refused = "select finish_sms_attempt(%s, %s, %s, 'rejected', 'failed', why => 'No such number')"
     shop.sql(
         refused,
         claims[0].id,

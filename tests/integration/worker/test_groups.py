@@ -32,7 +32,7 @@ def defer(claim: Claim) -> Record:
     values = {
         "retry_id": str(claim.id),
         "claim_no": claim.claim_no,
-        "until": "2027-01-13T00:00:00Z",
+        "due_at": "2027-01-13T00:00:00Z",
         "why": "night",
     }
     return {

@@ -50,7 +50,7 @@ select id, business_id, id, id,
        case when %(kind)s = 'suspect' then 2 else 0 end, smsretry.clock() - make_interval(mins => n %% 1400)
 from row_to_be;
 insert into sms_send_attempts (id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by,
-                               twilio_sid, delivery_look_at)
+                               twilio_sid, delivery_ask_at)
 select id, id, 1, 1, smsretry.clock() - interval '1 hour',
        case when %(kind)s <> 'begun' then smsretry.clock() - interval '1 hour' end,
        case when %(kind)s = 'open' then 'accepted' when %(kind)s <> 'begun' then 'in_doubt' end,
@@ -86,7 +86,7 @@ CALLS = {
     "cap_window => '1 day')",
     "finish": f"finish_sms_attempt({_claim_of('begun')}, attempt_id => uuid_in(md5('begun1')::cstring), "
     "outcome => 'accepted', next_status => 'completed', twilio_sid => 'SM' || md5('finish'))",
-    "reconcile": f"reconcile_sms_retry({_claim_of('looked')}, decision => 'look_again', look_in => '5 minutes')",
+    "reconcile": f"reconcile_sms_retry({_claim_of('looked')}, decision => 'look_again', due_in => '5 minutes')",
     "scheduled sends": "queue_scheduled_sms(20)",
     "deliveries": "claim_sms_deliveries(50)",
     "callback": "settle_sms_attempt(twilio_sid => 'SM' || md5(uuid_in(md5('open1')::cstring)::text), "

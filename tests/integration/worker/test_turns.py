@@ -35,7 +35,7 @@ with q as (
     from generate_series(1, %(n)s) returning id
 )
 insert into sms_send_attempts (id, retry_id, business_id, attempt_number, claim_no, begun_at, finished_at, outcome,
-                               settled_by, twilio_sid, delivery_look_at)
+                               settled_by, twilio_sid, delivery_ask_at)
 select gen_random_uuid(), q.id, %(b)s, 1, 1, smsretry.clock() - interval '1 hour', smsretry.clock() - interval '1 hour',
        'accepted', 'response', 'SM' || md5(q.id::text), {_WAITED}
 from q

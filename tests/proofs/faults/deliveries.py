@@ -22,10 +22,10 @@ def judge_deliveries(story: Story, customer: Row) -> Iterator[Finding]:
             pair := columns(attempt, "delivery_status", "delivery_code")
         ) != message.last_word:
             yield "wrong in the end", f"{pair} of a message that is {message.last_word}"
-        elif attempt["delivery_look_at"] is not None:
+        elif attempt["delivery_ask_at"] is not None:
             yield (
                 "wrong in the end",
-                f"it is looked after again {attempt['delivery_look_at']}",
+                f"it is looked after again {attempt['delivery_ask_at']}",
             )
     if not _ends_rightly(story):
         ends = [columns(row, "status", "last_error") for row in story.rows]

@@ -452,7 +452,7 @@ class Harness:
         """How often each message was looked at."""
         with self.stack.connect() as connection:
             rows = connection.execute(
-                "select id, delivery_looks as n from sms_send_attempts"
+                "select id, delivery_asks as n from sms_send_attempts"
             )
             return {columns(row, "id", "n") for row in rows}
 
@@ -572,7 +572,7 @@ class Harness:
             return max(self.carrier.next_at - self.stack.now(), timedelta(minutes=2))
         with self.stack.connect() as connection:
             row = connection.execute(
-                "select min(delivery_look_at) as next from sms_send_attempts"
+                "select min(delivery_ask_at) as next from sms_send_attempts"
             ).fetchone()
         return (
             max(row["next"] - self.stack.now(), timedelta(hours=20))

@@ -272,7 +272,7 @@ def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, obje
     ]
     return {
         "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
-        "looks after messages": sum(attempt["delivery_looks"] for attempt in attempts),
+        "looks after messages": sum(attempt["delivery_asks"] for attempt in attempts),
         **{f"callbacks: {name}": n for name, n in carrier.counts.items()},
         **Counter(
             f"messages {attempt['delivery_status']}"

@@ -61,7 +61,7 @@ class Fate:
 
     def at_delivery(self, point: PollPoint, message: OpenDelivery) -> None:
         """The worker is at this point with a message that it looks after."""
-        self._at(point, str(message.send_log_id), message.send_log_id, message.looks)
+        self._at(point, str(message.send_log_id), message.send_log_id, message.asks)
 
     def _at(self, point: str, name: str, *lot: object) -> None:
         if (
@@ -172,7 +172,7 @@ class _Sender(TwilioProvider):
         outcome = super().send(text)
         self._sending.body = None
         if isinstance(outcome, InDoubt):
-            self._fate.report("doubt", outcome.detail)
+            self._fate.report("doubt", outcome.why)
         self._fate.at("answered", text.body)
         return outcome
 
@@ -253,4 +253,4 @@ def _poll(order: Order, fate: Fate) -> None:
         )
         for followed in sync_deliveries(services, limit=order.limit).followed:
             if followed.came_to == "error":
-                fate.report("bug", followed.detail[:300])
+                fate.report("bug", followed.why[:300])

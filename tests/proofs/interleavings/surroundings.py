@@ -45,7 +45,7 @@ def time_passes(world: World, state: State) -> Iterator[Step]:
         if row["status"] == "scheduled"
     ]
     looks = [
-        at + FIRST_LOOK for row in attempts if (at := instant(row["delivery_look_at"]))
+        at + FIRST_LOOK for row in attempts if (at := instant(row["delivery_ask_at"]))
     ]
     due = [
         instant(row["scheduled_for"])
@@ -170,7 +170,7 @@ def poll(world: World, state: State) -> Iterator[Step]:
     """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
     for place, poller in enumerate(state.pollers):
         name = (
-            f"look {poller.claim.looks} after a message{nth(poller.claim.send_log_id)}"
+            f"look {poller.claim.asks} after a message{nth(poller.claim.send_log_id)}"
         )
         call = poller.next(state.now)
         assert call
@@ -189,7 +189,7 @@ def poll(world: World, state: State) -> Iterator[Step]:
         if len(state.pollers) == POLLERS:
             yield Step(f"{name} dies", partial(_leaves, place))
     opens = [
-        instant(row["delivery_look_at"])
+        instant(row["delivery_ask_at"])
         for row in world.rows(state.content, "sms_send_attempts")
     ]
     if len(state.pollers) < POLLERS and any(

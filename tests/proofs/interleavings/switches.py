@@ -32,7 +32,7 @@ def _is_the_end(*arguments: Any, **options: Any) -> Any:
     """A refusal that passes ends the text."""
     decision = after_send(*arguments, **options)
     return (
-        Fail(decision.detail, decision.why_code, decision.code)
+        Fail(decision.why, decision.why_code, decision.code)
         if isinstance(decision, Retry)
         else decision
     )
@@ -197,7 +197,7 @@ SWITCHES = {
     "a look after a message knows that another one came after it": _switch(
         _edit(
             "public.finish_sms_delivery",
-            (r"\(v_attempt\.delivery_looks = looks\) is not true", "false"),
+            (r"\(v_attempt\.delivery_asks = asks\) is not true", "false"),
         ),
         "retried too often",
         (

@@ -6,7 +6,7 @@ from typing import Any
 
 from smsretry.adapters.supabase import queue
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.supabase.rows import Rows, read_rows
+from smsretry.adapters.supabase.reply import Rows, read_rows
 from smsretry.local.stack import Stack
 from smsretry.local.twilio.faults import HtmlError
 from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, NoSend
@@ -58,7 +58,7 @@ def _fail(self: SupabaseQueue, claim: Claim, decision: NoSend) -> bool:
     return _act_on(
         self,
         claim,
-        Fail(decision.detail, decision.why_code)
+        Fail(decision.why, decision.why_code)
         if isinstance(decision, Hold)
         else decision,
     )
@@ -76,7 +76,7 @@ _WHOSE = (flow_control._Streak, "is_of", _whosever_they_are)
 def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
     """A refusal that may concern its destination alone was a failure."""
     if isinstance(outcome, Rejected) and not outcome.refusal.certain:
-        outcome = InDoubt(outcome.refusal.reason)
+        outcome = InDoubt(outcome.refusal.why)
     return _observe(self, claim, outcome)
 
 

@@ -225,8 +225,8 @@ class Street:
         except QueueError as error:
             self.bugs.append(f"A run ended with {type(error).__name__}: {error}")
             return
-        self.counts["runs that stopped sending"] += summary.stopped_because is not None
-        self.bugs.extend(item.detail for item in items if item.fate == "Error")
+        self.counts["runs that stopped sending"] += summary.why_stopped is not None
+        self.bugs.extend(item.why for item in items if item.fate == "Error")
         results = [item for item in items if item.fate != "Error"]
         self.counts.update(f"  {item.fate}" for item in results)
         self.notes(results)

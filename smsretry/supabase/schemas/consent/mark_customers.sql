@@ -77,7 +77,7 @@ begin
                         q,
                         v_now,
                         ended => 'cancelled',
-                        because => 'Customer opted out',
+                        why => 'Customer opted out',
                         why_code => 'opted_out'
                     )
                     from public.sms_retry_queue q

@@ -8,7 +8,7 @@
 --   moved_on: no decision is needed: the row has not ended with this message, or another of the
 --     text waits
 --   may_have_arrived: another message of the text may have
---   day_turns_at: when the carriers' day turns over
+--   day_ends_at: when the carriers' day turns over
 create or replace function public.claim_sms_deliveries(
     limit_count integer default 1000,
     lease interval default '10 minutes',
@@ -16,7 +16,7 @@ create or replace function public.claim_sms_deliveries(
 )
 returns table (
     attempt_id uuid,
-    looks integer,
+    asks integer,
     retry_id uuid,
     business_id uuid,
     customer_id uuid,
@@ -34,7 +34,7 @@ returns table (
     claimed_at timestamptz,
     sent_account text,
     excused bigint,
-    day_turns_at timestamptz
+    day_ends_at timestamptz
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort = off
@@ -56,16 +56,16 @@ begin
             using errcode = 'SR422';
     end if;
     select
-        array_agg(o.id order by o.delivery_look_at, o.id) as ids,
-        array_agg(o.business_id order by o.delivery_look_at, o.id) as businesses
+        array_agg(o.id order by o.delivery_ask_at, o.id) as ids,
+        array_agg(o.business_id order by o.delivery_ask_at, o.id) as businesses
     into v_oldest
     from (
-        select a.id, a.business_id, a.delivery_look_at
+        select a.id, a.business_id, a.delivery_ask_at
         from public.sms_send_attempts a
         where a.sent_to is null
-          and a.delivery_look_at <= v_now
+          and a.delivery_ask_at <= v_now
           and coalesce(a.sent_account, '') <> all (claim_sms_deliveries.without)
-        order by a.sent_to, a.delivery_look_at
+        order by a.sent_to, a.delivery_ask_at
         limit 4 * claim_sms_deliveries.limit_count
     ) o;
     select
@@ -78,7 +78,7 @@ begin
             smsretry.in_turn('deliveries', v_oldest.ids, v_oldest.businesses)
         ) with ordinality as u (id, place)
         join public.sms_send_attempts a on a.id = u.id
-        where a.delivery_look_at <= v_now
+        where a.delivery_ask_at <= v_now
         order by u.place
         limit claim_sms_deliveries.limit_count
         for update of a skip locked
@@ -90,14 +90,14 @@ begin
     with taken as (
         update public.sms_send_attempts a
         set
-            delivery_look_at = v_now + claim_sms_deliveries.lease,
-            delivery_looks = a.delivery_looks + 1
+            delivery_ask_at = v_now + claim_sms_deliveries.lease,
+            delivery_asks = a.delivery_asks + 1
         where a.id = any (v_ids)
         returning a.*
     )
     select
         t.id,
-        t.delivery_looks,
+        t.delivery_asks,
         q.id,
         q.business_id,
         q.customer_id,

@@ -1,29 +1,29 @@
--- Record the result of a look at a message, and what follows. May be repeated.
+-- Record what the provider said of a message, and what follows. May be repeated.
 --   delivery_status, error_code: what the provider reports
 --   decision:
---     look_again: nothing final yet; look again in look_in
+--     ask_again: nothing final yet; ask again in ask_in
 --     close: nothing follows: it was delivered, or another message of the text counts
 --     unknown: the provider reported nothing final for long enough
---     send_again: it did not arrive: the row is queued again, due in retry_in, with every check
+--     send_again: it did not arrive: the row is queued again, due in due_in, with every check
 --       made anew
---     give_up: it did not arrive: the row fails with error
---   look_in: also with send_again and give_up, because an undelivered message may still arrive
+--     give_up: it did not arrive: the row fails with why
+--   ask_in: also with send_again and give_up, because an undelivered message may still arrive
 --   counted: whether a message that is sent again was an attempt and a failed delivery; not if the
 --     trouble is its sender's
 --   held: whether that trouble is something that a person can mend
 -- It returns
 --   applied: it is recorded
---   claim_lost: another look or a callback settled it
---   changed: the decision no longer fits, or was applied before: the message is looked at again
+--   claim_lost: another run or a callback settled it
+--   changed: the decision no longer fits, or was applied before: the provider is asked again
 create or replace function public.finish_sms_delivery(
     attempt_id uuid,
-    looks integer,
+    asks integer,
     decision text,
     delivery_status text default null,
     error_code integer default null,
-    look_in interval default null,
-    retry_in interval default null,
-    error text default null,
+    ask_in interval default null,
+    due_in interval default null,
+    why text default null,
     why_code text default null,
     counted boolean default true,
     held boolean default false
@@ -40,13 +40,13 @@ declare
     v_trouble text;
 begin
     if (
-        decision in ('look_again', 'close', 'unknown', 'send_again', 'give_up')
+        decision in ('ask_again', 'close', 'unknown', 'send_again', 'give_up')
     ) is not true
-        or decision = 'look_again' and look_in is null
-        or decision = 'send_again' and retry_in is null
-        or v_fails and error is null
+        or decision = 'ask_again' and ask_in is null
+        or decision = 'send_again' and due_in is null
+        or v_fails and why is null
     then
-        raise exception 'decision must be look_again (with look_in), close, unknown, send_again (with retry_in and error) or give_up (with error)'
+        raise exception 'decision must be ask_again (with ask_in), close, unknown, send_again (with due_in and why) or give_up (with why)'
             using errcode = 'SR422';
     end if;
     select *
@@ -64,11 +64,11 @@ begin
     from public.sms_send_attempts a
     where a.id = attempt_id
     for update;
-    if (v_attempt.delivery_looks = looks) is not true then
+    if (v_attempt.delivery_asks = asks) is not true then
         return 'claim_lost';
     end if;
     -- the answer to the same call was lost on its way, or a callback was faster
-    if v_attempt.delivery_look_at is null then
+    if v_attempt.delivery_ask_at is null then
         return 'applied';
     end if;
     perform smsretry.record_delivery(
@@ -81,7 +81,7 @@ begin
     into v_attempt
     from public.sms_send_attempts a
     where a.id = v_attempt.id;
-    if v_attempt.delivery_look_at is null then
+    if v_attempt.delivery_ask_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
     -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
@@ -98,8 +98,8 @@ begin
                           and q.status in ('pending', 'processing')
                     )
             else smsretry.is_lost(v_attempt.delivery_status)
-                and decision in ('look_again', 'unknown')
-                and v_attempt.delivery_look_at <= v_now
+                and decision in ('ask_again', 'unknown')
+                and v_attempt.delivery_ask_at <= v_now
                 and smsretry.delivery_rank(
                     delivery_status
                 ) is distinct from smsretry.delivery_rank('undelivered')
@@ -109,7 +109,7 @@ begin
     end if;
     update public.sms_send_attempts a
     set
-        delivery_look_at = v_now + look_in,
+        delivery_ask_at = v_now + ask_in,
         delivery_excused = a.delivery_excused
             or decision = 'send_again' and not counted
     where a.id = v_attempt.id;
@@ -119,7 +119,7 @@ begin
             v_row.send_log_id,
             '{null,failed}',
             null,
-            error,
+            why,
             v_now
         );
         if v_trouble is not null then
@@ -134,21 +134,21 @@ begin
                 then greatest(v_row.attempt_count, v_attempt.attempt_number)
             else greatest(v_attempt.attempt_number - 1, 0)
         end;
-        v_row.last_error := error;
+        v_row.last_error := why;
         v_row.error_code := v_attempt.delivery_code;
         v_row.reason := 'twilio_error';
-        v_row.why := case when not counted then error end;
+        v_row.why := case when not counted then why end;
         v_row.held_since := case when held then v_now end;
         v_row.why_code := why_code;
         v_row.recover_count := 0;
         v_row.reconcile_count := 0;
-        perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
+        perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
     elsif decision = 'give_up' then
         perform smsretry.save_row(
             v_row,
             v_now,
             ended => 'failed',
-            because => error,
+            why => why,
             why_code => why_code,
             code => v_attempt.delivery_code
         );
@@ -156,7 +156,7 @@ begin
             v_row.send_log_id,
             '{undelivered,sent}',
             v_attempt.twilio_sid,
-            error,
+            why,
             v_now
         );
     end if;

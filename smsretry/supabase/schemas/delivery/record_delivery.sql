@@ -51,9 +51,9 @@ begin
         delivery_status = status,
         delivery_at = at,
         delivery_code = case when v_lost then code end,
-        delivery_look_at = case
+        delivery_ask_at = case
             when v_lost then at - k_before_all
-            when not v_arrived and status <> 'unknown' then a.delivery_look_at
+            when not v_arrived and status <> 'unknown' then a.delivery_ask_at
         end
     where a.id = v_attempt.id;
 
@@ -93,7 +93,7 @@ begin
                 at,
                 ended => 'completed',
                 sid => v_attempt.twilio_sid, -- earlier reports of it stay
-                because => case v_other.status
+                why => case v_other.status
                     when 'failed'
                         then 'It was delivered after all. Before that it had failed: '
                     when 'cancelled'

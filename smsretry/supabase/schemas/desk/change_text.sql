@@ -86,7 +86,7 @@ begin
                 v_row,
                 at,
                 ended => 'cancelled',
-                because => 'Cancelled by ' || who || ': ' || because,
+                why => 'Cancelled by ' || who || ': ' || because,
                 why_code => 'operator'
             );
         when 'look' then -- a doubt stays held: a person is still to decide about it

@@ -62,7 +62,7 @@ begin
             then 'It may have gone out, and the provider''s log is checked at its own times'
         -- Each look asks anew what somebody may have mended: hours and zones, too.
         when retry.why_code = 'quiet_hours'
-          or retry.why_code = any (smsretry.reasons_of('sender', 'passing'))
+          or retry.why_code = any (smsretry.why_codes_of('sender', 'passing'))
             then null
         else 'It waits for its time, and not for somebody: a look now would change nothing'
     end;

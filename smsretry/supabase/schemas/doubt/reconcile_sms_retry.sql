@@ -2,10 +2,10 @@
 -- that found nothing ends an earlier hold.
 --   decision:
 --     accepted: the message was found (twilio_sid; null if only the send log says so)
---     look_again: it was not found; look again in look_in
---     look_failed: the look itself failed, for error; look again in look_in
+--     look_again: it was not found; look again in due_in
+--     look_failed: the look itself failed, for why; look again in due_in
 --     resend: it was not found for long enough: send the text again
---     hold: a person must decide about error; look again in look_in. Past its expiry, the row fails
+--     hold: a person must decide about why; look again in due_in. Past its expiry, the row fails
 --       with that
 --   ambiguous: with hold, the messages that may be the text
 --   life: how long the text is of use from now on, if nothing has said so; null: the next look says
@@ -23,8 +23,8 @@ create or replace function public.reconcile_sms_retry(
     decision text,
     twilio_sid text default null,
     settled_by text default 'reconcile',
-    look_in interval default null,
-    error text default null,
+    due_in interval default null,
+    why text default null,
     ambiguous text[] default null,
     life interval default null,
     why_code text default null
@@ -42,10 +42,10 @@ begin
         decision in ('accepted', 'look_again', 'look_failed', 'resend', 'hold')
     ) is not true
         or decision in ('look_again', 'look_failed', 'hold')
-            and look_in is null
-        or decision = 'hold' and error is null
+            and due_in is null
+        or decision = 'hold' and why is null
     then
-        raise exception 'decision must be accepted, look_again or look_failed (with look_in), resend, or hold (with error and look_in)'
+        raise exception 'decision must be accepted, look_again or look_failed (with due_in), resend, or hold (with why and due_in)'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -119,7 +119,7 @@ begin
         ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
     elsif decision = 'hold' then
-        v_row.why := left(error, 1800)
+        v_row.why := left(why, 1800)
             || coalesce(
                 ': ' || array_to_string(v_unowned[:3], ', ')
                     || case
@@ -134,22 +134,22 @@ begin
                 v_row,
                 v_now,
                 ended => 'failed',
-                because => v_row.why,
+                why => v_row.why,
                 why_code => why_code
             );
             return 'ended';
         else
             v_row.held_since := coalesce(v_row.held_since, v_now);
-            perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
+            perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
         end if;
     else
         if decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
             v_row.held_since := null;
         elsif v_row.held_since is null then
-            v_row.why := coalesce(left(error, 1800), v_row.why);
+            v_row.why := coalesce(left(why, 1800), v_row.why);
         end if;
-        perform smsretry.save_row(v_row, v_now, due => v_now + look_in);
+        perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
     end if;
     return 'applied';
 exception

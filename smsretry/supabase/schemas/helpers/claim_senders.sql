@@ -10,7 +10,7 @@ select
         'account', s.account,
         'sent_by', s.sent_by,
         'segments_per_second', s.segments_per_second,
-        'paused_because', s.paused_because,
+        'why_paused', s.why_paused,
         'spent_until', case
             when s.day_segments >= s.segments_per_day then s.day_ends_at
         end

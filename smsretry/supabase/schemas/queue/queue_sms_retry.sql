@@ -3,7 +3,7 @@
 -- it with send_log_id alone. Parameter names are the API, here and in all of public.
 --   reason: with quiet_hours the text is queued whatever attempt_count says, and has a send left,
 --     because quiet hours cost no attempt
---   scheduled_for: when it is due; wins over retry_in. Null for both: smsretry.retry_delay says
+--   scheduled_for: when it is due; wins over due_in. Null for both: smsretry.retry_delay says
 --   expires_in: a day of it has 24 hours; null: the text is of use for as long as the worker says
 --   message_class: null: marketing
 --   result: queued, already_queued, already_sent, or attempts_exhausted (the send log is then
@@ -14,7 +14,7 @@ create or replace function public.queue_sms_retry(
     attempt_count integer default 0,
     scheduled_for timestamptz default null,
     error text default null,
-    retry_in interval default null,
+    due_in interval default null,
     max_attempts integer default 3,
     expires_in interval default null,
     message_class text default null
@@ -28,7 +28,7 @@ declare
     v_due constant timestamptz := coalesce(
         queue_sms_retry.scheduled_for,
         v_now + coalesce(
-            queue_sms_retry.retry_in,
+            queue_sms_retry.due_in,
             smsretry.retry_delay(queue_sms_retry.attempt_count)
         )
     );

@@ -27,7 +27,7 @@ begin
     end if;
     if cardinality(v_customers || v_businesses) > 0 then
         perform smsretry.release_texts(
-            smsretry.reasons_of('place'),
+            smsretry.why_codes_of('place'),
             v_customers,
             v_businesses
         );

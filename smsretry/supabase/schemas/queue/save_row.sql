@@ -5,7 +5,7 @@
 -- no lease, and one that has ended waits for nothing.
 --   due: it goes back to pending, until then
 --   ended: how it ends (completed, failed or cancelled); its send log is told
---   because: why it ends; of a completed row, what it had said before
+--   why: why it ends; of a completed row, what it had said before
 --   why_code, code: the reason in a word, and the provider's code
 --   sid: of the message that completes it; null: its send log says already that it was sent
 create or replace function smsretry.save_row(
@@ -13,7 +13,7 @@ create or replace function smsretry.save_row(
     at timestamptz,
     due timestamptz default null,
     ended text default null,
-    because text default null,
+    why text default null,
     why_code text default null,
     code integer default null,
     sid text default null
@@ -27,9 +27,9 @@ begin
     elsif ended is not null then
         retry.status := save_row.ended;
         retry.last_error := case
-            when ended <> 'completed' then save_row.because
+            when ended <> 'completed' then save_row.why
         end;
-        retry.why := case when ended = 'completed' then save_row.because end;
+        retry.why := case when ended = 'completed' then save_row.why end;
         retry.why_code := save_row.why_code;
         retry.error_code := save_row.code;
         retry.attempt_id := null;
@@ -87,7 +87,7 @@ begin
         update public.send_logs l
         set
             status = 'failed',
-            error_message = left(save_row.because, smsretry.longest_reason()),
+            error_message = left(save_row.why, smsretry.longest_reason()),
             updated_at = save_row.at
         where l.id = retry.send_log_id
           and l.business_id = retry.business_id

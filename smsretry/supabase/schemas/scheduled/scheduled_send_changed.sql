@@ -106,7 +106,7 @@ begin
                 v_text,
                 v_now,
                 ended => 'cancelled',
-                because => new.why,
+                why => new.why,
                 why_code => new.why_code
             );
         else

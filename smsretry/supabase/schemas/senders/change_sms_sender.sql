@@ -64,9 +64,9 @@ begin
             when paused then coalesce(s.paused_at, smsretry.clock())
             when paused is null then s.paused_at
         end,
-        paused_because = case
+        why_paused = case
             when paused then because
-            when paused is null then s.paused_because
+            when paused is null then s.why_paused
         end
     where s.id = v_sender.id;
     if not paused then

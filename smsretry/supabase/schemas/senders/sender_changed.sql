@@ -77,7 +77,7 @@ begin
     loop
         exit when clock_timestamp() > v_until;
         released := released + smsretry.try_release(
-            smsretry.reasons_of('sender', 'sender_limit'),
+            smsretry.why_codes_of('sender', 'sender_limit'),
             businesses => array[v_business]
         );
     end loop;

@@ -82,7 +82,7 @@ begin
                     from public.sms_retry_queue q
                     where q.work in ('texts', 'suspect')
                       and q.held_since is not null
-                      and q.why_code = any (smsretry.reasons_of('sender'))
+                      and q.why_code = any (smsretry.why_codes_of('sender'))
                     union
                     select q.business_id
                     from public.sms_retry_queue q
@@ -186,7 +186,7 @@ begin
             )
                 then 'sender_rate'
         end,
-        coalesce(smsretry.numberless(l.paused_because), l.why, totals.why),
+        coalesce(smsretry.numberless(l.why_paused), l.why, totals.why),
         coalesce(l.paused_at, l.since),
         totals.due::bigint,
         totals.waiting::bigint,

@@ -45,7 +45,7 @@ begin
             ) filter (where s.own)
         from public.sms_retry_queue q
         cross join lateral (
-            select q.why_code = any (smsretry.reasons_of('sender', 'sender_limit'))
+            select q.why_code = any (smsretry.why_codes_of('sender', 'sender_limit'))
         ) s (own)
         where q.work in ('texts', 'suspect')
           and q.in_doubt_since is null

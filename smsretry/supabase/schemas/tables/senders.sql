@@ -11,7 +11,7 @@ create table if not exists smsretry.senders (
     -- what a carrier takes until midnight Pacific time; null: not limited here
     segments_per_day integer,
     paused_at timestamptz,
-    paused_because text, -- why its texts wait; null: it sends
+    why_paused text, -- why its texts wait; null: it sends
     -- when its next slot comes: those before are reserved, or the provider asked to go slower
     free_at timestamptz,
     day_ends_at timestamptz,
@@ -28,8 +28,8 @@ create table if not exists smsretry.senders (
     constraint senders_rate check (segments_per_second between 0.01 and 1000),
     constraint senders_cap check (segments_per_day > 0),
     constraint senders_paused check (
-        (paused_at is null) = (paused_because is null)
-        and length(paused_because) between 1 and 500
+        (paused_at is null) = (why_paused is null)
+        and length(why_paused) between 1 and 500
     )
 );
 create index if not exists senders_sent_by on smsretry.senders (sent_by);

@@ -27,9 +27,9 @@ create table if not exists public.sms_send_attempts (
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     -- when to ask Twilio, or to decide about a failure; null: nothing is open
-    delivery_look_at timestamptz,
+    delivery_ask_at timestamptz,
     -- how often its delivery was looked at: fences what such a look comes to
-    delivery_looks integer not null default 0,
+    delivery_asks integer not null default 0,
     business_id uuid,
     -- where all later questions go. Null, as sent_by: nobody wrote it down (the application's own
     -- processor, a restored backup)
@@ -93,7 +93,7 @@ create table if not exists public.sms_send_attempts (
     constraint sms_send_attempts_reported check (
         (
             twilio_sid is not null
-            or (delivery_status is null and delivery_look_at is null)
+            or (delivery_status is null and delivery_ask_at is null)
         )
         and (delivery_status is null) = (delivery_at is null)
         and (
@@ -108,8 +108,8 @@ create index if not exists sms_send_attempts_number
     on public.sms_send_attempts (number_key, (coalesce(finished_at, begun_at)));
 -- Attempts in doubt or under way have sent_to: a look for evidence compares them. The others are
 -- here by when their delivery is looked at.
-create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_look_at)
-    where sent_to is not null or delivery_look_at is not null;
+create index if not exists sms_send_attempts_open on public.sms_send_attempts (sent_to, delivery_ask_at)
+    where sent_to is not null or delivery_ask_at is not null;
 -- The day's sends. A BRIN, because attempts are added in the order of time. It is kept up while
 -- they are: before a vacuum, which comes after a share of the table, every look at the day would
 -- read all that was added since the last one.

@@ -27,7 +27,7 @@ begin
         error_code = null,
         sent_to = null,
         sent_body = null,
-        delivery_look_at = case
+        delivery_ask_at = case
             when accept_attempt.sid is not null
                 then accept_attempt.at + k_first_look
         end,

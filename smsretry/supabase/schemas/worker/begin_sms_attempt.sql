@@ -291,7 +291,7 @@ begin
             v_row,
             decided_at,
             ended => 'cancelled',
-            because => why,
+            why => why,
             why_code => why_code
         );
     elsif answer in ('go', 'in_doubt') then

@@ -55,7 +55,7 @@ begin
                 v_row,
                 v_now,
                 ended => 'cancelled',
-                because => v_refusal.refused,
+                why => v_refusal.refused,
                 why_code => v_refusal.refused_code
             );
         end if;

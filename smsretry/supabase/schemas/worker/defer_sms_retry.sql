@@ -1,19 +1,19 @@
 -- Put a claimed row back to pending for a reason that is no failure; it costs no attempt. False:
 -- the claim was lost. May be repeated.
---   until, look_in: when it is due, or how long from now
+--   due_at, due_in: when it is due, or how long from now
 --   held: it waits for something that a person can mend; why says what
 --   expires_at, life: when the text is of no more use, or how long from now, if no earlier call has
 --     said so
 create or replace function public.defer_sms_retry(
     retry_id uuid,
     claim_no bigint,
-    until timestamptz default null,
+    due_at timestamptz default null,
     reason text default null,
     why text default null,
     life interval default null,
     expires_at timestamptz default null,
     why_code text default null,
-    look_in interval default null,
+    due_in interval default null,
     held boolean default false
 )
 returns boolean
@@ -24,10 +24,10 @@ declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
 begin
-    if num_nonnulls(until, look_in) <> 1
+    if num_nonnulls(due_at, due_in) <> 1
         or held and why is null
     then
-        raise exception 'until or look_in must be given, and why if it is held: a deferred row needs a time'
+        raise exception 'due_at or due_in must be given, and why if it is held: a deferred row needs a time'
             using errcode = 'SR422';
     end if;
     v_row := smsretry.fenced(retry_id, claim_no);
@@ -43,7 +43,7 @@ begin
         perform smsretry.save_row(
             v_row,
             v_now,
-            due => coalesce(until, v_now + look_in)
+            due => coalesce(due_at, v_now + due_in)
         );
         return true;
     end if;
@@ -55,7 +55,7 @@ begin
           and q.claim_no = defer_sms_retry.claim_no
           and case
               when held then q.held_since is not null
-              else q.scheduled_for = coalesce(until, q.scheduled_for)
+              else q.scheduled_for = coalesce(due_at, q.scheduled_for)
           end
     );
 end

@@ -4,7 +4,7 @@ create or replace function public.end_sms_retry(
     retry_id uuid,
     claim_no bigint,
     final_status text,
-    error text,
+    why text,
     error_code integer default null,
     why_code text default null
 )
@@ -16,7 +16,7 @@ declare
     v_row public.sms_retry_queue;
 begin
     if (final_status in ('failed', 'cancelled')) is not true
-        or error is null
+        or why is null
     then
         raise exception 'A row ends failed or cancelled, with a reason'
             using errcode = 'SR422';
@@ -27,7 +27,7 @@ begin
             v_row,
             smsretry.clock(),
             ended => final_status,
-            because => error,
+            why => why,
             why_code => why_code,
             code => error_code
         );
@@ -39,7 +39,7 @@ begin
         where q.id = retry_id
           and q.status = final_status
           and q.claim_no = end_sms_retry.claim_no
-          and q.last_error = error
+          and q.last_error = why
     );
 end
 $$;

@@ -2,9 +2,9 @@
 -- transaction. A repeated call changes nothing.
 --   outcome, next_status: accepted and completed; rejected or not_sent, and pending or failed;
 --     in_doubt and pending
---   retry_in: when a pending row is due
+--   due_in: when a pending row is due
 --   counted: whether the send costs an attempt
---   held: whether it waits for something that a person can mend, which error says
+--   held: whether it waits for something that a person can mend, which why says
 --   refused_for: what that is, if one text of its sender tries it for all (smsretry.tried_by)
 --   applied: false: the claim was lost
 create or replace function public.finish_sms_attempt(
@@ -13,10 +13,10 @@ create or replace function public.finish_sms_attempt(
     attempt_id uuid,
     outcome text,
     next_status text,
-    error text default null,
+    why text default null,
     error_code integer default null,
     twilio_sid text default null,
-    retry_in interval default null,
+    due_in interval default null,
     reason text default null,
     counted boolean default true,
     held boolean default false,
@@ -49,11 +49,11 @@ begin
             ('in_doubt', 'pending')
         )
     ) is not true
-        or next_status = 'pending' and retry_in is null
+        or next_status = 'pending' and due_in is null
         or next_status <> 'completed'
-            and (error is null or twilio_sid is not null)
+            and (why is null or twilio_sid is not null)
     then
-        raise exception 'A send whose outcome is % cannot leave its row % (pending needs retry_in; what did not go out an error, and no SID)',
+        raise exception 'A send whose outcome is % cannot leave its row % (pending needs due_in; what did not go out why, and no SID)',
             outcome,
             next_status
             using errcode = 'SR422';
@@ -109,10 +109,10 @@ begin
                       v_attempt.begun_at
                   );
             end if;
-            v_row.last_error := error;
+            v_row.last_error := why;
             v_row.why_code := why_code;
             v_row.error_code := error_code;
-            v_row.why := case when held then error end;
+            v_row.why := case when held then why end;
             v_row.held_since := case when held then v_now end;
             v_row.attempt_id := case when v_doubt then v_row.attempt_id end;
             v_row.in_doubt_since := case when v_doubt then v_now end;
@@ -121,12 +121,12 @@ begin
                     v_row,
                     v_now,
                     ended => 'failed',
-                    because => error,
+                    why => why,
                     why_code => why_code,
                     code => error_code
                 );
             else
-                perform smsretry.save_row(v_row, v_now, due => v_now + retry_in);
+                perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
             end if;
         end if;
     else

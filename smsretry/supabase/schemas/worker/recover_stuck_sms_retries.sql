@@ -3,12 +3,12 @@
 -- A row that was begun, or claimed by a caller that does not begin, is in doubt, because its text
 -- may have gone out. A row in doubt stays so. Any other is pending again, at no cost. A suspect
 -- row, in doubt or not, is claimed alone; one that is not in doubt ever less often.
---   look_in: when a row in doubt is looked at; null: at once
+--   due_in: when a row in doubt is looked at; null: at once
 --   life: how long a text is of use from a claim that counts as its first send; null: its first
 --     look says so
 create or replace function public.recover_stuck_sms_retries(
     stale_minutes integer default 10,
-    look_in interval default null,
+    due_in interval default null,
     life interval default null
 )
 returns setof public.sms_retry_queue
@@ -47,7 +47,7 @@ begin
     loop
         exit when clock_timestamp() > v_until; -- the next run takes the rest
         begin
-            v_due := v_now + coalesce(look_in, interval '0');
+            v_due := v_now + coalesce(due_in, interval '0');
             if v_row.claimed_by_application
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null

@@ -1,6 +1,6 @@
 -- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
 -- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
-create or replace function smsretry.reasons_of(variadic kinds text[])
+create or replace function smsretry.why_codes_of(variadic kinds text[])
 returns text[]
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     select array_agg(r.why_code)
@@ -24,5 +24,5 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
             ('passing', 'database_trouble'),
             ('passing', 'data_changed')
     ) r (kind, why_code)
-    where r.kind = any (reasons_of.kinds)
+    where r.kind = any (why_codes_of.kinds)
 $$;
