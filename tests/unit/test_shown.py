@@ -28,7 +28,7 @@ def processed_text(
     **claim: Any,
 ) -> ProcessedText:
     """A text that came to this at noon in New York."""
-    next_at = NOON + later if later else None
+    due_at = NOON + later if later else None
     row = claim_with(**claim)
     return ProcessedText(
         row,
@@ -37,7 +37,7 @@ def processed_text(
             fate=fate,
             why=why,
             code=code,
-            next_at=next_at,
+            due_at=due_at,
             why_code=why_code,
         ),
     )
