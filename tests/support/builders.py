@@ -135,10 +135,10 @@ def give_up(
 
 
 def doubt(
-    look_in: timedelta = timedelta(minutes=1), *, why: str = "No answer"
+    due_in: timedelta = timedelta(minutes=1), *, why: str = "No answer"
 ) -> LookAgain:
     """The decision after a send whose fate is unknown."""
-    return LookAgain(why, "in_doubt", due_in=look_in)
+    return LookAgain(why, "in_doubt", due_in=due_in)
 
 
 CONCURRENCY = 10

@@ -1,4 +1,4 @@
--- List the words of smsretry.why_code that are of these kinds. They are those of REASONS_OF in
+-- List the words of smsretry.why_code that are of these kinds. They are those of WHY_CODES_OF in
 -- smsretry/vocabulary.py, from which `python -m tests.record_schema` writes them here.
 create or replace function smsretry.why_codes_of(variadic kinds text[])
 returns text[]
