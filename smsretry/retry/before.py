@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from smsretry.phone import recipient_problem
-from smsretry.quiet_hours.check import QuietHoursCheck, check_quiet_hours, due_after_opening
+from smsretry.quiet_hours.check import (
+    QuietHoursCheck,
+    check_quiet_hours,
+    due_after_opening,
+)
 from smsretry.quiet_hours.hours import parse_week
 from smsretry.quiet_hours.rules import FEDERAL, US_STATES
 from smsretry.retry.decision import (
@@ -155,23 +159,17 @@ def before_sending_again(
     for sid, report in reports.items():
         if not report.has_failed and report.status != "not kept":
             why = f"It was lost as {sid}, and may still arrive. {report.description}"
-            return Defer(
-                why, "delivery_open", due_at=claim.claimed_at + MAY_ARRIVE_ASK
-            )
+            return Defer(why, "delivery_open", due_at=claim.claimed_at + MAY_ARRIVE_ASK)
     for report in reports.values():
         if report.refusal and report.refusal.kind == "quiet_hours" and report.at:
             why = f"Not delivered: {report.refusal.why}"
-            waits = wait_for_next_window(
-                claim, at=report.at, why=why, profile=profile
-            )
+            waits = wait_for_next_window(claim, at=report.at, why=why, profile=profile)
             if not isinstance(waits, Defer) or waits.due_at > claim.claimed_at:
                 return waits
     return None
 
 
-def troubled(
-    claim: Claim, why: str, why_code: WhyCode = "database_trouble"
-) -> Defer:
+def troubled(claim: Claim, why: str, why_code: WhyCode = "database_trouble") -> Defer:
     """Wait for the end of trouble that is not the text's own. Texts that were due go first meanwhile."""
     return Defer(why, why_code, due_at=claim.claimed_at + TROUBLE_DELAY)
 
