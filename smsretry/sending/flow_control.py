@@ -17,8 +17,7 @@ account, shows that sending works.
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,7 +30,7 @@ from smsretry.errors import QueueError
 from smsretry.retry.answers import BeginAnswer
 from smsretry.retry.before import troubled
 from smsretry.retry.decision import GiveBack, NoSend
-from smsretry.retry.models import Claim
+from smsretry.retry.models import AssignedSender, Claim
 from smsretry.retry.outcome import (
     Accepted,
     InDoubt,
@@ -77,36 +76,25 @@ SetStop = Callable[[StopKind, str, str | None], None]
 """`RetryQueue.set_stop`."""
 
 
-@dataclass(slots=True)
-class _Streak:
-    """Failures since the last success."""
-
-    length: int = 0
-    parts: set[Hashable] = field(default_factory=set)
-    """The texts, businesses or senders that have failed."""
-
-    def add(self, part: Hashable) -> None:
-        self.length += 1
-        self.parts.add(part)
-
-    def is_of(self, part_count: int) -> bool:
-        """Whether it is long enough, and of so many parts."""
-        needed = min(part_count, MIN_FAILING)
-        return self.length >= IN_A_ROW and len(self.parts) >= needed
-
-    def end(self) -> None:
-        self.length = 0
-        self.parts.clear()
+def is_trouble(failures: Sequence[Hashable], part_count: int) -> bool:
+    """Whether failures since the last success are enough, and of enough parts, to stop what has so many parts."""
+    needed = min(part_count, MIN_FAILING)
+    return len(failures) >= IN_A_ROW and len({*failures}) >= needed
 
 
 @dataclass(slots=True, eq=False)
-class _Circuit:
+class Circuit:
     """The run's knowledge of a business, a sender, or everybody."""
 
     key: CircuitKey
-    stop_sentence: str
-    """Says that it has stopped, with a place for the reason."""
-    failures: _Streak = field(default_factory=_Streak)
+    failures: list[Hashable] = field(default_factory=list)
+    """The texts, businesses or senders that have failed since the last success."""
+    database_failures: list[Hashable] = field(default_factory=list)
+    """The texts or businesses that the database could not be asked about since its last answer."""
+    sender: AssignedSender | None = None
+    """If it is a sender's."""
+    businesses: set["Circuit"] = field(default_factory=set)
+    """Likewise: those whose texts the run has claimed."""
     under_way: set[UUID] = field(default_factory=set)
     """Its texts that have a place."""
     is_answered: bool = False
@@ -114,12 +102,10 @@ class _Circuit:
     why_stopped: str | None = None
     trial: UUID | None = None
     """It had stopped before this run, and this text tries it."""
+    is_news: bool = True
+    """Whether it had not stopped before this run."""
     waits_until: float = 0.0
     """Until when it waits because the provider asked, by `time.monotonic`."""
-
-    @property
-    def kind(self) -> StopKind:
-        return self.key[0]
 
     def may_send(self, text: UUID | None = None) -> bool:
         """Whether this text's send may begin, if it has a place; None: that of a text which tries nothing."""
@@ -133,20 +119,15 @@ class _Circuit:
     @property
     def has_room(self) -> bool:
         """Whether one more of its sends may be under way."""
-        in_vain = len(self.under_way) + self.failures.length
-        return (
-            self.kind != "business"
-            or self.is_answered
-            or in_vain < OF_A_BUSINESS_AT_FIRST
-        )
+        in_vain = len(self.under_way) + len(self.failures)
+        is_business = self.key[0] == "business"
+        return self.is_answered or not is_business or in_vain < OF_A_BUSINESS_AT_FIRST
 
 
 @dataclass(slots=True, eq=False)
-class _Sender(_Circuit):
+class SenderCircuit(Circuit):
     """The run's knowledge of a sender."""
 
-    businesses: set[_Circuit] = field(default_factory=set)
-    """Those whose texts the run has claimed."""
     waiting: set[UUID] = field(default_factory=set)
     """Its texts that are claimed, and have had no place."""
     at_once: float = inf
@@ -202,26 +183,22 @@ class FlowControl:
         # The only lock, and reentrant: a signal handler may stop the run while its own thread holds it.
         self._lock: Final = threading.Condition(threading.RLock())
         self._set_stop = set_stop
-        self._unpublished = list[tuple[CircuitKey, str | None]]()
+        self._untold = list[tuple[CircuitKey, str | None]]()
         """Stops, and lifts of stops, that the database does not know yet."""
-        self._is_publishing = False
+        self._is_telling = False
         """Whether a thread does. It is one at a time, so that no lift overtakes its stop."""
-        self._everybody = _Circuit(ALL_SENDING, _FAILING)
-        self._businesses = dict[str, _Circuit]()
-        self._senders = dict[str, _Sender]()
-        self._database_failures = defaultdict[_Circuit, _Streak](_Streak)
-        """Calls to the database, about the texts of a business or of everybody, that failed in a row."""
+        self._everybody = Circuit(ALL_SENDING)
+        self._businesses = dict[str, Circuit]()
+        self._senders = dict[str, SenderCircuit]()
         self._clock_offset = inf
         """`time.monotonic` less the database's clock, plus the time of the fastest answer."""
         self.answer_seconds = 0.0
         """The duration of the last begin: no text's slot comes sooner."""
-        self.tried = set[CircuitKey]()
-        """What had stopped before this run, and was tried."""
         self.database_trouble: str | None = None
         """Why the database could not be asked. It is not stored, because it is the database that fails."""
         self.claims_one_by_one = False
         """True while suspects are claimed, one at a time: a text that is given back would be the next one again."""
-        self.run_stopped_because: str | None = None
+        self.why_stopped: str | None = None
         """Why no further send of the run may begin."""
 
     # What was claimed
@@ -238,41 +215,33 @@ class FlowControl:
                 sender.waiting.add(claim.id)
                 for circuit in circuits:
                     if circuit.key in batch.stops:
-                        circuit.trial = claim.id
-                        self.tried.add(circuit.key)
+                        circuit.trial, circuit.is_news = claim.id, False
 
     def release(self, claim: Claim) -> None:
         """Take note that a text is in its next state."""
         with self._lock:
+            _, sender, _ = circuits = self._needs(claim)
             # A text that was given back may be in flight again, by another claim.
             if self._in_flight.get(claim.id) is claim:
                 del self._in_flight[claim.id]
-                self._sender(claim).waiting.discard(claim.id)
-            for circuit in self._needs(claim):
+                sender.waiting.discard(claim.id)
+            for circuit in circuits:
                 if circuit.trial == claim.id:
                     circuit.trial = None
             self._lock.notify_all()
 
-    def _business(self, claim: Claim) -> _Circuit:
-        subject = str(claim.business_id)
-        if subject not in self._businesses:
-            key: CircuitKey = ("business", subject)
-            self._businesses[subject] = _Circuit(key, _BUSINESS_FAILING)
-        return self._businesses[subject]
-
-    def _sender(self, claim: Claim) -> _Sender:
-        """Without an id: the default sender, if the database does not know it."""
-        subject = str(claim.sender.id or "")
-        if subject not in self._senders:
-            self._senders[subject] = _Sender(("sender", subject), _FAILING)
-        return self._senders[subject]
-
-    def _needs(self, claim: Claim) -> tuple[_Circuit, _Sender, _Circuit]:
-        """What must not have stopped, unless this text tries it."""
-        return self._business(claim), self._sender(claim), self._everybody
+    def _needs(self, claim: Claim) -> tuple[Circuit, SenderCircuit, Circuit]:
+        """What must not have stopped, unless this text tries it: its business, its sender, everybody."""
+        business, sender = str(claim.business_id), str(claim.sender.id or "")
+        if business not in self._businesses:
+            self._businesses[business] = Circuit(("business", business))
+        if sender not in self._senders:
+            key: CircuitKey = ("sender", sender)
+            self._senders[sender] = SenderCircuit(key, sender=claim.sender)
+        return self._businesses[business], self._senders[sender], self._everybody
 
     @property
-    def _circuits(self) -> list[_Circuit]:
+    def _circuits(self) -> list[Circuit]:
         return [self._everybody, *self._senders.values(), *self._businesses.values()]
 
     @property
@@ -284,46 +253,52 @@ class FlowControl:
                 for circuit in self._circuits
                 if circuit.key[1] and not circuit.may_send()
             }
-            share = self._share(self._places)
+            share = min(self._share(self._places), self._places)
             for subject, sender in self._senders.items():
                 if subject and sender.is_slow:
-                    free = min(share, self._places) - sender.demand
-                    room.setdefault(subject, max(int(free), 0))
+                    room.setdefault(subject, max(int(share - sender.demand), 0))
             return room
 
-    def wait_for_capacity(self, most_in_flight: int, until: float) -> bool:
-        """Wait until so few texts are in flight that others may be claimed. False: nothing more is to be claimed.
+    def wait_to_claim(
+        self,
+        room: Mapping[str, int],
+        *,
+        at: float,
+        until: float,
+        most_in_flight: int,
+    ) -> bool:
+        """Wait until others may be claimed: `at` has come, or there is another room than this, and few are in flight.
+
+        False: nothing more is to be claimed.
 
         Args:
-            until: by `time.monotonic`.
+            at: by `time.monotonic`. inf: only what is in flight may make another room.
+            until: the end of the wait, likewise.
+            most_in_flight: so few texts.
         """
         with self._lock:
-            while self.run_stopped_because is None and (now := monotonic()) < until:
-                everybody = self._everybody
-                # Until somebody was answered, nothing is claimed that could not begin.
-                has_place = (
-                    everybody.is_answered or len(everybody.under_way) < self._places
-                )
-                is_free = len(self._in_flight) <= most_in_flight
-                if is_free and has_place and everybody.may_send():
+            while self.why_stopped is None and (now := monotonic()) < until:
+                is_time = now >= at or self.room != room
+                if is_time and self._has_capacity(most_in_flight):
                     return True
-                self._lock.wait(min(WAKE_SECONDS, until - now))
-            return False
-
-    def wait_for_room(self, room: Mapping[str, int], until: float) -> bool:
-        """Wait until there is another room than this. False: nothing is in flight that could change it.
-
-        Args:
-            until: by `time.monotonic`.
-        """
-        with self._lock:
-            while self.run_stopped_because is None and (now := monotonic()) < until:
-                if self.room != room:
-                    return True
-                if not self._in_flight:
+                if at == inf and not self._in_flight:
                     return False
-                self._lock.wait(min(WAKE_SECONDS, until - now))
+                wake_at = at if at > now else inf
+                self._sleep(min(WAKE_SECONDS, until - now, wake_at - now))
             return False
+
+    def _sleep(self, seconds: float) -> None:
+        self._lock.wait(seconds)
+
+    def _has_capacity(self, most_in_flight: int) -> bool:
+        """Whether so few texts are in flight that others may be claimed.
+
+        Until somebody was answered, nothing is claimed that could not begin.
+        """
+        everybody = self._everybody
+        has_place = everybody.is_answered or len(everybody.under_way) < self._places
+        is_free = len(self._in_flight) <= most_in_flight
+        return is_free and has_place and everybody.may_send()
 
     # Before a send
 
@@ -342,10 +317,10 @@ class FlowControl:
     def _wait_for_place(self, claim: Claim) -> NoSend | None:
         deadline = monotonic() + PATIENCE_SECONDS
         with self._lock:
-            business, sender, everybody = needs = self._needs(claim)
+            _, sender, everybody = needs = self._needs(claim)
             while True:
-                if obstacle := self._obstacle(claim, business, sender):
-                    return obstacle
+                if obstacle := self._obstacle(claim):
+                    return self._back(claim, *obstacle)
                 places = self._places + self._ends_soon(sender)
                 is_any_free = len(everybody.under_way) < places
                 has_share = len(sender.under_way) < self._share(places)
@@ -355,12 +330,12 @@ class FlowControl:
                     for circuit in needs:
                         circuit.under_way.add(claim.id)
                     return None
-                if sender.is_slow and not has_share:
-                    return self._back(claim, _AT_CAPACITY, "at_capacity")
-                if not (is_any_free and everybody.may_send(claim.id)):
+                if is_any_free and everybody.may_send(claim.id):
+                    is_over = monotonic() > deadline
+                else:
                     # No other text could use its thread either.
-                    deadline = monotonic() + PATIENCE_SECONDS
-                elif monotonic() > deadline:
+                    deadline, is_over = monotonic() + PATIENCE_SECONDS, False
+                if is_over or (sender.is_slow and not has_share):
                     return self._back(claim, _AT_CAPACITY, "at_capacity")
                 self._lock.wait(WAKE_SECONDS)
 
@@ -369,14 +344,14 @@ class FlowControl:
         if self._everybody.is_answered:
             return self._concurrency
         failed = sum(
-            len(sender.failures.parts)
+            len({*sender.failures})
             for sender in self._senders.values()
             if sender.why_stopped is None
         )
         # Failures count against the first ten, not a small run's own places: it would be left with none.
         return max(min(AT_FIRST - failed, self._concurrency), 0)
 
-    def _ends_soon(self, sender: _Sender) -> int:
+    def _ends_soon(self, sender: SenderCircuit) -> int:
         """How many places will be free by the time when a text of this sender that begins now gets there.
 
         Until then, sends end: as many as are under way for as long as a begin takes, and none of slow senders.
@@ -403,25 +378,22 @@ class FlowControl:
             places -= demand
         return inf
 
-    def _obstacle(
-        self, claim: Claim, business: _Circuit, sender: _Circuit
-    ) -> NoSend | None:
-        """What becomes of the text if sending has stopped, or if its own business has trouble."""
-        if why := self.run_stopped_because:
-            return GiveBack(why, "sending_stopped")
-        if why := sender.why_stopped:
-            return self._back(claim, why, "sending_stopped")
+    def _obstacle(self, claim: Claim) -> tuple[str, WhyCode] | None:
+        """Why the text goes back, if sending has stopped, or if its own business has trouble."""
+        business, sender, _ = self._needs(claim)
+        if why := self.why_stopped or sender.why_stopped:
+            return why, "sending_stopped"
         if why := business.why_stopped:
-            return self._back(claim, why, "business_trouble")
-        if self._database_failures[business].is_of(1):
-            return troubled(claim, self.database_trouble or "")
+            return why, "business_trouble"
+        if is_trouble(business.database_failures, 1):
+            return self.database_trouble or "", "database_trouble"
         waits_until = max(business.waits_until, sender.waits_until)
         if waits_until > monotonic() + PATIENCE_SECONDS:
-            return self._back(claim, _SLOWER, "rate_limited")
+            return _SLOWER, "rate_limited"
         return None
 
     def _back(self, claim: Claim, why: str, why_code: WhyCode) -> NoSend:
-        if self.claims_one_by_one:
+        if self.claims_one_by_one or why_code == "database_trouble":
             return troubled(claim, why, why_code)
         return GiveBack(why, why_code)
 
@@ -439,7 +411,7 @@ class FlowControl:
             if begun.until:
                 leaves_at = begun.until.timestamp() + self._clock_offset
             if per_second := claim.sender.segments_per_second:
-                sender = self._sender(claim)
+                _, sender, _ = self._needs(claim)
                 leaves_at = max(leaves_at, sender.free_at, monotonic())
                 sender.free_at = leaves_at + segments(claim.body or "") / per_second
         time.sleep(max(leaves_at - monotonic(), 0))
@@ -450,7 +422,7 @@ class FlowControl:
 
         It is, but for a sender whose answers have become slow while the text began.
         """
-        came, sender = monotonic(), self._sender(claim)
+        came, (_, sender, _) = monotonic(), self._needs(claim)
         with self._at_provider:
             with self._lock:
                 began = sender.requests[claim.id] = monotonic()
@@ -469,60 +441,57 @@ class FlowControl:
         """
         pause_seconds = None
         with self._lock:
-            business, sender, everybody = self._needs(claim)
+            business, sender, everybody = needs = self._needs(claim)
             match outcome:
                 case NotSent(why) | InDoubt(why):
                     self._failed(claim, why)
-                case Rejected(refusal, retry_after) if _is_of_more_than_its_text(
-                    refusal
-                ):
+                case Rejected(refusal, wait) if _is_of_more_than_its_text(refusal):
                     self._answered(everybody)
                     if refusal.kind == "account_refused":
                         self._stop(sender, _REFUSED.format(refusal.advice))
                     else:
-                        pause_seconds = self._slow_down(business, sender, retry_after)
+                        pause_seconds = self._slow_down(business, sender, wait)
                 case Accepted() | Rejected():
-                    self._answered(business, sender, everybody)
+                    self._answered(*needs)
+                    # After the provider asked it to go slower: one more for each full round of texts.
+                    sender.at_once += 1 / sender.at_once
                 case _:
                     assert_never(outcome)
-        self._publish()
+        self._tell()
         return pause_seconds
 
-    def _answered(self, *circuits: _Circuit) -> None:
+    def _answered(self, *circuits: Circuit) -> None:
         """Take note that these work, even if they had stopped."""
         for circuit in circuits:
-            circuit.failures.end()
+            circuit.failures.clear()
             circuit.is_answered = True
-            if isinstance(circuit, _Sender):
-                # After the provider asked it to go slower: one more for each full round of texts.
-                circuit.at_once += 1 / circuit.at_once
             if circuit.why_stopped or circuit.trial:
                 circuit.why_stopped = circuit.trial = None
-                self._unpublished.append((circuit.key, None))
+                self._untold.append((circuit.key, None))
 
     def _failed(self, claim: Claim, why: str) -> None:
         """Count a failure, and stop what fails. A trial's is not counted further up: it says nothing new of that."""
         business, sender, everybody = self._needs(claim)
-        business.failures.add(claim.id)
-        if business.trial != claim.id:
-            sender.failures.add(business)
-            if sender.trial != claim.id:
-                everybody.failures.add(sender)
-        part_counts = {
-            business: 1,
-            sender: len(sender.businesses),
-            everybody: MIN_FAILING,
-        }
-        for circuit, part_count in part_counts.items():
-            if circuit.trial == claim.id or circuit.failures.is_of(part_count):
-                self._stop_failing(circuit, why)
+        failing, is_counted = _FAILING.format(why), True
+        for circuit, part, part_count in (
+            (business, claim.id, 1),
+            (sender, business, len(sender.businesses)),
+            (everybody, sender, MIN_FAILING),
+        ):
+            if is_counted:
+                circuit.failures.append(part)
+            is_trial = circuit.trial == claim.id
+            if is_trial or is_trouble(circuit.failures, part_count):
+                of_business = _BUSINESS_FAILING.format(why)
+                self._stop(circuit, of_business if circuit is business else failing)
+            is_counted = is_counted and not is_trial
         if everybody.why_stopped:
             for other in self._senders.values():
-                if other.failures.length:
-                    self._stop_failing(other, why)
+                if other.failures:
+                    self._stop(other, failing)
 
     def _slow_down(
-        self, business: _Circuit, sender: _Sender, retry_after: timedelta | None
+        self, business: Circuit, sender: SenderCircuit, retry_after: timedelta | None
     ) -> float | None:
         now, wait = monotonic(), retry_after or timedelta(0)
         seconds = max(wait.total_seconds(), SLOWER_SECONDS)
@@ -537,32 +506,29 @@ class FlowControl:
         sender.at_once = max(1, min(sender.at_once, len(sender.under_way)) / 2)
         return seconds
 
-    def _stop_failing(self, circuit: _Circuit, why: str) -> None:
-        self._stop(circuit, circuit.stop_sentence.format(why))
-
-    def _stop(self, circuit: _Circuit, why: str) -> None:
+    def _stop(self, circuit: Circuit, why: str) -> None:
         if circuit.key == ("sender", ""):
             self.stop(why)  # it has no id by which a claim could leave it out
         elif circuit.why_stopped is None:
             circuit.why_stopped = why
-            self._unpublished.append((circuit.key, why))
+            self._untold.append((circuit.key, why))
             if circuit is self._everybody:
                 self.stop(why)
         self._lock.notify_all()
 
-    def _publish(self) -> None:
+    def _tell(self) -> None:
         """Tell the next run, and other machines. If they cannot be told, they find out by themselves."""
         while True:
             with self._lock:
-                if self._is_publishing or not self._unpublished:
+                if self._is_telling or not self._untold:
                     return
-                (kind, subject), why = self._unpublished.pop(0)
-                self._is_publishing = True
+                (kind, subject), why = self._untold.pop(0)
+                self._is_telling = True
             try:
                 with suppress(QueueError):
                     self._set_stop(kind, subject, why)
             finally:
-                self._is_publishing = False
+                self._is_telling = False
 
     def database_failed(self, claim: Claim, why: str) -> None:
         """Take note that the database could not be asked whether this text may go.
@@ -572,51 +538,34 @@ class FlowControl:
         """
         with self._lock:
             self.database_trouble = self.database_trouble or why
-            business = self._business(claim)
-            self._database_failures[business].add(claim.id)
-            of_all = self._database_failures[self._everybody]
-            of_all.add(business)
+            business, _, everybody = self._needs(claim)
+            business.database_failures.append(claim.id)
+            everybody.database_failures.append(business)
             businesses = {text.business_id for text in self._in_flight.values()}
-            if of_all.is_of(len(businesses)):
+            if is_trouble(everybody.database_failures, len(businesses)):
                 self.stop(why)
 
     def database_answered(self, claim: Claim, seconds: float) -> None:
         """Take note that the database could be asked about this text, which took so long."""
         with self._lock:
-            for circuit in (self._business(claim), self._everybody):
-                self._database_failures.pop(circuit, None)
+            business, _, everybody = self._needs(claim)
+            business.database_failures.clear()
+            everybody.database_failures.clear()
             self.answer_seconds = seconds
 
     # The run
 
     @property
-    def stops(self) -> dict[CircuitKey, str]:
-        """What has stopped beyond this run, and why."""
+    def stopped(self) -> list[Circuit]:
+        """What has stopped beyond this run."""
         with self._lock:
-            return {
-                circuit.key: circuit.why_stopped
-                for circuit in self._circuits
-                if circuit.why_stopped
-            }
-
-    def businesses_of(self, sender: str) -> int:
-        """How many businesses had texts to go out from this sender, by its id, in this run."""
-        with self._lock:
-            circuit = self._senders.get(sender)
-            return len(circuit.businesses) if circuit else 0
+            return [circuit for circuit in self._circuits if circuit.why_stopped]
 
     def stop(self, why: str) -> None:
         """Let no further send begin. The reason ends with this run."""
         with self._lock:
-            self.run_stopped_because = self.run_stopped_because or why
+            self.why_stopped = self.why_stopped or why
             self._lock.notify_all()
-
-    def wait(self, seconds: float, room: Mapping[str, int]) -> None:
-        """Wait so long, or until the run is stopped, or there is another room than this."""
-        with self._lock:
-            self._lock.wait_for(
-                lambda: self.run_stopped_because or self.room != room, seconds
-            )
 
 
 def _is_of_more_than_its_text(refusal: Refusal) -> bool:

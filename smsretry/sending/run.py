@@ -71,8 +71,6 @@ class Run:
         self.flow_control: Final = FlowControl(
             services.queue.set_stop, services.concurrency
         )
-        self._senders = dict[str, AssignedSender]()
-        """Those that its texts go out from, by id."""
         self._slow = set[UUID]()
         """Businesses whose row took all the time of a claim. The run leaves them to the next one."""
         self._room: Mapping[str, int] = {}
@@ -81,8 +79,8 @@ class Run:
         """Due texts that it has claimed, but for those that were given back for want of capacity."""
         self._next_in: float | None = None
         """Seconds until something else is due, as the last claim said."""
-        self._is_unsure = False
-        """Whether nobody could say which runs there had been."""
+        self._restored: str | None = None
+        """The notice that the database was, or may have been, restored from a backup."""
         self.asked_to_stop: signal.Signals | None = None
         """The signal that ended the run."""
         self._ended_because: str | None = None
@@ -122,9 +120,12 @@ class Run:
             earlier: the last runs that the database accepted. If it does not know one of them, it was restored. None:
                 nobody could say which; then only new texts are sent.
         """
-        self._is_unsure = earlier is None
         self.interrupted = self._services.queue.start_run(
             self.id, stale_minutes, earlier
+        )
+        self._restored = next(
+            (str(run) for run in self.interrupted if run.restored_since),
+            _UNSURE if earlier is None else None,
         )
         self.recovered = self._services.queue.recover(stale_minutes)
 
@@ -152,13 +153,12 @@ class Run:
             if (
                 batch.slow is None
                 or monotonic() > until
-                or self.flow_control.run_stopped_because
+                or self.flow_control.why_stopped
             ):
                 return batch
             self._slow.add(batch.slow)
 
     def _note_claimed(self, batch: Batch) -> list[Claim]:
-        self._senders |= {str(claim.sender.id): claim.sender for claim in batch.texts}
         self.flow_control.note_claimed(batch)
         if batch.refused:
             self._refused = _UNCLAIMED.format(batch.refused)
@@ -187,15 +187,17 @@ class Run:
             self._claimed_ids |= due
             if claims:
                 yield claims
-            if not self.flow_control.wait_for_capacity(self.threads, self._until):
-                return
             may_claim = len(self._claimed_ids) < limit
-            if may_claim and is_new:
-                idle_from = monotonic()
-            elif may_claim and (pause := self._pause(ends, idle_from)):
-                self.flow_control.wait(pause, self._room)
-            elif not self.flow_control.wait_for_room(self._room, self._until):
+            pause = 0.0 if is_new else self._pause(ends, idle_from)
+            if not self.flow_control.wait_to_claim(
+                self._room,
+                at=monotonic() + pause if may_claim else inf,
+                until=self._until,
+                most_in_flight=self.threads,
+            ):
                 return
+            if is_new:
+                idle_from = monotonic()
             try:
                 # At the limit only what is in doubt is claimed.
                 claims = self.claim(max(limit - len(self._claimed_ids), 0))
@@ -204,16 +206,15 @@ class Run:
                 self._ended_because = str(error)
                 return
 
-    def _pause(self, ends: float, idle_from: float) -> float | None:
-        """Seconds until the next claim, after one that brought nothing new. None: nothing will be due in time."""
-        now, due_in = monotonic(), self._next_in
+    def _pause(self, ends: float, idle_from: float) -> float:
+        """Seconds until the next claim, after one that brought nothing new; inf if nothing will be due in time."""
+        now, due_in = monotonic(), inf if self._next_in is None else self._next_in
         linger_ends = idle_from + LINGER_SECONDS
-        lingers = now < min(linger_ends, ends)
-        comes_in_time = due_in is not None and now + due_in < max(ends, linger_ends)
-        if not (lingers or comes_in_time):
-            return None
-        pause = ATTENTIVE_SECONDS if lingers else POLL_SECONDS
-        return min(pause, due_in) if due_in else pause
+        if now < min(linger_ends, ends):
+            return min(ATTENTIVE_SECONDS, due_in or inf)
+        if now + due_in < max(ends, linger_ends):
+            return min(POLL_SECONDS, due_in or inf)
+        return inf
 
     def suspects(self) -> Iterator[Claim]:
         """Suspect rows, whose workers died more than once, each claimed when the one before it is done.
@@ -224,7 +225,7 @@ class Run:
         self.flow_control.claims_one_by_one = True
         while (
             len(seen_ids) < MIN_SUSPECTS or monotonic() < self._until
-        ) and not self.flow_control.run_stopped_because:
+        ) and not self.flow_control.why_stopped:
             try:
                 claims = self._note_claimed(self._claim_batch(1, suspect=True))
             except QueueError as error:
@@ -255,19 +256,17 @@ class Run:
 
     def _stopped(self) -> Iterator[Stopped]:
         """Everybody and senders, if they have stopped."""
-        control = self.flow_control
         default = self._services.provider.default
-        for (kind, subject), why in control.stops.items():
-            if kind == "business":
-                continue
-            sender = self._senders.get(subject)
-            yield Stopped(
-                what=_name_of(sender),
-                why=why,
-                is_news=(kind, subject) not in control.tried,
-                concerns_all=sender is None or sender.sent_by == default.sent_by,
-                businesses=control.businesses_of(subject),
-            )
+        for circuit in self.flow_control.stopped:
+            sender, why = circuit.sender, circuit.why_stopped
+            if why and circuit.key[0] != "business":
+                yield Stopped(
+                    what=_name_of(sender),
+                    why=why,
+                    is_news=circuit.is_news,
+                    concerns_all=sender is None or sender.sent_by == default.sent_by,
+                    businesses=len(circuit.businesses),
+                )
 
     def report(self, results: Sequence[ItemResult]) -> RunSummary:
         """End the run, and add it up."""
@@ -278,17 +277,14 @@ class Run:
             recovered=self.recovered,
             results=results,
             duration_seconds=round(monotonic() - self._started, 3),
-            why_stopped=control.run_stopped_because
+            why_stopped=control.why_stopped
             or for_all
             or self._ended_because
             or unclaimed,
             stopped=stopped,
             database_broken=bool(control.database_trouble or unclaimed),
             texts_only=self._services.provider.audience.description,
-            restored=next(
-                (str(run) for run in self.interrupted if run.restored_since),
-                _UNSURE if self._is_unsure else None,
-            ),
+            restored=self._restored,
         )
         self._services.queue.finish_run(
             self.id, str(summary), needs_attention=summary.needs_attention

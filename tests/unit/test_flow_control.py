@@ -104,12 +104,27 @@ def closed(control: FlowControl) -> set[str]:
     return {subject for subject, count in control.room.items() if not count}
 
 
+def stops_of(control: FlowControl) -> set[CircuitKey]:
+    """What has stopped."""
+    return {circuit.key for circuit in control.stopped}
+
+
+def may_claim(control: FlowControl) -> bool:
+    """Whether there is capacity for another claim."""
+    return control.wait_to_claim({}, at=0, until=soon(), most_in_flight=99)
+
+
+def room_changes(control: FlowControl, room: dict[str, int]) -> bool:
+    """Whether there is another room than this, or may be."""
+    return control.wait_to_claim(room, at=inf, until=soon(), most_in_flight=99)
+
+
 def let_in(control: FlowControl, claims: Iterable[Claim]) -> list[Claim]:
     """Those that it lets in while none of them is answered."""
     admitted = []
     for claim in claims:
         control.note_claimed(Batch([claim]))
-        if control.wait_for_capacity(99, soon()) and not admit(control, claim):
+        if may_claim(control) and not admit(control, claim):
             admitted.append(claim)
     return admitted
 
@@ -144,14 +159,14 @@ def test_a_run_waits_for_its_sends_as_long_as_they_may_let_others_begin() -> Non
     control = FlowControl()
     waits = let_in(control, [text() for _ in range(30)])
     without = control.room
-    assert not control.wait_for_room(without, soon())
+    assert not room_changes(control, without)
     end(control, waits[0], TAKEN)
-    assert control.wait_for_room(without, soon())
+    assert room_changes(control, without)
     control = FlowControl()
-    assert not control.wait_for_room({}, soon())
+    assert not room_changes(control, {})
     let_in(control, [text()])
     control.stop("Asked to stop")
-    assert not control.wait_for_room(control.room, soon())
+    assert not room_changes(control, control.room)
 
 
 # 2. What stops
@@ -172,7 +187,7 @@ def test_a_business_whose_sends_fail_three_times_in_a_row_stops_and_its_neighbor
     assert isinstance(obstacle, GiveBack)
     assert obstacle.why_code == "business_trouble"
     assert admit(control, text(OTHER_SHOP)) is None
-    assert queue.stops == {("business", str(SHOP))} == {*control.stops}
+    assert queue.stops == {("business", str(SHOP))} == stops_of(control)
     assert closed(control) == {str(SHOP)}
 
 
@@ -204,7 +219,7 @@ def test_a_sender_stops_and_others_go_on(claims: list[Claim], outcome: Outcome) 
     assert admit(control, neighbors) is None
     assert ("sender", str(SHARED)) in queue.stops
     assert ALL_SENDING not in queue.stops
-    assert control.run_stopped_because is None
+    assert control.why_stopped is None
 
 
 def test_one_of_two_businesses_that_fails_stops_no_sender() -> None:
@@ -227,7 +242,7 @@ def test_everybody_stops_when_several_senders_fail_and_nothing_goes_out() -> Non
     try_out(control, NOT_REACHED, *own_texts)
     assert isinstance(admit(control, text()), GiveBack)
     assert ALL_SENDING in queue.stops
-    assert not control.wait_for_capacity(50, soon())
+    assert not may_claim(control)
 
 
 # 3. How what has stopped is tried
@@ -251,13 +266,13 @@ def test_what_has_stopped_is_tried_with_one_text_which_lifts_it_if_it_goes_out(
     control, trial = FlowControl(queue.set_stop), text()
     control.note_claimed(Batch([trial], [stop]))
     assert closed(control) == {stop[1]} - {""}
-    assert control.wait_for_capacity(50, soon()) is (stop != ALL_SENDING)
+    assert may_claim(control) is (stop != ALL_SENDING)
     if outcome:
         assert admit(control, trial) is None
         end(control, trial, outcome)
     control.release(trial)
     assert (stop in queue.stops) is (outcome != TAKEN)
-    assert (stop in control.stops) is (outcome == NOT_REACHED)
+    assert (stop in stops_of(control)) is (outcome == NOT_REACHED)
 
 
 def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
@@ -274,7 +289,7 @@ def test_what_had_stopped_proves_nothing_of_what_it_is_part_of() -> None:
         assert admit(control, claim) is None
         end(control, claim, NOT_REACHED)
         control.release(claim)
-    assert {*control.stops} == {stop for _, stop in down}
+    assert stops_of(control) == {stop for _, stop in down}
     assert admit(control, text()) is None
 
 
@@ -282,7 +297,7 @@ def test_a_sender_that_has_stopped_leaves_the_places_of_its_texts_to_others() ->
     """As many as a run may have under way before anybody was answered."""
     control = FlowControl()
     try_out(control, NOT_REACHED, *[text(uuid4(), UUID(int=200)) for _ in range(4)])
-    assert [*control.stops] == [("sender", str(UUID(int=200)))]
+    assert stops_of(control) == {("sender", str(UUID(int=200)))}
     assert len(let_in(control, texts(30))) == AT_FIRST
 
 
@@ -354,7 +369,7 @@ def test_a_database_that_cannot_be_asked_about_one_business_stops_that_one() -> 
     assert isinstance(admit(control, text()), Defer)
     assert admit(control, text(OTHER_SHOP)) is None
     control.database_failed(text(OTHER_SHOP), "No answer")
-    assert control.run_stopped_because == "No answer"
+    assert control.why_stopped == "No answer"
 
 
 def test_a_run_may_be_asked_to_stop_while_it_reports_a_stop_and_when_nobody_can_be_reached() -> (
@@ -368,8 +383,8 @@ def test_a_run_may_be_asked_to_stop_while_it_reports_a_stop_and_when_nobody_can_
 
     control = FlowControl(tell)
     try_out(control, SUSPENDED, text())
-    assert {*control.stops} == {("sender", str(SHARED))}
-    assert control.run_stopped_because == "Asked to stop"
+    assert stops_of(control) == {("sender", str(SHARED))}
+    assert control.why_stopped == "Asked to stop"
 
 
 def test_a_text_leaves_at_its_turn_by_its_own_clock(

@@ -56,7 +56,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (run, flow_control):
         monkeypatch.setattr(module, "monotonic", clock.now)
     monkeypatch.setattr(flow_control, "SLOW_SECONDS", inf)
-    monkeypatch.setattr(FlowControl, "wait", lambda _, seconds, __: clock.wait(seconds))
+
+    def sleep(control: FlowControl, seconds: float) -> None:
+        if control._in_flight:
+            control._lock.wait(seconds)
+        else:
+            clock.wait(seconds)
+
+    monkeypatch.setattr(FlowControl, "_sleep", sleep)
     return clock
 
 

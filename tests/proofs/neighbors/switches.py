@@ -1,6 +1,6 @@
 """Each safeguard, taken away: to see that the judge notices its absence, and with which neighbors it does."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -36,6 +36,7 @@ from tests.proofs.town.safeguards import (
 from tests.proofs.town.street import Neighbor
 
 _act_on, _observe = SupabaseQueue.act_on, FlowControl.observe
+_wait_to_claim = FlowControl.wait_to_claim
 
 
 def _all_or_nothing(kind: type[Claim], answer: list[Mapping[str, Any]]) -> Rows[Claim]:
@@ -64,13 +65,20 @@ def _fail(self: SupabaseQueue, claim: Claim, decision: NoSend) -> bool:
     )
 
 
-def _whosever_they_are(self: flow_control._Streak, several: int) -> bool:
+def _whosever_they_are(failures: Sequence[Hashable], _: int) -> bool:
     """Three failures in a row were everybody's trouble."""
-    return self.length >= IN_A_ROW
+    return len(failures) >= IN_A_ROW
 
 
 _NO_SHARE = (FlowControl, "_share", lambda *_: inf)
-_WHOSE = (flow_control._Streak, "is_of", _whosever_they_are)
+_WHOSE = (flow_control, "is_trouble", _whosever_they_are)
+
+
+def _wait_for_nothing(
+    self: FlowControl, room: Mapping[str, int], *, at: float, **options: Any
+) -> bool:
+    """A run ended when nothing was due, whatever was under way."""
+    return at < inf and _wait_to_claim(self, room, at=at, **options)
 
 
 def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | None:
@@ -207,7 +215,7 @@ SWITCHES = {
         minutes=8,
     ),
     "a run goes on": _switch(
-        _patch((FlowControl, "wait_for_room", lambda *_: False)),
+        _patch((FlowControl, "wait_to_claim", _wait_for_nothing)),
         "late",
         tenants.slow_answers(20, 20, seconds=4.0),
         minutes=6,
