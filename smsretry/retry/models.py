@@ -143,6 +143,12 @@ class Claim(Value):
         """The number's last digits; none if it has no number."""
         return masked(self.phone)
 
+    @property
+    def private(self) -> tuple[str | None, ...]:
+        """What no message may quote."""
+        sent = (self.sent_body, self.sent_to, *self.other_bodies)
+        return (self.body, self.phone, *sent)
+
 
 class ItemResult(Value):
     """The result of one claim of one row, small enough to show and to store."""

@@ -4,11 +4,9 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
@@ -93,22 +91,23 @@ def process_sms_retry_item(
     except QueueError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, other texts go on
-        private = (
-            claim.body,
-            claim.phone,
-            claim.sent_body,
-            claim.sent_to,
-            *claim.other_bodies,
-        )
-        message = describe_unforeseen(error, private=private)
+        why = describe_unforeseen(error, private=claim.private)
         # Somebody can fix a full disk or a broken installation, and no text pays for that.
-        decision: NoSend = Fail(message, "unforeseen")
-        if isinstance(error, OSError | ImportError | MemoryError):
-            decision = Hold(message, "unforeseen")
+        is_fixable = isinstance(error, OSError | ImportError | MemoryError)
     # Outside the handler: an exception raised inside would carry the original, which may quote the customer.
     if claim.in_doubt_since is None:
-        queue.act_on(claim, decision)  # changes nothing if the send has begun
-    raise UnforeseenError(f"Row {claim.id}: {message}")
+        # It changes nothing if the send has begun.
+        queue.act_on(claim, (Hold if is_fixable else Fail)(why, "unforeseen"))
+    raise UnforeseenError(f"Row {claim.id}: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A send that was begun, and what follows from it."""
+
+    id: UUID
+    outcome: Outcome
+    decision: AfterSend
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,51 +127,65 @@ class _Item:
         decision = before.before_send(self.claim, at=at, profile=self.profile)
         if not isinstance(decision, Send):
             return self._act_on(decision)
+        # Its end is recorded once its place is free.
+        match end := self._try(decision):
+            case _Attempt():
+                return self._finish(end)
+            case BeginAnswer():
+                return self._not_begun(end, decision.cap)
+            case _:
+                return self._act_on(end)
+
+    def _try(self, decision: Send) -> NoSend | BeginAnswer | _Attempt:
+        """Begin and send, in a place at the provider."""
+        claim = self.claim
         # A text to somebody who is not listed needs nothing of the provider: begin says what becomes of it.
-        if not self._is_listed:
-            return self._attempt(decision)()
-        if obstacle := self._no_credentials():
-            return self._act_on(obstacle)
-        with self.flow_control.place(self.claim) as obstacle:
-            record = (
-                partial(self._act_on, obstacle) if obstacle else self._attempt(decision)
-            )
-        return record()
+        if not self.provider.audience.includes(claim.phone):
+            return self._begin(uuid4(), decision)
+        if why := self.provider.credentials_problem(claim.sender.account or ""):
+            # An application may have no credentials for it: the workers do.
+            return (GiveBack if self.first_send else Hold)(why, "no_credentials")
+        with self.flow_control.place(claim) as obstacle:
+            return obstacle or self._attempt(decision)
 
-    def _attempt(self, decision: Send) -> Callable[[], ItemResult]:
-        """Begin, and send. Returns how its end is recorded, for which it needs no place."""
-        asked_at, attempt_id = _stopwatch(), uuid4()
-        answer = self._check_lost_messages(asked_at) or self._begin(
-            attempt_id, decision
+    def _attempt(self, decision: Send) -> NoSend | BeginAnswer | _Attempt:
+        claim, asked_at, attempt_id = self.claim, _stopwatch(), uuid4()
+        if obstacle := self._check_lost_messages(asked_at):
+            return obstacle
+        answer = self._begin(attempt_id, decision)
+        if not isinstance(answer, BeginAnswer) or answer.answer != "go":
+            return answer
+        text = Text(
+            attempt_id=attempt_id,
+            sender=claim.sender,
+            to=claim.phone or "",
+            body=claim.body or "",
+            # By the database's clock, like the decision itself.
+            valid_for=decision.valid_until - answer.decided_at,
+            message_class=claim.message_class,
         )
-        if not isinstance(answer, BeginAnswer):
-            return partial(self._act_on, answer)
-        if answer.answer != "go":
-            return partial(self._not_begun, answer, decision.cap)
-        self.flow_control.wait_for_slot(self.claim, answer)
-        # By the database's clock, like the decision itself.
-        valid_for = decision.valid_until - answer.decided_at
-        refused_for = answer.decided_at - (answer.refused_since or answer.decided_at)
-        return self._go(attempt_id, valid_for, refused_for, asked_at)
-
-    def _no_credentials(self) -> NoSend | None:
-        """What becomes of it if this worker has no credentials for its sender."""
-        account = self.claim.sender.account or ""
-        if why := self.provider.credentials_problem(account):
-            if self.first_send:
-                # An application may have no credentials for it: the workers do.
-                return GiveBack(why, "no_credentials")
-            return Hold(why, "no_credentials")
-        return None
-
-    @property
-    def _is_listed(self) -> bool:
-        """Whether this installation texts its customer."""
-        return self.provider.audience.includes(self.claim.phone)
+        self.flow_control.wait_for_slot(claim, answer)
+        with self.flow_control.at_provider(claim) as waited:
+            # What allowed the send must still be so when the request leaves.
+            took = _stopwatch() - asked_at
+            outcome = self._send(text) if took <= SEND_WITHIN_SECONDS else None
+        if outcome is None:
+            return _too_late(attempt_id, took, waited)
+        if pause_seconds := self.flow_control.observe(claim, outcome):
+            with suppress(QueueError):  # then other machines find out by themselves
+                self.queue.slow_down(claim.sender, pause_seconds)
+        follows = after_send(
+            claim,
+            outcome,
+            refused_for=answer.decided_at - (answer.refused_since or answer.decided_at),
+            first_send=self.first_send,
+            profile=self.profile,
+        )
+        return _Attempt(attempt_id, outcome, follows)
 
     def _check_lost_messages(self, asked_at: float) -> NoSend | None:
         """Ask the provider once more about messages of this text that did not arrive: they may have arrived by now."""
-        if not self.claim.lost_messages or not self._is_listed:
+        if not self.claim.lost_messages:
             return None
         reports = {
             message.sid: self.provider.fetch_report(
@@ -254,60 +267,15 @@ class _Item:
             return ItemResult.claim_lost(self.claim)
         return decision.result(self.claim)
 
-    def _go(
-        self,
-        attempt_id: UUID,
-        valid_for: timedelta,
-        refused_for: timedelta,
-        asked_at: float,
-    ) -> Callable[[], ItemResult]:
-        with self.flow_control.at_provider(self.claim) as waited:
-            # What allowed the send must still be so when the request leaves.
-            took = _stopwatch() - asked_at
-            is_late = took > SEND_WITHIN_SECONDS
-            outcome = None if is_late else self._send(attempt_id, valid_for)
-        if outcome:
-            self._observe(outcome)
-            decision = after_send(
-                self.claim,
-                outcome,
-                refused_for=refused_for,
-                first_send=self.first_send,
-                profile=self.profile,
-            )
-            return partial(self._finish, attempt_id, outcome, decision)
-        has_waited = waited > took / 2
-        why = _NO_PLACE.format(waited) if has_waited else _TOO_LATE.format(took)
-        why_code: WhyCode = "at_capacity" if has_waited else "database_trouble"
-        again = Retry(why, why_code, due_in=before.TROUBLE_DELAY, reason=None)
-        return partial(self._finish, attempt_id, NotSent(why), again)
-
-    def _send(self, attempt_id: UUID, valid_for: timedelta) -> Outcome:
-        claim = self.claim
-        text = Text(
-            attempt_id=attempt_id,
-            sender=claim.sender,
-            to=claim.phone or "",
-            body=claim.body or "",
-            valid_for=valid_for,
-            message_class=claim.message_class,
-        )
+    def _send(self, text: Text) -> Outcome:
         try:
             return self.provider.send(text)
         except Exception as error:  # noqa: BLE001 - the request may have left: whatever it was, we do not know
-            private = (claim.body, claim.phone)
-            return InDoubt(describe_unforeseen(error, private=private))
+            return InDoubt(describe_unforeseen(error, private=self.claim.private))
 
-    def _observe(self, outcome: Outcome) -> None:
-        pause_seconds = self.flow_control.observe(self.claim, outcome)
-        if pause_seconds:
-            with suppress(QueueError):  # then other machines find out by themselves
-                self.queue.slow_down(self.claim.sender, pause_seconds)
-
-    def _finish(
-        self, attempt_id: UUID, outcome: Outcome, decision: AfterSend
-    ) -> ItemResult:
-        finished = self.queue.finish(self.claim, attempt_id, outcome, decision)
+    def _finish(self, attempt: _Attempt) -> ItemResult:
+        decision = attempt.decision
+        finished = self.queue.finish(self.claim, attempt.id, attempt.outcome, decision)
         if not finished.applied:
             return ItemResult.claim_lost(self.claim)
         if finished.status == "completed" and isinstance(decision, LookAgain):
@@ -316,6 +284,20 @@ class _Item:
             return proof.result(self.claim)
         due_at = finished.scheduled_for if finished.status == "pending" else None
         return decision.result(self.claim, due_at=due_at)
+
+
+def _too_late(attempt_id: UUID, took: float, waited: float) -> _Attempt:
+    """An attempt whose request did not leave in time. It costs nothing.
+
+    Args:
+        waited: how many of the seconds that it took, for a place at the provider.
+    """
+    why = _TOO_LATE.format(took)
+    why_code: WhyCode = "database_trouble"
+    if waited > took / 2:
+        why, why_code = _NO_PLACE.format(waited), "at_capacity"
+    again = Retry(why, why_code, due_in=before.TROUBLE_DELAY, reason=None)
+    return _Attempt(attempt_id, NotSent(why), again)
 
 
 def _stopwatch() -> float:
