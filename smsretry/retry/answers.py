@@ -3,8 +3,6 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field
-
 from smsretry.instants import Instant, on_clock
 from smsretry.retry.models import KnownCode, Value
 from smsretry.vocabulary import ScheduledResult
@@ -104,15 +102,12 @@ class BeginAnswer(Value):
         "ended",
     ]
     why: str | None
-    decided_at: Instant = Field(description="The database's clock when it answered.")
-    refused_since: Instant | None = Field(
-        None,
-        description="Since when its sender is refused for what this text tries.",
-    )
-    until: Instant | None = Field(
-        None,
-        description="If it goes: when it leaves; None: now. If capped, busy or spent: when there is room again.",
-    )
+    decided_at: Instant
+    """The database's clock when it answered."""
+    refused_since: Instant | None = None
+    """Since when its sender is refused for what this text tries."""
+    until: Instant | None = None
+    """If it goes: when it leaves; None: now. If capped, busy or spent: when there is room again."""
     why_code: KnownCode = None
 
 

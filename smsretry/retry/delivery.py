@@ -40,48 +40,35 @@ class OpenDelivery(Value):
     """A message whose delivery is open, in our charge until the lease runs out."""
 
     attempt_id: UUID
-    asks: int = Field(
-        description="How often it was asked about. Its fence, too: each claim raises it."
-    )
+    asks: int
+    """How often it was asked about. Its fence, too: each claim raises it."""
     retry_id: UUID
     business_id: UUID
-    customer_id: UUID | None = Field(
-        description="None: deleted since, like the send log."
-    )
+    customer_id: UUID | None
+    """None: deleted since, like the send log."""
     send_log_id: UUID | None
-    sid: str = Field(
-        validation_alias="twilio_sid", description="The provider's id of it."
-    )
-    account: str | None = Field(
-        None,
-        validation_alias="sent_account",
-        description="That it went out from. None: nobody wrote it down.",
-    )
+    sid: str = Field(validation_alias="twilio_sid")
+    """The provider's id of it."""
+    account: str | None = Field(None, validation_alias="sent_account")
+    """That it went out from. None: nobody wrote it down."""
     accepted_at: Instant
-    delivery_status: DeliveryStatus | None = Field(
-        description="What was reported last."
-    )
+    delivery_status: DeliveryStatus | None
+    """What was reported last."""
     delivery_code: int | None
-    failures: int = Field(
-        description="Messages of the text that did not arrive, including this one."
-    )
-    excused: int = Field(
-        0,
-        description="Other messages of it that trouble of their sender kept from arriving: not in `failures`.",
-    )
+    failures: int
+    """Messages of the text that did not arrive, including this one."""
+    excused: int = 0
+    """Other messages of it that trouble of their sender kept from arriving: not in `failures`."""
     attempt_count: int
     max_attempts: int
     expires_at: Instant | None
-    moved_on: bool = Field(
-        description="Its row did not end with this message, so nothing follows from a failure."
-    )
-    may_have_arrived: bool = Field(
-        description="Another message of the text has arrived, or may still arrive."
-    )
+    moved_on: bool
+    """Its row did not end with this message, so nothing follows from a failure."""
+    may_have_arrived: bool
+    """Another message of the text has arrived, or may still arrive."""
     claimed_at: Instant
-    day_ends_at: Instant | None = Field(
-        None, description="When the carriers' day turns over."
-    )
+    day_ends_at: Instant | None = None
+    """When the carriers' day turns over."""
 
 
 Silence: TypeAlias = Literal["not kept", "denied", "unanswered"]

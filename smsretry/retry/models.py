@@ -55,9 +55,8 @@ class LostMessage(Value):
     """A message of a claimed text that did not arrive."""
 
     sid: str
-    account: str | None = Field(
-        None, description="That it went out from. None: nobody wrote it down."
-    )
+    account: str | None = None
+    """That it went out from. None: nobody wrote it down."""
 
 
 class Claim(Value):
@@ -68,75 +67,60 @@ class Claim(Value):
     send_log_id: UUID | None
     customer_id: UUID | None
     claim_no: int
-    claimed_at: Instant = Field(
-        description="The database's clock when the row was claimed."
-    )
+    claimed_at: Instant
+    """The database's clock when the row was claimed."""
     scheduled_for: Instant
     attempt_count: int
     max_attempts: int
     sender: Annotated[
         AssignedSender, BeforeValidator(lambda sender: sender or AssignedSender())
     ] = AssignedSender()
-    stopped_states: tuple[str, ...] = Field(
-        (), description="US states to which an operator lets no marketing text go."
-    )
+    stopped_states: tuple[str, ...] = ()
+    """US states to which an operator lets no marketing text go."""
     in_doubt_since: Instant | None
-    reconcile_count: int = Field(
-        description="If it is in doubt, the looks that were made. What follows is its attempt's."
-    )
+    reconcile_count: int
+    """If it is in doubt, the looks that were made. What follows is its attempt's."""
     attempt_begun_at: Instant | None
-    sent_to: str | None = Field(repr=False, description="The number that it went to.")
+    sent_to: str | None = Field(repr=False)
+    """The number that it went to."""
     sent_body: str | None = Field(repr=False)
-    sent_by: str | None = Field(
-        repr=False,
-        description="The sender: a messaging service or a number of ours.",
-    )
-    sent_account: str | None = Field(
-        None, description="The sender's account. None: nobody wrote it down."
-    )
-    other_bodies: tuple[str, ...] = Field(
-        (),
-        repr=False,
-        description="Bodies of other sends to that number of which nobody knows what became.",
-    )
-    known_sid: str | None = Field(
-        description="The provider's id of the text, if its send log has one."
-    )
-    log_says_sent: bool = Field(
-        description="Whether its send log says that it was sent."
-    )
-    held: bool = Field(description="It waits for something that a person can fix.")
-    why: str | None = Field(description="What it waits for.")
-    expires_at: Instant | None = Field(
-        description="None until the first moment it might have gone out."
-    )
+    sent_by: str | None = Field(repr=False)
+    """The sender: a messaging service or a number of ours."""
+    sent_account: str | None = None
+    """The sender's account. None: nobody wrote it down."""
+    other_bodies: tuple[str, ...] = Field((), repr=False)
+    """Bodies of other sends to that number of which nobody knows what became."""
+    known_sid: str | None
+    """The provider's id of the text, if its send log has one."""
+    log_says_sent: bool
+    """Whether its send log says that it was sent."""
+    held: bool
+    """It waits for something that a person can fix."""
+    why: str | None
+    """What it waits for."""
+    expires_at: Instant | None
+    """None until the first moment it might have gone out."""
     send_log_found: bool
     customer_found: bool
     body: str | None = Field(repr=False)
-    longest_body: int | None = Field(
-        None,
-        description="The most characters it may have; a longer body is cut to one more.",
-    )
-    channel: str | None = Field(description="Its send log's; only `sms` is a text's.")
+    longest_body: int | None = None
+    """The most characters it may have; a longer body is cut to one more."""
+    channel: str | None
+    """Its send log's; only `sms` is a text's."""
     phone: str | None = Field(repr=False)
-    fingerprint: str | None = Field(
-        repr=False,
-        description="Of what a decision is made from: number, zones, hours, cap, words, class, stops, sender.",
-    )
+    fingerprint: str | None = Field(repr=False)
+    """Of what a decision is made from: number, zones, hours, cap, words, class, stops, sender."""
     timezone: str | None
     business_timezone: str | None
-    business_hours: str | None = Field(
-        description="The business's own hours for texts: `hours.parse_week`."
-    )
-    business_cap: int | None = Field(
-        None, description="The business's own cap of texts a person a day."
-    )
+    business_hours: str | None
+    """The business's own hours for texts: `hours.parse_week`."""
+    business_cap: int | None = None
+    """The business's own cap of texts a person a day."""
     message_class: MessageClass
-    lost_messages: tuple[LostMessage, ...] = Field((), description="Newest first.")
-    due_since: Instant | None = Field(
-        None,
-        description="Since when it might have gone out, apart from quiet hours.",
-    )
+    lost_messages: tuple[LostMessage, ...] = ()
+    """Newest first."""
+    due_since: Instant | None = None
+    """Since when it might have gone out, apart from quiet hours."""
 
     @property
     def masked(self) -> str:
@@ -206,9 +190,8 @@ class Text(Value):
     sender: SenderId
     to: str = Field(repr=False)
     body: str = Field(repr=False)
-    valid_for: timedelta = Field(
-        description="How long the provider may keep it in its own queue."
-    )
+    valid_for: timedelta
+    """How long the provider may keep it in its own queue."""
     message_class: MessageClass = "marketing"
 
 
@@ -216,13 +199,12 @@ class Sighting(Value):
     """One message in the provider's list, from the sender that was asked about."""
 
     sid: str
-    to: str | None = Field(
-        repr=False, description="None: the list does not tell the whole number."
-    )
-    body: str = Field(
-        repr=False, description="Without words that the provider is known to add."
-    )
-    created_at: Instant = Field(description="To the second.")
+    to: str | None = Field(repr=False)
+    """None: the list does not tell the whole number."""
+    body: str = Field(repr=False)
+    """Without words that the provider is known to add."""
+    created_at: Instant
+    """To the second."""
 
 
 class Look(Value):

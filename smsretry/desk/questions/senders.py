@@ -28,12 +28,8 @@ class SenderRecord(Value):
     account: str
     sender: str
     """As people see it: a number's last four digits."""
-    sent_by: str | None = Field(
-        None,
-        repr=False,
-        exclude=True,
-        description="The whole of it, if the question was for numbers, too.",
-    )
+    sent_by: str | None = Field(None, repr=False, exclude=True)
+    """The whole of it, if the question was for numbers, too."""
     named_at: Instant | None = None
     """When a run last named it as the default sender. None: it is not the default one."""
     segments_per_second: float | None
