@@ -6,16 +6,17 @@ Showing never fails a run: what became of the texts is in the database already.
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
+from functools import partial
 from queue import SimpleQueue
 from textwrap import shorten
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, Self
 from urllib.parse import quote
 
-from prefect import Task, task
+from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -35,6 +36,7 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import FailedRun
 from prefect.logging import get_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.states import Failed
 
 from smsretry.adapters.desk import Desk
@@ -44,8 +46,6 @@ from smsretry.desk.pages.runs import RunReport
 from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.errors import SmsRetryError
 
-_Parameters = ParamSpec("_Parameters")
-_Result = TypeVar("_Result")
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
 PROGRESS_KEY: Final = "sms-progress"
@@ -53,27 +53,17 @@ OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
-_quiet_tasks: Final = set[str]()
+quiet_task: Final = partial(task, cache_policy=NO_CACHE, persist_result=False)
+"""Makes a task of which Prefect stores no result: the queue, and the name of its state, say what it came to."""
+_TASKS_LOGGER: Final = "prefect.task_runs"
 _NAME_LENGTH: Final = 110
 _PAUSE_SECONDS: Final = 0.05
 _MANY_EVENTS: Final = 1000
 
 
-def quiet_task(
-    **options: Any,
-) -> Callable[[Callable[_Parameters, _Result]], Task[_Parameters, _Result]]:
-    """Make a task of which Prefect stores no result and logs no state: the queue, and the state's name, say it all."""
-
-    def make(function: Callable[_Parameters, _Result]) -> Task[_Parameters, _Result]:
-        _quiet_tasks.add(function.__name__)
-        return task(cache_policy=NO_CACHE, persist_result=False, **options)(function)
-
-    return make
-
-
 def silence_repetitions() -> None:
     """Let Prefect log nothing that a state says already."""
-    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
+    for name in (_TASKS_LOGGER, "prefect.flow_runs", "prefect.engine"):
         # A logger ignores a filter that it has already.
         logging.getLogger(name).addFilter(_is_new)
 
@@ -83,7 +73,7 @@ def _is_new(record: logging.LogRecord) -> bool:
     is_said = record.exc_info and isinstance(
         record.exc_info[1], FailedRun | SmsRetryError
     )
-    return not is_said and getattr(record, "task_name", None) not in _quiet_tasks
+    return not is_said and record.name != _TASKS_LOGGER
 
 
 @contextmanager
@@ -92,7 +82,7 @@ def display_only() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the texts are seen to
-        get_run_logger().warning(
+        flow_run_logger(this_run()).warning(
             "What the run came to could not be shown in full (%s)", type(error).__name__
         )
 

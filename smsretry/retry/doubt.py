@@ -69,11 +69,11 @@ def after_look(
         why = f"In doubt, and it cannot be looked for. {denied}. {_LOOK_YOURSELF}"
         yield Hold(why, "list_unavailable")
         return
-    if look is None or look.unread:
+    if look is None or look.unread or claim.attempt is None:
         yield _without_list(claim, at, look.unread if look else None)
         return
     since = claim.in_doubt_since or at
-    matches = find(look, claim)
+    matches = find(look, claim.attempt, doubted_at=since)
     for sid in matches.ours:
         yield _complete_by(sid, "reconcile")
     if matches.ambiguous:
@@ -101,7 +101,7 @@ def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
 
 def _without_list(claim: Claim, at: datetime, problem: str | None) -> AfterLook:
     why = "In doubt: what was sent is not on record"
-    if claim.sent_to:
+    if claim.attempt:
         why = "In doubt: the provider's list of messages cannot be read"
     if problem:
         why += f": {problem}"

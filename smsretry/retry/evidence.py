@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from smsretry.phone import e164
-from smsretry.retry.models import Claim, Look, Sighting
+from smsretry.retry.models import Attempt, Look, Sighting
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 """The uncertainty between two clocks once their difference is known; it also covers the provider's whole seconds."""
@@ -61,20 +61,21 @@ def all_in_one(looks: Sequence[Look | None]) -> Look | None:
     )
 
 
-def find(look: Look, claim: Claim) -> Matches:
-    """Sort the messages of a list by whether they may be of the attempt that the claimed row is in doubt about.
+def find(look: Look, attempt: Attempt, *, doubted_at: datetime) -> Matches:
+    """Sort the messages of a list by whether they may be of an attempt, which came into doubt at `doubted_at`.
 
     If the database's clock was set back during the attempt, every time is unusual, so that nothing is surely its own.
     """
     # The application's own processor sends to whatever is stored.
-    sent_to = e164(claim.sent_to or "")
+    sent_to = e164(attempt.phone or "")
     ours, with_our_words, with_other_words = list[str](), list[str](), list[str]()
     for sighting in sorted(
         look.sightings, key=lambda sighting: (sighting.created_at, sighting.sid)
     ):
         if sighting.to not in (None, sent_to):
             continue
-        match _words(sighting, claim), _time(sighting, claim, look.clock_ahead):
+        words = _words(sighting, attempt)
+        match words, _time(sighting, attempt, doubted_at, look.clock_ahead):
             case ("another's", _) | (_, "never"):
                 pass
             case "ours", "usual" if sighting.to:
@@ -95,15 +96,16 @@ _Time = Literal["usual", "unusual", "never"]
 """unusual: only if a clock was wrong, or it was created late. never: not even then."""
 
 
-def _time(sighting: Sighting, claim: Claim, clock_ahead: timedelta) -> _Time:
+def _time(
+    sighting: Sighting, attempt: Attempt, doubted_at: datetime, clock_ahead: timedelta
+) -> _Time:
     """Whether it was created when the attempt's message would be, on the provider's clock.
 
     Args:
         clock_ahead: how far the provider's clock is ahead of the database's now. They may have agreed at the send.
     """
-    doubted, created = claim.in_doubt_since or claim.claimed_at, sighting.created_at
-    begun = (claim.attempt_begun_at or doubted).replace(microsecond=0)
-    opens, closes = begun - CLOCK_TOLERANCE, doubted + _LATEST
+    begun, created = attempt.begun_at.replace(microsecond=0), sighting.created_at
+    opens, closes = begun - CLOCK_TOLERANCE, doubted_at + _LATEST
     leads = (timedelta(0), clock_ahead)
     if any(opens + lead <= created <= closes + lead for lead in leads):
         return "usual"
@@ -126,14 +128,14 @@ _LOOK_ALIKES: Final = str.maketrans(
 """Characters that smart encoding replaces by what looks like them, so that a text fits GSM-7."""
 
 
-def _words(sighting: Sighting, claim: Claim) -> _Words:
+def _words(sighting: Sighting, attempt: Attempt) -> _Words:
     """The text whose words they are."""
-    listed, ours = plain(sighting.body), plain(claim.sent_body or "")
+    listed, ours = plain(sighting.body), plain(attempt.body or "")
     if not listed:
         return "unknown"
     if listed == ours:
         return "ours"
-    if listed in map(plain, claim.other_bodies):
+    if listed in map(plain, attempt.other_bodies):
         return "another's"
     return "unlike" if ours else "unknown"
 

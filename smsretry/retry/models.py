@@ -59,6 +59,26 @@ class LostMessage(Value):
     """That it went out from. None: nobody wrote it down."""
 
 
+class Attempt(Value):
+    """The send that a text is in doubt about, as it was made."""
+
+    begun_at: Instant
+    phone: str | None = Field(repr=False)
+    """The number that it went to, as it was stored."""
+    body: str | None = Field(repr=False)
+    account: str | None = None
+    """The sender's. None: nobody wrote it down."""
+    sent_by: str | None = Field(repr=False)
+    """The sender: a messaging service or a number of ours."""
+    other_bodies: tuple[str, ...] = Field((), repr=False)
+    """Bodies of other sends to that number of which nobody knows what became."""
+
+    @property
+    def private(self) -> tuple[str | None, ...]:
+        """What no message may quote."""
+        return (self.phone, self.body, *self.other_bodies)
+
+
 class Claim(Value):
     """One claimed row: a text owed to a person, in our charge until the lease runs out."""
 
@@ -79,17 +99,9 @@ class Claim(Value):
     """US states to which an operator lets no marketing text go."""
     in_doubt_since: Instant | None
     reconcile_count: int
-    """If it is in doubt, the looks that were made. What follows is its attempt's."""
-    attempt_begun_at: Instant | None
-    sent_to: str | None = Field(repr=False)
-    """The number that it went to."""
-    sent_body: str | None = Field(repr=False)
-    sent_by: str | None = Field(repr=False)
-    """The sender: a messaging service or a number of ours."""
-    sent_account: str | None = None
-    """The sender's account. None: nobody wrote it down."""
-    other_bodies: tuple[str, ...] = Field((), repr=False)
-    """Bodies of other sends to that number of which nobody knows what became."""
+    """If it is in doubt, the looks that were made."""
+    attempt: Attempt | None = None
+    """If it is in doubt, and what was sent is on record."""
     known_sid: str | None
     """The provider's id of the text, if its send log has one."""
     log_says_sent: bool
@@ -130,8 +142,8 @@ class Claim(Value):
     @property
     def private(self) -> tuple[str | None, ...]:
         """What no message may quote."""
-        sent = (self.sent_body, self.sent_to, *self.other_bodies)
-        return (self.body, self.phone, *sent)
+        sent = self.attempt.private if self.attempt else ()
+        return (self.phone, self.body, *sent)
 
 
 class ItemResult(Value):

@@ -7,7 +7,7 @@ from smsretry.phone import e164
 from smsretry.retry import doubt
 from smsretry.retry.decision import AfterLook, Fail
 from smsretry.retry.evidence import all_in_one, earliest_creation
-from smsretry.retry.models import Claim, ItemResult, SenderId
+from smsretry.retry.models import Attempt, Claim, ItemResult, SenderId
 from smsretry.retry.profile import Profile
 from smsretry.sending.ports import Provider, RetryQueue
 
@@ -47,16 +47,17 @@ def _decisions(
         yield from evidence
         return
     look = denied = None
-    if claim.sent_to and claim.attempt_begun_at:
-        senders = _may_have_left_from(claim, provider.default)
+    attempt = claim.attempt
+    if attempt and attempt.phone:
+        senders = [*_may_have_left_from(attempt, claim.sender, provider.default)]
         problems = [
             provider.credentials_problem(sender.account or "") for sender in senders
         ]
         denied = next(filter(None, problems), None)
         if not denied:
             # The application's own processor sends to whatever is stored.
-            phone = e164(claim.sent_to)
-            since = earliest_creation(claim.attempt_begun_at)
+            phone = e164(attempt.phone)
+            since = earliest_creation(attempt.begun_at)
             looks = [
                 provider.look_up(phone, sender=sender, since=since, at=claim.claimed_at)
                 for sender in senders
@@ -67,15 +68,15 @@ def _decisions(
     )
 
 
-def _may_have_left_from(claim: Claim, default: SenderId) -> list[SenderId]:
+def _may_have_left_from(
+    attempt: Attempt, sender: SenderId, default: SenderId
+) -> Iterator[SenderId]:
     """The senders whose lists may hold it: the one that its attempt left from.
 
     A send that nobody wrote down, by the application or before a restore, names neither sender nor account. It may have
     left from the business's own sender, or from that of the environment.
     """
-    unwritten = claim.sent_account is None and claim.sent_by is None
-    account = claim.sender.account if unwritten else None
-    other_senders = (
-        [SenderId(account)] if account and account != default.account else []
-    )
-    return [SenderId(claim.sent_account, claim.sent_by), *other_senders]
+    yield SenderId(attempt.account, attempt.sent_by)
+    is_unwritten = attempt.account is None and attempt.sent_by is None
+    if is_unwritten and sender.account and sender.account != default.account:
+        yield SenderId(sender.account)

@@ -58,12 +58,8 @@ def claim_with(**changes: Any) -> Claim:
         "scheduled_for": NOON - timedelta(minutes=1),
         "attempt_count": 0,
         "max_attempts": 3,
-        "attempt_begun_at": None,
         "in_doubt_since": None,
         "reconcile_count": 0,
-        "sent_to": None,
-        "sent_body": None,
-        "sent_by": None,
         "known_sid": None,
         "log_says_sent": False,
         "held": False,
@@ -83,6 +79,12 @@ def claim_with(**changes: Any) -> Claim:
         "message_class": "marketing",
     }
     return Claim.model_validate(row | changes)
+
+
+def attempt(**changes: Any) -> Record:
+    """A send of our text that began at noon, with the given fields changed."""
+    row = {"begun_at": NOON, "phone": PHONE, "body": BODY, "sent_by": SENDER}
+    return row | changes
 
 
 def sighting(

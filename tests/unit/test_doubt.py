@@ -10,7 +10,7 @@ from smsretry.retry.doubt import after_look, known_evidence
 from smsretry.retry.models import Claim, Look, Sighting
 from smsretry.retry.profile import Profile
 from smsretry.vocabulary import InDoubtPolicy
-from tests.support.builders import BODY, NOON, PHONE, SENDER, SID, claim_with
+from tests.support.builders import BODY, NOON, SID, attempt, claim_with
 from tests.support.builders import sighting as listed_as
 from tests.support.records import Record
 
@@ -29,12 +29,9 @@ MARKED = Complete("", sid=None, by="callback")
 def doubtful(**changes: Any) -> Claim:
     """A claim in doubt for twenty minutes, looked for twice, with the given fields changed."""
     row: Record = {
-        "attempt_begun_at": BEGUN,
+        "attempt": attempt(begun_at=BEGUN),
         "in_doubt_since": NOON - 20 * MINUTE,
         "reconcile_count": 2,
-        "sent_to": PHONE,
-        "sent_body": BODY,
-        "sent_by": SENDER,
     }
     return claim_with(**(row | changes))
 
@@ -132,7 +129,9 @@ def test_a_text_in_doubt_is_given_up_for_unsent_only_after_three_looks_and_fifte
             minutes,
         )
         if minutes > 0:
-            doubted_claim = doubtful(in_doubt_since=doubted, attempt_begun_at=doubted)
+            doubted_claim = doubtful(
+                in_doubt_since=doubted, attempt=attempt(begun_at=doubted)
+            )
             assert (
                 conclusions_of(
                     doubted_claim, [listed_as(SID, created_at=doubted)], in_doubt
@@ -173,7 +172,11 @@ SPECIAL: list[tuple[Record, list[Sighting] | None, list[AfterLook]]] = [
         [ambiguous(OTHER), SEND_AGAIN],
     ),
     # Nothing equals nothing, and that proves nothing.
-    ({"sent_body": None}, [sighting(OTHER, body="")], [ambiguous(OTHER), SEND_AGAIN]),
+    (
+        {"attempt": attempt(begun_at=BEGUN, body=None)},
+        [sighting(OTHER, body="")],
+        [ambiguous(OTHER), SEND_AGAIN],
+    ),
     # Nobody could look: one looks on for an hour, also after its life, for it may have gone out.
     (
         {"in_doubt_since": NOON - MINUTE, "expires_at": NOON, "reconcile_count": 50},

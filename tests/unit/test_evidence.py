@@ -10,8 +10,8 @@ from smsretry.retry.evidence import (
     earliest_creation,
     find,
 )
-from smsretry.retry.models import Look, Sighting
-from tests.support.builders import BODY, NOON, PHONE, claim_with
+from smsretry.retry.models import Attempt, Look, Sighting
+from tests.support.builders import BODY, NOON, PHONE, attempt
 from tests.support.builders import sighting as listed_as
 
 BEGUN = NOON + timedelta(milliseconds=900)
@@ -46,14 +46,8 @@ def verdict_on(
 ) -> Matches:
     """What the list has of the attempt."""
     look = Look(sightings=sightings, clock_ahead=clock_ahead)
-    claim = claim_with(
-        sent_to=PHONE,
-        sent_body=body,
-        attempt_begun_at=BEGUN,
-        in_doubt_since=DOUBTED,
-        other_bodies=other_bodies,
-    )
-    return find(look, claim)
+    sent = attempt(body=body, begun_at=BEGUN, other_bodies=other_bodies)
+    return find(look, Attempt.model_validate(sent), doubted_at=DOUBTED)
 
 
 OURS, PERHAPS, NOT_OURS = (

@@ -23,6 +23,7 @@ from tests.support.builders import (
     NOON,
     PHONE,
     SID,
+    attempt,
     begun,
     claim_with,
 )
@@ -32,9 +33,7 @@ from tests.unit.fakes import FakeProvider, FakeQueue
 LAST_HOLD = CLOSING - timedelta(seconds=60)
 DOUBTED: Record = {
     "in_doubt_since": NOON,
-    "attempt_begun_at": NOON,
-    "sent_to": PHONE,
-    "sent_body": BODY,
+    "attempt": attempt(),
 }
 
 

@@ -22,6 +22,7 @@ from tests.support.builders import (
     NOON,
     PHONE,
     SID,
+    attempt,
     claim_with,
     forget_settings,
     sighting,
@@ -53,10 +54,7 @@ def assert_tells_nothing(text: str) -> None:
 
 FINGERPRINT, OURS = "fedcba9876543210" * 2, "+12125550100"
 DOUBTFUL = claim_with(
-    sent_to=PHONE,
-    sent_body=BODY,
-    sent_by=OURS,
-    other_bodies=[BODY],
+    attempt=attempt(sent_by=OURS, other_bodies=[BODY]),
     fingerprint=FINGERPRINT,
     in_doubt_since=NOON,
 )
@@ -100,9 +98,9 @@ def test_no_value_shows_number_and_body() -> None:
 BAD_ROWS: list[dict[str, object]] = [
     # columns that hold a number or a body where something else belongs
     {"claim_no": PHONE + "x"}, {"id": BODY}, {"claimed_at": BODY}, {"expires_at": PHONE + "x"},
-    {"send_log_found": BODY}, {"phone": [PHONE]}, {"body": {"text": BODY}}, {"sent_to": [PHONE]},
-    {"sent_body": {"text": BODY}}, {"sent_by": [PHONE]}, {"fingerprint": [PHONE]}, {"channel": [BODY]},
-    {"timezone": [BODY]},
+    {"send_log_found": BODY}, {"phone": [PHONE]}, {"body": {"text": BODY}}, {"attempt": attempt(phone=[PHONE])},
+    {"attempt": attempt(body={"text": BODY})}, {"attempt": attempt(sent_by=[PHONE])}, {"fingerprint": [PHONE]},
+    {"channel": [BODY]}, {"timezone": [BODY]},
 ]  # fmt: skip
 
 

@@ -35,10 +35,18 @@ from smsretry.adapters.twilio.lists import read_list
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.local.process.http import LocalServer
 from smsretry.retry.evidence import find
-from smsretry.retry.models import SenderId, Text
+from smsretry.retry.models import Attempt, SenderId, Text
 from smsretry.retry.outcome import Accepted, InDoubt, NotSent, Outcome
 from smsretry.settings import Settings
-from tests.support.builders import ACCOUNT, BODY, NOON, PHONE, SENDER, SID, claim_with
+from tests.support.builders import (
+    ACCOUNT,
+    BODY,
+    NOON,
+    PHONE,
+    SENDER,
+    SID,
+    attempt,
+)
 from tests.support.wire import read_message
 
 
@@ -360,12 +368,8 @@ def test_a_listed_text_is_read_without_a_trial_s_words_and_however_its_sender_is
         look = read_list(listed, http, PHONE, sent_by=sent_by, since=NOON, at=NOON)
         matches = find(
             look,
-            claim_with(
-                sent_to=PHONE,
-                sent_body=ours,
-                attempt_begun_at=NOON,
-                in_doubt_since=NOON,
-            ),
+            Attempt.model_validate(attempt(body=ours)),
+            doubted_at=NOON,
         )
         expected = ((SID,), ()) if same else ((), (SID,))
         assert (matches.ours, matches.ambiguous) == (

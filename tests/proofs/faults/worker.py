@@ -48,7 +48,7 @@ class Fate:
     def learn(self, claims: Sequence[Claim]) -> None:
         """Remember the claims by body, and those in doubt by number."""
         self._claims |= {
-            (claim.sent_to if claim.in_doubt_since else claim.body) or "": claim
+            (claim.attempt.phone if claim.attempt else claim.body) or "": claim
             for claim in claims
         }
 

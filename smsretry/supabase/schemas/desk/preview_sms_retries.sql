@@ -132,7 +132,6 @@ begin
                     'why_code', s.why_code,
                     'message_class', s.message_class,
                     'reconcile_count', 0,
-                    'other_bodies', '{}'::text[],
                     'lost_messages', '[]'::jsonb,
                     'send_log_found', true,
                     'body', left(s.body, smsretry.longest_body() + 1),

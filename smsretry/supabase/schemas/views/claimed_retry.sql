@@ -28,28 +28,30 @@ select
     q.attempt_id,
     q.in_doubt_since,
     q.reconcile_count,
-    a.begun_at as attempt_begun_at,
-    a.sent_to,
-    a.sent_body,
-    a.sent_by,
-    a.sent_account,
-    -- For a row in doubt: bodies of other sends to that number in doubt or under way, the nearest
-    -- in time first. A message with those words is theirs.
+    -- The send that a row is in doubt about. other_bodies: those of other sends to that number in
+    -- doubt or under way, the nearest in time first. A message with those words is theirs.
     case
-        when q.in_doubt_since is null then '{}'
-        else array(
-            select o.sent_body
-            from public.sms_send_attempts o
-            where o.sent_to = a.sent_to
-              and o.id <> a.id
-              and o.sent_body <> coalesce(a.sent_body, '')
-            group by o.sent_body
-            order by
-                min(abs(extract(epoch from o.begun_at - a.begun_at))),
-                o.sent_body
-            limit 20
-        )
-    end as other_bodies,
+        when q.in_doubt_since is not null and a.id is not null
+            then jsonb_build_object(
+                'begun_at', a.begun_at,
+                'phone', a.sent_to,
+                'body', a.sent_body,
+                'sent_by', a.sent_by,
+                'account', a.sent_account,
+                'other_bodies', array(
+                    select o.sent_body
+                    from public.sms_send_attempts o
+                    where o.sent_to = a.sent_to
+                      and o.id <> a.id
+                      and o.sent_body <> coalesce(a.sent_body, '')
+                    group by o.sent_body
+                    order by
+                        min(abs(extract(epoch from o.begun_at - a.begun_at))),
+                        o.sent_body
+                    limit 20
+                )
+            )
+    end as attempt,
     l.id is not null as send_log_found,
     cut.body,
     left(l.channel::text, 40) as channel,
