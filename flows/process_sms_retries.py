@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from signal import SIGTERM
 from typing import Annotated, Any, Final
 
-from prefect import flow
+from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
@@ -28,14 +28,14 @@ from smsretry.wiring import desk, push_metrics, services
 from .support.forms import check_parameters
 from .support.history import accepted_at, earlier_runs
 from .support.schedule import SCHEDULED_FLOW, conclude
-from .support.show import EventEmitter, queue_status, quiet_task, this_run
+from .support.show import QUIET_TASK, EventEmitter, queue_status, this_run
 from .support.task_runs import TaskRuns
 
 DRAIN_SECONDS: Final = 70
 """How long a run goes on claiming. It overlaps the next minute's run, which starts late where a machine is busy."""
 
 
-@quiet_task()
+@task(**QUIET_TASK)
 def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
     """Start the run, and take back the rows whose worker has been silent for `stale_minutes`.
 
@@ -46,7 +46,7 @@ def recover(run: Run, stale_minutes: int, address: str) -> list[Recovered]:
     return run.recovered
 
 
-@quiet_task()
+@task(**QUIET_TASK)
 def claim(run: Run, limit: int) -> list[Claim]:
     """Take charge of up to `limit` due rows, and of as many in doubt whose next look has come."""
     return run.claim(limit)

@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime
-from functools import partial
 from queue import SimpleQueue
 from textwrap import shorten
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -53,8 +51,11 @@ OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
 """Tag of the runs that had something to do: a filter on it leaves the idle minutes out."""
-quiet_task: Final = partial(task, cache_policy=NO_CACHE, persist_result=False)
-"""Makes a task of which Prefect stores no result: the queue, and the name of its state, say what it came to."""
+QUIET_TASK: Final[dict[str, Any]] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+"""Options of a task of which Prefect stores no result: the queue, and the name of its state, say what it came to."""
 _TASKS_LOGGER: Final = "prefect.task_runs"
 _NAME_LENGTH: Final = 110
 _PAUSE_SECONDS: Final = 0.05

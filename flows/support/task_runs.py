@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any, Final, cast
 
-from prefect import unmapped
+from prefect import task, unmapped
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .show import EventEmitter, Progress, quiet_task
+from .show import QUIET_TASK, EventEmitter, Progress
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -121,8 +121,9 @@ class TaskRuns:
         return self._processed + unfinished
 
 
-@quiet_task(
-    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}"
+@task(
+    **QUIET_TASK,
+    task_run_name="sms {claim.masked} row {claim.id} customer {claim.customer_id}",
 )
 def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     """See one row to its next state. The name of the task run's state says what became of the text, and why."""
@@ -139,7 +140,7 @@ def process_retry(claim: Claim, texts: TaskRuns) -> State[Any]:
     return state
 
 
-@quiet_task()
+@task(**QUIET_TASK)
 def process_slice(claims: Sequence[Claim], texts: TaskRuns) -> State[Any]:
     """See some rows to their next states. The name of the task run's state says what they came to, in numbers."""
     processed = texts.process_many(claims)

@@ -15,11 +15,11 @@ COUNTED_AS: Final[dict[Fate, str]] = {
     "Deferred": "deferred",
     "Held": "held",
     "RetryScheduled": "retrying",
-    "InDoubt": "in_doubt",
+    "InDoubt": "in doubt",
     "Failed": "failed",
     "Cancelled": "cancelled",
-    "GivenBack": "given_back",
-    "ClaimLost": "claim_lost",
+    "GivenBack": "given back",
+    "ClaimLost": "claim lost",
     "Error": "errored",
 }
 """The number of a run's summary that counts each fate."""
@@ -58,18 +58,9 @@ class RunSummary(Value):
     """Rows taken back from silent workers. They are claimed like others once they are due."""
     recovered_in_doubt: int
     """How many of the recovered may have gone out: they are looked for first."""
-    claimed: int
-    sent: int
-    deferred: int
-    held: int
-    retrying: int
-    in_doubt: int
-    failed: int
-    cancelled: int
-    given_back: int
-    claim_lost: int
-    errored: int
-    """Rows whose processing broke off. A later run recovers those whose state the database could not record."""
+    counts: dict[str, int]
+    """The results of the claimed rows, by the words of `COUNTED_AS`: the numbers that are not 0. A later run recovers
+    those of the errored ones whose state the database could not record."""
     duration_seconds: float = 0
     why_stopped: str | None = None
     """Why the run stopped sending before its end."""
@@ -89,7 +80,7 @@ class RunSummary(Value):
         recovered: Sequence[Recovered] = (),
         **details: Any,
     ) -> Self:
-        """Count the results of a run. The numbers after `claimed` add up to it.
+        """Count the results of a run.
 
         Args:
             details: the fields that are not counted.
@@ -98,19 +89,16 @@ class RunSummary(Value):
         return cls(
             recovered=len(recovered),
             recovered_in_doubt=sum(row.in_doubt_since is not None for row in recovered),
-            claimed=len(results),
-            **{name: fates[fate] for fate, name in COUNTED_AS.items()},
+            counts={
+                name: fates[fate] for fate, name in COUNTED_AS.items() if fates[fate]
+            },
             **details,
         )
 
     @property
-    def counts(self) -> dict[str, int]:
-        """The results of the claimed rows: the numbers that are not 0. They add up to `claimed`."""
-        return {
-            name.replace("_", " "): count
-            for name in COUNTED_AS.values()
-            if (count := getattr(self, name))
-        }
+    def claimed(self) -> int:
+        """How many rows were claimed."""
+        return sum(self.counts.values())
 
     @property
     def idle(self) -> bool:
@@ -126,11 +114,11 @@ class RunSummary(Value):
         """
         stopped_businesses = sum(stop.businesses for stop in self.stopped)
         return (
-            self.errored > 0
+            "errored" in self.counts
             or self.restored is not None
             or self.database_broken
             or any(stop.concerns_all for stop in self.stopped)
-            or (self.sent == 0 and stopped_businesses >= _TURN_RED)
+            or ("sent" not in self.counts and stopped_businesses >= _TURN_RED)
         )
 
     @property

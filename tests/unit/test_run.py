@@ -217,7 +217,11 @@ def test_a_claim_that_cannot_be_made_ends_the_run_and_costs_nothing_that_is_in_h
         FakeProvider(),
     )
     items, summary = run_once(broken, limit=500, seconds=50)
-    assert (len(items), summary.sent, summary.needs_attention) == (50, 50, False)
+    assert (len(items), summary.counts, summary.needs_attention) == (
+        50,
+        {"sent": 50},
+        False,
+    )
     assert summary.why_stopped == "No answer"
     assert go(
         Breaking(claims=texts(3), trouble={"many": QueueCancelled("Too slow")}),
@@ -251,7 +255,11 @@ def test_a_row_under_suspicion_is_claimed_when_everything_else_is_done_and_alone
         sender,
     )
     items, summary = run_once(unknown)
-    assert (len(items), summary.sent, summary.why_stopped) == (1, 1, "No answer")
+    assert (len(items), summary.counts, summary.why_stopped) == (
+        1,
+        {"sent": 1},
+        "No answer",
+    )
 
 
 def test_a_suspect_whose_sender_has_stopped_waits_and_lets_the_others_go() -> None:

@@ -24,6 +24,7 @@ _SHOWN: Final = 200
 """How many others a page shows."""
 _NAME_LENGTH: Final = 80
 """Characters of what is wrong, in a run's name."""
+_WAITING: Final = ("deferred", "retrying", "given back")
 _COUNTS_SHOWN: Final = (
     "sent",
     "failed",
@@ -119,8 +120,9 @@ def of_texts(
 
 
 def _counts(run: RunSummary) -> str:
-    waiting = run.deferred + run.retrying + run.given_back
-    return numbers(Counter({**run.counts, "waiting": waiting}), _COUNTS_SHOWN)
+    counts = Counter(run.counts)
+    counts["waiting"] = sum(counts[word] for word in _WAITING)
+    return numbers(counts, _COUNTS_SHOWN)
 
 
 def _stopped(because: str | None) -> str:
