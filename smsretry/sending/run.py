@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from time import monotonic
 from types import FrameType
@@ -180,6 +181,11 @@ class Run:
         ends = self._started + seconds
         self._until = ends if seconds else self._started + LONGEST_SECONDS
         idle_from = -inf
+        wait = partial(
+            self.flow_control.wait_to_claim,
+            until=self._until,
+            most_in_flight=self.threads,
+        )
         while True:
             due = {text.id for text in claims if text.in_doubt_since is None}
             has_doubtful = len(due) < len(claims)
@@ -187,17 +193,14 @@ class Run:
             self._claimed_ids |= due
             if claims:
                 yield claims
-            may_claim = len(self._claimed_ids) < limit
-            pause = 0.0 if is_new else self._pause(ends, idle_from)
-            if not self.flow_control.wait_to_claim(
-                self._room,
-                at=monotonic() + pause if may_claim else inf,
-                until=self._until,
-                most_in_flight=self.threads,
-            ):
+            if not wait(at=-inf, room=self._room):
                 return
-            if is_new:
-                idle_from = monotonic()
+            pause = inf  # at the limit
+            if len(self._claimed_ids) < limit:
+                pause = 0 if is_new else self._pause(ends, idle_from)
+                idle_from = monotonic() if is_new else idle_from
+            if not wait(at=monotonic() + pause, room=self._room):
+                return
             try:
                 # At the limit only what is in doubt is claimed.
                 claims = self.claim(max(limit - len(self._claimed_ids), 0))

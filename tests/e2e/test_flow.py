@@ -112,9 +112,9 @@ def test_runs_show_what_became_of_each_text_their_numbers_and_what_needs_attenti
     assert expected.items() <= results[str(sent)].items()
     assert results[str(sent)]["code"] is None
     assert columns(results[str(refused)], "fate", "code") == ("Failed", 21211)
-    assert columns(result_of(run), "claimed", "sent", "failed") == (9, 2, 2)
+    assert columns(result_of(run)["counts"], "sent", "failed") == (2, 2)
     record = json.loads(Path(run["state"]["data"]["storage_key"]).read_text())
-    assert json.loads(record["result"])["sent"] == 2
+    assert json.loads(record["result"])["counts"]["sent"] == 2
     assert [folder.exists() for folder in (old_path, path)] == [False, True]
     assert run["state"]["type"] == "COMPLETED"
     assert run["state"]["message"].endswith(

@@ -53,7 +53,7 @@ def test_what_a_run_came_to_is_fetched_as_it_is_shown(
         for block in Document(ROOT / "flows" / "README.md").blocks("python")
         if SERVED in block.text
     ]
-    printed = "import json\nprint(json.dumps([numbers['claimed'], numbers['sent']]))"
+    printed = "import json\nprint(json.dumps(numbers['counts']))"
     command = [sys.executable, "-c", f"{shown.text}\n{printed}"]
     scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     business.due_text()
@@ -71,4 +71,4 @@ def test_what_a_run_came_to_is_fetched_as_it_is_shown(
                 "prefect.engine", flow.environment(PREFECT__FLOW_RUN_ID=ordered["id"])
             )
         message, _ = process.communicate(timeout=300)
-    assert json.loads(message.splitlines()[-1]) == [1, 1]
+    assert json.loads(message.splitlines()[-1]) == {"sent": 1}
