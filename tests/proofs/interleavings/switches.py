@@ -264,4 +264,50 @@ SWITCHES = {
         ),
         "untrue end: cancelled as opted out",
     ),
+    "begin reads where the text goes": _switch(
+        _edit(
+            BEGIN,
+            (r"v_customer\.phone is distinct from v_phone", "false"),
+            (r"<> fingerprint", "is null"),
+        ),
+        "astray: to a number that the customer has no more",
+        (*CLAIM, "the application changes the number"),
+    ),
+    "begin reads the words that nobody has read": _switch(
+        Safeguard(
+            replaces="smsretry.refusals",
+            edits=((r"t\.message_class is distinct from 'transactional'", "false"),),
+        ),
+        "sent wrongly: while nobody had read",
+        STAGES["with unread words, and claimed"],
+    ),
+    "the application's processor gets no text that may not go": _switch(
+        _edit("public.claim_due_sms_retries", (r"t\.refused is not null", "false")),
+        "sent wrongly: handed out as opted in",
+        STAGES["with unread words"],
+    ),
+    "an opt-out cancels no text in doubt": _switch(
+        _edit("smsretry.mark_customers", (r"and q\.in_doubt_since is null", "")),
+        "misreported: cancelled, though accepted",
+        ARRIVED,
+    ),
+    "looks come to an end": _switch(
+        Safeguard(patches=((doubt, "MIN_LOOKS", 10**6),)),
+        "stuck",
+        (*NEVER_ARRIVED, *_TWO_LOOKS),
+    ),
+    "a text has as many attempts as it may": _switch(
+        Safeguard(patches=((before, "_problem", lambda _: None),)),
+        "too many attempts",
+        (
+            *(*STAGES["to be sent again"], *CLAIM, "worker 5 begin"),
+            *("worker 5 sends: unheard", "worker 5 finish"),
+            *(*look(6, "1"), *look(7, "5"), *look(8, "15")),
+        ),
+    ),
+    "a story tells the row's state": _switch(
+        _edit("smsretry.live_state", (r"in_doubt_since is not null", "false")),
+        "told wrongly: in_doubt, and the story says waiting",
+        (*BEGUN, "worker 1 sends: accepted unheard"),
+    ),
 }

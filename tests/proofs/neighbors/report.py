@@ -83,7 +83,7 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> ProofRep
             (b - a).seconds // 60 for a, b in street.outages
         ),
         "well-behaved texts that met a lost claim": sum(
-            text.retry_id in street.excused for text in good
+            text.retry_id in street.lost_claims for text in good
         ),
         **dict(sorted(street.counts.items())),
         "Twilio messages": len(stack.twilio.ledger.entries()),
@@ -113,18 +113,31 @@ def _of_good(text: Text, story: Story, end: str, street: Street) -> Iterator[Fin
         yield "failed", end
     elif not story.messages or not end.startswith("completed"):
         yield "lost", f"{end}, {len(story.messages)} messages"
-    by = _on_time(text, street)
-    if not story.messages or story.messages[0].at >= by:
-        accepted = [f"{message.at:%H:%M:%S}" for message in story.messages]
-        yield (
-            "late",
-            f"due {text.due_at:%H:%M:%S}, on time until {by:%H:%M}, accepted {accepted}: {end}",
-        )
+    yield from _late(text, [message.at for message in story.messages[:1]], street)
 
 
-def _on_time(text: Text, street: Street) -> datetime:
+def _late(
+    text: Text, accepted_at: Sequence[datetime], street: Street
+) -> Iterator[Finding]:
+    """Each claim of it that came to nothing, and its message, come in time: once it is due, or the claim before ended."""
+    ready = text.due_at
+    sent_at = accepted_at[0] if accepted_at else street.now
+    lost = street.lost_claims.get(text.retry_id, [])
+    for at, until in [
+        *(claim for claim in lost if claim[0] < sent_at),
+        (sent_at, ready),
+    ]:
+        by = _on_time(ready, street)
+        if at >= by:
+            yield (
+                "late",
+                f"ready {ready:%H:%M:%S}, on time until {by:%H:%M}, and it was {at:%H:%M:%S}",
+            )
+        ready = until
+
+
+def _on_time(ready: datetime, street: Street) -> datetime:
     """The end of the second run that could have had it."""
-    ready = max(text.due_at, street.excused.get(text.retry_id, text.due_at))
     first = street.start - ((street.start - ready) // MINUTE) * MINUTE
     possible = (
         run

@@ -150,6 +150,18 @@ SWITCHES = {
         good=6,
         minutes=30,
     ),
+    "a lost claim costs its lease": _switch(  # here four runs more, and then another claim is lost
+        Safeguard(
+            sql=trigger(
+                """if new.recover_count = 1 and old.recover_count = 0 then
+                       new.scheduled_for := new.scheduled_for + interval '4 minutes';
+                   end if;"""
+            )
+        ),
+        "late",
+        troubles.killer(0.4),
+        good=12,
+    ),
     "row by row": _switch(
         _patch((queue, "read_rows", _all_or_nothing)),
         "late",

@@ -1,7 +1,7 @@
 """One queue, everybody who uses it, and a worker that comes by every simulated minute."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
@@ -77,8 +77,8 @@ class Street:
         self.texts: Final[list[Text]] = []
         self.counts = Counter[str]()
         self.minute = -1
-        self.excused = dict[UUID, datetime]()
-        """Texts whose worker died or whose claim was lost: when their lease ends."""
+        self.lost_claims = defaultdict[UUID, list[tuple[datetime, datetime]]](list)
+        """A text's claims that came to nothing: when each was made, and until when nobody else may make one."""
         self.outages: Final[list[tuple[datetime, datetime]]] = []
         """Spans in which the database let nobody send, or whose run died for no reason that anybody could know."""
         self.bugs: Final[list[str]] = []
@@ -213,14 +213,14 @@ class Street:
         except WorkerDied as death:
             self.counts["workers killed"] += 1
             if death.args[0] == "bad luck":
-                self._excuse_the_claimed()
+                self._note_lost_claims()
                 self.outages.append((self.now, self.now + MINUTE))
             if death.args[0] == "its first time alone":
-                self._excuse_the_suspects()
+                self._note_the_suspects()
             return
         except QueueUnreachable:
             self.counts["runs whose claim was lost"] += 1
-            self._excuse_the_claimed()
+            self._note_lost_claims()
             return
         except QueueError as error:
             self.bugs.append(f"A run ended with {type(error).__name__}: {error}")
@@ -231,7 +231,7 @@ class Street:
         self.counts.update(f"  {item.fate}" for item in results)
         self.notes(results)
 
-    def _excuse_the_claimed(self) -> None:
+    def _note_lost_claims(self) -> None:
         """Whoever was claimed in this minute waits until its lease ends, and nobody can help that."""
         rows = self.connection.execute(
             "select id, claimed_at from sms_retry_queue where status = 'processing' and claimed_at >= %s",
@@ -243,18 +243,13 @@ class Street:
                 self._losses[row["id"]] - 2, 0
             )  # it is under suspicion by then, and tried ever less often
             until = row["claimed_at"] + (self.stale + alone) * MINUTE
-            before = self.excused.get(row["id"], until)
-            if (
-                before > until
-            ):  # in doubt: a look for it was lost, and comes once more after its lease
-                until = before + (self.stale + 2) * MINUTE
-            self.excused[row["id"]] = until
+            self.lost_claims[row["id"]].append((row["claimed_at"], until))
 
-    def _excuse_the_suspects(self) -> None:
+    def _note_the_suspects(self) -> None:
         """Others are under suspicion with the row that killed this run. Of equals, nobody knows which one it is."""
-        for row_id, until in self.excused.items():
-            if self._losses[row_id] > 1 and until <= self.now:
-                self.excused[row_id] = self.now + MINUTE
+        for row_id, claims in self.lost_claims.items():
+            if self._losses[row_id] > 1 and claims[-1][1] <= self.now:
+                claims.append((self.now, self.now + MINUTE))
 
 
 class _Run(Run):
