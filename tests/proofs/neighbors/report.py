@@ -119,7 +119,7 @@ def _of_good(text: Text, story: Story, end: str, street: Street) -> Iterator[Fin
 def _late(
     text: Text, accepted_at: Sequence[datetime], street: Street
 ) -> Iterator[Finding]:
-    """Each claim of it that came to nothing, and its message, come in time: once it is due, or the claim before ended."""
+    """Each lost claim of it, and its message, come in time: once it is due, or the claim before has ended."""
     ready = text.due_at
     sent_at = accepted_at[0] if accepted_at else street.now
     lost = street.lost_claims.get(text.retry_id, [])
