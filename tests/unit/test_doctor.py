@@ -20,6 +20,7 @@ from smsretry.adapters.prefect.definition import (
 from smsretry.cli.running import now as clock
 from smsretry.doctor import examine
 from smsretry.doctor.clocks import ClockOffsets
+from smsretry.doctor.database import reader_finding
 from smsretry.doctor.prefect import _schedule_problem, prefect_findings
 from smsretry.doctor.variables import (
     callback_findings,
@@ -92,6 +93,12 @@ def test_a_variable_of_prefect_s_is_blamed_for_itself_alone(
     ]
     assert bad[-1].subject == "PREFECT_CLIENT_CUSTOM_HEADERS"
     assert "PREFECT_API_URL" not in [finding.subject for finding in bad]
+
+
+def test_a_reader_s_key_that_can_write_is_told() -> None:
+    """A secret key passes row level security by. Its advice counts, whatever else is wrong."""
+    [finding] = reader_finding({"SUPABASE_READER_KEY": "sb_secret_abc"})
+    assert "can write" in str(finding)
 
 
 def test_a_malformed_reader_s_key_is_told_while_other_settings_are_missing(

@@ -330,6 +330,16 @@ def test_a_provider_that_asks_to_go_slower_is_obeyed(
     for claim in half:
         end(control, claim, TAKEN)
     assert [admit(control, text()) for _ in range(5)] == [None] * 5
+    assert isinstance(admit(control, text()), GiveBack)
+
+
+def test_a_text_that_is_claimed_again_is_in_flight_until_that_claim_ends() -> None:
+    """The thread that gave it back lets the first claim go later."""
+    control, claim = FlowControl(), text()
+    for each_claim in (claim, claim.model_copy()):
+        control.note_claimed(Batch([each_claim]))
+    control.release(claim)
+    assert not control.wait_for_capacity(0, soon())
 
 
 def test_a_limit_of_one_recipient_slows_nobody() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.hearing import consents, hear, is_out
+from tests.integration.hearing import consents, hear, is_out, sends_from
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
@@ -117,6 +117,23 @@ def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
     shop.prune()
     assert is_out(shop)
     assert shop.value(f"{KEPT} and said = 'seen'") == 1
+
+
+def test_pruning_keeps_a_stop_that_a_start_to_another_sender_did_not_take_back(
+    shop: Shop,
+) -> None:
+    """It stands, however many words came after it."""
+    service, number = "MG" + "1" * 32, "+12125550190"
+    sends_from(shop, "AC" + "1" * 32, service, message_class="marketing")
+    sends_from(shop, "AC" + "1" * 32, number, message_class="transactional")
+    shop.customer()
+    hear(shop, "STOP", service=service)
+    hear(shop, "STOP", to=number)
+    shop.later(minutes=1)
+    hear(shop, "START", service=service)
+    shop.later(days=100)
+    shop.prune()
+    assert is_out(shop)
 
 
 @pytest.mark.parametrize(

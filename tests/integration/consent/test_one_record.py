@@ -312,6 +312,24 @@ def test_consent_in_words_that_we_do_not_know_is_no_opt_out(shop: Shop) -> None:
         assert shop.status_of(texts["subscribed"]) == "completed"
 
 
+def test_a_stop_to_another_sender_answers_no_words_of_a_number_that_nobody_has(
+    shop: Shop,
+) -> None:
+    """They wait for the business that gets to know the number, whose sender they came to."""
+    account, service, number = "AC" + "1" * 32, "MG" + "1" * 32, "+12125550190"
+    sends_from(shop, account, number)
+    sends_from(shop.neighbor(), account, service)
+    hear(shop, body=WORDS, to=number)
+    hear(shop, "STOP", service=service)
+    shop.sql("delete from smsretry.business_senders where business_id = %s", shop.id)
+    shop.sql(
+        "update smsretry.senders set named_at = smsretry.clock() where sent_by = %s",
+        number,
+    )
+    shop.due_text()
+    assert shop.run() == ["Held"]
+
+
 def test_words_to_one_sender_wait_though_the_other_has_heard_a_stop(shop: Shop) -> None:
     """A START to the one that heard it says nothing of them."""
     account, service, number = "AC" + "1" * 32, "MG" + "1" * 32, "+12125550190"

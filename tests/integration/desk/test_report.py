@@ -57,6 +57,18 @@ def test_an_owner_gets_her_figures_by_business_and_month(
     assert "sent 2, segments 2, arrived 0, lost 30003: 1, failed no_phone: 1" in told
 
 
+def test_a_planned_text_that_is_cancelled_counts_once(
+    shop: Shop, command: Command
+) -> None:
+    """Whether it was a text already or not yet."""
+    shop.scheduled(due=timedelta(minutes=1))
+    shop.queue.queue_scheduled(10, timedelta(minutes=5))
+    shop.scheduled(due=timedelta(hours=1), phone="+12125550177")
+    shop.sql("update scheduled_sends set status = 'cancelled'")
+    [row] = json.loads(command("report", "--json").stdout)["rows"]
+    assert row["cancelled"] == {"application": 2}
+
+
 def test_a_text_that_was_lost_twice_counts_once(shop: Shop, command: Command) -> None:
     """Its messages are billed, both; and one that arrived after all did arrive."""
     shop.due_text()

@@ -263,3 +263,12 @@ def test_a_cap_that_was_reached_yesterday_keeps_nobody_today(
         )
         assert [sender.why_code for sender in desk.status().senders] == whys
         assert shop.value("select used_today from sms_senders()") == used
+
+
+def test_a_due_text_says_that_nobody_runs(shop: Shop, desk: Desk) -> None:
+    """And not that it goes out with one of the next runs."""
+    shop.run()
+    row = shop.due_text()
+    assert "no run" not in desk.explain(ExplainText(id=row))[0].headline
+    shop.later(minutes=25)
+    assert "no run" in desk.explain(ExplainText(id=row))[0].headline

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from smsretry.adapters.migrations.locks import lock_tables
 from smsretry.adapters.migrations.migrate import Migration, migrate, migrations
 from smsretry.errors import MigrationError
 from tests.integration.catalog import Database
@@ -94,3 +95,17 @@ def test_a_migration_that_fails_at_its_last_file_or_is_killed_keeps_all_or_nothi
     assert original.applied() == [
         f"{migration.version}_{migration.name}" for migration in migrations()
     ]
+
+
+def test_customers_and_send_logs_are_read_beside_the_locks_of_a_migration(
+    original: Database,
+) -> None:
+    """They are large, and get nothing but triggers and indexes. Nobody writes them meanwhile."""
+    with (
+        psycopg.connect(original.url) as migration,
+        psycopg.connect(original.url, options="-c lock_timeout=500") as reader,
+    ):
+        lock_tables(migration)
+        reader.execute("select from customers, send_logs")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            reader.execute("delete from customers")

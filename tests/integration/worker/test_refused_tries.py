@@ -12,6 +12,7 @@ from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import ExplainText, LookAgain
 from smsretry.local.twilio.faults import JsonError
 from tests.support.builders import AT_ONCE
+from tests.support.senders import open_account, texts_from
 from tests.support.shop import Shop
 
 
@@ -91,3 +92,15 @@ def test_a_text_that_ends_leaves_the_try_to_another(shop: Shop) -> None:
         tried,
     )
     assert posts(shop, minutes=2) == 1
+
+
+def test_a_refusal_of_one_sender_keeps_no_text_that_leaves_from_another(
+    shop: Shop,
+) -> None:
+    """What was refused there may be permitted here: each tries."""
+    refuse(shop, 29999, *BRITISH[:3])
+    shop.run()
+    number = "+12125550190"
+    account = open_account(shop.stack, number=number)
+    texts_from(shop.connection, shop.id, account.sid, number)
+    assert posts(shop, minutes=31) == 3
