@@ -6,7 +6,6 @@ and procrastinate with PostgreSQL are measured where they are installed (`others
 turns, so that a noisy minute strikes all of it.
 
 --milliseconds: what one send takes at Twilio.
---one-thread: it sends a share of the texts, too, and its time is extrapolated.
 --beside: the folder of another commit, whose `smsretry process` takes part.
 """
 
@@ -40,8 +39,6 @@ class Contender:
     settings: Mapping[str, str] = field(default_factory=dict)
     before: Sequence[str] = ()
     """What queues its jobs, if our own tables do not hold them."""
-    share: float = 1
-    """Of the texts that it sends; the time for all of them is extrapolated."""
 
 
 def contenders(
@@ -50,12 +47,6 @@ def contenders(
     """Who takes part."""
     size = ["--texts", str(options.texts), "--at-once", str(options.at_once)]
     entrants = {"threads + SDK, no queue": Contender([*OTHERS, "threads", *size])}
-    if options.one_thread:
-        few_texts = max(options.texts // options.at_once, 2)
-        entrants["one after the other"] = Contender(
-            [*OTHERS, "threads", "--texts", str(few_texts), "--at-once", "1"],
-            share=few_texts / options.texts,
-        )
     for name, settings in installed.items():
         work = [*OTHERS, name, *size]
         entrants[name] = Contender(work, settings, before=[*work, "--only-queue"])
@@ -79,9 +70,8 @@ def measure(at: Rig, contender: Contender, texts: int, at_once: int) -> Done:
     if contender.before:
         at.run(contender.before, **settings)
     drain = at.run(contender.command, **settings)
-    expected = round(texts * contender.share)
-    assert drain.sends == expected, (
-        f"{contender.command} made {drain.sends} sends of {expected}"
+    assert drain.sends == texts, (
+        f"{contender.command} made {drain.sends} sends of {texts}"
     )
     return drain
 
@@ -109,9 +99,8 @@ def beside(folder: str, options: Namespace) -> list[str]:
 def main() -> None:
     """Measure, and print a table."""
     sizes = {"texts": 1000, "at_once": 50, "rounds": 3}
-    flags = {"without_prefect": False, "one_thread": False}
     options = parser(
-        __doc__, milliseconds=200.0, beside="", **flags, **sizes
+        __doc__, milliseconds=200.0, beside="", without_prefect=False, **sizes
     ).parse_args()
     ideal = options.texts * options.milliseconds / 1000 / options.at_once
     other_rows: list[list[str]] = []
@@ -138,10 +127,7 @@ def main() -> None:
     show(
         title,
         ["", *headings, "stand-ins, ms a text", "process, s", "most at once"],
-        [
-            _row(name, drains, taking_part[name].share, options.texts, ideal)
-            for name, drains in results.items()
-        ],
+        [_row(name, drains, options.texts, ideal) for name, drains in results.items()],
     )
     if other_rows:
         there, here = (
@@ -153,13 +139,10 @@ def main() -> None:
         )
 
 
-def _row(
-    name: str, drains: Sequence[Done], share: float, texts: int, ideal: float
-) -> list[object]:
-    span = median(d.first_to_last for d in drains) / share
-    sent = texts * share
+def _row(name: str, drains: Sequence[Done], texts: int, ideal: float) -> list[object]:
+    span = median(d.first_to_last for d in drains)
     parts = ("cpu_seconds", "database_seconds", "standins_seconds")
-    cpu = [1000 * median(getattr(d, part) for d in drains) / sent for part in parts]
+    cpu = [1000 * median(getattr(d, part) for d in drains) / texts for part in parts]
     return [
         name,
         span,

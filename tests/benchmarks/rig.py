@@ -49,9 +49,7 @@ class Done:
 
     seconds: float
     cpu_seconds: float
-    """The workers' own, without the stand-ins'."""
-    peak_mb: float
-    """The most memory that one of the workers had."""
+    """The worker's own, without the stand-ins'."""
     sends: int
     first_to_last: float
     """Seconds from the first message that Twilio's stand-in took to the last."""
@@ -112,33 +110,23 @@ class Rig:
         return self.stack.twilio.ledger.entries()
 
     def run(self, command: Sequence[str], **environment: str) -> Done:
-        """Run one worker's process to its end."""
-        return self.run_all([command], **environment)
-
-    def run_all(self, commands: Sequence[Sequence[str]], **environment: str) -> Done:
-        """Run several workers' processes at once, each to its end."""
+        """Run a worker's process to its end."""
         self.stack.twilio.most_posts_at_once = 0
         began = time.monotonic()
         database, standins = self._database_seconds(), time.process_time()
-        workers = [
+        used = _ended(
             subprocess.Popen(
                 [sys.executable, *command],
                 env=self.environment(**environment),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
-            for command in commands
-        ]
-        used = [_ended(worker) for worker in workers]
-        seconds = time.monotonic() - began
+        )
         accepted = sorted(entry.accepted_at for entry in self.entries)
         span = accepted[-1] - accepted[0] if accepted else timedelta(0)
-        cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in used)
-        peak_mb = max(usage.ru_maxrss for usage in used) / 1024
         return Done(
-            seconds,
-            cpu_seconds,
-            peak_mb,
+            time.monotonic() - began,
+            used.ru_utime + used.ru_stime,
             len(accepted),
             span.total_seconds(),
             self._database_seconds() - database,

@@ -210,15 +210,6 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
     assert shop.ends(row, newcomer, elsewhere) == "completed cancelled completed"
 
 
-def test_an_opt_in_of_a_day_that_has_not_come_outlives_no_imported_opt_out(
-    shop: Shop,
-) -> None:
-    """An application's clock, or its form, wrote it."""
-    customer = opt_in(shop, shop.now() + DAY)
-    assert import_from(shop, opted_out())["notes"] == []
-    assert status(shop, customer) == "opted_out"
-
-
 def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(
     shop: Shop,
 ) -> None:
