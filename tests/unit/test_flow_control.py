@@ -339,7 +339,7 @@ def test_a_text_that_is_claimed_again_is_in_flight_until_that_claim_ends() -> No
     for each_claim in (claim, claim.model_copy()):
         control.note_claimed(Batch([each_claim]))
     control.release(claim)
-    assert not control.wait_for_capacity(0, soon())
+    assert not control.wait_to_claim({}, at=0, until=soon(), most_in_flight=0)
 
 
 def test_a_limit_of_one_recipient_slows_nobody() -> None:
