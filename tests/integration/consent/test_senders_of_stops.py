@@ -1,7 +1,8 @@
 """STOP and START belong to the sender that heard them: they count at the businesses that share it, and at no other."""
 
+import re
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -32,17 +33,18 @@ from tests.support.claims import claim_due
 from tests.support.orders import record_consent
 from tests.support.records import columns
 
-BARBER, DENTIST, NEW, OTHER = (
-    "MG" + "1" * 32,
-    "+12125550190",
-    "MG" + "5" * 32,
-    "MG" + "6" * 32,
-)
-GONE, NOBODY, CAPITALS = "MG" + "7" * 32, "+12125550199", "MG" + "AB" * 16
-ACCOUNTS = {
-    BARBER: "AC" + "1" * 32, DENTIST: "AC" + "2" * 32, SENDER: ACCOUNT, NEW: ACCOUNT, OTHER: ACCOUNT,
-    CAPITALS: "AC" + "CD" * 16,
+SENDERS = {
+    "BARBER": "MG" + "1" * 32, "DENTIST": "+12125550190", "SENDER": SENDER, "NEW": "MG" + "5" * 32,
+    "OTHER": "MG" + "6" * 32, "GONE": "MG" + "7" * 32, "NOBODY": "+12125550199", "CAPITALS": "MG" + "AB" * 16,
+    "SMALL": "MG" + "ab" * 16,
 }  # fmt: skip
+BARBER, DENTIST, NEW = (SENDERS[name] for name in ("BARBER", "DENTIST", "NEW"))
+NOBODY = SENDERS["NOBODY"]
+ACCOUNTS = dict.fromkeys(SENDERS.values(), ACCOUNT) | {
+    BARBER: "AC" + "1" * 32, DENTIST: "AC" + "2" * 32, SENDERS["CAPITALS"]: "AC" + "CD" * 16,
+    SENDERS["SMALL"]: "AC" + "cd" * 16, NOBODY: "AC" + "9" * 32,
+}  # fmt: skip
+"""Of each sender."""
 MINUTE = timedelta(minutes=1)
 Shops = dict[str, Business]
 
@@ -122,40 +124,6 @@ def test_a_stop_holds_for_the_businesses_that_use_the_sender_that_received_it(
         )
 
 
-def test_an_account_speaks_for_its_own_senders_alone(
-    stack: Stack, shops: Shops
-) -> None:
-    """Who has an account of their own has the token that signs for it. A sender that moved is recorded with both: a
-    STOP counts whoever signs it, a START only at the account that has it now.
-    """
-    barber, theirs = shops["barber"], ACCOUNTS[DENTIST]
-    dentist: dict[str, str] = {"account": theirs}
-    assert hear(barber, "STOP", service=BARBER, **dentist) == ("opted_out", 1, 0)
-    assert out(shops) == "dentist"
-    stack.move_clock(MINUTE)
-    hear(barber, "STOP", service=BARBER, account=ACCOUNTS[BARBER])
-    stack.move_clock(MINUTE)
-    for named in (
-        {"service": BARBER},
-        {"to": NOBODY, "service": BARBER},
-        {"service": SENDER},
-    ):
-        assert hear(barber, "START", **named, **dentist)[0] == "sender_unknown"
-    assert out(shops) == "barber dentist"
-    barber.connection.execute(
-        """insert into smsretry.senders (account, sent_by, created_at) values (%s, %s, now() + interval '1 second')""",
-        [theirs, BARBER],
-    )
-    stack.move_clock(MINUTE)
-    start = {"service": BARBER, "account": ACCOUNTS[BARBER]}
-    assert hear(barber, "START", **start)[0] == "sender_unknown"
-    hear(barber, "STOP", **start)
-    assert out(shops) == "barber dentist"
-    stack.move_clock(MINUTE)
-    assert hear(barber, "START", service=BARBER, **dentist)[0] == "opted_in"
-    assert out(shops) == "dentist"
-
-
 def test_without_senders_a_stop_and_a_start_are_everybodys_whatever_the_webhook_names(
     stack: Stack, business: Business
 ) -> None:
@@ -172,100 +140,116 @@ def test_without_senders_a_stop_and_a_start_are_everybodys_whatever_the_webhook_
     assert hear(business, "START", to=NOBODY) == ("opted_in", 2, 0)
 
 
-HISTORIES: Final[dict[str, list[tuple[str, Any, str]]]] = {
-    "all that share a sender": [("baker", BARBER, "any"), ("STOP", BARBER, "barber baker"), ("START", BARBER, "")],
-    "the sender of one class ends consent at the business": [
-        ("baker", BARBER, "marketing"), ("STOP", BARBER, "barber baker"), ("STOP", SENDER, "barber baker florist"),
-    ],
-    "who has a sender for every class is not the environment's, nor one's that both classes outrank": [
-        ("baker", BARBER, "marketing"), ("baker", DENTIST, "any"), ("STOP", SENDER, "florist"),
-        ("baker", DENTIST, "transactional"), ("baker", SENDER, "any"), ("START", SENDER, ""),
-        ("STOP", SENDER, "florist"),
-    ],
-    "one answers a text of the sender that a business has left": [
-        ("baker texts", SENDER, ""), ("baker", BARBER, "any"), ("florist", BARBER, "any"), ("STOP", SENDER, "baker"),
-    ],
-    "a start lifts nothing that another sender heard": [
-        ("STOP", BARBER, "barber"), ("STOP", DENTIST, "barber dentist"), ("START", BARBER, "dentist"),
-    ],
-    "a start to a business's sender takes back a stop to the one that it has left, which no longer speaks for it": [
-        ("baker texts", SENDER, ""), ("STOP", SENDER, "baker florist"), ("baker", BARBER, "any"),
-        ("START", SENDER, "baker"), ("YES", SENDER, "baker"), ("START", BARBER, ""),
-    ],
-    "the provider blocks the other class until it has heard the start, too": [
-        ("baker", NEW, "marketing"), ("baker", OTHER, "transactional"), ("STOP", NEW, "baker"),
-        ("STOP", OTHER, "baker"), ("START", NEW, "baker"), ("START", OTHER, ""),
-    ],
-    "one that was the environment's speaks for its business alone": [
-        ("environment", OTHER, ""), ("barber", SENDER, "any"), ("STOP", OTHER, "baker florist"),
-        ("STOP", SENDER, "barber baker florist"), ("START", SENDER, "baker florist"),
-    ],
-    "what went out from a sender that nobody knows may have gone out from any": [
-        ("dentist texts", None, ""), ("baker texts", GONE, ""), ("florist texts", DENTIST, ""),
-        ("STOP", BARBER, "barber dentist baker"),
-    ],
-    "a stop to a sender that was removed holds where its texts came from": [
-        ("baker texts", GONE, ""), ("baker", DENTIST, "any"),
-        ("STOP", {"service": GONE, "account": ACCOUNTS[BARBER]}, "barber baker"),
-    ],
-    "the default sender, which no run has told yet": [
-        ("no run", None, ""), ("barber", NEW, "any"), ("STOP", {"service": SENDER, "account": ACCOUNT}, EVERYBODY),
-        ("START in vain", {"account": ACCOUNT}, EVERYBODY),
-    ],
-    "an environment that has its ids in capitals, where the provider writes small letters": [
-        ("environment", CAPITALS, ""), ("STOP", CAPITALS.lower().replace("mg", "MG"), "baker florist"),
-        ("START", CAPITALS.lower().replace("mg", "MG"), ""), ("STOP", {"account": "AC" + "cd" * 16}, "baker florist"),
-    ],
-    "a start whose sender nobody knows lifts nothing, and each sender's own lifts what all heard there": [
-        ("STOP", NOBODY, EVERYBODY), ("START in vain", NOBODY, EVERYBODY),
-        ("START in vain", {"account": "AC" + "9" * 32}, EVERYBODY),
-        ("START in vain", {"to": NOBODY, "account": ACCOUNTS[BARBER]}, EVERYBODY),
-        ("START", BARBER, "dentist baker florist"),
-    ],
-    "an opt-in at a business ends what any sender heard there": [
-        ("STOP", SENDER, "baker florist"), ("baker signs", None, "florist"), ("baker", BARBER, "any"),
-        ("STOP", BARBER, "barber baker florist"), ("START", BARBER, "florist"),
-    ],
+ANSWERS = {
+    "words": "unsure",
+    **dict.fromkeys(("STOP", "stop"), "opted_out"),
+    **dict.fromkeys(("START", "yes"), "opted_in"),
+}
+
+
+def named(words: list[str]) -> dict[str, str]:
+    """What Twilio says of the sender: `to` its number or service, or both, `of` the account of another."""
+    to, _, account = " ".join(words).partition("of ")
+    known = [SENDERS[word] for word in to.split() if word in SENDERS]
+    senders = {"to" if sid[0] == "+" else "service": sid for sid in known}
+    return senders | ({"account": ACCOUNTS[SENDERS[account]]} if account else {})
+
+
+def unread(shops: Shops) -> str:
+    """Those whose customer wrote what nobody has read."""
+    rows = shops["barber"].connection.execute(
+        "select business_id from unread_sms_words()"
+    )
+    waiting = {row["business_id"] for row in rows}
+    return " ".join(name for name, shop in shops.items() if shop.id in waiting)
+
+
+HISTORIES = {
+    "all that share a sender": "baker on BARBER; STOP to BARBER = barber baker; START to BARBER = ",
+    "the sender of one class ends consent at the business": (
+        "baker on BARBER for marketing; STOP to BARBER = barber baker; STOP to SENDER = barber baker florist"
+    ),
+    "who has a sender for every class is not the environment's, nor one's that both classes outrank": (
+        "baker on BARBER for marketing; baker on DENTIST for any; STOP to SENDER = florist; "
+        "baker on DENTIST for transactional; baker on SENDER for any; START to SENDER = ; STOP to SENDER = florist"
+    ),
+    "one answers a text of the sender that a business has left": (
+        "baker texts from SENDER; baker on BARBER; florist on BARBER; STOP to SENDER = baker"
+    ),
+    "a start lifts nothing that another sender heard": (
+        "STOP to BARBER = barber; STOP to DENTIST = barber dentist; START to BARBER = dentist"
+    ),
+    "a start to a business's sender takes back a stop to the one that it has left, which no longer speaks for it": (
+        "baker texts from SENDER; STOP to SENDER = baker florist; baker on BARBER; START to SENDER = baker; "
+        "yes to SENDER = baker; START to BARBER = "
+    ),
+    "the provider blocks the other class until it has heard the start, too": (
+        "baker on NEW for marketing; baker on OTHER for transactional; STOP to NEW = baker; STOP to OTHER = baker; "
+        "START to NEW = baker; START to OTHER = "
+    ),
+    "one that was the environment's speaks for its business alone": (
+        "environment on OTHER; barber on SENDER; STOP to OTHER = baker florist; "
+        "STOP to SENDER = barber baker florist; START to SENDER = baker florist"
+    ),
+    "what went out from a sender that nobody knows may have gone out from any": (
+        "dentist texts from NONE; baker texts from GONE; florist texts from DENTIST; STOP to BARBER = barber dentist baker"
+    ),
+    "a stop to a sender that was removed holds where its texts came from": (
+        "baker texts from GONE; baker on DENTIST; STOP to GONE of BARBER = barber baker"
+    ),
+    "the default sender, which no run has told yet": (
+        f"no run; barber on NEW; STOP to SENDER of SENDER = {EVERYBODY}; START in vain of SENDER = {EVERYBODY}"
+    ),
+    "an environment that has its ids in capitals, where the provider writes small letters": (
+        "environment on CAPITALS; STOP to SMALL = baker florist; START to SMALL = ; STOP of SMALL = baker florist"
+    ),
+    "a start whose sender nobody knows lifts nothing, and each sender's own lifts what all heard there": (
+        f"STOP to NOBODY = {EVERYBODY}; START in vain to NOBODY = {EVERYBODY}; START in vain of NOBODY = {EVERYBODY}; "
+        f"START in vain to NOBODY of BARBER = {EVERYBODY}; START to BARBER = dentist baker florist"
+    ),
+    "an opt-in at a business ends what any sender heard there": (
+        "STOP to SENDER = baker florist; baker signs = florist; baker on BARBER; STOP to BARBER = barber baker florist; "
+        "START to BARBER = florist"
+    ),
+    "who has an account of their own has the token that signs for it, and speaks for its own senders alone": (
+        "STOP to BARBER of DENTIST = dentist; STOP to BARBER of BARBER = barber dentist; "
+        "START in vain to BARBER of DENTIST = barber dentist; "
+        "START in vain to NOBODY BARBER of DENTIST = barber dentist; "
+        "START in vain to SENDER of DENTIST = barber dentist"
+    ),
+    "a sender that moved has two accounts: a stop counts whoever signs it, a start only where it is now": (
+        "STOP to BARBER = barber; STOP to DENTIST = barber dentist; BARBER moves to DENTIST; "
+        "START in vain to BARBER of BARBER = barber dentist; STOP to BARBER of BARBER = barber dentist; "
+        "START to BARBER of DENTIST = dentist"
+    ),
+    "what may mean stop waits for a person until its own sender hears a plain one": (
+        "words to DENTIST unread dentist; words to NOBODY unread barber dentist baker florist; "
+        "stop to BARBER unread dentist baker florist; START in vain unread dentist baker florist; "
+        "stop to DENTIST unread baker florist; words to SENDER unread baker florist; stop to NOBODY unread "
+    ),
 }  # fmt: skip
+"""A word to a sender is followed by those who are opted out then, or whose words are unread."""
 
 
 @pytest.mark.parametrize("history", HISTORIES)
 def test_what_a_sender_received_counts_for_whom_it_texts(
     stack: Stack, shops: Shops, operators: SupabaseOperators, history: str
 ) -> None:
-    """Each step: a shop gets a sender for a class; or the sender hears a word, and then these are opted out."""
+    """Step by step: a shop gets a sender for a class; or the sender hears a word."""
     barber = shops["barber"]
-    for what, sender, then in HISTORIES[history]:
+    for step in HISTORIES[history].split("; "):
         stack.move_clock(MINUTE)
-        match what.split():
-            case ["STOP" | "START" | "YES" as word, *in_vain]:
-                named = (
-                    sender
-                    if isinstance(sender, dict)
-                    else {"to" if sender[0] == "+" else "service": sender}
-                )
-                receivers = (
-                    "sender_unknown"
-                    if in_vain
-                    else "opted_out"
-                    if word == "STOP"
-                    else "opted_in"
-                )
-                assert (
-                    hear(
-                        barber, *((None, word) if word == "YES" else (word,)), **named
-                    )[0]
-                    == receivers
-                )
-                assert out(shops) == then, (what, sender)
-            case ["environment"]:
-                environment_sends_from(barber, ACCOUNTS[sender], sender)
-            case ["no", "run"]:
-                barber.connection.execute(
-                    "delete from smsretry.senders where named_at is not null"
-                )
-            case [shop, "texts"]:
-                text_from(shops[shop], sender)
+        told, asked, names = re.split("( = | unread |$)", step, maxsplit=1)
+        match told.split():
+            case [shop, "on", sender, *message_class]:
+                own = ACCOUNTS[SENDERS[sender]], SENDERS[sender]
+                if shop == "environment":
+                    environment_sends_from(barber, *own)
+                else:
+                    kind = message_class[-1:] or ["any"]
+                    sends_from(shops[shop], *own, message_class=kind[0])
+            case [shop, "texts", "from", sender]:
+                text_from(shops[shop], SENDERS.get(sender))
             case [shop, "signs"]:
                 record_consent(
                     operators,
@@ -274,9 +258,22 @@ def test_what_a_sender_received_counts_for_whom_it_texts(
                     source="form",
                     business_id=shops[shop].id,
                 )
-                assert out(shops) == then
-            case [shop]:
-                sends_from(shops[shop], ACCOUNTS[sender], sender, message_class=then)
+            case ["no", "run"]:
+                barber.connection.execute(
+                    "delete from smsretry.senders where named_at is not null"
+                )
+            case [sender, "moves", "to", account]:
+                barber.connection.execute(
+                    "insert into smsretry.senders (account, sent_by, created_at) values (%s, %s, now() + '1 s')",
+                    [ACCOUNTS[SENDERS[account]], SENDERS[sender]],
+                )
+            case [word, *of]:
+                body = {"words": "I no longer want these texts"}.get(word, word)
+                said = answer(barber, None, body, **named(of))["answer"]
+                assert said == ("sender_unknown" if "vain" in of else ANSWERS[word])
+        if asked:
+            shown = out(shops) if "=" in asked else unread(shops)
+            assert shown == names.strip(), step
 
 
 def test_who_gets_the_number_later_is_stopped_where_the_senders_text(
@@ -310,34 +307,6 @@ def test_a_start_counts_once(stack: Stack, shops: Shops) -> None:
     assert hear(barber, "START", sid=sid) == ("sender_unknown", 0, 0)
     assert hear(barber, "START", sid=sid, service=BARBER) == ("already_recorded", 0, 0)
     assert out(shops) == EVERYBODY
-
-
-def test_what_may_mean_stop_waits_for_a_person_until_its_own_sender_hears_a_plain_one(
-    stack: Stack, shops: Shops
-) -> None:
-    """What somebody texts the barber says nothing of the dentist. What nobody knows the sender of is of all."""
-    barber = shops["barber"]
-
-    def unread() -> set[str]:
-        rows = barber.connection.execute("select business_id from unread_sms_words()")
-        waiting = {row["business_id"] for row in rows}
-        return {name for name, shop in shops.items() if shop.id in waiting}
-
-    for heard in (DENTIST, NOBODY):
-        assert (
-            answer(barber, None, "I no longer want these texts", to=heard)["answer"]
-            == "unsure"
-        )
-    stack.move_clock(MINUTE)
-    answer(barber, None, "stop", service=BARBER)
-    answer(barber, None, "start")
-    assert unread() == {"dentist", "baker", "florist"}
-    answer(barber, None, "stop", to=DENTIST)
-    assert unread() == {"baker", "florist"}
-    answer(barber, None, "I no longer want these texts", service=SENDER)
-    assert unread() == {"baker", "florist"}
-    answer(barber, None, "stop", to=NOBODY)
-    assert unread() == set()
 
 
 def test_a_refusal_is_of_the_business_whose_text_it_was_and_any_sender_of_its_hears_the_start(
