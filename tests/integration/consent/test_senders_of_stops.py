@@ -192,7 +192,8 @@ HISTORIES = {
         "STOP to SENDER = barber baker florist; START to SENDER = baker florist"
     ),
     "what went out from a sender that nobody knows may have gone out from any": (
-        "dentist texts from NONE; baker texts from GONE; florist texts from DENTIST; STOP to BARBER = barber dentist baker"
+        "dentist texts from NONE; baker texts from GONE; florist texts from DENTIST; "
+        "STOP to BARBER = barber dentist baker"
     ),
     "a stop to a sender that was removed holds where its texts came from": (
         "baker texts from GONE; baker on DENTIST; STOP to GONE of BARBER = barber baker"
@@ -204,11 +205,13 @@ HISTORIES = {
         "environment on CAPITALS; STOP to SMALL = baker florist; START to SMALL = ; STOP of SMALL = baker florist"
     ),
     "a start whose sender nobody knows lifts nothing, and each sender's own lifts what all heard there": (
-        f"STOP to NOBODY = {EVERYBODY}; START in vain to NOBODY = {EVERYBODY}; START in vain of NOBODY = {EVERYBODY}; "
+        f"STOP to NOBODY = {EVERYBODY}; START in vain to NOBODY = {EVERYBODY}; "
+        f"START in vain of NOBODY = {EVERYBODY}; "
         f"START in vain to NOBODY of BARBER = {EVERYBODY}; START to BARBER = dentist baker florist"
     ),
     "an opt-in at a business ends what any sender heard there": (
-        "STOP to SENDER = baker florist; baker signs = florist; baker on BARBER; STOP to BARBER = barber baker florist; "
+        "STOP to SENDER = baker florist; baker signs = florist; baker on BARBER; "
+        "STOP to BARBER = barber baker florist; "
         "START to BARBER = florist"
     ),
     "who has an account of their own has the token that signs for it, and speaks for its own senders alone": (

@@ -1,26 +1,236 @@
 """What becomes of a text after Twilio accepted it: callbacks, looks, and what follows when it did not arrive."""
 
 from datetime import timedelta
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import markdown
-from smsretry.local.twilio.faults import AcceptThenDrop, FetchError
+from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.sending.delivering import sync_deliveries
 from tests.integration.conftest import Command
 from tests.integration.delivery.conftest import Post
 from tests.integration.hearing import hear
+from tests.integration.story import Story
 from tests.support.builders import AT_ONCE, SID
-from tests.support.records import columns
+from tests.support.shop import Shop
 
-FORWARD = ["accepted", "queued", "sending", "sent", "delivered"]
+ANOTHER = """sql with another as (
+ insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
+ select business_id, send_log_id, customer_id, scheduled_for, 'completed' from sms_retry_queue returning id)
+insert into sms_send_attempts (
+ id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid)
+select gen_random_uuid(), another.id, 1, 1, begun_at, {} from sms_send_attempts, another
+""".replace("\n", " ")
+STORIES = {
+    "a message of which a part arrived is on the phone: the whole is news, a loss is not": """
+        a lost text
+        callback it partially_delivered: recorded
+        it: completed delivered
+        callback it undelivered 30008: already_settled
+        callback it delivered: recorded
+        text other phone=+12125550177
+        run: Sent
+        other is partially_delivered
+        6 minutes
+        deliveries: 1 delivered""",
+    "a status goes forward only, whatever the order, and a repetition is no news": """
+        an accepted text
+        callback it accepted: recorded
+        callback it queued: recorded
+        callback it sending: recorded
+        callback it sent: recorded
+        callback it delivered: recorded
+        callback it sent: already_settled
+        callback it sending: already_settled
+        callback it queued: already_settled
+        callback it accepted: already_settled
+        callback it undelivered 30008: already_settled
+        callback it teleported: already_settled        # an error would be called again and again
+        it.sends.delivery_status delivery_code delivery_ask_at: delivered, None, None
+        it.log.status provider_message_id error_message: delivered, it/1, None""",
+    "a failure is shown with its code, which may come later, and a late delivery takes it back": """
+        an accepted text
+        callback it undelivered: recorded
+        callback it failed 30008: recorded
+        it.sends.delivery_status delivery_code: undelivered, 30008
+        it.log.status: undelivered
+        callback it delivered: recorded
+        it.sends.delivery_status delivery_code delivery_ask_at: delivered, None, None
+        it.log.status error_message: delivered, None""",
+    "a callback before the answer settles the text, and its failure is decided about": """
+        text
+        Twilio loses the answer
+        run: InDoubt
+        ledger/1 is undelivered 30003
+        callback of the attempt of it ledger/1 undelivered 30003: settled
+        it.status attempt_count: completed, 1
+        deliveries: 1 retried
+        it.status attempt_count: pending, 1""",
+    "a send whose answer a callback overtook is the last of three": """
+        text attempts=2
+        begin: go
+        callback of the attempt of it nobody undelivered 30003: settled
+        deliveries: 1 undelivered
+        it.status: failed""",
+    "a lost message in whose place the application has put its own is not followed by another": """
+        an accepted text
+        it is undelivered 30003
+        sql update send_logs set provider_message_id = '{"twilio_sid": "SM0123456789abcdef0123456789abcdef"}'
+        6 minutes
+        deliveries: 1 still undelivered
+        it.status: completed
+        it.log.provider_message_id: nobody""",
+    "a message that is not ours, or that a strange or another attempt is said to have, changes nothing": """
+        an accepted text
+        keep it.sends
+        callback nobody delivered: unknown_attempt
+        callback of the attempt of nobody nobody delivered: unknown_attempt
+        callback of the attempt of it nobody delivered: unknown_attempt
+        it.sends is as it was: True""",
+    "a text that a carrier lost is sent again once, after half an hour, as another message": """
+        an accepted text
+        it is undelivered 30003
+        6 minutes
+        deliveries: 1 retried
+        it.status error_code attempt_count: pending, 30003, 1
+        it waits: 30 minutes
+        it.log.status provider_message_id: pending, None
+        it.log.error_message: Not delivered: Twilio 30003: Unreachable destination handset
+        6 minutes
+        deliveries: no delivery is open
+        19 minutes
+        deliveries: 1 still undelivered
+        5 minutes
+        run: Sent
+        messages: 2
+        it is delivered
+        6 minutes
+        deliveries: 1 delivered
+        5 days
+        deliveries
+        deliveries: no delivery is open
+        it: completed delivered
+        it.log.provider_message_id: it/2""",
+    "the second failure is the last": """
+        a lost text
+        31 minutes
+        run: Sent
+        it is undelivered 30008
+        6 minutes
+        deliveries: 1 undelivered · 1 still undelivered
+        4 days
+        deliveries
+        1 day
+        deliveries: no delivery is open
+        it: failed undelivered
+        it.log.provider_message_id: it/2""",
+    "a text that was given up and arrives after all is found, though no callback says so": """
+        an accepted text
+        it is undelivered 30005
+        6 minutes
+        deliveries: 1 undelivered
+        61 minutes
+        deliveries: 1 still undelivered
+        it is delivered
+        16 minutes
+        deliveries: 1 delivered
+        it: completed delivered""",
+    "likewise, one that was canceled": """
+        an accepted text
+        it is canceled
+        6 minutes
+        deliveries: 1 undelivered
+        it is delivered
+        61 minutes
+        deliveries: 1 delivered
+        it: completed delivered""",
+    "a carrier's stop opts the number out, as Twilio's own answer 21610 does": """
+        an accepted text
+        it is undelivered 30630
+        6 minutes
+        deliveries: 1 undelivered
+        consents: opted_out, twilio_30630""",
+    "a number that was corrected meanwhile is not marked": """
+        an accepted text
+        sql update customers set phone = '+12125550177'
+        it is undelivered 30006
+        6 minutes
+        deliveries: 1 undelivered
+        select phone_status from customers: None""",
+    "a look that has lost its claim decides nothing": """
+        an accepted text
+        a look begins
+        11 minutes
+        sql select claim_sms_deliveries(10)
+        decide 'give_up', 'undelivered', 30006, why => 'A landline': claim_lost
+        it.status: completed""",
+    **{
+        f"a decision to send again is asked anew as it is written, for it {meanwhile}": f"""
+        an accepted text
+            a look begins
+            {change}
+            keep it
+            decide 'send_again', 'undelivered', 30008, why => 'Lost', due_in => '1 minute': changed
+            it is as it was: True"""
+        for meanwhile, change in {
+            "has ended": "sql update sms_retry_queue set status = 'cancelled'",
+            "waits again": """sql insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for) """
+            "select business_id, send_log_id, customer_id, scheduled_for from sms_retry_queue",
+            "may have reached the phone otherwise": ANOTHER.format(
+                f"finished_at, 'accepted', 'response', '{SID}'"
+            ),
+            "is under way": ANOTHER.format("null, null, null, null"),
+        }.items()
+    },
+    "a look that saw no failure neither acts on nor puts off one that a callback reported": """
+        an accepted text
+        a look begins
+        decide 'give_up', 'sent', why => 'A landline': changed
+        callback it undelivered 30006
+        decide 'ask_again', 'sent', ask_in => '4 hours': changed
+        callback it undelivered 30006
+        decide 'unknown': changed
+        it.status: completed
+        it is undelivered 30006
+        deliveries: 1 undelivered""",
+    "a failure that a callback reported counts although the message was deleted at Twilio": """
+        an accepted text
+        callback it undelivered 30008
+        Twilio has no such message
+        deliveries: 1 retried
+        it.sends.delivery_code: 30008
+        select phone_status from customers: None""",
+    "likewise, of a number that takes no texts": """
+        an accepted text
+        callback it undelivered 30006
+        Twilio has no such message
+        deliveries: 1 undelivered
+        it.sends.delivery_code: 30006
+        select phone_status from customers: not_mobile""",
+    "a message that was deleted at Twilio is said to be, makes no run red, and a later report counts": """
+        an accepted text
+        Twilio has no such message always
+        6 minutes
+        deliveries: 1 not at the provider
+        3 days
+        deliveries: 1 unknown
+        it: completed sent
+        callback it delivered
+        it.log.status: delivered""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_what_becomes_of_a_text_after_twilio_accepted_it(
+    shop: Shop, story: str
+) -> None:
+    """Callbacks, looks, and what follows when it did not arrive."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_twilio_is_told_what_a_text_is_for(post: Post) -> None:
@@ -39,282 +249,6 @@ def test_twilio_is_told_what_a_text_is_for(post: Post) -> None:
         "marketing",
         "notifications",
     ]
-
-
-def test_a_message_of_which_a_part_arrived_is_not_sent_again(post: Post) -> None:
-    """It is on the phone. A report of the whole is news, one of a loss is not."""
-    row, sid = post.lost_text()
-    assert post.settle(sid, "partially_delivered") == "recorded"
-    assert post.statuses(row) == ("completed", "delivered")
-    assert post.settle(sid, "undelivered", 30008) == "already_settled"
-    assert post.settle(sid, "delivered") == "recorded"
-    other = post.accepted(phone="+12125550177")
-    post.report(other, "partially_delivered")
-    assert post.sync() == "1 delivered"
-
-
-def test_a_status_goes_forward_only_whatever_the_order(post: Post) -> None:
-    """And a repetition is no news."""
-    row = post.accepted()
-    sid = post.sid_of(row)
-    assert [post.settle(sid, status) for status in FORWARD] == ["recorded"] * 5
-    assert [post.settle(sid, status) for status in reversed(FORWARD)] == [
-        "already_settled"
-    ] * 5
-    assert post.settle(sid, "undelivered", 30008) == "already_settled"
-    assert post.settle(sid, "teleported") == "already_settled", (
-        "an error would be called again and again"
-    )
-    [attempt] = post.attempts_of(row)
-    assert attempt["delivery_status"] == "delivered"
-    assert attempt["delivery_code"] is attempt["delivery_ask_at"] is None
-    log = post.log_of(row)
-    assert columns(log, "status", "provider_message_id", "error_message") == (
-        "delivered",
-        {"twilio_sid": sid},
-        None,
-    )
-
-
-def test_a_failure_is_shown_with_its_code_and_a_late_delivery_takes_it_back(
-    post: Post,
-) -> None:
-    """The code may come with the second report."""
-    row = post.accepted()
-    sid = post.sid_of(row)
-    assert post.settle(sid, "undelivered") == "recorded"
-    assert post.settle(sid, "failed", 30008) == "recorded"
-    [attempt] = post.attempts_of(row)
-    assert columns(attempt, "delivery_status", "delivery_code") == (
-        "undelivered",
-        30008,
-    )
-    assert post.log_of(row)["status"] == "undelivered"
-    assert post.settle(sid, "delivered") == "recorded"
-    [attempt] = post.attempts_of(row)
-    assert attempt["delivery_status"] == "delivered"
-    assert attempt["delivery_code"] is attempt["delivery_ask_at"] is None
-    assert post.log_fields(row, "status error_message") == (
-        "delivered",
-        None,
-    )
-
-
-def test_a_callback_before_the_answer_settles_the_text_and_its_failure_is_decided_about(
-    post: Post,
-) -> None:
-    """The answer was lost; the callback with the attempt's id says that Twilio has it, and that it did not arrive."""
-    row = post.due_text()
-    post.twilio.fail(AcceptThenDrop())
-    assert post.run() == ["InDoubt"]
-    [attempt], [entry] = post.attempts_of(row), post.messages
-    post.twilio.report(entry.sid, "undelivered", 30003)
-    assert post.settle(entry.sid, "undelivered", 30003, attempt["id"]) == "settled"
-    assert post.fields(row, "status attempt_count") == ("completed", 1)
-    assert post.sync(after=timedelta(0)) == "1 retried"
-    assert post.fields(row, "status attempt_count") == ("pending", 1)
-
-
-def test_a_send_whose_answer_a_callback_overtook_is_the_last_of_three(
-    post: Post,
-) -> None:
-    """It did not arrive, and is not sent a fourth time."""
-    row, attempt = post.due_text(attempts=2), uuid4()
-    post.begin(post.claim(), attempt)
-    assert post.settle(SID, "undelivered", 30003, attempt) == "settled"
-    assert post.sync(after=timedelta(0)) == "1 undelivered"
-    assert post.status_of(row) == "failed"
-
-
-def test_a_lost_message_in_whose_place_the_application_has_put_its_own_is_not_followed_by_another(
-    post: Post,
-) -> None:
-    """The send log says that the text went out as that one, of which nothing is known here."""
-    row = post.accepted()
-    post.report(row, "undelivered", 30003)
-    post.sql(
-        "update send_logs set provider_message_id = %s", Jsonb({"twilio_sid": SID})
-    )
-    assert post.sync() == "1 still undelivered"
-    assert (post.status_of(row), post.log_of(row)["provider_message_id"]) == (
-        "completed",
-        {"twilio_sid": SID},
-    )
-
-
-def test_a_message_that_is_not_ours_and_one_that_is_another_attempts_change_nothing(
-    post: Post,
-) -> None:
-    """By SID alone, by a strange attempt, and by an attempt that Twilio has under another SID."""
-    row = post.accepted()
-    [before] = post.attempts_of(row)
-    assert post.settle(SID, "delivered") == "unknown_attempt"
-    assert post.settle(SID, "delivered", attempt=uuid4()) == "unknown_attempt"
-    assert post.settle(SID, "delivered", attempt=before["id"]) == "unknown_attempt"
-    assert post.attempts_of(row) == [before]
-
-
-@pytest.mark.parametrize("again", ["delivered", "undelivered"])
-def test_a_text_that_a_carrier_lost_is_sent_again_once(post: Post, again: str) -> None:
-    """After half an hour, as another message; the second failure is the last."""
-    row = post.accepted()
-    first = post.sid_of(row)
-    post.twilio.report(first, "undelivered", 30003)
-    assert post.sync() == "1 retried"
-    waits = post.row(row)
-    assert columns(waits, "status", "error_code", "attempt_count") == (
-        "pending",
-        30003,
-        1,
-    )
-    assert (
-        timedelta(minutes=29)
-        < waits["scheduled_for"] - post.stack.now()
-        <= timedelta(minutes=30)
-    )
-    log = post.log_of(row)
-    assert columns(log, "status", "provider_message_id") == ("pending", None)
-    assert (
-        log["error_message"]
-        == "Not delivered: Twilio 30003: Unreachable destination handset"
-    )
-    assert post.sync() == "no delivery is open"
-    assert post.sync(after=timedelta(minutes=19)) == "1 still undelivered"
-    post.later(minutes=5)
-    assert post.run() == ["Sent"]
-    second = post.sid_of(row)
-    assert len(post.messages) == 2
-    post.twilio.report(second, again, None if again == "delivered" else 30008)
-    assert post.sync().startswith(f"1 {again}")
-    post.sync(after=timedelta(days=4))
-    assert post.sync(after=timedelta(days=1)) == "no delivery is open"
-    log = post.log_of(row)
-    assert columns(log, "status", "provider_message_id") == (
-        again,
-        {"twilio_sid": second},
-    )
-    assert post.status_of(row) == ("completed" if again == "delivered" else "failed")
-
-
-@pytest.mark.parametrize(("lost", "code"), [("undelivered", 30005), ("canceled", None)])
-def test_a_text_that_was_given_up_and_arrives_after_all_is_found(
-    post: Post, lost: str, code: int | None
-) -> None:
-    """No callback says so, and yet the last word is right."""
-    row = post.accepted()
-    post.report(row, lost, code)
-    assert post.sync() == "1 undelivered"
-    assert post.sync(after=timedelta(minutes=61)) == "1 still undelivered"
-    post.report(row, "delivered")
-    assert post.sync(after=timedelta(minutes=16)) == "1 delivered"
-    assert post.statuses(row) == (
-        "completed",
-        "delivered",
-    )
-
-
-def test_a_carriers_stop_opts_the_number_out(post: Post) -> None:
-    """As Twilio's own answer 21610 does."""
-    row = post.accepted()
-    post.report(row, "undelivered", 30630)
-    assert post.sync() == "1 undelivered"
-    [customer] = post.connection.execute(
-        "select sms_consent_status, sms_consent_source from customers"
-    ).fetchall()
-    assert customer == {
-        "sms_consent_status": "opted_out",
-        "sms_consent_source": "twilio_30630",
-    }
-
-
-def test_a_number_that_was_corrected_meanwhile_is_not_marked(post: Post) -> None:
-    """The failure says something of the number that the text was sent to."""
-    row = post.accepted()
-    post.connection.execute("update customers set phone = '+12125550177'")
-    post.report(row, "undelivered", 30006)
-    assert post.sync() == "1 undelivered"
-    assert post.connection.execute("select phone_status from customers").fetchall() == [
-        {"phone_status": None}
-    ]
-
-
-def test_a_look_that_has_lost_its_claim_decides_nothing(post: Post) -> None:
-    """Its lease went by, and another look is under way."""
-    row = post.accepted()
-    post.later(minutes=5)
-    claim = "select attempt_id, asks from claim_sms_deliveries(10)"
-    late = post.sql(claim)[0]
-    post.later(minutes=11)
-    post.connection.execute(claim)
-    gives_up = "finish_sms_delivery(%(attempt_id)s, %(asks)s, 'give_up', 'undelivered', 30006, why => 'A landline')"
-    assert post.connection.execute(
-        f"select {gives_up} as a".encode(), late
-    ).fetchone() == {"a": "claim_lost"}
-    assert post.status_of(row) == "completed"
-
-
-_ANOTHER = """
-    with another as (
-        insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, status)
-        select business_id, send_log_id, customer_id, scheduled_for, 'completed' from sms_retry_queue returning id)
-    insert into sms_send_attempts (
-        id, retry_id, attempt_number, claim_no, begun_at, finished_at, outcome, settled_by, twilio_sid)
-    select gen_random_uuid(), another.id, 1, 1, begun_at, {} from sms_send_attempts, another
-"""
-
-
-@pytest.mark.parametrize(
-    "meanwhile",
-    [
-        "update sms_retry_queue set status = 'cancelled'",
-        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for)
-           select business_id, send_log_id, customer_id, scheduled_for from sms_retry_queue""",
-        _ANOTHER.format(f"finished_at, 'accepted', 'response', '{SID}'"),
-        _ANOTHER.format("null, null, null, null"),
-    ],
-    ids=["ended", "queued", "another accepted", "another under way"],
-)
-def test_a_decision_to_send_again_is_asked_anew_as_it_is_written(
-    post: Post, meanwhile: str
-) -> None:
-    """What Twilio called lost may have reached the phone otherwise, or waits again, since the look began."""
-    row = post.accepted()
-    post.later(minutes=5)
-    claim = "select attempt_id, asks from claim_sms_deliveries(10)"
-    look = post.sql(claim)[0]
-    post.connection.execute(meanwhile.encode())
-    before = post.row(row)
-    again = """finish_sms_delivery(%(attempt_id)s, %(asks)s, 'send_again', 'undelivered', 30008, why => 'Lost',
-                                   due_in => '1 minute')"""
-    assert post.connection.execute(
-        f"select {again} as a".encode(), look
-    ).fetchone() == {"a": "changed"}
-    assert post.row(row) == before
-
-
-def test_a_look_that_saw_no_failure_does_not_act_on_one_nor_put_off_one_that_a_callback_reported(
-    post: Post,
-) -> None:
-    """Whatever it has decided: it knows of another state than the database. The next look decides."""
-    row = post.accepted()
-    post.later(minutes=5)
-    [look] = post.sql("select attempt_id, asks from claim_sms_deliveries(10)")
-    decided = [
-        "'give_up', 'sent', why => 'A landline'",
-        "'ask_again', 'sent', ask_in => '4 hours'",
-        "'unknown'",
-    ]
-    for decision in decided:
-        assert (
-            post.value(
-                f"select finish_sms_delivery(%s, %s, {decision})", *look.values()
-            )
-            == "changed"
-        )
-        post.settle(post.sid_of(row), "undelivered", 30006)
-    assert post.status_of(row) == "completed"
-    post.report(row, "undelivered", 30006)
-    assert post.sync(after=timedelta(0)) == "1 undelivered"
 
 
 def test_a_locked_row_keeps_nobody_waiting_and_is_reported_later(
@@ -353,39 +287,6 @@ def test_a_reported_failure_is_decided_about_before_anybody_is_asked_about_again
     post.settle(post.sid_of(lost), "undelivered", 30008)
     [followed] = sync_deliveries(post.services, limit=1).followed
     assert (followed.message.retry_id, followed.came_to) == (lost, "retried")
-
-
-@pytest.mark.parametrize(
-    ("code", "came_to"), [(30008, "retried"), (30006, "undelivered")]
-)
-def test_a_failure_that_a_callback_reported_counts_although_the_message_was_deleted_at_twilio(
-    post: Post, code: int, came_to: str
-) -> None:
-    """Nothing had come of it: for three days Twilio "could not be asked", and the row stayed as sent."""
-    row = post.accepted()
-    post.settle(post.sid_of(row), "undelivered", code)
-    post.twilio.fail(FetchError(20404, http_status=404))
-    [followed] = post.look(after=timedelta(0)).followed
-    assert (followed.came_to, followed.code) == (came_to, code)
-    assert post.attempts_of(row)[0]["delivery_code"] == code
-    [customer] = post.connection.execute(
-        "select phone_status from customers"
-    ).fetchall()
-    assert customer["phone_status"] == ("not_mobile" if code == 30006 else None)
-
-
-def test_a_message_that_was_deleted_at_twilio_is_said_to_be_and_makes_no_run_red(
-    post: Post,
-) -> None:
-    """Twilio was asked, and answered. After three days it is unknown; a report that comes later counts all the same."""
-    row = post.accepted()
-    post.twilio.fail(FetchError(20404, http_status=404), times=None)
-    summary = post.look()
-    assert (str(summary), summary.needs_attention) == ("1 not at the provider", False)
-    assert post.sync(after=timedelta(days=3)) == "1 unknown"
-    assert post.statuses(row) == ("completed", "sent")
-    post.settle(post.sid_of(row), "delivered")
-    assert post.log_of(row)["status"] == "delivered"
 
 
 def test_an_application_whose_statuses_know_no_delivery_keeps_sent(post: Post) -> None:

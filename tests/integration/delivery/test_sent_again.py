@@ -3,97 +3,114 @@
 No callback says so here, and nobody looks after deliveries meanwhile.
 """
 
-from datetime import timedelta
-from uuid import UUID
-
 import pytest
 
-from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import Requeue
-from smsretry.local.twilio.faults import (
-    AcceptThenDrop,
-    DropUnaccepted,
-    FetchError,
-    JsonError,
-)
 from tests.integration.delivery.conftest import Post
+from tests.integration.story import Story
 from tests.support.builders import BODY
 from tests.support.orders import ordered
-from tests.support.records import columns
+from tests.support.shop import Shop
+
+STORIES = {
+    "one that arrived after all is not sent again": """
+        a lost text
+        it is delivered
+        31 minutes
+        run: Sent
+        messages: 1
+        it.status attempt_count why: completed, 1, None
+        it.log.status provider_message_id error_message: delivered, it/1, None
+        it.sends.delivery_status delivery_ask_at: delivered, None
+        run:""",
+    "one that is still lost is, and Twilio is asked once, about it alone": """
+        a lost text
+        text other phone=+12125550124
+        31 minutes
+        questions: 1
+        run: Sent, Sent
+        questions: 2
+        it.sends.outcome: accepted, accepted""",
+    "one that Twilio cannot be asked about waits for a quarter of an hour, says why, and costs nothing": """
+        a lost text
+        31 minutes
+        Twilio cannot say
+        run: Deferred
+        it.status attempt_count: pending, 1
+        it.why: It was lost as it/1, and may still arrive. The provider could not be asked
+        it waits: 15 minutes
+        run:
+        15 minutes
+        run: Sent
+        messages: 2""",
+    "each lost message is asked about, also after a send that never was: the first of two is on the phone": """
+        a lost text
+        31 minutes
+        run: Sent
+        it is undelivered 30008
+        6 minutes
+        deliveries
+        requeue it: 1
+        Twilio loses the text
+        run: InDoubt
+        it/1 is delivered
+        80 runs
+        messages: 2
+        it: completed delivered
+        it.log.provider_message_id: it/1""",
+    "a lost message is asked about also when the application queues the text anew, whose row has no error": """
+        a lost text whose next send is refused, queued anew
+        it/1 is delivered
+        1 minute
+        run: Sent
+        messages: 1
+        new.status attempt_count: completed, 0
+        new.log.provider_message_id: it/1""",
+    "a second lost message is the last, whichever row it left from, and arrives for that row alone": """
+        a lost text whose next send is refused, queued anew
+        1 minute
+        run: Sent
+        new is undelivered 30008
+        6 minutes
+        deliveries: 1 undelivered · 1 still undelivered
+        neighbor's customer stranger
+        sql insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for) \
+            select c.business_id, q.send_log_id, c.id, smsretry.clock() from customers c, sms_retry_queue q \
+            where c.id = {stranger} and q.id = {new}
+        callback new delivered
+        it.status: failed
+        new.status: completed
+        select status from sms_retry_queue where customer_id = {stranger}: pending""",
+    "a second send that is in doubt is looked for although the first message arrived": """
+        a lost text
+        31 minutes
+        Twilio loses the answer
+        run: InDoubt
+        callback it/1 delivered
+        2 minutes
+        run: Sent
+        it.sends.outcome: accepted, accepted""",
+    "a delivery that is reported calls off a text that was queued anew: nobody has to ask": """
+        a lost text whose next send is refused, queued anew
+        callback it/1 delivered
+        it.status: completed
+        new: completed delivered
+        1 minute
+        run:""",
+    "a message that Twilio has no more keeps no text waiting: what it does not know was not delivered": """
+        a lost text
+        31 minutes
+        Twilio has no such message
+        run: Sent
+        messages: 2""",
+}
 
 
-def test_a_text_that_arrived_after_all_is_not_sent_again(post: Post) -> None:
-    """Row and send log say that it was delivered, by the first message."""
-    row, sid = post.lost_text()
-    post.twilio.report(sid, "delivered")
-    post.later(minutes=31)
-    [result] = post.results().values()
-    assert (result.fate, result.why) == (
-        "Sent",
-        f"Arrived after all, as {sid}: it is not sent again",
-    )
-    assert len(post.messages) == 1
-    ended, log, [attempt] = post.row(row), post.log_of(row), post.attempts_of(row)
-    assert columns(ended, "status", "attempt_count", "why") == (
-        "completed",
-        1,
-        None,
-    )
-    assert columns(log, "status", "provider_message_id", "error_message") == (
-        "delivered",
-        {"twilio_sid": sid},
-        None,
-    )
-    assert columns(attempt, "delivery_status", "delivery_ask_at") == (
-        "delivered",
-        None,
-    )
-    assert post.run() == []
-
-
-def test_a_text_that_is_still_lost_is_sent_again(post: Post) -> None:
-    """Twilio is asked once, and only about it: a text that was never lost costs no question."""
-    row, _ = post.lost_text()
-    post.due_text(phone="+12125550124")
-    post.later(minutes=31)
-    before = post.twilio.fetches
-    assert post.run() == ["Sent", "Sent"]
-    assert post.twilio.fetches == before + 1
-    assert post.sends(row, "outcome") == [
-        "accepted",
-        "accepted",
-    ]
-
-
-def test_a_text_that_twilio_cannot_be_asked_about_waits_and_costs_nothing(
-    post: Post,
-) -> None:
-    """For a quarter of an hour, and says why; then it is asked about again."""
-    row, sid = post.lost_text()
-    post.later(minutes=31)
-    post.twilio.fail(FetchError())
-    [result] = post.results().values()
-    assert result.fate == "Deferred"
-    assert (
-        result.why
-        == f"It was lost as {sid}, and may still arrive. The provider could not be asked"
-    )
-    waits = post.row(row)
-    assert columns(waits, "status", "attempt_count", "why") == (
-        "pending",
-        1,
-        result.why,
-    )
-    assert (
-        timedelta(minutes=14)
-        < waits["scheduled_for"] - post.stack.now()
-        <= timedelta(minutes=15)
-    )
-    assert post.run() == []
-    post.later(minutes=15)
-    assert post.run() == ["Sent"]
-    assert len(post.messages) == 2
+@pytest.mark.parametrize("story", STORIES)
+def test_of_the_texts_that_a_carrier_lost(shop: Shop, story: str) -> None:
+    """Row and send log say what became of it, by the message that did."""
+    Story(shop).tell(STORIES[story])
 
 
 FORBIDDEN = """
@@ -186,112 +203,3 @@ def test_a_send_log_that_takes_no_word_keeps_its_text_as_it_is_and_says_why(
     finally:
         post.connection.execute(ALLOWED)
     assert ordered(operators, again).changed == 1
-
-
-def test_each_message_that_was_lost_is_asked_about_also_after_a_send_that_never_was(
-    post: Post, operators: SupabaseOperators
-) -> None:
-    """Two were lost, a third never reached Twilio, and the first of them is on the phone."""
-    row, first = post.lost_text()
-    post.later(minutes=31)
-    assert post.run() == ["Sent"]
-    second = str(post.attempts_of(row)[-1]["twilio_sid"])
-    post.twilio.report(second, "undelivered", 30008)
-    post.look()
-    ordered(
-        operators,
-        Requeue(
-            retry_ids=(row,), dry_run=False, who="Ann", because="The customer asked"
-        ),
-    )
-    post.twilio.fail(DropUnaccepted())
-    assert post.run() == ["InDoubt"]
-    post.twilio.report(first, "delivered")
-    for _ in range(5):
-        post.later(minutes=16)
-        post.run()
-    assert len(post.messages) == 2
-    log = post.log_of(row)
-    assert (post.status_of(row), log["status"]) == ("completed", "delivered")
-    assert log["provider_message_id"] == {"twilio_sid": first}
-
-
-def queued_anew(post: Post) -> tuple[UUID, UUID, str]:
-    """A text whose message a carrier lost and whose next one Twilio refused; its rows, and the lost message."""
-    row, sid = post.lost_text()
-    post.later(minutes=31)
-    post.twilio.fail(JsonError(21612))
-    assert post.run() == ["Failed"]
-    queued = queue_sms_retry(post.row(row)["send_log_id"], None, queue=post.queue)
-    assert queued.result == "queued"
-    assert queued.retry_id is not None
-    return row, queued.retry_id, sid
-
-
-def test_a_lost_message_is_asked_about_also_when_the_application_queues_the_text_anew(
-    post: Post,
-) -> None:
-    """A new row has no error, and so nobody had asked: the phone got the text twice."""
-    _, new, sid = queued_anew(post)
-    post.twilio.report(sid, "delivered")
-    post.stack.move_clock(next_retry_delay(0))
-    assert post.run() == ["Sent"]
-    assert len(post.messages) == 1
-    assert post.fields(new, "status attempt_count") == ("completed", 0)
-    assert post.log_of(new)["provider_message_id"] == {"twilio_sid": sid}
-
-
-def test_a_second_lost_message_is_the_last_also_of_a_text_that_was_queued_anew(
-    post: Post,
-) -> None:
-    """Whichever row it went out from. If it arrives after all, the other rows of its send log stay as they are."""
-    row, new, _ = queued_anew(post)
-    post.stack.move_clock(next_retry_delay(0))
-    assert post.run() == ["Sent"]
-    second, neighbor = post.sid_of(new), post.neighbor()
-    post.twilio.report(second, "undelivered", 30008)
-    assert post.sync().startswith("1 undelivered")
-    theirs = neighbor.queue_row(post.row(new)["send_log_id"], neighbor.customer())
-    post.settle(second, "delivered")
-    assert post.ends(row, new, theirs) == "failed completed pending"
-
-
-def test_a_second_send_that_is_in_doubt_is_looked_for_although_the_first_message_arrived(
-    post: Post,
-) -> None:
-    """Nobody would ever know what became of it."""
-    row, first = post.lost_text()
-    post.later(minutes=31)
-    post.twilio.fail(AcceptThenDrop())
-    assert post.run() == ["InDoubt"]
-    post.settle(first, "delivered")
-    post.later(minutes=2)
-    assert post.run() == ["Sent"]
-    assert post.sends(row, "outcome") == [
-        "accepted",
-        "accepted",
-    ]
-
-
-def test_a_delivery_that_is_reported_calls_off_a_text_that_was_queued_anew(
-    post: Post,
-) -> None:
-    """As it does one that is to be sent again: neither row waits, and nobody has to ask."""
-    row, new, sid = queued_anew(post)
-    post.connection.execute(
-        "select settle_sms_attempt(twilio_sid => %s, delivery_status => 'delivered')",
-        [sid],
-    )
-    assert post.ends(row, new) == "completed completed"
-    assert post.log_of(new)["status"] == "delivered"
-    post.stack.move_clock(next_retry_delay(0))
-    assert post.run() == []
-
-
-def test_a_message_that_twilio_has_no_more_keeps_no_text_waiting(post: Post) -> None:
-    """Somebody deleted it there. What Twilio does not know it cannot know to be delivered."""
-    post.lost_text()
-    post.later(minutes=31)
-    post.twilio.fail(FetchError(20404, http_status=404))
-    assert post.run() == ["Sent"]
-    assert len(post.messages) == 2

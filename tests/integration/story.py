@@ -1,0 +1,248 @@
+"""Stories of texts, a step a line: what happens, and after a colon what is seen then.
+
+    text
+    Twilio loses the answer
+    run: InDoubt
+    61 seconds
+    run: Sent                       # found in Twilio's list
+    it: completed sent
+    it.sends.outcome settled_by: accepted, reconcile
+
+A text is called `it`, or by the name that follows `text`; `it/2` is the message of its second send, and `it` stands for
+that of its last one where a message is meant. `ledger/1` is the first that Twilio has, and `nobody` is somebody else's.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from smsretry.local.twilio.faults import (
+    AcceptThenDrop,
+    DropUnaccepted,
+    FetchError,
+    HtmlError,
+    JsonError,
+    ListError,
+)
+from smsretry.retry.profile import DEFAULT
+from smsretry.sending.delivering import sync_deliveries
+from smsretry.sending.ports import Services
+from tests.integration import hearing
+from tests.support.builders import AT_ONCE, SID
+from tests.support.claims import next_due
+from tests.support.shop import Shop
+
+FAULTS: Final[dict[str, Any]] = {
+    "loses the answer": AcceptThenDrop(),
+    "loses the text": DropUnaccepted(),
+    "has no list": ListError(),
+    "cannot say": FetchError(),
+    "has no such message": FetchError(20404, http_status=404),
+    "shows a page": HtmlError(http_status=503),
+}
+MEANS: Final = {
+    "an accepted text": """
+        text
+        run: Sent""",
+    "a lost text": """
+        an accepted text
+        it is undelivered 30008
+        6 minutes
+        deliveries: 1 retried""",
+    "a lost text whose next send is refused, queued anew": """
+        a lost text
+        31 minutes
+        Twilio refuses 21612
+        run: Failed
+        the application queues it anew as new""",
+    "a look begins": """
+        5 minutes
+        sql create temp table look as select attempt_id, asks from claim_sms_deliveries(10)""",
+}
+"""Steps that stand for several."""
+_SETTLE = "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)"
+
+_DECIDE = "finish_sms_delivery(attempt_id, asks, {}) from look"
+
+
+class Story:
+    """The texts of a shop by their names, and what is done to them."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop, self.rows = shop, dict[str, UUID]()
+        self.neighbor: Shop | None = None
+        self.kept = dict[str, object]()
+
+    def tell(self, story: str) -> None:
+        """Take the steps, and compare what is seen."""
+        lines = [line.strip() for line in story.splitlines()]
+        for line in filter(None, lines):
+            if line in MEANS:
+                self.tell(MEANS[line])
+                continue
+            step, _, expected = line.partition("  #")[0].strip().partition(": ")
+            if step.startswith("sql "):
+                step, expected = line, ""
+            seen = self._show(self.take(step.removesuffix(":")))
+            if expected or step.endswith(":"):
+                assert seen == expected, f"{line}\nbut it is: {seen}"
+
+    def take(self, step: str) -> object:
+        """One step; what is seen after it."""
+        for pattern, does in _STEPS:
+            if words := re.fullmatch(pattern, step):
+                seen: object = does(self, *words.groups())
+                return seen
+        raise LookupError(f"No such step: {step}")
+
+    def sid(self, name: str) -> str:
+        """Of a message."""
+        text, _, number = name.partition("/")
+        if text == "ledger":
+            return self.shop.messages[int(number) - 1].sid
+        if text not in self.rows:
+            return SID
+        sids = self.shop.sends(self.rows[text], "twilio_sid")
+        return str(sids[int(number or 0) - 1])
+
+    def _text(self, whose: str, kind: str, name: str | None, options: str) -> None:
+        if whose and self.neighbor is None:
+            self.neighbor = self.shop.neighbor()
+        shop = self.neighbor if whose and self.neighbor else self.shop
+        given = dict[str, Any](re.findall(r"(\w+)=(\S*)", options))
+        for key, value in given.items():
+            if key == "due":
+                given[key] = timedelta(minutes=float(value))
+            elif value in ("None", "") or value.isdigit():
+                given[key] = int(value) if value.isdigit() else None
+        makes: dict[str, Callable[..., UUID]]
+        makes = {"text": shop.due_text, "planned": shop.scheduled}
+        self.rows[(name or "it").strip()] = makes.get(kind, shop.customer)(**given)
+
+    def _queue_anew(self, name: str, new: str) -> None:
+        queue = "select retry_id from queue_sms_retry(%s)"
+        log = self.shop.row(self.rows[name])["send_log_id"]
+        self.rows[new] = self.shop.value(queue, log)
+
+    def _passes(self, number: str, unit: str) -> None:
+        self.shop.later(**{f"{unit}s": float(number)})
+
+    def _run(self, at_once: str | None) -> list[str]:
+        return sorted(self.shop.run(AT_ONCE if at_once else DEFAULT))
+
+    def _lives(self, minutes: str) -> list[str]:
+        fates = list[str]()
+        for _ in range(int(minutes)):
+            self.shop.later(minutes=1)
+            if next_due(self.shop.connection) == 0:
+                fates += self.shop.run()
+        return fates
+
+    def _deliveries(self) -> str:
+        services = Services(self.shop.queue, self.shop.provider, DEFAULT)
+        summary = sync_deliveries(services, limit=100)
+        return f"{summary}{', needs attention' if summary.needs_attention else ''}"
+
+    def _twilio(self, fault: str, to: str | None, always: str | None) -> None:
+        code, _, status = fault.removeprefix("refuses ").partition(" ")
+        known = FAULTS.get(fault) or JsonError(
+            int(code), http_status=int(status or 400)
+        )
+        self.shop.twilio.fail(known, to=to, times=None if always else 1)
+
+    def _report(self, name: str, status: str, code: str | None) -> None:
+        self.shop.twilio.report(self.sid(name), status, int(code) if code else None)
+
+    def _callback(
+        self, attempt: str | None, name: str, status: str | None, code: str | None
+    ) -> object:
+        known = attempt and uuid4()
+        if attempt in self.rows:
+            known = self.shop.sends(self.rows[attempt], "id")[-1]
+        values = (known, self.sid(name), status, code and int(code))
+        return self.shop.value(_SETTLE, *values)
+
+    def _hear(self, words: str) -> object:
+        return hearing.answer(self.shop, body=words)["answer"]
+
+    def _sql(self, statement: str) -> None:
+        self.shop.sql(self._with_ids(statement))
+
+    def _value(self, statement: str) -> object:
+        return self.shop.value(self._with_ids(f"select {statement}"))
+
+    def _with_ids(self, statement: str) -> str:
+        for name, row in self.rows.items():
+            statement = statement.replace(f"{{{name}}}", f"'{row}'")
+        return statement
+
+    def _ends(self, name: str) -> str:
+        return " ".join(self.shop.statuses(self.rows[name]))
+
+    def _columns(self, name: str, of: str | None, names: str) -> list[object]:
+        row, columns = self.rows[name], names.split()
+        if of == "sends.":
+            attempts = self.shop.attempts_of(row)
+            return [attempt[column] for column in columns for attempt in attempts]
+        record = self.shop.log_of(row) if of else self.shop.row(row)
+        return [record[column] for column in columns]
+
+    def _waits(self, name: str) -> str:
+        wait = self.shop.row(self.rows[name])["scheduled_for"] - self.shop.now()
+        return f"{-(-wait // timedelta(minutes=1))} minutes"
+
+    def _keep(self, name: str, of: str | None) -> None:
+        self.kept[name] = self._all_of(name, of)
+
+    def _is_kept(self, name: str, of: str | None) -> bool:
+        return self.kept[name] == self._all_of(name, of)
+
+    def _all_of(self, name: str, of: str | None) -> object:
+        row = self.rows[name]
+        return self.shop.attempts_of(row) if of else self.shop.row(row)
+
+    def _show(self, seen: object) -> str:
+        if isinstance(seen, list | tuple):
+            return ", ".join(map(self._show, seen))
+        if isinstance(seen, dict) and "twilio_sid" in seen:
+            seen = seen["twilio_sid"]
+        shown = str(seen).replace(SID, "nobody")
+        for name, row in self.rows.items():
+            shown = shown.replace(str(row), name)
+            for number, sid in enumerate(self.shop.sends(row, "twilio_sid"), start=1):
+                shown = shown.replace(str(sid or row), f"{name}/{number}")
+        return shown
+
+
+_STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
+    (r"(neighbor's )?(text|planned|customer)( \w+)?((?: \w+=\S*)*)", Story._text),
+    (r"the application queues (\w+) anew as (\w+)", Story._queue_anew),
+    (r"([\d.]+) (second|minute|hour|day)s?", Story._passes),
+    (r"run( at once)?", Story._run),
+    (r"(\d+) runs", Story._lives),
+    (r"deliveries", Story._deliveries),
+    (r"Twilio (.+?)(?: to (\+\d+))?( always)?", Story._twilio),
+    (r"Twilio is well", lambda story: story.shop.twilio.heal()),
+    (r"(\S+) is (delivered|undelivered|failed|sent|canceled|partially_delivered|read)(?: (\d+))?", Story._report),
+    (r"callback(?: of the attempt of (\w+))? (\S+)(?: (\w+))?(?: (\d+))?", Story._callback),
+    (r"they write (.+)", Story._hear),
+    (r"sql (.+)", Story._sql),
+    (r"select (.+)", Story._value),
+    (r"decide (.+)", lambda story, decision: story._value(_DECIDE.format(decision))),
+    (r"requeue (\w+)", lambda story, name: story.shop.requeue(story.rows[name]).changed),
+    (r"(\w+) (?:went out as (\S+)|did not go out)",
+     lambda story, name, sid: story.shop.resolve(story.rows[name], sid and story.sid(sid))),
+    (r"recover", lambda story: story.shop.recover()),
+    (r"begin", lambda story: story.shop.begin(story.shop.claim()).answer),
+    (r"claim", lambda story: [claim.id for claim in story.shop.claims()]),
+    (r"consents", lambda story: hearing.consents(story.shop)),
+    (r"questions", lambda story: story.shop.twilio.fetches),
+    (r"messages", lambda story: len(story.shop.messages)),
+    (r"keep (\w+)(\.sends)?", Story._keep),
+    (r"(\w+)(\.sends)? is as it was", Story._is_kept),
+    (r"(\w+) waits", Story._waits),
+    (r"(\w+)", Story._ends),
+    (r"(\w+)\.(log\.|sends\.)?([\w ]+)", Story._columns),
+]  # fmt: skip
