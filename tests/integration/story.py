@@ -57,6 +57,19 @@ MEANS: Final = {
         Twilio refuses 21612
         run: Failed
         the application queues it anew as new""",
+    "a text in doubt that Twilio has": """
+        text
+        Twilio loses the answer
+        run: InDoubt""",
+    "a text in doubt that Twilio has not": """
+        text
+        Twilio loses the text
+        run: InDoubt""",
+    "its life ends before Twilio's list could be had": """
+        Twilio has no list always
+        49 hours
+        run: Failed
+        Twilio is well""",
     "a look begins": """
         5 minutes
         sql create temp table look as select attempt_id, asks from claim_sms_deliveries(10)""",
@@ -117,14 +130,20 @@ class Story:
                 given[key] = timedelta(minutes=float(value))
             elif value in ("None", "") or value.isdigit():
                 given[key] = int(value) if value.isdigit() else None
-        makes: dict[str, Callable[..., UUID]]
-        makes = {"text": shop.due_text, "planned": shop.scheduled}
-        self.rows[(name or "it").strip()] = makes.get(kind, shop.customer)(**given)
+        makes: dict[str, Callable[..., UUID]] = {
+            "text": shop.due_text,
+            "planned": shop.scheduled,
+            "customer": shop.customer,
+        }
+        self.rows[(name or "it").strip()] = makes[kind](**given)
 
-    def _queue_anew(self, name: str, new: str) -> None:
-        queue = "select retry_id from queue_sms_retry(%s)"
-        log = self.shop.row(self.rows[name])["send_log_id"]
-        self.rows[new] = self.shop.value(queue, log)
+    def _queue_anew(self, how: str, name: str, new: str) -> None:
+        row = self.shop.row(self.rows[name])
+        log, queue = row["send_log_id"], "select retry_id from queue_sms_retry(%s)"
+        if how == "inserts":
+            self.rows[new] = self.shop.queue_row(log, row["customer_id"])
+        else:
+            self.rows[new] = self.shop.value(queue, log)
 
     def _passes(self, number: str, unit: str) -> None:
         self.shop.later(**{f"{unit}s": float(number)})
@@ -158,9 +177,10 @@ class Story:
     def _callback(
         self, attempt: str | None, name: str, status: str | None, code: str | None
     ) -> object:
-        known = attempt and uuid4()
-        if attempt in self.rows:
-            known = self.shop.sends(self.rows[attempt], "id")[-1]
+        text, _, number = (attempt or "").partition("/")
+        known = uuid4() if attempt else None
+        if text in self.rows:
+            known = self.shop.sends(self.rows[text], "id")[int(number or 0) - 1]
         values = (known, self.sid(name), status, code and int(code))
         return self.shop.value(_SETTLE, *values)
 
@@ -208,25 +228,25 @@ class Story:
             return ", ".join(map(self._show, seen))
         if isinstance(seen, dict) and "twilio_sid" in seen:
             seen = seen["twilio_sid"]
-        shown = str(seen).replace(SID, "nobody")
+        shown = str(seen)
         for name, row in self.rows.items():
             shown = shown.replace(str(row), name)
             for number, sid in enumerate(self.shop.sends(row, "twilio_sid"), start=1):
                 shown = shown.replace(str(sid or row), f"{name}/{number}")
-        return shown
+        return shown.replace(SID, "nobody")
 
 
 _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"(neighbor's )?(text|planned|customer)( \w+)?((?: \w+=\S*)*)", Story._text),
-    (r"the application queues (\w+) anew as (\w+)", Story._queue_anew),
+    (r"the application (queues|inserts) (\w+) anew as (\w+)", Story._queue_anew),
     (r"([\d.]+) (second|minute|hour|day)s?", Story._passes),
     (r"run( at once)?", Story._run),
     (r"(\d+) runs", Story._lives),
     (r"deliveries", Story._deliveries),
-    (r"Twilio (.+?)(?: to (\+\d+))?( always)?", Story._twilio),
     (r"Twilio is well", lambda story: story.shop.twilio.heal()),
+    (r"Twilio (.+?)(?: to (\+\d+))?( always)?", Story._twilio),
     (r"(\S+) is (delivered|undelivered|failed|sent|canceled|partially_delivered|read)(?: (\d+))?", Story._report),
-    (r"callback(?: of the attempt of (\w+))? (\S+)(?: (\w+))?(?: (\d+))?", Story._callback),
+    (r"callback(?: of the attempt of (\S+))? (\S+)(?: (\w+))?(?: (\d+))?", Story._callback),
     (r"they write (.+)", Story._hear),
     (r"sql (.+)", Story._sql),
     (r"select (.+)", Story._value),

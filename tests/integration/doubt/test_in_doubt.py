@@ -5,9 +5,6 @@ from uuid import uuid4
 
 import pytest
 
-from smsretry import queue_sms_retry
-from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.desk.actions.requests import Requeue
 from smsretry.local.twilio.faults import (
     AcceptThenDrop,
     BrokenAnswer,
@@ -20,20 +17,124 @@ from smsretry.retry.decision import Complete
 from smsretry.retry.outcome import Accepted
 from smsretry.retry.profile import Profile
 from tests.integration.doubt.doubting import LOOK, in_doubt, live, settle
+from tests.integration.story import Story
 from tests.support.builders import (
     BODY,
     PHONE,
-    SID,
     finish,
-    give_up,
-    refused,
-    resolution,
-    retry,
 )
 from tests.support.claims import claim_doubtful, claim_suspect
-from tests.support.orders import ordered, resolve
 from tests.support.records import columns
 from tests.support.shop import Shop
+
+STORIES = {
+    "one that Twilio does not have is sent again after three looks and fifteen minutes, and once": """
+        a text in doubt that Twilio has not
+        14 runs: InDoubt, InDoubt
+        30 runs: RetryScheduled, Sent
+        it.sends.outcome: not_sent, accepted
+        it.attempt_count reconcile_count: 2, 0     # another doubt would be looked at as often
+        messages: 1""",
+    "likewise, where a page was in the place of the answer": """
+        text
+        Twilio shows a page
+        run: InDoubt
+        14 runs: InDoubt, InDoubt
+        30 runs: RetryScheduled, Sent
+        it.sends.outcome: not_sent, accepted
+        it.attempt_count reconcile_count: 2, 0
+        messages: 1""",
+    "a callback with the attempt's id settles it before any look, by the account that it left from alone": """
+        a text in doubt that Twilio has
+        select settle_sms_attempt(attempt_id, 'SM' || repeat('1', 32), account_sid => 'AC' || repeat('9', 32)) \
+            from sms_retry_queue: unknown_attempt
+        callback of the attempt of it nobody: settled
+        callback of the attempt of it nobody: already_settled
+        it: completed sent
+        it.sends.settled_by twilio_sid: callback, it/1
+        it.log.provider_message_id: it/1
+        1 hour
+        run:""",
+    "a callback about an earlier send leaves the row to the later one, which is under way": """
+        text
+        Twilio refuses 30003
+        run: RetryScheduled
+        6 minutes
+        begin: go
+        keep it
+        callback of the attempt of it/1 nobody: recorded
+        it is as it was: True
+        it.sends.claim_no: 1, 2
+        it.log.status provider_message_id: sent, it/1""",
+    "likewise, if the later one is completed: its send log keeps the message that it names": """
+        text
+        Twilio refuses 30003
+        run: RetryScheduled
+        6 minutes
+        run: Sent
+        keep it
+        callback of the attempt of it/1 nobody: recorded
+        it is as it was: True
+        it.log.status provider_message_id: sent, it/2""",
+    "likewise, if the later one has failed": """
+        text
+        Twilio refuses 30003
+        run: RetryScheduled
+        6 minutes
+        Twilio refuses 21612
+        run: Failed
+        keep it
+        callback of the attempt of it/1 nobody: recorded
+        it is as it was: True
+        it.log.status provider_message_id: sent, it/1""",
+    "a person says what became of one that expired, and one that did not go out may then be requeued": """
+        a text in doubt that Twilio has
+        text lost phone=+12125550124
+        Twilio loses the text
+        run: InDoubt
+        Twilio has no list always
+        49 hours
+        run: Failed, Failed
+        select last_error like '%`smsretry texts resolve`%' from sms_retry_queue where id = {it}: True
+        it went out as ledger/1: True
+        it went out as ledger/1: True
+        it went out as nobody: False
+        it.log.status error_message provider_message_id: sent, None, it/1
+        it.sends.outcome settled_by sent_to: accepted, operator, None
+        select result from queue_sms_retry((select send_log_id from sms_retry_queue where id = {it})): already_sent
+        requeue lost: 0
+        lost did not go out: True
+        it.status: failed
+        lost.status: failed
+        requeue lost: 1
+        run: Sent""",
+    "a person's word waits while a worker looks, who may be finding the message": """
+        a text in doubt that Twilio has
+        61 seconds
+        sql select claim_sms_texts(10)
+        keep it.sends
+        it did not go out: False
+        it.sends is as it was: True""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_the_texts_in_doubt(shop: Shop, story: str) -> None:
+    """Evidence settles them, or a person."""
+    Story(shop).tell(STORIES[story])
+
+
+def test_a_callback_may_come_before_the_answer_that_names_its_message(
+    shop: Shop,
+) -> None:
+    """Which then finds it settled."""
+    shop.due_text()
+    claim, attempt, other = shop.claim(), uuid4(), "SM" + "1" * 32
+    shop.begin(claim, attempt)
+    assert settle(shop, attempt, other) == "settled"
+    accepted = Complete("Accepted", sid=other)
+    late = finish(shop.queue, claim, attempt, Accepted(other), accepted)
+    assert (late.applied, late.status) == (True, "completed")
 
 
 def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(shop: Shop) -> None:
@@ -61,28 +162,6 @@ def test_a_text_that_twilio_has_is_found_in_its_list_and_completed(shop: Shop) -
         )
         shop.later(days=8)
     assert len(shop.messages) == 7
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [DropUnaccepted(), HtmlError(http_status=503)],
-)
-def test_a_text_that_twilio_does_not_have_is_sent_again_after_three_looks_and_fifteen_minutes(
-    shop: Shop, fault: DropUnaccepted | HtmlError
-) -> None:
-    """Not before; then exactly once, and another doubt would be looked at as often."""
-    row = in_doubt(shop, fault)
-    assert live(shop, minutes=14) == ["InDoubt", "InDoubt"]
-    assert live(shop, minutes=30) == ["RetryScheduled", "Sent"]
-    assert shop.sends(row, "outcome") == [
-        "not_sent",
-        "accepted",
-    ]
-    assert (
-        shop.row(row)["attempt_count"],
-        shop.row(row)["reconcile_count"],
-        len(shop.messages),
-    ) == (2, 0, 1)
 
 
 def test_with_the_policy_hold_a_person_decides(shop: Shop) -> None:
@@ -115,71 +194,6 @@ def test_a_look_that_failed_is_not_an_absence(shop: Shop) -> None:
     assert len(shop.messages) == 1
 
 
-def test_a_callback_settles_the_text_before_any_look(shop: Shop) -> None:
-    """The status callback URL carried the attempt's id; the webhook passes it on."""
-    row = in_doubt(shop, AcceptThenDrop())
-    attempt, signed = (
-        shop.row(row)["attempt_id"],
-        "select settle_sms_attempt(%s, %s, account_sid => %s)",
-    )
-    assert shop.value(signed, attempt, SID, "AC" + "9" * 32) == "unknown_attempt", (
-        "an account speaks for its own alone"
-    )
-    assert [settle(shop, attempt) for _ in range(2)] == ["settled", "already_settled"]
-    assert (shop.status_of(row), shop.attempts_of(row)[0]["settled_by"]) == (
-        "completed",
-        "callback",
-    )
-    assert shop.log_of(row)["provider_message_id"] == {"twilio_sid": SID}
-    shop.later(hours=1)
-    assert shop.run() == []
-    row, attempt = shop.due_text(), uuid4()
-    claim = shop.claim()
-    shop.begin(claim, attempt)
-    other = "SM" + "1" * 32
-    assert settle(shop, attempt, other) == "settled", (
-        "before the answer that names the message"
-    )
-    late = finish(
-        shop.queue, claim, attempt, Accepted(other), Complete("Accepted", sid=other)
-    )
-    assert (late.applied, late.status) == (True, "completed")
-
-
-@pytest.mark.parametrize("meanwhile", ["under way", "completed", "failed"])
-def test_a_callback_about_an_earlier_send_leaves_the_row_to_the_later_one(
-    shop: Shop, meanwhile: str
-) -> None:
-    """Its send log says that it was sent, and keeps the message that it names."""
-    row, sends, named = shop.due_text(), [uuid4(), uuid4()], SID
-    claim = shop.claim()
-    shop.begin(claim, sends[0])
-    finish(shop.queue, claim, sends[0], refused(30003), retry())
-    shop.later(minutes=2)
-    claim = shop.claim()
-    shop.begin(claim, sends[1])
-    if meanwhile == "completed":
-        named = "SM" + "1" * 32
-        finish(
-            shop.queue,
-            claim,
-            sends[1],
-            Accepted(named),
-            Complete("Accepted", sid=named),
-        )
-    elif meanwhile == "failed":
-        finish(shop.queue, claim, sends[1], refused(30003), give_up())
-    before = shop.row(row)
-    assert settle(shop, sends[0]) == "recorded"
-    assert shop.row(row) == before
-    assert shop.sends(row, "claim_no") == [1, 2]
-    log = shop.log_of(row)
-    assert columns(log, "status", "provider_message_id") == (
-        "sent",
-        {"twilio_sid": named},
-    )
-
-
 def test_a_send_log_that_the_application_marked_as_sent_is_evidence(shop: Shop) -> None:
     """Its webhook may know the status and not the attempt. The list need not be had."""
     for status in ("sent", "delivered", "undelivered"):
@@ -199,56 +213,6 @@ def test_a_send_log_that_the_application_marked_as_sent_is_evidence(shop: Shop) 
             None,
         )
         shop.twilio.heal()
-
-
-def test_a_person_says_what_became_of_a_text_that_expired_in_doubt(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """It went out: its send log says so, and it is not queued again. It did not: only then may it be requeued."""
-    went, lost = (
-        in_doubt(shop, AcceptThenDrop()),
-        in_doubt(shop, DropUnaccepted(), phone="+12125550124"),
-    )
-    shop.twilio.fail(ListError(), times=None)
-    shop.later(hours=49)
-    assert shop.run() == ["Failed"] * 2
-    assert "`smsretry texts resolve`" in shop.row(went)["last_error"]
-
-    [message] = shop.messages
-    assert [
-        resolve(operators, resolution(went, sid))
-        for sid in (message.sid, message.sid, SID)
-    ] == [True, True, False]
-    [attempt], log = shop.attempts_of(went), shop.log_of(went)
-    assert columns(log, "status", "error_message") == ("sent", None)
-    assert log["provider_message_id"] == {"twilio_sid": message.sid}
-    assert columns(attempt, "outcome", "settled_by", "sent_to") == (
-        "accepted",
-        "operator",
-        None,
-    )
-    assert queue_sms_retry(log["id"], None, queue=shop.queue).result == "already_sent"
-
-    requeue = Requeue(
-        retry_ids=[lost], dry_run=False, who="Ann", because="It never went out"
-    )
-    assert ordered(operators, requeue).changed == 0
-    assert resolve(operators, resolution(lost, None))
-    assert shop.ends(went, lost) == "failed failed"
-    assert ordered(operators, requeue).changed == 1
-    assert shop.run() == ["Sent"]
-
-
-def test_a_persons_word_waits_while_a_worker_looks(
-    shop: Shop, operators: SupabaseOperators
-) -> None:
-    """The worker may be finding the message at this moment."""
-    row = in_doubt(shop, AcceptThenDrop())
-    shop.at(shop.now() + LOOK)
-    assert len(claim_doubtful(shop.queue, 1)) == 1
-    before = shop.attempts_of(row)
-    assert not resolve(operators, resolution(row, None))
-    assert shop.attempts_of(row) == before
 
 
 def test_a_doubt_outlives_every_worker_that_dies_over_it(shop: Shop) -> None:

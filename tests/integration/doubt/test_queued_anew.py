@@ -3,17 +3,15 @@
 It had simply been sent once more: only the row that had ended knew of the doubt.
 """
 
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from smsretry import next_retry_delay, queue_sms_retry
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import ExplainText, Requeue
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted
-from smsretry.retry.before import LIFE
 from tests.integration.doubt.doubting import fails_in_doubt, live, settle
+from tests.integration.story import Story
 from tests.support.builders import resolution
 from tests.support.claims import claim_doubtful
 from tests.support.orders import ordered, resolve
@@ -29,47 +27,85 @@ def queued_anew(shop: Shop, row: UUID) -> UUID:
     return shop.queue_row(ended["send_log_id"], ended["customer_id"])
 
 
-def test_a_text_that_twilio_has_is_found_and_not_sent_again(shop: Shop) -> None:
-    """Here it is queued by the call. The new row says what it waits for, and is completed with what is found."""
-    row = fails_in_doubt(shop, AcceptThenDrop())
-    new = queue_sms_retry(shop.row(row)["send_log_id"], None, queue=shop.queue).retry_id
-    assert new
-    waits = shop.row(new)
-    assert (waits["status"], waits["in_doubt_since"] is not None, waits["why"]) == (
-        "pending",
-        True,
-        WHY,
-    )
-    assert waits["attempt_id"] == shop.attempts_of(row)[0]["id"]
-    live(shop)
-    [message], [attempt] = shop.messages, shop.attempts_of(new)
-    assert shop.ends(row, new) == "failed completed"
-    assert shop.log_of(new)["provider_message_id"] == {"twilio_sid": message.sid}
-    assert columns(attempt, "outcome", "settled_by", "twilio_sid") == (
-        "accepted",
-        "reconcile",
-        message.sid,
-    )
+STORIES = {
+    "one that Twilio has is found and not sent again; the new row says what it waits for": """
+        a text in doubt that Twilio has
+        its life ends before Twilio's list could be had
+        the application queues it anew as new
+        select in_doubt_since is not null and attempt_id = (select id from sms_send_attempts) \
+            from sms_retry_queue where id = {new}: True
+        new.status why: pending, An earlier send of this text may have gone out: it is looked for before another \
+one leaves
+        30 runs
+        it.status: failed
+        new: completed sent
+        new.log.provider_message_id: new/1
+        new.sends.outcome settled_by: accepted, reconcile
+        messages: 1""",
+    "one that Twilio does not have is sent once, after three looks: its life begins anew with the first": """
+        a text in doubt that Twilio has not
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        1 minute
+        run: InDoubt
+        select expires_at - smsretry.clock() between '47:59:00' and '48:00:00' from sms_retry_queue \
+            where id = {new}: True
+        14 runs: InDoubt
+        30 runs
+        messages: 1
+        it.sends.outcome: not_sent
+        new.sends.outcome: accepted""",
+    "a person says by the old row that it went out": """
+        a text in doubt that Twilio has
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        it went out as ledger/1: True
+        run:
+        new: completed sent
+        messages: 1
+        new.log.provider_message_id: new/1""",
+    "a person says by the new row that it went out": """
+        a text in doubt that Twilio has
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        new went out as ledger/1: True
+        run:
+        new: completed sent
+        messages: 1
+        new.log.provider_message_id: new/1""",
+    "a person says by the old row that it did not go out, and it is sent at once, with every check": """
+        a text in doubt that Twilio has not
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        it did not go out: True
+        run: Sent
+        new: completed sent
+        messages: 1
+        new.log.provider_message_id: new/1""",
+    "a person says by the new row that it did not go out": """
+        a text in doubt that Twilio has not
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        new did not go out: True
+        run: Sent
+        new: completed sent
+        messages: 1""",
+    "a word that came while it was queued, and that its transaction did not see, is found by the next look": """
+        a text in doubt that Twilio has not
+        its life ends before Twilio's list could be had
+        the application inserts it anew as new
+        sql update sms_send_attempts set outcome = 'not_sent', settled_by = 'operator', sent_to = null, \
+            sent_body = null
+        5 runs
+        new: completed sent
+        messages: 1""",
+}
 
 
-def test_a_text_that_twilio_does_not_have_is_sent_once_after_three_looks(
-    shop: Shop,
-) -> None:
-    """Here it is inserted. Its life begins anew with the first look."""
-    row = fails_in_doubt(shop, DropUnaccepted())
-    new = queued_anew(shop, row)
-    shop.at(shop.now() + next_retry_delay(0))
-    assert shop.run() == ["InDoubt"]
-    assert (
-        timedelta(0)
-        <= shop.now() + LIFE - shop.row(new)["expires_at"]
-        < timedelta(minutes=1)
-    )
-    assert live(shop, minutes=14) == ["InDoubt"]
-    live(shop)
-    assert len(shop.messages) == 1
-    assert shop.sends(row, "outcome") == ["not_sent"]
-    assert shop.sends(new, "outcome") == ["accepted"]
+@pytest.mark.parametrize("story", STORIES)
+def test_of_the_texts_that_are_queued_anew_in_doubt(shop: Shop, story: str) -> None:
+    """The new row waits for what becomes of the old one's send."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> None:
@@ -85,37 +121,6 @@ def test_a_callback_about_the_earlier_send_completes_the_new_row(shop: Shop) -> 
     assert shop.process(claim).fate == "ClaimLost"
     live(shop)
     assert len(shop.messages) == 1
-
-
-@pytest.mark.parametrize("went_out", [True, False])
-@pytest.mark.parametrize("asked", ["old", "new"])
-def test_a_person_says_by_either_row_whether_it_went_out(
-    shop: Shop, operators: SupabaseOperators, asked: str, went_out: bool
-) -> None:
-    """The new row is completed with that message, or sent at once, with every check."""
-    row = fails_in_doubt(shop, AcceptThenDrop() if went_out else DropUnaccepted())
-    rows = {"old": row, "new": queued_anew(shop, row)}
-    sid = shop.messages[0].sid if went_out else None
-    assert resolve(operators, resolution(rows[asked], sid))
-    assert shop.run() == ([] if went_out else ["Sent"])
-    assert (shop.status_of(rows["new"]), len(shop.messages)) == ("completed", 1)
-    assert shop.log_of(row)["provider_message_id"] == {
-        "twilio_sid": shop.messages[0].sid
-    }
-
-
-def test_a_word_that_came_while_it_was_queued_is_found_by_the_next_look(
-    shop: Shop,
-) -> None:
-    """The person's transaction did not see the new row yet, nor the new row's that the doubt was over."""
-    new = queued_anew(shop, fails_in_doubt(shop, DropUnaccepted()))
-    said = "outcome = 'not_sent', settled_by = 'operator', sent_to = null, sent_body = null"
-    shop.sql(
-        f"update sms_send_attempts set {said} where id = %s",
-        shop.row(new)["attempt_id"],
-    )
-    live(shop, minutes=5)
-    assert (shop.status_of(new), len(shop.messages)) == ("completed", 1)
 
 
 def test_a_row_that_failed_is_not_requeued_while_another_one_of_its_text_is_in_doubt(
