@@ -26,11 +26,13 @@ from smsretry.local.twilio.faults import (
     JsonError,
     ListError,
 )
+from smsretry.retry.models import Claim
 from smsretry.retry.profile import DEFAULT
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
+from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.integration import hearing
-from tests.support.builders import AT_ONCE, SID
+from tests.support.builders import AT_ONCE, PHONE, SID, sent_by_hand
 from tests.support.claims import next_due
 from tests.support.shop import Shop
 
@@ -75,6 +77,8 @@ MEANS: Final = {
         sql create temp table look as select attempt_id, asks from claim_sms_deliveries(10)""",
 }
 """Steps that stand for several."""
+_CUSTOMER = """select customer_id from sms_retry_queue where id = %s union all
+select id from customers where id = %s"""
 _SETTLE = "select settle_sms_attempt(%s, %s, delivery_status => %s, error_code => %s)"
 
 _DECIDE = "finish_sms_delivery(attempt_id, asks, {}) from look"
@@ -87,6 +91,7 @@ class Story:
         self.shop, self.rows = shop, dict[str, UUID]()
         self.neighbor: Shop | None = None
         self.kept = dict[str, object]()
+        self.claims = list[Claim]()
 
     def tell(self, story: str) -> None:
         """Take the steps, and compare what is seen."""
@@ -95,7 +100,8 @@ class Story:
             if line in MEANS:
                 self.tell(MEANS[line])
                 continue
-            step, _, expected = line.partition("  #")[0].strip().partition(": ")
+            line = re.sub(r"\s{2,}# .*", "", line)
+            step, _, expected = line.partition(": ")
             if step.startswith("sql "):
                 step, expected = line, ""
             seen = self._show(self.take(step.removesuffix(":")))
@@ -128,8 +134,10 @@ class Story:
         for key, value in given.items():
             if key == "due":
                 given[key] = timedelta(minutes=float(value))
-            elif value in ("None", "") or value.isdigit():
-                given[key] = int(value) if value.isdigit() else None
+            elif value == "None":
+                given[key] = None
+            elif value.isdigit():
+                given[key] = int(value)
         makes: dict[str, Callable[..., UUID]] = {
             "text": shop.due_text,
             "planned": shop.scheduled,
@@ -137,13 +145,43 @@ class Story:
         }
         self.rows[(name or "it").strip()] = makes[kind](**given)
 
-    def _queue_anew(self, how: str, name: str, new: str) -> None:
+    def _queue_anew(self, how: str, name: str, new: str, attempts: str | None) -> None:
         row = self.shop.row(self.rows[name])
         log, queue = row["send_log_id"], "select retry_id from queue_sms_retry(%s)"
         if how == "inserts":
-            self.rows[new] = self.shop.queue_row(log, row["customer_id"])
+            self.rows[new] = self.shop.queue_row(
+                log, row["customer_id"], attempts=int(attempts or 0)
+            )
         else:
             self.rows[new] = self.shop.value(queue, log)
+
+    def _another(self, name: str, to: str) -> None:
+        found = self.shop.sql(_CUSTOMER, self.rows[to], self.rows[to])
+        customer = found[0]["customer_id"]
+        self.rows[name] = self.shop.queue_row(self.shop.send_log(customer), customer)
+
+    def _claim(self) -> list[UUID]:
+        self.claims = self.shop.claims()
+        return [claim.id for claim in self.claims]
+
+    def _begin(self) -> list[str]:
+        claims = self.claims or self.shop.claims()
+        return [self.shop.begin(claim).answer for claim in claims]
+
+    def _application_claims(self) -> list[UUID]:
+        claimed = self.shop.sql("select id from claim_due_sms_retries(50)")
+        return [row["id"] for row in claimed]
+
+    def _by_hand(self, name: str) -> None:
+        customer = self.shop.row(self.rows[name])["customer_id"]
+        phone = hearing.customer_of(self.shop, customer)["phone"]
+        body = self.shop.log_of(self.rows[name])["subject"]
+        sent_by_hand(self.shop.provider, phone, body)
+
+    def _record(self, said: Any, everywhere: str | None, source: str) -> list[int]:
+        everybody = everywhere is not None
+        done = self.shop.record_consent(said, source, everywhere=everybody)
+        return [done.customers, done.cancelled, done.unmarked]
 
     def _passes(self, number: str, unit: str) -> None:
         self.shop.later(**{f"{unit}s": float(number)})
@@ -184,8 +222,13 @@ class Story:
         values = (known, self.sid(name), status, code and int(code))
         return self.shop.value(_SETTLE, *values)
 
-    def _hear(self, words: str) -> object:
-        return hearing.answer(self.shop, body=words)["answer"]
+    def _hear(self, words: str, phone: str | None) -> object:
+        return hearing.answer(self.shop, body=words, phone=phone or PHONE)["answer"]
+
+    def _plans(self) -> list[str]:
+        return sorted(
+            send.result for send in queue_scheduled_sends(self.shop.queue).sends
+        )
 
     def _sql(self, statement: str) -> None:
         self.shop.sql(self._with_ids(statement))
@@ -194,7 +237,7 @@ class Story:
         return self.shop.value(self._with_ids(f"select {statement}"))
 
     def _with_ids(self, statement: str) -> str:
-        for name, row in self.rows.items():
+        for name, row in [("business", self.shop.id), *self.rows.items()]:
             statement = statement.replace(f"{{{name}}}", f"'{row}'")
         return statement
 
@@ -238,8 +281,8 @@ class Story:
 
 _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"(neighbor's )?(text|planned|customer)( \w+)?((?: \w+=\S*)*)", Story._text),
-    (r"the application (queues|inserts) (\w+) anew as (\w+)", Story._queue_anew),
-    (r"([\d.]+) (second|minute|hour|day)s?", Story._passes),
+    (r"the application (queues|inserts) (\w+) anew as (\w+)(?: attempts=(\d+))?", Story._queue_anew),
+    (r"(-?[\d.]+) (second|minute|hour|day)s?", Story._passes),
     (r"run( at once)?", Story._run),
     (r"(\d+) runs", Story._lives),
     (r"deliveries", Story._deliveries),
@@ -247,7 +290,7 @@ _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"Twilio (.+?)(?: to (\+\d+))?( always)?", Story._twilio),
     (r"(\S+) is (delivered|undelivered|failed|sent|canceled|partially_delivered|read)(?: (\d+))?", Story._report),
     (r"callback(?: of the attempt of (\S+))? (\S+)(?: (\w+))?(?: (\d+))?", Story._callback),
-    (r"they write (.+)", Story._hear),
+    (r"they write (.+?)(?: from (\+\d+))?", Story._hear),
     (r"sql (.+)", Story._sql),
     (r"select (.+)", Story._value),
     (r"decide (.+)", lambda story, decision: story._value(_DECIDE.format(decision))),
@@ -255,8 +298,13 @@ _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"(\w+) (?:went out as (\S+)|did not go out)",
      lambda story, name, sid: story.shop.resolve(story.rows[name], sid and story.sid(sid))),
     (r"recover", lambda story: story.shop.recover()),
-    (r"begin", lambda story: story.shop.begin(story.shop.claim()).answer),
-    (r"claim", lambda story: [claim.id for claim in story.shop.claims()]),
+    (r"another text (\w+) to (\w+)", Story._another),
+    (r"claim", Story._claim),
+    (r"begin", Story._begin),
+    (r"the application claims", Story._application_claims),
+    (r"somebody sends (\w+) by hand", Story._by_hand),
+    (r"a person records (\w+)( everywhere)? by (\w+)", Story._record),
+    (r"plans", Story._plans),
     (r"consents", lambda story: hearing.consents(story.shop)),
     (r"questions", lambda story: story.shop.twilio.fetches),
     (r"messages", lambda story: len(story.shop.messages)),

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from smsretry.local.twilio.faults import AcceptThenDrop, DropUnaccepted, JsonError
-from tests.support.records import columns
+from tests.integration.story import Story
 from tests.support.shop import Shop
 from tests.support.waiting import until
 
@@ -35,70 +35,63 @@ def app_sent(shop: Shop, customer: UUID, *, at: datetime, channel: str = "sms") 
     )
 
 
-def test_a_fourth_text_waits_until_the_first_is_a_day_old_and_loses_no_attempt(
-    shop: Shop,
-) -> None:
-    """To the microsecond, with the rule; then it goes out."""
-    customer = shop.customer(phone=FLORIDA)
-    first = text_to(shop, customer)
-    for _ in range(3):
-        assert shop.run() == ["Sent"]
-        shop.later(minutes=20)
-        last = text_to(shop, customer)
-    assert shop.run() == ["Deferred"]
-    row, [sent] = shop.row(last), shop.attempts_of(first)
-    assert row["scheduled_for"] == sent["finished_at"] + DAY
-    assert columns(row, "status", "reason", "why_code") == (
-        "pending",
-        "quiet_hours",
-        "daily_cap",
-    )
-    assert columns(row, "why", "attempt_count", "last_error") == (WHY, 0, None)
-    assert shop.attempts_of(last) == []
-    shop.at(row["scheduled_for"] - timedelta(minutes=1))
-    assert shop.claims() == []
-    shop.at(row["scheduled_for"])
-    assert shop.run() == ["Sent"]
+STORIES = {
+    "a fourth text waits until the first is a day old, to the microsecond, and loses no attempt": """
+        text phone=+13055550123
+        run: Sent
+        20 minutes
+        another text second to it
+        run: Sent
+        20 minutes
+        another text third to it
+        run: Sent
+        20 minutes
+        another text last to it
+        run: Deferred
+        select scheduled_for - (select min(finished_at) from sms_send_attempts) from sms_retry_queue \
+            where id = {last}: 1 day, 0:00:00
+        last.status reason why_code: pending, quiet_hours, daily_cap
+        last.why: Daily cap: 3 texts in 24 hours to one person (us-fl-501.616)
+        last.attempt_count last_error: 0, None
+        last.sends.id:
+        last waits: 1380 minutes
+        1378 minutes
+        claim:
+        2 minutes
+        run: Sent""",
+    "a text of the application's counts from when it may have reached the phone, however old its log": """
+        sql update businesses set sms_daily_cap = 1
+        text
+        sql update send_logs set status = 'sent', created_at = created_at - interval '9 days', \
+            updated_at = smsretry.clock(), provider_message_id = '{"twilio_sid": "SM1"}'
+        another text second to it
+        run: Cancelled, Deferred
+        second.why_code: daily_cap""",
+    "and one of ours, however long ago its send was begun that is settled now": """
+        sql update businesses set sms_daily_cap = 1
+        an accepted text
+        sql update sms_send_attempts set begun_at = begun_at - interval '25 hours'
+        another text second to it
+        run: Deferred
+        second.why_code: daily_cap""",
+    "a business has a cap of its own: a neighbor's texts are not counted, and one that is raised holds at once": """
+        sql update businesses set sms_daily_cap = 1
+        text
+        neighbor's text theirs
+        run: Sent, Sent
+        another text second to it
+        run: Deferred
+        second.why_code: daily_cap
+        select why like '%the business''s own%' from sms_retry_queue where id = {second}: True
+        sql update businesses set sms_daily_cap = 2
+        run: Sent""",
+}
 
 
-@pytest.mark.parametrize("by", ["the application", "us"])
-def test_a_text_counts_from_when_it_may_have_reached_the_phone(
-    shop: Shop, by: str
-) -> None:
-    """However old its log is, and however long ago its send was begun that is settled now."""
-    shop.sql("update businesses set sms_daily_cap = 1")
-    customer, now = shop.customer(), shop.now()
-    if by == "us":
-        first = text_to(shop, customer)
-        assert shop.run() == ["Sent"]
-        shop.sql(
-            "update sms_send_attempts set begun_at = %s where retry_id = %s",
-            now - timedelta(hours=25),
-            first,
-        )
-    else:
-        app_sent(shop, customer, at=now)
-        shop.sql("update send_logs set created_at = %s", now - timedelta(days=9))
-    second = text_to(shop, customer)
-    assert shop.run() == ["Deferred"]
-    assert shop.row(second)["why_code"] == "daily_cap"
-
-
-def test_a_business_has_a_cap_of_its_own(shop: Shop) -> None:
-    """A neighbor's texts are not counted. A raised cap lets the text go with the next run."""
-    shop.sql("update businesses set sms_daily_cap = 1")
-    customer, neighbor = shop.customer(), shop.neighbor()
-    text_to(neighbor, neighbor.customer())
-    text_to(shop, customer)
-    assert shop.run() == ["Sent"] * 2
-    second = text_to(shop, customer)
-    assert shop.run() == ["Deferred"]
-    assert shop.row(second)["why_code"] == "daily_cap"
-    assert "the business's own" in shop.row(second)["why"]
-    with pytest.raises(psycopg.errors.CheckViolation):
-        shop.sql("update businesses set sms_daily_cap = 0")
-    shop.sql("update businesses set sms_daily_cap = 2")
-    assert shop.run() == ["Sent"]
+@pytest.mark.parametrize("story", STORIES)
+def test_a_text_waits_until_there_is_room_for_it(shop: Shop, story: str) -> None:
+    """With the rule; then it goes out."""
+    Story(shop).tell(STORIES[story])
 
 
 COUNTS = {
@@ -195,6 +188,12 @@ def test_what_may_have_reached_the_phone_counts_and_nothing_else(shop: Shop) -> 
     assert {
         rows[claim.id]: shop.begin(claim, cap=3).answer for claim in shop.claims()
     } == COUNTS
+
+
+def test_a_cap_is_one_at_least(shop: Shop) -> None:
+    """A business that texts nobody is stopped."""
+    with pytest.raises(psycopg.errors.CheckViolation):
+        shop.sql("update businesses set sms_daily_cap = 0")
 
 
 def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:

@@ -2,37 +2,41 @@
 
 from datetime import timedelta
 
+import pytest
+
+from tests.integration.story import Story
 from tests.support.claims import claim_suspect
 from tests.support.records import columns
 from tests.support.shop import Shop
 
+STORIES = {
+    "a row whose worker died before the send is free again after ten minutes, which a begin starts anew": """
+        text
+        claim: it
+        9 minutes
+        recover:
+        1 minute
+        recover: it
+        it.status attempt_count: pending, 0
+        claim: it
+        9 minutes
+        begin: go
+        9 minutes
+        recover:""",
+    "a claim from a clock that was ahead is taken back: its lease would last until then": """
+        text
+        400 days
+        claim: it
+        -400 days
+        recover: it
+        run: Sent""",
+}
 
-def test_a_row_whose_worker_died_before_the_send_is_free_again_after_ten_minutes(
-    shop: Shop,
-) -> None:
-    """It costs no attempt. The lease starts again when a send begins."""
-    row = shop.due_text()
-    shop.claim()
-    shop.later(minutes=9)
-    assert shop.recover() == []
-    shop.later(minutes=1)
-    assert shop.recover() == [row]
-    assert shop.fields(row, "status attempt_count") == ("pending", 0)
-    claim = shop.claim()
-    shop.later(minutes=9)
-    shop.begin(claim)
-    shop.later(minutes=9)
-    assert shop.recover() == []
 
-
-def test_a_claim_from_a_clock_that_was_ahead_is_taken_back(shop: Shop) -> None:
-    """Its lease would last until that time has come."""
-    row = shop.due_text()
-    shop.later(days=400)
-    shop.claim()
-    shop.later(days=-400)
-    assert shop.recover() == [row]
-    assert shop.run() == ["Sent"]
+@pytest.mark.parametrize("story", STORIES)
+def test_what_a_silent_worker_held_is_taken_back(shop: Shop, story: str) -> None:
+    """It costs no attempt."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_recovery_goes_row_by_row_and_waits_for_nobody(shop: Shop) -> None:
