@@ -225,6 +225,10 @@ class Story:
     def _hear(self, words: str, phone: str | None) -> object:
         return hearing.answer(self.shop, body=words, phone=phone or PHONE)["answer"]
 
+    def _plan(self, name: str) -> list[object]:
+        planned = self.shop.scheduled_send(self.rows[name])
+        return [planned["status"], planned["why"]]
+
     def _plans(self) -> list[str]:
         return sorted(
             send.result for send in queue_scheduled_sends(self.shop.queue).sends
@@ -268,7 +272,8 @@ class Story:
 
     def _show(self, seen: object) -> str:
         if isinstance(seen, list | tuple):
-            return ", ".join(map(self._show, seen))
+            shown = ", ".join(map(self._show, seen))
+            return shown if isinstance(seen, list) else f"({shown})"
         if isinstance(seen, dict) and "twilio_sid" in seen:
             seen = seen["twilio_sid"]
         shown = str(seen)
@@ -305,6 +310,9 @@ _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"somebody sends (\w+) by hand", Story._by_hand),
     (r"a person records (\w+)( everywhere)? by (\w+)", Story._record),
     (r"plans", Story._plans),
+    (r"plan (\w+)", Story._plan),
+    (r"prune", lambda story: story.shop.prune()),
+    (r"their opt-out stands", lambda story: hearing.is_out(story.shop)),
     (r"consents", lambda story: hearing.consents(story.shop)),
     (r"questions", lambda story: story.shop.twilio.fetches),
     (r"messages", lambda story: len(story.shop.messages)),

@@ -15,10 +15,11 @@ import pytest
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.data import table
 from smsretry.errors import InputError, QueueUnreachable
-from smsretry.local.twilio.faults import DropUnaccepted, JsonError
+from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Claim
 from tests.conftest import EMPTY
-from tests.integration.hearing import consents_of, customer_of, hear
+from tests.integration.hearing import consents_of, customer_of
+from tests.integration.story import Story
 from tests.support.builders import BODY, PHONE, finish, give_up, refused
 from tests.support.orders import record_consent
 from tests.support.records import columns
@@ -67,21 +68,117 @@ def ending(shop: Shop, row: UUID) -> tuple[str, str | None]:
 # Read as the send begins, and kept
 
 
-def test_an_attempt_keeps_the_consent_it_was_begun_under_and_where_that_is_known_from(
-    shop: Shop,
-) -> None:
-    """As it was when the send began: not when the row was claimed, and not as it became afterwards."""
-    row = shop.due_text(consent="unknown")
-    claim, given = shop.claim(), shop.now() - timedelta(days=30)
-    shop.sql(
-        "update customers set sms_consent_status = 'opted_in', sms_consent_at = %s, sms_consent_source = 'web'",
-        given,
-    )
-    assert shop.begin(claim).answer == "go"
-    shop.record_consent("opted_out")
-    [attempt] = shop.attempts_of(row)
-    kept = columns(attempt, "consent_status", "consent_at", "consent_source")
-    assert kept == ("opted_in", given, "web")
+STORIES = {
+    "an attempt keeps the consent that it was begun under, not what it was at its claim or afterwards": """
+        text consent=unknown
+        claim: it
+        sql update customers set sms_consent_status = 'opted_in', sms_consent_source = 'web', \
+            sms_consent_at = '2026-12-01 12:00+00'
+        begin: go
+        a person records opted_out by telephone: 1, 0, 0
+        it.sends.consent_status consent_source consent_at: opted_in, web, 2026-12-01 12:00:00+00:00""",
+    "of two opt-outs the one that no start takes back is the record": """
+        customer
+        they write STOP: opted_out
+        a person records opted_out by letter
+        consents: (opted_out, letter)""",
+    "twilio's 21610 ends its text and the number's consent at that business, and what waits there": """
+        customer family consent=unknown
+        customer someone phone=+12125550188
+        text
+        another text second to it
+        another text third to family
+        another text fourth to family
+        another text stays to someone
+        neighbor's text theirs
+        sql update sms_retry_queue set scheduled_for = smsretry.clock() + interval '1 hour' where id <> {it}
+        Twilio refuses 21610
+        run: Failed
+        consents: (opted_in, None), (opted_in, None), (opted_out, twilio_21610), (opted_out, twilio_21610)
+        select bool_and(sms_consent_at between '2027-01-12 17:00' and smsretry.clock()) from customers \
+            where sms_consent_source is not null: True
+        it.why_code error_code last_error: opted_out, 21610, Twilio 21610: Attempt to send to unsubscribed recipient
+        it.log.status error_message: failed, Twilio 21610: Attempt to send to unsubscribed recipient
+        it.sends.outcome error_code consent_status: rejected, 21610, opted_in
+        second.status last_error: cancelled, Customer opted out
+        second.log.error_message: Customer opted out
+        third.status last_error: cancelled, Customer opted out
+        fourth.status last_error: cancelled, Customer opted out
+        2 hours
+        run: Sent, Sent
+        stays.status: completed
+        theirs.status: completed""",
+    "a spoken opt-out ends the consent at one business and cancels what waits; the first record stays": """
+        customer her
+        customer family consent=unknown
+        another text first to her
+        another text second to family
+        another text third to family
+        neighbor's text theirs
+        a person records opted_out by telephone: 2, 3, 0
+        select count(*) from smsretry.events where who = 'telephone': 2
+        consents: (opted_in, None), (opted_out, telephone), (opted_out, telephone)
+        another text fourth to her
+        1 minute
+        a person records opted_out by letter: 2, 1, 0
+        consents: (opted_in, None), (opted_out, telephone), (opted_out, telephone)
+        select distinct why_code from sms_retry_queue where status = 'cancelled': opted_out
+        run: Sent
+        theirs.status: completed""",
+    "or at all businesses": """
+        customer her
+        customer family consent=unknown
+        another text first to her
+        another text second to family
+        another text third to family
+        neighbor's text theirs
+        a person records opted_out everywhere by telephone: 3, 4, 0
+        select count(*) from smsretry.events where who = 'telephone': 3
+        another text fourth to her
+        1 minute
+        a person records opted_out by letter: 2, 1, 0
+        consents: (opted_out, telephone), (opted_out, telephone), (opted_out, telephone)
+        run:
+        theirs.status: cancelled""",
+    "an opt-out counts for a number that no customer has yet, and says that nobody has it": """
+        customer consent=opted_out
+        a person records opted_in by form
+        sql delete from customers
+        a person records opted_out by letter: 0, 0, 0
+        text ours
+        neighbor's text theirs
+        run: Cancelled, Sent
+        ours.status: cancelled
+        theirs.status: completed""",
+    "likewise, everywhere": """
+        customer consent=opted_out
+        a person records opted_in by form
+        sql delete from customers
+        a person records opted_out everywhere by letter: 0, 0, 0
+        text ours
+        neighbor's text theirs
+        run: Cancelled, Cancelled""",
+    "a text in doubt is not cancelled by an opt-out, and never sent again: its next begin refuses it": """
+        a text in doubt that Twilio has not
+        a person records opted_out everywhere by telephone: 1, 0, 0
+        61 seconds
+        run: InDoubt
+        5 minutes
+        run: InDoubt
+        16 minutes
+        run
+        1 minute
+        run
+        it.status last_error: cancelled, Customer opted out
+        it.sends.outcome: not_sent
+        messages: 0""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_consent(shop: Shop, story: str) -> None:
+    """Read as the send begins; kept with it; ended by a refusal or by a person."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_an_opt_out_that_is_being_written_is_waited_for(shop: Shop) -> None:
@@ -125,63 +222,7 @@ def test_an_opt_out_waits_for_no_send_that_is_being_begun_and_holds_for_the_next
     assert consent(shop, customer) == ("opted_out", "letter")
 
 
-def test_of_two_opt_outs_the_one_that_no_start_takes_back_is_the_record(
-    shop: Shop,
-) -> None:
-    """An application that reads the other would ask for a START, which is not enough."""
-    customer = shop.customer()
-    hear(shop, "STOP")
-    shop.record_consent("opted_out", "letter")
-    assert consent(shop, customer) == ("opted_out", "letter")
-
-
 # Twilio's 21610
-
-
-def test_twilios_21610_ends_its_text_and_the_number_s_consent_at_that_business(
-    shop: Shop,
-) -> None:
-    """Of everybody there who has the number, and what waits for them; nobody else's, and Twilio is not asked again."""
-    neighbor = shop.neighbor()
-    family, someone = shop.customer(consent="unknown"), shop.customer(phone=OTHER_PHONE)
-    row = shop.due_text()
-    customer = shop.row(row)["customer_id"]
-    waits = [waiting(shop, who) for who in (customer, family, family)]
-    stays, theirs = waiting(shop, someone), waiting(neighbor, neighbor.customer())
-    shop.twilio.fail(UNSUBSCRIBED)
-    before = shop.now()
-    assert shop.run() == ["Failed"]
-    assert (
-        consent(shop, customer)
-        == consent(shop, family)
-        == ("opted_out", "twilio_21610")
-    )
-    assert before <= customer_of(shop, customer)["sms_consent_at"] <= shop.now()
-    assert (
-        consent(shop, someone)
-        == consent(neighbor, neighbor.row(theirs)["customer_id"])
-        == ("opted_in", None)
-    )
-
-    reason = "Twilio 21610: Attempt to send to unsubscribed recipient"
-    ended, log, [attempt] = shop.row(row), shop.log_of(row), shop.attempts_of(row)
-    assert columns(ended, "why_code", "error_code", "last_error") == (
-        "opted_out",
-        21610,
-        reason,
-    )
-    assert (log["status"], log["error_message"]) == ("failed", reason)
-    assert (attempt["outcome"], attempt["error_code"], attempt["consent_status"]) == (
-        "rejected",
-        21610,
-        "opted_in",
-    )
-    assert [ending(shop, other) for other in waits] == [OPTED_OUT] * 3
-    posts = shop.twilio.posts
-    shop.later(hours=2)
-    assert shop.run() == ["Sent", "Sent"]
-    assert shop.ends(stays, theirs) == "completed completed"
-    assert shop.stack.twilio.posts == posts + 2
 
 
 def test_21610_concerns_the_number_that_was_texted_not_the_one_the_customer_has_since(
@@ -316,47 +357,6 @@ def test_what_twilio_says_of_our_account_or_text_touches_no_number_and_its_words
 # A person's word
 
 
-@pytest.mark.parametrize("everywhere", [False, True])
-def test_a_spoken_opt_out_ends_the_consent_at_one_business_or_at_all_and_cancels_what_waits(
-    shop: Shop, operators: SupabaseOperators, *, everywhere: bool
-) -> None:
-    """Of everybody there who has the number; the answer counts them and their texts. The first record stays."""
-    neighbor = shop.neighbor()
-    customer, family = shop.customer(), shop.customer(consent="unknown")
-    rows = [waiting(shop, who) for who in (customer, family, family)]
-    theirs = waiting(neighbor, neighbor.customer())
-    at = None if everywhere else shop.id
-    answer = record_consent(
-        operators,
-        PHONE,
-        consent="opted_out",
-        source="telephone, Ms Lee",
-        business_id=at,
-    )
-    assert (answer.customers, answer.cancelled) == ((3, 4) if everywhere else (2, 3))
-    first_record = customer_of(shop, customer)
-    assert (
-        consent(shop, customer)
-        == consent(shop, family)
-        == ("opted_out", "telephone, Ms Lee")
-    )
-    assert (
-        shop.value(
-            "select count(*) from smsretry.events where who = 'telephone, Ms Lee'"
-        )
-        == answer.customers
-    )
-    rows.append(waiting(shop, customer))
-    shop.later(minutes=1)
-    again = shop.record_consent("opted_out", "letter")
-    assert (again.customers, again.cancelled) == (2, 1)
-    assert customer_of(shop, customer) == first_record
-    assert [ending(shop, row) for row in rows] == [OPTED_OUT] * 4
-    shop.later(hours=2)
-    assert shop.run() == ([] if everywhere else ["Sent"])
-    assert neighbor.status_of(theirs) == ("cancelled" if everywhere else "completed")
-
-
 NO_WORD: Final[list[tuple[Any, Any, Any]]] = [
     ("212-555-0123", "opted_out", "letter"), ("12125550123", "opted_out", "letter"),
     ("+1 212 555 0123", "opted_out", "letter"), (PHONE + "\n", "opted_out", "letter"), ("", "opted_out", "letter"),
@@ -409,50 +409,6 @@ def test_a_word_that_leaves_something_open_is_refused(
             )
         assert error.value.sqlstate == state
     assert consent(shop, customer) == ("opted_in", None)
-
-
-@pytest.mark.parametrize("everywhere", [True, False])
-def test_an_opt_out_counts_for_a_number_that_no_customer_has_yet(
-    shop: Shop, operators: SupabaseOperators, *, everywhere: bool
-) -> None:
-    """It says that nobody has it, so that a typing error is seen. Who gets the number later is not texted, whatever was
-    said before.
-    """
-    neighbor = shop.neighbor()
-    shop.customer(consent="opted_out")
-    shop.record_consent("opted_in", "form")
-    shop.sql("delete from customers")
-    answer = record_consent(
-        operators,
-        PHONE,
-        consent="opted_out",
-        source="letter",
-        business_id=None if everywhere else shop.id,
-    )
-    assert (answer.customers, answer.cancelled, answer.unmarked) == (0, 0, 0)
-    ours, theirs = shop.due_text(), neighbor.due_text()
-    shop.run()
-    assert shop.status_of(ours) == "cancelled"
-    assert neighbor.status_of(theirs) == ("cancelled" if everywhere else "completed")
-
-
-def test_a_text_in_doubt_is_not_cancelled_by_an_opt_out_and_never_sent_again(
-    shop: Shop,
-) -> None:
-    """Evidence of it is still looked for; when there is none, its next begin refuses it."""
-    row = shop.due_text()
-    shop.twilio.fail(DropUnaccepted())
-    assert shop.run() == ["InDoubt"]
-    answer = shop.record_consent("opted_out", everywhere=True)
-    assert (answer.customers, answer.cancelled) == (1, 0)
-    fates = []
-    for minutes in (1, 5, 15, 0):
-        shop.later(minutes=minutes, seconds=1)
-        fates += shop.run()
-    assert fates == ["InDoubt", "InDoubt", "RetryScheduled", "Cancelled"]
-    assert ending(shop, row) == OPTED_OUT
-    assert shop.sends(row, "outcome") == ["not_sent"]
-    assert not shop.messages
 
 
 def test_two_opt_outs_of_the_same_people_at_once_both_end(

@@ -1,17 +1,12 @@
 """What is kept of a word, for how long, and at what price. Who may be texted then: test_consent_in_any_order.py."""
 
-from datetime import timedelta
-from typing import Any
-
 import psycopg
 import pytest
 
 from tests.integration.hearing import consents, hear, is_out, sends_from
+from tests.integration.story import Story
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
-
-MIAMI = "+13055550123"
-KEPT = "select count(*) from smsretry.consents where business_id is not null and customer_id is null"
 
 
 def test_a_bulk_write_of_the_application_costs_no_transaction_ids_of_its_rows(
@@ -72,51 +67,119 @@ def test_a_number_that_says_stop_three_thousand_times_makes_no_begin_dear(
     assert read < 12_000
 
 
-def test_what_changes_nothing_is_not_kept(shop: Shop) -> None:
-    """A START that takes back nothing, and an opt-in that lifts none: an import of all customers would fill the table
-    every night. So would the opt-outs that it repeats.
-    """
-    shop.customer()
-    hear(shop, "START")
-    shop.sql(
-        "update customers set sms_consent_at = smsretry.clock(), sms_consent_source = 'web'"
-    )
-    assert shop.value(KEPT) == 0
-    for _ in range(2):
-        shop.sql("delete from customers")
-        shop.customer(consent="opted_out")
-        shop.customer(
-            phone=MIAMI,
-            consent="opted_out",
-            sms_consent_at=shop.now() - timedelta(days=1),
-        )
-    assert shop.value(KEPT) == 3  # one more, because its day was another
+STORIES = {
+    "what changes nothing is not kept, or an import of all customers would fill the table every night": """
+        customer
+        they write START
+        sql update customers set sms_consent_at = smsretry.clock(), sms_consent_source = 'web'
+        select count(*) from smsretry.consents where business_id is not null and customer_id is null: 0
+        sql delete from customers
+        customer consent=opted_out
+        sql delete from customers
+        customer consent=opted_out
+        select count(*) from smsretry.consents where business_id is not null and customer_id is null: 1
+        customer miami consent=opted_out phone=+13055550123
+        sql update customers set sms_consent_at = smsretry.clock() - interval '1 day'
+        select count(*) from smsretry.consents where business_id is not null and customer_id is null: 2""",
+    "pruning never brings an opt-out back: what lifted it goes after it": """
+        customer
+        they write STOP
+        1 minute
+        they write START
+        30 days
+        prune
+        their opt-out stands: False
+        prune
+        their opt-out stands: False
+        select count(*) from smsretry.consents where business_id is not null and customer_id is null: 0""",
+    "with one that stands stay the dates that could lift it, and no others": """
+        customer
+        sql update customers set sms_consent_at = smsretry.clock() + interval '5 hours'
+        they write STOP
+        3650 days
+        prune
+        their opt-out stands: True
+        select count(*) from smsretry.consents where business_id is not null and said = 'seen': 1""",
+    "pruning never forgets an answer while the words stand for others: a yes after a stop": """
+        customer
+        they write STOP
+        1 minute
+        a person records opted_in by form
+        100 days
+        prune
+        text
+        run: Sent""",
+    "the application's opt-in after a stop": """
+        customer
+        they write STOP
+        1 minute
+        sql update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()
+        100 days
+        prune
+        text
+        run: Sent""",
+    "a person's word about words": """
+        customer
+        they write leave me alone
+        1 minute
+        a person records unchanged by form
+        100 days
+        prune
+        text
+        run: Sent""",
+    "a start that the application hears itself lifts a stop": """
+        customer
+        sql update customers set sms_consent_status = 'opted_out', sms_consent_source = 'inbound_stop'
+        sql delete from customers
+        1 minute
+        customer consent=unknown
+        sql update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock(), \
+            sms_consent_source = 'inbound_start'
+        their opt-out stands: False""",
+    "and no letter": """
+        customer
+        sql update customers set sms_consent_status = 'opted_out', sms_consent_source = 'letter'
+        sql delete from customers
+        1 minute
+        customer consent=unknown
+        sql update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock(), \
+            sms_consent_source = 'inbound_start'
+        their opt-out stands: True""",
+    "another source alone opts nobody out again who has opted in since": """
+        customer old consent=opted_out
+        1 minute
+        customer new
+        sql update customers set sms_consent_at = smsretry.clock() where id = {new}
+        sql update customers set sms_consent_source = 'letter' where id = {old}
+        their opt-out stands: False""",
+    "deleting and importing a customer does not reset the daily cap": """
+        text phone=+13055550123
+        text second phone=+13055550123
+        text third phone=+13055550123
+        run: Sent, Sent, Sent
+        sql delete from customers
+        text fourth phone=+13055550123
+        run: Deferred
+        messages: 3""",
+    "an opt-out that was written while triggers were off outlives its row, also beside an older one": """
+        customer
+        they write STOP
+        they write START
+        1 minute
+        sql set session_replication_role = replica
+        sql update customers set sms_consent_status = 'opted_out', sms_consent_at = smsretry.clock()
+        sql set session_replication_role = origin
+        their opt-out stands: False
+        sql delete from customers
+        text
+        run: Cancelled""",
+}
 
 
-def test_pruning_never_brings_an_opt_out_back_and_keeps_what_stands_for_good(
-    shop: Shop,
-) -> None:
-    """What lifted it goes after it; and with one that stands stay the dates that could lift it. An application that
-    dates all customers ahead every night fills the table with no others.
-    """
-    shop.customer()
-    hear(shop, "STOP")
-    shop.later(minutes=1)
-    hear(shop, "START")
-    shop.later(days=30)
-    for left in (1, 0):
-        shop.prune()
-        assert not is_out(shop)
-        assert shop.value(KEPT) <= 2 * left
-    shop.customer(phone=MIAMI)
-    shop.sql(
-        "update customers set sms_consent_at = %s", shop.now() + timedelta(hours=5)
-    )
-    hear(shop, "STOP")
-    shop.later(days=3650)
-    shop.prune()
-    assert is_out(shop)
-    assert shop.value(f"{KEPT} and said = 'seen'") == 1
+@pytest.mark.parametrize("story", STORIES)
+def test_of_what_is_kept(shop: Shop, story: str) -> None:
+    """What stands is never forgotten."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_pruning_keeps_a_stop_that_a_start_to_another_sender_did_not_take_back(
@@ -134,93 +197,3 @@ def test_pruning_keeps_a_stop_that_a_start_to_another_sender_did_not_take_back(
     shop.later(days=100)
     shop.prune()
     assert is_out(shop)
-
-
-@pytest.mark.parametrize(
-    ("words", "answer"),
-    [("STOP", "opted_in"), ("STOP", None), ("leave me alone", "unchanged")],
-)
-def test_pruning_never_forgets_an_answer_while_the_words_stand_for_others(
-    shop: Shop, words: str, answer: Any
-) -> None:
-    """A business that gets to know the number later is concerned by them; this one has its answer. None: the
-    application writes an opt-in.
-    """
-    shop.customer()
-    hear(shop, body=words)
-    shop.later(minutes=1)
-    if answer is None:
-        shop.sql(
-            "update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock()"
-        )
-    else:
-        shop.record_consent(answer, "form")
-    shop.later(days=100)
-    shop.prune()
-    shop.due_text()
-    assert shop.run() == ["Sent"]
-
-
-@pytest.mark.parametrize(
-    ("source", "lifted"), [("inbound_stop", True), ("letter", False)]
-)
-def test_a_start_that_the_application_hears_itself_lifts_what_a_start_may(
-    shop: Shop, source: str, *, lifted: bool
-) -> None:
-    """Of a customer who opted out, was deleted, and is there again."""
-    shop.customer()
-    shop.sql(
-        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s",
-        source,
-    )
-    shop.sql("delete from customers")
-    shop.later(minutes=1)
-    shop.customer(consent="unknown")
-    shop.sql(
-        """update customers set sms_consent_status = 'opted_in', sms_consent_at = smsretry.clock(),
-                               sms_consent_source = 'inbound_start'"""
-    )
-    assert is_out(shop) is not lifted
-
-
-def test_another_source_alone_opts_nobody_out_again_who_has_opted_in_since(
-    shop: Shop,
-) -> None:
-    """A row that still says stop is tidied; somebody with the number has signed up anew."""
-    old = shop.customer(consent="opted_out")
-    shop.later(minutes=1)
-    shop.customer(sms_consent_at=shop.now())
-    shop.sql("update customers set sms_consent_source = 'letter' where id = %s", old)
-    assert not is_out(shop)
-
-
-def test_deleting_and_importing_a_customer_does_not_reset_the_daily_cap(
-    shop: Shop,
-) -> None:
-    """Florida allows three texts a day."""
-    for _ in range(2):
-        for _ in range(3):
-            shop.due_text(phone=MIAMI)
-        fates = shop.run()
-        shop.sql("delete from customers")
-    assert fates == ["Deferred"] * 3
-    assert len(shop.messages) == 3
-
-
-def test_an_opt_out_that_was_written_while_triggers_were_off_outlives_its_row(
-    shop: Shop,
-) -> None:
-    """A restore, or an import with session_replication_role: it is kept when the row goes, also beside an older one."""
-    shop.customer()
-    hear(shop, "STOP")
-    hear(shop, "START")
-    shop.later(minutes=1)
-    shop.sql("set session_replication_role = replica")
-    shop.sql(
-        "update customers set sms_consent_status = 'opted_out', sms_consent_at = smsretry.clock()"
-    )
-    shop.sql("set session_replication_role = origin")
-    assert not is_out(shop)
-    shop.sql("delete from customers")
-    shop.due_text()
-    assert shop.run() == ["Cancelled"]

@@ -17,6 +17,7 @@ from smsretry.retry.answers import Scheduled
 from smsretry.sending.scheduled import queue_scheduled_sends
 from tests.integration.catalog import Database
 from tests.integration.conftest import Command
+from tests.integration.story import Story
 from tests.integration.unchangeable import HARMS, MENDED, STUCK, planted
 from tests.support.builders import BODY, NOON
 from tests.support.records import columns
@@ -131,6 +132,112 @@ def test_what_cannot_be_is_refused_when_it_is_scheduled_and_by_constraint_whoeve
 # One text
 
 
+STORIES = {
+    "a row that is set back to scheduled behind our backs is still one text: its send log has its id": """
+        planned due=-1
+        plans: queued
+        run: Sent
+        sql alter table scheduled_sends disable trigger smsretry_scheduled_send_changed
+        sql update scheduled_sends set status = 'scheduled', send_log_id = null
+        sql alter table scheduled_sends enable trigger smsretry_scheduled_send_changed
+        plans: queued
+        run:
+        messages: 1""",
+    "rows that cannot become texts fail alone, each with its reason": """
+        planned gone
+        planned empty body=
+        planned foreign
+        planned taken
+        planned theirs
+        planned fine
+        neighbor's customer stranger
+        sql delete from customers where id = (select customer_id from scheduled_sends where id = {gone})
+        sql update scheduled_sends set customer_id = {stranger} where id = {foreign}
+        sql insert into send_logs (id, business_id, customer_id, channel, subject) \
+            select id, business_id, customer_id, 'sms', 'Other words' from scheduled_sends where id = {taken}
+        sql insert into send_logs (id, business_id, customer_id, channel, subject) \
+            select s.id, c.business_id, s.customer_id, 'sms', s.body from scheduled_sends s, customers c \
+            where s.id = {theirs} and c.id = {stranger}
+        plans: failed, failed, failed, failed, failed, queued
+        plan gone: failed, Customer not found
+        plan empty: failed, Text is empty: scheduled_sends.body holds none
+        plan foreign: failed, Customer not found
+        plan taken: failed, Its id is that of another send log: schedule the text anew
+        plan theirs: failed, Its id is that of another send log: schedule the text anew
+        plan fine: queued, None
+        select count(*) from sms_retry_queue: 1""",
+    "a row is held for as long as it is of use, and then cancelled with what was wrong": """
+        planned plain due=-1
+        planned short due=-1
+        planned long due=-1
+        sql update scheduled_sends set not_after = smsretry.clock() + interval '1 hour' where id = {short}
+        sql update scheduled_sends set not_after = smsretry.clock() + interval '1000 hours' where id = {long}
+        sql alter table send_logs add constraint closed check (false) not valid
+        plans: held, held, held
+        sql create temp table since as select held_since from scheduled_sends where id = {plain}
+        1 hour
+        plans: cancelled, held, held
+        select count(*) from scheduled_sends join since using (held_since) where id = {plain}: 1
+        47 hours
+        plans: cancelled, held
+        sql alter table send_logs drop constraint closed
+        select count(*) from scheduled_sends where status = 'cancelled' \
+            and why like 'Expired before it could be sent. Its text cannot%': 2""",
+    "an update moves, changes and cancels it, and its text once it is queued": """
+        planned moved due=1
+        planned cancelled due=1
+        planned other due=61
+        planned gone due=61
+        sql select queue_scheduled_sms(ahead => '9 hours')      # none is queued further ahead than an hour
+        select count(*) from sms_retry_queue: 2
+        sql update scheduled_sends set scheduled_for = smsretry.clock() + interval '9 hours', body = 'Later' \
+            where id = {other}
+        sql update scheduled_sends set status = 'cancelled' where id = {gone}
+        plan gone: cancelled, Cancelled by the application
+        sql update scheduled_sends set status = 'scheduled' where id = {gone}
+        plan gone: scheduled, None
+        sql update scheduled_sends set status = 'cancelled' where id = {gone}
+        sql update sms_retry_queue set held_since = smsretry.clock(), why = 'It waits'
+        sql update scheduled_sends set scheduled_for = smsretry.clock() + interval '1 hour', \
+            not_after = smsretry.clock() + interval '2 hours' where id = {moved}
+        sql update scheduled_sends set status = 'cancelled', why = 'The appointment was moved' where id = {cancelled}
+        select q.held_since is null and q.scheduled_for = s.scheduled_for and expires_at = not_after \
+            from sms_retry_queue q join scheduled_sends s on s.id = q.send_log_id where s.id = {moved}: True
+        select last_error from sms_retry_queue where status = 'cancelled': The appointment was moved
+        select error_message from send_logs where id = {cancelled}: The appointment was moved
+        2 minutes
+        run:
+        1 hour
+        run: Sent
+        8 hours
+        plans: queued
+        select subject from send_logs where id = {other}: Later""",
+    "past its use it is cancelled with the reason; before a restore it may have gone out": """
+        sql insert into smsretry.restores select now - interval '1 hour', now, 'Ann', 'Lost' from smsretry.clock() now
+        planned early due=-1
+        planned late due=1
+        planned waiting due=60
+        sql update scheduled_sends set not_after = smsretry.clock() + interval '2 minutes' where id <> {waiting}
+        sql update scheduled_sends set not_after = smsretry.clock() + interval '61 minutes' where id = {waiting}
+        3 minutes
+        plans: cancelled, cancelled
+        plan late: cancelled, Expired before it could be sent
+        select why like '%may have gone out before the database was restored%' from scheduled_sends \
+            where id = {early}: True
+        57 minutes
+        plans: queued
+        2 minutes
+        run: Cancelled
+        select last_error from sms_retry_queue: Expired before it could be sent: it was due on 2027-01-12 (UTC)""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_scheduled_sends(shop: Shop, story: str) -> None:
+    """Before its text is queued, and afterwards."""
+    Story(shop).tell(STORIES[story])
+
+
 def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
     shop: Shop,
 ) -> None:
@@ -152,72 +259,7 @@ def test_a_worker_that_dies_before_it_has_committed_leaves_the_row_to_the_next(
     assert len(shop.messages) == 2
 
 
-def test_a_row_that_is_set_back_to_scheduled_is_still_one_text(shop: Shop) -> None:
-    """Its send log has its id, whatever somebody does to the row behind our backs."""
-    scheduled = shop.scheduled(due=-SOON)
-    process(shop)
-    assert shop.run() == ["Sent"]
-    trigger = "alter table scheduled_sends {} trigger smsretry_scheduled_send_changed"
-    with shop.changed(trigger.format("disable"), trigger.format("enable")):
-        update(shop, scheduled, status="scheduled", send_log_id=None)
-    assert (process(shop), shop.run()) == (["queued"], [])
-    assert len(shop.messages) == 1
-
-
 # A row answers for itself alone
-
-
-def test_rows_that_cannot_become_texts_fail_alone_with_a_reason(shop: Shop) -> None:
-    """A customer who is gone, another business's, an empty body; the id of a log of other words or another business."""
-    neighbor = shop.neighbor()
-    with shop.connection.transaction():
-        gone, empty, foreign, taken, theirs, fine = (shop.scheduled() for _ in range(6))
-        customers = [
-            shop.scheduled_send(send)["customer_id"] for send in (taken, theirs)
-        ]
-        update(shop, empty, body="\n")
-        update(shop, foreign, customer_id=neighbor.customer())
-        shop.sql(
-            "delete from customers where id = (select customer_id from scheduled_sends where id = %s)",
-            gone,
-        )
-        for send, log in (
-            (taken, shop.send_log(customers[0], body="Other words")),
-            (theirs, neighbor.send_log(customers[1])),
-        ):
-            shop.sql("update send_logs set id = %s where id = %s", send, log)
-    assert sorted(process(shop)) == ["failed"] * 5 + ["queued"]
-    another_log = "Its id is that of another send log: schedule the text anew"
-    for send, why in (
-        (gone, "Customer not found"),
-        (empty, "Text is empty: scheduled_sends.body holds none"),
-        (foreign, "Customer not found"),
-        (taken, another_log),
-        (theirs, another_log),
-    ):
-        assert plan(shop, send) == ("failed", why)
-    assert plan(shop, fine) == ("queued", None)
-    assert shop.value("select count(*) from sms_retry_queue") == 1
-
-
-def test_a_row_is_held_for_as_long_as_it_is_of_use(shop: Shop) -> None:
-    """Until not_after, or for two days from its time. Then it is cancelled, and says what was wrong."""
-    plain, short, long = (shop.scheduled(due=-SOON) for _ in range(3))
-    update(shop, short, not_after=shop.now() + HOUR)
-    update(shop, long, not_after=shop.now() + 1000 * HOUR)
-    closed = "alter table send_logs add constraint closed check (false) not valid"
-    with shop.changed(closed, "alter table send_logs drop constraint closed"):
-        assert process(shop) == ["held"] * 3
-        since = shop.scheduled_send(plain)["held_since"]
-        shop.later(hours=1)
-        assert sorted(process(shop)) == ["cancelled", "held", "held"]
-        assert shop.scheduled_send(plain)["held_since"] == since
-        shop.later(hours=47)
-        assert sorted(process(shop)) == ["cancelled", "held"]
-        for send in (plain, short):
-            status, why = plan(shop, send)
-            assert status == "cancelled"
-            assert why.startswith("Expired before it could be sent. Its text cannot")
 
 
 def test_a_business_that_somebody_has_locked_delays_nobody_else(shop: Shop) -> None:
@@ -371,42 +413,6 @@ def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhe
 # While it waits
 
 
-def test_an_update_moves_changes_and_cancels_it_and_once_it_is_queued_its_text(
-    shop: Shop,
-) -> None:
-    """What the row says is what happens."""
-    moved, cancelled = (shop.scheduled(due=SOON) for _ in range(2))
-    other, gone = (shop.scheduled(due=SOON + HOUR) for _ in range(2))
-    far = timedelta(hours=9)
-    assert process(shop, ahead=far) == ["queued"] * 2, "none further than an hour"
-    update(shop, other, scheduled_for=shop.now() + far, body="Later")
-    for status, why in (
-        ("cancelled", "Cancelled by the application"),
-        ("scheduled", None),  # it is wanted after all
-        ("cancelled", "Cancelled by the application"),
-    ):
-        update(shop, gone, status=status)
-        assert plan(shop, gone) == (status, why)
-    shop.sql(
-        "update sms_retry_queue set held_since = smsretry.clock(), why = 'It waits'"
-    )
-    at, use = shop.now() + HOUR, shop.now() + 2 * HOUR
-    update(shop, moved, scheduled_for=at, not_after=use)
-    update(shop, cancelled, status="cancelled", why="The appointment was moved")
-    waits, ended = (shop.text_of(send)["id"] for send in (moved, cancelled))
-    kept = shop.fields(waits, "scheduled_for expires_at held_since")
-    assert kept == (at, use, None)
-    reason = "The appointment was moved"
-    assert shop.fields(ended, "status last_error") == ("cancelled", reason)
-    assert shop.log_of(ended)["error_message"] == reason
-    for minutes, fates in ((2, []), (60, ["Sent"])):
-        shop.later(minutes=minutes)
-        assert shop.run() == fates
-    shop.later(hours=8)
-    assert process(shop) == ["queued"]
-    assert shop.log_of(shop.text_of(other)["id"])["subject"] == "Later"
-
-
 def test_once_its_send_has_begun_it_is_too_late_and_the_update_says_so(
     shop: Shop,
 ) -> None:
@@ -467,28 +473,6 @@ def test_an_update_changes_no_other_business_s_row_of_its_send_log(shop: Shop) -
     with pytest.raises(psycopg.Error, match="has ended"):
         update(shop, scheduled, status="cancelled")
     assert shop.status_of(theirs) == "pending"
-
-
-def test_past_its_use_it_is_cancelled_with_the_reason(shop: Shop) -> None:
-    """Before it is queued, and in the queue. What was due before a restore may have gone out."""
-    now = shop.now()
-    lost = "insert into smsretry.restores values (%s, %s, 'Ann', 'Lost')"
-    shop.sql(lost, now - HOUR, now)
-    early, late, waiting = (shop.scheduled(due=due) for due in (-SOON, SOON, HOUR))
-    for send, use in ((early, 2 * SOON), (late, 2 * SOON), (waiting, HOUR + SOON)):
-        update(shop, send, not_after=now + use)
-    shop.later(minutes=3)
-    assert process(shop) == ["cancelled", "cancelled"]
-    expired = "Expired before it could be sent"
-    assert plan(shop, late) == ("cancelled", expired)
-    restored = "may have gone out before the database was restored"
-    assert restored in plan(shop, early)[1]
-    shop.later(minutes=57)
-    assert process(shop) == ["queued"]
-    shop.later(minutes=2)
-    assert shop.run() == ["Cancelled"]
-    last_error = shop.text_of(waiting)["last_error"]
-    assert last_error == f"{expired}: it was due on 2027-01-12 (UTC)"
 
 
 def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(
