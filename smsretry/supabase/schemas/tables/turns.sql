@@ -1,8 +1,7 @@
 -- When each business was served last, by kind of work: who was served longest ago goes first, and
 -- whoever was never served before all others. Only a claim that cannot take all that is due writes
--- here, and of texts only where few are due or a sender has a limit: otherwise each business has
--- its turn as the cursor comes by.
---   cursor: one row of this kind, the business behind which the next claim of texts looks
+-- here.
+--   cursor: one row of this kind, the business where the last claim of texts stopped looking
 create table if not exists smsretry.turns (
     kind text not null,
     business_id uuid not null,

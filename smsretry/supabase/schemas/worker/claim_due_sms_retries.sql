@@ -24,8 +24,8 @@ begin
         smsretry.rows_of_claim(limit_count),
         v_now,
         null,
-        array(
-            select s.subject::uuid
+        (
+            select jsonb_object_agg(s.subject, 0)
             from smsretry.stops s
             where s.kind = 'business_stopped'
         )

@@ -66,8 +66,10 @@ begin
                 where s.account = claim_sms_texts.account
                   and s.sent_by = sender
             ),
-            slow,
-            room
+            room || (
+                select coalesce(jsonb_object_agg(b.id, 0), '{}')
+                from unnest(slow) b (id)
+            )
         );
         v_rows := v_doubtful.rows || v_texts.rows;
         v_next := least(v_texts.next_at, v_doubtful.next_at);
