@@ -82,22 +82,22 @@ class BeginAnswer(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
     go: yes. claim_lost: another worker has the row. in_doubt: an earlier message of it may have left, and is looked
-    for. changed: something is not as the decision took it to be. unsure: a restore may be unnoticed. closed:
-    `send_before` has come. capped: the recipient has had all texts that a rule permits. busy: its sender's slots are
-    reserved for longer than a worker waits. spent: its sender has sent all that it may in a day. held: a person can
-    mend what stands in its way. ended: the row is finished. `why` says the reason.
+    for. data_changed: something is not as the decision took it to be. unsure: a restore may be unnoticed. closed:
+    `send_before` has come. daily_cap: the recipient has had all texts that a rule permits. sender_rate: its sender's
+    slots are reserved for longer than a worker waits. day_spent: its sender has sent all that it may in a day. held:
+    a person can mend what stands in its way. ended: the row is finished. `why` says the reason.
     """
 
     answer: Literal[
         "go",
         "claim_lost",
         "in_doubt",
-        "changed",
+        "data_changed",
         "unsure",
         "closed",
-        "capped",
-        "busy",
-        "spent",
+        "daily_cap",
+        "sender_rate",
+        "day_spent",
         "held",
         "ended",
     ]
@@ -107,7 +107,7 @@ class BeginAnswer(Value):
     refused_since: Instant | None = None
     """Since when its sender is refused for what this text tries."""
     until: Instant | None = None
-    """If it goes: when it leaves; None: now. If capped, busy or spent: when there is room again."""
+    """If it goes: when it leaves; None: now. Otherwise: when there is room again."""
     why_code: KnownCode = None
 
 

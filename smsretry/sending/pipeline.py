@@ -227,16 +227,16 @@ class _Item:
         match begun.answer:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
-            case "capped":
+            case "daily_cap":
                 why = cap.description if cap else ""
                 return self._wait_for_window(until, why, "daily_cap")
-            case "spent":
+            case "day_spent":
                 return self._wait_for_window(until, before.SPENT, "day_spent")
-            case "busy":
+            case "sender_rate":
                 return self._act_on(Defer(_BUSY, "sender_rate", due_at=until))
             case "unsure":
                 return self._act_on(before.troubled(claim, _UNSURE, "unreachable"))
-            case "changed":
+            case "data_changed":
                 return self._act_on(GiveBack(_CHANGED, "data_changed"))
             case "held":
                 due_in = until - begun.decided_at if begun.until else HELD_LOOK

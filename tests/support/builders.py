@@ -107,7 +107,13 @@ def refused(
 
 def begun(
     answer: Literal[
-        "go", "claim_lost", "changed", "closed", "capped", "busy", "ended"
+        "go",
+        "claim_lost",
+        "data_changed",
+        "closed",
+        "daily_cap",
+        "sender_rate",
+        "ended",
     ] = "go",
     *,
     at: datetime = NOON,

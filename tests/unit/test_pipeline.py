@@ -220,8 +220,10 @@ def test_a_provider_may_keep_a_text_as_long_as_it_may_still_go_out() -> None:
 
 def test_a_trial_that_did_not_begin_leaves_stopped_what_it_tried() -> None:
     """Its customer had opted out, say; that tells nothing of the provider. The next claim brings another one."""
-    answers: tuple[Literal["ended", "claim_lost", "capped", "changed", "busy"], ...]
-    answers = ("ended", "claim_lost", "capped", "changed", "busy")
+    answers: tuple[
+        Literal["ended", "claim_lost", "daily_cap", "data_changed", "sender_rate"], ...
+    ]
+    answers = ("ended", "claim_lost", "daily_cap", "data_changed", "sender_rate")
     for answer in answers:
         queue = FakeQueue(answers=[begun(answer, why="Gone")], stops={ALL_SENDING})
         control = FlowControl(queue.set_stop)

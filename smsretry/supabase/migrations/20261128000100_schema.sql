@@ -3905,15 +3905,15 @@ $$;
 --     go: it leaves at until, its slot of the sender; null: now
 --     claim_lost: another worker has the row
 --     in_doubt: its message may have left before a restore from a backup: it is looked for
---     changed: what the decision was made from is no longer so (fingerprint), or the text's send
+--     data_changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
 --     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
 --       the next run tries again
 --     closed: send_before has come: decide again
---     capped: the number has had cap texts within cap_window: there is room again at until, when
+--     daily_cap: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
---     busy: the sender's slots are reserved until then
---     spent: the sender has reached its cap of a day: the next one begins at until, midnight
+--     sender_rate: the sender's slots are reserved until then
+--     day_spent: the sender has reached its cap of a day: the next one begins at until, midnight
 --       Pacific (reserve_slot)
 --     held: smsretry.refusals names what can be mended, the worker and the mark disagree, or
 --       another text tries at until what this one was refused for (smsretry.tried_by)
@@ -4067,7 +4067,7 @@ begin
         if v_customer.id is null
             or v_claim.channel is distinct from 'sms'
         then
-            answer := 'changed'; -- deleted: the next decision says so
+            answer := 'data_changed'; -- deleted: the next decision says so
             exit checks;
         end if;
         select
@@ -4084,7 +4084,7 @@ begin
         elsif v_customer.phone is distinct from v_phone
             or v_claim.fingerprint <> fingerprint
         then
-            answer := 'changed';
+            answer := 'data_changed';
         elsif cap is not null then
             until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
@@ -4092,7 +4092,7 @@ begin
                 cap,
                 decided_at - cap_window
             );
-            answer := case when until is not null then 'capped' end;
+            answer := case when until is not null then 'daily_cap' end;
         end if;
         exit checks when answer is not null;
 
@@ -5443,9 +5443,9 @@ $$;
 --   answer_seconds: how long until the worker knows the answer: the slot comes no sooner
 --   answer:
 --     go: the text leaves at until; null: now
---     busy: all slots until then are reserved, for longer than a worker waits
---     spent: its day is spent until then
---     changed: the sender is paused
+--     sender_rate: all slots until then are reserved, for longer than a worker waits
+--     day_spent: its day is spent until then
+--     data_changed: the sender is paused
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,
@@ -5492,14 +5492,14 @@ begin
         )
     );
     if v_sender.paused_at is not null then
-        answer := 'changed';
+        answer := 'data_changed';
     elsif v_used > 0
         and v_used + segments > v_sender.segments_per_day
     then -- a text larger than the whole cap may go first on a new day
-        answer := 'spent';
+        answer := 'day_spent';
         until := v_midnight;
     elsif until > at + k_longest then
-        answer := 'busy';
+        answer := 'sender_rate';
     else
         update smsretry.senders s
         set

@@ -95,12 +95,12 @@ def test_a_text_waits_until_there_is_room_for_it(shop: Shop, story: str) -> None
 
 
 COUNTS = {
-    "a third that was accepted": "capped",
-    "a third in doubt": "capped",
-    "a third that is under way": "capped",
-    "the application's own": "capped",
-    "to another customer with the number": "capped",
-    "transactional": "capped",
+    "a third that was accepted": "daily_cap",
+    "a third in doubt": "daily_cap",
+    "a third that is under way": "daily_cap",
+    "the application's own": "daily_cap",
+    "to another customer with the number": "daily_cap",
+    "transactional": "daily_cap",
     "refused": "go",
     "never reached the provider": "go",
     "in doubt, and it did not go out": "go",
@@ -210,7 +210,7 @@ def test_of_eight_texts_to_a_number_in_one_run_three_go_out(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("commits", "capped"), ("rolls back", "go")]
+    ("first", "second"), [("commits", "daily_cap"), ("rolls back", "go")]
 )
 def test_a_begin_waits_for_another_one_to_the_number_and_for_no_other(
     shop: Shop, first: str, second: str

@@ -54,5 +54,5 @@ def test_what_a_decision_was_made_from_may_not_change_before_the_send_begins(
                     claim.fingerprint,
                 ],
             )
-            assert (change, begun["answer"]) == (change, "changed")
+            assert (change, begun["answer"]) == (change, "data_changed")
     assert shop.begin(claim).answer == "go"

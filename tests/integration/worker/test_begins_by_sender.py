@@ -57,7 +57,7 @@ def test_a_sender_that_is_changed_between_claim_and_begin_loses_and_doubles_noth
         shop.sql(before)
     [first_claim] = claim(shop.queue)
     shop.sql(change)
-    assert begin_soon(shop.queue, first_claim).answer == "changed"
+    assert begin_soon(shop.queue, first_claim).answer == "data_changed"
     assert shop.value("select count(*) from sms_send_attempts") == 0
     shop.sql("update smsretry.senders set paused_at = null, why_paused = null")
     shop.sql("update sms_retry_queue set status = 'pending' where begun_at is null")
@@ -87,7 +87,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     business = one_sender(shop, 8, cap=3)
     claims = claim(shop.queue)
     answers = [begin_soon(shop.queue, one) for one in claims]
-    assert [answer.answer for answer in answers] == ["go"] * 3 + ["spent"] * 5
+    assert [answer.answer for answer in answers] == ["go"] * 3 + ["day_spent"] * 5
     until = {answer.until and answer.until.isoformat() for answer in answers[3:]}
     assert until == {"2027-01-13T08:00:00+00:00"}
     refused = "select finish_sms_attempt(%s, %s, %s, 'rejected', 'failed', why => 'No such number')"
@@ -100,8 +100,8 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
     add_texts(shop.connection, business, 3)
     assert [begin_soon(shop.queue, one).answer for one in claim(shop.queue)] == [
         "go",
-        "spent",
-        "spent",
+        "day_spent",
+        "day_spent",
     ]
     shop.later(days=1)
     add_texts(shop.connection, business, 4)
@@ -110,7 +110,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
         "go",
         "go",
         "go",
-        "spent",
+        "day_spent",
     ]
     shop.sql(
         refused,
@@ -118,7 +118,7 @@ def test_a_cap_a_day_lets_exactly_so_many_segments_out(shop: Shop) -> None:
         claims[1].claim_no,
         shop.attempts_of(claims[1].id)[0]["id"],
     )
-    assert begin_soon(shop.queue, last_claim).answer == "spent"
+    assert begin_soon(shop.queue, last_claim).answer == "day_spent"
 
 
 def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_ones(
@@ -132,14 +132,14 @@ def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_
     long, *short = sorted(claim(shop.queue), key=lambda one: -len(one.body or ""))
     assert [begin_soon(shop.queue, one).answer for one in (short[0], long)] == [
         "go",
-        "spent",
+        "day_spent",
     ]
     add_texts(shop.connection, business, 1)
     [later] = claim(shop.queue)
     assert later.sender
     assert later.sender.spent_until is None
     answers = [begin_soon(shop.queue, one).answer for one in short[1:]]
-    assert answers == ["go", "go", "spent", "spent"]
+    assert answers == ["go", "go", "day_spent", "day_spent"]
     shop.sql("update smsretry.senders set day_segments = 0")
     assert begin_soon(shop.queue, long).answer == "go"
 
@@ -147,7 +147,7 @@ def test_a_text_that_is_too_long_for_what_is_left_of_a_day_leaves_it_to_shorter_
 def test_a_claim_of_a_sender_that_has_used_its_day_says_so(shop: Shop) -> None:
     """Whatever its rate, for its texts wait without it; until the day turns over or its cap is raised."""
     business = one_sender(shop, 2, cap=1, rate=1)
-    for answer in ("go", "spent"):
+    for answer in ("go", "day_spent"):
         [one] = claim(shop.queue, 1)
         assert begin_soon(shop.queue, one).answer == answer
     add_texts(shop.connection, business, 5)

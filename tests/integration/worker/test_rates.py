@@ -45,7 +45,7 @@ def test_texts_leave_one_after_the_other_at_their_sender_s_rate(shop: Shop) -> N
     assert leaves == [
         timedelta(seconds=seconds) for seconds in (0, 0.5, 1, 1.5, 2, 2.5, 2.5, 2.5)
     ]
-    assert [answer.answer for answer in begun] == ["go"] * 5 + ["busy"] * 3
+    assert [answer.answer for answer in begun] == ["go"] * 5 + ["sender_rate"] * 3
 
 
 def test_a_begin_that_is_repeated_keeps_its_slot(shop: Shop) -> None:
@@ -70,7 +70,7 @@ def test_a_long_text_takes_the_time_and_the_day_of_each_of_its_segments(
     add_texts(shop.connection, other, 3)
     shop.sql("update send_logs set subject = repeat('a', 400)")
     begun = [begin_soon(shop.queue, text) for text in claim(shop.queue)]
-    assert [text.answer for text in begun] == ["go", "go", "spent"]
+    assert [text.answer for text in begun] == ["go", "go", "day_spent"]
     assert begun[1].until == begun[1].decided_at + timedelta(seconds=0.5)
 
 

@@ -20,15 +20,15 @@
 --     go: it leaves at until, its slot of the sender; null: now
 --     claim_lost: another worker has the row
 --     in_doubt: its message may have left before a restore from a backup: it is looked for
---     changed: what the decision was made from is no longer so (fingerprint), or the text's send
+--     data_changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
 --     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
 --       the next run tries again
 --     closed: send_before has come: decide again
---     capped: the number has had cap texts within cap_window: there is room again at until, when
+--     daily_cap: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
---     busy: the sender's slots are reserved until then
---     spent: the sender has reached its cap of a day: the next one begins at until, midnight
+--     sender_rate: the sender's slots are reserved until then
+--     day_spent: the sender has reached its cap of a day: the next one begins at until, midnight
 --       Pacific (reserve_slot)
 --     held: smsretry.refusals names what can be mended, the worker and the mark disagree, or
 --       another text tries at until what this one was refused for (smsretry.tried_by)
@@ -182,7 +182,7 @@ begin
         if v_customer.id is null
             or v_claim.channel is distinct from 'sms'
         then
-            answer := 'changed'; -- deleted: the next decision says so
+            answer := 'data_changed'; -- deleted: the next decision says so
             exit checks;
         end if;
         select
@@ -199,7 +199,7 @@ begin
         elsif v_customer.phone is distinct from v_phone
             or v_claim.fingerprint <> fingerprint
         then
-            answer := 'changed';
+            answer := 'data_changed';
         elsif cap is not null then
             until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
@@ -207,7 +207,7 @@ begin
                 cap,
                 decided_at - cap_window
             );
-            answer := case when until is not null then 'capped' end;
+            answer := case when until is not null then 'daily_cap' end;
         end if;
         exit checks when answer is not null;
 

@@ -5,9 +5,9 @@
 --   answer_seconds: how long until the worker knows the answer: the slot comes no sooner
 --   answer:
 --     go: the text leaves at until; null: now
---     busy: all slots until then are reserved, for longer than a worker waits
---     spent: its day is spent until then
---     changed: the sender is paused
+--     sender_rate: all slots until then are reserved, for longer than a worker waits
+--     day_spent: its day is spent until then
+--     data_changed: the sender is paused
 create or replace function smsretry.reserve_slot(
     account text,
     sender text,
@@ -54,14 +54,14 @@ begin
         )
     );
     if v_sender.paused_at is not null then
-        answer := 'changed';
+        answer := 'data_changed';
     elsif v_used > 0
         and v_used + segments > v_sender.segments_per_day
     then -- a text larger than the whole cap may go first on a new day
-        answer := 'spent';
+        answer := 'day_spent';
         until := v_midnight;
     elsif until > at + k_longest then
-        answer := 'busy';
+        answer := 'sender_rate';
     else
         update smsretry.senders s
         set
