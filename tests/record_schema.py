@@ -4,8 +4,8 @@
 
 As long as nothing is released, it writes anew the migration that makes the whole schema. From then on it begins the
 next one, by the name that it is given, with each file that changed; a person adds what cannot be replaced. It also
-writes the words of schemas/policy/why_code.sql and why_codes_of.sql, and the checksums by which `smsretry doctor` knows
-what differs (smsretry/adapters/migrations/checksums.tsv).
+writes the words of schemas/policy/why_code.sql and why_codes_of.sql, the minutes of retry_delay.sql, and the checksums
+by which `smsretry doctor` knows what differs (smsretry/adapters/migrations/checksums.tsv).
 """
 
 import re
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +31,7 @@ from smsretry.adapters.migrations.schemas import (
     schema_text,
 )
 from smsretry.local.postgres.server import EmbeddedPostgres
+from smsretry.retry.backoff import RETRY_DELAYS
 from smsretry.vocabulary import WHY_CODES_OF, WhyCode
 
 RECORDED = ("adapters", "migrations", "checksums.tsv")
@@ -68,6 +70,12 @@ def why_codes_of(text: str) -> str:
     return re.sub(
         r"(?<=        values\n).*?(?=    \) r)", f"{rows}\n", text, flags=re.S
     )
+
+
+def retry_delay(text: str) -> str:
+    """The text of the function's file with the minutes of the schedule."""
+    minutes = ", ".join(str(delay // timedelta(minutes=1)) for delay in RETRY_DELAYS)
+    return re.sub(r"array\[[0-9, ]+]", f"array[{minutes}]", text)
 
 
 def recorded(postgres: EmbeddedPostgres) -> Checksums:
@@ -179,7 +187,7 @@ def main(name: str | None = None) -> None:
     """Write all of it, and say what is left to do. `name`: of the next migration."""
     if name and not re.fullmatch("[a-z0-9_]+", name):
         sys.exit(f"{name!r} is no name for a migration: use a-z, 0-9 and _")
-    for written in (why_codes, why_codes_of):
+    for written in (why_codes, why_codes_of, retry_delay):
         name_of_file = f"{written.__name__.removesuffix('s')}.sql"
         file = path("supabase", "schemas", "policy", name_of_file)
         file.write_text(written(file.read_text(encoding="utf-8")), encoding="utf-8")

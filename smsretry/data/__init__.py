@@ -67,18 +67,6 @@ def refused_area_codes() -> dict[str, str]:
     }
 
 
-def retry_minutes() -> tuple[int, ...]:
-    """The schedule of retries, from its home: SQL needs it where no Python runs, and cannot ask for it."""
-    home = files("smsretry").joinpath(
-        "supabase", "schemas", "policy", "retry_delay.sql"
-    )
-    [minutes] = re.findall(
-        r"k_minutes constant integer\[] := array\[([0-9, ]+)];",
-        home.read_text(encoding="utf-8"),
-    )
-    return tuple(int(minute) for minute in minutes.split(","))
-
-
 @cache
 def zone_names() -> frozenset[str]:
     """The names of IANA's zones. `Factory` stands for a clock that nobody has set."""

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Final
 
-from smsretry import data
-
-RETRY_DELAYS: Final = tuple(
-    timedelta(minutes=minutes) for minutes in data.retry_minutes()
+RETRY_DELAYS: Final = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
 )
-"""After the first send, the first retry, the second; the last repeats. From `schemas/policy/retry_delay.sql`."""
+"""After the first send, the first retry, the second; the last repeats. `python -m tests.record_schema` tells SQL."""
 HELD_LOOK: Final = timedelta(minutes=15)
 """How often a held text is looked at again, and so how long after the mending it goes on at the latest."""
 RESEND_DELAYS: Final = (

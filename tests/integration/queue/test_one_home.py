@@ -8,7 +8,7 @@ import pytest
 
 from smsretry.desk.questions.remedies import SENDERS_REASONS
 from smsretry.retry.backoff import RETRY_DELAYS, next_retry_delay
-from smsretry.retry.delivery import FAILURES, FINAL
+from smsretry.retry.delivery import ASK_DELAYS, FAILURES, FINAL
 from smsretry.retry.profile import STALE_MINUTES
 from smsretry.vocabulary import (
     MESSAGE_ID,
@@ -23,6 +23,14 @@ from smsretry.vocabulary import (
 from tests.support.builders import SID
 from tests.support.shop import Shop
 
+_ATTEMPTS = """
+    select column_default from information_schema.columns
+    where table_name = 'sms_retry_queue' and column_name = 'max_attempts'
+    union all
+    select pg_get_functiondef(oid) from pg_proc
+    where proname in ('queue_sms_retry', 'change_text', 'preview_sms_retries')
+"""
+
 
 def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(
     shop: Shop,
@@ -32,6 +40,30 @@ def test_python_reads_the_schedule_of_retries_that_the_database_goes_by(
         assert shop.value(
             "select smsretry.retry_delay(%s)", retries
         ) == next_retry_delay(retries)
+
+
+def test_the_first_question_about_a_delivery_comes_when_the_second_would(
+    shop: Shop,
+) -> None:
+    """The provider's callback mostly comes before. SQL accepts where no Python runs."""
+    row = shop.due_text()
+    shop.run()
+    [attempt] = shop.attempts_of(row)
+    assert attempt["delivery_ask_at"] - attempt["finished_at"] == ASK_DELAYS[0]
+
+
+def test_each_place_that_says_how_many_sends_a_text_has_says_the_same(
+    shop: Shop,
+) -> None:
+    """A row that is inserted, queued or put back, and a planned text in the preview."""
+    stated = r"max_attempts integer DEFAULT (\d+)|'max_attempts', (\d+)|attempt_count \+ (\d+)|^(\d+)$"
+    numbers = [
+        number
+        for (source,) in map(dict.values, shop.sql(_ATTEMPTS))
+        for match in re.finditer(stated, source)
+        for number in filter(None, match.groups())
+    ]
+    assert numbers == [str(len(RETRY_DELAYS))] * 4, "each has its delay"
 
 
 def test_without_stale_minutes_recovery_waits_as_long_as_a_run_does(shop: Shop) -> None:

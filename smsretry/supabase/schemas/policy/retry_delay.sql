@@ -1,5 +1,5 @@
--- Tell how long a text waits after so many sends from the queue; the last value repeats. This is
--- the schedule's home: Python reads the minutes from this file (smsretry/retry/backoff.py).
+-- Tell how long a text waits after so many sends from the queue; the last value repeats. The minutes
+-- are those of RETRY_DELAYS in smsretry/retry/backoff.py: `python -m tests.record_schema`.
 create or replace function smsretry.retry_delay(attempt_count integer)
 returns interval
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
