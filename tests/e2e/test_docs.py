@@ -3,15 +3,21 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import accumulate
 
 from smsretry import data
 from smsretry.adapters.migrations.migrate import migrations
 from smsretry.cli.command import app
 from smsretry.local.demo.run import ROOT
 from smsretry.local.prefect_server import SERVER_SETTINGS
+from smsretry.retry.backoff import HELD_LOOK, RETRY_DELAYS
+from smsretry.retry.before import LIFE
+from smsretry.retry.doubt import LOOK_DELAYS, MIN_LOOKS, MIN_QUARANTINE
+from smsretry.retry.profile import STALE_MINUTES
 from smsretry.settings import Settings, variables
 from tests.e2e.commands import check
 from tests.e2e.documents import Document, documents, file_names
@@ -103,6 +109,45 @@ def test_the_tables_of_the_documents_name_what_there_is_and_nothing_else() -> No
         dict(re.findall(r"^\| `(PREFECT_\w+)` \| `(.+?)` \|", table, re.MULTILINE))
         == SERVER_SETTINGS
     )
+
+
+def test_the_documents_state_the_values_that_the_code_has() -> None:
+    """Whoever changes one is told where people read it."""
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    first, second, third = (at // minute for at in accumulate(LOOK_DELAYS))
+    looks = f"{first}, {second} and {third} minutes"
+    one, two, three = (delay // minute for delay in RETRY_DELAYS)
+    life, held = LIFE // hour, HELD_LOOK // minute
+    stated = {
+        "README.md": (
+            f"{looks} later",
+            f"not found in {MIN_LOOKS} looks over {MIN_QUARANTINE // minute} minutes",
+            f"due {one} minute after",
+            f"again {two}, then {three} minutes",
+            f"costs no text for {life} hours",
+            f"silent for {STALE_MINUTES} minutes",
+        ),
+        "smsretry/README.md": (
+            f"After {looks} it is looked for",
+            f"after {one}, {two} and {three} minutes",
+            f"waits {one}, {two} or {three} minutes",
+            f"looked at every {held} minutes; {life} hours",
+            f"again every {held} minutes and goes on",
+            f"**expires** {life} hours after",
+            f"after {STALE_MINUTES} minutes",
+        ),
+        "flows/PLAYBOOKS.md": (
+            f"nothing for {third} minutes",
+            f"up to {life} hours",
+            f"takes {third} minutes",
+        ),
+    }
+    assert [
+        (name, sentence)
+        for name, sentences in stated.items()
+        for sentence in sentences
+        if sentence not in " ".join(Document(ROOT / name).text.split())
+    ] == []
 
 
 def _rows(document: Document, after: str) -> Iterator[list[str]]:

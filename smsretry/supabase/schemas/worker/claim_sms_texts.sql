@@ -1,5 +1,9 @@
 -- Claim up to limit_count due texts for a worker (smsretry.rows_of_claim), and as many in doubt
 -- whose next look has come. Whoever was served longest ago goes first (smsretry.texts_in_turn).
+-- Claims and begins cannot lock each other out. A claim waits for no row (skip locked), and takes
+-- only pending ones: a begin holds its own row, which is processing. Begins wait for each other, for
+-- a number, a customer or a sender, and those of a group in the order of lock_order
+-- (group_sms_calls): two groups never wait crosswise.
 -- Returns what smsretry.claim_of says, and refused and slow.
 --   account, sender: the default sender, for every business without its own
 --   room: the most due texts that are claimed, by the id of a sender; 0 also by that of a business
