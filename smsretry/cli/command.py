@@ -184,7 +184,7 @@ _FILE: Final = inspect.Parameter(
 for _command_name in DESK_COMMANDS:
     _add_desk_command(_command_name)
 _add(
-    rules.quiet_hours,
+    make_command(rules.AskHours, rules.answer_hours),
     "quiet-hours",
     "quiet-hours - < number.txt",
     "quiet-hours +13055550123 --at 2026-11-24T20:30-05:00",

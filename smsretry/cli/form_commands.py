@@ -35,17 +35,7 @@ from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.report import Reported, cells
 
 _KEYWORD: Final = inspect.Parameter.KEYWORD_ONLY
-_METAVARS: Final[dict[Any, str]] = {
-    "since": "WHEN",
-    "until": "WHEN",
-    "backup_of": "WHEN",
-    "went_out_as": "SID",
-    "account": "SID",
-    int: "N",
-    float: "N",
-    str: "WORDS",
-}
-"""What stands for a value in `--help`, by the field's name or its type."""
+_METAVARS: Final[dict[Any, str]] = {bool: "", int: "N", float: "N", str: "TEXT"}
 _MOST_CHOICES: Final = 4
 """A choice of so many words is shown in full."""
 
@@ -62,15 +52,17 @@ def make_command(
     """
 
     def command(*, as_json: bool, as_csv: bool = False, **arguments: Any) -> None:
-        extra_arguments = {
-            parameter.name: arguments.pop(parameter.name)
-            for parameter in extra_parameters
-        }
-        answer = carry_out(fill_form(form, arguments), **extra_arguments)
+        extra = {each.name: arguments.pop(each.name) for each in extra_parameters}
+        answer = carry_out(fill_form(form, arguments), **extra)
         if as_csv and isinstance(answer, Reported):
             print_csv(map(cells, answer.rows))
+        elif as_json:
+            print_json(answer.to_dict())
         else:
-            _print_answer(answer, as_json=as_json)
+            for place, line in enumerate(answer.lines()):
+                print_text(line, bold=place == 0)
+        if answer.exit_code:
+            raise typer.Exit(answer.exit_code)
 
     parameters = [
         *extra_parameters,
@@ -115,18 +107,6 @@ def fill_form(form: type[Form], arguments: Mapping[str, Any]) -> Form:
         raise typer.BadParameter(". ".join(problems)) from None
 
 
-def _print_answer(answer: Answer, *, as_json: bool) -> None:
-    if as_json:
-        print_json(answer.to_dict())
-    else:
-        headline, *lines = answer.lines()
-        print_text(headline, bold=True)
-        for line in lines:
-            print_text(line)
-    if answer.fails:
-        raise typer.Exit(1)
-
-
 def _is_option(parameter: inspect.Parameter) -> bool:
     [info] = parameter.annotation.__metadata__
     return not isinstance(info, typer.models.ArgumentInfo)
@@ -137,30 +117,24 @@ def _parameter(form: type[Form], name: str) -> inspect.Parameter:
     field = form.model_fields[name]
     if name == "dry_run":
         yes = flag("--yes", "Do it. Without this nothing is changed.")
-        return inspect.Parameter(
-            "yes", _KEYWORD, default=False, annotation=Annotated[bool, yes]
-        )
-    is_argument = POSITIONAL in field.metadata
+        annotation: Any = Annotated[bool, yes]
+        return inspect.Parameter("yes", _KEYWORD, default=False, annotation=annotation)
     kind = _type_of(field)
+    spelling, words = _spelling(form, name), _help(name, field)
+    info: Any = typer.Option(
+        spelling, metavar=_metavar(kind, name), help=words, show_default=False
+    )
+    if POSITIONAL in field.metadata:
+        info = typer.Argument(metavar=spelling, help=words)
     default: Any = None
-    annotation: Any = kind
     if kind is bool:
         default = False
-    elif is_argument and field.is_required():
+    elif POSITIONAL in field.metadata and field.is_required():
         default = inspect.Parameter.empty
     else:
-        annotation = kind | None
-    info: Any = typer.Option(
-        f"--{public_name(name)}",
-        metavar=_metavar(kind, name),
-        help=_help(name, field),
-        show_default=False,
-    )
-    if is_argument:
-        info = typer.Argument(metavar=_spelling(form, name), help=_help(name, field))
-    return inspect.Parameter(
-        name, _KEYWORD, default=default, annotation=Annotated[annotation, info]
-    )
+        kind |= None
+    annotation = Annotated[kind, info]
+    return inspect.Parameter(name, _KEYWORD, default=default, annotation=annotation)
 
 
 def _spelling(form: type[Form], name: str) -> str:
@@ -185,33 +159,26 @@ def _help(name: str, field: FieldInfo) -> str:
 def _type_of(field: FieldInfo) -> Any:
     """The type that the command line reads; the form checks the value."""
     kind: Any = field.annotation
-    if get_origin(kind) in (Union, UnionType):
-        kind = get_args(kind)[0]
-    if get_origin(kind) is Annotated:
+    while get_origin(kind) in (Union, UnionType, Annotated):
         kind = get_args(kind)[0]
     if get_origin(kind) is list:
         item = get_args(kind)[0]
-        if get_origin(item) is not Literal:
-            return list[str]
+        words = get_args(item) if get_origin(item) is Literal else ()
         # A shell completes the members of an enum.
         enum: Any = StrEnum
-        words: Any = enum("Words", get_args(item))
-        return list[words]
+        return list[enum("Words", words)] if words else list[str]  # type: ignore[misc]
     is_read_as_is = kind in (bool, int, float) or get_origin(kind) is Literal
     return kind if is_read_as_is else str
 
 
 def _metavar(kind: Any, name: str) -> str:
-    if kind is bool:
-        return ""
+    """What stands for a value in `--help`."""
+    words = get_args(kind)
     if name.endswith(("_id", "_ids")):
         return "ID"
-    if get_origin(kind) is Literal:
-        words = get_args(kind)
-        return "|".join(words) if len(words) <= _MOST_CHOICES else "CODE"
-    if get_origin(kind) is list:
-        return "STATE"
-    return _METAVARS.get(name) or _METAVARS[kind]
+    if get_origin(kind) is Literal and len(words) <= _MOST_CHOICES:
+        return "|".join(words)
+    return "WORD" if words else _METAVARS[kind]
 
 
 def _login_name() -> str:

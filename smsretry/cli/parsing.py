@@ -1,10 +1,6 @@
-"""How the command line is read: switches, instants, and phone numbers from standard input.
-
-A function that reads raises `typer.BadParameter` for what does not fit.
-"""
+"""How the command line is read: switches, and phone numbers from standard input."""
 
 import sys
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -21,17 +17,6 @@ Json = Annotated[
 
 
 Csv = Annotated[bool, flag("--csv", "Print CSV to standard output, and nothing else.")]
-
-
-def parse_instant(text: str) -> datetime:
-    """Read an instant: a date, which is its start, or a date and time. Without an offset it is in UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no instant: write 2026-11-24, 2026-11-24T08:15 (both are UTC) or 2026-11-24T08:15-05:00"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def read_line(argument: str) -> str:
@@ -54,13 +39,3 @@ def read_line(argument: str) -> str:
             "no number came from standard input: it must have one line, such as +12125550100"
         )
     return number
-
-
-def read_number(written: str) -> str:
-    """Read a phone number as people write it, into E.164. A refusal does not quote it."""
-    from smsretry.written_numbers import read_phone
-
-    try:
-        return read_phone(written)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Final, NamedTuple, TextIO
+from typing import Final, TextIO
 
 import typer
 
@@ -20,33 +20,36 @@ _UNPRINTABLE: Final = re.compile(
 """Characters that would control a terminal. Names and errors come from the application's rows."""
 
 
-def print_text(text: str, *, bold: bool = False, hang: int = 2) -> None:
-    """Print lines of text. On a terminal, a long line goes on in the next one, `hang` columns further in."""
-    folded = _fold_lines(text, sys.stdout, hang)
-    if bold:
-        folded = typer.style(folded, bold=True)
-    _write(folded, sys.stdout)
+def print_text(
+    text: str,
+    *,
+    word: str = "",
+    color: str | None = None,
+    bold: bool = False,
+    hang: int = 2,
+    stream: TextIO | None = None,
+) -> None:
+    """Print lines of text. On a terminal, a long line goes on in the next one, `hang` columns further in.
+
+    Args:
+        word: what stands before the text, in a color; the text begins `hang` columns further in at least.
+    """
+    stream = stream or sys.stdout
+    lines = _UNPRINTABLE.sub("�", f"{word:{hang}}{text}" if word else text).splitlines()
+    folded = "\n".join(fold(line, width=width(stream), hang=hang) for line in lines)
+    start = typer.style(folded[: len(word)], fg=color)
+    rest = folded[len(word) :]
+    typer.echo(
+        start + (typer.style(rest, bold=True) if bold else rest),
+        file=stream,
+        # https://no-color.org
+        color=False if os.environ.get("NO_COLOR") else None,
+    )
 
 
-class Verdict(NamedTuple):
-    """A word in a color, and a text."""
-
-    word: str
-    text: str
-    color: str | None = None
-
-
-def print_verdicts(verdicts: Iterable[Verdict], *, columns: int) -> None:
-    """Print verdicts: a word each, and its text, which begins after so many columns."""
-    lines = list[str]()
-    for verdict in verdicts:
-        text = " " * columns + _printable(verdict.text)
-        line = fold(text, width=width(sys.stdout), hang=0)
-        # The word takes the place of the first spaces. The color may not count when the line is folded.
-        word = typer.style(verdict.word, fg=verdict.color)
-        lines.append(word + line[len(verdict.word) :])
-    if lines:
-        _write("\n".join(lines), sys.stdout)
+def print_note(text: str, *, word: str) -> None:
+    """Print to standard error, after a red word."""
+    print_text(f" {text}", word=word, color="red", stream=sys.stderr)
 
 
 def print_json(value: object) -> None:
@@ -64,28 +67,6 @@ def print_csv(rows: Iterable[Mapping[str, str]]) -> None:
         writer.writerow(
             {name: re.sub(r"^(?=[=+@\t\r-])", "'", cell) for name, cell in row.items()}
         )
-
-
-def print_note(text: str, *, word: str = "") -> None:
-    """Print to standard error, after a red word if there is one."""
-    text = f"{word} {text}" if word else text
-    folded = _fold_lines(text, sys.stderr, 2)
-    _write(typer.style(word, fg="red") + folded[len(word) :], sys.stderr)
-
-
-def _fold_lines(text: str, stream: TextIO, hang: int) -> str:
-    lines = _printable(text).splitlines()
-    return "\n".join(fold(line, width=width(stream), hang=hang) for line in lines)
-
-
-def _printable(text: str) -> str:
-    return _UNPRINTABLE.sub("�", text)
-
-
-def _write(text: str, stream: TextIO) -> None:
-    """Write lines, on a terminal in their colors (https://no-color.org)."""
-    color = False if os.environ.get("NO_COLOR") else None
-    typer.echo(text, file=stream, color=color)
 
 
 @contextmanager

@@ -12,12 +12,10 @@ import typer
 
 from smsretry.cli.parsing import Json, flag
 from smsretry.cli.printing import (
-    Verdict,
     bar,
     print_json,
     print_note,
     print_text,
-    print_verdicts,
 )
 from smsretry.errors import SmsRetryError
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
@@ -250,7 +248,10 @@ def _print_sends(
         return
     if queueing.sends:
         print_text(f"scheduled sends: {queueing.numbers}")
-    print_verdicts(map(_verdict, items), columns=15)
+    for item in items:
+        color = "red" if item.fate in ("Error", "Failed") else None
+        text = f"row {item.retry_id}: {item}"
+        print_text(text, word=item.fate, color=color, hang=15)
     print_text(str(summary))
 
 
@@ -263,11 +264,6 @@ def _count_due() -> float | None:
     return None
 
 
-def _verdict(item: "ItemResult") -> Verdict:
-    color = "red" if item.fate in ("Error", "Failed") else None
-    return Verdict(item.fate, f"row {item.retry_id}: {item}", color)
-
-
 def doctor(as_json: Json = False) -> None:
     """Check settings, database, queue, zone data, provider, Prefect: ok, or what to do. Changes and sends nothing."""
     from smsretry.doctor import examine
@@ -276,8 +272,8 @@ def doctor(as_json: Json = False) -> None:
     for finding in examine(now=now, environment=os.environ):
         findings.append(finding)
         if not as_json:
-            color = _COLORS[finding.word]
-            print_verdicts([Verdict(finding.word, str(finding), color)], columns=5)
+            word = finding.word
+            print_text(str(finding), word=word, color=_COLORS[word], hang=5)
     bad = sum(not finding.ok for finding in findings)
     if as_json:
         print_json({"bad": bad, "findings": findings})

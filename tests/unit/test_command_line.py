@@ -84,7 +84,7 @@ REFUSED: dict[str, str] = {
     "stop --because=x": "say what: STATE or --business",
     "stop LA --because= --lift": "--because must not be empty",
     "stop XX --lift --because=x": "STATE must be the two letters of a US state, such as LA",
-    "quiet-hours +13055550123 --business-hours 9-to-5": "Invalid value for --business-hours",
+    "quiet-hours +13055550123 --business-hours 9-to-5": "--business-hours '9-to-5'",
 }
 
 

@@ -6,7 +6,7 @@ number may be given at a terminal alone.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Self
 from uuid import UUID
@@ -20,6 +20,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -30,8 +31,6 @@ from smsretry.written_numbers import USUAL_SHAPES, holds_number, read_phone
 
 TERMINAL: Final = "terminal"
 """The context in which a form is filled in at a terminal."""
-_PERSON: Final = "person"
-"""Marks the field that names a person, by id or by number."""
 POSITIONAL: Final = "positional"
 """Marks the field that a command takes without the name of an option."""
 _LAST_FIELDS: Final = ("limit", "dry_run", "who", "because")
@@ -61,7 +60,7 @@ _PROBLEMS: Final = {
 LAST_DIGITS: Final = 4
 """How many digits of a number people are shown."""
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_DATE: Final = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$"
+_DATE: Final = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$"
 _AN_ID: Final = "an id of 36 characters, such as 5b0c5f0e-6b0a-4a53-9d0c-0f5c1f6f2a11"
 _A_NAME: Final = "an id, as the provider shows it, and no number"
 _NO_NUMBER: Final = "words without a phone number: name the customer by its id"
@@ -164,7 +163,7 @@ AnyId = Annotated[
 """What a text is found by; at a terminal a phone number, too."""
 BusinessId = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_name=True)]
 """The id of a business; at a terminal its name, which the desk looks up."""
-IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_number=True), _PERSON]
+IdOrNumber = Annotated[UUID | str, Shape(_AN_ID, UUID_PATTERN, or_number=True)]
 """An id, or at a terminal a phone number."""
 Moment = Annotated[
     datetime,
@@ -223,6 +222,10 @@ class Form(BaseModel):
     """What it would do, such as requeue."""
     DID: ClassVar[str] = ""
     """What it did, such as requeued, with a field's value by the field's name."""
+    ONE_OF: ClassVar[tuple[str, ...]] = ()
+    """Fields of which one must be filled in, if there are any."""
+    WANTED: ClassVar[str] = ""
+    """What these fields say."""
 
     @classmethod
     def at_terminal(cls, **values: object) -> Self:
@@ -242,15 +245,17 @@ class Form(BaseModel):
         return self.DID.format(**dict(self))
 
     def values(self) -> dict[str, object]:
-        """The arguments of its SQL function. A person's number is not that of the id, but `phone`."""
-        values = self.model_dump(mode="json", by_alias=True)
-        for name, field in type(self).model_fields.items():
-            if _PERSON in field.metadata:
-                values["phone"] = None
-                if str(values[name]).startswith("+"):
-                    values["phone"] = values[name]
-                    values[name] = None
-        return values
+        """The arguments of its SQL function."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        fields = [getattr(self, name) for name in self.ONE_OF]
+        if fields and all(value is None or value is False for value in fields):
+            *first_names, last_name = (f"{{{name}}}" for name in self.ONE_OF)
+            names = f"{', '.join(first_names)} or {last_name}"
+            raise ValueError(f"say {self.WANTED} {names}")
+        return self
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -284,12 +289,6 @@ class Signed(Form):
 
     who: NumberlessWords = Field(description="Your name. It is kept.")
     because: NumberlessWords = Field(description="Why. It is kept.")
-
-
-def one_of_these(names: Iterable[str]) -> str:
-    """Fields of which one is wanted, in braces for `describe_problems`."""
-    *first_names, last_name = (f"{{{name}}}" for name in names)
-    return f"{', '.join(first_names)} or {last_name}"
 
 
 def describe_problems(

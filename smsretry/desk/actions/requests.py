@@ -22,7 +22,6 @@ from smsretry.desk.actions.form import (
     SenderName,
     Signed,
     UsState,
-    one_of_these,
 )
 from smsretry.vocabulary import Mark, SendResult, TextState, WhyCode
 
@@ -101,11 +100,27 @@ class Report(Question):
     until: Moment | None = Field(None, description="Until then; now.")
 
 
+_CRITERIA: Final[tuple[str, ...]] = (
+    "retry_ids",
+    "business_id",
+    "customer_id",
+    "code",
+    "why_code",
+    "states",
+    "send",
+    "sender",
+    "needs_person",
+    "due_by",
+    "since",
+    "until",
+)
+
+
 class TextFilter(Form):
     """A choice of texts: those that match every field that is filled in. At least one field must be."""
 
-    NOT_ENOUGH: ClassVar[tuple[str, ...]] = ("limit",)
-    """Fields that choose too many texts: one of the others must be filled in, too."""
+    ONE_OF = _CRITERIA
+    WANTED = "which texts: by"
 
     retry_ids: list[Id] | None = Field(None, description="Ids of rows.", max_length=500)
     business_id: BusinessId | None = Field(None, description="Id of the business.")
@@ -137,30 +152,15 @@ class TextFilter(Form):
         1000, description="How many at most, the newest first.", ge=1, le=10_000
     )
 
-    @model_validator(mode="after")
-    def _says_which(self) -> Self:
-        if not self._criteria.keys() - {*self.NOT_ENOUGH}:
-            names = [
-                name for name in TextFilter.model_fields if name not in self.NOT_ENOUGH
-            ]
-            raise ValueError(f"say which texts: by {one_of_these(names)}")
-        return self
-
-    @property
-    def _criteria(self) -> dict[str, object]:
-        """What is filled in, but for the limit."""
-        names = TextFilter.model_fields.keys() - {"limit"}
-        criteria = self.model_dump(mode="json", include={*names}, exclude_none=True)
-        if not self.needs_person:
-            del criteria["needs_person"]
-        return criteria
-
     def values(self) -> dict[str, object]:
         """The arguments: all criteria are one, so that its function stays as it is if a criterion is added."""
-        arguments = self.model_dump(
-            mode="json", exclude={*TextFilter.model_fields}, exclude_none=True
+        criteria = self.model_dump(
+            mode="json", include={*_CRITERIA}, exclude_defaults=True
         )
-        return {**arguments, "row_limit": self.limit, "which": self._criteria}
+        others = self.model_dump(
+            mode="json", exclude={*_CRITERIA, "limit"}, exclude_none=True
+        )
+        return {**others, "row_limit": self.limit, "which": criteria}
 
 
 class ListTexts(TextFilter, Question):
@@ -198,7 +198,7 @@ class ChangeTexts(TextFilter, Order):
     """A change of the texts that match."""
 
     FUNCTION = "change_sms_texts"
-    NOT_ENOUGH = ("limit", "states")
+    ONE_OF = tuple(name for name in _CRITERIA if name != "states")
     CHANGE: ClassVar[str]
     """The change, as its function calls it."""
 
@@ -314,14 +314,24 @@ class RecordConsent(Signed):
     def deed(self) -> str:
         return f"recorded that they said {self.SAID[self.consent]}"
 
+    @property
+    def _is_number(self) -> bool:
+        return str(self.customer_id).startswith("+")
+
     @model_validator(mode="after")
     def _says_yes_to_one_business(self) -> Self:
-        is_number = str(self.customer_id).startswith("+")
-        if self.consent == "opted_in" and is_number:
+        if self.consent == "opted_in" and self._is_number:
             raise ValueError(
                 "a yes is given to one business: {customer_id} must be the customer's id there"
             )
         return self
+
+    def values(self) -> dict[str, object]:
+        """The arguments: a number is no id, but `phone`."""
+        values = {**super().values(), "phone": None}
+        if self._is_number:
+            values |= {"phone": self.customer_id, "customer_id": None}
+        return values
 
 
 class ImportOptOuts(Order):
@@ -387,6 +397,8 @@ class StopTexts(Signed):
         "stop LA --lift --because 'It is over'",
     )
     FUNCTION = "set_sms_stop"
+    ONE_OF = ("state", "business_id")
+    WANTED = "what:"
     state: Annotated[UsState | None, POSITIONAL] = Field(
         None, description="Two letters of a US state or territory."
     )
@@ -398,8 +410,8 @@ class StopTexts(Signed):
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
-        if bool(self.state) == bool(self.business_id):
-            raise ValueError(f"say what: {one_of_these(('state', 'business_id'))}")
+        if self.state and self.business_id:
+            raise ValueError("stop either {state} or {business_id}")
         return self
 
     @property

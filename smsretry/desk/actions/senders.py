@@ -4,9 +4,9 @@ A sender that is a number is named by its id in Prefect, which keeps parameters 
 take the number, too.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from smsretry.desk.actions.form import (
     POSITIONAL,
@@ -15,7 +15,6 @@ from smsretry.desk.actions.form import (
     Question,
     SenderName,
     Signed,
-    one_of_these,
 )
 from smsretry.vocabulary import MessageClass
 
@@ -78,6 +77,8 @@ class ChangeSender(Signed):
     )
     FUNCTION = "change_sms_sender"
     DID = "changed"
+    ONE_OF = ("segments_per_second", "segments_per_day", "paused")
+    WANTED = "what changes:"
     sender: Annotated[SenderName, POSITIONAL] = Field(
         description="Its id, or the provider's.", serialization_alias="named"
     )
@@ -97,13 +98,6 @@ class ChangeSender(Signed):
         ge=0,
         le=2_147_483_647,
     )
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        names = ("segments_per_second", "segments_per_day", "paused")
-        if all(getattr(self, name) is None for name in names):
-            raise ValueError(f"say what changes: {one_of_these(names)}")
-        return self
 
 
 class RemoveSender(Signed):

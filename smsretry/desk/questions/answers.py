@@ -70,8 +70,12 @@ class Answer(Value):
 
     @property
     def fails(self) -> bool:
-        """Whether nothing came of an order, or something needs somebody: exit code 1."""
+        """Whether nothing came of an order, or something needs somebody."""
         return False
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.fails)
 
 
 class Done(Answer):
