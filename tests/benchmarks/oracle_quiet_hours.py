@@ -45,8 +45,9 @@ def compare(zone: str, step: int, years: range) -> tuple[int, int, list[str]]:
     moments = transitions(zone, years)
     answers = [
         answer
+        for moment in moments  # each wall around it is read once
         for state in distinct_states()
-        for answer in compared(zone, state, moments, step=step)
+        for answer in compared(zone, state, [moment], step=step)
     ]
     return len(moments), len(answers), [answer for answer in answers if answer]
 

@@ -202,16 +202,16 @@ class Carrier:
     ) -> None:
         self._stack.twilio.report(sid, *report)
         self.reports[sid].append(ReportedStatus(at, *report))
-        self.counts["statuses"] += 1
+        self.counts["callbacks: statuses"] += 1
 
         def lot(subject: str) -> float:
             return dice(self._seed, subject, name, report[0])
 
         if lot("lost") < _LOST:
-            self.counts["lost"] += 1
+            self.counts["callbacks: lost"] += 1
             return
         late = lot("late") < _LATE
-        self.counts["late"] += late
+        self.counts["callbacks: late"] += late
         call = _Call(
             now + timedelta(minutes=90) * lot("how late") * late,
             lot("order"),
@@ -220,7 +220,7 @@ class Carrier:
         )
         self._calls.append(call)
         if lot("repeated") < _REPEATED:
-            self.counts["repeated"] += 1
+            self.counts["callbacks: repeated"] += 1
             later = call.due + timedelta(minutes=60) * lot("repeated when") * late
             self._calls.append(replace(call, due=later, lot=lot("again")))
 
@@ -240,7 +240,7 @@ class Carrier:
         except httpx.HTTPError:
             answer = None
         if answer is None or answer.status_code >= 500:
-            self.counts["without an answer"] += 1
+            self.counts["callbacks: without an answer"] += 1
             again = dice(self._seed, "again", call.lot, call.nth) < _CALLED_AGAIN
             later = self._stack.now() + timedelta(minutes=10) * lot
             return replace(call, due=later, nth=call.nth + 1) if again else None

@@ -12,28 +12,15 @@ from smsretry.local.twilio.faults import (
     ListError,
     ListLag,
 )
-from tests.proofs.faults.carrier import Carrier
 from tests.proofs.faults.deliveries import has_no_text, judge_deliveries
 from tests.proofs.faults.harness import READ_SECONDS, Harness, harness
-from tests.proofs.faults.orders import POLL_POINTS, StallPoint
+from tests.proofs.faults.orders import StallPoint
 from tests.proofs.town.book import Book, read_book
 from tests.proofs.town.judge import Judge, at_the_end, judged
 from tests.proofs.town.report import ProofReport, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch
 from tests.proofs.town.texts import NEW_YORK
 from tests.support.records import Record
-
-
-def verdict() -> Verdict:
-    """Nothing is excused."""
-    return Verdict(
-        (
-            "lost", "doubled", "stuck", "out of hours", "after an opt-out", "astray", "too many attempts",
-            "misreported", "untrue end", "unsettled", "extra rows", "woke and wrote", "wrong sender", "bugs",
-            "without text", "retried twice", "arrived twice", "retried for good", "retried too often",
-            "wrong in the end", "wrongly marked",
-        )
-    )  # fmt: skip
 
 
 def everything(
@@ -191,41 +178,27 @@ def _ended(run: Harness, extra: dict[str, object] | None = None) -> ProofReport:
     """Peace, until nothing is left to do; then the judge."""
     run.drain()
     book = read_book(run.stack, run.texts, run.carrier.reports if run.carrier else None)
-    rows = [row for story in book.stories.values() for row in story.rows]
-    ended = Counter(
-        f"  {row['why_code']}"
-        for row in rows
-        if row["status"] in ("failed", "cancelled")
-    )
-    crew, moved, scheduled = run.crew, run.senders.counts, book.sends.values()
+    crew, moved = run.crew, run.senders.counts
     numbers: Record = {
-        "texts": len(run.texts),
+        **book.numbers,
         "rounds": run.rounds,
         "worker runs": crew.counts["runs"],
         "workers killed": run.killed,
+        "pollers killed": crew.kills.total() - run.killed,
         **{f"  {point}": died for point, died in crew.kills.items()},
         **run.counts,
         "calls of PostgreSQL given up": crew.counts["trouble"],
         "Twilio's answers lost": crew.counts["doubt"],
         "looks in Twilio's list": run.stack.twilio.lists,
         "businesses moved": moved["own"] + moved["environment's"],
-        "most attempts of a sent text": max(
-            (row["attempt_count"] for row in rows if row["status"] == "completed"),
-            default=0,
+        "became texts": sum(
+            send["send_log_id"] == send["id"] for send in book.sends.values()
         ),
-        "Twilio messages": len(run.stack.twilio.ledger.entries()),
-        **Counter(row["status"] for row in rows),
-        **dict(ended.most_common(8)),
-        **(
-            {
-                "became texts": sum(
-                    send["send_log_id"] == send["id"] for send in scheduled
-                )
-            }
-            if run.scheduled
-            else {}
+        "looks after messages": sum(a["delivery_asks"] for a in book.attempts),
+        **(run.carrier.counts if run.carrier else {}),
+        **Counter(
+            f"messages {a['delivery_status']}" for a in book.attempts if a["twilio_sid"]
         ),
-        **(_of_deliveries(run, run.carrier, book) if run.carrier else {}),
         **(extra or {}),
         "seconds": round(time.monotonic() - run.began, 1),
     }
@@ -248,37 +221,10 @@ def _judged(run: Harness, book: Book) -> Verdict:
                 story, book.customers[text.customer_id]
             )
         ]
-    outcome = judged(book, run.texts, verdict(), *judges)
+    outcome = judged(book, run.texts, Verdict(), *judges)
     outcome.add(("woke and wrote", line) for line in run.wrote)
     outcome.add(
         ("bugs", line)
         for line in (*run.crew.bugs, *(carrier.refused if carrier else ()))
     )
     return outcome
-
-
-def _of_deliveries(run: Harness, carrier: Carrier, book: Book) -> dict[str, object]:
-    """What was reported, and what became of it."""
-    attempts = [
-        attempt for story in book.stories.values() for attempt in story.attempts
-    ]
-    several = [
-        story.messages for story in book.stories.values() if len(story.messages) > 1
-    ]
-    both_arrived = [
-        messages
-        for messages in several
-        if sum(m.arrived_at is not None for m in messages) > 1
-    ]
-    return {
-        "pollers killed": sum(run.crew.kills[point] for point in POLL_POINTS),
-        "looks after messages": sum(attempt["delivery_asks"] for attempt in attempts),
-        **{f"callbacks: {name}": n for name, n in carrier.counts.items()},
-        **Counter(
-            f"messages {attempt['delivery_status']}"
-            for attempt in attempts
-            if attempt["twilio_sid"]
-        ),
-        "texts sent again": len(several),
-        "  both arrived, as was learned later": len(both_arrived),
-    }

@@ -8,7 +8,7 @@ import pytest
 from smsretry.local.stack import Stack
 from smsretry.testing.stack import SmsStack
 from tests.proofs.faults.orders import KILL_POINTS, StallPoint
-from tests.proofs.faults.scenarios import SWITCHES, blind, everything, outage, overslept
+from tests.proofs.faults.scenarios import blind, everything, outage, overslept
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,3 @@ def test_what_becomes_of_each_text_is_known_in_the_end_whatever_dies_when(
     assert report.numbers["became texts"] == report.numbers["texts"]
     assert report.numbers["texts sent again"]
     assert report.numbers["pollers killed"]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("safeguard", SWITCHES)
-def test_without_a_safeguard_the_judge_sees_what_it_keeps(
-    stack: Stack, safeguard: str
-) -> None:
-    """A proof that cannot fail proves nothing."""
-    switch = SWITCHES[safeguard]
-    report = switch.report(stack)
-    assert switch.is_seen(report), report.tell()

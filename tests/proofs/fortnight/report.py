@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from smsretry.adapters.supabase.operators import SupabaseOperators
@@ -30,30 +31,19 @@ from tests.proofs.fortnight.checks import (
 from tests.proofs.fortnight.people import Customer, OptOut, Owed, Town, invent
 from tests.proofs.town.book import Book, Story, read_book
 from tests.proofs.town.judge import at_the_end, judged
-from tests.proofs.town.report import Finding, ProofReport, Verdict
+from tests.proofs.town.report import Finding, Kind, ProofReport, Verdict
 from tests.proofs.town.safeguards import Safeguard, Switch, trigger
 from tests.proofs.town.street import Life, Street
 from tests.proofs.town.texts import Text, open_business, write
 from tests.support.orders import record_consent
 
 UNREAD = "I revoke my consent to these"
+STUCK: Final[dict[Kind, str]] = {
+    "stuck": "The fortnight ends while texts wait; waits_rightly judges for what"
+}
 AUTUMN = datetime(2026, 10, 29, 12, tzinfo=UTC)
 """A Thursday. Clocks change in America on Sunday 1 November; closed are Election Day (Pennsylvania) on the 3rd, and
 Veterans Day and Armistice Day on the 11th."""
-
-
-def verdict() -> Verdict:
-    """Out of hours: accepted at an hour that some rule closes on some clock. Past its closing: Twilio might still send
-    it then. Late: it could go out and was not tried in time. Unexplained: not for the reason that the check gives.
-    """
-    return Verdict(
-        (
-            "out of hours", "valid past its closing", "after an opt-out", "astray", "over the daily cap", "doubled",
-            "lost", "misreported", "untrue end", "unsettled", "too many attempts", "extra rows", "late",
-            "due at a closed hour", "unexplained", "bugs",
-        ),
-        {"stuck": "The fortnight ends while texts wait; waits_rightly judges for what"},
-    )  # fmt: skip
 
 
 class _Folk:
@@ -229,10 +219,22 @@ def fortnight(stack: Stack, town: Town, *, profile: Profile = DEFAULT) -> ProofR
             if not was:
                 yield "late", f"from {since}, to be tried by {by}"
 
-    findings = judged(book, town.texts, verdict(), ask)
+    findings = judged(book, town.texts, Verdict(STUCK), ask)
     findings.add(("bugs", line) for line in street.bugs)
     findings.add(over_cap(book.stories, town))
-    return ProofReport(_numbers(town, folk, street, book, on_time.total()), findings)
+    deferred = (wait.why_code for waits in folk.waits.values() for wait in waits)
+    numbers: dict[str, object] = {
+        **book.numbers,
+        "people": len(town.customers),
+        "  in so many sets of zones and rules": len({c.person for c in town.customers}),
+        **Counter(f"deferred: {why_code}" for why_code in deferred),
+        "people who opted out": len(
+            {t.customer_id for t in town.texts if t.stopped_at}
+        ),
+        "asked whether it was on time": on_time.total(),
+        **street.counts,
+    }
+    return ProofReport(numbers, findings)
 
 
 def _note_stops_at_twilio(town: Town, book: Book) -> None:
@@ -243,60 +245,6 @@ def _note_stops_at_twilio(town: Town, book: Book) -> None:
                 _note_stop(
                     town, text.customer, text.business_id, attempt["finished_at"]
                 )
-
-
-def _numbers(
-    town: Town, folk: _Folk, street: Street, book: Book, answers: int
-) -> dict[str, object]:
-    rows = [row for story in book.stories.values() for row in story.rows]
-    attempts = [
-        attempt for story in book.stories.values() for attempt in story.attempts
-    ]
-    status, why_codes = (
-        Counter(row["status"] for row in rows),
-        Counter(wait.why_code for waits in folk.waits.values() for wait in waits),
-    )
-    return {
-        "from": f"{town.start:%Y-%m-%d}",
-        "days": town.days,
-        "texts": len(town.texts),
-        "people": len(town.customers),
-        "  in so many sets of zones and rules": len(
-            {customer.person for customer in town.customers}
-        ),
-        "completed": status["completed"],
-        "failed": status["failed"],
-        "cancelled": status["cancelled"],
-        "still waiting": status["pending"],
-        "deferred for quiet hours": why_codes["quiet_hours"],
-        "deferred for a daily cap": why_codes["daily_cap"],
-        "requests to Twilio": len(attempts),
-        "  refused": sum(attempt["outcome"] == "rejected" for attempt in attempts),
-        "  in doubt for a while": sum(
-            attempt["settled_by"] == "reconcile" for attempt in attempts
-        ),
-        "people who opted out": len(
-            {text.customer_id for text in town.texts if text.stopped_at}
-        ),
-        "  texts cancelled for it": sum(row["why_code"] == "opted_out" for row in rows),
-        "refused or held": sum(
-            _is_refused_or_held(story) for story in book.stories.values()
-        ),
-        "asked whether it was on time": answers,
-        "runs of the worker": street.counts["runs"],
-        "took, s": street.counts["took, s"],
-    }
-
-
-def _is_refused_or_held(story: Story) -> bool:
-    """Whether it was never tried for a reason of its own, or waits for a person, or did so to its end."""
-    [row] = story.rows
-    expired = row["why_code"] == "expired" and ". " in (row["last_error"] or "")
-    return bool(
-        row["held_since"]
-        or expired
-        or (row["status"] == "failed" and not story.attempts)
-    )
 
 
 _send = TwilioProvider.send

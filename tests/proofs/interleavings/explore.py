@@ -15,7 +15,6 @@ from tests.proofs.interleavings.invariants import (
     broken,
     untrue,
     untrue_in_the_end,
-    verdict,
 )
 from tests.proofs.interleavings.people import (
     application,
@@ -34,7 +33,7 @@ from tests.proofs.interleavings.surroundings import (
 )
 from tests.proofs.interleavings.workers import workers
 from tests.proofs.interleavings.world import Refused, World, frozen
-from tests.proofs.town.report import Finding, ProofReport
+from tests.proofs.town.report import Finding, ProofReport, Verdict
 from tests.support.builders import NOON
 
 EVERYBODY: Final[Sequence[Actor]] = (
@@ -143,7 +142,7 @@ def explore(
         depth: the longest sequence of steps, from a stage on.
         stages: steps, by name, that lead to each.
     """
-    steps, deepest, findings, began = 0, 0, verdict(), time.monotonic()
+    steps, deepest, findings, began = 0, 0, Verdict(), time.monotonic()
     with frozen(stack, NOON) as world:
         ends = Ends()
         root = Node(beginning(world, NOON))

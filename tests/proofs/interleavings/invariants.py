@@ -12,7 +12,7 @@ from tests.proofs.interleavings.state import BODY, OTHER_LOG, State
 from tests.proofs.interleavings.world import World
 from tests.proofs.town.book import FAILURES, Story
 from tests.proofs.town.judge import LIVE, SENT, truths
-from tests.proofs.town.report import Finding, Verdict
+from tests.proofs.town.report import Finding
 from tests.support.records import Record
 
 _GIVEN_UP = {"not sent", "cancelled", "deleted"}
@@ -21,17 +21,6 @@ _STATES: Final[dict[str, str]] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
-
-
-def verdict() -> Verdict:
-    """Nothing is excused."""
-    return Verdict(
-        (
-            "lost", "doubled", "misreported", "untrue end", "unsettled", "too many attempts", "stuck", "retried twice",
-            "retried too often", "arrived twice", "sent wrongly", "astray", "delivery forgotten", "told wrongly",
-            "bugs",
-        )
-    )  # fmt: skip
 
 
 def broken(world: World, state: State) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ import pytest
 from smsretry.local.stack import Stack
 from tests.proofs.interleavings.explore import explore
 from tests.proofs.interleavings.stages import STAGES
-from tests.proofs.interleavings.switches import SWITCHES
 
 _EVERY_DAY = (
     "due",
@@ -31,13 +30,3 @@ def test_whatever_happens_next_breaks_no_promise(
     report = explore(stack, depth=1, stages=[STAGES[name] for name in stages])
     assert report.clean, report.tell()
     assert int(str(report.numbers["states"])) > 10 * len(stages), report.tell()
-
-
-@pytest.mark.parametrize("safeguard", SWITCHES)
-def test_without_a_safeguard_the_next_step_shows_what_it_keeps(
-    stack: Stack, safeguard: str
-) -> None:
-    """Or what follows from it, if everybody goes on as they should. It is printed with the steps that lead there."""
-    switch = SWITCHES[safeguard]
-    report = switch.report(stack)
-    assert switch.is_seen(report), report.tell()

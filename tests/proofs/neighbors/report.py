@@ -31,18 +31,6 @@ from tests.proofs.town.texts import Text
 A_RUN = MINUTE
 
 
-def verdict() -> Verdict:
-    """Failed and late: of the well-behaved. Late: by more than one run. Untrue end: also one that a neighbor would not
-    believe. Unanswered: calls on which the worker gave up.
-    """
-    return Verdict(
-        (
-            "lost", "doubled", "failed", "late", "misreported", "untrue end", "unsettled", "stuck", "extra rows",
-            "too many attempts", "out of hours", "after an opt-out", "astray", "wrong sender", "unanswered", "bugs",
-        )
-    )  # fmt: skip
-
-
 def everybody(texts: int) -> list[Neighbor]:
     """All the neighbors there are."""
     return [
@@ -58,11 +46,11 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> ProofRep
     """On an empty stack: let the time go by, then judge. The options are the street's."""
     street = Street(stack, neighbors, **options)
     street.live()
-    book, ends = read_book(stack, street.texts), dict[str, Counter[str]]()
+    book, ends = read_book(stack, street.texts), Counter[str]()
 
     def ends_rightly(text: Text, story: Story) -> Iterator[Finding]:
         end = _end(story)
-        ends.setdefault(text.owner, Counter())[end.partition(":")[0]] += 1
+        ends[f"{text.owner}: {end.partition(':')[0]}"] += 1
         if text.owner == WELL_BEHAVED:
             yield from _of_good(text, story, end, street)
         elif not any(re.match(pattern, end) for pattern in text.may_end):
@@ -71,29 +59,22 @@ def run(stack: Stack, neighbors: Sequence[Neighbor], **options: Any) -> ProofRep
             if kind != "stuck" or text.owner == WELL_BEHAVED:  # others by may_end
                 yield kind, line
 
-    findings = judged(book, street.texts, verdict(), street.senders.wrong, ends_rightly)
+    findings = judged(book, street.texts, Verdict(), street.senders.wrong, ends_rightly)
     findings.add(("bugs", line) for line in street.bugs)
     findings.add(("unanswered", line) for line in street.unanswered)
     good = [text for text in street.texts if text.owner == WELL_BEHAVED]
     numbers: dict[str, object] = {
-        "well-behaved texts": len(good),
-        "other texts": len(street.texts) - len(good),
-        "simulated minutes": street.minutes,
         "minutes in which nobody could be sent to": sum(
             (b - a).seconds // 60 for a, b in street.outages
         ),
         "well-behaved texts that met a lost claim": sum(
             text.retry_id in street.lost_claims for text in good
         ),
-        **dict(sorted(street.counts.items())),
-        "Twilio messages": len(stack.twilio.ledger.entries()),
+        **street.counts,
+        **ends,
+        "messages": len(stack.twilio.ledger.entries()),
     }
-    lines = [
-        f"{owner:<32}"
-        + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        for owner, states in ends.items()
-    ]
-    return ProofReport(numbers, findings, lines)
+    return ProofReport(numbers, findings)
 
 
 def _end(story: Story) -> str:

@@ -6,7 +6,7 @@ Written without the code under test: the hours are typed from the sources, the z
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import groupby, pairwise
 from zoneinfo import ZoneInfo
@@ -162,6 +162,7 @@ class Wall:
     """Runs of the same date: the date, its first minute, the minute after its last."""
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of_zone(cls, zone: str, start: datetime, minutes: int) -> "Wall":
         """Read the clock `minutes` times."""
         rules = zone_rules(zone)

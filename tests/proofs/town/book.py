@@ -1,6 +1,6 @@
 """All that is on record of each text: in the database, and in the provider's own ledger."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -117,6 +117,28 @@ class Book:
     def of(self, text: Text) -> Story:
         """What is on record of a text."""
         return self.stories[text.retry_id]
+
+    @property
+    def attempts(self) -> list[Row]:
+        """Of all texts."""
+        return [a for story in self.stories.values() for a in story.attempts]
+
+    @property
+    def numbers(self) -> dict[str, object]:
+        """Texts by their ends and by why they ended or wait, requests by what they came to, and messages."""
+        stories = self.stories.values()
+        rows = [row for story in stories for row in story.rows]
+        sent = (row["attempt_count"] for row in rows if row["status"] == "completed")
+        return {
+            "texts": len(stories),
+            **Counter(row["status"] for row in rows),
+            **Counter(f"  {row['why_code']}" for row in rows if row["why_code"]),
+            "requests": len(self.attempts),
+            **Counter(f"  {a['outcome']}, by {a['settled_by']}" for a in self.attempts),
+            "most attempts of a sent text": max(sent, default=0),
+            "messages": sum(len(story.messages) for story in stories),
+            "texts sent again": sum(len(story.messages) > 1 for story in stories),
+        }
 
 
 def read_book(
