@@ -15,11 +15,7 @@ from textwrap import shorten
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
@@ -46,7 +42,6 @@ from smsretry.errors import SmsRetryError
 
 RUN_KEY: Final = "sms-run"
 QUEUE_KEY: Final = "sms-queue-now"
-PROGRESS_KEY: Final = "sms-progress"
 OURS: Final = "sms"
 """Tag of our deployments, in `prefect.yaml`."""
 _DID_SOMETHING: Final = "texts"
@@ -255,24 +250,3 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> str | None:
         content |= {"key": QUEUE_KEY, "type": "markdown"}
         page_id = client.request("POST", "/artifacts/", json=content).json()["id"]
     return page_id
-
-
-class Progress:
-    """The progress of a run of many texts, as Prefect's progress artifact."""
-
-    def __init__(self, texts: int) -> None:
-        """`texts`: how many were due when it began. More may come."""
-        self._texts = texts
-        self._artifact: Any = None
-
-    @display_only()
-    def show(self, count: int) -> None:
-        """Show how many are taken."""
-        percent = min(100 * count // self._texts, 100)
-        description = f"{count} of {max(count, self._texts)} texts taken"
-        if self._artifact:
-            update_progress_artifact(self._artifact, percent, description)
-        else:
-            self._artifact = create_progress_artifact(
-                percent, PROGRESS_KEY, description
-            )

@@ -21,7 +21,7 @@ from smsretry.retry.models import Claim, ItemResult
 from smsretry.sending.run import Run
 
 from .results import with_result
-from .show import QUIET_TASK, EventEmitter, Progress
+from .show import QUIET_TASK, EventEmitter
 
 SLICE: Final = 25
 """Texts of one task run when very many are due."""
@@ -62,7 +62,6 @@ class TaskRuns:
         self._submitted = 0
         self._under_way: list[tuple[Sequence[Claim], PrefectFuture[Any]]] = []
         self._processed: list[ProcessedText] = []
-        self._progress = Progress(due) if due > task_run_limit else None
 
     def process(self, claims: Sequence[Claim]) -> None:
         """Begin to process these, and return at once."""
@@ -79,8 +78,6 @@ class TaskRuns:
             for claim, future in zip(claims, futures, strict=True):
                 self._under_way.append(([claim], future))
         self._submitted += len(claims)
-        if self._progress:
-            self._progress.show(self._submitted)
 
     def process_one(self, claim: Claim) -> ProcessedText:
         """Process one text, and tell what it came to."""

@@ -224,42 +224,35 @@ class _Item:
 
     def _not_begun(self, begun: BeginAnswer, cap: Cap | None) -> ItemResult:
         claim, until = self.claim, begun.until or begun.decided_at
+        why = begun.why or ""
+        decision: NoSend
         match begun.answer:
             case "closed":  # it took so long that the window closed: decide again, by the clock that said so
                 return self.process(begun.decided_at)
-            case "daily_cap":
-                why = cap.description if cap else ""
-                return self._wait_for_window(until, why, "daily_cap")
-            case "day_spent":
-                return self._wait_for_window(until, before.SPENT, "day_spent")
+            case "daily_cap" | "day_spent" as limit:
+                if cap and limit == "daily_cap":
+                    why = cap.description
+                decision = before.wait_for_window(
+                    claim, until, why or before.SPENT, limit, profile=self.profile
+                )
             case "sender_rate":
-                return self._act_on(Defer(_BUSY, "sender_rate", due_at=until))
+                decision = Defer(_BUSY, "sender_rate", due_at=until)
             case "unsure":
-                return self._act_on(before.troubled(claim, _UNSURE, "unreachable"))
+                decision = before.troubled(claim, _UNSURE, "unreachable")
             case "data_changed":
-                return self._act_on(GiveBack(_CHANGED, "data_changed"))
+                decision = GiveBack(_CHANGED, "data_changed")
             case "held":
                 due_in = until - begun.decided_at if begun.until else HELD_LOOK
-                hold = Hold(begun.why or "", begun.why_code, due_in=due_in)
-                return self._act_on(hold)
+                decision = Hold(why, begun.why_code, due_in=due_in)
             case "ended":
-                return Cancel(begun.why or "", begun.why_code).result(claim)
+                return Cancel(why, begun.why_code).result(claim)
             case "in_doubt":
-                in_doubt = LookAgain(
-                    begun.why or "", begun.why_code, due_in=timedelta(0)
-                )
+                in_doubt = LookAgain(why, begun.why_code, due_in=timedelta(0))
                 return in_doubt.result(claim, due_at=until)
             case "go" | "claim_lost":  # `process` has acted on "go"
                 return ItemResult.claim_lost(claim)
             case _:
                 assert_never(begun.answer)
-
-    def _wait_for_window(
-        self, earliest: datetime, why: str, why_code: WhyCode
-    ) -> ItemResult:
-        decision = before.wait_for_window(
-            self.claim, earliest, why, why_code, profile=self.profile
-        )
         return self._act_on(decision)
 
     def _act_on(self, decision: NoSend) -> ItemResult:
