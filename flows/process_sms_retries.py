@@ -58,7 +58,11 @@ _text_task_runner: TaskRunner[Any] = ThreadPoolTaskRunner(
 """Threads for texts that have a task run each. The texts of slices have threads of their own."""
 
 
-@flow(name="process-sms-retries", task_runner=_text_task_runner, **SCHEDULED_FLOW)
+@flow(
+    name="process-sms-retries",
+    task_runner=_text_task_runner,
+    **SCHEDULED_FLOW,
+)
 @check_parameters
 def process_sms_retries(
     limit: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = MOST_TEXTS,
@@ -93,7 +97,11 @@ def process_sms_retries(
                 due=status_before.queue.get("due", 0) if status_before else 0,
             )
             first_claims = claim(run, limit)
-            for claims in run.drain(first_claims, limit=limit, seconds=drain_seconds):
+            for claims in run.drain(
+                first_claims,
+                limit=limit,
+                seconds=drain_seconds,
+            ):
                 texts.process(claims)
             texts.wait()
             for suspect in run.suspects():

@@ -58,7 +58,11 @@ class ReadingSettings(BaseSettings):
     """The project's publishable (or anon) key, without which Supabase's gateway lets no reader through."""
     supabase_service_role_key: Secret | None = Field(None, validation_alias=_SECRET)
     """A secret (or the service_role) key. No other key may call the functions."""
-    supabase_timeout_seconds: float = Field(15, gt=0, le=120)
+    supabase_timeout_seconds: float = Field(
+        15,
+        gt=0,
+        le=120,
+    )
     """Seconds for a whole exchange, to the answer's end. Three tries of a call are far below a claim's ten minutes."""
 
     # The owner's decisions: `retry.profile` says what each means.
@@ -144,15 +148,28 @@ class Settings(ReadingSettings):
     """The address to which Twilio reports a message's progress; the attempt's id is added as `attempt`."""
     twilio_base_url: HttpUrl | None = None
     """Another host instead of api.twilio.com: the stand-in of the embedded stack."""
-    twilio_connect_timeout_seconds: float = Field(5, gt=0, le=5)
-    twilio_read_timeout_seconds: float = Field(35, gt=0, le=35)
+    twilio_connect_timeout_seconds: float = Field(
+        5,
+        gt=0,
+        le=5,
+    )
+    twilio_read_timeout_seconds: float = Field(
+        35,
+        gt=0,
+        le=35,
+    )
     """Seconds until the whole answer is here. Above Twilio's own limit of about 30 seconds, so that its answer arrives
     before our timeout. `before.CLOSING_GUARD` and the shortest lease are longer than both timeouts together."""
     concurrency: int = Field(
         50, ge=1, le=MOST_CONCURRENCY, validation_alias="SMSRETRY_CONCURRENCY"
     )
     """Texts of one run that are sent at once."""
-    task_runs: int = Field(200, ge=0, le=2000, validation_alias="SMSRETRY_TASK_RUNS")
+    task_runs: int = Field(
+        200,
+        ge=0,
+        le=2000,
+        validation_alias="SMSRETRY_TASK_RUNS",
+    )
     """Texts of one run that have a Prefect task run each; when more are due, one task run has 25 texts."""
 
     @property

@@ -59,4 +59,8 @@ def earlier_runs(address: str) -> list[EarlierRun] | None:
 def _earlier(run: FlowRun, due_at: datetime) -> EarlierRun:
     # A person may set a state; only a run that ends by itself has a result.
     result = run.state and run.state.is_completed() and run.state.data
-    return EarlierRun(id=run.id, due_at=due_at, finished=bool(result))
+    return EarlierRun(
+        id=run.id,
+        due_at=due_at,
+        finished=bool(result),
+    )

@@ -69,7 +69,12 @@ def announce(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
             "prefect.resource.id": f"prefect.flow-run.{flow_run.id}",
             "prefect.resource.role": "flow-run",
         }
-        emit_event(RUN_FAILED, resource=QUEUE, related=[run], payload=payload)
+        emit_event(
+            RUN_FAILED,
+            resource=QUEUE,
+            related=[run],
+            payload=payload,
+        )
 
 
 SCHEDULED_FLOW: Final[dict[str, Any]] = {

@@ -95,7 +95,11 @@ def rename(name: str, *, idle: bool = True) -> None:
     """Give the flow run a name that says its outcome on every list; one that was not idle is tagged, too."""
     run = this_run()
     tags = None if idle else [*run.tags, _DID_SOMETHING]
-    get_client(sync_client=True).update_flow_run(run.id, name=name, tags=tags)
+    get_client(sync_client=True).update_flow_run(
+        run.id,
+        name=name,
+        tags=tags,
+    )
 
 
 def end_red(problem: str, *, state_name: str) -> State[Any]:

@@ -103,7 +103,11 @@ def check_quiet_hours(
         raise ValueError(
             "at must be time zone aware: a naive time does not say on whose clock it was read"
         )
-    location = locate(timezone, phone=phone, business_timezone=fallback)
+    location = locate(
+        timezone,
+        phone=phone,
+        business_timezone=fallback,
+    )
     window = window_of(
         location.country,
         _names(location.states),
@@ -131,13 +135,25 @@ def check_quiet_hours(
     rule = f"{window.text} in {location.where}"
     if window.stopped:
         why_held = _stop_reason(location, window.stopped)
-        return answer(rule=rule, why_held=why_held, why_code="state_stopped")
+        return answer(
+            rule=rule,
+            why_held=why_held,
+            why_code="state_stopped",
+        )
     can_send, change = next_change(instant(at), _names(location.zones), window)
     if change is None:
         why_held = f"No hour within {HORIZON_DAYS} days is permitted in all of these places: {rule}. {_WIDEN}"
-        return answer(rule=rule, why_held=why_held, why_code="no_opening")
+        return answer(
+            rule=rule,
+            why_held=why_held,
+            why_code="no_opening",
+        )
     if can_send:
-        return answer(rule=rule, can_send=True, closes_at=change)
+        return answer(
+            rule=rule,
+            can_send=True,
+            closes_at=change,
+        )
     return answer(rule=rule, next_send_at=change)
 
 

@@ -33,7 +33,11 @@ _MOST_ZONES: Final = 10
 _US_TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class NumberPlaces:
     """The places that a phone number alone tells."""
 

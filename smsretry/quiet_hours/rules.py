@@ -78,7 +78,11 @@ def strictest(rules: Collection[Rule], *, rule_id: str, source: str) -> Rule:
 def lowest_cap(rules: Iterable[Rule]) -> Rule | None:
     """The rule that permits the fewest texts a day. None: no rule has a cap."""
     caps = [rule for rule in rules if rule.daily_cap is not None]
-    return min(caps, key=lambda rule: rule.daily_cap or 0, default=None)
+    return min(
+        caps,
+        key=lambda rule: rule.daily_cap or 0,
+        default=None,
+    )
 
 
 def _parse_table(

@@ -48,7 +48,11 @@ class Window:
         return self.week[day.weekday()]
 
 
-FEDERAL_WINDOW: Final = Window(rules=(FEDERAL,), week=FEDERAL.week, text="08:00–21:00")
+FEDERAL_WINDOW: Final = Window(
+    rules=(FEDERAL,),
+    week=FEDERAL.week,
+    text="08:00–21:00",
+)
 
 
 @lru_cache(maxsize=4096)
@@ -81,12 +85,20 @@ def window_of(
         applicable += _place_rules(country, states)
     if own_window is not None:
         applicable.append(
-            Rule(rule_id="own", week=own_window, source="the business's setting")
+            Rule(
+                rule_id="own",
+                week=own_window,
+                source="the business's setting",
+            )
         )
     stopped_state = None
     if message_class == "marketing":
         stopped_state = _stopped_state(states, stopped_states)
-    common = strictest(applicable, rule_id="common", source="the rules of a text")
+    common = strictest(
+        applicable,
+        rule_id="common",
+        source="the rules of a text",
+    )
     return Window(
         rules=tuple(applicable),
         week=common.week,

@@ -102,11 +102,23 @@ def _after_refusal(
             delay = HELD_LOOK
             if isinstance(waits, Defer):
                 delay = waits.due_at - claim.claimed_at
-            return Retry(why, why_code, code, due_in=delay, reason="quiet_hours")
+            return Retry(
+                why,
+                why_code,
+                code,
+                due_in=delay,
+                reason="quiet_hours",
+            )
         case "rate_limited":
             # The provider considered no message, for a reason that is not this text's: it costs no attempt.
             delay = uncounted_delay(claim.attempt_count, retry_after=retry_after)
-            return Retry(why, why_code, code, due_in=delay, reason="rate_limit")
+            return Retry(
+                why,
+                why_code,
+                code,
+                due_in=delay,
+                reason="rate_limit",
+            )
         case "refused_for_now":
             attempts = claim.attempt_count if first_send else claim.attempt_count + 1
             if attempts >= claim.max_attempts:

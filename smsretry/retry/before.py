@@ -52,7 +52,11 @@ def before_send(
     if problem := _problem(claim):
         why, why_code = problem
         return Fail(why, why_code)
-    claim = with_expiry(claim, at=at, profile=profile)
+    claim = with_expiry(
+        claim,
+        at=at,
+        profile=profile,
+    )
     expires_at = claim.expires_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
         return Cancel(
@@ -128,13 +132,23 @@ def wait_for_window(
     if claim.expires_at and claim.expires_at <= opening + MIN_LIFE:
         return Cancel(f"Expires before it may go out. {why}", "expired")
     if check.can_send:
-        return Defer(why, why_code, due_at=opening, for_window=True)
+        return Defer(
+            why,
+            why_code,
+            due_at=opening,
+            for_window=True,
+        )
     closes_at = check.next_closes_at or opening
     last_call = min(closes_at - CLOSING_GUARD, claim.expires_at or closes_at) - MIN_LIFE
     until = due_after_opening(
         opening, key=claim.id, spread=profile.opening_spread, closes_at=last_call
     )
-    return Defer(why, why_code, due_at=until, for_window=True)
+    return Defer(
+        why,
+        why_code,
+        due_at=until,
+        for_window=True,
+    )
 
 
 def wait_for_next_window(
@@ -155,7 +169,11 @@ def before_sending_again(
     for sid, report in reports.items():
         if report.status in FINAL:
             why = f"Arrived after all, as {sid}: it is not sent again"
-            return Arrived(why, sid=sid, status=report.status)
+            return Arrived(
+                why,
+                sid=sid,
+                status=report.status,
+            )
     for sid, report in reports.items():
         if not report.has_failed and report.status != "not kept":
             why = f"It was lost as {sid}, and may still arrive. {report.description}"
@@ -163,7 +181,12 @@ def before_sending_again(
     for report in reports.values():
         if report.refusal and report.refusal.kind == "quiet_hours" and report.at:
             why = f"Not delivered: {report.refusal.why}"
-            waits = wait_for_next_window(claim, at=report.at, why=why, profile=profile)
+            waits = wait_for_next_window(
+                claim,
+                at=report.at,
+                why=why,
+                profile=profile,
+            )
             if not isinstance(waits, Defer) or waits.due_at > claim.claimed_at:
                 return waits
     return None
@@ -193,7 +216,11 @@ def _cap(claim: Claim, check: QuietHoursCheck) -> Cap | None:
     if claim.message_class == "marketing" and claim.business_cap:
         rules.append(replace(_OWN, daily_cap=claim.business_cap))
     caps = [Cap(rule.daily_cap, rule.cap_text) for rule in rules if rule.daily_cap]
-    return min(caps, key=lambda cap: cap.texts, default=None)
+    return min(
+        caps,
+        key=lambda cap: cap.texts,
+        default=None,
+    )
 
 
 def stopped_state(claim: Claim, *, at: datetime, profile: Profile) -> str | None:

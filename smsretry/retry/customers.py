@@ -64,7 +64,11 @@ def customer_findings(customers: Sequence[Customer]) -> Iterator[Finding]:
         if count:
             verb = "has" if count == 1 else "have"
             subject = f"{count} of {len(customers)} customers checked {verb} {problem}"
-            yield Finding(subject=subject, ok=True, advice=advice)
+            yield Finding(
+                subject=subject,
+                ok=True,
+                advice=advice,
+            )
 
 
 def _is_misspelled(customer: Customer) -> bool:

@@ -68,7 +68,11 @@ class Decision:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Waits(Decision):
     """The text is due again, or looked at again, after a time."""
 
@@ -78,7 +82,11 @@ class Waits(Decision):
         return at + self.due_in
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Complete(Decision):
     """The text went out."""
 
@@ -90,7 +98,11 @@ class Complete(Decision):
     """The source of that knowledge."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Defer(Decision):
     """Wait for a reason that is no failure. Costs no attempt."""
 
@@ -103,7 +115,11 @@ class Defer(Decision):
         return self.due_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Hold(Waits):
     """Wait for something that a person can mend, and say what. It is looked at again, and goes on once that is mended.
 
@@ -127,7 +143,11 @@ class GiveBack(Decision):
     fate = "GivenBack"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Retry(Waits):
     """Send it again."""
 
@@ -138,7 +158,11 @@ class Retry(Waits):
     """Whether it costs one of the text's attempts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class LookAgain(Waits):
     """Nobody knows what became of it. Nothing is sent, and evidence is looked for."""
 
@@ -167,7 +191,11 @@ class Cancel(Decision):
     row_status = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    frozen=True,
+    slots=True,
+    kw_only=True,
+)
 class Arrived(Decision):
     """A message of it that was reported lost has arrived after all, so nothing is sent.
 

@@ -209,7 +209,13 @@ def _after_loss(
             "undelivered",
             refusal.code,
         )
-    return Retry(why, "undelivered", refusal.code, due_in=delay, counted=True)
+    return Retry(
+        why,
+        "undelivered",
+        refusal.code,
+        due_in=delay,
+        counted=True,
+    )
 
 
 def _after_trouble_of_sender(message: OpenDelivery, refusal: Refusal) -> Retry | Hold:

@@ -42,7 +42,11 @@ def known_evidence(claim: Claim) -> list[AfterLook]:
     `begin` refuses a text whose send log says that it was sent, so what the log says now came later. If the SID turns
     out to be another text's, the log still says that this one went out.
     """
-    marked = Complete("Marked as sent", sid=None, by="callback")
+    marked = Complete(
+        "Marked as sent",
+        sid=None,
+        by="callback",
+    )
     if claim.known_sid:
         return [_complete_by(claim.known_sid, "callback"), marked]
     return [marked] if claim.log_says_sent else []
@@ -96,7 +100,11 @@ def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
 
 
 def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
-    return Complete(f"Found in the provider's records as {sid}", sid=sid, by=by)
+    return Complete(
+        f"Found in the provider's records as {sid}",
+        sid=sid,
+        by=by,
+    )
 
 
 def _without_list(claim: Claim, at: datetime, problem: str | None) -> AfterLook:

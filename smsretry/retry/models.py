@@ -164,12 +164,21 @@ class ItemResult(Value):
     def claim_lost(cls, claim: Claim) -> Self:
         """The result of a claim that another worker has by now."""
         why = "The claim was lost: another worker has the row, nothing was changed"
-        return cls(retry_id=claim.id, fate="ClaimLost", why=why, why_code="claim_lost")
+        return cls(
+            retry_id=claim.id,
+            fate="ClaimLost",
+            why=why,
+            why_code="claim_lost",
+        )
 
     @classmethod
     def error(cls, claim: Claim, why: str) -> Self:
         """The result of a claim whose processing raised. Recovery takes the row back, unless a bug has ended it."""
-        return cls(retry_id=claim.id, fate="Error", why=why)
+        return cls(
+            retry_id=claim.id,
+            fate="Error",
+            why=why,
+        )
 
     def __str__(self) -> str:
         return (

@@ -84,8 +84,17 @@ def process_sms_retry_item(
     flow_control = flow_control or FlowControl()
     try:
         if claim.in_doubt_since is not None:
-            return reconcile(claim, queue=queue, provider=provider, profile=profile)
-        claim = before.with_expiry(claim, at=claim.claimed_at, profile=profile)
+            return reconcile(
+                claim,
+                queue=queue,
+                provider=provider,
+                profile=profile,
+            )
+        claim = before.with_expiry(
+            claim,
+            at=claim.claimed_at,
+            profile=profile,
+        )
         item = _Item(claim, queue, provider, flow_control, profile, first_send, run_id)
         return item.process(claim.claimed_at)
     except QueueError:
@@ -124,7 +133,11 @@ class _Item:
 
     def process(self, at: datetime) -> ItemResult:
         """Decide by the clock at `at`, and act on it."""
-        decision = before.before_send(self.claim, at=at, profile=self.profile)
+        decision = before.before_send(
+            self.claim,
+            at=at,
+            profile=self.profile,
+        )
         if not isinstance(decision, Send):
             return self._act_on(decision)
         # Its end is recorded once its place is free.
@@ -273,7 +286,11 @@ class _Item:
             return ItemResult.claim_lost(self.claim)
         if finished.status == "completed" and isinstance(decision, LookAgain):
             # A status callback proved it before the doubt was recorded.
-            proof = Complete("Reported to the status callback", sid=None, by="callback")
+            proof = Complete(
+                "Reported to the status callback",
+                sid=None,
+                by="callback",
+            )
             return proof.result(self.claim)
         due_at = finished.scheduled_for if finished.status == "pending" else None
         return decision.result(self.claim, due_at=due_at)
@@ -289,7 +306,12 @@ def _too_late(attempt_id: UUID, took: float, waited: float) -> _Attempt:
     why_code: WhyCode = "database_trouble"
     if waited > took / 2:
         why, why_code = _NO_PLACE.format(waited), "at_capacity"
-    again = Retry(why, why_code, due_in=before.TROUBLE_DELAY, reason=None)
+    again = Retry(
+        why,
+        why_code,
+        due_in=before.TROUBLE_DELAY,
+        reason=None,
+    )
     return _Attempt(attempt_id, NotSent(why), again)
 
 

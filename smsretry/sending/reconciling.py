@@ -59,7 +59,12 @@ def _decisions(
             phone = e164(attempt.phone)
             since = earliest_creation(attempt.begun_at)
             looks = [
-                provider.look_up(phone, sender=sender, since=since, at=claim.claimed_at)
+                provider.look_up(
+                    phone,
+                    sender=sender,
+                    since=since,
+                    at=claim.claimed_at,
+                )
                 for sender in senders
             ]
             look = all_in_one(looks)

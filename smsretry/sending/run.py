@@ -330,7 +330,11 @@ def run_once(
         first_claims = run.claim(limit)
         under_way = [
             pool.submit(process, claim)
-            for claims in run.drain(first_claims, limit=limit, seconds=seconds)
+            for claims in run.drain(
+                first_claims,
+                limit=limit,
+                seconds=seconds,
+            )
             for claim in claims
         ]
     items = [future.result() for future in under_way]

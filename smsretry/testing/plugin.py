@@ -52,7 +52,11 @@ def sms_session(
         try:
             directory = tmp_path_factory.mktemp("sms")
             stack = running.enter_context(
-                SmsStack(directory, schema=sms_schema, own_columns=sms_own_columns)
+                SmsStack(
+                    directory,
+                    schema=sms_schema,
+                    own_columns=sms_own_columns,
+                )
             )
         except SmsRetryError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None

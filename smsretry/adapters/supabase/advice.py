@@ -178,7 +178,13 @@ def explain_refusal(function: str, error: APIError, *, url: str) -> SmsRetryErro
     if "read-write mode" in message:
         # A replica refuses PostgREST's transaction so, before any function is called.
         template = _READ_ONLY
-    return QueueError(template.format(function=function, code=code, url=url))
+    return QueueError(
+        template.format(
+            function=function,
+            code=code,
+            url=url,
+        )
+    )
 
 
 def explain_silence(

@@ -343,7 +343,12 @@ class SupabaseQueue(SupabaseGroups):
         except QueueError:
             # Recovery takes it back. Later on it is claimed alone.
             fate, why = "GivenBack", f"{problem}. That could not be recorded yet"
-        return ItemResult(retry_id=row["id"], fate=fate, why=why, why_code="bad_row")
+        return ItemResult(
+            retry_id=row["id"],
+            fate=fate,
+            why=why,
+            why_code="bad_row",
+        )
 
     def _give_back(self, row: Mapping[str, Any]) -> None:
         """Give a claim back. Where that is impossible, recovery takes the row back."""

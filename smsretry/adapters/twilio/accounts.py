@@ -49,7 +49,11 @@ class Login:
 class _Entry(BaseModel):
     """An account's entry in the list."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
 
     auth_token: Secret | None = None
     api_key_sid: ApiKeySid | None = None
@@ -120,7 +124,11 @@ class Accounts:
         """The faults of the list and of its entries."""
         for trouble in (self._list_trouble, *self._troubles.values()):
             if trouble:
-                yield Finding(subject="TWILIO_ACCOUNTS", ok=False, advice=trouble)
+                yield Finding(
+                    subject="TWILIO_ACCOUNTS",
+                    ok=False,
+                    advice=trouble,
+                )
 
     def _read_entries(self, text: str) -> None:
         try:

@@ -73,7 +73,11 @@ def check_sender(
     account = sender.account or accounts.main
     sent_by = sender.sent_by or ""
     if problem := sender_problem(account, sent_by):
-        yield Finding(subject="sender", ok=False, advice=problem)
+        yield Finding(
+            subject="sender",
+            ok=False,
+            advice=problem,
+        )
         return
     is_service = sent_by.startswith("MG")
     kind = "messaging service" if is_service else "number"
@@ -82,7 +86,11 @@ def check_sender(
     try:
         client = http.client(account)
     except NoCredentialsError as error:
-        yield Finding(subject=account_subject, ok=False, advice=str(error))
+        yield Finding(
+            subject=account_subject,
+            ok=False,
+            advice=str(error),
+        )
         return
     has_login = accounts.own_login(account) is not None
     advice = _MEND_LISTED if has_login else _MEND_SUBACCOUNT
@@ -98,7 +106,11 @@ def check_sender(
             trouble = explain_failure(http, error, advice, optional=optional)
         if trouble is None:
             return Finding(subject=subject, ok=True)
-        return Finding(subject=subject, ok=trouble.can_send, advice=trouble.advice)
+        return Finding(
+            subject=subject,
+            ok=trouble.can_send,
+            advice=trouble.advice,
+        )
 
     account_finding = check(
         account_subject, lambda: _account_trouble(client, account), optional=False

@@ -109,7 +109,11 @@ class TwilioProvider:
         except Exception as error:  # noqa: BLE001 - a broken installation costs no text: no request has left
             return NotSent(_UNLOADED.format(type(error).__name__))
         return self._http.outcome(
-            lambda: messages.create(to=text.to, body=text.body, **fields)
+            lambda: messages.create(
+                to=text.to,
+                body=text.body,
+                **fields,
+            )
         )
 
     def look_up(
@@ -191,7 +195,11 @@ class TwilioProvider:
             self._http.client(None).messages.page(page_size=1)
         except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
             advice = f"texts in doubt wait, because it cannot be read: {self._failure(error)}"
-        return Finding(subject=_LIST, ok=advice is None, advice=advice)
+        return Finding(
+            subject=_LIST,
+            ok=advice is None,
+            advice=advice,
+        )
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         """Do the credentials work, does the account own this sender, and is it registered? Sends nothing."""
