@@ -97,7 +97,7 @@ def conclude(
 ) -> State[Any]:
     """Show a run of the schedule and the queue, and tidy up. Returns the run's last state, with its result."""
     _end_soon()
-    page = show_queue(queue, only_if_changed=report.idle) if queue else None
+    page = show_queue(queue) if queue else None
     show(report, page)
     _tidy()
     end = Failed if failed else Completed

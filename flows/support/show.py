@@ -224,7 +224,7 @@ def queue_status(desk: Desk) -> QueueStatus | None:
 
 
 @display_only()
-def show_queue(status: QueueStatus, *, only_if_changed: bool) -> str | None:
+def show_queue(status: QueueStatus) -> str | None:
     """Write the artifact of the queue. There is always the same one, so that its page can be a bookmark.
 
     Returns its id; None if it could not be shown.
@@ -235,22 +235,16 @@ def show_queue(status: QueueStatus, *, only_if_changed: bool) -> str | None:
         sort=ArtifactSort.UPDATED_DESC,
         limit=1,
     )
-    page_id = str(artifacts[0].id) if artifacts else None
-    shown = (artifacts[0].description or "") if artifacts else ""
-    if only_if_changed and shown.rpartition(" · as of ")[0] == status.name:
-        return page_id
-    page = markdown(status.tell(), form_addresses())
-    content = {"data": page, "description": status.headline}
+    content = {
+        "data": markdown(status.tell(), form_addresses()),
+        "description": status.headline,
+    }
     if artifacts:
         # `update_artifact` would make an event of the whole page.
-        client.request(
-            "PATCH",
-            "/artifacts/{id}",
-            json=content,
-            path_params={"id": artifacts[0].id},
-        )
-    else:
-        # It belongs to no run, because the server deletes a run's artifacts with the run, two weeks later.
-        content |= {"key": QUEUE_KEY, "type": "markdown"}
-        page_id = client.request("POST", "/artifacts/", json=content).json()["id"]
-    return page_id
+        artifact_id = str(artifacts[0].id)
+        path = {"id": artifact_id}
+        client.request("PATCH", "/artifacts/{id}", json=content, path_params=path)
+        return artifact_id
+    # It belongs to no run, because the server deletes a run's artifacts with the run, two weeks later.
+    content |= {"key": QUEUE_KEY, "type": "markdown"}
+    return str(client.request("POST", "/artifacts/", json=content).json()["id"])

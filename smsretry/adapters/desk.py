@@ -176,7 +176,6 @@ class Desk:
             profile=self.profile,
             complete=len(waiting) <= _PREVIEW_ROWS,
             audience=self.audience,
-            senders=self.operators.senders(),
             silence=status.silence,
         )
 

@@ -61,18 +61,6 @@ class _Commands(TyperGroup):
         return int(code or 0)
 
 
-class _Group(TyperGroup):
-    """The forms of one desk command, each behind its word. Without a word, the usual form is meant."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        usual_word, *_ = self.commands
-        has_word = args and (args[0] in self.commands or args[0] == "--help")
-        # A shell that completes a word parses resiliently: every word is possible then.
-        if not has_word and not ctx.resilient_parsing:
-            args = [usual_word, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
@@ -156,9 +144,7 @@ def _add_desk_command(name: str) -> None:
     group = app
     if len(forms) > 1:
         examples = [example for form in forms.values() for example in form.EXAMPLES]
-        group = typer.Typer(
-            cls=_Group, rich_markup_mode="rich", epilog=_epilog(name, examples)
-        )
+        group = typer.Typer(rich_markup_mode="rich", epilog=_epilog(name, examples))
         app.add_typer(group, name=name, rich_help_panel=panel, help=help_of(name))
         panel = None
     for word, form in forms.items():

@@ -14,7 +14,6 @@ import typer
 
 from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.cli.printing import bar
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.desk.questions.answers import Done
 from smsretry.desk.questions.blocks import Block
@@ -49,20 +48,15 @@ class ImportAnswer(Done):
 
 
 def import_opt_outs(order: ImportOptOuts, *, file: str) -> ImportAnswer:
-    """Record the opt-outs of a file in the database, some at a time. A terminal shows the progress."""
-    lines = _read_lines(file)
-    opt_outs = read_opt_outs(lines)
+    """Record the opt-outs of a file in the database, some at a time."""
+    opt_outs = read_opt_outs(_read_lines(file))
     notes = list[dict[str, Any]]()
     numbers = Counter[str]()
-    with (
-        SupabaseOperators(load(Settings)) as connected,
-        bar("Importing", total=lambda: len(lines)) as advance,
-    ):
+    with SupabaseOperators(load(Settings)) as connected:
         while part := list(islice(opt_outs, NUMBERS_OF_A_CALL)):
             columns = dict(connected.carry_out(order, opt_outs=part).columns)
             notes += columns.pop("notes")
             numbers.update(columns, lines_read=len(part))
-            advance(completed=part[-1]["line"])
     unreadable = [
         _UNREADABLE.format_map(note) for note in notes if note["what"] == "unreadable"
     ]

@@ -6,10 +6,8 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Final, TextIO
 
 import typer
@@ -67,29 +65,6 @@ def print_csv(rows: Iterable[Mapping[str, str]]) -> None:
         writer.writerow(
             {name: re.sub(r"^(?=[=+@\t\r-])", "'", cell) for name, cell in row.items()}
         )
-
-
-@contextmanager
-def bar(
-    words: str, *, total: Callable[[], float | None] = lambda: None
-) -> Iterator[Callable[..., None]]:
-    """Show a bar on standard error, where that is a terminal. Yields what moves it, which is `rich`'s `update`.
-
-    Args:
-        total: counts how much there is to do; called only where a bar is shown. None: it is not known.
-    """
-    if not sys.stderr.isatty():
-        yield lambda **_: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as progress:
-        task = progress.add_task(words, total=total())
-        yield partial(progress.update, task)
 
 
 def width(stream: TextIO) -> int | None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -11,13 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from smsretry.cli.parsing import Json, flag
-from smsretry.cli.printing import (
-    bar,
-    print_json,
-    print_note,
-    print_text,
-)
-from smsretry.errors import SmsRetryError
+from smsretry.cli.printing import print_json, print_note, print_text
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 
 if TYPE_CHECKING:
@@ -118,21 +111,13 @@ def migrate(
 ) -> None:
     """Create or update the tables and functions in a database. Safe to repeat; mixes with `supabase db push`."""
     from smsretry.adapters.migrations.migrate import migrate as apply_migrations
-    from smsretry.adapters.migrations.migrate import migrations
 
-    def warn(text: str) -> None:
-        print_note(text, word="warning:")
-
-    # There is a stage before the migrations, and one after them; the whole schema is another.
-    other_stages = 3 if again else 2
-    with bar("Migrating", total=lambda: len(migrations()) + other_stages) as advance:
-        newly_applied = apply_migrations(
-            db_url,
-            again=again,
-            dry_run=dry_run,
-            warn=warn,
-            stage=lambda name: advance(description=name, advance=1),
-        )
+    newly_applied = apply_migrations(
+        db_url,
+        again=again,
+        dry_run=dry_run,
+        warn=lambda text: print_note(text, word="warning:"),
+    )
     applied = [f"{migration.version}_{migration.name}" for migration in newly_applied]
     if as_json:
         print_json({"to_apply" if dry_run else "applied": applied, "again": again})
@@ -191,16 +176,9 @@ def process(
     with services() as connected:
         queueing = queue_scheduled_sends(connected.queue)
         run = Run(connected)
-        with (
-            run.stopped_by(signal.SIGINT, signal.SIGTERM),
-            bar("Sending", total=_count_due) as advance,
-        ):
+        with run.stopped_by(signal.SIGINT, signal.SIGTERM):
             items, summary = run_once(
-                run,
-                limit=limit,
-                seconds=drain_seconds,
-                stale_minutes=stale_minutes,
-                after_each=lambda: advance(advance=1),
+                run, limit=limit, seconds=drain_seconds, stale_minutes=stale_minutes
             )
         _print_sends(queueing, items, summary, as_json=as_json)
         deliveries = DeliverySummary([])
@@ -253,15 +231,6 @@ def _print_sends(
         text = f"row {item.retry_id}: {item}"
         print_text(text, word=item.fate, color=color, hang=15)
     print_text(str(summary))
-
-
-def _count_due() -> float | None:
-    """How many texts are due. None: the database does not say, and the run reports why."""
-    from smsretry.wiring import reading_desk
-
-    with suppress(SmsRetryError), reading_desk() as connected:
-        return connected.status().queue.get("due", 0)
-    return None
 
 
 def doctor(as_json: Json = False) -> None:

@@ -109,7 +109,7 @@ def _queue_findings(database: SupabaseOperators, offsets: ClockOffsets) -> Findi
     if status.silent_seconds is not None:
         # Before the first run everything is late, which is no failure.
         failures |= {"run", "late"}
-    for need in status.needs():
+    for need in (*status.needs(), *status.orders()):
         advice = str(need.remedy)
         if need.remedy.form == "sms-doctor":
             advice = need.remedy.preparation or "see what is bad here"
@@ -117,5 +117,3 @@ def _queue_findings(database: SupabaseOperators, offsets: ClockOffsets) -> Findi
         if need.of != "sender":
             finding = verdict if need.of in failures else remark
             yield finding("".join(map(str, status.say(need))), advice)
-    for stop in status.orders_to_stop:
-        yield remark(stop.order, str(stop.remedy))

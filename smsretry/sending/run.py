@@ -5,7 +5,7 @@ The flow makes Prefect tasks of the steps; `run_once` calls the same steps bare.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -309,13 +309,8 @@ def run_once(
     limit: int = CLAIM_SIZE,
     seconds: float = 0,
     stale_minutes: int = STALE_MINUTES,
-    after_each: Callable[[], None] = lambda: None,
 ) -> tuple[list[ItemResult], RunSummary]:
-    """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`.
-
-    Args:
-        after_each: called, by any thread, when another row is in its next state.
-    """
+    """Make a whole run without Prefect: what became of each row, and the numbers. The limits are those of `drain`."""
     run.start(stale_minutes)
 
     def process(claim: Claim) -> ItemResult:
@@ -323,8 +318,6 @@ def run_once(
             return run.process(claim)
         except Exception as error:  # noqa: BLE001 - one bad row never stops the others
             return ItemResult.error(claim, str(error))
-        finally:
-            after_each()
 
     with ThreadPoolExecutor(run.threads) as pool:
         first_claims = run.claim(limit)

@@ -63,7 +63,7 @@ REFUSED: dict[str, str] = {
     "explain": "Missing argument 'ID'",
     "explain Zane": "ID must be an id of 36 characters",
     "explain 212-555": "ID The country or the area code of this number is not known",
-    "texts --customer Zane": "--customer must be an id of 36 characters",
+    "texts list --customer Zane": "--customer must be an id of 36 characters",
     f"texts cancel --row {ID} --because 212-555-0123": "--because must be words without a phone number",
     f"texts resolve --row {ID} --went-out-as nothing": "--because must be given",
     f"texts resolve --row {ID} --went-out-as SM1 --because x": "--went-out-as must be an id, as the provider shows it",
@@ -72,10 +72,10 @@ REFUSED: dict[str, str] = {
     f"texts cancel --row {ID} --yes": "--because must be given: it is kept with each text",
     "after-restore --backup-of 2026-11-24 --yes": "--because must be given",
     "import-opt-outs stops.csv --business all --yes": "--because must be given",
-    "texts": "say which texts: by --row, --business, --customer, --code, --why, --state, "
+    "texts list": "say which texts: by --row, --business, --customer, --code, --why, --state, "
     "--send, --sender, --needs-person, --due-by, --since or --until",
     "texts requeue --state failed": "say which texts: by --row, --business, --customer",
-    "texts --business x --limit 501": "--limit must be less than or equal to 500",
+    "texts list --business x --limit 501": "--limit must be less than or equal to 500",
     "senders change MG1 --because x": "SENDER must be an id",
     f"senders change {ID} --because x": "say what changes: --rate, --cap or --paused",
     "consent +12125550123 --said opted_in --source x --because x": "CUSTOMER must be the customer's id there",

@@ -90,7 +90,6 @@ def migrate(
     again: bool = False,
     dry_run: bool = False,
     warn: Callable[[str], None] = lambda _: None,
-    stage: Callable[[str], None] = lambda _: None,
     shipped: Sequence[Migration] | None = None,
     pauses: Sequence[float] = _PAUSES,
     write_sample: Callable[[Connection], None] = lambda _: None,
@@ -104,7 +103,6 @@ def migrate(
         dry_run: look at what does not fit, and say what is missing. It locks and changes nothing, and so rehearses
             nothing: a migration does that before it commits.
         warn: called with each warning: PostgreSQL's, of rows that break a rule, and the rehearsal's.
-        stage: called with what is being done, as it begins.
         shipped: migrations to apply instead of this version's.
         pauses: seconds between the tries.
         write_sample: writes a business, a customer and a send log to rehearse with, which are taken back. Left out, an
@@ -129,7 +127,6 @@ def migrate(
                     connection,
                     shipped=shipped,
                     schema=schema,
-                    stage=stage,
                     write_sample=write_sample,
                     dry_run=dry_run,
                 )
@@ -152,7 +149,6 @@ def _apply(
     *,
     shipped: Sequence[Migration],
     schema: str,
-    stage: Callable[[str], None],
     write_sample: Callable[[Connection], None],
     dry_run: bool,
 ) -> tuple[list[Migration], list[str]]:
@@ -168,18 +164,13 @@ def _apply(
     step = "The migration"
     warnings = list[str]()
 
-    def begin(name: str) -> None:
-        nonlocal step
-        step = name
-        stage(name)
-
     try:
         with connection.transaction():
             # Of two migrations at once, the second waits here, and then finds the work done.
             connection.execute(_LOCK)
             limit_lock_wait(connection)
             applied_versions = _applied_versions(connection)
-            begin("Checking what exists")
+            step = "Checking what exists"
             missing = [
                 migration
                 for migration in shipped
@@ -195,17 +186,17 @@ def _apply(
             lock_tables(connection)
             connection.execute(_HISTORY)
             for migration in missing:
-                begin(f"Migration {migration.file}")
+                step = f"Migration {migration.file}"
                 _run(connection, migration.text)
                 connection.execute(
                     _RECORD, [migration.version, migration.name, [migration.text]]
                 )
             if schema:
-                begin("Applying the schema again")
+                step = "Applying the schema again"
                 drops = drop_statements(read_checksums(connection))
                 _run(connection, "".join(drops) + schema)
             warnings += _prove_rules(connection)
-            begin("The rehearsal after the migration")
+            step = "The rehearsal after the migration"
             with connection.transaction(force_rollback=True):
                 write_sample(connection)
                 _rehearse(connection)

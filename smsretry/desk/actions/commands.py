@@ -49,7 +49,7 @@ def fill_in(form: type[Form], values: Mapping[str, Any]) -> tuple[str, dict[str,
 
 def command_of(form: type[Form], values: Mapping[str, Any]) -> str:
     """The command that fills in a form with these values. A reason that is not among them is left to the person."""
-    words = ["smsretry", *form.COMMAND.removesuffix(" list").split()]
+    words = ["smsretry", *form.COMMAND.split()]
     for name, value in values.items():
         field = form.model_fields[name]
         option = f"--{public_name(name)}"

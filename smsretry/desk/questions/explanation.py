@@ -12,6 +12,7 @@ from smsretry.desk.questions.queue_status import Need, QueueStatus
 from smsretry.desk.questions.records import (
     NAMELESS,
     WAITING,
+    Course,
     Prediction,
     RecordState,
     TextRecord,
@@ -72,6 +73,12 @@ STATE_WORDS: Final[dict[RecordState, StateWords]] = {
         "It was never queued, and nothing says that it was sent",
         f"{_NOTHING}. It is the application's own: queue it there, if it should go out",
     ),
+}
+_COURSES: Final[dict[Course, str]] = {
+    "go out": "it goes out {when}",
+    "wait longer": "it waits until {until}",
+    "held": "it is held {when}",
+    "end": "it ends {when}, and is not sent",
 }
 NO_TEXT: Final = (
     "No row, scheduled send or send log of a text has this id or number, and no customer who has one: check it. A text "
@@ -161,17 +168,14 @@ def explanation_of(
     may_go_now = prediction is None or (
         prediction.at <= text.asked_at and prediction.course not in ("held", "end")
     )
-    obstacle = None
-    if status and text.state == "due" and may_go_now:
-        obstacle = status.obstacle(text.sender_name)
+    is_due = text.state == "due" and may_go_now
+    obstacle = status.obstacle(text.sender_name) if status and is_due else None
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
         text=text,
         headline=_headline(text, obstacle, zone),
         happened=tuple(history(text, zone)),
-        next=_next(
-            text, obstacle, prediction, status.silence if status else None, zone
-        ),
+        next=_next(text, obstacle, prediction, status and status.silence, zone),
         prediction=prediction,
         remedies=tuple(
             remedies(text, obstacle.remedy if obstacle else None, prediction, code)
@@ -204,7 +208,7 @@ def _next(
     text: TextRecord,
     obstacle: Need | None,
     prediction: Prediction | None,
-    silence: str | None,
+    silence: object,
     zone: tzinfo,
 ) -> str:
     """What happens without a person."""
@@ -212,12 +216,8 @@ def _next(
         return "it waits until that is over, or for its turn"
     # A held text waits for somebody, unless it ends before.
     if prediction and (text.state != "held" or prediction.course == "end"):
-        predicted = _predicted(prediction, text.asked_at, zone)
-        return (
-            f"{predicted}. But {silence}: nothing happens until one does"
-            if silence
-            else predicted
-        )
+        but = f". But {silence}: nothing happens until one does" if silence else ""
+        return f"{_predicted(prediction, text.asked_at, zone)}{but}"
     at = on_clock(text.next_at, zone) if text.next_at else "an unknown time"
     return _next_of_state(text).format(at=at)
 
@@ -256,23 +256,20 @@ def _reason_to_stay(text: TextRecord) -> str:
 def _predicted(prediction: Prediction, now: datetime, zone: tzinfo) -> str:
     """When it goes out; or what keeps it, and until when."""
     is_soon = prediction.at <= now
-    when = f"at {on_clock(prediction.at, zone)}"
-    if is_soon:
-        when = "with one of the next runs"
-    reason = f": {prediction.why}" if prediction.why else ""
-    match prediction.course:
-        case "go out" if is_soon or not reason:
-            return f"it goes out {when}"
-        case "go out":
-            return f"it goes out {when}. Until then{reason}"
-        case "wait longer" if prediction.until:
-            return f"it waits until {on_clock(prediction.until, zone)}{reason}"
-        case "wait longer":
-            return f"it waits until that is over{reason}"
-        case "held":
-            return f"it is held {when}{reason}"
-        case "end":
-            return f"it ends {when}, and is not sent{reason}"
+    words = _COURSES[prediction.course].format(
+        when="with one of the next runs"
+        if is_soon
+        else f"at {on_clock(prediction.at, zone)}",
+        until=on_clock(prediction.until, zone) if prediction.until else "that is over",
+    )
+    goes_out = prediction.course == "go out"
+    if not prediction.why or (goes_out and is_soon):
+        return words
+    return (
+        f"{words}. Until then: {prediction.why}"
+        if goes_out
+        else f"{words}: {prediction.why}"
+    )
 
 
 def zone_of(*names: str | None) -> tzinfo:

@@ -3,8 +3,8 @@
 Nothing is claimed or written. It cannot predict what nobody has said yet: an opt-out, a provider's answer.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -12,7 +12,6 @@ from uuid import UUID
 from smsretry.desk.questions.answers import Answer
 from smsretry.desk.questions.blocks import Block, by_hour
 from smsretry.desk.questions.records import Course, Prediction, WaitingText
-from smsretry.desk.questions.senders import SenderRecord
 from smsretry.instants import on_clock
 from smsretry.retry.before import (
     CAP_WINDOW,
@@ -22,7 +21,7 @@ from smsretry.retry.before import (
 )
 from smsretry.retry.decision import BeforeSend, Decision, Defer, Send
 from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
-from smsretry.retry.segments import segments
+from smsretry.vocabulary import WhyCode
 
 HORIZON: Final = timedelta(days=7)
 """How far ahead a prediction looks."""
@@ -80,19 +79,17 @@ def _predict(
             why_code=decision.why_code,
             until=decision.due_after(at),
         )
+    course: Course = "go out"
+    code: WhyCode | None = None
     if text.refused:
-        course: Course = "held" if text.refused_held else "end"
-        return Prediction(
-            course=course, at=at, why=text.refused, why_code=text.refused_code
-        )
-    if text.stopped:
+        course = "held" if text.refused_held else "end"
+        why, code = text.refused, text.refused_code
+    elif text.stopped:
         # Each run tries one text, and it may be another one.
-        return Prediction(
-            course="wait longer", at=at, why=text.stopped, why_code="sending_stopped"
-        )
-    if not audience.includes(text.phone):
-        return Prediction(course="end", at=at, why=NOT_LISTED, why_code="not_listed")
-    return Prediction(course="go out", at=at, why=why)
+        course, why, code = "wait longer", text.stopped, "sending_stopped"
+    elif not audience.includes(text.phone):
+        course, why, code = "end", NOT_LISTED, "not_listed"
+    return Prediction(course=course, at=at, why=why, why_code=code)
 
 
 def _decide(
@@ -126,8 +123,6 @@ class Forecast(Answer):
     """How many texts go out, wait longer, are held, and end."""
     why: dict[str, int]
     """Why the other texts do not go out, and how many do not for that reason."""
-    too_slow: tuple[str, ...]
-    """The senders whose rate does not reach what may go out from them."""
     complete: bool
     """Whether every waiting text was looked at."""
     silence: str | None = None
@@ -143,8 +138,6 @@ class Forecast(Answer):
             yield f"But {self.silence}: nothing goes out until one does."
         if not self.complete:
             yield "More texts wait than a preview looks at: those that are due last are not in it."
-        for sender in self.too_slow:
-            yield f"too slow: {sender}"
         hours = enumerate(self.hours)
         yield by_hour(
             "By hour", {self.made_at + timedelta(hours=n): texts for n, texts in hours}
@@ -162,7 +155,6 @@ def forecast(
     profile: Profile,
     complete: bool = True,
     audience: Audience = EVERYBODY,
-    senders: Iterable[SenderRecord] = (),
     silence: str | None = None,
 ) -> Forecast:
     """Count what will become of these texts within so many hours.
@@ -170,52 +162,28 @@ def forecast(
     Args:
         complete: whether these are all texts that wait.
         audience: the people whom this installation texts.
-        senders: all senders, for the limits of their rates.
         silence: that nobody runs; None: somebody does.
     """
-    courses = Counter[str]()
-    reasons = Counter[str]()
-    texts_by_hour = Counter[int]()
-    demands = defaultdict[UUID | None, Counter[int]](Counter)
-    predictions = predict(
-        texts,
-        now=now,
-        until=now + timedelta(hours=hours),
-        profile=profile,
-        audience=audience,
-    )
-    for text, prediction in predictions:
-        courses[prediction.course] += 1
-        if prediction.course == "go out":
-            hour = int((prediction.at - now).total_seconds() // 3600)
-            texts_by_hour[hour] += 1
-            demands[text.sender.id][hour] += segments(text.body or "")
-        else:
-            reasons[prediction.why] += 1
-    shortfalls = (
-        _shortfall(sender, demands[sender.sender_id], now) for sender in senders
+    until = now + timedelta(hours=hours)
+    predictions = [
+        prediction
+        for _, prediction in predict(
+            texts, now=now, until=until, profile=profile, audience=audience
+        )
+    ]
+    staying = [
+        prediction for prediction in predictions if prediction.course != "go out"
+    ]
+    starts = Counter(
+        int((prediction.at - now).total_seconds() // 3600)
+        for prediction in predictions
+        if prediction.course == "go out"
     )
     return Forecast(
         made_at=now,
-        hours=tuple(texts_by_hour[hour] for hour in range(hours)),
-        counts=dict(courses),
-        why=dict(reasons.most_common()),
-        too_slow=tuple(filter(None, shortfalls)),
+        hours=tuple(starts[hour] for hour in range(hours)),
+        counts=Counter(prediction.course for prediction in predictions),
+        why=dict(Counter(prediction.why for prediction in staying).most_common()),
         complete=complete,
         silence=silence,
     )
-
-
-def _shortfall(
-    sender: SenderRecord, demand: Mapping[int, int], now: datetime
-) -> str | None:
-    """The first hour whose segments a sender's rate does not reach. None: it reaches all."""
-    if sender.segments_per_second is None:
-        return None
-    capacity = int(sender.segments_per_second * 3600)
-    for hour in sorted(demand):
-        if demand[hour] > capacity:
-            start = on_clock(now + timedelta(hours=hour))
-            words = f"takes {capacity} segments in the hour from {start}"
-            return f"{sender.title} {words}, and {demand[hour]} want to go: the others wait"
-    return None

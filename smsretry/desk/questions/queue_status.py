@@ -64,7 +64,7 @@ _ARRIVALS: Final = {
 _MOST_SENDERS: Final = 50
 """How many senders in trouble a page names, those with the most texts."""
 NeedOf: TypeAlias = Literal[
-    "stop", "run", "late", "planned", "sender", "held", "unread"
+    "stop", "run", "late", "planned", "sender", "held", "unread", "order"
 ]
 
 
@@ -144,18 +144,6 @@ class Stop(Value):
     def why_code(self) -> str:
         """Why the texts that a person's stop holds wait."""
         return f"{self.what}_stopped"
-
-    @property
-    def order(self) -> str:
-        """What a person stopped, why, and who it was."""
-        order = f"stopped {self.business or self.subject}: {self.why}"
-        return f"{order}, by {self.who}" if self.who else order
-
-    @property
-    def remedy(self) -> Remedy | None:
-        """What lifts a person's stop."""
-        subject = {"state": self.subject, "business_id": self.subject}
-        return remedy_of(self.why_code, subject)
 
 
 class UnreadCount(Value):
@@ -355,6 +343,18 @@ class QueueStatus(Answer):
                 since=self.unread.since,
             )
 
+    def orders(self) -> Iterator[Need]:
+        """What a person stopped, why, and who it was; and what lifts it."""
+        for stop in self.orders_to_stop:
+            subject = {"state": stop.subject, "business_id": stop.subject}
+            order = f"stopped {stop.business or stop.subject}: {stop.why}"
+            yield Need(
+                of="order",
+                what=f"{order}, by {stop.who}" if stop.who else order,
+                remedy=remedy_of(stop.why_code, subject) or DOCTOR,
+                since=stop.since,
+            )
+
     def _needs_of_senders(self) -> Iterator[Need]:
         """The senders in trouble that no stop names; how many there are besides those with the most texts."""
         stopped = {stop.sender for stop in self.stops}
@@ -435,17 +435,16 @@ class QueueStatus(Answer):
             at = f" at {self.mark.address}" if self.mark.address else ""
             age = self._age(self.mark.since)
             yield f"the database is marked as {self.mark.kind}{at}{age}"
-        if needs := list(self.needs()):
-            yield Heading("Needs attention")
-        for need in needs:
-            yield self.say(need)
-            yield "    ", need.remedy
-        if orders := self.orders_to_stop:
-            yield Heading("Stopped by a person")
-        for stop in orders:
-            yield f"{stop.order}{self._age(stop.since)}"
-            yield "    ", stop.remedy or ""
-        reasons = {stop.why_code for stop in orders}
+        for title, needs in (
+            ("Needs attention", [*self.needs()]),
+            ("Stopped by a person", [*self.orders()]),
+        ):
+            if needs:
+                yield Heading(title)
+            for need in needs:
+                yield self.say(need)
+                yield "    ", need.remedy
+        reasons = {stop.why_code for stop in self.orders_to_stop}
         for count in self.held:
             if count.state == "held" and count.why_code in reasons:
                 reason = f" of {count.users} · {spaced(count.why_code)}"

@@ -101,11 +101,11 @@ def test_a_text_is_found_by_what_people_have(shop: Shop, command: Command) -> No
     shop.neighbor().due_text()
     shop.sql("update businesses set name = 'Oak Lane ' || id where id <> %s", shop.id)
     shop.sql("update businesses set name = 'Oak' where id = %s", shop.id)
-    listed = command("texts", "--business", "oak", "--json").stdout
+    listed = command("texts", "list", "--business", "oak", "--json").stdout
     assert len(json.loads(listed)["texts"]) == 2
     shop.sql("update businesses set name = 'Oak Lane ' || id")
     for name, choice in (("oak", str(shop.id)), ("Elm", "No business is called so")):
-        refused = command("texts", "--business", name)
+        refused = command("texts", "list", "--business", name)
         assert (refused.exit_code, choice in refused.stderr) == (1, True), name
     planned = shop.scheduled(due=timedelta(hours=5))
     assert "Scheduled, it is queued" in command("explain", planned).stdout
@@ -120,7 +120,9 @@ def test_a_list_ends_where_it_is_said_to(shop: Shop, command: Command) -> None:
         ("2027-01-12T15:00", "2027-01-12T16:00", 0),
         ("2027-01-12T18:00", "2027-01-12T19:00", 0),
     ):
-        listed = command("texts", "--since", since, "--until", until, "--json").stdout
+        listed = command(
+            "texts", "list", "--since", since, "--until", until, "--json"
+        ).stdout
         assert len(json.loads(listed)["texts"]) == texts
 
 

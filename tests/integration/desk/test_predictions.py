@@ -231,6 +231,25 @@ def test_a_text_that_waits_for_one_of_the_same_person_is_told_to_go_a_day_later(
     assert waits[0] < timedelta(hours=1) < timedelta(hours=23) < waits[1]
 
 
+def test_a_forecast_says_that_nobody_runs_until_somebody_does(
+    shop: Shop, desk: Desk
+) -> None:
+    """Of what is due and of what comes due, on every page."""
+    run(shop)
+    later, due = shop.due_text(due=timedelta(hours=1)), shop.due_text()
+    shop.later(minutes=25)
+    silence = "no run has finished, for 25 min"
+    told = "\n".join(desk.preview(Preview(hours=3)).lines())
+    assert f"But {silence}: nothing goes out until one does." in told
+    [story] = desk.explain(ExplainText(id=later))
+    assert story.next.endswith(f"But {silence}: nothing happens until one does")
+    [story] = desk.explain(ExplainText(id=due))
+    assert story.headline.startswith("Due, but no run has finished")
+    assert "`smsretry serve` runs" in str(story.remedies[0])
+    run(shop)
+    assert silence not in "\n".join(desk.preview(Preview(hours=3)).lines())
+
+
 def test_a_preview_says_that_the_database_s_mark_keeps_everything(shop: Shop) -> None:
     """A run that texts everybody beside a copy that is marked as one."""
     shop.run()

@@ -61,7 +61,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert said(command("senders", "change", own, "--cap", 2000, *BECAUSE)).startswith(
         "Changed: "
     )
-    output = command("senders").stdout
+    output = command("senders", "list").stdout
     assert (
         f"account {account}; for Maple Street Dental; 2.5 segments a second; 0 of 2000 segments"
         in output
@@ -69,7 +69,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert said(
         command("senders", "change", own, "--rate", "0", "--cap", "0", *BECAUSE)
     ).startswith("Changed")
-    assert "a second" not in command("senders").stdout
+    assert "a second" not in command("senders", "list").stdout
     paused = command(
         "senders",
         "change",
@@ -82,7 +82,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
         "It is suspended",
         stdin=f"{SENDER}\n",
     )
-    lines = command("senders").stdout.splitlines()
+    lines = command("senders", "list").stdout.splitlines()
     assert lines[1:] == [
         f"sender …0006 of account {account}; for Maple Street Dental; nothing waits",
         "  it is paused: It is suspended (since Tue 12 Jan 17:00 UTC)",
@@ -91,7 +91,7 @@ def test_a_sender_is_added_listed_changed_paused_and_removed(
     assert said(
         command("senders", "change", own, "--paused", "no", *BECAUSE)
     ).startswith("Changed: ")
-    assert "attention" not in said(command("senders"))
+    assert "attention" not in said(command("senders", "list"))
     removed = command("senders", "remove", "--business", business.id, *BECAUSE)
     assert said(removed).startswith("Removed: ")
     assert SENDER not in output + str(lines) + paused.output + again.output
@@ -145,7 +145,7 @@ def test_a_text_is_explained_with_its_sender_and_the_remedy_that_ends_its_troubl
     )
     assert remedy in said(status)
     assert "1 needs attention" in said(status)
-    one = json.loads(command("senders", "--json").stdout)["senders"][0]
+    one = json.loads(command("senders", "list", "--json").stdout)["senders"][0]
     assert columns(one, "used_by", "held", "why_code") == (
         ["Maple Street Dental"],
         1,
@@ -182,7 +182,7 @@ def test_a_text_without_a_sender_of_its_own_names_the_environment_s(
     assert "sender …0006" in command("explain", row).stdout
     changed = command("senders", "change", SENDER, "--rate", 9, *BECAUSE)
     assert "businesses that use it: 1, 0 waiting" in said(changed)
-    assert command("senders").stdout.startswith(
+    assert command("senders", "list").stdout.startswith(
         f"1 sender\ndefault sender …0006 of account {account}; for Maple"
     )
 

@@ -166,7 +166,12 @@ def test_the_reading_commands_need_only_the_reader_s_key(
     """And no Twilio. An order says what it needs."""
     row = business.due_text()
     only = dict.fromkeys(stack.environment()) | stack.reading_environment()
-    for words in (("explain", row), ("status", "--json"), ("preview",), ("senders",)):
+    for words in (
+        ("explain", row),
+        ("status", "--json"),
+        ("preview",),
+        ("senders", "list"),
+    ):
         result = command(*words, **only)
         assert (result.exit_code, result.stderr) == (
             1 if words[0] == "status" else 0,
