@@ -13,65 +13,75 @@ from smsretry.desk.pages.runs import of_deliveries
 from smsretry.local.stack import SENDER
 from smsretry.local.twilio.faults import FetchError
 from tests.integration.delivery.conftest import Post
-from tests.support.builders import OPENING
+from tests.integration.story import Story
 from tests.support.records import columns
 from tests.support.senders import open_account, texts_from
+from tests.support.shop import Shop
 
 MIDNIGHT = datetime(2027, 1, 13, 8, 0, tzinfo=UTC)
 """Of Pacific time, at the end of the day of `NOON`."""
 TOLL_FREE = "+18885550100"
 NUMBER, OTHER_NUMBER = "+12025550101", "+12025550102"
-REGISTER = "Register the number: add it to a messaging service that has a verified A2P campaign"
-UNREGISTERED = f"Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. {REGISTER}"
 
 
-def test_a_text_of_an_unregistered_number_is_held_and_goes_out_once_that_is_mended(
-    post: Post,
-) -> None:
-    """It says what to mend, costs no attempt, and waits longer each time, because each message costs."""
-    refused = post.twilio.accounts.main.refused_by_carriers
-    refused[SENDER] = 30034
-    row = post.due_text()
-    for waits in (timedelta(minutes=30), timedelta(hours=2), timedelta(hours=6)):
-        assert post.run() == ["Sent"]
-        followed = post.looked_after()
-        assert (followed.came_to, followed.code, followed.blames_sender) == (
-            "held",
-            30034,
-            True,
-        )
-        held_record, log = post.row(row), post.log_of(row)
-        assert columns(held_record, "status", "attempt_count", "why_code") == (
-            "pending",
-            0,
-            "account_refused",
-        )
-        assert (
-            held_record["held_since"] is not None,
-            held_record["why"],
-            log["error_message"],
-        ) == (
-            True,
-            UNREGISTERED,
-            UNREGISTERED,
-        )
-        assert log["status"] == "pending"
-        assert held_record["scheduled_for"] - post.stack.now() == pytest.approx(
-            waits, abs=timedelta(seconds=30)
-        )
-        assert post.run() == []
-        post.stack.set_clock(held_record["scheduled_for"])
-    refused.clear()
-    assert post.run() == ["Sent"]
-    post.twilio.report(post.messages[-1].sid, "delivered")
-    assert post.looked_after().came_to == "delivered"
-    ended = post.row(row)
-    assert columns(ended, "status", "attempt_count", "held_since") == (
-        "completed",
-        1,
-        None,
-    )
-    assert post.twilio.ledger.arrived() == 1
+STORIES = {
+    "a text of an unregistered number is held, says what to mend, waits longer each time, and costs no attempt": """
+        carriers 30034
+        an accepted text
+        6 minutes
+        deliveries: 1 held...
+        it.status attempt_count why_code: pending, 0, account_refused
+        it.why: Not delivered: Twilio 30034: US A2P 10DLC - Message from an Unregistered Number. Register the number...
+        it.log.status error_message: pending, Not delivered: Twilio 30034: US A2P 10DLC...
+        select held_since is not null from sms_retry_queue: True
+        it waits: 30 minutes
+        run:
+        31 minutes
+        run: Sent
+        6 minutes
+        deliveries: ...1 held...
+        it waits: 120 minutes
+        121 minutes
+        run: Sent
+        6 minutes
+        deliveries: ...1 held...
+        it waits: 360 minutes
+        carriers take them
+        361 minutes
+        run: Sent
+        it is delivered
+        6 minutes
+        deliveries: 1 delivered...
+        it.status attempt_count held_since: completed, 1, None""",
+    "twilio's own quiet hours are waited for and cost nothing": """
+        carriers 30610
+        an accepted text
+        6 minutes
+        deliveries: 1 retried
+        15 minutes
+        run: Deferred       # no second message in this window
+        it.status attempt_count why_code reason: pending, 0, quiet_hours, quiet_hours
+        select scheduled_for >= '2027-01-13 13:00+00' from sms_retry_queue: True
+        carriers take them
+        20 hours
+        run: Sent
+        it is undelivered 30008
+        6 minutes
+        deliveries: 1 retried...       # it is the first that was lost""",
+    "a block is no opt-out": """
+        an accepted text
+        it is undelivered 30004
+        6 minutes
+        deliveries: 1 undelivered
+        it.status why_code: failed, undelivered
+        consents: (opted_in, None)""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_what_carriers_do_not_take(shop: Shop, story: str) -> None:
+    """It is its sender that carriers do not take."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
@@ -110,34 +120,8 @@ def test_a_spent_day_is_waited_for_and_is_no_failed_delivery(
     assert post.row(row)["attempt_count"] == 1
 
 
-def test_twilio_s_own_quiet_hours_are_waited_for_and_cost_nothing(post: Post) -> None:
-    """It accepts a text, and finds the recipient in another zone than we do. Once the window opens anew, it is sent."""
-    blocked = post.twilio.accounts.main.refused_by_carriers
-    blocked[SENDER] = 30610
-    row = post.due_text()
-    assert post.run() == ["Sent"]
-    assert post.looked_after().came_to == "retried"
-    post.later(minutes=15)
-    assert post.run() == ["Deferred"], "no second message in this window"
-    waits = post.row(row)
-    assert columns(waits, "status", "attempt_count", "why_code", "reason") == (
-        "pending",
-        0,
-        "quiet_hours",
-        "quiet_hours",
-    )
-    assert waits["scheduled_for"] >= OPENING
-    blocked.clear()
-    post.stack.set_clock(waits["scheduled_for"])
-    assert post.run() == ["Sent"]
-    post.twilio.report(post.messages[-1].sid, "undelivered", 30008)
-    assert post.looked_after().came_to == "retried", "it is the first that was lost"
-
-
 def test_a_toll_free_sender_s_block_is_an_opt_out(post: Post) -> None:
-    """Its carriers keep a STOP themselves, and the block alone tells of it. Another sender's says no such thing."""
-    row, _ = post.lost_text(30004)
-    assert post.fields(row, "status why_code") == ("failed", "undelivered")
+    """Its carriers keep a STOP themselves, and the block alone tells of it."""
     row = post.accepted()
     post.report(row, "undelivered", 30004)
     post.twilio.ledger.put(replace(post.messages[-1], sender=TOLL_FREE))

@@ -1,24 +1,20 @@
 """A text's story, as the database keeps it: each line by driving the real queue, and why a text was late."""
 
-import re
 from collections.abc import Callable
-from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from smsretry.adapters.desk import Desk
-from smsretry.desk.actions.requests import Cancel, ExplainText, Requeue
+from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.questions.explanation import Explanation, Explanations
-from smsretry.local.twilio.faults import DropUnaccepted, JsonError, ListError
-from smsretry.sending.scheduled import queue_scheduled_sends
+from smsretry.local.twilio.faults import ListError
 from tests.integration.hearing import answer, sends_from
-from tests.support.builders import AT_ONCE, BODY, CLOSING, OPENING, PHONE
-from tests.support.orders import ordered
+from tests.integration.story import Story
+from tests.support.builders import BODY, PHONE
 from tests.support.shop import Shop
 
 Told = Callable[[UUID], Explanation]
-SIGNED = {"who": "Ann", "because": "It was mended", "dry_run": False}
 
 
 @pytest.fixture
@@ -44,199 +40,139 @@ def lines(explanation: Explanation, *starts: str) -> list[str]:
     return [line for line in happened if not starts or line.startswith(starts)]
 
 
-def minutes(shop: Shop, number: int) -> None:
-    """A run at each full minute at which something is due: the others would find nothing."""
-    for _ in range(number):
-        shop.later(minutes=1)
-        if shop.sql(
-            "select from sms_retry_queue where status = 'pending' and scheduled_for <= smsretry.clock()"
-        ):
-            shop.run(AT_ONCE)
+STORIES = {
+    "one that goes out at the first try has no line beyond its send": """
+        text
+        run: Sent
+        it tells first due / deferred / held:
+        it tells send: send 1: accepted...""",
+    "a text that waited for the morning says so, and for how long": """
+        10 hours
+        text due=0
+        run at once: Deferred
+        601 minutes
+        run at once: Sent
+        it tells deferred: deferred, next at Wed 13 Jan 08:00 EST: Quiet hours...
+        it tells send: send 1: accepted, 10 h... after it was first due, ...""",
+    "a held text is one line however often it is looked at, and a corrected number is told by its last digits": """
+        text phone=+881612345678 timezone=None
+        run: Held
+        15.1 minutes
+        run: Held
+        15.1 minutes
+        run: Held
+        15.1 minutes
+        sql update customers set phone = '+12125550123', timezone = 'America/New_York'
+        run: Sent
+        it tells held: held..., 3 times, the last at Tue 12 Jan 12:30 EST: No time zone is known...
+        it tells number changed: number changed, from …5678 to …0123
+        it tells send: send 1: ..., 45 min after it was first due...""",
+    "an end is still shown after a requeue, and the sends are numbered in order, one that does not count too": """
+        text
+        Twilio refuses 20429 429
+        run: RetryScheduled
+        20 minutes
+        Twilio refuses 21612
+        run: Failed
+        3 hours
+        requeue it: 1
+        run: Sent
+        it tells retry scheduled: ...20429...
+        it tells failed: ...21612...
+        it tells requeued: requeued, by Ann: Mended
+        it tells send 1: send 1: rejected, counted as attempt 1, code 20429...
+        it tells send 2: send 2: rejected, counted as attempt 1, code 21612...
+        it tells send 3: send 3: accepted, 3 h 20 min after it was first due...""",
+    "a text in doubt says when it is looked for and what follows, and then how often that was": """
+        a text in doubt that Twilio has not
+        it goes on: the provider's log is checked at Tue 12 Jan 12:01 EST. If 3 checks over 15 minutes find...
+        25 runs
+        it.status: completed
+        it tells looked for: looked for, ...2 times, the last at...
+        it tells send 1: send 1: not sent... | send 1: not found...""",
+    "a text is taken back from a worker that died; the time that it had the text was lost with it": """
+        text
+        claim: it
+        11 minutes
+        recover: it
+        run: Sent
+        it tells taken back: taken back, begun at Tue 12 Jan 12:00 EST""",
+    "what the application does past the functions is its own step": """
+        text
+        sql update sms_retry_queue set scheduled_for = scheduled_for + interval '1 hour'
+        sql update sms_retry_queue set status = 'cancelled', last_error = 'Not wanted'
+        sql update sms_retry_queue set status = 'pending'
+        sql update sms_retry_queue set status = 'completed'
+        it tells put off: put off, next at Tue 12 Jan 12:59 EST, by the application
+        it tells cancelled: cancelled, by the application: Not wanted
+        it tells queued anew: queued anew, next at Tue 12 Jan 12:59 EST, by the application: Not wanted
+        it tells completed: completed, by the application: Not wanted""",
+    "a consent that changes is in the story, with the last change before it": """
+        customer her consent=unknown
+        sql update customers set sms_consent_status = 'opted_out', sms_consent_source = 'letter'
+        1 minute
+        sql update customers set sms_consent_status = 'opted_in', sms_consent_source = 'web_form'
+        1 minute
+        another text it to her
+        sql update customers set timezone = 'America/Chicago'
+        sql update customers set sms_consent_status = 'opted_out', sms_consent_source = 'She rang 212 555 0123'
+        run: Cancelled
+        it tells consent changed: consent changed, from opted_out to opted_in, source web_form | consent changed, \
+from opted_in to opted_out, source in words that are not shown here
+        it tells cancelled: cancelled: Customer opted out""",
+    "a person's step is shown once, in the person's words": """
+        text
+        cancel it: 1
+        1 minute
+        sql select change_sms_texts('requeue', jsonb_build_object('retry_ids', jsonb_build_array({it}), \
+            'states', jsonb_build_array('cancelled')), dry_run => false, who => 'Ann', because => 'Mended')
+        1 minute
+        cancel it: 1
+        it tells cancelled: cancelled, by Ann: Mended | cancelled, by Ann: Mended
+        it tells requeued: requeued, by Ann: Mended""",
+    "a planned text is late from its planned time, also while there is no text yet": """
+        planned
+        241 minutes
+        it is told: Late, it is not queued yet (..., 4 h after it was first due)
+        plans: queued
+        run: Sent
+        it tells send: send 1: ..., 4 h after it was first due...
+        it tells queued: queued, ...planned for Tue 12 Jan 12:01 EST...""",
+    "the same words to the same number are shown with the time between, in both stories": """
+        text first body=Five
+        run: Sent
+        7 minutes
+        text second body=Five
+        text others body=Six
+        text strangers body=Five phone=+12125550199
+        run: Sent, Sent, Sent
+        first tells same words: same words went out, in row second, 7 min apart
+        second tells same words: same words went out, in row first, 7 min apart""",
+    "a number in what the application wrote is kept by its last digits": """
+        text
+        sql update sms_retry_queue set status = 'failed', last_error = 'Could not reach +12125550123'
+        it tells failed: failed, ...Could not reach ...
+        select json_agg(e)::text like '%2125550123%' from smsretry.events e: False""",
+    "each reason for which a text was held has its line": """
+        text phone=+881612345678 timezone=None
+        run: Held
+        15.1 minutes
+        sql update customers set phone = '212-555-0123'
+        run: Held
+        it tells held: held...No time zone is known... | held, next at ...: Phone number is not spelled as E.164...""",
+    "a text that the application completes is told as its own, without the reason for which it waited": """
+        text
+        10 hours
+        run: Deferred
+        sql update sms_retry_queue set status = 'completed', why = null, why_code = null
+        it tells completed: completed, by the application""",
+}
 
 
-def test_a_text_that_waited_for_the_morning_says_so_and_for_how_long(
-    shop: Shop, story_of: Told
-) -> None:
-    """One that goes out at the first try has no line beyond its send."""
-    at_once = shop.due_text()
-    assert shop.run() == ["Sent"]
-    assert (
-        [step.what for step in story_of(at_once).text.steps],
-        "first due" in str(story_of(at_once).happened),
-    ) == (
-        ["accepted"],
-        False,
-    )
-    shop.at(CLOSING + timedelta(hours=1))
-    row = shop.due_text(due=timedelta(0))
-    assert shop.run(AT_ONCE) == ["Deferred"]
-    shop.at(OPENING)
-    assert shop.run(AT_ONCE) == ["Sent"]
-    sent = story_of(row)
-    [deferred] = lines(sent, "deferred")
-    assert deferred.startswith("deferred, next at Wed 13 Jan 08:00 EST: Quiet hours")
-    assert re.match(
-        "send 1: accepted, (9 h 59 min|10 h) after it was first due, ",
-        lines(sent, "send 1")[0],
-    )
-
-
-def test_a_held_text_is_one_line_however_often_it_is_looked_at(
-    shop: Shop, story_of: Told
-) -> None:
-    """Its number is corrected meanwhile, which is told by the last digits."""
-    row = shop.due_text(phone="+881612345678", timezone=None)
-    for _ in range(3):
-        assert shop.run() == ["Held"]
-        shop.later(minutes=15, seconds=1)
-    shop.sql("update customers set phone = %s, timezone = 'America/New_York'", PHONE)
-    assert shop.run() == ["Sent"]
-    sent = story_of(row)
-    [held] = lines(sent, "held")
-    assert ", 3 times, the last at Tue 12 Jan 12:30 EST: No time zone is known" in held
-    assert lines(sent, "number changed") == ["number changed, from …5678 to …0123"]
-    assert ", 45 min after it was first due" in lines(sent, "send 1")[0]
-
-
-def test_an_end_is_still_shown_after_a_requeue_and_the_sends_are_numbered_in_order(
-    shop: Shop, desk: Desk, story_of: Told
-) -> None:
-    """A send that was not made does not count, and the next has the same attempt number."""
-    row = shop.due_text()
-    shop.twilio.fail(JsonError(20429, http_status=429))
-    assert shop.run() == ["RetryScheduled"]
-    shop.later(minutes=20)
-    shop.twilio.fail(JsonError(21612, http_status=400))
-    assert shop.run() == ["Failed"]
-    shop.later(hours=3)
-    assert (
-        ordered(desk, Requeue.model_validate(SIGNED | {"retry_ids": [row]})).changed
-        == 1
-    )
-    assert shop.run() == ["Sent"]
-    sent = story_of(row)
-    [again] = lines(sent, "retry scheduled")
-    assert "20429" in again
-    [failed] = lines(sent, "failed")
-    assert "21612" in failed
-    assert lines(sent, "requeued") == ["requeued, by Ann: It was mended"]
-    assert [
-        line.partition(", counted")[0].partition(", code")[0]
-        for line in lines(sent, "send ")
-    ] == [
-        "send 1: rejected",
-        "send 2: rejected",
-        "send 3: accepted, 3 h 20 min after it was first due",
-    ]
-    assert "counted as attempt 1" in lines(sent, "send 2")[0]
-
-
-def test_a_text_in_doubt_says_when_it_is_looked_for_and_what_follows(
-    shop: Shop, story_of: Told
-) -> None:
-    """And then how often that was."""
-    row = shop.due_text()
-    shop.twilio.fail(DropUnaccepted())
-    assert shop.run(AT_ONCE) == ["InDoubt"]
-    assert story_of(row).next.startswith(
-        "the provider's log is checked at Tue 12 Jan 12:01 EST. If 3 checks over 15 minutes find"
-    )
-    minutes(shop, 25)
-    sent = story_of(row)
-    assert sent.text.state == "sent"
-    assert [line.split(",")[0] for line in lines(sent, "looked for", "send 1: not")][
-        1:
-    ] == [
-        "looked for",
-        "send 1: not found",
-    ]
-    assert ", 2 times, the last at" in lines(sent, "looked for")[0]
-
-
-def test_a_text_is_taken_back_from_a_worker_that_died(
-    shop: Shop, story_of: Told
-) -> None:
-    """The time that it had the text was lost with it."""
-    row = shop.due_text()
-    shop.sql("select * from claim_sms_retry(%s)", row)
-    shop.later(minutes=11)
-    shop.sql("select * from recover_stuck_sms_retries()")
-    assert shop.run() == ["Sent"]
-    sent = story_of(row)
-    assert lines(sent, "taken back") == ["taken back, begun at Tue 12 Jan 12:00 EST"]
-
-
-def test_what_the_application_does_past_the_functions_is_its_own_step(
-    shop: Shop, story_of: Told
-) -> None:
-    """It ends, requeues, puts off and completes rows by updates of the original columns."""
-    row = shop.due_text()
-    for change in (
-        "scheduled_for = scheduled_for + interval '1 hour'",
-        "status = 'cancelled', last_error = 'Not wanted'",
-        "status = 'pending'",
-        "status = 'completed'",
-    ):
-        shop.sql(f"update sms_retry_queue set {change} where id = %s", row)
-    assert lines(story_of(row), "put off", "cancelled", "queued anew", "completed") == [
-        "put off, next at Tue 12 Jan 12:59 EST, by the application",
-        "cancelled, by the application: Not wanted",
-        "queued anew, next at Tue 12 Jan 12:59 EST, by the application: Not wanted",
-        "completed, by the application: Not wanted",
-    ]
-
-
-def test_a_consent_that_changes_is_in_the_story_with_the_last_change_before_it(
-    shop: Shop, story_of: Told
-) -> None:
-    """Older changes are not this text's."""
-    customer = shop.customer(consent="unknown")
-    for consent, source in (("opted_out", "letter"), ("opted_in", "web_form")):
-        shop.sql(
-            "update customers set sms_consent_status = %s, sms_consent_source = %s where id = %s",
-            *[consent, source, customer],
-        )
-        shop.later(minutes=1)
-    row = shop.queue_row(shop.send_log(customer), customer)
-    shop.sql(
-        "update customers set timezone = 'America/Chicago' where id = %s", customer
-    )
-    shop.sql(
-        "update customers set sms_consent_status = 'opted_out', sms_consent_source = %s where id = %s",
-        *["She rang 212 555 0123", customer],
-    )
-    assert shop.run() == ["Cancelled"]
-    ended = story_of(row)
-    assert lines(ended, "consent changed", "cancelled") == [
-        "consent changed, from opted_out to opted_in, source web_form",
-        "consent changed, from opted_in to opted_out, source in words that are not shown here",
-        "cancelled: Customer opted out",
-    ]
-    assert [step.source for step in ended.text.steps if step.source] == [
-        "web_form",
-        "She rang …",
-    ]
-
-
-def test_a_person_s_step_is_shown_once(shop: Shop, desk: Desk, story_of: Told) -> None:
-    """In the person's words; the trigger says nothing of its own beside it."""
-    row = shop.due_text()
-    for order in (Cancel, Requeue, Cancel):
-        request = {"states": ["cancelled"]} if order is Requeue else {}
-        assert (
-            ordered(
-                desk, order.model_validate(SIGNED | {"retry_ids": [row]} | request)
-            ).changed
-            == 1
-        )
-        shop.later(minutes=1)
-    assert [
-        (step.what, step.model_dump()["who"]) for step in story_of(row).text.steps
-    ] == [
-        ("cancelled", "Ann"),
-        ("requeued", "Ann"),
-        ("cancelled", "Ann"),
-    ]
+@pytest.mark.parametrize("story", STORIES)
+def test_of_what_a_story_tells(shop: Shop, story: str) -> None:
+    """Each line by driving the real queue."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_a_tenant_s_own_updates_are_in_the_story(shop: Shop) -> None:
@@ -280,42 +216,6 @@ def test_pruning_takes_the_changes_that_happened_to_no_text_that_is_left(
     shop.later(days=100)
     shop.prune(90)
     assert shop.sql("select from smsretry.events") == []
-
-
-def test_a_planned_text_is_late_from_its_planned_time(
-    shop: Shop, story_of: Told
-) -> None:
-    """Nothing ran for four hours, and so there was no text yet. Its headline says so meanwhile."""
-    planned = shop.scheduled(due=timedelta(minutes=1))
-    shop.later(hours=4, minutes=1)
-    assert re.match(
-        r"Late, it is not queued yet \(.*, 4 h after it was first due\)",
-        story_of(planned).headline,
-    )
-    assert [send.result for send in queue_scheduled_sends(shop.queue).sends] == [
-        "queued"
-    ]
-    assert shop.run() == ["Sent"]
-    happened = story_of(shop.text_of(planned)["id"])
-    assert ", 4 h after it was first due" in lines(happened, "send 1")[0]
-    assert "planned for Tue 12 Jan 12:01 EST" in lines(happened, "queued")[0]
-
-
-def test_the_same_words_to_the_same_number_are_shown_with_the_time_between(
-    shop: Shop, story_of: Told
-) -> None:
-    """In both stories. Other words, or to somebody else, are not."""
-    first = shop.due_text(body="See you at 5")
-    assert shop.run() == ["Sent"]
-    shop.later(minutes=7)
-    second = shop.due_text(body="See you at 5")
-    shop.due_text(body="See you at 6")
-    shop.due_text(body="See you at 5", phone="+12125550199")
-    assert shop.run() == ["Sent"] * 3
-    for row, other in ((first, second), (second, first)):
-        assert lines(story_of(row), "same words") == [
-            f"same words went out, in row {other}, 7 min apart"
-        ]
 
 
 def test_what_she_wrote_has_its_place_in_the_story(shop: Shop, story_of: Told) -> None:
@@ -363,46 +263,3 @@ def test_while_the_provider_s_list_cannot_be_read_a_doubt_says_so_and_promises_n
     shop.twilio.heal()
     shop.later(minutes=20)
     assert shop.run() == ["Sent"]
-
-
-def test_a_number_in_what_the_application_wrote_is_kept_by_its_last_digits(
-    shop: Shop, story_of: Told
-) -> None:
-    """An error that names the recipient is told, and the number is nowhere in what is kept of it."""
-    row = shop.due_text()
-    shop.sql(
-        "update sms_retry_queue set status = 'failed', last_error = %s where id = %s",
-        f"Could not reach {PHONE}",
-        row,
-    )
-    [told] = lines(story_of(row), "failed")
-    assert "Could not reach" in told
-    kept = shop.value("select json_agg(e)::text from smsretry.events e")
-    assert PHONE[2:] not in kept
-
-
-def test_each_reason_for_which_a_text_was_held_has_its_line(
-    shop: Shop, story_of: Told
-) -> None:
-    """Held twice in a row, for two reasons."""
-    row = shop.due_text(phone="+881612345678", timezone=None)
-    assert shop.run() == ["Held"]
-    shop.later(minutes=15, seconds=1)
-    shop.sql("update customers set phone = '212-555-0123'")
-    assert shop.run() == ["Held"]
-    first, second = lines(story_of(row), "held")
-    assert "No time zone is known" in first
-    assert "No time zone is known" not in second
-
-
-def test_a_text_that_the_application_completes_is_told_as_its_own(
-    shop: Shop, story_of: Told
-) -> None:
-    """It waited for the morning, and somebody sent it by hand: the reason goes, too."""
-    row = shop.due_text()
-    shop.later(hours=10)
-    assert shop.run() == ["Deferred"]
-    shop.sql(
-        "update sms_retry_queue set status = 'completed', why = null, why_code = null"
-    )
-    assert lines(story_of(row), "completed") == ["completed, by the application"]
