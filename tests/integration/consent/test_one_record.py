@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from tests.integration.hearing import hear, sends_from
+from tests.integration.story import Story
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
@@ -163,17 +164,50 @@ def test_an_opt_out_by_a_customer_s_id_is_hers_whatever_her_number_becomes(
     } == {"opted_out"}
 
 
-def test_a_yes_to_a_reminder_answers_no_words(shop: Shop) -> None:
-    """Sixty had written to be left alone, then Yes; at a shared sender it released every business."""
-    neighbor = shop.neighbor()
-    texts = []
-    for digit in range(10):
-        phone = f"+1212555{digit:04}"
-        texts += [owner.due_text(phone=phone) for owner in (shop, neighbor)]
-        hear(shop, body=WORDS, phone=phone)
-        assert hear(shop, body="Yes", phone=phone)[0] == "opted_in"
-    assert shop.run() == ["Held"] * 20
-    assert len(shop.sql("select from unread_sms_words()")) == 20
+TOLD = {
+    "an opt-out that comes with another id is kept: the application copies its customers under new ids": """
+        customer
+        sql update customers set id = gen_random_uuid(), sms_consent_status = 'opted_out'
+        sql delete from customers
+        text
+        run: Cancelled""",
+    "a yes to a reminder answers no words, at no business that shares the sender": """
+        text
+        neighbor's text theirs
+        they write leave me alone: unsure
+        they write Yes: opted_in
+        run: Held, Held
+        select count(*) from unread_sms_words(): 2""",
+    "a yes lifts a standing stop beside words, which somebody still has to read": """
+        customer
+        they write STOP
+        1 minute
+        they write Yes
+        they write leave me alone
+        they write Yes
+        text
+        run: Held
+        they write START
+        run
+        it.status: completed""",
+    "an opt-in that the application writes answers no words, and a person's word does at that business alone": """
+        text
+        neighbor's text theirs
+        they write leave me alone
+        1 minute
+        sql update customers set sms_consent_at = smsretry.clock()
+        run: Held, Held
+        a person records opted_in by form
+        run: Sent
+        it.status: completed
+        theirs.status: pending""",
+}
+
+
+@pytest.mark.parametrize("story", TOLD)
+def test_of_what_was_said(shop: Shop, story: str) -> None:
+    """It is the number that they speak for."""
+    Story(shop).tell(TOLD[story])
 
 
 def test_a_later_answer_counts_for_words_of_anywhere_as_for_any(shop: Shop) -> None:
@@ -221,45 +255,6 @@ def test_those_without_a_number_are_not_one_person(shop: Shop, nothing: str) -> 
         texts.append(shop.queue_row(shop.send_log(customer), customer))
     shop.run()
     assert shop.ends(*texts) == "cancelled completed completed"
-
-
-def test_an_opt_out_that_comes_with_another_id_is_kept(shop: Shop) -> None:
-    """The application copies its customers under new ids."""
-    shop.customer()
-    shop.sql(
-        "update customers set id = gen_random_uuid(), sms_consent_status = 'opted_out'"
-    )
-    shop.sql("delete from customers")
-    shop.due_text()
-    assert shop.run() == ["Cancelled"]
-
-
-def test_a_yes_lifts_a_standing_stop_beside_words(shop: Shop) -> None:
-    """What the provider blocked is open again, and somebody still has to read."""
-    shop.customer()
-    hear(shop, "STOP")
-    shop.later(minutes=1)
-    hear(shop, body="Yes")
-    hear(shop, body=WORDS)
-    hear(shop, body="Yes")
-    text = shop.due_text()
-    assert shop.run() == ["Held"]
-    hear(shop, body="START")
-    shop.run()
-    assert shop.status_of(text) == "completed"
-
-
-def test_an_opt_in_that_the_application_writes_answers_no_words(shop: Shop) -> None:
-    """Nobody has read them. A person's word, at that business alone, does."""
-    neighbor = shop.neighbor()
-    mine, theirs = shop.due_text(), neighbor.due_text()
-    hear(shop, body=WORDS)
-    shop.later(minutes=1)
-    shop.sql("update customers set sms_consent_at = smsretry.clock()")
-    assert shop.run() == ["Held"] * 2
-    shop.record_consent("opted_in", "form")
-    assert shop.run() == ["Sent"]
-    assert shop.ends(mine, theirs) == "completed pending"
 
 
 # In which words the application says it

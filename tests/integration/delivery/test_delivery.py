@@ -5,18 +5,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
-from smsretry.adapters.twilio.errors import code_meaning
-from smsretry.desk.actions.requests import ExplainText
 from smsretry.desk.pages.markdown import markdown
-from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.sending.delivering import sync_deliveries
 from tests.integration.conftest import Command
 from tests.integration.delivery.conftest import Post
-from tests.integration.hearing import hear
 from tests.integration.story import Story
-from tests.support.builders import AT_ONCE, SID
+from tests.support.builders import SID
 from tests.support.shop import Shop
 
 ANOTHER = """sql with another as (
@@ -154,7 +149,7 @@ STORIES = {
         it is undelivered 30630
         6 minutes
         deliveries: 1 undelivered
-        consents: opted_out, twilio_30630""",
+        consents: (opted_out, twilio_30630)""",
     "a number that was corrected meanwhile is not marked": """
         an accepted text
         sql update customers set phone = '+12125550177'
@@ -384,69 +379,41 @@ def test_status_tells_how_many_arrive_by_hour_and_of_whom_some_do_not(
 # What is told is the best that became of its messages
 
 
-def test_a_text_whose_first_message_arrived_did_arrive(
-    post: Post, operators: SupabaseOperators
-) -> None:
-    """Its second one was lost meanwhile: it had been told that the text did not arrive."""
-    desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
+ENDS = {
+    "a text whose first message arrived did arrive, though its second one was lost": """
+        an accepted text
+        it is undelivered 30003
+        6 minutes
+        deliveries: 1 retried
+        31 minutes
+        run: Sent
+        callback it undelivered 30003
+        it goes on: ...sync-delivery-status may then send it again...
+        callback it/1 delivered
+        it.sends.delivery_status: delivered, undelivered
+        it goes on: nothing more; it was delivered
+        it.log.status provider_message_id: delivered, it/1""",
+    "a text that was given up, and then arrives, says both": """
+        an accepted text
+        it is undelivered 30006
+        6 minutes
+        deliveries: 1 undelivered
+        callback it delivered
+        it: completed delivered
+        it is told: ...It was delivered after all. Before that it had failed: Not delivered...
+        it goes on: nothing more; it was delivered""",
+    "likewise, one that a STOP had cancelled, because no evidence of it was found": """
+        a text in doubt that Twilio has
+        sql update sms_retry_queue set in_doubt_since = null, attempt_id = null
+        they write STOP
+        callback of the attempt of it nobody delivered
+        it: completed delivered
+        it is told: ...It was delivered after all. Before that it had been cancelled: Customer opted out...
+        it goes on: nothing more; it was delivered""",
+}
 
-    def reports() -> str:
-        [explanation] = desk.explain(ExplainText(id=row))
-        return explanation.next
 
-    row = post.accepted()
-    first = post.sid_of(row)
-    post.twilio.report(first, "undelivered", 30003, arrived=False)
-    assert post.sync() == "1 retried"
-    post.later(minutes=31)
-    assert post.run() == ["Sent"]
-    post.settle(post.sid_of(row), "undelivered", 30003)
-    assert "sync-delivery-status may then send it again" in reports()
-    post.settle(first, "delivered")
-    assert post.sends(row, "delivery_status") == [
-        "delivered",
-        "undelivered",
-    ]
-    assert reports() == "nothing more; it was delivered"
-    assert post.log_fields(row, "status provider_message_id") == (
-        "delivered",
-        {"twilio_sid": first},
-    )
-
-
-def test_a_text_that_had_ended_and_then_arrives_says_both(
-    post: Post, operators: SupabaseOperators
-) -> None:
-    """Given up, because a carrier had called it lost; or cancelled by a STOP, because no evidence of it was found."""
-    desk = Desk(operators, profile=AT_ONCE, meaning=code_meaning)
-    failed = post.accepted(phone="+12125550124")
-    post.report(failed, "undelivered", 30006)
-    assert post.sync() == "1 undelivered"
-    cancelled = post.due_text()
-    post.twilio.fail(AcceptThenDrop())
-    assert post.run() == ["InDoubt"]
-    post.sql(
-        "update sms_retry_queue set in_doubt_since = null, attempt_id = null where id = %s",
-        cancelled,
-    )
-    hear(post, "STOP")
-    post.settle(post.sid_of(failed), "delivered")
-    [attempt] = post.attempts_of(cancelled)
-    post.settle("SM" + "7" * 32, "delivered", attempt=attempt["id"])
-    for row, before in (
-        (failed, "had failed: Not delivered"),
-        (cancelled, "had been cancelled: Customer opted out"),
-    ):
-        assert post.statuses(row) == (
-            "completed",
-            "delivered",
-        )
-        [explanation] = desk.explain(ExplainText(id=row))
-        assert (
-            f"It was delivered after all. Before that it {before}"
-            in explanation.headline
-        )
-        assert (explanation.next, explanation.remedies) == (
-            "nothing more; it was delivered",
-            (),
-        )
+@pytest.mark.parametrize("story", ENDS)
+def test_what_is_told_of_a_delivery(shop: Shop, story: str) -> None:
+    """It is the best that became of its messages."""
+    Story(shop).tell(ENDS[story])

@@ -1,6 +1,5 @@
 """What may mean stop and nobody has read: marketing texts wait for whoever reads it."""
 
-from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from smsretry.desk.pages.runs import of_texts
 from smsretry.desk.questions.unread import UnreadMessages
 from smsretry.sending.summary import RunSummary
 from tests.integration.hearing import answer, consents_of, hear
+from tests.integration.story import Story
 from tests.support.builders import PHONE
 from tests.support.shop import Shop
 
@@ -23,11 +23,6 @@ REVOKED = (
     "I no longer wish to receive these",
     "please, no further messages from you",
 )
-DENTIST, BARBER = "+12125550101", "+12125550102"
-TRANSACTIONAL = (
-    "update sms_retry_queue set message_class = 'transactional' where id = %s"
-)
-WAITS = ("pending", "words_unread")
 
 
 def list_words(desk: Desk) -> UnreadMessages:
@@ -50,65 +45,66 @@ def record(desk: Desk, said: Said, customer_id: UUID) -> None:
     )
 
 
-def test_no_marketing_text_goes_to_someone_whose_no_is_unread(shop: Shop) -> None:
-    """One a day for a week; they end by expiry, and transactional ones go out."""
-    shop.customer()
-    for words in REVOKED:
-        assert hear(shop, body=words)[0] == "unsure"
-    for _ in range(7):
-        shop.due_text()
-        shop.sql(TRANSACTIONAL, shop.due_text())
-        shop.run()
-        shop.later(days=1)
-    assert len(shop.messages) == 7
-    codes = shop.sql(
-        """select distinct status, why_code
-           from sms_retry_queue
-           where message_class = 'marketing' and created_at < smsretry.clock() - interval '4 days'"""
-    )
-    assert [tuple(row.values()) for row in codes] == [("cancelled", "expired")]
+STORIES = {
+    **{
+        f"whoever says what the words mean ends the wait at once: {step}": f"""
+            text
+            they write I revoke my consent
+            run: Held
+            it.status why_code: pending, words_unread
+            select business_id = {{business}} from unread_sms_words(): True
+            {step}
+            run
+            it.status why_code: {end}
+            select count(*) from unread_sms_words(): 0"""
+        for step, end in {
+            "a person records unchanged by text": "completed, None",
+            "a person records opted_in by text": "completed, None",
+            "a person records opted_out by text": "cancelled, opted_out",
+            "they write START": "completed, None",
+            "they write STOP": "cancelled, opted_out",
+        }.items()
+    },
+    "marketing texts end by expiry, and transactional ones go out": """
+        text
+        text asked phone=+12125550123
+        sql update sms_retry_queue set message_class = 'transactional' where id = {asked}
+        they write I revoke my consent: unsure
+        they write do not contact me ever again: unsure
+        they write I no longer wish to receive these: unsure
+        they write please, no further messages from you: unsure
+        run: Held, Sent
+        3 days
+        run: Cancelled
+        it.status why_code: cancelled, expired""",
+    "a text that came after the answer is read again": """
+        text due=5
+        they write I revoke my consent
+        a person records unchanged by text
+        they write do not contact me ever again
+        6 minutes
+        run: Held""",
+    "a suspect that was held for words goes out once they are answered, as soon as any other text": """
+        text
+        sql update sms_retry_queue set recover_count = 2
+        they write I revoke my consent
+        run: Held
+        a person records unchanged by text
+        run: Sent""",
+    "each text of a preview has its own refusal, in whatever order they are due": """
+        text out phone=+12125550190 consent=opted_out
+        text
+        text fine phone=+12125550191
+        they write I revoke my consent
+        select json_object_agg(t ->> 'id', t ->> 'refused_code')::jsonb = jsonb_build_object({out}, 'opted_out', \
+            {it}, 'words_unread', {fine}, null) from preview_sms_retries(smsretry.clock()) t: True""",
+}
 
 
-@pytest.mark.parametrize(
-    ("said", "end"),
-    [
-        ("unchanged", ("completed", None)),
-        ("opted_in", ("completed", None)),
-        ("opted_out", ("cancelled", "opted_out")),
-        ("START", ("completed", None)),
-        ("STOP", ("cancelled", "opted_out")),
-    ],
-)
-def test_whoever_says_what_the_words_mean_ends_the_wait_at_once(
-    shop: Shop, desk: Desk, said: Said, end: tuple[str, str | None]
-) -> None:
-    """A person by the list's remedy, or the customer by a word. The next run sends, or nothing is left to send."""
-    text = shop.due_text()
-    hear(shop, body=REVOKED[0])
-    assert shop.run() == ["Held"]
-    assert shop.end_of(text) == WAITS
-    [words] = list_words(desk).words
-    assert words.business_id == shop.id
-    if said in ("START", "STOP"):
-        hear(shop, body=said)
-    else:
-        record(desk, said, words.customer_id)
-    shop.run()
-    assert shop.end_of(text) == end
-    assert list_words(desk).words == ()
-
-
-def test_a_text_that_came_after_the_answer_is_read_again(
-    shop: Shop, desk: Desk
-) -> None:
-    """What was said of the first words says nothing of the next."""
-    text = shop.due_text(due=timedelta(minutes=5))
-    customer = shop.row(text)["customer_id"]
-    hear(shop, body=REVOKED[0])
-    record(desk, "unchanged", customer)
-    hear(shop, body=REVOKED[1])
-    shop.later(minutes=6)
-    assert shop.run() == ["Held"]
+@pytest.mark.parametrize("story", STORIES)
+def test_of_what_may_mean_stop(shop: Shop, story: str) -> None:
+    """One a day or more, and each waits."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_the_list_names_the_oldest_first_and_shows_no_number(
@@ -156,23 +152,6 @@ def test_what_is_unread_for_three_days_is_an_alarm(
     assert (event.name, event.payload) == ("sms.queue.words-unread", {"people": 1})
 
 
-def test_each_text_of_a_preview_has_its_own_refusal(shop: Shop) -> None:
-    """In whatever order they are due."""
-    shop.due_text(phone="+12125550190", consent="opted_out")
-    shop.due_text()
-    shop.due_text(phone="+12125550191")
-    hear(shop, body=REVOKED[0])
-    lines = shop.sql(
-        """select t ->> 'phone' as phone, t ->> 'refused_code' as code
-           from preview_sms_retries(smsretry.clock()) t"""
-    )
-    assert {line["phone"]: line["code"] for line in lines} == {
-        "+12125550190": "opted_out",
-        PHONE: "words_unread",
-        "+12125550191": None,
-    }
-
-
 def test_the_number_is_kept_only_until_somebody_has_read_it(
     shop: Shop, desk: Desk
 ) -> None:
@@ -185,15 +164,3 @@ def test_the_number_is_kept_only_until_somebody_has_read_it(
     record(desk, "unchanged", customer)
     assert shop.sql(kept) == []
     assert consents_of(shop) == [("opted_in", None)]
-
-
-def test_a_suspect_that_was_held_for_words_goes_out_once_they_are_answered(
-    shop: Shop, desk: Desk
-) -> None:
-    """Its workers died twice, so that it is claimed alone; it waits no longer than any other text."""
-    text = shop.due_text()
-    shop.sql("update sms_retry_queue set recover_count = 2")
-    hear(shop, body=REVOKED[0])
-    assert shop.run() == ["Held"]
-    record(desk, "unchanged", shop.row(text)["customer_id"])
-    assert shop.run() == ["Sent"]

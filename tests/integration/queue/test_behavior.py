@@ -3,7 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from smsretry.local.twilio.faults import JsonError
+import pytest
+
+from tests.integration.story import Story
 from tests.support.builders import BODY, NOON, PHONE
 from tests.support.records import columns
 from tests.support.shop import Shop
@@ -31,24 +33,56 @@ def test_a_sent_text_is_completed_and_its_send_log_has_twilios_name_for_it(
     )
 
 
-def test_only_a_send_that_was_really_made_counts(shop: Shop) -> None:
-    """A rate limit or a wrong credential is no send, and never uses up a text's attempts."""
-    row = shop.due_text()
-    limited, locked_out = (
-        JsonError(20429, http_status=429),
-        JsonError(20003, http_status=401),
-    )
-    for refusal, fate, why_code in (
-        (limited, "RetryScheduled", "rate_limited"),
-        (locked_out, "Held", "account_refused"),
-    ):
-        shop.twilio.fail(refusal, times=4)
-        for _ in range(4):
-            assert shop.run() == [fate]
-            assert shop.end_of(row) == ("pending", why_code)
-            shop.later(minutes=61)
-    assert shop.row(row)["attempt_count"] == 0
-    assert shop.run() == ["Sent"]
+STORIES = {
+    "a rate limit or a wrong credential is no send, and never uses up a text's attempts": """
+        text
+        Twilio refuses 20429 429 always
+        run: RetryScheduled
+        it.status why_code: pending, rate_limited
+        61 minutes
+        run: RetryScheduled
+        61 minutes
+        run: RetryScheduled
+        61 minutes
+        run: RetryScheduled
+        61 minutes
+        Twilio is well
+        Twilio refuses 20003 401 always
+        run: Held
+        it.status why_code: pending, account_refused
+        61 minutes
+        run: Held
+        61 minutes
+        run: Held
+        61 minutes
+        run: Held
+        it.attempt_count: 0
+        61 minutes
+        Twilio is well
+        run: Sent""",
+    "a text known to be sent is never sent again, whoever queued it": """
+        text
+        sql update send_logs set status = 'sent', provider_message_id = '{"twilio_sid": "SM1"}'
+        run: Cancelled
+        it.status why_code: cancelled, already_sent
+        it.log.status: sent""",
+    "a send log whose SID is empty was not sent": """
+        text first
+        text second
+        text third
+        text fourth
+        text fifth
+        sql with n as (select id, row_number() over () as n from send_logs) \
+            update send_logs set provider_message_id = (array['{"twilio_sid": null}', '{"twilio_sid": ""}', \
+            '{"twilio_sid": " "}', '[]', '"x"']::jsonb[])[n] from n where n.id = send_logs.id
+        run: Sent, Sent, Sent, Sent, Sent""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_what_is_no_send_and_what_is_one(shop: Shop, story: str) -> None:
+    """Only a send that was really made counts."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_nobody_without_consent_is_texted(shop: Shop) -> None:
@@ -156,28 +190,3 @@ def test_what_no_mending_helps_fails_with_its_reason(shop: Shop) -> None:
             "select status from send_logs where business_id = %s", theirs.id
         )
     ] == ["pending"]
-
-
-def test_a_text_known_to_be_sent_is_never_sent_again(shop: Shop) -> None:
-    """Whoever queued it. But a send log whose SID is empty was not sent."""
-    row = shop.due_text()
-    shop.sql(
-        "update send_logs set status = 'sent', provider_message_id = '{\"twilio_sid\": \"SM1\"}'"
-    )
-    assert shop.run() == ["Cancelled"]
-    assert (shop.end_of(row), shop.log_of(row)["status"]) == (
-        ("cancelled", "already_sent"),
-        "sent",
-    )
-    for value in (
-        '{"twilio_sid": null}',
-        '{"twilio_sid": ""}',
-        '{"twilio_sid": " "}',
-        "[]",
-        '"x"',
-    ):
-        empty = shop.row(shop.due_text())["send_log_id"]
-        shop.sql(
-            "update send_logs set provider_message_id = %s where id = %s", value, empty
-        )
-    assert shop.run() == ["Sent"] * 5

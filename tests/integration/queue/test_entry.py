@@ -16,6 +16,7 @@ from smsretry.errors import InputError
 from smsretry.local.business import Business
 from smsretry.local.twilio.faults import AcceptThenDrop, JsonError
 from smsretry.vocabulary import MessageClass
+from tests.integration.story import Story
 from tests.support.records import Record, columns
 from tests.support.shop import Shop
 from tests.support.waiting import until_locked_out
@@ -317,25 +318,29 @@ def test_the_next_try_takes_the_place_of_the_row_that_the_application_s_processo
     assert len(shop.messages) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome"), [("completed", "accepted"), ("failed", "rejected")]
-)
-def test_what_the_application_writes_of_its_own_claim_counts_also_when_that_has_run_out(
-    shop: Shop, status: str, outcome: str
+STORIES = {
+    f"what the application writes of its own claim counts, also when that has run out: {status}": f"""
+        text
+        the application claims: it
+        11 minutes
+        recover: it
+        2 minutes
+        select jsonb_array_length(claim_sms_texts(1) -> 'texts'): 1
+        sql update sms_retry_queue set status = '{status}'
+        it.sends.outcome settled_by: {outcome}, application
+        30 minutes
+        run:
+        it.status in_doubt_since: {status}, None"""
+    for status, outcome in (("completed", "accepted"), ("failed", "rejected"))
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_what_the_application_writes_of_its_own_claim_counts(
+    shop: Shop, story: str
 ) -> None:
-    """Nobody looks for the text any more, also if a worker was about to. The attempt says who said so."""
-    row = held_text(shop)
-    shop.later(minutes=11)
-    assert shop.recover() == [row["id"]]
-    shop.later(minutes=2)
-    [claim] = shop.sql("select claim_sms_texts(1) as claim")
-    assert len(claim["claim"]["texts"]) == 1
-    shop.sql("update sms_retry_queue set status = %s", status)
-    [attempt] = shop.sql("select outcome, settled_by from sms_send_attempts")
-    assert attempt == {"outcome": outcome, "settled_by": "application"}
-    shop.later(minutes=30)
-    assert shop.run() == []
-    assert shop.fields(row["id"], "status in_doubt_since") == (status, None)
+    """Nobody looks for the text any more, also if a worker was about to."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_what_is_no_next_try_takes_no_place(shop: Shop) -> None:
