@@ -26,12 +26,11 @@ from tests.proofs.interleavings.people import (
 from tests.proofs.interleavings.state import Actor, State, Step, beginning
 from tests.proofs.interleavings.surroundings import (
     carrier,
-    poll,
     pruning,
     recovery,
     time_passes,
 )
-from tests.proofs.interleavings.workers import workers
+from tests.proofs.interleavings.workers import poll, workers
 from tests.proofs.interleavings.world import Refused, World, frozen
 from tests.proofs.town.report import Finding, ProofReport, Verdict
 from tests.support.builders import NOON

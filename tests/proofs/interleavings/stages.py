@@ -11,8 +11,8 @@ LOST = (*_COMPLETED, "message 1 is lost", "Twilio reports message 1: lost")
 PUT_BACK = (
     *LOST,
     "a delivery is looked after",
-    "look 1 after a message asks Twilio",
-    "look 1 after a message writes",
+    "look 1 after a message asks about a message",
+    "look 1 after a message follow",
 )
 
 
@@ -80,7 +80,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "looked after, and lost": (
         *LOST,
         "a delivery is looked after",
-        "look 1 after a message asks Twilio",
+        "look 1 after a message asks about a message",
     ),
     "put back, because it was lost": PUT_BACK,
     "refused for now": (

@@ -53,9 +53,7 @@ class State:
     content: Content
     now: datetime
     twilio: Twilio = field(default_factory=Twilio)
-    workers: tuple[Worker, ...] = ()
-    pollers: tuple[Poller, ...] = ()
-    """Each looks after one delivery."""
+    workers: tuple[Worker | Poller, ...] = ()
     processor: Processor | None = None
     """The application's own, while it has a text."""
     number: str = PHONE
@@ -71,9 +69,7 @@ class State:
 
     def key(self, world: World) -> str:
         """The same for states that go on in the same way."""
-        busy = sorted(
-            map(str, (*self.workers, *self.pollers, *filter(None, [self.processor])))
-        )
+        busy = sorted(map(str, (*self.workers, *filter(None, [self.processor]))))
         messages = map(str, self.twilio.messages)
         people = (self.number, str(self.said), str(self.elsewhere))
         return world.canonical(
@@ -83,6 +79,10 @@ class State:
     def deeds(self, log: object = None) -> frozenset[str]:
         """What was decided of a text; None: of any."""
         return frozenset(deed for of, deed in self.decided if log in (None, of))
+
+    def records(self, sid: str) -> "State":
+        """The same, once we know that this message was delivered."""
+        return replace(self, twilio=self.twilio.changes(sid, is_recorded=True))
 
     def decides(self, log: object, deed: Deed) -> "State":
         """The same, once that has changed a row of the text."""

@@ -1,12 +1,10 @@
-"""What happens around the workers: time, recovery, what becomes of messages, looks after them, and pruning."""
+"""What happens around the workers: time, recovery, what becomes of messages, and pruning."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
-from smsretry.retry.delivery import DeliveryReport
 from smsretry.retry.profile import STALE_MINUTES
 from tests.proofs.interleavings.provider import Fate, Message
 from tests.proofs.interleavings.state import (
@@ -15,9 +13,9 @@ from tests.proofs.interleavings.state import (
     closing,
     in_window,
     instant,
-    nth,
 )
-from tests.proofs.interleavings.worker import Call, Poller
+from tests.proofs.interleavings.worker import Poller, Worker
+from tests.proofs.interleavings.workers import FIRST_LOOK
 from tests.proofs.interleavings.world import World
 from tests.support.records import columns
 
@@ -28,10 +26,6 @@ KEPT = timedelta(days=8)
 """Longer than history must be kept."""
 ON_ITS_WAY = timedelta(days=3)
 """No carrier delivers what is older."""
-FIRST_LOOK = timedelta(minutes=5)
-"""After a message was accepted, as `smsretry.accept_attempt` has it."""
-POLLERS = 2
-"""At once."""
 
 
 def time_passes(world: World, state: State) -> Iterator[Step]:
@@ -57,9 +51,11 @@ def time_passes(world: World, state: State) -> Iterator[Step]:
         yield _until(
             min(later), f"{(min(later) - state.now).total_seconds() / 60:g} min go by"
         )
-    if state.pollers or any(row["status"] == "processing" for row in live):
+    if any(isinstance(w, Poller) for w in state.workers) or any(
+        row["status"] == "processing" for row in live
+    ):
         yield _until(state.now + LEASE, "a lease goes by")
-    if state.workers and in_window(state.now):
+    if any(isinstance(w, Worker) for w in state.workers) and in_window(state.now):
         yield _until(closing(state.now), "the window closes")
     if live:
         yield _until(state.now + LIFE, "a text's life goes by")
@@ -154,73 +150,9 @@ def _reported(message: Message, fate: Fate) -> Callable[[World, State], State]:
             values | ({"error_code": 30008} if fate == "lost" else {}),
         )
         return (
-            _record(state, message.sid)
+            state.records(message.sid)
             if fate == "delivered" and answer != "unknown_attempt"
             else state
         )
 
     return take
-
-
-def _record(state: State, sid: str) -> State:
-    return replace(state, twilio=state.twilio.changes(sid, is_recorded=True))
-
-
-def poll(world: World, state: State) -> Iterator[Step]:
-    """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
-    for place, poller in enumerate(state.pollers):
-        name = (
-            f"look {poller.claim.asks} after a message{nth(poller.claim.send_log_id)}"
-        )
-        call = poller.next(state.now)
-        assert call
-        if call.name == "fetch_report":
-            yield Step(
-                f"{name} asks Twilio",
-                partial(_goes_on, place, state.twilio.word_of(poller.claim.sid)),
-            )
-            yield Step(
-                f"{name} asks in vain",
-                partial(_goes_on, place, DeliveryReport("unanswered")),
-            )
-        else:
-            yield Step(f"{name} writes", partial(_writes, place, call, 1))
-            yield Step(f"{name} writes, twice", partial(_writes, place, call, 2))
-        if len(state.pollers) == POLLERS:
-            yield Step(f"{name} dies", partial(_leaves, place))
-    opens = [
-        instant(row["delivery_ask_at"])
-        for row in world.rows(state.content, "sms_send_attempts")
-    ]
-    if len(state.pollers) < POLLERS and any(
-        at and at + FIRST_LOOK <= state.now for at in opens
-    ):
-        yield Step("a delivery is looked after", _begins)
-
-
-def _begins(world: World, state: State) -> State:
-    begun = [Poller(message) for message in world.queue.claim_deliveries(1)]
-    return replace(state, pollers=(*state.pollers, *begun))
-
-
-def _goes_on(place: int, answer: Any, _: World, state: State) -> State:
-    further = state.pollers[place].answer(answer, state.now)
-    return replace(
-        state, pollers=(*state.pollers[:place], further, *state.pollers[place + 1 :])
-    )
-
-
-def _writes(place: int, call: Call, times: int, world: World, state: State) -> State:
-    message, report, _ = call.arguments
-    answers = [world.queue.follow(*call.arguments) for _ in range(times)]
-    if (
-        isinstance(report, DeliveryReport)
-        and report.status == "delivered"
-        and answers[0] == "applied"
-    ):
-        state = _record(state, message.sid)
-    return _leaves(place, world, state)
-
-
-def _leaves(place: int, _: World, state: State) -> State:
-    return replace(state, pollers=(*state.pollers[:place], *state.pollers[place + 1 :]))

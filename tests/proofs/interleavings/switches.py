@@ -203,7 +203,10 @@ SWITCHES = {
         (
             *("it may be sent three times", *_LOOKED, "15 min go by"),
             *("a delivery is looked after",),
-            *("look 2 after a message asks Twilio", "look 2 after a message writes"),
+            *(
+                "look 2 after a message asks about a message",
+                "look 2 after a message follow",
+            ),
             *("29 min go by", "1 min go by", *CLAIM, "worker 2 asks about a message"),
             *("worker 2 begin", "worker 2 sends: accepted", "worker 2 finish"),
             *("message 2 is lost", "Twilio reports message 2: lost"),

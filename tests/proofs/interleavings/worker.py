@@ -61,6 +61,10 @@ class _AtWork(Generic[T]):
 class Worker(_AtWork[Claim]):
     """One that holds a row."""
 
+    @property
+    def name(self) -> str:
+        return f"worker {self.claim.claim_no}"
+
     def next(self, now: datetime) -> Call | ItemResult:
         """The call that it makes next, if it goes on now; or what it ends with.
 
@@ -79,6 +83,10 @@ class Worker(_AtWork[Claim]):
 
 class Poller(_AtWork[OpenDelivery]):
     """One that looks after a message."""
+
+    @property
+    def name(self) -> str:
+        return f"look {self.claim.asks} after a message"
 
     def next(self, now: datetime) -> Call | None:
         """The call that it makes next, if it goes on now; None: it is done."""

@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from smsretry.errors import SmsRetryError, UnforeseenError
 from smsretry.retry.delivery import DeliveryReport
-from smsretry.retry.models import Claim, ItemResult
+from smsretry.retry.models import Claim
 from tests.proofs.interleavings.provider import ANSWERS, Answer
 from tests.proofs.interleavings.state import State, Step, in_window, instant, nth
-from tests.proofs.interleavings.worker import Call, Worker
+from tests.proofs.interleavings.worker import Call, Poller, Worker
 from tests.proofs.interleavings.world import World
 from tests.proofs.town.report import Finding
 from tests.support.claims import claim_doubtful, claim_due, claim_suspect
 
-WORKERS = 2
-"""At once."""
+AT_ONCE = 2
+"""Workers, and lookers after deliveries."""
+FIRST_LOOK = timedelta(minutes=5)
+"""After a message was accepted, as `smsretry.accept_attempt` has it."""
 SUSPECT = 2
 """Deaths of its workers after which a row is claimed alone."""
 
@@ -41,17 +44,38 @@ def claims_that_find(world: World, state: State) -> list[str]:
 
 def workers(world: World, state: State) -> Iterator[Step]:
     """Two workers claim, go on, and may stop for ever."""
-    for place, worker in enumerate(state.workers):
-        name = f"worker {worker.claim.claim_no}{nth(worker.claim.send_log_id)}"
-        for way in _ways_on(worker, state):
-            yield Step(f"{name} {way.name}", _in_place(place, way))
-        if (
-            len(state.workers) == WORKERS
-        ):  # one that never goes on again is as good as dead, and leaves its place
-            yield Step(f"{name} dies", _dying(place))
-    if len(state.workers) < WORKERS:
+    yield from _going_on(Worker, state)
+    if _has_room(Worker, state):
         for kind in claims_that_find(world, state):
             yield Step(kind.replace("_", " "), partial(_claims, kind))
+
+
+def poll(world: World, state: State) -> Iterator[Step]:
+    """Deliveries are looked after, each by somebody who may sleep past the lease, or stop for ever."""
+    yield from _going_on(Poller, state)
+    opens = [
+        instant(row["delivery_ask_at"])
+        for row in world.rows(state.content, "sms_send_attempts")
+    ]
+    if _has_room(Poller, state) and any(
+        at and at + FIRST_LOOK <= state.now for at in opens
+    ):
+        yield Step("a delivery is looked after", _looks)
+
+
+def _going_on(kind: type[Worker | Poller], state: State) -> Iterator[Step]:
+    for place, worker in enumerate(state.workers):
+        if isinstance(worker, kind):
+            name = f"{worker.name}{nth(worker.claim.send_log_id)}"
+            for way in _ways_on(worker, state):
+                yield Step(f"{name} {way.name}", _in_place(place, way))
+            if not _has_room(kind, state):
+                # One that never goes on again is as good as dead, and leaves its place.
+                yield Step(f"{name} dies", _dying(place))
+
+
+def _has_room(kind: type[Worker | Poller], state: State) -> bool:
+    return sum(isinstance(worker, kind) for worker in state.workers) < AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -62,9 +86,9 @@ class _Way:
     answer: Callable[[World, State, Call], tuple[State, Any]]
 
 
-def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
+def _ways_on(worker: Worker | Poller, state: State) -> Iterator[_Way]:
     call = worker.next(state.now)
-    if isinstance(call, ItemResult):  # it was noticed when the answer came
+    if not isinstance(call, Call):  # it was noticed when the answer came
         return
     match call.name:
         case "send":
@@ -86,6 +110,12 @@ def _ways_on(worker: Worker, state: State) -> Iterator[_Way]:
             yield _Way(
                 "asks in vain about a message",
                 lambda _, state, call: (state, DeliveryReport("unanswered")),
+            )
+        case "follow":
+            yield _Way("follow", _called)
+            yield _Way(
+                "follow, twice",
+                lambda *of: (_called(*of), _called(*of))[0],
             )
         case _:
             yield _Way(f"{call.name}", _called)
@@ -131,12 +161,14 @@ def _in_place(place: int, way: _Way) -> Callable[[World, State], State]:
         assert isinstance(call, Call)
         state, answer = way.answer(world, state, call)
         further = worker.answer(answer, state.now)
-        if call.name == "begin" and getattr(answer, "answer", None) == "go":
+        if isinstance(worker, Poller):
+            state = _heard(state, worker, call, answer)
+        elif call.name == "begin" and getattr(answer, "answer", None) == "go":
             state = replace(
                 state, broken=tuple(_begun_wrongly(world, state, worker.claim))
             )
         try:
-            ended = isinstance(further.next(state.now), ItemResult)
+            ended = not isinstance(further.next(state.now), Call)
         except UnforeseenError as error:
             return replace(_without(state, place), broken=(("bugs", str(error)),))
         except SmsRetryError:
@@ -171,6 +203,21 @@ def _begun_wrongly(world: World, state: State, claim: Claim) -> Iterator[Finding
             and ends <= state.now
         ):
             yield "sent wrongly", "past its text's end"
+
+
+def _heard(state: State, poller: Poller, call: Call, answer: Any) -> State:
+    """Once it is written that a message was delivered, that is known."""
+    if isinstance(answer, SmsRetryError):
+        raise answer
+    if answer != "applied":
+        return state
+    is_delivered = DeliveryReport("delivered") in call.arguments
+    return state.records(poller.claim.sid) if is_delivered else state
+
+
+def _looks(world: World, state: State) -> State:
+    begun = [Poller(message) for message in world.queue.claim_deliveries(1)]
+    return replace(state, workers=(*state.workers, *begun))
 
 
 def _without(state: State, place: int) -> State:
