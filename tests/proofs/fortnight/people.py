@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeVar, cast
 from uuid import UUID
 
 from smsretry.local.twilio.faults import AcceptThenDrop, HtmlError, JsonError, SendFault
-from tests.proofs.oracles.clocks import MINUTE
+from tests.proofs.oracles.clocks import MINUTE, Week
 from tests.proofs.oracles.law import (
     ABROAD,
     ALIASES,
@@ -15,7 +15,6 @@ from tests.proofs.oracles.law import (
     NEW_YORK,
     Almanac,
     Person,
-    Week,
     area_codes,
     person,
 )

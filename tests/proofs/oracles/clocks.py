@@ -16,6 +16,8 @@ import holidays
 MINUTE = timedelta(minutes=1)
 DAY = 24 * 60
 Hours = tuple[float, float] | None
+Week = tuple[Hours, Hours, Hours]
+"""Monday to Friday, Saturday, Sunday, in hours; None: never."""
 
 _HOURS = """
 federal  415 8-21   8-21   8-21   open
@@ -81,7 +83,9 @@ def zone_rules(name: str) -> ZoneInfo:
 
 @cache
 def closed_dates(state: str) -> frozenset[date]:
-    """The holidays of a state from 1999 to 2039, with the ones of its telemarketing law."""
+    """The holidays of a state from 1999 to 2039, with the ones of its telemarketing law, if these close."""
+    if not STATES[state][3]:
+        return frozenset()
     years = range(1999, 2040)
     days = set(holidays.country_holidays("US", subdiv=state, years=years))
     every = [
@@ -141,15 +145,13 @@ def _easter_sunday(year: int) -> date:
 
 
 @cache
-def week_of(state: str) -> bytes:
+def _minutes_of(week: Week) -> bytes:
     """One byte for every minute of the week, Monday first: 1 where a text is permitted."""
-    weekday, saturday, sunday, _ = STATES[state]
-    days = [weekday] * 5 + [saturday, sunday]
     return b"".join(
         bytes(
             hours is not None and hours[0] * 60 <= m < hours[1] * 60 for m in range(DAY)
         )
-        for hours in days
+        for hours in (*week[:1] * 5, *week[1:])
     )
 
 
@@ -181,14 +183,12 @@ class Wall:
             position += length
         return cls(of_week, runs)
 
-    def open_minutes(self, state: str) -> bytes:
-        """One byte a minute: 1 where the state permits a text."""
-        table = week_of(state)
-        minutes = bytearray(map(table.__getitem__, self.minutes_of_week))
-        if STATES[state][3]:
-            for day, start, end in self.dates:
-                if day in closed_dates(state):
-                    minutes[start:end] = bytes(end - start)
+    def open_minutes(self, week: Week, closed: frozenset[date]) -> bytes:
+        """One byte a minute: 1 where these hours permit a text, on no closed day."""
+        minutes = bytearray(map(_minutes_of(week).__getitem__, self.minutes_of_week))
+        for day, start, end in self.dates:
+            if day in closed:
+                minutes[start:end] = bytes(end - start)
         return bytes(minutes)
 
 
@@ -250,5 +250,7 @@ def open_in_all(
     for zone in zones:
         wall = Wall.of_zone(zone, start, minutes)
         for state in states:
-            result = both(result, wall.open_minutes(state))
+            result = both(
+                result, wall.open_minutes(STATES[state][:3], closed_dates(state))
+            )
     return result

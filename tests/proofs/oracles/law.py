@@ -22,14 +22,11 @@ from tests.proofs.oracles.clocks import (
     MINUTE,
     STATES,
     ZONE_STATES,
-    Hours,
     Wall,
+    Week,
     both,
     closed_dates,
 )
-
-Week = tuple[Hours, Hours, Hours]
-"""Monday to Friday, Saturday, Sunday, in hours; None: never."""
 
 _8_20: Final[Week] = ((8, 20), (8, 20), (8, 20))
 _8_21: Final[Week] = ((8, 21), (8, 21), (8, 21))
@@ -295,31 +292,20 @@ class Almanac:
         if (zone, rule) not in self._minutes:
             if zone not in self._walls:
                 self._walls[zone] = Wall.of_zone(zone, self.start, self._length)
-            wall = self._walls[zone]
-            minutes = bytearray(map(_week(rule).__getitem__, wall.minutes_of_week))
-            for day, start, end in wall.dates:
-                if day in _closed(rule):
-                    minutes[start:end] = bytes(end - start)
-            self._minutes[zone, rule] = bytes(minutes)
+            week, closed = _hours(rule)
+            self._minutes[zone, rule] = self._walls[zone].open_minutes(week, closed)
         return self._minutes[zone, rule]
 
 
 @cache
-def _week(rule: str | Week) -> bytes:
-    hours = _COUNTRIES.get(rule) or STATES[rule][:3] if isinstance(rule, str) else rule
-    days = [hours[0]] * 5 + [hours[1], hours[2]]
-    return b"".join(
-        bytes(day is not None and day[0] * 60 <= m < day[1] * 60 for m in range(DAY))
-        for day in days
-    )
-
-
-@cache
-def _closed(rule: str | Week) -> frozenset[date]:
-    if rule == "FR":
-        return frozenset(holidays.country_holidays("FR", years=range(2026, 2029)))
-    return (
-        closed_dates(rule)
-        if isinstance(rule, str) and rule in STATES and STATES[rule][3]
-        else frozenset()
-    )
+def _hours(rule: str | Week) -> tuple[Week, frozenset[date]]:
+    """The hours of a state, a country or a business, and the days on which these are closed."""
+    match rule:
+        case "FR":
+            days = holidays.country_holidays("FR", years=range(2026, 2029))
+            return _COUNTRIES["FR"], frozenset(days)
+        case str():
+            if rule in _COUNTRIES:
+                return _COUNTRIES[rule], frozenset()
+            return STATES[rule][:3], closed_dates(rule)
+    return rule, frozenset()
