@@ -117,10 +117,17 @@ def prefect_tasks(texts: int, at_once: int) -> None:
         send_all(send)
 
 
-def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
-    """Queue the jobs, or do those that are queued."""
+def dramatiq(texts: int, at_once: int, *, only_queue: bool, after_kill: bool) -> None:
+    """Queue the jobs, or do those that are queued. It does a killed worker's jobs again once that one is silent."""
     library = import_module("dramatiq")  # it may not be there
-    broker = import_module("dramatiq.brokers.redis").RedisBroker(url=os.environ[_REDIS])
+    at_once_again = (
+        {"heartbeat_timeout": 5_000, "maintenance_chance": 1_000_000}
+        if after_kill
+        else {}
+    )
+    broker = import_module("dramatiq.brokers.redis").RedisBroker(
+        url=os.environ[_REDIS], **at_once_again
+    )
     with sdk() as send:
         actor = library.actor(send, broker=broker, actor_name="send", min_backoff=1_000)
         if only_queue:
@@ -133,8 +140,10 @@ def dramatiq(texts: int, at_once: int, *, only_queue: bool) -> None:
         worker.stop()
 
 
-def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
-    """Queue the jobs, or do those that are queued."""
+def procrastinate(
+    texts: int, at_once: int, *, only_queue: bool, after_kill: bool
+) -> None:
+    """Queue the jobs, or do those that are queued: first those of a killed worker, as its documents advise."""
     library = import_module("procrastinate")
     app = library.App(
         connector=library.PsycopgConnector(
@@ -146,6 +155,12 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
         # Its threads are the loop's own, which are 6 on two cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(at_once))
         async with app.open_async():
+            for job in (
+                await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=5)
+                if after_kill
+                else ()
+            ):
+                await app.job_manager.retry_job(job)
             await app.run_worker_async(concurrency=at_once, wait=False)
 
     with sdk() as send:
@@ -162,7 +177,7 @@ def procrastinate(texts: int, at_once: int, *, only_queue: bool) -> None:
 def main() -> None:
     """One worker's process: `drain` starts it."""
     options = parser(
-        __doc__, which="threads", texts=0, at_once=1, only_queue=False
+        __doc__, which="threads", texts=0, at_once=1, only_queue=False, after_kill=False
     ).parse_args()
     no_queue = {"threads": threads, "prefect": prefect_tasks}
     if options.which in no_queue:
@@ -173,6 +188,7 @@ def main() -> None:
             options.texts,
             options.at_once,
             only_queue=options.only_queue,
+            after_kill=options.after_kill,
         )
 
 

@@ -16,12 +16,12 @@ from tests.proofs.town.report import ProofReport
 def _run(
     stack: Stack,
     *,
-    texts: int,
-    seed: str,
-    outage: str,
-    blind_minutes: int,
-    scheduled: bool,
-    delivery: bool,
+    texts: int = 10_000,
+    seed: str = "1",
+    outage: str = "",
+    blind_minutes: int = 0,
+    scheduled: bool = False,
+    delivery: bool = False,
 ) -> ProofReport:
     if outage:
         return without_twilio(
@@ -41,14 +41,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    options = {"outage": "", "blind_minutes": 0, "scheduled": False, "delivery": False}
-    raise SystemExit(
-        main(
-            "faults",
-            __doc__,
-            _run,
-            SWITCHES,
-            texts=10_000,
-            **options,
-        )
-    )
+    raise SystemExit(main("faults", __doc__, _run, SWITCHES))

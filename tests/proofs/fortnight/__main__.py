@@ -12,21 +12,18 @@ from tests.proofs.town.command import main
 from tests.proofs.town.report import ProofReport
 
 
-def _run(stack: Stack, *, texts: int, days: int, seed: str, start: str) -> ProofReport:
+def _run(
+    stack: Stack,
+    *,
+    texts: int = 2000,
+    days: int = 14,
+    seed: str = "1",
+    start: str = AUTUMN.isoformat(),
+) -> ProofReport:
     return fortnight(
         stack, invent(texts, days=days, start=datetime.fromisoformat(start), seed=seed)
     )
 
 
 if __name__ == "__main__":
-    raise SystemExit(
-        main(
-            "fortnight",
-            __doc__,
-            _run,
-            SWITCHES,
-            texts=2000,
-            days=14,
-            start=AUTUMN.isoformat(),
-        )
-    )
+    raise SystemExit(main("fortnight", __doc__, _run, SWITCHES))

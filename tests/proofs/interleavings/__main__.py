@@ -11,11 +11,11 @@ from tests.proofs.town.command import main
 from tests.proofs.town.report import ProofReport
 
 
-def _run(stack: Stack, *, depth: int, stage: str, **_: object) -> ProofReport:
+def _run(stack: Stack, *, depth: int = 2, stage: str = "") -> ProofReport:
     return explore(
         stack, depth=depth, stages=[STAGES[stage]] if stage else [*STAGES.values()]
     )
 
 
 if __name__ == "__main__":
-    raise SystemExit(main("interleavings", __doc__, _run, SWITCHES, depth=2, stage=""))
+    raise SystemExit(main("interleavings", __doc__, _run, SWITCHES))

@@ -16,7 +16,13 @@ _LOOKS_MINUTES = 30
 
 
 def _run(
-    stack: Stack, *, texts: int, minutes: int, seed: str, stale_minutes: int, poor: bool
+    stack: Stack,
+    *,
+    texts: int = 300,
+    minutes: int = 120,
+    seed: str = "1",
+    stale_minutes: int = 10,
+    poor: bool = False,
 ) -> ProofReport:
     if minutes < stale_minutes + _LOOKS_MINUTES and not poor:
         raise SystemExit(
@@ -27,15 +33,4 @@ def _run(
 
 
 if __name__ == "__main__":
-    raise SystemExit(
-        main(
-            "neighbors",
-            __doc__,
-            _run,
-            SWITCHES,
-            texts=300,
-            minutes=120,
-            stale_minutes=10,
-            poor=False,
-        )
-    )
+    raise SystemExit(main("neighbors", __doc__, _run, SWITCHES))

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from inspect import signature
 
 from tests.proofs.town.report import ProofReport
 from tests.proofs.town.safeguards import Switch
@@ -16,15 +17,14 @@ def main(
     about: str | None,
     run: Callable[..., ProofReport],
     switches: Mapping[str, Switch],
-    **options: object,
 ) -> int:
     """Run a proof on a stack of its own. 0: it kept every promise; with `--without`, what is missing was noticed.
 
     Args:
-        run: gets the stack and the options by name.
-        options: each with its default, besides `--seed`.
+        run: gets the stack and, by name, the options, each with its default.
     """
-    given_by = parser(about, seed="1", **options)
+    _, *options = signature(run).parameters.values()
+    given_by = parser(about, **{option.name: option.default for option in options})
     given_by.prog = f"python -m tests.proofs.{proof}"
     if switches:
         given_by.add_argument(
