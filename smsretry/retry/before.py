@@ -48,15 +48,13 @@ SPENT: Final = "The business's sender has sent all that it may in a day, which t
 def before_send(
     claim: Claim, *, at: datetime, profile: Profile = DEFAULT
 ) -> BeforeSend:
-    """May this text go out at `at`? Consent is not asked here: `begin` reads it in the transaction that counts."""
+    """May this text, with its expiry, go out at `at`?
+
+    Consent is not asked here: `begin` reads it in the transaction that counts.
+    """
     if problem := _problem(claim):
         why, why_code = problem
         return Fail(why, why_code)
-    claim = with_expiry(
-        claim,
-        at=at,
-        profile=profile,
-    )
     expires_at = claim.expires_at or at + LIFE
     if expires_at <= at + MIN_LIFE:
         return Cancel(

@@ -90,11 +90,6 @@ def process_sms_retry_item(
                 provider=provider,
                 profile=profile,
             )
-        claim = before.with_expiry(
-            claim,
-            at=claim.claimed_at,
-            profile=profile,
-        )
         item = _Item(claim, queue, provider, flow_control, profile, first_send, run_id)
         return item.process(claim.claimed_at)
     except QueueError:
@@ -119,7 +114,7 @@ class _Attempt:
     decision: AfterSend
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Item:
     """One claimed text on its way, with what it needs."""
 
@@ -133,11 +128,9 @@ class _Item:
 
     def process(self, at: datetime) -> ItemResult:
         """Decide by the clock at `at`, and act on it."""
-        decision = before.before_send(
-            self.claim,
-            at=at,
-            profile=self.profile,
-        )
+        profile = self.profile
+        self.claim = before.with_expiry(self.claim, at=at, profile=profile)
+        decision = before.before_send(self.claim, at=at, profile=profile)
         if not isinstance(decision, Send):
             return self._act_on(decision)
         # Its end is recorded once its place is free.

@@ -259,6 +259,6 @@ def test_a_life_counts_from_its_time_where_something_must_be_mended_and_has_one_
     begun = claim_with(due_since=NOON - 9 * DAY)
     assert with_expiry(begun, at=NOON) == begun
     claim = claim_with(expires_at=None, due_since=NOON - 2 * DAY)
-    assert before_send(claim, at=NOON) == Cancel(
+    assert before_send(with_expiry(claim, at=NOON), at=NOON) == Cancel(
         f"{EXPIRED.why}: it was due on 2027-01-10 (UTC)", "expired"
     )

@@ -18,8 +18,10 @@ from smsretry.retry.before import (
     before_send,
     stopped_state,
     wait_for_window,
+    with_expiry,
 )
 from smsretry.retry.decision import BeforeSend, Decision, Defer, Send
+from smsretry.retry.models import Claim
 from smsretry.retry.profile import EVERYBODY, NOT_LISTED, Audience, Profile
 from smsretry.vocabulary import WhyCode
 
@@ -93,9 +95,10 @@ def _predict(
 
 
 def _decide(
-    text: WaitingText, at: datetime, reached: Sequence[datetime], profile: Profile
+    text: Claim, at: datetime, reached: Sequence[datetime], profile: Profile
 ) -> BeforeSend:
     """What is decided at that time, by what the text's begin would count."""
+    text = with_expiry(text, at=at, profile=profile)
     decision = before_send(text, at=at, profile=profile)
     if isinstance(decision, Send) and (cap := decision.cap):
         times = sorted(time for time in reached if time > at - CAP_WINDOW)
