@@ -8322,10 +8322,13 @@ create or replace function smsretry.queue_scheduled(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_is_new boolean;
     v_log public.send_logs;
     v_status text;
 begin
+    select *
+    into v_log
+    from public.send_logs l
+    where l.id = send.id;
     why_code := case
         when not exists (
             select from public.customers c
@@ -8339,8 +8342,12 @@ begin
             smsretry.on_calendar(send.scheduled_for) + life
         ) <= queue_scheduled.at
             then 'expired'
+        when v_log.id is not null
+          and (v_log.business_id, v_log.customer_id, v_log.subject::text)
+            is distinct from (send.business_id, send.customer_id, send.body)
+            then 'id_taken'
     end;
-    if why_code is null then
+    if why_code is null and v_log.id is null then
         insert into public.send_logs (
             id,
             business_id,
@@ -8350,7 +8357,7 @@ begin
             created_at,
             updated_at
         )
-        select
+        values (
             send.id,
             send.business_id,
             send.customer_id,
@@ -8358,11 +8365,8 @@ begin
             send.body,
             queue_scheduled.at,
             queue_scheduled.at
-        where not exists (
-            select from public.send_logs l
-            where l.id = send.id
         );
-        v_is_new := found;
+        -- It is this text's, even if a trigger changed its words.
         select *
         into v_log
         from public.send_logs l
@@ -8370,35 +8374,29 @@ begin
         if v_log.id is null then
             raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id'
                 using errcode = 'SR409';
-        elsif v_is_new
-            and smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
-        then
+        elsif smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
             raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
                 using errcode = 'SR409';
         end if;
-        -- One that is made now is this text's, even if a trigger changed its words.
-        why_code := case
-            when not v_is_new
-              and (
-                  v_log.business_id,
-                  v_log.customer_id,
-                  v_log.subject::text
-              ) is distinct from (send.business_id, send.customer_id, send.body)
-                then 'id_taken'
-        end;
     end if;
-    result := case
-        when why_code is null then 'queued'
-        when why_code = 'expired' then 'cancelled'
-        else 'failed'
-    end;
-    why := case why_code
-        when 'no_customer' then 'Customer not found'
-        when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
-        when 'id_taken'
-            then 'Its id is that of another send log: schedule the text anew'
-        when 'expired'
-            then 'Expired before it could be sent'
+    if why_code is null then
+        result := 'queued';
+        select q.retry_id
+        into retry_id
+        from public.queue_sms_retry(
+            send_log_id => send.id,
+            scheduled_for => send.scheduled_for,
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
+            message_class => send.message_class
+        ) q;
+    else
+        result := case why_code when 'expired' then 'cancelled' else 'failed' end;
+        why := case why_code
+            when 'no_customer' then 'Customer not found'
+            when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
+            when 'id_taken'
+                then 'Its id is that of another send log: schedule the text anew'
+            else 'Expired before it could be sent'
                 || case
                     when send.held_since is not null then '. ' || send.why
                     when send.not_after is not null then ''
@@ -8408,23 +8406,15 @@ begin
                             'YYYY-MM-DD'
                         ) || ' (UTC)'
                 end
-    end;
-    if why_code = 'expired'
-        and exists (
-            select from smsretry.restores r
-            where send.scheduled_for between r.since and r.restored_at
-        ) then
-        why := why
-            || '. It may have gone out before the database was restored: look in the provider''s log';
-    elsif result = 'queued' then
-        select q.retry_id
-        into retry_id
-        from public.queue_sms_retry(
-            send_log_id => send.id,
-            scheduled_for => send.scheduled_for,
-            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
-            message_class => send.message_class
-        ) q;
+                || case
+                    when exists (
+                        select from smsretry.restores r
+                        where send.scheduled_for between r.since and r.restored_at
+                    )
+                        then '. It may have gone out before the database was restored: look in the provider''s log'
+                    else ''
+                end
+        end;
     end if;
     update public.scheduled_sends s
     set
@@ -8433,8 +8423,8 @@ begin
         why_code = queue_scheduled.why_code,
         held_since = null,
         look_at = null,
-        send_log_id = case queue_scheduled.result
-            when 'queued' then s.id
+        send_log_id = case
+            when queue_scheduled.why_code is null then s.id
             else s.send_log_id
         end
     where s.id = send.id
@@ -8463,8 +8453,8 @@ $$;
 --     failed: why says the reason
 --     held: why says what a person can mend. If a trigger or a rule refuses even that, only this
 --       answer says so, and the next call finds the row due again
---     later: its business is locked now, or one of its triggers took all the time of the call,
---       which ends there
+--     later: its business is locked now, whose other texts are passed over; or one of its triggers
+--       took all the time of the call, which ends there
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null,
     ahead interval default null,
@@ -8493,27 +8483,22 @@ declare
         greatest(coalesce(ahead, interval '0'), interval '0'),
         interval '1 hour'
     );
-    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_latest timestamptz := clock_timestamp() + interval '3 seconds';
     v_oldest record;
     v_id uuid;
     v_send public.scheduled_sends;
     v_served uuid[] := '{}';
     v_busy uuid[] := '{}';
-    v_state text;
     v_table text;
     v_column text;
     v_rule text;
-    v_message text;
 begin
     select
-        array_agg(o.id order by o.due, o.id) as ids,
-        array_agg(o.business_id order by o.due, o.id) as businesses
+        array_agg(o.id) as ids,
+        array_agg(o.business_id) as businesses
     into v_oldest
     from (
-        select
-            s.id,
-            s.business_id,
-            coalesce(s.look_at, s.scheduled_for) as due
+        select s.id, s.business_id
         from public.scheduled_sends s
         where s.status = 'scheduled'
           and coalesce(s.look_at, s.scheduled_for) <= v_until
@@ -8533,93 +8518,63 @@ begin
         into v_send
         from public.scheduled_sends s
         where s.id = v_id
+          -- is true: by its id alone
+          and (
+              s.status = 'scheduled'
+              and coalesce(s.look_at, s.scheduled_for) <= v_until
+              and s.business_id <> all (v_busy)
+          ) is true
         for update skip locked;
-        continue when (
-            v_send.status = 'scheduled'
-            and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until
-        ) is not true;
+        continue when not found;
         v_served := v_served || v_send.business_id;
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
         customer_id := v_send.customer_id;
-        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
-        if v_state is null then
-            begin
-                select q.result, q.why, q.retry_id, q.why_code
-                into result, why, retry_id, why_code
-                from smsretry.queue_scheduled(v_send, v_now, life) q;
-            exception
-                when query_canceled then
-                    result := 'later';
-                    why := null;
-                    retry_id := null;
-                    why_code := null; -- the three were the last row's
-                    return next;
-                    exit; -- the time is over and is not counted again
-                when others then
-                    get stacked diagnostics
-                        v_state = returned_sqlstate,
-                        v_table = table_name,
-                        v_column = column_name,
-                        v_rule = constraint_name,
-                        v_message = message_text;
-            end;
-        end if;
-        if v_state is not null then
-            result := case
-                when v_state in ('55P03', '40P01', '40001') then 'later'
-                else 'held'
-            end;
-            v_busy := v_busy
-                || case result when 'later' then v_send.business_id end;
-            retry_id := null;
-            why_code := case result when 'held' then 'row_refused' end;
-            -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            why := case
-                when result = 'held'
-                    then 'Its text cannot be made: '
-                        || case
-                            when v_state like 'SR%' then v_message
-                            else concat_ws(
-                                ', ',
-                                v_state,
-                                nullif(v_table, ''),
-                                nullif(v_column, ''),
-                                nullif(v_rule, '')
-                            )
-                                || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                        end
-            end;
-            begin
-                update public.scheduled_sends s
-                set
-                    look_at = v_until + case queue_scheduled_sms.result
-                        when 'held' then interval '13 minutes'
-                        else interval '30 seconds'
-                    end,
-                    held_since = case queue_scheduled_sms.result
-                        when 'held' then coalesce(s.held_since, v_now)
-                        else s.held_since
-                    end,
-                    why = coalesce(
-                        left(queue_scheduled_sms.why, smsretry.longest_reason()),
-                        s.why
-                    ),
-                    why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
-                where s.id = v_id;
-                set constraints all immediate;
-            exception
-                when others then
-                    result := 'held';
-                    why_code := 'row_refused';
-                    why := concat_ws(
-                        '. ',
-                        why,
-                        'Its row cannot be changed (' || sqlstate
-                            || '): fix the row, or look at the triggers and rules of scheduled_sends'
-                    );
-            end;
-        end if;
+        result := 'later';
+        why := null;
+        retry_id := null;
+        why_code := null;
+        begin
+            select q.result, q.why, q.retry_id, q.why_code
+            into result, why, retry_id, why_code
+            from smsretry.queue_scheduled(v_send, v_now, life) q;
+        exception
+            when query_canceled then
+                v_latest := '-infinity'; -- the time is over and is not counted again
+            when lock_not_available or deadlock_detected or serialization_failure then
+                v_busy := v_busy || v_send.business_id;
+            when others then
+                get stacked diagnostics
+                    v_table = table_name,
+                    v_column = column_name,
+                    v_rule = constraint_name;
+                result := 'held';
+                why_code := 'row_refused';
+                -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
+                why := 'Its text cannot be made: '
+                    || case
+                        when sqlstate like 'SR%' then sqlerrm
+                        else array_to_string(
+                            array_remove(array[sqlstate, v_table, v_column, v_rule], ''),
+                            ', '
+                        )
+                            || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                    end;
+                begin
+                    update public.scheduled_sends s
+                    set
+                        look_at = v_until + interval '13 minutes',
+                        held_since = coalesce(s.held_since, v_now),
+                        why = left(queue_scheduled_sms.why, smsretry.longest_reason()),
+                        why_code = queue_scheduled_sms.why_code
+                    where s.id = v_id;
+                    set constraints all immediate;
+                exception
+                    when others then
+                        why := why || '. Its row cannot be changed (' || sqlstate
+                            || '): fix the row, or look at the triggers and rules of scheduled_sends';
+                end;
+        end;
         return next;
     end loop;
     if cardinality(v_served) < cardinality(v_oldest.ids) then
@@ -8657,7 +8612,7 @@ declare
     v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
     v_problem text;
     v_send public.scheduled_sends;
-    v_state text;
+    v_is_new boolean;
     v_column text;
     v_rule text;
 begin
@@ -8723,39 +8678,38 @@ begin
             v_now
         )
         on conflict (id)
-        do nothing
-        returning *
-        into v_send;
+        do nothing;
+        v_is_new := found;
     exception
         when integrity_constraint_violation then
             -- The database's own error would quote the body, also in its log.
             get stacked diagnostics
-                v_state = returned_sqlstate,
                 v_column = column_name,
                 v_rule = constraint_name;
             raise exception 'scheduled_sends does not take the text: %',
-                concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+                array_to_string(array_remove(array[sqlstate, v_column, v_rule], ''), ', ')
                 using errcode = 'SR409',
                       hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
     end;
-    if v_send.id is not null then
-        return query select v_send.id, 'scheduled', v_send.scheduled_for;
-        return;
-    end if;
     select *
     into v_send
     from public.scheduled_sends s
     where s.id = v_id;
-    if (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
-        schedule_sms.business_id,
-        schedule_sms.customer_id,
-        schedule_sms.body
-    ) then
+    if not v_is_new
+        and (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
+            schedule_sms.business_id,
+            schedule_sms.customer_id,
+            schedule_sms.body
+        ) then
         raise exception 'Scheduled send % is another text', v_id
             using errcode = 'SR409',
                   hint = 'Give each text an id of its own.';
     end if;
-    return query select v_send.id, 'already_scheduled', v_send.scheduled_for;
+    return query
+    select
+        v_send.id,
+        case when v_is_new then 'scheduled' else 'already_scheduled' end,
+        v_send.scheduled_for;
 end
 $$;
 
@@ -8771,7 +8725,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_is_moved constant boolean := (new.scheduled_for, new.not_after)
+        is distinct from (old.scheduled_for, old.not_after);
+    v_is_another constant boolean := (
+        new.body,
+        new.business_id,
+        new.customer_id,
+        new.message_class,
+        new.send_log_id
+    ) is distinct from (
+        old.body,
+        old.business_id,
+        old.customer_id,
+        old.message_class,
+        old.send_log_id
+    );
     v_text public.sms_retry_queue;
+    v_obstacle text;
 begin
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
@@ -8791,38 +8761,16 @@ begin
             new.why := null; -- wanted after all
             new.why_code := null;
         end if;
-        if (
-            new.body,
-            new.customer_id,
-            new.scheduled_for,
-            new.not_after
-        ) is distinct from (
-            old.body,
-            old.customer_id,
-            old.scheduled_for,
-            old.not_after
-        ) then
+        if v_is_moved or v_is_another then
             new.look_at := null; -- looked at anew
         end if;
-    elsif (
-        new.status,
-        new.scheduled_for,
-        new.not_after,
-        new.body,
-        new.business_id,
-        new.customer_id,
-        new.message_class,
-        new.send_log_id
-    ) is distinct from (
-        old.status,
-        old.scheduled_for,
-        old.not_after,
-        old.body,
-        old.business_id,
-        old.customer_id,
-        old.message_class,
-        old.send_log_id
-    ) then
+    elsif v_is_moved or v_is_another or new.status <> 'queued' then
+        if v_is_another or new.status not in ('queued', 'cancelled') then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
+                old.id
+                using errcode = 'SR409',
+                      hint = 'Cancel it and schedule another.';
+        end if;
         select q.*
         into v_text
         from public.sms_retry_queue q
@@ -8830,36 +8778,16 @@ begin
           and q.business_id = old.business_id
           and q.status in ('pending', 'processing')
         for update;
-        if new.status not in ('queued', 'cancelled')
-            or (
-                new.body,
-                new.business_id,
-                new.customer_id,
-                new.message_class,
-                new.send_log_id
-            ) is distinct from (
-                old.body,
-                old.business_id,
-                old.customer_id,
-                old.message_class,
-                old.send_log_id
-            ) then
-            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
-                old.id
-                using errcode = 'SR409',
-                      hint = 'Cancel it and schedule another.';
-        elsif v_text.id is null
-            or v_text.status <> 'pending'
-            or v_text.in_doubt_since is not null
-        then
+        v_obstacle := case
+            when v_text.id is null then 'has ended'
+            when v_text.in_doubt_since is not null
+                then 'may have gone out, and evidence is looked for'
+            when v_text.status <> 'pending' then 'is with a worker at this moment'
+        end;
+        if v_obstacle is not null then
             raise exception 'It is too late to change scheduled send %: its text %',
                 old.id,
-                case
-                    when v_text.id is null then 'has ended'
-                    when v_text.in_doubt_since is not null
-                        then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment'
-                end
+                v_obstacle
                 using errcode = 'SR409',
                       hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;

@@ -15,10 +15,13 @@ create or replace function smsretry.queue_scheduled(
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    v_is_new boolean;
     v_log public.send_logs;
     v_status text;
 begin
+    select *
+    into v_log
+    from public.send_logs l
+    where l.id = send.id;
     why_code := case
         when not exists (
             select from public.customers c
@@ -32,8 +35,12 @@ begin
             smsretry.on_calendar(send.scheduled_for) + life
         ) <= queue_scheduled.at
             then 'expired'
+        when v_log.id is not null
+          and (v_log.business_id, v_log.customer_id, v_log.subject::text)
+            is distinct from (send.business_id, send.customer_id, send.body)
+            then 'id_taken'
     end;
-    if why_code is null then
+    if why_code is null and v_log.id is null then
         insert into public.send_logs (
             id,
             business_id,
@@ -43,7 +50,7 @@ begin
             created_at,
             updated_at
         )
-        select
+        values (
             send.id,
             send.business_id,
             send.customer_id,
@@ -51,11 +58,8 @@ begin
             send.body,
             queue_scheduled.at,
             queue_scheduled.at
-        where not exists (
-            select from public.send_logs l
-            where l.id = send.id
         );
-        v_is_new := found;
+        -- It is this text's, even if a trigger changed its words.
         select *
         into v_log
         from public.send_logs l
@@ -63,35 +67,29 @@ begin
         if v_log.id is null then
             raise exception 'its send log was not kept; a trigger on send_logs swallows it, or gives it another id'
                 using errcode = 'SR409';
-        elsif v_is_new
-            and smsretry.is_sent(v_log.provider_message_id, v_log.status::text)
-        then
+        elsif smsretry.is_sent(v_log.provider_message_id, v_log.status::text) then
             raise exception 'its send log says from the start that the text was sent; send_logs.status needs another default'
                 using errcode = 'SR409';
         end if;
-        -- One that is made now is this text's, even if a trigger changed its words.
-        why_code := case
-            when not v_is_new
-              and (
-                  v_log.business_id,
-                  v_log.customer_id,
-                  v_log.subject::text
-              ) is distinct from (send.business_id, send.customer_id, send.body)
-                then 'id_taken'
-        end;
     end if;
-    result := case
-        when why_code is null then 'queued'
-        when why_code = 'expired' then 'cancelled'
-        else 'failed'
-    end;
-    why := case why_code
-        when 'no_customer' then 'Customer not found'
-        when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
-        when 'id_taken'
-            then 'Its id is that of another send log: schedule the text anew'
-        when 'expired'
-            then 'Expired before it could be sent'
+    if why_code is null then
+        result := 'queued';
+        select q.retry_id
+        into retry_id
+        from public.queue_sms_retry(
+            send_log_id => send.id,
+            scheduled_for => send.scheduled_for,
+            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
+            message_class => send.message_class
+        ) q;
+    else
+        result := case why_code when 'expired' then 'cancelled' else 'failed' end;
+        why := case why_code
+            when 'no_customer' then 'Customer not found'
+            when 'no_body' then 'Text is empty: scheduled_sends.body holds none'
+            when 'id_taken'
+                then 'Its id is that of another send log: schedule the text anew'
+            else 'Expired before it could be sent'
                 || case
                     when send.held_since is not null then '. ' || send.why
                     when send.not_after is not null then ''
@@ -101,23 +99,15 @@ begin
                             'YYYY-MM-DD'
                         ) || ' (UTC)'
                 end
-    end;
-    if why_code = 'expired'
-        and exists (
-            select from smsretry.restores r
-            where send.scheduled_for between r.since and r.restored_at
-        ) then
-        why := why
-            || '. It may have gone out before the database was restored: look in the provider''s log';
-    elsif result = 'queued' then
-        select q.retry_id
-        into retry_id
-        from public.queue_sms_retry(
-            send_log_id => send.id,
-            scheduled_for => send.scheduled_for,
-            expires_in => send.not_after - smsretry.clock(), -- queue_sms_retry adds the clock again
-            message_class => send.message_class
-        ) q;
+                || case
+                    when exists (
+                        select from smsretry.restores r
+                        where send.scheduled_for between r.since and r.restored_at
+                    )
+                        then '. It may have gone out before the database was restored: look in the provider''s log'
+                    else ''
+                end
+        end;
     end if;
     update public.scheduled_sends s
     set
@@ -126,8 +116,8 @@ begin
         why_code = queue_scheduled.why_code,
         held_since = null,
         look_at = null,
-        send_log_id = case queue_scheduled.result
-            when 'queued' then s.id
+        send_log_id = case
+            when queue_scheduled.why_code is null then s.id
             else s.send_log_id
         end
     where s.id = send.id

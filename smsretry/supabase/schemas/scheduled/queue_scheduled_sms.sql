@@ -11,8 +11,8 @@
 --     failed: why says the reason
 --     held: why says what a person can mend. If a trigger or a rule refuses even that, only this
 --       answer says so, and the next call finds the row due again
---     later: its business is locked now, or one of its triggers took all the time of the call,
---       which ends there
+--     later: its business is locked now, whose other texts are passed over; or one of its triggers
+--       took all the time of the call, which ends there
 create or replace function public.queue_scheduled_sms(
     limit_count integer default null,
     ahead interval default null,
@@ -41,27 +41,22 @@ declare
         greatest(coalesce(ahead, interval '0'), interval '0'),
         interval '1 hour'
     );
-    v_latest constant timestamptz := clock_timestamp() + interval '3 seconds';
+    v_latest timestamptz := clock_timestamp() + interval '3 seconds';
     v_oldest record;
     v_id uuid;
     v_send public.scheduled_sends;
     v_served uuid[] := '{}';
     v_busy uuid[] := '{}';
-    v_state text;
     v_table text;
     v_column text;
     v_rule text;
-    v_message text;
 begin
     select
-        array_agg(o.id order by o.due, o.id) as ids,
-        array_agg(o.business_id order by o.due, o.id) as businesses
+        array_agg(o.id) as ids,
+        array_agg(o.business_id) as businesses
     into v_oldest
     from (
-        select
-            s.id,
-            s.business_id,
-            coalesce(s.look_at, s.scheduled_for) as due
+        select s.id, s.business_id
         from public.scheduled_sends s
         where s.status = 'scheduled'
           and coalesce(s.look_at, s.scheduled_for) <= v_until
@@ -81,93 +76,63 @@ begin
         into v_send
         from public.scheduled_sends s
         where s.id = v_id
+          -- is true: by its id alone
+          and (
+              s.status = 'scheduled'
+              and coalesce(s.look_at, s.scheduled_for) <= v_until
+              and s.business_id <> all (v_busy)
+          ) is true
         for update skip locked;
-        continue when (
-            v_send.status = 'scheduled'
-            and coalesce(v_send.look_at, v_send.scheduled_for) <= v_until
-        ) is not true;
+        continue when not found;
         v_served := v_served || v_send.business_id;
         scheduled_id := v_send.id;
         business_id := v_send.business_id;
         customer_id := v_send.customer_id;
-        v_state := case when v_send.business_id = any (v_busy) then '55P03' end;
-        if v_state is null then
-            begin
-                select q.result, q.why, q.retry_id, q.why_code
-                into result, why, retry_id, why_code
-                from smsretry.queue_scheduled(v_send, v_now, life) q;
-            exception
-                when query_canceled then
-                    result := 'later';
-                    why := null;
-                    retry_id := null;
-                    why_code := null; -- the three were the last row's
-                    return next;
-                    exit; -- the time is over and is not counted again
-                when others then
-                    get stacked diagnostics
-                        v_state = returned_sqlstate,
-                        v_table = table_name,
-                        v_column = column_name,
-                        v_rule = constraint_name,
-                        v_message = message_text;
-            end;
-        end if;
-        if v_state is not null then
-            result := case
-                when v_state in ('55P03', '40P01', '40001') then 'later'
-                else 'held'
-            end;
-            v_busy := v_busy
-                || case result when 'later' then v_send.business_id end;
-            retry_id := null;
-            why_code := case result when 'held' then 'row_refused' end;
-            -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
-            why := case
-                when result = 'held'
-                    then 'Its text cannot be made: '
-                        || case
-                            when v_state like 'SR%' then v_message
-                            else concat_ws(
-                                ', ',
-                                v_state,
-                                nullif(v_table, ''),
-                                nullif(v_column, ''),
-                                nullif(v_rule, '')
-                            )
-                                || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
-                        end
-            end;
-            begin
-                update public.scheduled_sends s
-                set
-                    look_at = v_until + case queue_scheduled_sms.result
-                        when 'held' then interval '13 minutes'
-                        else interval '30 seconds'
-                    end,
-                    held_since = case queue_scheduled_sms.result
-                        when 'held' then coalesce(s.held_since, v_now)
-                        else s.held_since
-                    end,
-                    why = coalesce(
-                        left(queue_scheduled_sms.why, smsretry.longest_reason()),
-                        s.why
-                    ),
-                    why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
-                where s.id = v_id;
-                set constraints all immediate;
-            exception
-                when others then
-                    result := 'held';
-                    why_code := 'row_refused';
-                    why := concat_ws(
-                        '. ',
-                        why,
-                        'Its row cannot be changed (' || sqlstate
-                            || '): fix the row, or look at the triggers and rules of scheduled_sends'
-                    );
-            end;
-        end if;
+        result := 'later';
+        why := null;
+        retry_id := null;
+        why_code := null;
+        begin
+            select q.result, q.why, q.retry_id, q.why_code
+            into result, why, retry_id, why_code
+            from smsretry.queue_scheduled(v_send, v_now, life) q;
+        exception
+            when query_canceled then
+                v_latest := '-infinity'; -- the time is over and is not counted again
+            when lock_not_available or deadlock_detected or serialization_failure then
+                v_busy := v_busy || v_send.business_id;
+            when others then
+                get stacked diagnostics
+                    v_table = table_name,
+                    v_column = column_name,
+                    v_rule = constraint_name;
+                result := 'held';
+                why_code := 'row_refused';
+                -- The database's own message may quote the row. Ours, with an SR code, hold only ids.
+                why := 'Its text cannot be made: '
+                    || case
+                        when sqlstate like 'SR%' then sqlerrm
+                        else array_to_string(
+                            array_remove(array[sqlstate, v_table, v_column, v_rule], ''),
+                            ', '
+                        )
+                            || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
+                    end;
+                begin
+                    update public.scheduled_sends s
+                    set
+                        look_at = v_until + interval '13 minutes',
+                        held_since = coalesce(s.held_since, v_now),
+                        why = left(queue_scheduled_sms.why, smsretry.longest_reason()),
+                        why_code = queue_scheduled_sms.why_code
+                    where s.id = v_id;
+                    set constraints all immediate;
+                exception
+                    when others then
+                        why := why || '. Its row cannot be changed (' || sqlstate
+                            || '): fix the row, or look at the triggers and rules of scheduled_sends';
+                end;
+        end;
         return next;
     end loop;
     if cardinality(v_served) < cardinality(v_oldest.ids) then

@@ -26,7 +26,7 @@ declare
     v_class constant text := coalesce(schedule_sms.message_class, 'marketing');
     v_problem text;
     v_send public.scheduled_sends;
-    v_state text;
+    v_is_new boolean;
     v_column text;
     v_rule text;
 begin
@@ -92,38 +92,37 @@ begin
             v_now
         )
         on conflict (id)
-        do nothing
-        returning *
-        into v_send;
+        do nothing;
+        v_is_new := found;
     exception
         when integrity_constraint_violation then
             -- The database's own error would quote the body, also in its log.
             get stacked diagnostics
-                v_state = returned_sqlstate,
                 v_column = column_name,
                 v_rule = constraint_name;
             raise exception 'scheduled_sends does not take the text: %',
-                concat_ws(', ', v_state, nullif(v_column, ''), nullif(v_rule, ''))
+                array_to_string(array_remove(array[sqlstate, v_column, v_rule], ''), ', ')
                 using errcode = 'SR409',
                       hint = 'Look at what the table requires beyond smsretry''s columns, or insert the row yourself.';
     end;
-    if v_send.id is not null then
-        return query select v_send.id, 'scheduled', v_send.scheduled_for;
-        return;
-    end if;
     select *
     into v_send
     from public.scheduled_sends s
     where s.id = v_id;
-    if (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
-        schedule_sms.business_id,
-        schedule_sms.customer_id,
-        schedule_sms.body
-    ) then
+    if not v_is_new
+        and (v_send.business_id, v_send.customer_id, v_send.body) is distinct from (
+            schedule_sms.business_id,
+            schedule_sms.customer_id,
+            schedule_sms.body
+        ) then
         raise exception 'Scheduled send % is another text', v_id
             using errcode = 'SR409',
                   hint = 'Give each text an id of its own.';
     end if;
-    return query select v_send.id, 'already_scheduled', v_send.scheduled_for;
+    return query
+    select
+        v_send.id,
+        case when v_is_new then 'scheduled' else 'already_scheduled' end,
+        v_send.scheduled_for;
 end
 $$;

@@ -9,7 +9,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
+    v_is_moved constant boolean := (new.scheduled_for, new.not_after)
+        is distinct from (old.scheduled_for, old.not_after);
+    v_is_another constant boolean := (
+        new.body,
+        new.business_id,
+        new.customer_id,
+        new.message_class,
+        new.send_log_id
+    ) is distinct from (
+        old.body,
+        old.business_id,
+        old.customer_id,
+        old.message_class,
+        old.send_log_id
+    );
     v_text public.sms_retry_queue;
+    v_obstacle text;
 begin
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
@@ -29,38 +45,16 @@ begin
             new.why := null; -- wanted after all
             new.why_code := null;
         end if;
-        if (
-            new.body,
-            new.customer_id,
-            new.scheduled_for,
-            new.not_after
-        ) is distinct from (
-            old.body,
-            old.customer_id,
-            old.scheduled_for,
-            old.not_after
-        ) then
+        if v_is_moved or v_is_another then
             new.look_at := null; -- looked at anew
         end if;
-    elsif (
-        new.status,
-        new.scheduled_for,
-        new.not_after,
-        new.body,
-        new.business_id,
-        new.customer_id,
-        new.message_class,
-        new.send_log_id
-    ) is distinct from (
-        old.status,
-        old.scheduled_for,
-        old.not_after,
-        old.body,
-        old.business_id,
-        old.customer_id,
-        old.message_class,
-        old.send_log_id
-    ) then
+    elsif v_is_moved or v_is_another or new.status <> 'queued' then
+        if v_is_another or new.status not in ('queued', 'cancelled') then
+            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
+                old.id
+                using errcode = 'SR409',
+                      hint = 'Cancel it and schedule another.';
+        end if;
         select q.*
         into v_text
         from public.sms_retry_queue q
@@ -68,36 +62,16 @@ begin
           and q.business_id = old.business_id
           and q.status in ('pending', 'processing')
         for update;
-        if new.status not in ('queued', 'cancelled')
-            or (
-                new.body,
-                new.business_id,
-                new.customer_id,
-                new.message_class,
-                new.send_log_id
-            ) is distinct from (
-                old.body,
-                old.business_id,
-                old.customer_id,
-                old.message_class,
-                old.send_log_id
-            ) then
-            raise exception 'Scheduled send % is queued: it can be moved or cancelled, and nothing else',
-                old.id
-                using errcode = 'SR409',
-                      hint = 'Cancel it and schedule another.';
-        elsif v_text.id is null
-            or v_text.status <> 'pending'
-            or v_text.in_doubt_since is not null
-        then
+        v_obstacle := case
+            when v_text.id is null then 'has ended'
+            when v_text.in_doubt_since is not null
+                then 'may have gone out, and evidence is looked for'
+            when v_text.status <> 'pending' then 'is with a worker at this moment'
+        end;
+        if v_obstacle is not null then
             raise exception 'It is too late to change scheduled send %: its text %',
                 old.id,
-                case
-                    when v_text.id is null then 'has ended'
-                    when v_text.in_doubt_since is not null
-                        then 'may have gone out, and evidence is looked for'
-                    else 'is with a worker at this moment'
-                end
+                v_obstacle
                 using errcode = 'SR409',
                       hint = 'Leave it out: explain_sms tells what became of it, by its send log.';
         end if;
