@@ -17,7 +17,6 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    v_ids uuid[];
     v_sender smsretry.senders;
 begin
     perform smsretry.check_who_and_why(who, because);
@@ -29,46 +28,39 @@ begin
         raise exception 'Say what changes: the rate (segments_per_second), the cap (segments_per_day), or paused'
             using errcode = 'SR422';
     end if;
-    v_ids := array(
-        select s.id
-        from smsretry.senders s
+    begin
+        update smsretry.senders s
+        set
+            segments_per_second = nullif(
+                coalesce(segments_per_second, s.segments_per_second),
+                0
+            ),
+            segments_per_day = nullif(
+                coalesce(segments_per_day, s.segments_per_day),
+                0
+            ),
+            -- Slots were reserved at the old rate.
+            free_at = case when segments_per_second is null then s.free_at end,
+            paused_at = case
+                when paused then coalesce(s.paused_at, smsretry.clock())
+                when paused is null then s.paused_at
+            end,
+            why_paused = case
+                when paused then because
+                when paused is null then s.why_paused
+            end
         where s.sent_by = named or s.id::text = lower(named)
-        limit 2
-    );
-    select s.*
-    into v_sender
-    from smsretry.senders s
-    where s.id = v_ids[1]
-    for update;
-    if v_sender.id is null then
-        raise exception 'There is no such sender: look at the list of senders'
-            using errcode = 'SR422',
-                  hint = 'The default sender is listed once a worker has run.';
-    elsif cardinality(v_ids) > 1 then
-        raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it'
-            using errcode = 'SR422';
-    end if;
-    update smsretry.senders s
-    set
-        segments_per_second = nullif(
-            coalesce(segments_per_second, s.segments_per_second),
-            0
-        ),
-        segments_per_day = nullif(
-            coalesce(segments_per_day, s.segments_per_day),
-            0
-        ),
-        -- Slots were reserved at the old rate.
-        free_at = case when segments_per_second is null then s.free_at end,
-        paused_at = case
-            when paused then coalesce(s.paused_at, smsretry.clock())
-            when paused is null then s.paused_at
-        end,
-        why_paused = case
-            when paused then because
-            when paused is null then s.why_paused
-        end
-    where s.id = v_sender.id;
+        returning s.*
+        into strict v_sender;
+    exception
+        when no_data_found then
+            raise exception 'There is no such sender: look at the list of senders'
+                using errcode = 'SR422',
+                      hint = 'The default sender is listed once a worker has run.';
+        when too_many_rows then
+            raise exception 'Two accounts have this sender: name it by its id, as the list of senders has it'
+                using errcode = 'SR422';
+    end;
     if not paused then
         delete from smsretry.stops x
         where x.kind = 'sender' and x.subject = v_sender.id::text
