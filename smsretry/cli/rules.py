@@ -77,24 +77,14 @@ class HoursAnswer(Answer):
         from smsretry.quiet_hours.hours import hours_text
 
         check: QuietHoursCheck = self.check
+        fields = ("answer", "rule", "refused", "why_held", "closes_at", "next_send_at")
+        rules = check.window.rules
         return {
             "at": self.at,
-            "answer": check.answer,
-            "why": check.refused or check.why_held or check.rule,
-            "closes_at": check.closes_at,
-            "next_send_at": check.next_send_at,
+            **{name: getattr(check, name) for name in fields},
             "zones": {zone.name: zone.origin for zone in check.zones},
             "states": {state.name: state.origin for state in check.states},
-            "rules": [
-                {
-                    "id": rule.rule_id,
-                    "hours": hours_text(rule.week),
-                    "holidays": rule.calendars,
-                    "source": rule.source,
-                }
-                for rule in check.window.rules
-            ],
-            "cap": check.window.cap.cap_text if check.window.cap else None,
+            "rules": {rule.rule_id: hours_text(rule.week) for rule in rules},
         }
 
 

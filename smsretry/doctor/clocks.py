@@ -11,6 +11,7 @@ DATABASE: Final = "the database"
 PROVIDER: Final = "Twilio"
 PREFECT: Final = "Prefect"
 _HERE: Final = "this machine"
+_SET_IT: Final = "let NTP set the one that is wrong"
 _TOLERANCE: Final = timedelta(seconds=30)
 """A clock that NTP sets is right to a fraction of a second; an answer may be under way for some."""
 
@@ -39,21 +40,20 @@ def clock_findings(
     """
     if DATABASE not in offsets:
         return
+    remedy = "right for `smsretry up`" if rehearsal else _SET_IT
     clocks = {_HERE: timedelta(), **offsets}
-    leads = {name: lead - offsets[DATABASE] for name, lead in clocks.items()}
-    wrong = {name: lead for name, lead in leads.items() if abs(lead) > _TOLERANCE}
-    remedy = "let NTP set the one that is wrong"
-    if rehearsal:
-        remedy = "right for `smsretry up`"
+    base = clocks.pop(DATABASE)
+    wrong = {
+        name: lead - base
+        for name, lead in clocks.items()
+        if abs(lead - base) > _TOLERANCE
+    }
     for name, lead in wrong.items():
         side = "ahead of" if lead > timedelta() else "behind"
-        advice = (
-            f"is {span(abs(lead).total_seconds())} {side} the database's, "
-            f"by which texts are due and permitted: {remedy}"
-        )
+        difference = f"{span(abs(lead).total_seconds())} {side} the database's"
+        advice = f"is {difference}, by which texts are due and permitted: {remedy}"
         # Twilio's clock is right: where it differs, the database's is wrong, and texts go out at wrong hours.
         is_bad = name == PROVIDER and not rehearsal
         yield (verdict if is_bad else remark)(f"clock of {name}", advice)
     if not wrong:
-        others = (name for name in clocks if name != DATABASE)
-        yield remark(f"clocks of {', '.join([DATABASE, *others])}")
+        yield remark(f"clocks of {', '.join([DATABASE, *clocks])}")

@@ -165,10 +165,13 @@ def explanation_of(
     """
     zone = zone_of(text.timezone, text.business_timezone)
     # A text that has a reason of its own to wait or end is not kept by its sender's trouble.
-    may_go_now = prediction is None or (
-        prediction.at <= text.asked_at and prediction.course not in ("held", "end")
-    )
-    is_due = text.state == "due" and may_go_now
+    is_due = text.state == "due"
+    if prediction:
+        is_due = (
+            text.state in ("due", "scheduled")
+            and prediction.at <= text.asked_at
+            and prediction.course not in ("held", "end")
+        )
     obstacle = status.obstacle(text.sender_name) if status and is_due else None
     code = meaning(text.code) if text.code and text.state != "sent" else None
     return Explanation(
@@ -189,10 +192,11 @@ def _headline(text: TextRecord, obstacle: Need | None, zone: tzinfo) -> str:
     if text.state in WAITING or text.state == "in_doubt":
         late = lateness(text, text.asked_at)
     headline = STATE_WORDS[text.state].headline
-    if obstacle:
-        headline = f"Due, but {obstacle.what}"
-    elif text.state == "scheduled" and late:
+    if text.state == "scheduled" and late:
         headline = "Late, it is not queued yet"
+        headline += f": {obstacle.what}" if obstacle else ""
+    elif obstacle:
+        headline = f"Due, but {obstacle.what}"
     elif text.state == "sent" and text.kind == "send log":
         headline = "The application sent it itself, or the record of its row is pruned"
     if text.why:

@@ -10006,6 +10006,78 @@ begin
 end
 $$;
 
+-- ======== schemas/records/left_alone.sql ========
+-- Say why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked
+-- at now. The caller has locked row and send log. What waits for a next try, a cap, a rate, a
+-- carrier's answer or evidence waits for its time: a look would change nothing.
+create or replace function smsretry.left_alone(
+    what text,
+    retry public.sms_retry_queue,
+    log public.send_logs,
+    at timestamptz
+)
+returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_state constant text := smsretry.text_state(retry, at);
+begin
+    return case
+        when v_state = 'sent' then 'It is sent already'
+        when what = 'requeue'
+            then case
+                when v_state not in ('failed', 'cancelled')
+                    then 'It has not ended, it is ' || replace(v_state, '_', ' ')
+                when log.id is null then 'Its send log is gone'
+                when not exists (
+                    select from public.customers c
+                    where c.id = retry.customer_id
+                )
+                    then 'Its customer is gone'
+                when smsretry.is_sent(log.provider_message_id, log.status::text)
+                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
+                    then 'Its send log says that it was sent'
+                when exists (
+                    select from public.sms_retry_queue q
+                    where q.send_log_id = retry.send_log_id
+                      and q.id <> retry.id
+                      and (
+                          (q.created_at, q.id) > (retry.created_at, retry.id)
+                          or q.status in ('pending', 'processing')
+                      )
+                )
+                    then 'Another row of the same text waits, or is newer'
+                when (
+                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
+                ).attempt_id is not null -- never simply sent again
+                    then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
+            end
+        when v_state in ('failed', 'cancelled')
+            then 'It has ended, it is ' || v_state || ': requeue it'
+        when what = 'cancel' and v_state = 'in_doubt'
+            then 'It may have gone out, and the provider''s log is being checked'
+        when retry.status = 'processing' then 'A worker has it at this moment'
+        when what = 'cancel' then null
+        when retry.scheduled_for <= at
+            then 'It is due already: the next run takes it'
+        when retry.held_since is not null
+          or retry.reason = 'quiet_hours'
+              and v_state <> 'in_doubt'
+              and coalesce(
+                  retry.why_code::text,
+                  ''
+              ) not in ('daily_cap', 'day_spent')
+            then null
+        when v_state = 'in_doubt'
+            then 'It may have gone out, and the provider''s log is checked at its own times'
+        -- Each look asks anew what somebody may have mended: hours and zones, too.
+        when retry.why_code = 'quiet_hours'
+          or retry.why_code = any (smsretry.why_codes_of('sender', 'passing'))
+            then null
+        else 'It waits for its time, and not for somebody: a look now would change nothing'
+    end;
+end
+$$;
+
 -- ======== schemas/records/note_event.sql ========
 -- Keep what a person ordered, who and why (smsretry.events); each order calls it.
 create or replace function smsretry.note_event(
@@ -10031,59 +10103,6 @@ begin
 end
 $$;
 
--- ======== schemas/records/possible_actions.sql ========
--- List the desk's commands that the database permits for a text; the desk decides which it advises.
---   explain: look at its next try, which is another row of the same text
-create or replace function smsretry.possible_actions(
-    retry public.sms_retry_queue,
-    log public.send_logs,
-    customer public.customers
-)
-returns text[]
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-begin
-    return case
-        when log.id is null or customer.id is null then '{}'
-        when retry.status in ('failed', 'cancelled')
-            then case
-                when smsretry.left_alone(
-                    'requeue',
-                    retry,
-                    log,
-                    smsretry.clock()
-                ) is null
-                    then array['requeue']
-                when smsretry.is_sent(log.provider_message_id, log.status::text)
-                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
-                    then '{}'
-                when (
-                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
-                ).attempt_id is not null
-                    then array['resolve']
-                else array['explain']
-            end
-        when retry.status = 'pending'
-            then array[
-                case
-                    when retry.in_doubt_since is null then 'cancel'
-                    else 'resolve'
-                end
-            ]
-                || case
-                    when smsretry.left_alone(
-                        'look',
-                        retry,
-                        log,
-                        smsretry.clock()
-                    ) is null
-                        then array['look-again']
-                    else '{}'
-                end
-        else '{}'
-    end;
-end
-$$;
-
 -- ======== schemas/records/text_on_record.sql ========
 -- A text and all that is known of it, as people see it; a column more is one here. Holds only the
 -- last four digits of a number, also where the application wrote freely, and times and classes as
@@ -10096,7 +10115,8 @@ $$;
 --   since: when that began
 --   next_at: when it is looked at again
 --   needs_person: it waits for a person, also one in doubt
---   can: smsretry.possible_actions
+--   can: the desk's commands that the database permits for it; the desk decides which it advises;
+--     explain: look at its next try, which is another row of the same text
 --   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
 --     the text, and of its customer and business since then, with the last before it; what the
 --     number wrote
@@ -10162,7 +10182,45 @@ select
     ) as sender_name,
     coalesce(
         (
-            select smsretry.possible_actions(q, l, c)
+            select case
+                    when l.id is null or c.id is null then '{}'
+                    when q.status in ('failed', 'cancelled')
+                        then case
+                            when smsretry.left_alone(
+                                'requeue',
+                                q,
+                                l,
+                                smsretry.clock()
+                            ) is null
+                                then array['requeue']
+                            when smsretry.is_sent(l.provider_message_id, l.status::text)
+                              and not smsretry.is_undelivered(l.id, l.provider_message_id)
+                                then '{}'
+                            when (
+                                smsretry.earlier_doubt(q.send_log_id, q.business_id)
+                            ).attempt_id is not null
+                                then array['resolve']
+                            else array['explain']
+                        end
+                    when q.status = 'pending'
+                        then array[
+                            case
+                                when q.in_doubt_since is null then 'cancel'
+                                else 'resolve'
+                            end
+                        ]
+                            || case
+                                when smsretry.left_alone(
+                                    'look',
+                                    q,
+                                    l,
+                                    smsretry.clock()
+                                ) is null
+                                    then array['look-again']
+                                else '{}'
+                            end
+                    else '{}'
+                end
             from public.sms_retry_queue q
             where q.id = t.retry_id
         ),
@@ -10364,12 +10422,12 @@ from (
     from public.sms_retry_queue q
     union all
     select
-        'scheduled send'::text,
+        'scheduled send',
         s.id,
         s.business_id,
         s.customer_id,
-        null::uuid,
-        null::uuid,
+        null,
+        null,
         case s.message_class
             when 'transactional' then 'transactional'
             else 'marketing'
@@ -10379,12 +10437,12 @@ from (
         coalesce(s.held_since, s.updated_at),
         s.why,
         s.why_code::text,
-        null::integer,
+        null,
         case
             when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at)
         end,
         s.not_after,
-        null::timestamptz,
+        null,
         s.held_since is not null,
         0,
         3,
@@ -10395,13 +10453,13 @@ from (
       and s.status in ('scheduled', 'cancelled', 'failed')
     union all
     select
-        'send log'::text,
+        'send log',
         l.id,
         l.business_id,
         l.customer_id,
         l.id,
-        null::uuid,
-        'marketing'::text,
+        null,
+        'marketing',
         l.status::text,
         case
             when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent'
@@ -10409,11 +10467,11 @@ from (
         end,
         coalesce(l.updated_at, l.created_at),
         l.error_message,
-        null::text,
-        null::integer,
-        null::timestamptz,
-        null::timestamptz,
-        null::timestamptz,
+        null,
+        null,
+        null,
+        null,
+        null,
         false,
         0,
         3,
@@ -10837,78 +10895,6 @@ begin
         limit row_limit;
         exit when found;
     end loop;
-end
-$$;
-
--- ======== schemas/desk/left_alone.sql ========
--- Say why an order about texts leaves a row alone; null: it may be requeued, cancelled, or looked
--- at now. The caller has locked row and send log. What waits for a next try, a cap, a rate, a
--- carrier's answer or evidence waits for its time: a look would change nothing.
-create or replace function smsretry.left_alone(
-    what text,
-    retry public.sms_retry_queue,
-    log public.send_logs,
-    at timestamptz
-)
-returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_state constant text := smsretry.text_state(retry, at);
-begin
-    return case
-        when v_state = 'sent' then 'It is sent already'
-        when what = 'requeue'
-            then case
-                when v_state not in ('failed', 'cancelled')
-                    then 'It has not ended, it is ' || replace(v_state, '_', ' ')
-                when log.id is null then 'Its send log is gone'
-                when not exists (
-                    select from public.customers c
-                    where c.id = retry.customer_id
-                )
-                    then 'Its customer is gone'
-                when smsretry.is_sent(log.provider_message_id, log.status::text)
-                  and not smsretry.is_undelivered(log.id, log.provider_message_id)
-                    then 'Its send log says that it was sent'
-                when exists (
-                    select from public.sms_retry_queue q
-                    where q.send_log_id = retry.send_log_id
-                      and q.id <> retry.id
-                      and (
-                          (q.created_at, q.id) > (retry.created_at, retry.id)
-                          or q.status in ('pending', 'processing')
-                      )
-                )
-                    then 'Another row of the same text waits, or is newer'
-                when (
-                    smsretry.earlier_doubt(retry.send_log_id, retry.business_id)
-                ).attempt_id is not null -- never simply sent again
-                    then 'It is unknown whether it went out: look in the provider''s log, then resolve_sms_doubt'
-            end
-        when v_state in ('failed', 'cancelled')
-            then 'It has ended, it is ' || v_state || ': requeue it'
-        when what = 'cancel' and v_state = 'in_doubt'
-            then 'It may have gone out, and the provider''s log is being checked'
-        when retry.status = 'processing' then 'A worker has it at this moment'
-        when what = 'cancel' then null
-        when retry.scheduled_for <= at
-            then 'It is due already: the next run takes it'
-        when retry.held_since is not null
-          or retry.reason = 'quiet_hours'
-              and v_state <> 'in_doubt'
-              and coalesce(
-                  retry.why_code::text,
-                  ''
-              ) not in ('daily_cap', 'day_spent')
-            then null
-        when v_state = 'in_doubt'
-            then 'It may have gone out, and the provider''s log is checked at its own times'
-        -- Each look asks anew what somebody may have mended: hours and zones, too.
-        when retry.why_code = 'quiet_hours'
-          or retry.why_code = any (smsretry.why_codes_of('sender', 'passing'))
-            then null
-        else 'It waits for its time, and not for somebody: a look now would change nothing'
-    end;
 end
 $$;
 
@@ -11925,32 +11911,20 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
+    k_fields constant text[] := '{retry_ids,business_id,customer_id,code,why_code,states,since,until,send,sender,due_by,needs_person}';
     v_now constant timestamptz := smsretry.clock();
     v_filter record;
     v_statuses text[];
     v_is_default boolean;
     v_own text[]; -- businesses and classes with a sender of their own; of the default sender, all
 begin
-    if exists (
-        select from jsonb_object_keys(which) k
-        where k not in (
-            'retry_ids',
-            'business_id',
-            'customer_id',
-            'code',
-            'why_code',
-            'states',
-            'since',
-            'until',
-            'send',
-            'sender',
-            'due_by',
-            'needs_person'
+    if which = '{}'
+        or exists (
+            select from jsonb_object_keys(which) k
+            where k <> all (k_fields)
         )
-    )
-        or which = '{}'
     then
-        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since, until, send, sender, due_by or needs_person'
+        raise exception 'Say which texts, by %', array_to_string(k_fields, ', ')
             using errcode = 'SR422';
     end if;
     select *

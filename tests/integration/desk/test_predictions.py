@@ -234,18 +234,20 @@ def test_a_text_that_waits_for_one_of_the_same_person_is_told_to_go_a_day_later(
 def test_a_forecast_says_that_nobody_runs_until_somebody_does(
     shop: Shop, desk: Desk
 ) -> None:
-    """Of what is due and of what comes due, on every page."""
+    """Of what is due, planned for now, and comes due; on every page."""
     run(shop)
     later, due = shop.due_text(due=timedelta(hours=1)), shop.due_text()
+    planned = shop.scheduled(due=timedelta(minutes=1))
     shop.later(minutes=25)
     silence = "no run has finished, for 25 min"
     told = "\n".join(desk.preview(Preview(hours=3)).lines())
     assert f"But {silence}: nothing goes out until one does." in told
     [story] = desk.explain(ExplainText(id=later))
     assert story.next.endswith(f"But {silence}: nothing happens until one does")
-    [story] = desk.explain(ExplainText(id=due))
-    assert story.headline.startswith("Due, but no run has finished")
-    assert "`smsretry serve` runs" in str(story.remedies[0])
+    for text in (due, planned):
+        [story] = desk.explain(ExplainText(id=text))
+        assert "no run has finished (" in story.headline
+        assert "`smsretry serve` runs" in str(story.remedies[0])
     run(shop)
     assert silence not in "\n".join(desk.preview(Preview(hours=3)).lines())
 

@@ -13,32 +13,20 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 -- A generic plan would read the whole table.
 set plan_cache_mode = force_custom_plan as $$
 declare
+    k_fields constant text[] := '{retry_ids,business_id,customer_id,code,why_code,states,since,until,send,sender,due_by,needs_person}';
     v_now constant timestamptz := smsretry.clock();
     v_filter record;
     v_statuses text[];
     v_is_default boolean;
     v_own text[]; -- businesses and classes with a sender of their own; of the default sender, all
 begin
-    if exists (
-        select from jsonb_object_keys(which) k
-        where k not in (
-            'retry_ids',
-            'business_id',
-            'customer_id',
-            'code',
-            'why_code',
-            'states',
-            'since',
-            'until',
-            'send',
-            'sender',
-            'due_by',
-            'needs_person'
+    if which = '{}'
+        or exists (
+            select from jsonb_object_keys(which) k
+            where k <> all (k_fields)
         )
-    )
-        or which = '{}'
     then
-        raise exception 'Say which texts: by rows (retry_ids), business_id, customer_id, code, why_code, states, since, until, send, sender, due_by or needs_person'
+        raise exception 'Say which texts, by %', array_to_string(k_fields, ', ')
             using errcode = 'SR422';
     end if;
     select *

@@ -9,7 +9,8 @@
 --   since: when that began
 --   next_at: when it is looked at again
 --   needs_person: it waits for a person, also one in doubt
---   can: smsretry.possible_actions
+--   can: the desk's commands that the database permits for it; the desk decides which it advises;
+--     explain: look at its next try, which is another row of the same text
 --   steps: its sends, with that it is in doubt about, and what became of each; smsretry.events of
 --     the text, and of its customer and business since then, with the last before it; what the
 --     number wrote
@@ -75,7 +76,45 @@ select
     ) as sender_name,
     coalesce(
         (
-            select smsretry.possible_actions(q, l, c)
+            select case
+                    when l.id is null or c.id is null then '{}'
+                    when q.status in ('failed', 'cancelled')
+                        then case
+                            when smsretry.left_alone(
+                                'requeue',
+                                q,
+                                l,
+                                smsretry.clock()
+                            ) is null
+                                then array['requeue']
+                            when smsretry.is_sent(l.provider_message_id, l.status::text)
+                              and not smsretry.is_undelivered(l.id, l.provider_message_id)
+                                then '{}'
+                            when (
+                                smsretry.earlier_doubt(q.send_log_id, q.business_id)
+                            ).attempt_id is not null
+                                then array['resolve']
+                            else array['explain']
+                        end
+                    when q.status = 'pending'
+                        then array[
+                            case
+                                when q.in_doubt_since is null then 'cancel'
+                                else 'resolve'
+                            end
+                        ]
+                            || case
+                                when smsretry.left_alone(
+                                    'look',
+                                    q,
+                                    l,
+                                    smsretry.clock()
+                                ) is null
+                                    then array['look-again']
+                                else '{}'
+                            end
+                    else '{}'
+                end
             from public.sms_retry_queue q
             where q.id = t.retry_id
         ),
@@ -277,12 +316,12 @@ from (
     from public.sms_retry_queue q
     union all
     select
-        'scheduled send'::text,
+        'scheduled send',
         s.id,
         s.business_id,
         s.customer_id,
-        null::uuid,
-        null::uuid,
+        null,
+        null,
         case s.message_class
             when 'transactional' then 'transactional'
             else 'marketing'
@@ -292,12 +331,12 @@ from (
         coalesce(s.held_since, s.updated_at),
         s.why,
         s.why_code::text,
-        null::integer,
+        null,
         case
             when s.status = 'scheduled' then greatest(s.scheduled_for, s.look_at)
         end,
         s.not_after,
-        null::timestamptz,
+        null,
         s.held_since is not null,
         0,
         3,
@@ -308,13 +347,13 @@ from (
       and s.status in ('scheduled', 'cancelled', 'failed')
     union all
     select
-        'send log'::text,
+        'send log',
         l.id,
         l.business_id,
         l.customer_id,
         l.id,
-        null::uuid,
-        'marketing'::text,
+        null,
+        'marketing',
         l.status::text,
         case
             when smsretry.is_sent(l.provider_message_id, l.status::text) then 'sent'
@@ -322,11 +361,11 @@ from (
         end,
         coalesce(l.updated_at, l.created_at),
         l.error_message,
-        null::text,
-        null::integer,
-        null::timestamptz,
-        null::timestamptz,
-        null::timestamptz,
+        null,
+        null,
+        null,
+        null,
+        null,
         false,
         0,
         3,
