@@ -133,7 +133,7 @@ from opted_in to opted_out, source in words that are not shown here
     "a planned text is late from its planned time, also while there is no text yet": """
         planned
         241 minutes
-        it is told: Late, it is not queued yet (..., 4 h after it was first due)
+        it is told: Late, it is not queued yet: no run has finished (..., 4 h after it was first due)
         plans: queued
         run: Sent
         it tells send: send 1: ..., 4 h after it was first due...
