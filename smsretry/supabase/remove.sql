@@ -94,7 +94,7 @@ drop function if exists public.group_sms_calls(jsonb);
 drop function if exists public.import_sms_opt_outs(jsonb,uuid,boolean,boolean,text,text,text);
 drop function if exists public.list_sms(jsonb,integer);
 drop function if exists public.mark_sms_database(text,text,text,text);
-drop function if exists public.mark_sms_number(uuid,boolean,text,integer);
+drop function if exists public.note_sms_number(uuid,boolean,text,integer);
 drop function if exists public.preview_sms_retries(timestamp with time zone,timestamp with time zone,uuid,integer,uuid[]);
 drop function if exists public.prune_sms_history(integer,integer,boolean);
 drop function if exists public.queue_scheduled_sms(integer,interval,interval,uuid[]);

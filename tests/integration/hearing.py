@@ -55,7 +55,7 @@ def hear(business: Business, *said: str | None, **named: str | None) -> tuple[An
 def refuse(business: Business, phone: str = PHONE) -> None:
     """The provider has refused a text to the number, because it stopped texts at its sender."""
     business.connection.execute(
-        """select smsretry.mark_customers(smsretry.keep_words(
+        """select smsretry.write_consent(smsretry.keep_words(
                smsretry.words_at(array[%s], %s, 'opted_out', 'twilio_21610', smsretry.clock()),
                everyone => true, marks => true))""",
         [business.id, phone],

@@ -115,7 +115,7 @@ class Scene:
                 "outcome": "rejected", "next_status": "pending", "why": "Twilio was down", "error_code": 20500,
                 "twilio_sid": None, "due_in": "1 minute", "reason": "twilio_error", "counted": True, "held": True,
             },
-            "mark_sms_number": {
+            "note_sms_number": {
                 "attempt_id": str(self.attempt), "opted_out": False, "phone_status": "invalid", "error_code": 21211,
             },
             "defer_sms_retry": claim | {"due_at": self.at(hours=1), "reason": "quiet_hours", "why": "Quiet hours"} | {

@@ -198,7 +198,7 @@ class SupabaseQueue(SupabaseGroups):
     def finish(
         self, claim: Claim, attempt_id: UUID, outcome: Outcome, decision: AfterSend
     ) -> Finished:
-        self._mark_number(attempt_id, decision)
+        self._note_number(attempt_id, decision)
         arguments = {
             "attempt_id": attempt_id,
             **after_send_arguments(outcome, decision),
@@ -232,7 +232,7 @@ class SupabaseQueue(SupabaseGroups):
     def follow(
         self, message: OpenDelivery, report: DeliveryReport, decision: AfterDelivery
     ) -> Followed:
-        self._mark_number(message.attempt_id, decision)
+        self._note_number(message.attempt_id, decision)
         arguments = {
             "attempt_id": message.attempt_id,
             "asks": message.asks,
@@ -268,7 +268,7 @@ class SupabaseQueue(SupabaseGroups):
             {"account": sender.account, "sender": sender.sent_by, "seconds": seconds},
         )
 
-    def _mark_number(
+    def _note_number(
         self, attempt_id: UUID, decision: AfterSend | AfterDelivery
     ) -> None:
         """Record what a refusal says of its number. This precedes the outcome: if either is lost, the text is looked
@@ -276,7 +276,7 @@ class SupabaseQueue(SupabaseGroups):
         """
         if isinstance(decision, Fail) and (decision.opted_out or decision.phone_status):
             self.call_until_answered(
-                "mark_sms_number",
+                "note_sms_number",
                 {
                     "attempt_id": attempt_id,
                     "opted_out": decision.opted_out,

@@ -320,7 +320,7 @@ create table if not exists smsretry.consents (
     written_to text, -- in that row: the service or number of ours, as people see it
     phone text, -- in that row: who wrote what nobody has read
     was text, -- the consent of the customer that the word ended
-    -- when a run tries to make the customer's row say it; null: it does (smsretry.mark_customers)
+    -- when a run tries to make the customer's row say it; null: it does (smsretry.write_consent)
     mark_at timestamptz,
     constraint consents_said check (
         said in ('opted_out', 'opted_in', 'unsure', 'unchanged', 'seen')
@@ -3192,7 +3192,7 @@ $$;
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
 -- application's own columns, never change. Only what changes many rows at once writes columns
--- itself: mark_claimed, supersede, release_texts and record_restore. A row that no worker holds has
+-- itself: claim_rows, supersede, release_texts and record_restore. A row that no worker holds has
 -- no lease, and one that has ended waits for nothing.
 --   due: it goes back to pending, until then
 --   ended: how it ends (completed, failed or cancelled); its send log is told
@@ -4380,7 +4380,7 @@ begin
     -- A row that was refused has another ctid now; the others have kept theirs.
     v_taken := (
         select t.taken
-        from smsretry.mark_claimed(
+        from smsretry.claim_rows(
             array(
                 select q.ctid
                 from public.sms_retry_queue q
@@ -4475,6 +4475,95 @@ begin
 end
 $$;
 
+-- ======== schemas/worker/claim_rows.sql ========
+-- Claim these rows, which the caller has locked: due ones with `skip locked`, or one by its id, due
+-- or not, for whose lock it waits (claim_sms_retry). Only service_role may call those callers
+-- (rights/backend.sql). If the rows cannot be taken together, each is tried by itself: one that is
+-- refused stays as it is.
+--   rows: by ctid; a row that this transaction has locked moves by its own writes alone
+--   by_application: its claimer begins no sends
+--   alone: what refuses is raised
+--   taken: their ids; null: the one row took all the time of the call
+--   refused: the database's words, if it refused each row
+create or replace function smsretry.claim_rows(
+    rows tid[],
+    at timestamptz,
+    by_application boolean default false,
+    alone boolean default false,
+    out taken uuid[],
+    out refused text
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+-- A trigger may wait for a lock.
+set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    -- Above what a worker from before a restore holds: more than a text was ever claimed.
+    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_ids uuid[];
+    v_detail text;
+begin
+    taken := '{}';
+    -- at first all together, and then each
+    for v_try in 0 .. coalesce(cardinality(claim_rows.rows), 0) loop
+        begin
+            with claimed as (
+                update public.sms_retry_queue q
+                set
+                    status = 'processing',
+                    claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
+                    claimed_at = claim_rows.at,
+                    begun_at = null,
+                    claimed_by_application = claim_rows.by_application
+                        or q.claimed_by_application and q.in_doubt_since is not null,
+                    attempt_id = case
+                        when q.in_doubt_since is not null then q.attempt_id
+                    end,
+                    updated_at = claim_rows.at
+                where q.ctid = any (
+                    case v_try
+                        when 0 then claim_rows.rows
+                        else claim_rows.rows[v_try : v_try]
+                    end
+                )
+                  and q.status = 'pending' -- a later trigger may leave another word in work
+                returning q.id
+            )
+            select array_agg(t.id)
+            into v_ids
+            from claimed t;
+            set constraints all immediate; -- a deferred check would undo the others, too
+            taken := taken || v_ids;
+            refused := null;
+            exit when v_try = 0;
+        exception
+            when query_canceled then
+                if alone or cardinality(claim_rows.rows) > 1 then
+                    raise; -- no time is left: its caller claims one at a time
+                end if;
+                taken := null;
+                return;
+            when others then
+                if alone then
+                    raise;
+                end if;
+                get stacked diagnostics v_detail = pg_exception_detail;
+                refused := case
+                    -- a lock: the next claim tries again
+                    when sqlstate in ('55P03', '40P01') then null
+                    -- its detail would quote the row
+                    when sqlstate like '23%' or v_detail = '' then sqlerrm
+                    else sqlerrm || ': ' || v_detail
+                end;
+                raise warning 'A row could not be claimed: %', sqlstate;
+        end;
+    end loop;
+    refused := case
+        when taken = '{}' then left(smsretry.numberless(refused), 300)
+    end;
+end
+$$;
+
 -- ======== schemas/worker/claim_sms_retry.sql ========
 -- Claim one pending row by its id, due or not, for the caller who has just queued it. Returns what
 -- claim_sms_texts does; without a text the row is not pending, or is in doubt. Raises if it cannot
@@ -4502,7 +4591,7 @@ declare
     v_taken uuid[];
 begin
     -- A statement of its own: what follows reads the rows as they are then.
-    v_taken := (select t.taken from smsretry.mark_claimed(v_rows, v_now, alone => true) t);
+    v_taken := (select t.taken from smsretry.claim_rows(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;
@@ -4558,7 +4647,7 @@ begin
         loop
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.mark_claimed(v_rows, v_now) t;
+            from smsretry.claim_rows(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -4590,7 +4679,7 @@ begin
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.mark_claimed(v_rows, v_now) t;
+            from smsretry.claim_rows(v_rows, v_now) t;
             -- Whose texts could not be taken has had its turn, so that they are not tried again and
             -- again. They have kept their ctids.
             if cardinality(v_taken) < cardinality(v_rows) then
@@ -4942,7 +5031,7 @@ begin
         needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
-    perform smsretry.mark_customers(
+    perform smsretry.write_consent(
         array(
             select w.id
             from smsretry.consents w
@@ -5095,95 +5184,6 @@ begin
 end
 $$;
 
--- ======== schemas/worker/mark_claimed.sql ========
--- Claim these rows, which the caller has locked: due ones with `skip locked`, or one by its id, due
--- or not, for whose lock it waits (claim_sms_retry). Only service_role may call those callers
--- (rights/backend.sql). If the rows cannot be taken together, each is tried by itself: one that is
--- refused stays as it is.
---   rows: by ctid; a row that this transaction has locked moves by its own writes alone
---   by_application: its claimer begins no sends
---   alone: what refuses is raised
---   taken: their ids; null: the one row took all the time of the call
---   refused: the database's words, if it refused each row
-create or replace function smsretry.mark_claimed(
-    rows tid[],
-    at timestamptz,
-    by_application boolean default false,
-    alone boolean default false,
-    out taken uuid[],
-    out refused text
-)
-language plpgsql set search_path = pg_catalog, pg_temp
--- A trigger may wait for a lock.
-set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
-as $$
-declare
-    -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
-    v_ids uuid[];
-    v_detail text;
-begin
-    taken := '{}';
-    -- at first all together, and then each
-    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop
-        begin
-            with claimed as (
-                update public.sms_retry_queue q
-                set
-                    status = 'processing',
-                    claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
-                    claimed_at = mark_claimed.at,
-                    begun_at = null,
-                    claimed_by_application = mark_claimed.by_application
-                        or q.claimed_by_application and q.in_doubt_since is not null,
-                    attempt_id = case
-                        when q.in_doubt_since is not null then q.attempt_id
-                    end,
-                    updated_at = mark_claimed.at
-                where q.ctid = any (
-                    case v_try
-                        when 0 then mark_claimed.rows
-                        else mark_claimed.rows[v_try : v_try]
-                    end
-                )
-                  and q.status = 'pending' -- a later trigger may leave another word in work
-                returning q.id
-            )
-            select array_agg(t.id)
-            into v_ids
-            from claimed t;
-            set constraints all immediate; -- a deferred check would undo the others, too
-            taken := taken || v_ids;
-            refused := null;
-            exit when v_try = 0;
-        exception
-            when query_canceled then
-                if alone or cardinality(mark_claimed.rows) > 1 then
-                    raise; -- no time is left: its caller claims one at a time
-                end if;
-                taken := null;
-                return;
-            when others then
-                if alone then
-                    raise;
-                end if;
-                get stacked diagnostics v_detail = pg_exception_detail;
-                refused := case
-                    -- a lock: the next claim tries again
-                    when sqlstate in ('55P03', '40P01') then null
-                    -- its detail would quote the row
-                    when sqlstate like '23%' or v_detail = '' then sqlerrm
-                    else sqlerrm || ': ' || v_detail
-                end;
-                raise warning 'A row could not be claimed: %', sqlstate;
-        end;
-    end loop;
-    refused := case
-        when taken = '{}' then left(smsretry.numberless(refused), 300)
-    end;
-end
-$$;
-
 -- ======== schemas/worker/notice_restore.sql ========
 -- Notice that the database went back in time: it had accepted this run and does not know it, or
 -- knows of no end although the run had finished. Records the restore once, and returns since when
@@ -5237,7 +5237,7 @@ $$;
 -- Record that the database was restored from a backup. What went out after that was taken looks
 -- unsent. So each older text is looked for at the provider before its next message leaves
 -- (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no worker from before
--- the restore holds (smsretry.mark_claimed). False: it is on record already.
+-- the restore holds (smsretry.claim_rows). False: it is on record already.
 --   since: when the backup was taken
 --   run_id: the run that the database had forgotten; null: a person says so
 create or replace function smsretry.record_restore(
@@ -6449,6 +6449,90 @@ begin
 end
 $$;
 
+-- ======== schemas/consent/consent_for.sql ========
+-- Tell which consent a customer's row should show; nulls: it does already. It is the opt-out that
+-- stands and is hardest to take back. If none stands, the last word to us counts: an opt-in, or a
+-- START, which gives back the consent that a STOP by the same number ended (unknown: somebody must
+-- ask).
+create or replace function smsretry.consent_for(
+    customer_id uuid,
+    out status text,
+    out at timestamptz,
+    out source text
+)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    v_row public.customers;
+    v_consent text;
+    v_keys bytea[];
+    v_last_word record;
+begin
+    select *
+    into v_row
+    from public.customers c
+    where c.id = consent_for.customer_id;
+    v_consent := smsretry.consent(v_row.sms_consent_status::text);
+    select 'opted_out', (o.word).dated, (o.word).source
+    into status, at, source
+    from smsretry.objections(
+        array[v_row.business_id],
+        array[v_row.phone::text],
+        array[v_row.id]
+    ) o
+    where (o.word).said = 'opted_out'
+    limit 1;
+    if found then
+        if v_consent = 'opted_out'
+            and (
+                smsretry.start_takes_back(source)
+                or not smsretry.start_takes_back(v_row.sms_consent_source::text)
+            ) then
+            status := null;
+        end if;
+        return;
+    end if;
+    v_keys := array[
+        smsretry.number_key(v_row.business_id, v_row.phone),
+        smsretry.number_key(v_row.business_id, v_row.id::text)
+    ];
+    select i.source, i.at, i.dated
+    into v_last_word
+    from smsretry.consents i
+    where i.subject_key = any (v_keys) and i.said = 'opted_in'
+    order by i.id desc
+    limit 1;
+    if not found or v_last_word.dated is not null then
+        return; -- the application's own word
+    end if;
+    at := v_last_word.at;
+    source := v_last_word.source;
+    if v_last_word.source not in ('inbound_start', 'inbound_yes') then
+        if (v_consent = 'opted_in' and v_row.sms_consent_at >= v_last_word.at) is not true then
+            status := 'opted_in';
+        end if;
+    elsif v_consent = 'opted_out'
+        and smsretry.start_takes_back(
+            v_row.sms_consent_source::text,
+            v_last_word.source = 'inbound_yes'
+        ) then
+        source := 'inbound_start';
+        status := coalesce(
+            (
+                select w.was
+                from smsretry.consents w
+                where w.subject_key = v_keys[2]
+                  and w.number_key = smsretry.number_key(null, v_row.phone)
+                  and w.said in ('opted_out', 'unsure')
+                  and w.was is not null
+                order by w.id desc
+                limit 1
+            ),
+            'unknown'
+        );
+    end if;
+end
+$$;
+
 -- ======== schemas/consent/end_deactivated_sms_consent.sql ========
 -- Opt out the numbers that carriers deactivated on a day, of which whoever has one now said
 -- nothing; for the nightly flow. Those of customers opt out at each business, as of that day's end,
@@ -6706,7 +6790,7 @@ begin
             )::integer;
             select m.*
             into v_marked
-            from smsretry.mark_customers(v_words, v_until) m;
+            from smsretry.write_consent(v_words, v_until) m;
             customers := customers + v_marked.opted_out;
             cancelled := cancelled + v_marked.cancelled;
             unmarked := unmarked + v_marked.unmarked;
@@ -7134,7 +7218,7 @@ $$;
 -- nobody. An opt-out that changes nothing is not kept: one stands that is no earlier and no easier
 -- to take back. Returns the ids of what was kept.
 --   everyone: each customer who has the number is named
---   marks: the customers' rows shall say it (smsretry.mark_customers)
+--   marks: the customers' rows shall say it (smsretry.write_consent)
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
 create or replace function smsretry.keep_words(
     words smsretry.word[],
@@ -7257,224 +7341,7 @@ begin
 end
 $$;
 
--- ======== schemas/consent/mark_customers.sql ========
--- Let customers' rows say what was said of them, and cancel the texts of those who opted out. Words
--- are kept before this, and each send asks for them: what is locked, refused by a rule of the
--- application's, or cut off by a timeout is left to a later run. In no order, so that none always
--- keeps others from theirs.
---   words: ids of smsretry.consents
---   until: when no more is begun
---   opted_out: customers who say so now
---   opted_in: customers who were marked so
---   cancelled: texts that waited
---   unmarked: customers whose rows may not say it yet: a later run marks them
-create or replace function smsretry.mark_customers(
-    words bigint[],
-    until timestamptz default clock_timestamp() + interval '2 seconds',
-    out opted_out integer,
-    out opted_in integer,
-    out cancelled integer,
-    out unmarked integer
-)
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms'
-as $$
-declare
-    v_now constant timestamptz := smsretry.clock();
-    v_named record;
-    v_business uuid;
-    v_consent text;
-    v_mark record;
-    v_is_out boolean;
-    v_texts uuid[];
-    v_failed bigint[] := '{}';
-begin
-    opted_out := 0;
-    opted_in := 0;
-    cancelled := 0;
-    unmarked := 0;
-    begin
-        for v_named in
-            select w.customer_id, array_agg(w.id) as words
-            from smsretry.consents w
-            where w.id = any (mark_customers.words) and w.mark_at is not null
-            group by w.customer_id
-            order by random()
-        loop
-            unmarked := unmarked + 1;
-            continue when clock_timestamp() > until;
-            begin
-                select c.business_id, c.sms_consent_status::text
-                into v_business, v_consent
-                from public.customers c
-                where c.id = v_named.customer_id
-                for no key update skip locked; -- who holds it may be writing something else
-                if not found
-                    and exists (
-                        select from public.customers c
-                        where c.id = v_named.customer_id
-                    ) then
-                    v_failed := v_failed || v_named.words;
-                    continue;
-                end if;
-                select m.*
-                into v_mark
-                from smsretry.mark_for(v_named.customer_id) m;
-                v_is_out := coalesce(v_mark.status, smsretry.consent(v_consent)) = 'opted_out';
-                v_texts := array(
-                    select q.id
-                    from public.sms_retry_queue q
-                    where v_is_out
-                      and q.customer_id = v_named.customer_id
-                      -- is true: by the customer's index alone; with old statistics that of all
-                      -- that waits is walked
-                      and (
-                          q.status = 'pending' and q.in_doubt_since is null
-                      ) is true
-                    for update skip locked
-                );
-                if v_texts <> '{}' then -- else PostgreSQL may read all that waits
-                    perform smsretry.save_row(
-                        q,
-                        v_now,
-                        ended => 'cancelled',
-                        why => 'Customer opted out',
-                        why_code => 'opted_out'
-                    )
-                    from public.sms_retry_queue q
-                    where q.id = any (v_texts);
-                end if;
-                if v_mark.status is not null then
-                    update public.customers c
-                    set
-                        sms_consent_status = v_mark.status,
-                        sms_consent_at = v_mark.at,
-                        sms_consent_source = v_mark.source
-                    where c.id = v_named.customer_id;
-                end if;
-                set constraints all immediate; -- a deferred check would undo the word, too
-                update smsretry.consents w
-                set
-                    mark_at = null,
-                    was = case when v_mark.status = 'opted_out' then left(v_consent, 40) end
-                where w.id = any (v_named.words);
-                unmarked := unmarked - 1;
-                cancelled := cancelled + cardinality(v_texts);
-                opted_out := opted_out + v_is_out::integer;
-                opted_in := opted_in + (
-                    v_mark.status is not distinct from 'opted_in'
-                )::integer;
-            exception
-                when query_canceled then -- the time is over and is not counted again
-                    v_failed := v_failed || v_named.words;
-                    until := '-infinity';
-                when others then
-                    raise warning 'Customer % of business % could not be marked yet: %',
-                        v_named.customer_id,
-                        v_business,
-                        sqlstate;
-                    v_failed := v_failed || v_named.words;
-            end;
-        end loop;
-    exception
-        -- The time is over between two customers, or the table is not ours to write.
-        when query_canceled or others then
-            raise warning 'Customers could not be marked yet: %', sqlstate;
-            unmarked := greatest(unmarked + opted_out + opted_in, 1);
-            opted_out := 0;
-            opted_in := 0;
-            cancelled := 0;
-    end;
-    update smsretry.consents w
-    set mark_at = v_now + (v_now - w.at) -- after as long as it has been tried
-    where w.id = any (v_failed);
-end
-$$;
-
--- ======== schemas/consent/mark_for.sql ========
--- Tell which consent a customer's row should show; nulls: it does already. It is the opt-out that
--- stands and is hardest to take back. If none stands, the last word to us counts: an opt-in, or a
--- START, which gives back the consent that a STOP by the same number ended (unknown: somebody must
--- ask).
-create or replace function smsretry.mark_for(
-    customer_id uuid,
-    out status text,
-    out at timestamptz,
-    out source text
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    v_row public.customers;
-    v_consent text;
-    v_keys bytea[];
-    v_last_word record;
-begin
-    select *
-    into v_row
-    from public.customers c
-    where c.id = mark_for.customer_id;
-    v_consent := smsretry.consent(v_row.sms_consent_status::text);
-    select 'opted_out', (o.word).dated, (o.word).source
-    into status, at, source
-    from smsretry.objections(
-        array[v_row.business_id],
-        array[v_row.phone::text],
-        array[v_row.id]
-    ) o
-    where (o.word).said = 'opted_out'
-    limit 1;
-    if found then
-        if v_consent = 'opted_out'
-            and (
-                smsretry.start_takes_back(source)
-                or not smsretry.start_takes_back(v_row.sms_consent_source::text)
-            ) then
-            status := null;
-        end if;
-        return;
-    end if;
-    v_keys := array[
-        smsretry.number_key(v_row.business_id, v_row.phone),
-        smsretry.number_key(v_row.business_id, v_row.id::text)
-    ];
-    select i.source, i.at, i.dated
-    into v_last_word
-    from smsretry.consents i
-    where i.subject_key = any (v_keys) and i.said = 'opted_in'
-    order by i.id desc
-    limit 1;
-    if not found or v_last_word.dated is not null then
-        return; -- the application's own word
-    end if;
-    at := v_last_word.at;
-    source := v_last_word.source;
-    if v_last_word.source not in ('inbound_start', 'inbound_yes') then
-        if (v_consent = 'opted_in' and v_row.sms_consent_at >= v_last_word.at) is not true then
-            status := 'opted_in';
-        end if;
-    elsif v_consent = 'opted_out'
-        and smsretry.start_takes_back(
-            v_row.sms_consent_source::text,
-            v_last_word.source = 'inbound_yes'
-        ) then
-        source := 'inbound_start';
-        status := coalesce(
-            (
-                select w.was
-                from smsretry.consents w
-                where w.subject_key = v_keys[2]
-                  and w.number_key = smsretry.number_key(null, v_row.phone)
-                  and w.said in ('opted_out', 'unsure')
-                  and w.was is not null
-                order by w.id desc
-                limit 1
-            ),
-            'unknown'
-        );
-    end if;
-end
-$$;
-
--- ======== schemas/consent/mark_sms_number.sql ========
+-- ======== schemas/consent/note_sms_number.sql ========
 -- Record what a refusal, or a failed delivery, says of its number. It is recorded before the
 -- outcome is, so that neither is lost: if this call fails, the text is looked for, and its next
 -- refusal says it again. No fence: it is true, whoever has the row. May be repeated. False: the
@@ -7482,7 +7349,7 @@ $$;
 -- refuse the phone_status.
 --   opted_out: the number's consent at the business ends
 --   phone_status: tells the application what is wrong with the number
-create or replace function public.mark_sms_number(
+create or replace function public.note_sms_number(
     attempt_id uuid,
     opted_out boolean default false,
     phone_status text default null,
@@ -7510,19 +7377,19 @@ begin
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c
         on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id
+    where a.id = note_sms_number.attempt_id
       and smsretry.delivery_of(a.delivery_status) <> 'delivered';
     if v_attempt.phone is null then
         return false;
     end if;
-    if mark_sms_number.opted_out then
-        perform smsretry.mark_customers(
+    if note_sms_number.opted_out then
+        perform smsretry.write_consent(
             smsretry.keep_words(
                 smsretry.words_at(
                     array[v_attempt.business_id],
                     v_attempt.phone,
                     'opted_out',
-                    coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+                    coalesce('twilio_' || note_sms_number.error_code, 'provider_refusal'),
                     smsretry.clock()
                 ),
                 everyone => true,
@@ -7536,10 +7403,10 @@ begin
               and o.said = 'opted_out'
               and o.dated >= v_attempt.begun_at
         );
-    elsif mark_sms_number.phone_status is not null then
+    elsif note_sms_number.phone_status is not null then
         begin
             update public.customers c
-            set phone_status = mark_sms_number.phone_status
+            set phone_status = note_sms_number.phone_status
             where c.id in (
                 select o.id
                 from public.customers o
@@ -7841,7 +7708,7 @@ begin
         m.cancelled,
         m.unmarked
     into customers, cancelled, unmarked
-    from smsretry.mark_customers(v_words) m;
+    from smsretry.write_consent(v_words) m;
     if v_said = 'unsure' and v_words <> '{}' then -- else nobody has to read it yet
         update smsretry.consents c
         set phone = v_phone
@@ -7987,7 +7854,7 @@ begin
         m.cancelled,
         m.unmarked
     into customers, cancelled, unmarked
-    from smsretry.mark_customers(v_words) m;
+    from smsretry.write_consent(v_words) m;
     perform smsretry.words_answered(v_phone, customer_id);
     if who is not null then
         perform smsretry.note_event(
@@ -8301,6 +8168,139 @@ begin
         select row(b.id, phone, customer_id, said, source, dated, senders, twilio_sid, null)::smsretry.word
         from unnest(businesses) b (id)
     );
+end
+$$;
+
+-- ======== schemas/consent/write_consent.sql ========
+-- Let customers' rows say what was said of them, and cancel the texts of those who opted out. Words
+-- are kept before this, and each send asks for them: what is locked, refused by a rule of the
+-- application's, or cut off by a timeout is left to a later run. In no order, so that none always
+-- keeps others from theirs.
+--   words: ids of smsretry.consents
+--   until: when no more is begun
+--   opted_out: customers who say so now
+--   opted_in: customers who were marked so
+--   cancelled: texts that waited
+--   unmarked: customers whose rows may not say it yet: a later run marks them
+create or replace function smsretry.write_consent(
+    words bigint[],
+    until timestamptz default clock_timestamp() + interval '2 seconds',
+    out opted_out integer,
+    out opted_in integer,
+    out cancelled integer,
+    out unmarked integer
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms'
+as $$
+declare
+    v_now constant timestamptz := smsretry.clock();
+    v_named record;
+    v_business uuid;
+    v_consent text;
+    v_mark record;
+    v_is_out boolean;
+    v_texts uuid[];
+    v_failed bigint[] := '{}';
+begin
+    opted_out := 0;
+    opted_in := 0;
+    cancelled := 0;
+    unmarked := 0;
+    begin
+        for v_named in
+            select w.customer_id, array_agg(w.id) as words
+            from smsretry.consents w
+            where w.id = any (write_consent.words) and w.mark_at is not null
+            group by w.customer_id
+            order by random()
+        loop
+            unmarked := unmarked + 1;
+            continue when clock_timestamp() > until;
+            begin
+                select c.business_id, c.sms_consent_status::text
+                into v_business, v_consent
+                from public.customers c
+                where c.id = v_named.customer_id
+                for no key update skip locked; -- who holds it may be writing something else
+                if not found
+                    and exists (
+                        select from public.customers c
+                        where c.id = v_named.customer_id
+                    ) then
+                    v_failed := v_failed || v_named.words;
+                    continue;
+                end if;
+                select m.*
+                into v_mark
+                from smsretry.consent_for(v_named.customer_id) m;
+                v_is_out := coalesce(v_mark.status, smsretry.consent(v_consent)) = 'opted_out';
+                v_texts := array(
+                    select q.id
+                    from public.sms_retry_queue q
+                    where v_is_out
+                      and q.customer_id = v_named.customer_id
+                      -- is true: by the customer's index alone; with old statistics that of all
+                      -- that waits is walked
+                      and (
+                          q.status = 'pending' and q.in_doubt_since is null
+                      ) is true
+                    for update skip locked
+                );
+                if v_texts <> '{}' then -- else PostgreSQL may read all that waits
+                    perform smsretry.save_row(
+                        q,
+                        v_now,
+                        ended => 'cancelled',
+                        why => 'Customer opted out',
+                        why_code => 'opted_out'
+                    )
+                    from public.sms_retry_queue q
+                    where q.id = any (v_texts);
+                end if;
+                if v_mark.status is not null then
+                    update public.customers c
+                    set
+                        sms_consent_status = v_mark.status,
+                        sms_consent_at = v_mark.at,
+                        sms_consent_source = v_mark.source
+                    where c.id = v_named.customer_id;
+                end if;
+                set constraints all immediate; -- a deferred check would undo the word, too
+                update smsretry.consents w
+                set
+                    mark_at = null,
+                    was = case when v_mark.status = 'opted_out' then left(v_consent, 40) end
+                where w.id = any (v_named.words);
+                unmarked := unmarked - 1;
+                cancelled := cancelled + cardinality(v_texts);
+                opted_out := opted_out + v_is_out::integer;
+                opted_in := opted_in + (
+                    v_mark.status is not distinct from 'opted_in'
+                )::integer;
+            exception
+                when query_canceled then -- the time is over and is not counted again
+                    v_failed := v_failed || v_named.words;
+                    until := '-infinity';
+                when others then
+                    raise warning 'Customer % of business % could not be marked yet: %',
+                        v_named.customer_id,
+                        v_business,
+                        sqlstate;
+                    v_failed := v_failed || v_named.words;
+            end;
+        end loop;
+    exception
+        -- The time is over between two customers, or the table is not ours to write.
+        when query_canceled or others then
+            raise warning 'Customers could not be marked yet: %', sqlstate;
+            unmarked := greatest(unmarked + opted_out + opted_in, 1);
+            opted_out := 0;
+            opted_in := 0;
+            cancelled := 0;
+    end;
+    update smsretry.consents w
+    set mark_at = v_now + (v_now - w.at) -- after as long as it has been tried
+    where w.id = any (v_failed);
 end
 $$;
 

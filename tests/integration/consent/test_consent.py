@@ -263,7 +263,7 @@ def test_no_call_that_fails_loses_an_opt_out(shop: Shop) -> None:
     """Where it cannot be kept, its send is not finished: the text is looked for, and its next refusal says it again."""
     shop.twilio.fail(UNSUBSCRIBED, times=None)
     row = shop.due_text()
-    shop.stack.rpc_faults.bad_gateway("mark_sms_number", times=3)
+    shop.stack.rpc_faults.bad_gateway("note_sms_number", times=3)
     with pytest.raises(QueueUnreachable):
         shop.process(shop.claim())
     for _ in range(5):
@@ -285,7 +285,7 @@ def test_a_text_that_arrived_ends_no_consent(shop: Shop) -> None:
         "update sms_send_attempts set delivery_status = 'delivered', delivery_at = smsretry.clock()"
     )
     assert not shop.value(
-        "select mark_sms_number(id, true, 'invalid', 21610) from sms_send_attempts"
+        "select note_sms_number(id, true, 'invalid', 21610) from sms_send_attempts"
     )
     assert consents_of(shop) == [("opted_in", None)]
 

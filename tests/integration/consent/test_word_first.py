@@ -286,7 +286,7 @@ def test_a_start_beside_an_opt_out_that_is_being_written_does_not_lift_it(
 def test_a_word_outlives_a_timeout_between_two_customers(shop: Shop) -> None:
     """Where no rule of the application is at work."""
     shop.customer()
-    ours = shop.value("select pg_get_functiondef('smsretry.mark_for'::regproc)")
+    ours = shop.value("select pg_get_functiondef('smsretry.consent_for'::regproc)")
     slow = ours.replace("begin", "begin perform pg_sleep(3);", 1)
     with shop.changed(slow, ours):
         SAYS["STOP"](shop)

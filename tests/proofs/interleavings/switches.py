@@ -290,7 +290,7 @@ SWITCHES = {
         STAGES["with unread words"],
     ),
     "an opt-out cancels no text in doubt": _switch(
-        _edit("smsretry.mark_customers", (r"and q\.in_doubt_since is null", "")),
+        _edit("smsretry.write_consent", (r"and q\.in_doubt_since is null", "")),
         "misreported: cancelled, though accepted",
         ARRIVED,
     ),

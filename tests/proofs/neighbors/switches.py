@@ -181,7 +181,7 @@ SWITCHES = {
     ),
     "claims row by row": _switch(
         _edit(
-            "smsretry.mark_claimed",
+            "smsretry.claim_rows",
             (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop"),
         ),
         "late",

@@ -192,7 +192,7 @@ begin
             )::integer;
             select m.*
             into v_marked
-            from smsretry.mark_customers(v_words, v_until) m;
+            from smsretry.write_consent(v_words, v_until) m;
             customers := customers + v_marked.opted_out;
             cancelled := cancelled + v_marked.cancelled;
             unmarked := unmarked + v_marked.unmarked;

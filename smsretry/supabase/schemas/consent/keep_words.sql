@@ -2,7 +2,7 @@
 -- nobody. An opt-out that changes nothing is not kept: one stands that is no earlier and no easier
 -- to take back. Returns the ids of what was kept.
 --   everyone: each customer who has the number is named
---   marks: the customers' rows shall say it (smsretry.mark_customers)
+--   marks: the customers' rows shall say it (smsretry.write_consent)
 --   once: an opt-out that was kept before is not kept again, whatever was said after it
 create or replace function smsretry.keep_words(
     words smsretry.word[],

@@ -155,7 +155,7 @@ begin
         m.cancelled,
         m.unmarked
     into customers, cancelled, unmarked
-    from smsretry.mark_customers(v_words) m;
+    from smsretry.write_consent(v_words) m;
     if v_said = 'unsure' and v_words <> '{}' then -- else nobody has to read it yet
         update smsretry.consents c
         set phone = v_phone

@@ -131,7 +131,7 @@ begin
         m.cancelled,
         m.unmarked
     into customers, cancelled, unmarked
-    from smsretry.mark_customers(v_words) m;
+    from smsretry.write_consent(v_words) m;
     perform smsretry.words_answered(v_phone, customer_id);
     if who is not null then
         perform smsretry.note_event(

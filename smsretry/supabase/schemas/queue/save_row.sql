@@ -1,7 +1,7 @@
 -- Write a row as its variable says: the one list of columns, so that whatever a function sets is
 -- kept. The caller has locked the row and read it under that lock. What the text is, and the
 -- application's own columns, never change. Only what changes many rows at once writes columns
--- itself: mark_claimed, supersede, release_texts and record_restore. A row that no worker holds has
+-- itself: claim_rows, supersede, release_texts and record_restore. A row that no worker holds has
 -- no lease, and one that has ended waits for nothing.
 --   due: it goes back to pending, until then
 --   ended: how it ends (completed, failed or cancelled); its send log is told

@@ -24,7 +24,7 @@ create table if not exists smsretry.consents (
     written_to text, -- in that row: the service or number of ours, as people see it
     phone text, -- in that row: who wrote what nobody has read
     was text, -- the consent of the customer that the word ended
-    -- when a run tries to make the customer's row say it; null: it does (smsretry.mark_customers)
+    -- when a run tries to make the customer's row say it; null: it does (smsretry.write_consent)
     mark_at timestamptz,
     constraint consents_said check (
         said in ('opted_out', 'opted_in', 'unsure', 'unchanged', 'seen')

@@ -63,7 +63,7 @@ begin
     -- A row that was refused has another ctid now; the others have kept theirs.
     v_taken := (
         select t.taken
-        from smsretry.mark_claimed(
+        from smsretry.claim_rows(
             array(
                 select q.ctid
                 from public.sms_retry_queue q

@@ -24,7 +24,7 @@ declare
     v_taken uuid[];
 begin
     -- A statement of its own: what follows reads the rows as they are then.
-    v_taken := (select t.taken from smsretry.mark_claimed(v_rows, v_now, alone => true) t);
+    v_taken := (select t.taken from smsretry.claim_rows(v_rows, v_now, alone => true) t);
     return smsretry.claim_of(v_taken, account, sender, v_now);
 end
 $$;

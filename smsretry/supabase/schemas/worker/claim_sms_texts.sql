@@ -48,7 +48,7 @@ begin
         loop
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.mark_claimed(v_rows, v_now) t;
+            from smsretry.claim_rows(v_rows, v_now) t;
             exit when v_taken is distinct from '{}';
         end loop;
     else
@@ -80,7 +80,7 @@ begin
         if v_rows <> '{}' then
             select t.taken, t.refused
             into v_taken, v_refused
-            from smsretry.mark_claimed(v_rows, v_now) t;
+            from smsretry.claim_rows(v_rows, v_now) t;
             -- Whose texts could not be taken has had its turn, so that they are not tried again and
             -- again. They have kept their ctids.
             if cardinality(v_taken) < cardinality(v_rows) then

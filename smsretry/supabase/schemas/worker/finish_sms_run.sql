@@ -19,7 +19,7 @@ begin
         needs_attention = coalesce(finish_sms_run.needs_attention, false)
     where r.id = finish_sms_run.run_id;
     v_is_known := found;
-    perform smsretry.mark_customers(
+    perform smsretry.write_consent(
         array(
             select w.id
             from smsretry.consents w

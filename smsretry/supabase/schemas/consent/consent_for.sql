@@ -2,7 +2,7 @@
 -- stands and is hardest to take back. If none stands, the last word to us counts: an opt-in, or a
 -- START, which gives back the consent that a STOP by the same number ended (unknown: somebody must
 -- ask).
-create or replace function smsretry.mark_for(
+create or replace function smsretry.consent_for(
     customer_id uuid,
     out status text,
     out at timestamptz,
@@ -18,7 +18,7 @@ begin
     select *
     into v_row
     from public.customers c
-    where c.id = mark_for.customer_id;
+    where c.id = consent_for.customer_id;
     v_consent := smsretry.consent(v_row.sms_consent_status::text);
     select 'opted_out', (o.word).dated, (o.word).source
     into status, at, source

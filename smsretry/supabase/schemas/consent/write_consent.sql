@@ -8,7 +8,7 @@
 --   opted_in: customers who were marked so
 --   cancelled: texts that waited
 --   unmarked: customers whose rows may not say it yet: a later run marks them
-create or replace function smsretry.mark_customers(
+create or replace function smsretry.write_consent(
     words bigint[],
     until timestamptz default clock_timestamp() + interval '2 seconds',
     out opted_out integer,
@@ -36,7 +36,7 @@ begin
         for v_named in
             select w.customer_id, array_agg(w.id) as words
             from smsretry.consents w
-            where w.id = any (mark_customers.words) and w.mark_at is not null
+            where w.id = any (write_consent.words) and w.mark_at is not null
             group by w.customer_id
             order by random()
         loop
@@ -58,7 +58,7 @@ begin
                 end if;
                 select m.*
                 into v_mark
-                from smsretry.mark_for(v_named.customer_id) m;
+                from smsretry.consent_for(v_named.customer_id) m;
                 v_is_out := coalesce(v_mark.status, smsretry.consent(v_consent)) = 'opted_out';
                 v_texts := array(
                     select q.id

@@ -5,7 +5,7 @@
 -- refuse the phone_status.
 --   opted_out: the number's consent at the business ends
 --   phone_status: tells the application what is wrong with the number
-create or replace function public.mark_sms_number(
+create or replace function public.note_sms_number(
     attempt_id uuid,
     opted_out boolean default false,
     phone_status text default null,
@@ -33,19 +33,19 @@ begin
     join public.sms_retry_queue q on q.id = a.retry_id
     left join public.customers c
         on c.id = q.customer_id and c.business_id = q.business_id
-    where a.id = mark_sms_number.attempt_id
+    where a.id = note_sms_number.attempt_id
       and smsretry.delivery_of(a.delivery_status) <> 'delivered';
     if v_attempt.phone is null then
         return false;
     end if;
-    if mark_sms_number.opted_out then
-        perform smsretry.mark_customers(
+    if note_sms_number.opted_out then
+        perform smsretry.write_consent(
             smsretry.keep_words(
                 smsretry.words_at(
                     array[v_attempt.business_id],
                     v_attempt.phone,
                     'opted_out',
-                    coalesce('twilio_' || mark_sms_number.error_code, 'provider_refusal'),
+                    coalesce('twilio_' || note_sms_number.error_code, 'provider_refusal'),
                     smsretry.clock()
                 ),
                 everyone => true,
@@ -59,10 +59,10 @@ begin
               and o.said = 'opted_out'
               and o.dated >= v_attempt.begun_at
         );
-    elsif mark_sms_number.phone_status is not null then
+    elsif note_sms_number.phone_status is not null then
         begin
             update public.customers c
-            set phone_status = mark_sms_number.phone_status
+            set phone_status = note_sms_number.phone_status
             where c.id in (
                 select o.id
                 from public.customers o

@@ -7,7 +7,7 @@
 --   alone: what refuses is raised
 --   taken: their ids; null: the one row took all the time of the call
 --   refused: the database's words, if it refused each row
-create or replace function smsretry.mark_claimed(
+create or replace function smsretry.claim_rows(
     rows tid[],
     at timestamptz,
     by_application boolean default false,
@@ -27,25 +27,25 @@ declare
 begin
     taken := '{}';
     -- at first all together, and then each
-    for v_try in 0 .. coalesce(cardinality(mark_claimed.rows), 0) loop
+    for v_try in 0 .. coalesce(cardinality(claim_rows.rows), 0) loop
         begin
             with claimed as (
                 update public.sms_retry_queue q
                 set
                     status = 'processing',
                     claim_no = greatest(q.claim_no, v_least_claim_no) + 1,
-                    claimed_at = mark_claimed.at,
+                    claimed_at = claim_rows.at,
                     begun_at = null,
-                    claimed_by_application = mark_claimed.by_application
+                    claimed_by_application = claim_rows.by_application
                         or q.claimed_by_application and q.in_doubt_since is not null,
                     attempt_id = case
                         when q.in_doubt_since is not null then q.attempt_id
                     end,
-                    updated_at = mark_claimed.at
+                    updated_at = claim_rows.at
                 where q.ctid = any (
                     case v_try
-                        when 0 then mark_claimed.rows
-                        else mark_claimed.rows[v_try : v_try]
+                        when 0 then claim_rows.rows
+                        else claim_rows.rows[v_try : v_try]
                     end
                 )
                   and q.status = 'pending' -- a later trigger may leave another word in work
@@ -60,7 +60,7 @@ begin
             exit when v_try = 0;
         exception
             when query_canceled then
-                if alone or cardinality(mark_claimed.rows) > 1 then
+                if alone or cardinality(claim_rows.rows) > 1 then
                     raise; -- no time is left: its caller claims one at a time
                 end if;
                 taken := null;
