@@ -11,7 +11,8 @@ import pytest
 
 from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from tests.integration.conftest import Command
-from tests.integration.hearing import customer_of, hear, is_out
+from tests.integration.hearing import customer_of, is_out
+from tests.integration.story import Story
 from tests.support.builders import NOON, PHONE
 from tests.support.records import columns
 from tests.support.shop import Shop
@@ -210,31 +211,6 @@ def test_an_opt_in_after_the_imported_opt_out_stays(shop: Shop) -> None:
     assert shop.ends(row, newcomer, elsewhere) == "completed cancelled completed"
 
 
-def test_an_import_for_all_holds_at_each_business_that_knows_the_number_or_gets_to_know_it(
-    shop: Shop,
-) -> None:
-    """A later opt-in at one of them stays there alone."""
-    neighbor, later = shop.neighbor(), shop.neighbor()
-    customer = opt_in(shop, shop.now())
-    neighbor.customer()
-    line, everybodys = (
-        opted_out(shop.now() - DAY),
-        {"business_id": None, "all_businesses": True},
-    )
-    done = import_from(shop, line, **everybodys)
-    assert (done["recorded"], done["customers"]) == (1, 1)
-    assert [note["customer_id"] for note in done["notes"]] == [str(customer)]
-    again = import_from(shop, line, **everybodys)
-    assert (again["recorded"], again["known"], again["customers"]) == (0, 1, 0)
-    texts = [
-        shop.queue_row(shop.send_log(customer), customer),
-        neighbor.due_text(),
-        later.due_text(),
-    ]
-    shop.run()
-    assert shop.ends(*texts) == "completed cancelled cancelled"
-
-
 def test_a_date_that_says_nothing_is_named_by_its_line_and_costs_no_other(
     shop: Shop,
 ) -> None:
@@ -259,23 +235,50 @@ def test_a_date_that_says_nothing_is_named_by_its_line_and_costs_no_other(
     assert (status(shop, customer), is_out(shop)) == ("opted_in", False)
 
 
-def test_the_latest_of_a_number_s_lines_counts(shop: Shop) -> None:
-    """Within a call and between two. A START does not take it back; a recorded opt-in does, as any."""
-    first, last = shop.now() - 3 * DAY, shop.now() - DAY
-    customer = opt_in(shop, first - DAY)
-    hear(shop, "STOP")
-    done = import_from(shop, opted_out(last, line=2), opted_out(first, line=3))
-    assert (done["recorded"], done["known"]) == (1, 1)
-    imported = "select dated from smsretry.standing_words where source like 'import%%' and customer_id is null"
-    assert shop.value(imported) == last
-    assert customer_of(shop, customer)["sms_consent_source"] == "import_2027-01-12"
-    assert import_from(shop, opted_out(first))["known"] == 1
-    assert import_from(shop, opted_out(shop.now()))["recorded"] == 1
-    shop.later(minutes=1)
-    hear(shop, "START")
-    assert status(shop, customer) == "opted_out"
-    shop.sql("select record_sms_consent(%s, 'opted_in', 'form', %s)", PHONE, shop.id)
-    assert not is_out(shop)
+STORIES = {
+    "the latest of a number's lines counts, within a call and between two; a start does not take it back": """
+        customer
+        sql update customers set sms_consent_at = '2027-01-08 17:00+00'
+        they write STOP
+        select recorded || ', ' || known from import_sms_opt_outs('[ \
+            {"line":2, "phone":"+12125550123", "at":"2027-01-11T17:00:00+00:00"}, \
+            {"line":3, "phone":"+12125550123", "at":"2027-01-09T17:00:00+00:00"}]', \
+            business_id => {business}, dry_run => false, who => 'Ann', because => 'Moved'): 1, 1
+        select dated from smsretry.standing_words where source like 'import%' and customer_id is null: \
+2027-01-11 17:00:00+00:00
+        consents: (opted_out, import_2027-01-12)
+        select known from import_sms_opt_outs('[{"line":2, "phone":"+12125550123", "at":"2027-01-09T17:00:00Z"}]', \
+            business_id => {business}, dry_run => false, who => 'Ann', because => 'Moved'): 1
+        select recorded from import_sms_opt_outs('[{"line":2, "phone":"+12125550123","at":"2027-01-12T17:00:00Z"}]', \
+            business_id => {business}, dry_run => false, who => 'Ann', \
+            because => 'Moved'): 1
+        1 minute
+        they write START
+        consents: (opted_out, import_2027-01-12)
+        a person records opted_in by form
+        their opt-out stands: False""",
+    "an import for all holds at each business that knows the number or gets to know it, but for a later opt-in": """
+        customer her
+        neighbor's customer theirs
+        sql update customers set sms_consent_at = smsretry.clock() where id = {her}
+        select recorded || ', ' || customers || ', ' || (notes -> 0 ->> 'customer_id') from import_sms_opt_outs( \
+            '[{"line":2, "phone":"+12125550123", "at":"2027-01-11T17:00:00Z"}]', all_businesses => true, \
+            dry_run => false, who => 'Ann', because => 'Moved'): 1, 1, her
+        select recorded || ', ' || known || ', ' || customers from import_sms_opt_outs( \
+            '[{"line":2, "phone":"+12125550123", "at":"2027-01-11T17:00:00Z"}]', all_businesses => true, \
+            dry_run => false, who => 'Ann', because => 'Moved'): 0, 1, 0
+        another text it to her
+        neighbor's text later
+        run: Cancelled, Sent
+        it.status: completed
+        later.status: cancelled""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_imports(shop: Shop, story: str) -> None:
+    """Whom it concerns."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_a_line_that_is_no_number_costs_no_other(shop: Shop) -> None:

@@ -10,6 +10,7 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import ExplainText
 from smsretry.errors import InputError
 from tests.integration.hearing import answer, consents, hear, is_out
+from tests.integration.story import Story
 from tests.support.builders import PHONE
 from tests.support.orders import record_consent
 from tests.support.shop import Shop
@@ -23,35 +24,30 @@ def unread(operators: SupabaseOperators) -> int:
     return words.customers if words else 0
 
 
-def test_a_stop_ends_consent_at_every_business_cancels_what_waits_and_is_kept_once(
-    shop: Shop,
-) -> None:
-    """They share the sender, and Twilio blocks the number for it. A row that says so already changes nothing."""
-    neighbor, third = shop.neighbor(), shop.neighbor()
-    third.customer(consent="opted_out")
-    rows = [
-        shop.due_text(),
-        neighbor.due_text(due=timedelta(hours=1)),
-        shop.due_text(phone="+12125550124"),
-    ]
-    shop.later(minutes=1)
-    assert hear(shop, "STOP") == ("opted_out", 3, 2)
-    assert consents(shop) == [
-        ("opted_in", None),
-        *[("opted_out", "inbound_stop")] * 2,
-        ("opted_out", None),
-    ]
-    assert shop.ends(*rows) == "cancelled cancelled pending"
-    records = shop.sql(
-        "select business_id from smsretry.consents where source = 'inbound_stop' and customer_id is null"
-    )
-    assert {row["business_id"] for row in records} == {
-        shop.id,
-        neighbor.id,
-        third.id,
-        None,
-    }
-    assert len(records) == 4
+STORIES = {
+    "a stop ends consent at every business that shares the sender, cancels what waits, and is kept once": """
+        sql insert into businesses (user_id, name) values (gen_random_uuid(), 'Third')
+        sql insert into customers (business_id, phone, sms_consent_status) \
+            select id, '+12125550123', 'opted_out' from businesses where name = 'Third'
+        text
+        neighbor's text theirs due=60
+        text others phone=+12125550124
+        1 minute
+        they write STOP: opted_out
+        consents: (opted_in, None), (opted_out, inbound_stop), (opted_out, inbound_stop), (opted_out, None)
+        it.status: cancelled
+        theirs.status: cancelled
+        others.status: pending
+        select count(*) from smsretry.consents where source = 'inbound_stop' and customer_id is null: 4
+        select count(distinct coalesce(business_id::text, '')) from smsretry.consents \
+            where source = 'inbound_stop' and customer_id is null: 4""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_a_stop(shop: Shop, story: str) -> None:
+    """Twilio blocks the number for all of them."""
+    Story(shop).tell(STORIES[story])
 
 
 WORDS: Final[list[tuple[str | None, str | None, str]]] = [

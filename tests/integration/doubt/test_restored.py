@@ -18,12 +18,12 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import Profile
 from smsretry.sending.delivering import sync_deliveries
 from smsretry.sending.ports import Services
+from tests.integration.story import Story
 from tests.proofs.town.safeguards import Safeguard, without
 from tests.support.builders import (
     AT_ONCE,
     BODY,
     NOON,
-    PHONE,
     run_over,
     sent_by_hand,
 )  # fmt: skip
@@ -303,39 +303,45 @@ def test_a_doubt_that_is_held_for_a_person_is_looked_for_anew_after_a_restore(
     assert shop.run(Profile(in_doubt="hold")) == ["InDoubt"]
 
 
-def test_what_went_out_before_a_second_restore_is_found_too(shop: Shop) -> None:
-    """The first one was of a backup of an hour before noon, and nobody had looked for the text yet."""
-    shop.due_text()
-    record_restore(shop)
-    shop.later(minutes=30)
-    sent_by_hand(shop.provider, PHONE, BODY)
-    shop.later(minutes=30)
-    record_restore(shop, backup=20, at=60)
-    for _ in range(8):
-        shop.run(AT_ONCE)
-        shop.later(minutes=16)
-    assert (len(shop.messages), shop.ends()) == (1, "completed")
+STORIES = {
+    "what went out before a second restore is found too, though nobody had looked for it yet": """
+        text
+        sql insert into smsretry.restores select now - interval '1 hour', now, 'Ann', 'Lost' from smsretry.clock() now
+        30 minutes
+        somebody sends it by hand
+        30 minutes
+        sql insert into smsretry.restores select now - interval '40 minutes', now, 'Ann', 'Lost again' \
+            from smsretry.clock() now
+        run at once
+        130 runs
+        messages: 1
+        it: completed sent""",
+    "what was looked for before a restore is looked for anew: it proves nothing of the time that is forgotten": """
+        a text in doubt that Twilio has not
+        6 minutes
+        run: InDoubt
+        6 minutes
+        run: InDoubt
+        6 minutes
+        sql select after_sms_restore('2027-01-12 17:00+00', false, 'Ann', 'Restored')
+        16 minutes
+        run: InDoubt
+        16 minutes
+        run: InDoubt
+        16 minutes
+        run: ...RetryScheduled...""",
+    "a customer without a number is not looked for: nobody can have texted them": """
+        text phone=None
+        sql insert into smsretry.restores select now - interval '1 hour', now, 'Ann', 'Lost' from smsretry.clock() now
+        run: Failed
+        it.why_code: no_phone""",
+}
 
 
-def test_what_was_looked_for_before_a_restore_is_looked_for_anew(shop: Shop) -> None:
-    """Looks that found nothing then prove nothing of the time that is forgotten."""
-    shop.due_text()
-    shop.twilio.fail(DropUnaccepted())
-    for _ in range(3):
-        assert shop.run(AT_ONCE) == ["InDoubt"]
-        shop.later(minutes=6)
-    shop.sql(RESTORED, NOON)
-    for fate in ("InDoubt", "InDoubt", "RetryScheduled"):
-        shop.later(minutes=16)
-        assert shop.run(AT_ONCE)[0] == fate
-
-
-def test_a_customer_without_a_number_is_not_looked_for(shop: Shop) -> None:
-    """Nobody can have texted them: the text ends with its reason."""
-    row = shop.due_text(phone=None)
-    record_restore(shop)
-    assert shop.run(AT_ONCE) == ["Failed"]
-    assert shop.end_of(row) == ("failed", "no_phone")
+@pytest.mark.parametrize("story", STORIES)
+def test_of_what_a_restore_forgets(shop: Shop, story: str) -> None:
+    """What may have gone out is looked for."""
+    Story(shop).tell(STORIES[story])
 
 
 # Who notices it

@@ -7,6 +7,7 @@ import pytest
 
 from smsretry.local.twilio.faults import JsonError
 from smsretry.retry.models import Claim
+from tests.integration.story import Story
 from tests.support.builders import SID
 from tests.support.claims import claim_doubtful
 from tests.support.records import Record
@@ -127,44 +128,46 @@ def test_a_claim_takes_at_most_what_it_asks_for(shop: Shop) -> None:
     assert len(shop.claims(10_000)) == 30
 
 
-def test_only_what_waits_and_is_due_is_claimed(shop: Shop) -> None:
-    """By the database's clock. A claim by its id takes nothing that a worker has, or that may have gone out."""
-    shop.due_text(due=timedelta(minutes=2))
-    for status in ("completed", "failed", "cancelled"):
-        shop.sql(
-            "update sms_retry_queue set status = %s where id = %s",
-            status,
-            shop.due_text(),
-        )
-    assert shop.claims() == []
-    row = shop.due_text()
-    claim = shop.claim()
-    by_id = "select jsonb_array_length(claim_sms_retry(%s) -> 'texts')"
-    assert shop.value(by_id, row) == 0
-    shop.begin(claim)
-    shop.later(minutes=11)
-    shop.recover()
-    assert shop.row(row)["in_doubt_since"] is not None
-    assert shop.value(by_id, row) == 0
+STORIES = {
+    "the claim number rises with every claim and never falls, whatever gives the attempt back": """
+        text
+        claim: it
+        it.claim_no: 1
+        sql select defer_sms_retry(id, claim_no, smsretry.clock(), null, 'x') from sms_retry_queue
+        claim: it
+        it.claim_no: 2
+        sql select defer_sms_retry(id, claim_no, smsretry.clock(), null, 'x') from sms_retry_queue
+        claim: it
+        it.claim_no: 3
+        11 minutes
+        recover: it
+        claim: it
+        it.claim_no: 4""",
+    "only what waits and is due is claimed, and by its id nothing that a worker has or that may have gone out": """
+        text later due=2
+        text completed
+        text failed
+        text cancelled
+        sql update sms_retry_queue set status = 'completed' where id = {completed}
+        sql update sms_retry_queue set status = 'failed' where id = {failed}
+        sql update sms_retry_queue set status = 'cancelled' where id = {cancelled}
+        claim:
+        text
+        claim: it
+        select jsonb_array_length(claim_sms_retry({it}) -> 'texts'): 0
+        begin: go
+        sql update sms_retry_queue set scheduled_for = smsretry.clock() + interval '1 day' where id = {later}
+        11 minutes
+        recover: it
+        select in_doubt_since is not null from sms_retry_queue where id = {it}: True
+        select jsonb_array_length(claim_sms_retry({it}) -> 'texts'): 0""",
+}
 
 
-def test_the_claim_number_rises_with_every_claim_and_never_falls(shop: Shop) -> None:
-    """Deferrals and recoveries give attempts back, and leave the number alone."""
-    shop.due_text()
-    numbers = []
-    for _ in range(3):
-        claim = shop.claim()
-        numbers.append(claim.claim_no)
-        shop.sql(
-            "select defer_sms_retry(%s, %s, %s, null, 'x')",
-            claim.id,
-            claim.claim_no,
-            shop.now(),
-        )
-    shop.claim()
-    shop.later(minutes=11)
-    shop.recover()
-    assert [*numbers, shop.claim().claim_no] == [1, 2, 3, 5]
+@pytest.mark.parametrize("story", STORIES)
+def test_of_claims(shop: Shop, story: str) -> None:
+    """By the database's clock."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_the_end_that_a_text_has_outranks_the_worker_s(shop: Shop) -> None:
