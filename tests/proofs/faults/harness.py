@@ -42,7 +42,15 @@ from tests.proofs.faults.orders import (
 from tests.proofs.town.luck import dice, new_id, pick
 from tests.proofs.town.safeguards import without
 from tests.proofs.town.senders import Senders
-from tests.proofs.town.texts import Text, new_text, open_business, opt_out, plan, write
+from tests.proofs.town.texts import (
+    NEW_YORK,
+    Text,
+    new_text,
+    open_business,
+    opt_out,
+    plan,
+    write,
+)
 from tests.support.builders import NOON
 from tests.support.records import Record, columns
 from tests.support.senders import OwnSender
@@ -66,14 +74,9 @@ _MORTAL = 0.4
 _BUSINESSES = 20
 _ZONES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
-    "America/Anchorage", "America/Adak", "Pacific/Honolulu", None, "America/Boise ",
+    "America/Anchorage", "America/Adak", "Pacific/Honolulu", None, "America/Boise",
 )  # fmt: skip
-"""What stands in the customers' rows."""
-_BUSINESS_ZONES = (*_ZONES[:9], "EST")
-_AREAS = {
-    "212": "America/New_York", "312": "America/Chicago", "303": "America/Denver", "602": "America/Phoenix",
-    "213": "America/Los_Angeles", "808": "Pacific/Honolulu",
-}  # fmt: skip
+"""What stands in the customers' rows, and in the businesses'."""
 _KINDS = ("ordinary",) * 45 + (
     "opted_out",
     "opted_out",
@@ -172,7 +175,7 @@ class Harness:
             self.carrier.expect(texts)
         with self.stack.connect() as connection:
             for text in texts:
-                business_zone = None if zone else _BUSINESS_ZONES[text.number % 10]
+                business_zone = None if zone else _ZONES[text.number % 10]
                 open_business(connection, text.business_id, business_zone)
             (plan if self.scheduled else write)(connection, texts)
             connection.execute("analyze sms_retry_queue")
@@ -188,28 +191,23 @@ class Harness:
     def _text(self, n: int, due_at: datetime, only_zone: str | None) -> Text:
         kind = "ordinary" if only_zone else pick(_KINDS, self.seed, "kind", n)
         zone = only_zone or pick(_ZONES, self.seed, "zone", n)
-        area, line = list(_AREAS)[n // 10_000 % len(_AREAS)], f"{n % 10_000:04}"
-        business_zone = None if only_zone else _BUSINESS_ZONES[n % _BUSINESSES % 10]
-        on = [
-            ZoneInfo("America/New_York" if clock == "EST" else clock.strip())
-            for clock in (_AREAS[area], zone, business_zone)
-            if clock
-        ]
+        business_zone = None if only_zone else _ZONES[n % _BUSINESSES % 10]
+        clocks = [ZoneInfo(name) for name in (NEW_YORK, zone, business_zone) if name]
         return new_text(
             self.seed,
             "text",
             n,
             due_at,
             business_id=new_id(self.seed, "business", n % _BUSINESSES),
-            phone={"bad number": f"555-{line}", "no number": None}.get(
-                kind, f"+1{area}555{line}"
+            phone={"bad number": f"555-{n:04}", "no number": None}.get(
+                kind, f"+1212{5550000 + n}"
             ),
             zone=zone,
             consent=kind if kind in ("opted_out", "unknown") else "opted_in",
             expires_at=due_at + timedelta(hours=48),
             is_open=lambda at: all(
                 time_of_day(8) <= at.astimezone(clock).time() < time_of_day(21)
-                for clock in on
+                for clock in clocks
             ),
         )
 
