@@ -11,7 +11,10 @@ import pytest
 from smsretry.adapters.desk import Desk
 from smsretry.desk.actions.requests import ExplainText, ListTexts
 from smsretry.desk.questions.blocks import Block, Remedy, Table
-from tests.support.builders import ACCOUNT, SENDER
+from smsretry.doctor.clocks import ClockOffsets
+from smsretry.doctor.database import database_findings
+from smsretry.settings import Settings
+from tests.support.builders import ACCOUNT, SENDER, run_over
 from tests.support.shop import Shop
 
 _NOW = "smsretry.clock()"
@@ -272,3 +275,22 @@ def test_a_due_text_says_that_nobody_runs(shop: Shop, desk: Desk) -> None:
     assert "no run" not in desk.explain(ExplainText(id=row))[0].headline
     shop.later(minutes=25)
     assert "no run" in desk.explain(ExplainText(id=row))[0].headline
+
+
+def test_what_is_overdue_is_bad_at_the_doctor_once_something_ran(
+    shop: Shop, settings: Settings
+) -> None:
+    """Before the first run everything is, and nobody is to blame."""
+    shop.due_text()
+    for is_bad in (False, True):
+        shop.later(minutes=25)
+        [finding] = [
+            finding
+            for finding in database_findings(settings, ClockOffsets(shop.now))
+            if "overdue" in finding.subject
+        ]
+        assert finding.ok is not is_bad
+        run_over(shop.queue, shop.provider).start(10)
+        shop.sql(
+            "update smsretry.runs set finished_at = smsretry.clock(), summary = 'idle'"
+        )
