@@ -23,7 +23,7 @@ from tests.proofs.interleavings.stages import (
     look,
 )
 from tests.proofs.town.report import ProofReport
-from tests.proofs.town.safeguards import ASKING, BEGIN, RANKS, Safeguard, Switch
+from tests.proofs.town.safeguards import ASKING, BEGIN, RANKS, Safeguard, Switch, edited
 
 _without_evidence = doubt._without_evidence
 
@@ -58,10 +58,6 @@ def _switch(
     return Switch(without=without, sees=sees, run=short)
 
 
-def _edit(function: str, *edits: tuple[str, str]) -> Safeguard:
-    return Safeguard(replaces=function, edits=edits)
-
-
 _DOUBLED = ("doubled", "arrived twice")
 _TWO_LOOKS = (*look(2, "1"), *look(3, "5"))
 _LOOKED = STAGES["looked after, and lost"]
@@ -76,7 +72,7 @@ _PROCESSOR_SENT = (
 )
 SWITCHES = {
     "a begin knows its claim, and whether another send is under way": _switch(  # each would do alone
-        _edit(
+        edited(
             BEGIN,
             (
                 r"smsretry\.fenced\(retry_id, claim_no\)",
@@ -96,22 +92,22 @@ SWITCHES = {
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
     ),
     "begin reads consent": _switch(
-        _edit(BEGIN, (_ROW, "'opted_in'"), *_KEPT),
+        edited(BEGIN, (_ROW, "'opted_in'"), *_KEPT),
         "sent wrongly: after the customer had said stop",
         CLAIM,
     ),
     "begin reads what was kept of the number": _switch(
-        _edit(BEGIN, *_KEPT),
+        edited(BEGIN, *_KEPT),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, _STOP, "the application imports an old opt-in"),
     ),
     "begin reads the customer's row": _switch(
-        _edit(BEGIN, (_ROW, "'opted_in'")),
+        edited(BEGIN, (_ROW, "'opted_in'")),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, "its customer opts out while no trigger is at work"),
     ),
     "a STOP is kept before it is answered": _switch(
-        _edit(
+        edited(
             "public.record_inbound_sms",
             (r"v_source is null or", "v_said = 'opted_out' or"),
         ),
@@ -119,12 +115,12 @@ SWITCHES = {
         CLAIM,
     ),
     "begin reads the clock": _switch(
-        _edit(BEGIN, (r"decided_at >= send_before", "false")),
+        edited(BEGIN, (r"decided_at >= send_before", "false")),
         "sent wrongly: outside the window",
         CLAIM,
     ),
     "begin knows its text's end": _switch(  # so does the decision that names the last moment for it
-        _edit(
+        edited(
             BEGIN,
             (r"decided_at >= send_before", "false"),
             (r"\br\.expires_at", "null"),
@@ -147,12 +143,12 @@ SWITCHES = {
         ),
     ),
     "a late delivery ends the wait for the next message": _switch(
-        _edit("smsretry.record_delivery", (r"elsif v_arrived and", "elsif false and")),
+        edited("smsretry.record_delivery", (r"elsif v_arrived and", "elsif false and")),
         ("delivery forgotten: by its send log", "arrived twice"),
         PUT_BACK,
     ),
     "the claim of the application's own processor counts as a send": _switch(
-        _edit(
+        edited(
             "public.recover_stuck_sms_retries",
             (r"if v_row\.claimed_by_application and", "if false and"),
         ),
@@ -160,7 +156,7 @@ SWITCHES = {
         _PROCESSOR_SENT,
     ),
     "a text that failed in doubt is in doubt when it is queued anew": _switch(
-        _edit(
+        edited(
             "smsretry.enter_queue",
             (r"if v_doubt\.attempt_id is not null then", "if false then"),
         ),
@@ -168,7 +164,7 @@ SWITCHES = {
         (*FAILED_IN_DOUBT, "the application queues the text anew"),
     ),
     "finish knows its claim, or its attempt": _switch(  # each would do alone
-        _edit(
+        edited(
             "public.finish_sms_attempt",
             (
                 r"smsretry\.fenced\(retry_id, claim_no\)",
@@ -183,7 +179,7 @@ SWITCHES = {
         ),
     ),
     "a late word leaves the log of the message that counts": _switch(
-        _edit(
+        edited(
             "smsretry.accept_attempt",
             (r"and smsretry\.found_sid\(l\.provider_message_id\) is null", ""),
         ),
@@ -195,7 +191,7 @@ SWITCHES = {
         ),
     ),
     "a look after a message knows that another one came after it": _switch(
-        _edit(
+        edited(
             "public.finish_sms_delivery",
             (r"\(v_attempt\.delivery_asks = asks\) is not true", "false"),
         ),
@@ -213,7 +209,7 @@ SWITCHES = {
         ),
     ),
     "a lost message leads to another one only if nothing else may": _switch(
-        _edit(
+        edited(
             "public.finish_sms_delivery",
             (
                 r"if \(case when v_fails",
@@ -224,7 +220,7 @@ SWITCHES = {
         (*_LOOKED, "the application inserts the next try"),
     ),
     "a look waits for the answer to another send to the number": _switch(
-        _edit(
+        edited(
             "public.reconcile_sms_retry",
             (r"\(twilio_sid is not null or ambiguous is not null\) and", "false and"),
         ),
@@ -232,7 +228,7 @@ SWITCHES = {
         (ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
     ),
     "recovery keeps the row": _switch(
-        _edit(
+        edited(
             "public.recover_stuck_sms_retries",
             (
                 r"perform smsretry\.save_row\(v_row.*?\);",
@@ -268,7 +264,7 @@ SWITCHES = {
         "untrue end: cancelled as opted out",
     ),
     "begin reads where the text goes": _switch(
-        _edit(
+        edited(
             BEGIN,
             (r"v_customer\.phone is distinct from v_phone", "false"),
             (r"<> fingerprint", "is null"),
@@ -285,12 +281,12 @@ SWITCHES = {
         STAGES["with unread words, and claimed"],
     ),
     "the application's processor gets no text that may not go": _switch(
-        _edit("public.claim_due_sms_retries", (r"t\.refused is not null", "false")),
+        edited("public.claim_due_sms_retries", (r"t\.refused is not null", "false")),
         "sent wrongly: handed out as opted in",
         STAGES["with unread words"],
     ),
     "an opt-out cancels no text in doubt": _switch(
-        _edit("smsretry.write_consent", (r"and q\.in_doubt_since is null", "")),
+        edited("smsretry.write_consent", (r"and q\.in_doubt_since is null", "")),
         "misreported: cancelled, though accepted",
         ARRIVED,
     ),
@@ -309,7 +305,7 @@ SWITCHES = {
         ),
     ),
     "a story tells the row's state": _switch(
-        _edit("smsretry.live_state", (r"in_doubt_since is not null", "false")),
+        edited("smsretry.live_state", (r"in_doubt_since is not null", "false")),
         "told wrongly: in_doubt, and the story says waiting",
         (*BEGUN, "worker 1 sends: accepted unheard"),
     ),

@@ -31,6 +31,7 @@ from tests.proofs.town.safeguards import (
     Patch,
     Safeguard,
     Switch,
+    edited,
     trigger,
 )
 from tests.proofs.town.street import Neighbor
@@ -86,10 +87,6 @@ def _as_failure(self: FlowControl, claim: Claim, outcome: Outcome) -> float | No
     if isinstance(outcome, Rejected) and not outcome.refusal.certain:
         outcome = InDoubt(outcome.refusal.why)
     return _observe(self, claim, outcome)
-
-
-def _edit(function: str, *edits: tuple[str, str], **options: Any) -> Safeguard:
-    return Safeguard(replaces=function, edits=edits, **options)
 
 
 def _patch(*patches: Patch) -> Safeguard:
@@ -180,7 +177,7 @@ SWITCHES = {
         stale=8,
     ),
     "claims row by row": _switch(
-        _edit(
+        edited(
             "smsretry.claim_rows",
             (r"for v_try in 0 \.\. coalesce\(.+, 0\) loop", "for v_try in 0 .. 0 loop"),
         ),
@@ -189,7 +186,7 @@ SWITCHES = {
         good=40,
     ),
     "changed numbers": _switch(
-        _edit(
+        edited(
             BEGIN,
             (r"v_customer\.phone is distinct from v_phone", "false"),
             (r"<> fingerprint", "is null"),
@@ -198,7 +195,7 @@ SWITCHES = {
         troubles.mid_flight,
     ),
     "deleted in mid-flight": _switch(
-        _edit(
+        edited(
             BEGIN,
             (
                 r"v_customer\.id is null or v_claim\.channel is distinct from 'sms'",
@@ -209,7 +206,7 @@ SWITCHES = {
         troubles.mid_flight,
     ),
     "several fail, and what has stopped is tried": _switch(  # each would do alone
-        _edit(
+        edited(
             "smsretry.texts_in_turn",
             (r"('sender' \|\| s\.id = any \(v_stops\)) then 1", r"\1 then 0"),
             patches=(_WHOSE,),
@@ -266,7 +263,7 @@ SWITCHES = {
         minutes=40,
     ),
     "turns go on": _switch(
-        _edit(
+        edited(
             "smsretry.texts_in_turn",
             (r"elsif v_due = v_looks then", "elsif false then"),
         ),
@@ -276,7 +273,7 @@ SWITCHES = {
         minutes=10,
     ),
     "turns of all": _switch(
-        _edit(
+        edited(
             "smsretry.in_turn",
             (
                 r"order by w\.turn, w\.served nulls first, w\.business_id",
@@ -290,7 +287,7 @@ SWITCHES = {
     "the business's sender": _switch(SENDER, "wrong sender", moves_in_flight),
     "the sender's account": _switch(ACCOUNT, "doubled", moves_in_doubt, minutes=40),
     "a day's cap": _switch(
-        _edit(
+        edited(
             "smsretry.reserve_slot",
             (r"then v_used \+ segments else 0 end", "then 0 else 0 end"),
         ),

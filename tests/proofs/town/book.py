@@ -1,8 +1,8 @@
 """All that is on record of each text: in the database, and in the provider's own ledger."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -151,27 +151,17 @@ def read_book(
     Args:
         reports: what the provider learned of each message, by SID. None: what the ledger says at the end.
     """
-    entries = defaultdict[str, list[Message]](list)
-    for entry in stack.twilio.ledger.entries():
-        message = message_of(entry)
-        entries[entry.body].append(
-            message
-            if reports is None
-            else replace(message, reports=tuple(reports.get(entry.sid, ())))
-        )
-    texts_of = {
-        entry: text.retry_id
+    owners = {
+        words: text.retry_id
         for text in texts
-        for entry in (text.body, text.other_words)
-        if entry
+        for words in (text.body, text.other_words)
+        if words
     }
     not_ours = set[str]().union(*(text.other_numbers for text in texts))
-    owners = {
-        m.sid: texts_of.get(body)
-        for body, messages in entries.items()
-        for m in messages
-        if m.sid not in not_ours
-    }
+    messages = defaultdict[UUID | None, list[Message]](list)
+    for entry in stack.twilio.ledger.entries():
+        if entry.sid not in not_ours:
+            messages[owners.get(entry.body)].append(message_of(entry, reports))
     with stack.connect() as connection:
         rows = _by(connection, _ROWS, "send_log_id")
         attempts = _by(
@@ -193,12 +183,10 @@ def read_book(
             rows=rows[text.send_log_id],
             attempts=attempts[text.send_log_id],
             log=logs.get(text.send_log_id),
-            messages=[
-                m
-                for words in (text.body, text.other_words)
-                for m in entries.get(words or "", ())
-                if m.sid not in not_ours
-            ],
+            messages=messages[text.retry_id],
+            other_logs=frozenset(a["twilio_sid"] for a in attempts[text.send_log_id])
+            - {message.sid for message in messages[text.retry_id]}
+            - {None},
             may_be_stopped=text.may_be_stopped
             or text.stopped_at is not None
             or text.consent != "opted_in",
@@ -206,38 +194,26 @@ def read_book(
         )
         for text in texts
     }
-    for sent in (
-        attempt["twilio_sid"] for of_text in attempts.values() for attempt in of_text
-    ):
-        owners.setdefault(sent, None)
-    stories = {
-        retry_id: replace(
-            story, other_logs=frozenset(_other_logs(story, owners, retry_id))
-        )
-        for retry_id, story in stories.items()
-    }
     log_ids = {text.send_log_id for text in texts}
-    strays = [
-        f"{sid}: nobody planned it"
-        for sid, owner in owners.items()
-        if owner is None and sid in _sids(entries)
-    ]
+    strays = [f"{message.sid}: nobody planned it" for message in messages[None]]
     strays += [
         f"{log}: begun, and nobody planned it" for log in attempts.keys() - log_ids
     ]
     return Book(stories, customers, sends, strays)
 
 
-def message_of(entry: Entry) -> Message:
-    """A message, as the ledger has it, and what became of it there."""
-    reports = (
-        (
+def message_of(
+    entry: Entry, reports: Mapping[str, Sequence[ReportedStatus]] | None = None
+) -> Message:
+    """A message, as the ledger has it, and what became of it: there, or by these reports."""
+    learned: Sequence[ReportedStatus] = (
+        [
             ReportedStatus(
                 entry.updated_at or entry.accepted_at, entry.status, entry.error_code
-            ),
-        )
+            )
+        ]
         if entry.status
-        else ()
+        else []
     )
     return Message(
         sid=entry.sid,
@@ -245,23 +221,8 @@ def message_of(entry: Entry) -> Message:
         to=entry.to,
         address=(entry.account_sid, entry.sent_by),
         valid_for=entry.validity_period or timedelta(0),
-        reports=reports,
+        reports=tuple(learned if reports is None else reports.get(entry.sid, ())),
     )
-
-
-def _other_logs(
-    story: Story, owners: Mapping[str, UUID | None], retry_id: UUID
-) -> Iterable[str]:
-    """Of the SIDs that its attempts name, those that are no message of its own."""
-    return (
-        a["twilio_sid"]
-        for a in story.attempts
-        if a["twilio_sid"] and owners.get(a["twilio_sid"]) != retry_id
-    )
-
-
-def _sids(entries: Mapping[str, Sequence[Message]]) -> set[str]:
-    return {message.sid for messages in entries.values() for message in messages}
 
 
 def _by(

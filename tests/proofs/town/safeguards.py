@@ -52,6 +52,11 @@ class Safeguard:
             setattr(owner, name, instead)
 
 
+def edited(function: str, *edits: tuple[str, str], **options: Any) -> Safeguard:
+    """A function of the database without one, or some, of its conditions."""
+    return Safeguard(replaces=function, edits=edits, **options)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
     """A safeguard, and a short run that must see its absence."""
