@@ -19,6 +19,9 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+import psycopg
+import pytest
+
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.twilio.errors import code_meaning
@@ -114,7 +117,9 @@ class Story:
             seen = self._show(self.take(step.removesuffix(":")))
             if expected or step.endswith(":"):
                 pattern = re.escape(expected).replace(r"\.\.\.", ".*")
-                assert re.fullmatch(pattern, seen), f"{line}\nbut it is: {seen}"
+                assert re.fullmatch(pattern, seen, re.DOTALL), (
+                    f"{line}\nbut it is: {seen}"
+                )
 
     def take(self, step: str) -> object:
         """One step; what is seen after it."""
@@ -251,6 +256,11 @@ class Story:
     def _sql(self, statement: str) -> None:
         self.shop.sql(self._with_ids(statement))
 
+    def _refused(self, statement: str) -> str:
+        with pytest.raises(psycopg.Error) as refused:
+            self._sql(statement)
+        return str(refused.value)
+
     def _value(self, statement: str) -> object:
         return self.shop.value(self._with_ids(f"select {statement}"))
 
@@ -326,6 +336,7 @@ _STEPS: Final[list[tuple[str, Callable[..., object]]]] = [
     (r"callback(?: of the attempt of (\S+))? (\S+)(?: (\w+))?(?: (\d+))?", Story._callback),
     (r"they write (.+?)(?: from (\+\d+))?", Story._hear),
     (r"sql (.+)", Story._sql),
+    (r"refused (.+)", Story._refused),
     (r"select (.+)", Story._value),
     (r"decide (.+)", lambda story, decision: story._value(_DECIDE.format(decision))),
     (r"cancel (\w+)", lambda story, name: story.shop.change(Cancel, retry_ids=[story.rows[name]]).changed),

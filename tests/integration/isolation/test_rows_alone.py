@@ -13,6 +13,7 @@ from smsretry import send_sms
 from smsretry.errors import QueueError, SmsRetryError
 from smsretry.local.twilio.faults import AcceptThenDrop
 from smsretry.sending.run import run_once
+from tests.integration.story import Story
 from tests.support.builders import results_of, run_over
 from tests.support.claims import claim_doubtful
 from tests.support.records import Record
@@ -62,23 +63,25 @@ def pages_of_a_claim(shop: Shop) -> int:
     return min(touched)
 
 
-def test_what_is_kept_of_megabytes_is_what_a_person_reads(shop: Shop) -> None:
-    """An error is cut where it enters, and so is the source of a consent where it is copied."""
-    row = shop.due_text()
-    error = shop.due_text(phone="+12125550124")
-    shop.sql(
-        "update customers set sms_consent_source = repeat('a form on our page ', 50000)"
-    )
-    shop.sql("update sms_retry_queue set status = 'failed' where id = %s", error)
-    old_record = shop.row(error)
-    [again] = shop.sql(
-        """insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, last_error)
-           values (%s, %s, %s, %s, repeat('x', 1000000)) returning id""",
-        *[shop.id, old_record["send_log_id"], old_record["customer_id"], shop.now()],
-    )
-    assert len(shop.row(again["id"])["last_error"]) == 2000
-    assert shop.run() == ["Sent", "Sent"]
-    assert len(shop.attempts_of(row)[0]["consent_source"]) == 200
+STORIES = {
+    "what is kept of megabytes is what a person reads: it is cut where it enters, or is copied": """
+        text
+        text error phone=+12125550124
+        sql update customers set sms_consent_source = repeat('a form on our page ', 50000)
+        sql update sms_retry_queue set status = 'failed' where id = {error}
+        sql insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for, last_error) \
+            select business_id, send_log_id, customer_id, scheduled_for, repeat('x', 1000000) \
+            from sms_retry_queue where id = {error}
+        select length(last_error) from sms_retry_queue where last_error like 'xx%': 2000
+        run: Sent, Sent
+        select length(consent_source) from sms_send_attempts where retry_id = {it}: 200""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_huge_values(shop: Shop, story: str) -> None:
+    """Nobody else's text waits for it."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_an_answer_that_is_cut_off_costs_no_claim(shop: Shop) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from smsretry import queue_sms_retry, send_sms
 from smsretry.vocabulary import MessageClass
+from tests.integration.story import Story
 from tests.support.records import columns
 from tests.support.shop import Shop
 
@@ -80,27 +81,33 @@ def test_in_florida_at_half_past_eight_what_was_asked_for_goes_and_marketing_wai
     assert shop.row(late)["scheduled_for"] >= new_york("13 08:00")
 
 
-def test_a_business_s_own_hours_narrow_the_window_on_the_customer_s_clock(
-    shop: Shop,
-) -> None:
-    """For what was asked for, too, and for no other business. Waiting for them costs no life, however long it takes."""
-    set_hours(shop, "Fri 10:00-18:00")
-    neighbor = shop.neighbor()
-    rows = [
-        queued(shop, "transactional"),
-        shop.due_text(timezone="America/Los_Angeles"),
-    ]
-    theirs = neighbor.due_text()
-    assert sorted(shop.run()) == ["Deferred", "Deferred", "Sent"]
-    assert neighbor.status_of(theirs) == "completed"
-    for row, opening in zip(
-        rows, (new_york("15 10:00"), new_york("15 13:00")), strict=True
-    ):
-        waiting = shop.row(row)
-        assert opening <= waiting["scheduled_for"] < opening + SPREAD
-        assert "own)" in waiting["why"]
-        shop.at(waiting["scheduled_for"])
-        assert shop.run() == ["Sent"]
+STORIES = {
+    "a business's own hours narrow the window on the customer's clock, for what was asked for, too": """
+        text
+        sql update sms_retry_queue set message_class = 'transactional'
+        text western timezone=America/Los_Angeles
+        neighbor's text theirs
+        sql update businesses set sms_hours = 'Fri 10:00-18:00' where id = {business}
+        run: Deferred, Deferred, Sent
+        theirs.status: completed
+        select scheduled_for between '2027-01-15 10:00-05' and '2027-01-15 10:10-05' from sms_retry_queue \
+            where id = {it}: True
+        select scheduled_for between '2027-01-15 13:00-05' and '2027-01-15 13:10-05' from sms_retry_queue \
+            where id = {western}: True
+        it.why: ...own)...
+        western.why: ...own)...
+        4211 minutes
+        run: Sent
+        3 hours
+        run: Sent
+        western.status: completed""",
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_of_own_hours(shop: Shop, story: str) -> None:
+    """Waiting for them costs no life, however long it takes."""
+    Story(shop).tell(STORIES[story])
 
 
 def test_hours_that_are_none_are_refused_where_they_are_written(shop: Shop) -> None:

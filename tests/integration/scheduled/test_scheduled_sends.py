@@ -212,6 +212,30 @@ STORIES = {
         8 hours
         plans: queued
         select subject from send_logs where id = {other}: Later""",
+    "an update changes no other business's row of its send log, though a tenant may insert one": """
+        planned due=-1
+        plans: queued
+        sql update sms_retry_queue set status = 'completed'
+        neighbor's customer stranger
+        sql insert into sms_retry_queue (business_id, send_log_id, customer_id, scheduled_for) \
+            select business_id, {it}, id, smsretry.clock() from customers where id = {stranger}
+        refused update scheduled_sends set status = 'cancelled': ...has ended...
+        select status from sms_retry_queue where customer_id = {stranger}: pending""",
+    "a trigger of the application's may add to a text's words": """
+        planned due=-1
+        sql create function public.meddle() returns trigger language plpgsql as $$ begin \
+            new.subject := new.subject || ' Reply STOP to end.'; return new; end $$
+        sql create trigger a_meddle before insert on send_logs for each row execute function public.meddle()
+        plans: queued
+        run: Sent
+        sql drop function public.meddle cascade
+        select subject like '% Reply STOP to end.' from send_logs: True
+        messages: 1""",
+    "monitors learn of scheduled sends that nobody queues, ten minutes late": """
+        planned due=-11
+        sql select start_sms_run('00000000-0000-0000-0000-000000000001')
+        sql select finish_sms_run('00000000-0000-0000-0000-000000000001', 'idle')
+        refused select check_sms_retries(): scheduled sends overdue and not queued: 1 since ...""",
     "past its use it is cancelled with the reason; before a restore it may have gone out": """
         sql insert into smsretry.restores select now - interval '1 hour', now, 'Ann', 'Lost' from smsretry.clock() now
         planned early due=-1
@@ -385,15 +409,6 @@ def test_what_the_application_can_mend_holds_a_row_and_it_goes_on_by_itself(
         assert shop.run() == ["Sent"]
 
 
-def test_a_trigger_of_the_applications_may_add_to_a_texts_words(shop: Shop) -> None:
-    """Its send log was then taken for another's, and the row failed."""
-    shop.scheduled(due=-SOON)
-    adds = "new.subject := new.subject || ' Reply STOP to end.'; return new;"
-    with shop.changed(MADE.format(adds), MENDED):
-        assert (process(shop), shop.run()) == (["queued"], ["Sent"])
-    assert [entry.body for entry in shop.messages] == [f"{BODY} Reply STOP to end."]
-
-
 def test_a_table_that_does_not_take_a_text_is_named_and_the_text_is_quoted_nowhere(
     shop: Shop,
 ) -> None:
@@ -463,18 +478,6 @@ def test_an_update_waits_for_a_claim_that_is_under_way(shop: Shop) -> None:
     assert shop.text_of(scheduled)["status"] == "processing"
 
 
-def test_an_update_changes_no_other_business_s_row_of_its_send_log(shop: Shop) -> None:
-    """A tenant may insert a row that names any send log."""
-    scheduled = shop.scheduled(due=-SOON)
-    process(shop)
-    shop.sql("update sms_retry_queue set status = 'completed'")
-    neighbor = shop.neighbor()
-    theirs = neighbor.queue_row(scheduled, neighbor.customer())
-    with pytest.raises(psycopg.Error, match="has ended"):
-        update(shop, scheduled, status="cancelled")
-    assert shop.status_of(theirs) == "pending"
-
-
 def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(
     shop: Shop,
 ) -> None:
@@ -490,17 +493,6 @@ def test_it_is_of_use_until_its_not_after_whatever_zone_the_database_keeps(
 
 
 # What people see
-
-
-def test_monitors_learn_of_scheduled_sends_that_nobody_queues(shop: Shop) -> None:
-    """Ten minutes late."""
-    shop.scheduled(due=-timedelta(minutes=11))
-    shop.sql("select * from start_sms_run(%s)", UUID(int=1))
-    shop.sql("select finish_sms_run(%s, 'idle')", UUID(int=1))
-    with pytest.raises(
-        psycopg.Error, match="scheduled sends overdue and not queued: 1"
-    ):
-        shop.sql("select check_sms_retries()")
 
 
 def test_a_filter_of_cancel_reaches_scheduled_sends(
