@@ -149,8 +149,8 @@ begin
     end loop;
 end
 $$;
-alter table public.sms_retry_queue drop column if exists work;
 drop schema smsretry cascade;
+alter table public.sms_retry_queue drop column if exists work;
 do $$
 declare
     v_gone constant text := (

@@ -341,7 +341,7 @@ create index if not exists consents_against on smsretry.consents (subject_key, i
 create index if not exists consents_answers on smsretry.consents (subject_key, (id + 0)) where said in ('opted_in', 'unchanged', 'seen');
 create unique index if not exists consents_texts on smsretry.consents (twilio_sid, subject_key) where twilio_sid is not null;
 create index if not exists consents_unread on smsretry.consents using hash (phone) where phone is not null;
-create index if not exists consents_unsure on smsretry.consents (customer_id) where said = 'unsure' and customer_id is not null;
+create index if not exists consents_unsure on smsretry.consents (customer_id) where said = 'unsure';
 create index if not exists consents_unmarked on smsretry.consents (mark_at) where mark_at is not null;
 
 -- A word before it is kept (smsretry.keep_words), and what the application did to a customer's row
@@ -8051,54 +8051,47 @@ $$;
 
 -- ======== schemas/consent/unread_words.sql ========
 -- List words that may mean stop, the first for each customer whose marketing texts they hold: who is
--- named, who has the number that wrote them, and whose text waits because of them.
-create or replace function smsretry.unread_words()
-returns table (
-    twilio_sid text,
-    received_at timestamptz,
-    phone text,
-    customer_id uuid,
-    business_id uuid
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    return query
-    select
-        (o.word).twilio_sid,
-        (o.word).dated,
-        c.phone::text,
-        c.id,
-        c.business_id
-    from (
-        select w.customer_id
-        from smsretry.standing_words w
-        where w.said = 'unsure' and w.customer_id is not null
-        union
-        select k.id
-        from smsretry.consents w
-        cross join lateral (
-            select h.id
-            from public.customers h
-            where h.phone = w.phone
-            offset 0 -- by the number's index, whatever the statistics are
-        ) k
-        where w.phone is not null
-        union
-        select q.customer_id
-        from public.sms_retry_queue q
-        where q.work in ('texts', 'suspect') and q.why_code = 'words_unread'
-    ) u
-    join public.customers c on c.id = u.customer_id
+-- named, who has the number that wrote them, and whose text waits because of them. A view, so that
+-- each question plans it anew: PL/pgSQL keeps one plan of a query that has no parameters.
+create or replace view smsretry.unread_words with (security_invoker = true) as
+select
+    (o.word).twilio_sid as twilio_sid,
+    (o.word).dated as received_at,
+    c.phone::text as phone,
+    c.id as customer_id,
+    c.business_id
+from (
+    select w.customer_id
+    from smsretry.standing_words w
+    where w.said = 'unsure' and w.customer_id is not null
+    union
+    select k.id
+    from smsretry.consents w
     cross join lateral (
-        select a.word
-        from smsretry.objections(array[c.business_id], array[c.phone::text], array[c.id]) a
-        limit 1
-    ) o
-    where (o.word).said = 'unsure'
-      and smsretry.consent(c.sms_consent_status::text) is distinct from 'opted_out';
-end
-$$;
+        select h.id
+        from public.customers h
+        where h.phone = w.phone
+        offset 0 -- by the number's index, whatever the statistics are
+    ) k
+    where w.said = 'unsure' and w.phone is not null
+    union
+    select q.customer_id
+    from public.sms_retry_queue q
+    where q.work in ('texts', 'suspect') and q.why_code = 'words_unread'
+) u
+cross join lateral (
+    select h.*
+    from public.customers h
+    where h.id = u.customer_id
+    offset 0 -- else all customers may be asked about
+) c
+cross join lateral (
+    select a.word
+    from smsretry.objections(array[c.business_id], array[c.phone::text], array[c.id]) a
+    limit 1
+) o
+where (o.word).said = 'unsure'
+  and smsretry.consent(c.sms_consent_status::text) is distinct from 'opted_out';
 
 -- ======== schemas/consent/words_answered.sql ========
 -- Draw the consequences of what may have answered a number's unread words: texts that were held for
@@ -11636,7 +11629,7 @@ begin
                 'customers', count(distinct w.customer_id),
                 'since', min(w.received_at)
             )
-            from smsretry.unread_words() w
+            from smsretry.unread_words w
             having count(*) > 0
         ),
         'stops', array(
@@ -11713,7 +11706,7 @@ $$;
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_sort = off as $$ -- it would sort all texts of the day
+set plan_cache_mode = force_custom_plan set enable_sort = off as $$ -- it would sort all texts of the day
 begin
     return (
         with accepted as materialized (
@@ -12064,7 +12057,7 @@ begin
         smsretry.masked(w.phone),
         w.business_id,
         left(b.name, 200)
-    from smsretry.unread_words() w
+    from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.received_at, w.twilio_sid, w.customer_id
     limit 500;
@@ -12482,7 +12475,7 @@ begin
         'words',
         count(distinct w.phone),
         min(w.received_at)
-    from smsretry.unread_words() w
+    from smsretry.unread_words w
     where w.received_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all

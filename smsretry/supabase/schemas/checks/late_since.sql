@@ -41,7 +41,7 @@ begin
         'words',
         count(distinct w.phone),
         min(w.received_at)
-    from smsretry.unread_words() w
+    from smsretry.unread_words w
     where w.received_at <= smsretry.clock() - interval '3 days'
     having count(*) > 0
     union all

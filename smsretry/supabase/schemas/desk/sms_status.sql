@@ -118,7 +118,7 @@ begin
                 'customers', count(distinct w.customer_id),
                 'since', min(w.received_at)
             )
-            from smsretry.unread_words() w
+            from smsretry.unread_words w
             having count(*) > 0
         ),
         'stops', array(

@@ -6,7 +6,7 @@
 create or replace function smsretry.status_of_sends(at timestamptz)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
-set enable_sort = off as $$ -- it would sort all texts of the day
+set plan_cache_mode = force_custom_plan set enable_sort = off as $$ -- it would sort all texts of the day
 begin
     return (
         with accepted as materialized (

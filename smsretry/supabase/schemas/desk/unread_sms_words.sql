@@ -21,7 +21,7 @@ begin
         smsretry.masked(w.phone),
         w.business_id,
         left(b.name, 200)
-    from smsretry.unread_words() w
+    from smsretry.unread_words w
     left join public.businesses b on b.id = w.business_id
     order by w.received_at, w.twilio_sid, w.customer_id
     limit 500;

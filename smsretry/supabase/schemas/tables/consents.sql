@@ -45,7 +45,7 @@ create index if not exists consents_against on smsretry.consents (subject_key, i
 create index if not exists consents_answers on smsretry.consents (subject_key, (id + 0)) where said in ('opted_in', 'unchanged', 'seen');
 create unique index if not exists consents_texts on smsretry.consents (twilio_sid, subject_key) where twilio_sid is not null;
 create index if not exists consents_unread on smsretry.consents using hash (phone) where phone is not null;
-create index if not exists consents_unsure on smsretry.consents (customer_id) where said = 'unsure' and customer_id is not null;
+create index if not exists consents_unsure on smsretry.consents (customer_id) where said = 'unsure';
 create index if not exists consents_unmarked on smsretry.consents (mark_at) where mark_at is not null;
 
 -- A word before it is kept (smsretry.keep_words), and what the application did to a customer's row
