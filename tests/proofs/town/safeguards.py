@@ -189,7 +189,7 @@ FENCE = Safeguard(
         $$""",
 )
 """The claim number in every write: a worker sees the row as if nobody else had begun it since."""
-EVIDENCE = Safeguard(patches=((doubt, "find", lambda _look, _sent: Matches((), ())),))
+EVIDENCE = Safeguard(patches=((doubt, "find", lambda *_, **__: Matches((), ())),))
 """The look for evidence in the provider's list."""
 QUARANTINE = Safeguard(
     patches=((doubt, "MIN_LOOKS", 1), (doubt, "MIN_QUARANTINE", timedelta(0)))
