@@ -56,6 +56,12 @@ def parse_table(text: str, *, name: str) -> list[dict[str, str]]:
     return [dict(zip(header, cells, strict=True)) for cells in lines]
 
 
+@cache
+def lists(name: str, key: str, column: str) -> dict[str, tuple[str, ...]]:
+    """What a column of a table lists, joined by `+`, by the row's key."""
+    return {row[key]: tuple(row[column].split("+")) for row in table(name)}
+
+
 def refused_area_codes() -> dict[str, str]:
     """Codes of +1 that are nobody's phone, and what they are instead, from `npa_refused.tsv`."""
     # The rows of single codes come last and win: 888 is toll-free, the rest of 88X is nobody's yet.

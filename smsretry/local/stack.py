@@ -22,7 +22,7 @@ from smsretry.local.postgrest.app import rpc_app
 from smsretry.local.postgrest.faults import RpcFaults
 from smsretry.local.postgrest.keys import Role, api_key, opaque_key
 from smsretry.local.process.http import LocalServer
-from smsretry.local.process.interrupt import look
+from smsretry.local.process.interrupt import obey
 from smsretry.local.twilio.standin import TwilioStandin
 from smsretry.settings import Settings
 
@@ -71,7 +71,7 @@ class Stack:
             starting.callback(self._let_clock_go)
             self.postgres.create_database(DATABASE)
             self._prepare()
-            look()
+            obey()
             rpc = rpc_app(
                 self.postgres.url(DATABASE, user="authenticator"),
                 jwt_secret=self.jwt_secret,

@@ -130,8 +130,9 @@ def _combine(
         if additional := [clock for clock in clocks if clock not in zones]:
             zones |= dict.fromkeys(additional, origin)
             descriptions.append(f"{_zones_text(additional)}, {origin}")
+    zone_states = data.lists("zone_states", "zone", "states")
     for zone in customer_clocks:
-        for state in _zone_states().get(zone, ()):
+        for state in zone_states.get(zone, ()):
             states.setdefault(state, _CUSTOMER)
     return Location(
         zones=_places(zones),
@@ -151,20 +152,9 @@ def _clocks() -> dict[str, Names]:
     """Each name of a zone, in lower case: IANA's, Windows' and what people write, which wins."""
     names = {name: (name,) for name in data.zone_names()}
     windows = {name: (zone,) for name, zone in windows_timezones.items()}
-    aliases = {
-        row["alias"]: tuple(row["zones"].split("+"))
-        for row in data.table("zone_aliases")
-    }
+    aliases = data.lists("zone_aliases", "alias", "zones")
     return {
         name.casefold(): zones for name, zones in (windows | names | aliases).items()
-    }
-
-
-@cache
-def _zone_states() -> dict[str, Names]:
-    return {
-        row["zone"]: tuple(row["states"].split("+"))
-        for row in data.table("zone_states")
     }
 
 

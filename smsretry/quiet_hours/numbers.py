@@ -106,7 +106,9 @@ def places_abroad(phone: str) -> NumberPlaces:
 def _zones_abroad(phone: str, number: phonenumbers.PhoneNumber) -> Names:
     """The zones of our table's longest prefix, else those that the library knows; none if all are unknown."""
     prefixes = [phone[:length] for length in range(len(phone), 1, -1)]
-    candidates = [_prefix_zones().get(prefix) for prefix in prefixes]
+    # Those for which the library has the wrong zones.
+    ours = data.lists("number_zones", "prefix", "zones")
+    candidates = [ours.get(prefix) for prefix in prefixes]
     candidates.append(time_zones_for_number(number))
     # A number that the library does not know, of a new range perhaps, may be anywhere in its country.
     candidates.append(TIMEZONE_DATA.get(str(number.country_code)))
@@ -140,12 +142,3 @@ def _row_places(row: dict[str, str], zones: str) -> NumberPlaces:
         states=tuple(states),
         origin=f"area code {row['npa']}",
     )
-
-
-@cache
-def _prefix_zones() -> dict[str, Names]:
-    """Prefixes of numbers abroad for which `phonenumbers` gives the wrong zones."""
-    return {
-        row["prefix"]: tuple(row["zones"].split("+"))
-        for row in data.table("number_zones")
-    }

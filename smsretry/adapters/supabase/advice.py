@@ -29,14 +29,13 @@ class NextStep:
     """What comes after passing trouble, in words for the caller."""
 
     undone: str
-    """The next step if the call certainly did nothing."""
-    unknown: str
-    """The next step if the call may have been made, and its answer was lost."""
+    unknown: str = ""
+    """If the call may have been made, and its answer was lost. Empty: the same."""
 
 
-NEXT_RUN: Final = NextStep("The next run tries again.", "The next run tries again.")
+NEXT_RUN: Final = NextStep("The next run tries again.")
 """The next step after a worker's call."""
-ASK_AGAIN: Final = NextStep("Ask again.", "Ask again.")
+ASK_AGAIN: Final = NextStep("Ask again.")
 """The next step after a call that changes nothing."""
 _NOT_RECORDED: Final = (
     "Nothing was recorded, and nothing repeats it: give the order again"
@@ -212,7 +211,7 @@ def with_next_step(
     Args:
         undone: no try can have had an effect.
     """
-    words = next_step.undone if undone else next_step.unknown
+    words = next_step.undone if undone else next_step.unknown or next_step.undone
     return type(trouble)(f"{trouble} {words}", undone=undone)
 
 

@@ -38,7 +38,7 @@ from smsretry.retry.customers import Customer
 from smsretry.retry.models import Finding
 from smsretry.vocabulary import SendTo
 
-_REPEAT_TRIAL: Final = NextStep(REPEAT_ORDER.undone, REPEAT_ORDER.undone)
+_REPEAT_TRIAL: Final = NextStep(REPEAT_ORDER.undone)
 """The next step after an order that was only tried: whatever came of it, nothing was recorded."""
 
 

@@ -52,8 +52,7 @@ from smsretry.sending.webhook_events import StatusReport, WebhookEvent
 from smsretry.settings import Settings
 from smsretry.vocabulary import Fate, Followed, Reconciled, StopKind
 
-_PROVIDER_REPEATS: Final = "The provider is answered that it may call again."
-_WEBHOOK: Final = NextStep(_PROVIDER_REPEATS, _PROVIDER_REPEATS)
+_WEBHOOK: Final = NextStep("The provider is answered that it may call again.")
 
 
 class _ClaimAnswer(BaseModel):

@@ -54,19 +54,19 @@ def noted() -> int | None:
     return _noted[0] if _noted else None
 
 
-def look() -> None:
+def obey() -> None:
     """Raise KeyboardInterrupt if the end was asked for."""
     if _noted:
         raise KeyboardInterrupt
 
 
 def pause(seconds: float) -> None:
-    """Sleep, and look. Raises KeyboardInterrupt."""
+    """Sleep, and obey. Raises KeyboardInterrupt."""
     until = time.monotonic() + seconds
-    look()
+    obey()
     while (remaining := until - time.monotonic()) > 0:
         time.sleep(min(remaining, _SLICE_SECONDS))
-        look()
+        obey()
 
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
