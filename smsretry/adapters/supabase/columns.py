@@ -146,7 +146,8 @@ def after_delivery_arguments(
         code = report.refusal.code if report.refusal else None
         arguments = {"delivery_status": report.status, "error_code": code}
     if isinstance(decision, Close):
-        return arguments | {"decision": "unknown" if decision.unknown else "close"}
+        unknown = {"delivery_status": "unknown"} if decision.unknown else {}
+        return arguments | {"decision": "close", **unknown}
     if isinstance(decision, AskAgain):
         return arguments | {"decision": "ask_again", "ask_in": decision.ask_in}
     arguments |= _reason_and_wait(decision)

@@ -6059,6 +6059,7 @@ as $$
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
+    v_found constant text[] := array_remove(ambiguous || twilio_sid, null);
     v_unowned text[];
 begin
     if (
@@ -6090,7 +6091,7 @@ begin
     -- Another send to the number has no answer yet, or began between the claim and now, so that the
     -- look did not know it. (One dated later began before a clock was set back.) This comes before
     -- the next check, where an answer that comes between the two shows as a taken SID.
-    if (twilio_sid is not null or ambiguous is not null)
+    if v_found <> '{}'
         and exists (
             select from public.sms_send_attempts ours
             join public.sms_send_attempts theirs
@@ -6109,12 +6110,10 @@ begin
     end if;
     v_unowned := (
         select array_agg(m.sid order by m.place)
-        from unnest(ambiguous) with ordinality as m (sid, place)
+        from unnest(v_found) with ordinality as m (sid, place)
         where not smsretry.belongs_to_another(m.sid, v_row.attempt_id, v_row.send_log_id)
     );
-    if smsretry.belongs_to_another(twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or ambiguous is not null and v_unowned is null
-    then
+    if v_found <> '{}' and v_unowned is null then
         return 'sid_taken';
     end if;
 
@@ -8849,14 +8848,13 @@ set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort
 set jit = off
 as $$
 declare
-    k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
     v_oldest record;
     v_ids uuid[];
     v_served uuid[];
 begin
     if (
-        claim_sms_deliveries.limit_count between 1 and k_most
+        claim_sms_deliveries.limit_count between 1 and 10000
         and claim_sms_deliveries.lease >= interval '0'
     ) is not true
     then
@@ -8864,11 +8862,11 @@ begin
             using errcode = 'SR422';
     end if;
     select
-        array_agg(o.id order by o.delivery_ask_at, o.id) as ids,
-        array_agg(o.business_id order by o.delivery_ask_at, o.id) as businesses
+        array_agg(o.id) as ids,
+        array_agg(o.business_id) as businesses
     into v_oldest
     from (
-        select a.id, a.business_id, a.delivery_ask_at
+        select a.id, a.business_id
         from public.sms_send_attempts a
         where a.sent_to is null
           and a.delivery_ask_at <= v_now
@@ -8965,8 +8963,8 @@ $$;
 --   delivery_status, error_code: what the provider reports
 --   decision:
 --     ask_again: nothing final yet; ask again in ask_in
---     close: nothing follows: it was delivered, or another message of the text counts
---     unknown: the provider reported nothing final for long enough
+--     close: nothing follows: it was delivered, or another message of the text counts, or (with
+--       delivery_status unknown) the provider reported nothing final for long enough
 --     send_again: it did not arrive: the row is queued again, due in due_in, with every check
 --       made anew
 --     give_up: it did not arrive: the row fails with why
@@ -9003,13 +9001,13 @@ declare
     v_trouble text;
 begin
     if (
-        decision in ('ask_again', 'close', 'unknown', 'send_again', 'give_up')
+        decision in ('ask_again', 'close', 'send_again', 'give_up')
     ) is not true
         or decision = 'ask_again' and ask_in is null
         or decision = 'send_again' and due_in is null
         or v_fails and why is null
     then
-        raise exception 'decision must be ask_again (with ask_in), close, unknown, send_again (with due_in and why) or give_up (with why)'
+        raise exception 'decision must be ask_again (with ask_in), close, send_again (with due_in and why) or give_up (with why)'
             using errcode = 'SR422';
     end if;
     select *
@@ -9036,7 +9034,7 @@ begin
     end if;
     perform smsretry.record_delivery(
         v_attempt.id,
-        case decision when 'unknown' then 'unknown' else delivery_status end,
+        delivery_status,
         error_code,
         v_now
     );
@@ -9047,8 +9045,8 @@ begin
     if v_attempt.delivery_ask_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
-    -- and a callback has reported a failure since.
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw none, and a
+    -- callback has reported one since.
     if (
         case
             when v_fails
@@ -9061,11 +9059,8 @@ begin
                           and q.status in ('pending', 'processing')
                     )
             else smsretry.is_lost(v_attempt.delivery_status)
-                and decision in ('ask_again', 'unknown')
+                and not smsretry.is_lost(delivery_status)
                 and v_attempt.delivery_ask_at <= v_now
-                and smsretry.delivery_rank(
-                    delivery_status
-                ) is distinct from smsretry.delivery_rank('undelivered')
         end
     ) then
         return 'changed';
@@ -9170,11 +9165,8 @@ declare
     -- a failure is due first: its text may still arrive in time
     k_before_all constant interval := '3 days';
     v_rank constant integer := smsretry.delivery_rank(status);
-    v_lost constant boolean := coalesce(
-        v_rank = smsretry.delivery_rank('undelivered'),
-        false
-    );
-    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('partially_delivered');
+    v_lost constant boolean := smsretry.is_lost(status);
+    v_arrived constant boolean := smsretry.delivery_of(status) = 'delivered';
     v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
@@ -9227,7 +9219,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known_rank < smsretry.delivery_rank('partially_delivered')
+        and smsretry.delivery_of(v_attempt.delivery_status) <> 'delivered'
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.
@@ -12968,7 +12960,6 @@ begin
     for ours in
         select
             p.oid::regprocedure as name,
-            p.pronamespace = 'public'::regnamespace as is_call,
             exists (
                 select from unnest(p.proconfig) s (setting)
                 where s.setting like 'plan\_cache\_mode=%'
@@ -12980,16 +12971,10 @@ begin
               and p.proname ~ '(^|_)sms(_|$)'
               and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
     loop
-        if ours.is_call then
-            execute format(
-                'revoke all on function %s from public, anon, authenticated',
-                ours.name
-            );
-            execute format(
-                'grant execute on function %s to service_role',
-                ours.name
-            );
-        end if;
+        execute format(
+            'revoke all on function %1$s from public, anon, authenticated; grant execute on function %1$s to service_role',
+            ours.name
+        );
         if not ours.reads_much then
             execute format(
                 'alter function %s set random_page_cost = 0.1 set enable_seqscan = off set jit = off',

@@ -189,7 +189,7 @@ STORIES = {
         callback it undelivered 30006
         decide 'ask_again', 'sent', ask_in => '4 hours': changed
         callback it undelivered 30006
-        decide 'unknown': changed
+        decide 'close', 'unknown': changed
         it.status: completed
         it is undelivered 30006
         deliveries: 1 undelivered""",

@@ -41,14 +41,13 @@ set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_sort
 set jit = off
 as $$
 declare
-    k_most constant integer := 10000;
     v_now constant timestamptz := smsretry.clock();
     v_oldest record;
     v_ids uuid[];
     v_served uuid[];
 begin
     if (
-        claim_sms_deliveries.limit_count between 1 and k_most
+        claim_sms_deliveries.limit_count between 1 and 10000
         and claim_sms_deliveries.lease >= interval '0'
     ) is not true
     then
@@ -56,11 +55,11 @@ begin
             using errcode = 'SR422';
     end if;
     select
-        array_agg(o.id order by o.delivery_ask_at, o.id) as ids,
-        array_agg(o.business_id order by o.delivery_ask_at, o.id) as businesses
+        array_agg(o.id) as ids,
+        array_agg(o.business_id) as businesses
     into v_oldest
     from (
-        select a.id, a.business_id, a.delivery_ask_at
+        select a.id, a.business_id
         from public.sms_send_attempts a
         where a.sent_to is null
           and a.delivery_ask_at <= v_now

@@ -2,8 +2,8 @@
 --   delivery_status, error_code: what the provider reports
 --   decision:
 --     ask_again: nothing final yet; ask again in ask_in
---     close: nothing follows: it was delivered, or another message of the text counts
---     unknown: the provider reported nothing final for long enough
+--     close: nothing follows: it was delivered, or another message of the text counts, or (with
+--       delivery_status unknown) the provider reported nothing final for long enough
 --     send_again: it did not arrive: the row is queued again, due in due_in, with every check
 --       made anew
 --     give_up: it did not arrive: the row fails with why
@@ -40,13 +40,13 @@ declare
     v_trouble text;
 begin
     if (
-        decision in ('ask_again', 'close', 'unknown', 'send_again', 'give_up')
+        decision in ('ask_again', 'close', 'send_again', 'give_up')
     ) is not true
         or decision = 'ask_again' and ask_in is null
         or decision = 'send_again' and due_in is null
         or v_fails and why is null
     then
-        raise exception 'decision must be ask_again (with ask_in), close, unknown, send_again (with due_in and why) or give_up (with why)'
+        raise exception 'decision must be ask_again (with ask_in), close, send_again (with due_in and why) or give_up (with why)'
             using errcode = 'SR422';
     end if;
     select *
@@ -73,7 +73,7 @@ begin
     end if;
     perform smsretry.record_delivery(
         v_attempt.id,
-        case decision when 'unknown' then 'unknown' else delivery_status end,
+        delivery_status,
         error_code,
         v_now
     );
@@ -84,8 +84,8 @@ begin
     if v_attempt.delivery_ask_at is null then
         return case when v_fails then 'changed' else 'applied' end; -- delivered
     end if;
-    -- It acts on a failure, and the text may have arrived or waits again; or it saw nothing final,
-    -- and a callback has reported a failure since.
+    -- It acts on a failure, and the text may have arrived or waits again; or it saw none, and a
+    -- callback has reported one since.
     if (
         case
             when v_fails
@@ -98,11 +98,8 @@ begin
                           and q.status in ('pending', 'processing')
                     )
             else smsretry.is_lost(v_attempt.delivery_status)
-                and decision in ('ask_again', 'unknown')
+                and not smsretry.is_lost(delivery_status)
                 and v_attempt.delivery_ask_at <= v_now
-                and smsretry.delivery_rank(
-                    delivery_status
-                ) is distinct from smsretry.delivery_rank('undelivered')
         end
     ) then
         return 'changed';

@@ -14,11 +14,8 @@ declare
     -- a failure is due first: its text may still arrive in time
     k_before_all constant interval := '3 days';
     v_rank constant integer := smsretry.delivery_rank(status);
-    v_lost constant boolean := coalesce(
-        v_rank = smsretry.delivery_rank('undelivered'),
-        false
-    );
-    v_arrived constant boolean := v_rank >= smsretry.delivery_rank('partially_delivered');
+    v_lost constant boolean := smsretry.is_lost(status);
+    v_arrived constant boolean := smsretry.delivery_of(status) = 'delivered';
     v_known_rank integer;
     v_attempt public.sms_send_attempts;
     v_row public.sms_retry_queue;
@@ -71,7 +68,7 @@ begin
             at
         );
     elsif v_arrived
-        and v_known_rank < smsretry.delivery_rank('partially_delivered')
+        and smsretry.delivery_of(v_attempt.delivery_status) <> 'delivered'
     then
         -- It was to be sent again, given up or cancelled, or the text was queued anew. A send that
         -- is under way ends by itself.

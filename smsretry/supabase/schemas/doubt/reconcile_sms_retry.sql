@@ -36,6 +36,7 @@ as $$
 declare
     v_row public.sms_retry_queue;
     v_now timestamptz;
+    v_found constant text[] := array_remove(ambiguous || twilio_sid, null);
     v_unowned text[];
 begin
     if (
@@ -67,7 +68,7 @@ begin
     -- Another send to the number has no answer yet, or began between the claim and now, so that the
     -- look did not know it. (One dated later began before a clock was set back.) This comes before
     -- the next check, where an answer that comes between the two shows as a taken SID.
-    if (twilio_sid is not null or ambiguous is not null)
+    if v_found <> '{}'
         and exists (
             select from public.sms_send_attempts ours
             join public.sms_send_attempts theirs
@@ -86,12 +87,10 @@ begin
     end if;
     v_unowned := (
         select array_agg(m.sid order by m.place)
-        from unnest(ambiguous) with ordinality as m (sid, place)
+        from unnest(v_found) with ordinality as m (sid, place)
         where not smsretry.belongs_to_another(m.sid, v_row.attempt_id, v_row.send_log_id)
     );
-    if smsretry.belongs_to_another(twilio_sid, v_row.attempt_id, v_row.send_log_id)
-        or ambiguous is not null and v_unowned is null
-    then
+    if v_found <> '{}' and v_unowned is null then
         return 'sid_taken';
     end if;
 

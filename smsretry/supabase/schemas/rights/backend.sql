@@ -26,7 +26,6 @@ begin
     for ours in
         select
             p.oid::regprocedure as name,
-            p.pronamespace = 'public'::regnamespace as is_call,
             exists (
                 select from unnest(p.proconfig) s (setting)
                 where s.setting like 'plan\_cache\_mode=%'
@@ -38,16 +37,10 @@ begin
               and p.proname ~ '(^|_)sms(_|$)'
               and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
     loop
-        if ours.is_call then
-            execute format(
-                'revoke all on function %s from public, anon, authenticated',
-                ours.name
-            );
-            execute format(
-                'grant execute on function %s to service_role',
-                ours.name
-            );
-        end if;
+        execute format(
+            'revoke all on function %1$s from public, anon, authenticated; grant execute on function %1$s to service_role',
+            ours.name
+        );
         if not ours.reads_much then
             execute format(
                 'alter function %s set random_page_cost = 0.1 set enable_seqscan = off set jit = off',
