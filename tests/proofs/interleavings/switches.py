@@ -222,7 +222,7 @@ SWITCHES = {
     "a look waits for the answer to another send to the number": _switch(
         edited(
             "public.reconcile_sms_retry",
-            (r"\(twilio_sid is not null or ambiguous is not null\) and", "false and"),
+            (r"if v_found <> '\{\}' and exists", "if false and exists"),
         ),
         "unsettled: another text's message",
         (ALIKE, *NEVER_ARRIVED, *OTHER_SENT, "1 min go by", "claim doubtful"),
