@@ -94,37 +94,26 @@ begin
         or v_row.in_doubt_since is not null
         or v_row.begun_at is not null
     then
-        -- Perhaps the answer to the same call was lost on its way.
+        -- No; or the answer to the same call was lost on its way, and is given again.
         select
-            case q.status when 'cancelled' then 'ended' else 'in_doubt' end,
-            coalesce(q.why, q.last_error),
-            q.scheduled_for,
+            case
+                when q.status = 'cancelled' then 'ended'
+                when q.in_doubt_since is not null then 'in_doubt'
+                else 'go'
+            end,
+            case when q.begun_at is null then coalesce(q.why, q.last_error) end,
+            case when q.begun_at is null then q.scheduled_for else a.leaves_at end,
             q.why_code
         into answer, why, until, why_code
         from public.sms_retry_queue q
-        where v_row.id is null
-          and q.id = retry_id
+        left join public.sms_send_attempts a on a.id = q.attempt_id
+        where q.id = retry_id
           and q.claim_no = begin_sms_attempt.claim_no
           and (
               q.status = 'cancelled'
-              or q.in_doubt_since is not null and q.attempt_id = attempt_id
+              or q.attempt_id = attempt_id
           );
-        answer := coalesce(
-            answer,
-            case
-                when v_row.begun_at is not null
-                  and v_row.attempt_id = attempt_id
-                    then 'go'
-                else 'claim_lost'
-            end
-        );
-        if answer = 'go' then
-            until := (
-                select a.leaves_at
-                from public.sms_send_attempts a
-                where a.id = attempt_id
-            );
-        end if;
+        answer := coalesce(answer, 'claim_lost');
         decided_at := smsretry.clock();
         return next;
         return;
@@ -151,28 +140,8 @@ begin
       and l.business_id = v_row.business_id
     for share;
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    select
-        r.channel,
-        r.body,
-        r.fingerprint,
-        r.business_id,
-        r.customer_id,
-        r.phone,
-        r.sms_consent_status,
-        r.message_class,
-        r.log_says_sent,
-        r.expires_at
-    into
-        v_claim.channel,
-        v_claim.body,
-        v_claim.fingerprint,
-        v_claim.business_id,
-        v_claim.customer_id,
-        v_claim.phone,
-        v_claim.sms_consent_status,
-        v_claim.message_class,
-        v_claim.log_says_sent,
-        v_claim.expires_at
+    select r.*
+    into v_claim
     from smsretry.claimed_retry r
     where r.id = v_row.id;
 
