@@ -552,7 +552,7 @@ class Harness:
             wait = (
                 max(due_in, timedelta(minutes=1)) if self.live else self._reports_in()
             )
-            if wait is None:
+            if wait is None or self.crew.bugs:  # with a bug, it may never end
                 return
             self.stack.move_clock(wait)
             self._let_twilio_learn()
