@@ -110,7 +110,6 @@ begin
         q.max_attempts,
         q.expires_at,
         q.status <> 'completed'
-            or l.id is null
             or smsretry.found_sid(
                 l.provider_message_id
             ) is distinct from t.twilio_sid

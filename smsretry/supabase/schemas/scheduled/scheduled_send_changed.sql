@@ -30,13 +30,9 @@ begin
     new.updated_at := v_now;
     if new.status = 'cancelled' and old.status <> 'cancelled' then
         new.held_since := null;
-        new.why := case when new.why is distinct from old.why then new.why end;
-        new.why_code := case
-            when new.why_code is distinct from old.why_code then new.why_code
-            else 'application'
-        end;
+        new.why_code := coalesce(nullif(new.why_code, old.why_code), 'application');
         new.why := left(
-            coalesce(new.why, 'Cancelled by the application'),
+            coalesce(nullif(new.why, old.why), 'Cancelled by the application'),
             smsretry.longest_reason()
         );
     end if;

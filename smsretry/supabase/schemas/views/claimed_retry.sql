@@ -110,35 +110,21 @@ left join lateral (
 -- Undelivered messages of this text, newest first: the provider is asked once more before another
 -- one leaves. Excused ones are left out: no carrier took them from their sender, so they cannot
 -- arrive, and that sender's account may be closed by now. But the provider says since when its own
--- quiet hours keep one from arriving. A text with one row and no error has none.
+-- quiet hours keep one from arriving.
 left join lateral (
     select jsonb_agg(
         jsonb_build_object('sid', m.twilio_sid, 'account', m.sent_account)
         order by m.begun_at desc
     ) as messages
     from public.sms_send_attempts m
-    where (
-        q.last_error is not null
-        or exists (
-            select from public.sms_retry_queue r -- the ended rows of the text, by its index alone
+    -- An array, so that an index finds them without statistics.
+    where m.retry_id = any (
+        array(
+            select r.id
+            from public.sms_retry_queue r
             where r.send_log_id = q.send_log_id
-              and (
-                  case
-                      when r.status in ('pending', 'processing')
-                          then '00000000-0000-0000-0000-000000000000'::uuid
-                      else r.id
-                  end
-              ) > '00000000-0000-0000-0000-000000000000'
         )
     )
-      -- An array, so that an index finds them without statistics.
-      and m.retry_id = any (
-          array(
-              select r.id
-              from public.sms_retry_queue r
-              where r.send_log_id = q.send_log_id
-          )
-      )
       and smsretry.is_lost(m.delivery_status)
       and (
           not m.delivery_excused
