@@ -6095,32 +6095,30 @@ begin
             where a.id = v_row.attempt_id and a.outcome = 'not_sent'
         ) then
         perform smsretry.not_sent(v_row, v_row.attempt_id, settled_by, v_now);
-    elsif decision = 'hold' then
-        v_row.why := left(why, 1800)
-            || coalesce(
-                ': ' || array_to_string(v_unowned[:3], ', ')
-                    || case
-                        when cardinality(v_unowned) > 3
-                            then ' and ' || cardinality(v_unowned) - 3 || ' more'
-                        else ''
-                    end,
-                ''
-            );
-        if v_row.expires_at <= v_now then
-            perform smsretry.save_row(
-                v_row,
-                v_now,
-                ended => 'failed',
-                why => v_row.why,
-                why_code => why_code
-            );
-            return 'ended';
-        else
-            v_row.held_since := coalesce(v_row.held_since, v_now);
-            perform smsretry.save_row(v_row, v_now, due => v_now + due_in);
-        end if;
     else
-        if decision = 'look_again' then
+        if decision = 'hold' then
+            v_row.why := left(why, 1800)
+                || coalesce(
+                    ': ' || array_to_string(v_unowned[:3], ', ')
+                        || case
+                            when cardinality(v_unowned) > 3
+                                then ' and ' || cardinality(v_unowned) - 3 || ' more'
+                            else ''
+                        end,
+                    ''
+                );
+            v_row.held_since := coalesce(v_row.held_since, v_now);
+            if v_row.expires_at <= v_now then
+                perform smsretry.save_row(
+                    v_row,
+                    v_now,
+                    ended => 'failed',
+                    why => v_row.why,
+                    why_code => why_code
+                );
+                return 'ended';
+            end if;
+        elsif decision = 'look_again' then
             v_row.reconcile_count := v_row.reconcile_count + 1;
             v_row.held_since := null;
         elsif v_row.held_since is null then
@@ -8977,9 +8975,8 @@ begin
     for update;
     if (v_attempt.delivery_asks = asks) is not true then
         return 'claim_lost';
-    end if;
-    -- the answer to the same call was lost on its way, or a callback was faster
-    if v_attempt.delivery_ask_at is null then
+    elsif v_attempt.delivery_ask_at is null then
+        -- the answer to the same call was lost on its way, or a callback was faster
         return 'applied';
     end if;
     perform smsretry.record_delivery(

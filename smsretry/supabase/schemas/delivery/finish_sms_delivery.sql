@@ -66,9 +66,8 @@ begin
     for update;
     if (v_attempt.delivery_asks = asks) is not true then
         return 'claim_lost';
-    end if;
-    -- the answer to the same call was lost on its way, or a callback was faster
-    if v_attempt.delivery_ask_at is null then
+    elsif v_attempt.delivery_ask_at is null then
+        -- the answer to the same call was lost on its way, or a callback was faster
         return 'applied';
     end if;
     perform smsretry.record_delivery(
