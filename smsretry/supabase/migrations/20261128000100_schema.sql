@@ -8505,21 +8505,39 @@ begin
                         )
                             || '. Look at what send_logs and scheduled_sends require beyond smsretry''s columns, and at their triggers'
                     end;
-                begin
-                    update public.scheduled_sends s
-                    set
-                        look_at = v_until + interval '13 minutes',
-                        held_since = coalesce(s.held_since, v_now),
-                        why = left(queue_scheduled_sms.why, smsretry.longest_reason()),
-                        why_code = queue_scheduled_sms.why_code
-                    where s.id = v_id;
-                    set constraints all immediate;
-                exception
-                    when others then
-                        why := why || '. Its row cannot be changed (' || sqlstate
-                            || '): fix the row, or look at the triggers and rules of scheduled_sends';
-                end;
         end;
+        if result = 'held' or v_send.business_id = any (v_busy) then
+            begin
+                -- The next run tries others of its business first.
+                update public.scheduled_sends s
+                set
+                    look_at = v_until + case queue_scheduled_sms.result
+                        when 'held' then interval '13 minutes'
+                        else interval '30 seconds'
+                    end,
+                    held_since = coalesce(
+                        s.held_since,
+                        case queue_scheduled_sms.result when 'held' then v_now end
+                    ),
+                    why = coalesce(
+                        left(queue_scheduled_sms.why, smsretry.longest_reason()),
+                        s.why
+                    ),
+                    why_code = coalesce(queue_scheduled_sms.why_code, s.why_code)
+                where s.id = v_id;
+                set constraints all immediate;
+            exception
+                when others then
+                    result := 'held';
+                    why_code := 'row_refused';
+                    why := concat_ws(
+                        '. ',
+                        why,
+                        'Its row cannot be changed (' || sqlstate
+                            || '): fix the row, or look at the triggers and rules of scheduled_sends'
+                    );
+            end;
+        end if;
         return next;
     end loop;
     if cardinality(v_served) < cardinality(v_oldest.ids) then
