@@ -302,6 +302,13 @@ def test_a_business_that_somebody_has_locked_delays_nobody_else(shop: Shop) -> N
     assert process(shop) == ["queued"] * 20
 
 
+_LOCKED_OUT = f"""
+    create function locked_out() returns trigger language plpgsql as
+    $$ begin if new.subject = '{STUCK}' then raise lock_not_available; end if; return new; end $$;
+    create trigger locked_out before insert on send_logs for each row execute function locked_out()
+""".encode()
+
+
 def test_a_text_that_is_always_locked_out_keeps_its_business_waiting_for_one_run(
     shop: Shop,
 ) -> None:
@@ -309,14 +316,13 @@ def test_a_text_that_is_always_locked_out_keeps_its_business_waiting_for_one_run
     with shop.connection.transaction():
         shop.scheduled(due=-HOUR, body=STUCK)
         others = [shop.scheduled() for _ in range(3)]
-    locked_out = f"""
-        create function locked_out() returns trigger language plpgsql as
-        $$ begin if new.subject = '{STUCK}' then raise lock_not_available; end if; return new; end $$;
-        create trigger locked_out before insert on send_logs for each row execute function locked_out()"""
-    with planted(shop.connection, locked_out):
+    shop.connection.execute(_LOCKED_OUT)
+    try:
         assert process(shop) == ["later"]
         shop.later(minutes=1)
-        assert process(shop) == ["queued"] * 3
+        assert process(shop) == ["queued"] * 3 + ["later"]
+    finally:
+        shop.connection.execute("drop function locked_out cascade")
     assert {plan(shop, other) for other in others} == {("queued", None)}
 
 
