@@ -61,8 +61,15 @@ def _switch(
 _DOUBLED = ("doubled", "arrived twice")
 _TWO_LOOKS = (*look(2, "1"), *look(3, "5"))
 _LOOKED = STAGES["looked after, and lost"]
-_ROW = r"\br\.sms_consent_status"
-_KEPT = ((r"\br\.phone", "null"), (r"\br\.customer_id", "null"))
+
+
+def _taken_for(assignment: str) -> tuple[str, str]:
+    """What begin then takes for so, whatever it has read."""
+    return r"where r\.id = v_row\.id;", rf"\g<0> v_claim.{assignment};"
+
+
+_ROW = _taken_for("sms_consent_status := 'opted_in'")
+_KEPT = (_taken_for("phone := null"), _taken_for("customer_id := null"))
 """Whom begin asks about."""
 _STOP = "the customer texts STOP"
 _PROCESSOR_SENT = (
@@ -92,7 +99,7 @@ SWITCHES = {
         (*BEGUN, "a lease goes by", "recover", *_TWO_LOOKS, *look(4, "15")),
     ),
     "begin reads consent": _switch(
-        edited(BEGIN, (_ROW, "'opted_in'"), *_KEPT),
+        edited(BEGIN, _ROW, *_KEPT),
         "sent wrongly: after the customer had said stop",
         CLAIM,
     ),
@@ -102,7 +109,7 @@ SWITCHES = {
         (*CLAIM, _STOP, "the application imports an old opt-in"),
     ),
     "begin reads the customer's row": _switch(
-        edited(BEGIN, (_ROW, "'opted_in'")),
+        edited(BEGIN, _ROW),
         "sent wrongly: after the customer had said stop",
         (*CLAIM, "its customer opts out while no trigger is at work"),
     ),
@@ -123,7 +130,7 @@ SWITCHES = {
         edited(
             BEGIN,
             (r"decided_at >= send_before", "false"),
-            (r"\br\.expires_at", "null"),
+            _taken_for("expires_at := null"),
         ),
         "sent wrongly: past its text's end",
         ("it is of use for an hour", *CLAIM),
