@@ -258,9 +258,10 @@ def _last_completed(
     api: PrefectApi, deployment: Deployment, registration: Registered, at: datetime
 ) -> Finding:
     """When a run last completed. If that is long ago, what became of the runs since."""
+    begun_by = at + timedelta(seconds=1)  # the server tells its time without fractions
     which = {
         "deployment_id": {"any_": [registration.id]},
-        "expected_start_time": {"before_": at.isoformat()},
+        "expected_start_time": {"before_": begun_by.isoformat()},
     }
     page = {"flow_runs": which, "sort": "EXPECTED_START_TIME_DESC", "limit": _PAGE}
     since, newer = registration.created, list[JsonObject]()

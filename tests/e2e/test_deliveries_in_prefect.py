@@ -50,7 +50,12 @@ def test_a_run_is_named_by_what_became_of_the_texts(
     names = [f"sms.text.{name}" for name in ("sent", "retried", "undelivered", "sent")]
     until(
         lambda: (
-            [prefect.events(f"sms.text.{row}")[-1]["event"] for row in rows] == names
+            [
+                event["event"]
+                for row in rows
+                for event in prefect.events(f"sms.text.{row}")[-1:]
+            ]
+            == names
         )
     )
 

@@ -40,7 +40,7 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
 ) -> None:
     """With nothing of this repository but the installed package. Its failure shows the queue, and no number."""
     [schema] = README.blocks("sql")
-    conftest, example, as_tenant = README.blocks("python")
+    conftest, example = README.blocks("python")
     project = {
         "pytest.ini": "[pytest]",
         "schema.sql": schema.text,
@@ -48,7 +48,6 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     }
     tests = {
         "test_example.py": example.text,
-        "test_tenant.py": as_tenant.text,
         "test_wrong.py": WRONG,
     }
     for name, text in (project | tests).items():
@@ -75,10 +74,10 @@ def test_the_documented_example_passes_in_a_project_of_its_own_and_a_wrong_integ
     )
     # Under CI=true pytest's last lines hold the whole assertion.
     ended = (
-        r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 5 passed"
+        r"FAILED test_wrong.py::test_the_customer_is_thanked .*\n=+ 1 failed, 4 passed"
     )
     assert re.search(ended, result.stdout, flags=re.DOTALL)
-    assert "cancelled [opted_out] Customer opted out" in result.stdout
+    assert "cancelled [not_consented] The customer has not consented" in result.stdout
     [queue] = re.findall(
         r"-- smsretry's queue --+\n(.*?)\n[=_]", result.stdout, flags=re.DOTALL
     )
