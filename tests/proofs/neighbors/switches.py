@@ -13,7 +13,7 @@ from smsretry.retry.decision import Defer, Fail, GiveBack, Hold, NoSend
 from smsretry.retry.models import Claim
 from smsretry.retry.outcome import InDoubt, Outcome, Rejected
 from smsretry.sending import flow_control
-from smsretry.sending.flow_control import IN_A_ROW, FlowControl
+from smsretry.sending.flow_control import IN_A_ROW, FlowControl, SenderCircuit
 from tests.proofs.neighbors import tenants, troubles
 from tests.proofs.neighbors.report import run
 from tests.proofs.neighbors.senders import (
@@ -229,8 +229,8 @@ SWITCHES = {
         tenants.slow_answers(20, 20, seconds=4.0),
         minutes=6,
     ),
-    "a sender's share": _switch(
-        _patch(_NO_SHARE),
+    "a sender's share": _switch(  # of the places, and so of what is claimed
+        _patch(_NO_SHARE, (SenderCircuit, "is_slow", False)),
         "late",
         slow_sender(28.0),
         good=0,
