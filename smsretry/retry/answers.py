@@ -81,8 +81,8 @@ class ScheduledSend(Value):
 class BeginAnswer(Value):
     """Answer of `begin_sms_attempt`: may the request leave?
 
-    go: yes. claim_lost: another worker has the row. in_doubt: an earlier message of it may have left, and is looked
-    for. data_changed: something is not as the decision took it to be. unsure: a restore may be unnoticed. closed:
+    go: yes. claim_lost: another worker has the row. data_changed: something is not as the decision took it to be.
+    run_unknown: the database does not know the run, and may have been restored under it. closed:
     `send_before` has come. daily_cap: the recipient has had all texts that a rule permits. sender_rate: its sender's
     slots are reserved for longer than a worker waits. day_spent: its sender has sent all that it may in a day. held:
     a person can mend what stands in its way. ended: the row is finished. `why` says the reason.
@@ -91,9 +91,8 @@ class BeginAnswer(Value):
     answer: Literal[
         "go",
         "claim_lost",
-        "in_doubt",
         "data_changed",
-        "unsure",
+        "run_unknown",
         "closed",
         "daily_cap",
         "sender_rate",

@@ -6,7 +6,7 @@ Nothing here retries a send and nothing here knows Prefect. Each function takes 
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, assert_never
 from uuid import UUID, uuid4
 
@@ -51,7 +51,7 @@ _NO_PLACE: Final = (
 _SLOW: Final = (
     "The provider was slow to say what became of an earlier message of this text"
 )
-_UNSURE: Final = "Nobody could say which runs came before this one: it may have gone out before a restore"
+_RUN_UNKNOWN: Final = "The database does not know this run, and may have been restored under it: the next run looks"
 _CHANGED: Final = (
     "What the decision was made from has changed: the next run decides again"
 )
@@ -243,8 +243,8 @@ class _Item:
                 )
             case "sender_rate":
                 decision = Defer(_BUSY, "sender_rate", due_at=until)
-            case "unsure":
-                decision = before.troubled(claim, _UNSURE, "unreachable")
+            case "run_unknown":
+                decision = before.troubled(claim, _RUN_UNKNOWN, "database_trouble")
             case "data_changed":
                 decision = GiveBack(_CHANGED, "data_changed")
             case "held":
@@ -252,9 +252,6 @@ class _Item:
                 decision = Hold(why, begun.why_code, due_in=due_in)
             case "ended":
                 return Cancel(why, begun.why_code).result(claim)
-            case "in_doubt":
-                in_doubt = LookAgain(why, begun.why_code, due_in=timedelta(0))
-                return in_doubt.result(claim, due_at=until)
             case "go" | "claim_lost":  # `process` has acted on "go"
                 return ItemResult.claim_lost(claim)
             case _:

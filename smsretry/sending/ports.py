@@ -52,14 +52,14 @@ class RetryQueue(Protocol):
         self,
         run_id: UUID,
         stale_minutes: int,
-        earlier: Sequence[EarlierRun] | None = (),
+        earlier: Sequence[EarlierRun] = (),
     ) -> list[InterruptedRun]:
         """Begin a run, and return earlier ones that fell silent and were not reported yet.
 
         The default sender is known from then on.
 
         Args:
-            earlier: the last runs that the database accepted; None: nobody can say which. A forgotten one is returned.
+            earlier: the last runs that the database accepted. A forgotten one is returned.
         """
 
     def recover(self, stale_minutes: int) -> list[Recovered]:

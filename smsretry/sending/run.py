@@ -41,8 +41,8 @@ LINGER_SECONDS: Final = 5.0
 """How long a run that had something to do waits for more, although it knows of nothing that will be due; and for what
 is due in a moment, even when its time is over: its sender's next slot, as a rule."""
 _UNSURE: Final = (
-    "Prefect did not say which runs there were before this one. The database may have been restored unnoticed, so only "
-    "new texts are sent"
+    "Prefect did not say which runs there were before this one. The database may have been restored unnoticed, so this "
+    "run sends nothing, and the next one asks again"
 )
 _UNCLAIMED: Final = "No text that is due could be claimed. The database says: {}"
 
@@ -119,15 +119,17 @@ class Run:
 
         Args:
             earlier: the last runs that the database accepted. If it does not know one of them, it was restored. None:
-                nobody could say which; then only new texts are sent.
+                nobody could say which; then the run sends nothing.
         """
         self.interrupted = self._services.queue.start_run(
-            self.id, stale_minutes, earlier
+            self.id, stale_minutes, earlier or ()
         )
         self._restored = next(
             (str(run) for run in self.interrupted if run.restored_since),
             _UNSURE if earlier is None else None,
         )
+        if earlier is None:
+            self.flow_control.stop("It is unknown whether the database was restored")
         self.recovered = self._services.queue.recover(stale_minutes)
 
     def claim(self, limit: int = CLAIM_SIZE) -> list[Claim]:

@@ -87,7 +87,7 @@ class SupabaseQueue(SupabaseGroups):
         self,
         run_id: UUID,
         stale_minutes: int,
-        earlier: Sequence[EarlierRun] | None = (),
+        earlier: Sequence[EarlierRun] = (),
     ) -> list[InterruptedRun]:
         arguments = {
             "run_id": run_id,

@@ -43,6 +43,40 @@ $$;
 revoke all on schema smsretry from public, anon, authenticated;
 grant usage on schema smsretry to service_role;
 
+-- ======== schemas/policy/attempt_words.sql ========
+-- The words of sms_send_attempts. Domains, because PostgreSQL parses a domain's check once a session,
+-- and that of a table in each statement that writes to it.
+do $$
+begin
+    if to_regtype('smsretry.outcome') is null then
+        create domain smsretry.outcome as text
+            constraint known check (value in ('accepted', 'rejected', 'not_sent', 'in_doubt'));
+        create domain smsretry.settled_by as text
+            constraint known check (
+                value in ('response', 'callback', 'reconcile', 'operator', 'application')
+            );
+        -- Twilio's own words, and unknown: it reported nothing final for long enough.
+        create domain smsretry.delivery_status as text
+            constraint known check (
+                value in (
+                    'accepted',
+                    'scheduled',
+                    'queued',
+                    'sending',
+                    'sent',
+                    'unknown',
+                    'undelivered',
+                    'failed',
+                    'canceled',
+                    'partially_delivered',
+                    'delivered',
+                    'read'
+                )
+            );
+    end if;
+end
+$$;
+
 -- ======== schemas/policy/carriers_midnight.sql ========
 -- Tell when the carriers' day turns over next. T-Mobile's daily limit on a brand "resets at 00:00
 -- Pacific".
@@ -502,7 +536,7 @@ select pg_temp.add_rule('smsretry.restores', 'restores_lengths', $r$check ( leng
 
 -- ======== schemas/tables/restores.sql ========
 -- Restores from a backup, written by record_restore. An older text may have gone out after `since`,
--- so it is looked for at Twilio before its next message leaves (smsretry.forgotten).
+-- so it is looked for at Twilio before its next message leaves (smsretry.doubt_forgotten).
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     -- when that was noticed: what was begun from then on is on record
@@ -526,8 +560,7 @@ alter table if exists smsretry.runs
     add column if not exists needs_attention boolean,
     add column if not exists interrupted_at timestamptz,
     add column if not exists send_to text,
-    add column if not exists address text,
-    add column if not exists sends_since timestamptz;
+    add column if not exists address text;
 select pg_temp.add_rule('smsretry.runs', 'runs_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_summary', $r$check ( length(summary) <= 2000 and (finished_at is null) = (summary is null) )$r$);
 select pg_temp.add_rule('smsretry.runs', 'runs_send_to', $r$check (send_to in ('all', 'listed', 'nobody'))$r$);
@@ -545,9 +578,6 @@ create table if not exists smsretry.runs (
     interrupted_at timestamptz, -- when a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    -- Nobody could say which runs there had been, so a restore may be unnoticed: no text that is
-    -- known since before then leaves.
-    sends_since timestamptz,
     constraint runs_summary check (
         length(summary) <= 2000
         and (finished_at is null) = (summary is null)
@@ -854,11 +884,6 @@ select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_message_class
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_reason', $r$check ( reason in ('quiet_hours', 'twilio_error', 'rate_limit') )$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_attempts', $r$check ( attempt_count between 0 and 1000 and max_attempts between 1 and 1000 )$r$);
 select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_instants', $r$check ( least( scheduled_for, expires_at, last_attempted_at, created_at, updated_at ) >= '2000-01-01 00:00+00' and greatest( scheduled_for, expires_at, last_attempted_at, created_at, updated_at ) <= '2100-01-01 00:00+00' )$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lengths', $r$check ( length(last_error) <= 2000 and length(why) <= 2000 )$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_held', $r$check ( held_since is null or ( status in ('pending', 'processing') and why is not null ) )$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_lease', $r$check ( status <> 'processing' or claimed_at is not null )$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_begun', $r$check ( begun_at is null or (status = 'processing' and attempt_id is not null) )$r$);
-select pg_temp.add_rule('public.sms_retry_queue', 'sms_retry_queue_doubt', $r$check ( in_doubt_since is null or (attempt_id is not null and status <> 'completed') )$r$);
 
 -- ======== schemas/tables/sms_retry_queue.sql ========
 -- One row a text that is owed to one person. The columns down to updated_at, and their meanings,
@@ -945,30 +970,6 @@ create table if not exists public.sms_retry_queue (
             created_at,
             updated_at
         ) <= '2100-01-01 00:00+00'
-    ),
-    -- A claim's answer carries these for each of its rows.
-    constraint sms_retry_queue_lengths check (
-        length(last_error) <= 2000 and length(why) <= 2000
-    ),
-    constraint sms_retry_queue_held check (
-        held_since is null
-        or (
-            status in ('pending', 'processing') and why is not null
-        )
-    ),
-    -- Without a lease nobody could take a processing row back.
-    constraint sms_retry_queue_lease check (
-        status <> 'processing' or claimed_at is not null
-    ),
-    -- Only a claimed row is begun, and its send has an id.
-    constraint sms_retry_queue_begun check (
-        begun_at is null
-        or (status = 'processing' and attempt_id is not null)
-    ),
-    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
-    constraint sms_retry_queue_doubt check (
-        in_doubt_since is null
-        or (attempt_id is not null and status <> 'completed')
     )
 )
 -- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come
@@ -981,7 +982,8 @@ with (
     autovacuum_analyze_threshold = 5000
 );
 
--- Rows that were here have their work now. From here on smsretry.set_work sets it.
+-- Rows that were here have their work now. From here on smsretry.guard_row sets it, and
+-- keeps the state machine.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 
@@ -1052,8 +1054,8 @@ alter table if exists public.sms_send_attempts
     add column if not exists claim_no bigint not null,
     add column if not exists begun_at timestamptz not null,
     add column if not exists finished_at timestamptz,
-    add column if not exists outcome text,
-    add column if not exists settled_by text,
+    add column if not exists outcome smsretry.outcome,
+    add column if not exists settled_by smsretry.settled_by,
     add column if not exists error_code integer,
     add column if not exists twilio_sid text,
     add column if not exists consent_status text,
@@ -1066,7 +1068,7 @@ alter table if exists public.sms_send_attempts
     add column if not exists sent_by text,
     add column if not exists worker_died boolean not null default false,
     add column if not exists run_id uuid,
-    add column if not exists delivery_status text,
+    add column if not exists delivery_status smsretry.delivery_status,
     add column if not exists delivery_code integer,
     add column if not exists delivery_at timestamptz,
     add column if not exists delivery_ask_at timestamptz,
@@ -1079,20 +1081,12 @@ alter table if exists public.sms_send_attempts
     add column if not exists delivery_excused boolean not null default false;
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_pkey', $r$primary key (id)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_retry_id_fkey', $r$foreign key (retry_id) references public.sms_retry_queue (id) on delete cascade$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_outcome', $r$check ( outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt') )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_settled_by', $r$check ( settled_by in ('response', 'callback', 'reconcile', 'operator', 'application') )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_finished', $r$check ( (finished_at is null) = (outcome is null) )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_sid', $r$check ( case when outcome = 'accepted' then twilio_sid is not null or settled_by <> 'response' else twilio_sid is null end )$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_twilio_sid_key', $r$unique (twilio_sid)$r$);
 select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_one_per_claim', $r$unique (retry_id, claim_no)$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_private', $r$check ( outcome is null or outcome = 'in_doubt' or (sent_to is null and sent_body is null) )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_delivery', $r$check ( delivery_status in ( 'accepted', 'scheduled', 'queued', 'sending', 'sent', 'unknown', 'undelivered', 'failed', 'canceled', 'partially_delivered', 'delivered', 'read' ) )$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_refused_for', $r$check (length(refused_for) <= 100)$r$);
-select pg_temp.add_rule('public.sms_send_attempts', 'sms_send_attempts_reported', $r$check ( ( twilio_sid is not null or (delivery_status is null and delivery_ask_at is null) ) and (delivery_status is null) = (delivery_at is null) and ( delivery_code is null or delivery_status in ('undelivered', 'failed', 'canceled') ) )$r$);
 
 -- ======== schemas/tables/sms_send_attempts.sql ========
 -- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
--- queue. The columns delivery_… are what Twilio reported.
+-- queue. The columns delivery_… are what Twilio reported. smsretry.guard_attempt keeps its rules.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -1100,8 +1094,8 @@ create table if not exists public.sms_send_attempts (
     claim_no bigint not null,
     begun_at timestamptz not null,
     finished_at timestamptz,
-    outcome text,
-    settled_by text,
+    outcome smsretry.outcome,
+    settled_by smsretry.settled_by,
     error_code integer,
     twilio_sid text,
     consent_status text, -- with its time and source: as it was read when the send began
@@ -1116,7 +1110,7 @@ create table if not exists public.sms_send_attempts (
     sent_by text,
     worker_died boolean not null default false, -- nobody knows whether the request ever left
     run_id uuid, -- smsretry.runs, and in Prefect the flow run of this id
-    delivery_status text, -- what Twilio last reported of the message; null: nothing yet
+    delivery_status smsretry.delivery_status, -- what Twilio last reported of the message; null: nothing yet
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     -- when to ask Twilio, or to decide about a failure; null: nothing is open
@@ -1135,65 +1129,10 @@ create table if not exists public.sms_send_attempts (
     -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
-    constraint sms_send_attempts_outcome check (
-        outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
-    ),
-    constraint sms_send_attempts_settled_by check (
-        settled_by in ('response', 'callback', 'reconcile', 'operator', 'application')
-    ),
-    -- An outcome and its time are set together.
-    constraint sms_send_attempts_finished check (
-        (finished_at is null) = (outcome is null)
-    ),
-    -- Only an accepted message has a SID. A response without one accepts nothing; a send log that
-    -- says sent needs none.
-    constraint sms_send_attempts_sid check (
-        case
-            when outcome = 'accepted'
-                then twilio_sid is not null or settled_by <> 'response'
-            else twilio_sid is null
-        end
-    ),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
-    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
-    -- Number and body are kept only while evidence may be compared with them.
-    constraint sms_send_attempts_private check (
-        outcome is null
-        or outcome = 'in_doubt'
-        or (sent_to is null and sent_body is null)
-    ),
-    -- Twilio's own words, and unknown: it reported nothing final for long enough.
-    constraint sms_send_attempts_delivery check (
-        delivery_status in (
-            'accepted',
-            'scheduled',
-            'queued',
-            'sending',
-            'sent',
-            'unknown',
-            'undelivered',
-            'failed',
-            'canceled',
-            'partially_delivered',
-            'delivered',
-            'read'
-        )
-    ),
-    constraint sms_send_attempts_refused_for check (length(refused_for) <= 100),
-    -- Only a message with a SID is reported on, and only a failure has a code.
-    constraint sms_send_attempts_reported check (
-        (
-            twilio_sid is not null
-            or (delivery_status is null and delivery_ask_at is null)
-        )
-        and (delivery_status is null) = (delivery_at is null)
-        and (
-            delivery_code is null
-            or delivery_status in ('undelivered', 'failed', 'canceled')
-        )
-    )
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no)
 ) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 -- For the daily cap.
@@ -2800,48 +2739,24 @@ left join lateral (
 ) lost
     on true;
 
--- ======== schemas/queue/end_by_application.sql ========
--- Believe the application what became of its own claim, although that ran out and put the text in
--- doubt: it was sent, or it failed. security definer, because whoever writes that may not change
--- attempts.
-create or replace function smsretry.end_by_application()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    update public.sms_send_attempts a
-    set
-        outcome = case new.status when 'completed' then 'accepted' else 'rejected' end,
-        finished_at = smsretry.clock(),
-        settled_by = 'application',
-        sent_to = null,
-        sent_body = null
-    where a.id = new.attempt_id and a.outcome = 'in_doubt';
-    new.attempt_id := null;
-    new.in_doubt_since := null;
-    new.held_since := null;
-    new.claimed_at := null;
-    new.claimed_by_application := false;
-    return new;
-end
-$$;
-
 -- ======== schemas/queue/enter_queue.sql ========
 -- Receive a text into the queue, or back into it after its end, whoever writes that. If an earlier
 -- send of it may have gone out, it is in doubt about that. For a new row, the claim of the
 -- application's own processor ends, its age counts from now by the one clock, and when it was first
 -- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
--- else changes. security definer, because a tenant may not update rows. If row level security
--- refuses the row, all of this is undone.
-create or replace function smsretry.enter_queue()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- else changes. If row level security refuses the row, all of this is undone.
+create or replace function smsretry.enter_queue(
+    new public.sms_retry_queue,
+    is_new boolean
+)
+returns public.sms_retry_queue
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
-    if tg_op = 'INSERT' then
+    if is_new then
         -- as created_at: the application's table may have no default
         new.updated_at := coalesce(new.updated_at, v_now);
         if new.reason = 'quiet_hours'
@@ -2887,6 +2802,81 @@ begin
         new.held_since := null;
         new.why := 'An earlier send of this text may have gone out: it is looked for before another one leaves';
         new.why_code := 'in_doubt';
+    end if;
+    return new;
+end
+$$;
+
+-- ======== schemas/queue/guard_row.sql ========
+-- Keep the rules of a row of the queue, whoever writes it and whatever other triggers made of it. One
+-- trigger, and no condition of its own: PostgreSQL would parse that anew in each statement. security
+-- definer, because the application and tenants may neither write events and attempts nor call
+-- smsretry.work.
+create or replace function smsretry.guard_row()
+returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_broken text;
+begin
+    if tg_op = 'INSERT' then
+        new := smsretry.enter_queue(new, true);
+    elsif old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending' then
+        new := smsretry.enter_queue(new, false);
+    elsif old.claimed_by_application
+        and new.in_doubt_since is not null
+        and new.status in ('completed', 'failed')
+    then
+        -- Its own claim ran out and put the text in doubt. Believe it what became of it.
+        update public.sms_send_attempts a
+        set
+            outcome = case new.status when 'completed' then 'accepted' else 'rejected' end,
+            finished_at = smsretry.clock(),
+            settled_by = 'application',
+            sent_to = null,
+            sent_body = null
+        where a.id = new.attempt_id and a.outcome = 'in_doubt';
+        new.attempt_id := null;
+        new.in_doubt_since := null;
+        new.held_since := null;
+        new.claimed_at := null;
+        new.claimed_by_application := false;
+    end if;
+    -- A generated column would do, but PostgreSQL 18 publishes none, and then refuses each update of
+    -- a table whose replica identity is full.
+    new.work := smsretry.work(new.status, new.recover_count, new.in_doubt_since);
+
+    -- The state machine. A row that breaks it is refused like one that breaks a constraint.
+    v_broken := case
+        when new.status = 'processing' and new.claimed_at is null
+            then 'lease' -- without it nobody could take the row back
+        when new.begun_at is not null
+            and (new.status = 'processing' and new.attempt_id is not null) is not true
+            then 'begun' -- only a claimed row is begun, and its send has an id
+        when new.in_doubt_since is not null
+            and (new.attempt_id is null or new.status = 'completed')
+            then 'doubt' -- it is about one attempt, and not about a text that is known to be sent
+        when new.held_since is not null
+            and (new.status in ('pending', 'processing') and new.why is not null) is not true
+            then 'held'
+        when greatest(length(new.last_error), length(new.why)) > smsretry.longest_reason()
+            then 'lengths' -- a claim's answer carries them for each of its rows
+    end;
+    if v_broken is not null then
+        raise exception 'A row of sms_retry_queue would break its rule sms_retry_queue_% (smsretry.guard_row)', v_broken
+            using errcode = '23514',
+                  constraint = 'sms_retry_queue_' || v_broken,
+                  table = 'sms_retry_queue',
+                  schema = 'public';
+    end if;
+    -- Not for a claim, a begin and an acceptance, which the plain path is made of.
+    if tg_op = 'UPDATE' and (
+        new.status in ('pending', 'failed', 'cancelled')
+            and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
+        or new.status = 'completed'
+            and (new.claimed_at is not null or old.status not in ('processing', 'completed'))
+    ) then
+        perform smsretry.keep_event(old, new);
     end if;
     return new;
 end
@@ -3270,20 +3260,6 @@ begin
           and l.business_id = retry.business_id
           and not smsretry.is_sent(l.provider_message_id, l.status::text);
     end if;
-end
-$$;
-
--- ======== schemas/queue/set_work.sql ========
--- Set the column work. A generated column would do, but PostgreSQL 18 publishes none, and then
--- refuses each update of a table whose replica identity is full. security definer, because a tenant
--- may not call smsretry.work.
-create or replace function smsretry.set_work()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    new.work := smsretry.work(new.status, new.recover_count, new.in_doubt_since);
-    return new;
 end
 $$;
 
@@ -3872,12 +3848,7 @@ $$;
 -- Decide, just before the request leaves, whether it may still go. The transaction that reads
 -- consent and counts the number's texts also writes the attempt. Several begins, of any businesses,
 -- share it, and one that fails is undone alone (group_sms_calls). May be repeated with the same
--- attempt_id.
--- In this order it
---   locks the row by its claim number, the number at its business, the customer and the send log
---   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
---     fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
---   writes the attempt, with number and body until its outcome is known, and the row
+-- attempt_id. What happens to few texts (a mark, a refusal, a sender's limits) is asked of these alone.
 -- Parameters that do not speak for themselves:
 --   cap, cap_window: how many texts a number may get in how long; null: any number
 --   life, expires_at: the text's end, unless the row has one: expires_at, or else its life from now
@@ -3890,11 +3861,10 @@ $$;
 --   answer:
 --     go: it leaves at until, its slot of the sender; null: now
 --     claim_lost: another worker has the row
---     in_doubt: its message may have left before a restore from a backup: it is looked for
 --     data_changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
---     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
---       the next run tries again
+--     run_unknown: the run is not on record, so the database may be another one than the run began
+--       with: the next run looks
 --     closed: send_before has come: decide again
 --     daily_cap: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
@@ -3942,11 +3912,9 @@ as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
-    v_phone text;
-    v_customer public.customers;
+    v_person record;
     v_claim smsretry.claimed_retry;
-    v_forgotten record;
-    v_tried record;
+    v_asks record; -- what must be asked besides
     v_refused_for text; -- what it tries
 begin
     if claim_no is null
@@ -3967,13 +3935,9 @@ begin
     then
         -- No; or the answer to the same call was lost on its way, and is given again.
         select
-            case
-                when q.status = 'cancelled' then 'ended'
-                when q.in_doubt_since is not null then 'in_doubt'
-                else 'go'
-            end,
-            case when q.begun_at is null then coalesce(q.why, q.last_error) end,
-            case when q.begun_at is null then q.scheduled_for else a.leaves_at end,
+            case q.status when 'cancelled' then 'ended' else 'go' end,
+            case when q.begun_at is null then q.last_error end,
+            a.leaves_at,
             q.why_code
         into answer, why, until, why_code
         from public.sms_retry_queue q
@@ -3990,41 +3954,76 @@ begin
         return;
     end if;
 
-    -- One at a time to a number, or two texts would each be counted without the other.
-    select c.phone
-    into v_phone
-    from public.customers c
-    where c.id = v_row.customer_id;
-    perform pg_advisory_xact_lock(
-        hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0)
-    );
     -- `for share`: what else writes these rows is seen here or waits until this send is begun, and
     -- what finish could not write is not sent. A STOP waits for nobody: it is kept elsewhere first.
-    select *
-    into v_customer
+    select
+        c.phone,
+        c.sms_consent_status::text as consent_status,
+        c.sms_consent_at as consent_at,
+        c.sms_consent_source::text as consent_source
+    into v_person
     from public.customers c
+    cross join public.send_logs l
     where c.id = v_row.customer_id
-      and c.business_id = v_row.business_id
+      and l.id = v_row.send_log_id
+      and (c.business_id, l.business_id) = (v_row.business_id, v_row.business_id)
+      and l.channel = 'sms'
     for share;
-    perform from public.send_logs l
-    where l.id = v_row.send_log_id
-      and l.business_id = v_row.business_id
-    for share;
+    if not found then
+        answer := 'data_changed'; -- deleted: the next decision says so
+        decided_at := smsretry.clock();
+        return next;
+        return;
+    end if;
+    -- One at a time to a number, or two texts would each be counted without the other.
+    perform pg_advisory_xact_lock(
+        hashtextextended(v_row.business_id::text || coalesce(v_person.phone, ''), 0)
+    );
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    select r.*
-    into v_claim
+    select
+        r.id,
+        r.business_id,
+        r.customer_id,
+        r.phone,
+        r.body,
+        r.log_says_sent,
+        r.sms_consent_status,
+        r.message_class,
+        r.expires_at,
+        r.fingerprint
+    into
+        v_claim.id,
+        v_claim.business_id,
+        v_claim.customer_id,
+        v_claim.phone,
+        v_claim.body,
+        v_claim.log_says_sent,
+        v_claim.sms_consent_status,
+        v_claim.message_class,
+        v_claim.expires_at,
+        v_claim.fingerprint
     from smsretry.claimed_retry r
     where r.id = v_row.id;
+    select
+        run_id is null
+            or exists (select from smsretry.runs r where r.id = run_id) as run_is_known,
+        exists (select from smsretry.mark) as is_marked,
+        exists (
+            select from smsretry.senders s
+            where s.account = sent_account
+              and s.sent_by = begin_sms_attempt.sent_by
+              and (
+                  s.segments_per_second is not null
+                  or s.segments_per_day is not null
+                  or s.paused_at is not null
+                  or s.free_at >= decided_at
+              )
+        ) as is_limited
+    into v_asks;
 
     <<checks>>
     begin
         -- May it go to its customer?
-        if v_customer.id is null
-            or v_claim.channel is distinct from 'sms'
-        then
-            answer := 'data_changed'; -- deleted: the next decision says so
-            exit checks;
-        end if;
         select
             case when r.refused_held then 'held' else 'ended' end,
             r.refused,
@@ -4036,14 +4035,14 @@ begin
         -- May it go now?
         if decided_at >= send_before then
             answer := 'closed';
-        elsif v_customer.phone is distinct from v_phone
-            or v_claim.fingerprint <> fingerprint
-        then
+        elsif v_claim.fingerprint <> fingerprint then
             answer := 'data_changed';
+        elsif not v_asks.run_is_known then
+            answer := 'run_unknown';
         elsif cap is not null then
             until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
-                v_customer.phone,
+                v_person.phone,
                 cap,
                 decided_at - cap_window
             );
@@ -4051,36 +4050,12 @@ begin
         end if;
         exit checks when answer is not null;
 
-        -- Has a backup that was restored, perhaps under this run, forgotten its message?
-        perform smsretry.notice_restore(run_id, decided_at, send_to);
-        select f.since, f.until
-        into v_forgotten
-        from smsretry.forgotten f
-        where f.retry_id = v_row.id;
-        if found then
-            answer := 'in_doubt';
-            why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
-            why_code := 'restored';
-            sent_account := null; -- nobody knows what its sender was
-            sent_by := null;
-            segments := null;
-            exit checks;
-        end if;
-
-        -- Or may it have, unnoticed?
-        if exists (
-            select from smsretry.runs r
-            where r.id = run_id
-              and r.sends_since > smsretry.known_since(v_row.send_log_id, v_row.created_at)
-        ) then
-            answer := 'unsure';
-            exit checks;
-        end if;
-
         -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows
         -- what would have gone out, and when. Without send_to it texts all; listed null is not
         -- listed.
-        if (send_to = 'listed' and listed) is not true then
+        if (v_asks.is_marked or send_to <> 'all')
+            and (send_to = 'listed' and listed) is not true
+        then
             why := smsretry.mark_mismatch(send_to, address);
             if why is not null then
                 answer := 'held';
@@ -4098,33 +4073,34 @@ begin
         if v_row.error_code is not null
             and v_row.why_code is distinct from 'operator'
         then
-            select *
-            into v_tried
-            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at);
-            refused_since := v_tried.refused_since;
-            v_refused_for := v_tried.refused_for;
-            if v_tried.until is not null then
+            select t.refused_since, t.refused_for, t.until
+            into refused_since, v_refused_for, until
+            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at) t;
+            if until is not null then
                 answer := 'held';
                 why := v_row.last_error;
                 why_code := 'destination_refused';
-                until := least(v_tried.until, v_row.expires_at, expires_at);
+                until := least(until, v_row.expires_at, expires_at);
                 exit checks;
             end if;
         end if;
 
         -- When is its sender free?
-        select t.answer, t.until
-        into answer, until
-        from smsretry.reserve_slot(
-            sent_account,
-            sent_by,
-            segments,
-            answer_seconds,
-            decided_at
-        ) t;
+        answer := 'go';
+        if v_asks.is_limited then
+            select t.answer, t.until
+            into answer, until
+            from smsretry.reserve_slot(
+                sent_account,
+                sent_by,
+                segments,
+                answer_seconds,
+                decided_at
+            ) t;
+        end if;
     end checks;
 
-    -- kept where the row is saved: if the text goes, is in doubt or ends
+    -- kept where the row is saved: if the text goes or ends
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer = 'ended' then
         perform smsretry.save_row(
@@ -4134,15 +4110,13 @@ begin
             why => why,
             why_code => why_code
         );
-    elsif answer in ('go', 'in_doubt') then
+    elsif answer = 'go' then
         insert into public.sms_send_attempts (
             id,
             retry_id,
             attempt_number,
             claim_no,
             begun_at,
-            finished_at,
-            outcome,
             consent_status,
             consent_at,
             consent_source,
@@ -4163,16 +4137,13 @@ begin
             v_row.id,
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
-            -- a forgotten message may have left as soon as the backup was taken
-            coalesce(v_forgotten.since, decided_at),
-            case when answer = 'in_doubt' then decided_at end,
-            case when answer = 'in_doubt' then 'in_doubt' end,
-            left(v_customer.sms_consent_status::text, 40),
-            v_customer.sms_consent_at,
-            left(v_customer.sms_consent_source::text, 200),
+            decided_at,
+            left(v_person.consent_status, 40),
+            v_person.consent_at,
+            left(v_person.consent_source, 200),
             quiet_hours_rule,
-            smsretry.number_key(v_row.business_id, v_customer.phone),
-            left(v_customer.phone, 40),
+            smsretry.number_key(v_row.business_id, v_person.phone),
+            v_claim.phone,
             v_claim.body,
             sent_by,
             run_id,
@@ -4187,21 +4158,15 @@ begin
                 using errcode = '23000';
         end if;
         v_row.attempt_id := attempt_id;
-        v_row.why := why;
-        v_row.why_code := why_code;
+        v_row.why := null;
+        v_row.why_code := null;
         v_row.held_since := null;
         v_row.recover_count := 0;
-        if answer = 'go' then
-            v_row.begun_at := decided_at;
-            v_row.last_attempted_at := decided_at;
-            v_row.claimed_by_application := false;
-            -- updated_at stays that of the claim, so that no index changes
-            perform smsretry.save_row(v_row, v_row.updated_at);
-        else
-            v_row.in_doubt_since := v_forgotten.until;
-            v_row.reconcile_count := 0;
-            perform smsretry.save_row(v_row, decided_at, due => decided_at);
-        end if;
+        v_row.begun_at := decided_at;
+        v_row.last_attempted_at := decided_at;
+        v_row.claimed_by_application := false;
+        -- updated_at stays that of the claim, so that no index changes
+        perform smsretry.save_row(v_row, v_row.updated_at);
     end if;
     return next;
 end
@@ -4453,8 +4418,9 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+    v_restores constant bigint := (select count(*) from smsretry.restores);
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_least_claim_no constant bigint := 1000000 * v_restores;
     v_ids uuid[];
     v_detail text;
 begin
@@ -4487,6 +4453,9 @@ begin
             select array_agg(t.id)
             into v_ids
             from claimed t;
+            if v_restores > 0 and not by_application then
+                perform smsretry.doubt_forgotten(v_ids, claim_rows.at);
+            end if;
             set constraints all immediate; -- a deferred check would undo the others, too
             taken := taken || v_ids;
             refused := null;
@@ -5139,60 +5108,10 @@ begin
 end
 $$;
 
--- ======== schemas/worker/notice_restore.sql ========
--- Notice that the database went back in time: it had accepted this run and does not know it, or
--- knows of no end although the run had finished. Records the restore once, and returns since when
--- the database has forgotten; null: nothing new. A database that knows no earlier run is another
--- one, or has pruned this one.
---   due_at: when the run was to begin
---   send_to: whom the worker texts. Unless that is everybody, nothing is noticed: its database is
---     often a fresh copy
---   finished: whether the run had finished
-create or replace function smsretry.notice_restore(
-    run_id uuid,
-    due_at timestamptz,
-    send_to text,
-    finished boolean default false
-)
-returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    v_until constant timestamptz := least(due_at, smsretry.clock());
-    v_since timestamptz;
-begin
-    if notice_restore.run_id is null
-        or send_to <> 'all'
-        or exists (
-            select from smsretry.runs r
-            where r.id = notice_restore.run_id
-              and (r.finished_at is not null or not finished)
-        ) then
-        return null;
-    end if;
-    -- The latest moment on record before that run: the backup was taken no earlier.
-    select least(max(greatest(r.started_at, r.finished_at)), v_until)
-    into v_since
-    from smsretry.runs r
-    where r.started_at < v_until
-    having count(*) > 0;
-    if v_since is null
-        or not smsretry.record_restore(
-            v_since,
-            'smsretry',
-            'It has forgotten a run',
-            notice_restore.run_id
-        ) then
-        return null;
-    end if;
-    return v_since;
-end
-$$;
-
 -- ======== schemas/worker/record_restore.sql ========
 -- Record that the database was restored from a backup. What went out after that was taken looks
--- unsent. So each older text is looked for at the provider before its next message leaves
--- (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no worker from before
--- the restore holds (smsretry.claim_rows). False: it is on record already.
+-- unsent. So the next claim of each older text looks for it at the provider, and has a number that no
+-- worker from before the restore holds (smsretry.claim_rows). False: it is on record already.
 --   since: when the backup was taken
 --   run_id: the run that the database had forgotten; null: a person says so
 create or replace function smsretry.record_restore(
@@ -5254,6 +5173,7 @@ declare
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_row public.sms_retry_queue;
     v_due timestamptz;
+    v_begun_at timestamptz;
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
@@ -5286,54 +5206,15 @@ begin
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null
             then
-                -- A send that may have been made counts as begun at the claim, with what the rows
-                -- say now, but for a number that has changed since. Nobody can have texted a
-                -- customer without a number.
-                insert into public.sms_send_attempts (
-                    id,
-                    retry_id,
-                    attempt_number,
-                    claim_no,
-                    begun_at,
-                    consent_status,
-                    consent_at,
-                    consent_source,
-                    number_key,
-                    sent_to,
-                    sent_body,
-                    business_id
-                )
-                select
-                    gen_random_uuid(),
-                    v_row.id,
-                    v_row.attempt_count + 1,
-                    v_row.claim_no,
-                    -- adopted, it began at some moment after its last try
-                    least(
-                        v_row.claimed_at,
-                        case v_row.claim_no when 1 then v_row.last_attempted_at end
-                    ),
-                    left(c.sms_consent_status::text, 40),
-                    c.sms_consent_at,
-                    left(c.sms_consent_source::text, 200),
-                    smsretry.number_key(v_row.business_id, c.phone),
-                    case
-                        when not exists (
-                            select from smsretry.events e
-                            where e.about = c.id
-                              and e.code = 'number_changed'
-                              and e.at >= v_row.claimed_at
-                        )
-                            then left(c.phone, 40)
-                    end,
-                    left(l.subject, smsretry.longest_body() + 1),
-                    v_row.business_id
-                from (select) always -- a row even if both are gone
-                left join public.customers c on c.id = v_row.customer_id
-                left join public.send_logs l on l.id = v_row.send_log_id
-                where c.id is null or btrim(c.phone) <> ''
-                returning id, begun_at
-                into v_row.attempt_id, v_row.begun_at;
+                -- adopted, it began at some moment after its last try
+                v_begun_at := least(
+                    v_row.claimed_at,
+                    case v_row.claim_no when 1 then v_row.last_attempted_at end
+                );
+                v_row.attempt_id := smsretry.presume_send(v_row, v_begun_at, v_now);
+                if v_row.attempt_id is not null then
+                    v_row.begun_at := v_begun_at;
+                end if;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a
@@ -5609,8 +5490,10 @@ $$;
 -- Parameters that do not speak for themselves:
 --   stale_minutes: after how long a silent run counts as interrupted; null: none does
 --   send_to, address: as for begin_sms_attempt
---   earlier: the last runs that this database accepted, as the caller remembers them (id, and as
---     for smsretry.notice_restore due_at and finished); null: nobody can say which
+--   earlier: the last runs that this database accepted, as the caller remembers them: id, due_at (when
+--     it was to begin), and finished: whether its end was accepted, too. A database that knows one of
+--     them no longer was restored. One that knows no earlier run at all is another one, or has pruned
+--     them; and that of a worker who does not text everybody is often a fresh copy
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,
@@ -5635,39 +5518,32 @@ declare
     v_now constant timestamptz := smsretry.clock();
 begin
     perform smsretry.analyze_filled();
-    return query
-    select
-        e.id,
-        e.due_at,
-        0::bigint,
-        0::bigint,
-        0::bigint,
-        n.since
-    from (
-        select *
-        from jsonb_to_recordset(start_sms_run.earlier)
-            r (id uuid, due_at timestamptz, finished boolean)
-        order by r.due_at
-    ) e
-    cross join lateral smsretry.notice_restore(
-        e.id,
-        e.due_at,
-        start_sms_run.send_to,
-        e.finished
-    ) n (since)
-    where n.since is not null;
-    insert into smsretry.runs (id, started_at, send_to, address, sends_since)
-    select
-        start_sms_run.run_id,
-        v_now,
-        start_sms_run.send_to,
-        left(start_sms_run.address, 300),
-        case
-            when start_sms_run.earlier is null
-                -- A restore takes longer: whatever it brought back is older.
-                then greatest(max(r.started_at), v_now - interval '2 minutes')
-        end
-    from smsretry.runs r
+    for id, started_at, restored_since in
+        select e.id, e.due_at, k.since
+        from jsonb_to_recordset(earlier) e (id uuid, due_at timestamptz, finished boolean)
+        cross join lateral (
+            -- The latest moment on record before it: the backup was taken no earlier.
+            select least(max(greatest(r.started_at, r.finished_at)), e.due_at, v_now) as since
+            from smsretry.runs r
+            where r.started_at < least(e.due_at, v_now)
+            having count(*) > 0
+        ) k
+        where coalesce(send_to, 'all') = 'all'
+          and not exists (
+              select from smsretry.runs r
+              where r.id = e.id and (r.finished_at is not null or not e.finished)
+          )
+        order by e.due_at
+    loop
+        if smsretry.record_restore(restored_since, 'smsretry', 'It has forgotten a run', id) then
+            accepted := 0;
+            in_doubt := 0;
+            refused := 0;
+            return next;
+        end if;
+    end loop;
+    insert into smsretry.runs (id, started_at, send_to, address)
+    values (run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300))
     on conflict
     do nothing;
     insert into smsretry.senders (account, sent_by, named_at)
@@ -5796,7 +5672,7 @@ end
 $$;
 
 -- ======== schemas/doubt/after_sms_restore.sql ========
--- Record a restore that no run can notice (smsretry.notice_restore), for the person who restored
+-- Record a restore that no run can notice (start_sms_run), for the person who restored
 -- the backup, before anything runs. May be repeated.
 --   since: when the backup was taken
 --   dry_run: true: nothing is recorded
@@ -5860,6 +5736,39 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             where l.provider_message_id ->> 'twilio_sid' = belongs_to_another.sid
               and l.id is distinct from belongs_to_another.send_log_id
         )
+$$;
+
+-- ======== schemas/doubt/doubt_forgotten.sql ========
+-- Put those of these claimed texts in doubt whose message may have left before a restore from a backup
+-- (smsretry.forgotten): they are looked for before another one leaves.
+create or replace function smsretry.doubt_forgotten(ids uuid[], at timestamptz)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_forgotten record;
+    v_row public.sms_retry_queue;
+begin
+    for v_forgotten in
+        select f.*
+        from smsretry.forgotten f
+        where f.retry_id = any (doubt_forgotten.ids)
+    loop
+        select *
+        into v_row
+        from public.sms_retry_queue q
+        where q.id = v_forgotten.retry_id;
+        continue when v_row.in_doubt_since is not null;
+        v_row.attempt_id := smsretry.presume_send(v_row, v_forgotten.since, at);
+        continue when v_row.attempt_id is null;
+        v_row.in_doubt_since := v_forgotten.until;
+        v_row.reconcile_count := 0;
+        v_row.held_since := null;
+        v_row.why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
+        v_row.why_code := 'restored';
+        perform smsretry.save_row(v_row, at);
+        perform smsretry.note_event(v_row.id, 'in_doubt', 'smsretry', v_row.why);
+    end loop;
+end
 $$;
 
 -- ======== schemas/doubt/earlier_doubt.sql ========
@@ -5972,6 +5881,71 @@ begin
         else 'no_evidence'
     end;
     perform smsretry.save_row(retry, not_sent.at, due => not_sent.at);
+end
+$$;
+
+-- ======== schemas/doubt/presume_send.sql ========
+-- Write the attempt of a send that nobody wrote down, although it may have been made: it is in doubt,
+-- with what the rows say now, but for a number that has changed since. Returns its id; null: nobody
+-- can have texted a customer without a number.
+create or replace function smsretry.presume_send(
+    retry public.sms_retry_queue,
+    begun_at timestamptz,
+    at timestamptz
+)
+returns uuid
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    v_id uuid;
+begin
+    insert into public.sms_send_attempts (
+        id,
+        retry_id,
+        attempt_number,
+        claim_no,
+        begun_at,
+        finished_at,
+        outcome,
+        worker_died,
+        consent_status,
+        consent_at,
+        consent_source,
+        number_key,
+        sent_to,
+        sent_body,
+        business_id
+    )
+    select
+        gen_random_uuid(),
+        retry.id,
+        retry.attempt_count + 1,
+        retry.claim_no,
+        presume_send.begun_at,
+        presume_send.at,
+        'in_doubt',
+        retry.claimed_by_application,
+        left(c.sms_consent_status::text, 40),
+        c.sms_consent_at,
+        left(c.sms_consent_source::text, 200),
+        smsretry.number_key(retry.business_id, c.phone),
+        case
+            when not exists (
+                select from smsretry.events e
+                where e.about = c.id
+                  and e.code = 'number_changed'
+                  and e.at >= presume_send.begun_at
+            )
+                then left(c.phone, 40)
+        end,
+        left(l.subject, smsretry.longest_body() + 1),
+        retry.business_id
+    from (select) always -- a row even if both are gone
+    left join public.customers c on c.id = retry.customer_id
+    left join public.send_logs l on l.id = retry.send_log_id
+    where c.id is null or btrim(c.phone) <> ''
+    returning id
+    into v_id;
+    return v_id;
 end
 $$;
 
@@ -8864,7 +8838,7 @@ begin
         q.send_log_id,
         t.twilio_sid,
         t.finished_at,
-        t.delivery_status,
+        t.delivery_status::text,
         t.delivery_code,
         counts.failures,
         greatest(q.attempt_count, t.attempt_number),
@@ -9798,6 +9772,46 @@ begin
 end
 $$;
 
+-- ======== schemas/records/guard_attempt.sql ========
+-- Keep the rules of an attempt, as smsretry.guard_row keeps those of a row.
+create or replace function smsretry.guard_attempt()
+returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_broken text;
+begin
+    v_broken := case
+        when (new.finished_at is null) <> (new.outcome is null)
+            then 'finished' -- they are set together
+        when (new.outcome = 'accepted') is not true and new.twilio_sid is not null
+            or new.outcome = 'accepted' and new.twilio_sid is null and new.settled_by = 'response'
+            -- Only an accepted message has a SID. A response without one accepts nothing; a send log
+            -- that says sent needs none.
+            then 'sid'
+        when new.outcome <> 'in_doubt' and (new.sent_to is not null or new.sent_body is not null)
+            then 'private' -- they are kept only while evidence may be compared with them
+        when new.twilio_sid is null
+            and (new.delivery_status is not null or new.delivery_ask_at is not null)
+            or (new.delivery_status is null) <> (new.delivery_at is null)
+            or new.delivery_code is not null
+                and (new.delivery_status in ('undelivered', 'failed', 'canceled')) is not true
+            -- Only a message with a SID is reported on, and only a failure has a code.
+            then 'reported'
+        when length(new.refused_for) > 100
+            then 'refused_for'
+    end;
+    if v_broken is not null then
+        raise exception 'A row of sms_send_attempts would break its rule sms_send_attempts_% (smsretry.guard_attempt)', v_broken
+            using errcode = '23514',
+                  constraint = 'sms_send_attempts_' || v_broken,
+                  table = 'sms_send_attempts',
+                  schema = 'public';
+    end if;
+    return new;
+end
+$$;
+
 -- ======== schemas/records/is_undelivered.sql ========
 -- Say whether the message that a send log shows did not arrive, and no other message of the text
 -- may. Then the text may be sent again.
@@ -9818,7 +9832,7 @@ $$;
 -- ======== schemas/records/keep_event.sql ========
 -- Write an event of a text's story, when it does not go straight from the queue to its send. What
 -- only repeats the last event is counted there. What people do is left to the functions that they
--- call. security definer, because the application writes rows and not events.
+-- call.
 --   deferred: it waits for a reason that is no failure
 --   given_back: it was not tried, because the run stopped sending it
 --   held: it waits for something that a person can mend
@@ -9830,9 +9844,12 @@ $$;
 --   failed, cancelled, completed: it has ended
 --   queued_anew: it is queued after its end
 --   put_off: its time was moved while it waited
-create or replace function smsretry.keep_event()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+create or replace function smsretry.keep_event(
+    old public.sms_retry_queue,
+    new public.sms_retry_queue
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -9850,7 +9867,7 @@ begin
             new.in_doubt_since is null
         ) is distinct from (old.why_code, old.why, old.in_doubt_since is null)
     then
-        return null;
+        return;
     end if;
     v_code := case
         when new.status in ('failed', 'cancelled', 'completed') then new.status
@@ -9878,7 +9895,7 @@ begin
             select from public.sms_send_attempts a
             where a.retry_id = new.id and a.outcome = 'accepted'
         ) then
-        return null; -- the attempt says so
+        return; -- the attempt says so
     end if;
     -- Our functions leave no lease behind, and say why they end or move a row.
     if v_code in ('completed', 'put_off')
@@ -9939,7 +9956,6 @@ begin
         insert into smsretry.events (at, about, code, who, detail)
         values (v_now, new.id, v_code, v_who, v_detail);
     end if;
-    return null;
 end
 $$;
 
@@ -12831,21 +12847,12 @@ $$;
 -- ======== schemas/triggers/triggers.sql ========
 -- Triggers on writes that are not ours. To replace one lets readers go on, unlike to drop it.
 
-create or replace trigger smsretry_before_insert
-    before insert on public.sms_retry_queue for each row execute function smsretry.enter_queue();
-
-create or replace trigger smsretry_put_back
-    before update on public.sms_retry_queue for each row
-    when (old.status in ('completed', 'failed', 'cancelled') and new.status = 'pending') execute function smsretry.enter_queue();
-
-create or replace trigger smsretry_end_by_application
-    before update on public.sms_retry_queue for each row
-    when (old.claimed_by_application and new.in_doubt_since is not null and new.status in ('completed', 'failed'))
-    execute function smsretry.end_by_application();
-
 -- Triggers fire in the order of their names, and others may change the status.
-create or replace trigger zz_smsretry_set_work
-    before insert or update on public.sms_retry_queue for each row execute function smsretry.set_work();
+create or replace trigger zz_smsretry_guard_row
+    before insert or update on public.sms_retry_queue for each row execute function smsretry.guard_row();
+
+create or replace trigger smsretry_guard_attempt
+    before insert or update on public.sms_send_attempts for each row execute function smsretry.guard_attempt();
 
 create or replace trigger smsretry_scheduled_send_changed
     before update on public.scheduled_sends for each row execute function smsretry.scheduled_send_changed();
@@ -12875,13 +12882,6 @@ create or replace trigger smsretry_decide_anew
     after update on public.businesses
     referencing old table as businesses_before new table as businesses_after
     for each statement execute function smsretry.recheck_waiting();
-
--- Not for a claim, a begin and an acceptance, which the plain path is made of.
-create or replace trigger smsretry_keep_event
-    after update on public.sms_retry_queue for each row
-    when (new.status in ('pending', 'failed', 'cancelled') and (old.status <> new.status or new.scheduled_for > old.scheduled_for)
-    or new.status = 'completed' and (new.claimed_at is not null or old.status not in ('processing', 'completed')))
-    execute function smsretry.keep_event();
 
 -- ======== schemas/rights/backend.sql ========
 -- Only the backend calls our functions, and reads the tables in the schema smsretry: a Supabase

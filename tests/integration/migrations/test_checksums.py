@@ -69,7 +69,7 @@ NOT_JUDGED = [
     """create function own() returns trigger language plpgsql as 'begin return new; end';
        create trigger own before update on sms_retry_queue for each row execute function own();
        create policy own on sms_retry_queue for select to authenticated using (status = 'failed')""",
-    "alter table sms_retry_queue enable always trigger smsretry_before_insert",
+    "alter table sms_retry_queue enable always trigger zz_smsretry_guard_row",
     "alter table sms_retry_queue set (fillfactor = 80, toast_tuple_target = 4080); grant all on send_logs to anon",
     "create role own; grant select on sms_send_attempts to own; grant usage on schema smsretry to own; "
     "create table smsretry.own (id uuid primary key); create function smsretry.own() returns int return 1; "
@@ -105,10 +105,10 @@ CHANGED = {
     "trigger smsretry_keep_updated on public.customers": (
         "alter table customers enable replica trigger smsretry_keep_updated"
     ),
-    "trigger smsretry_before_insert on ": "drop trigger smsretry_before_insert on sms_retry_queue",
-    "constraint sms_retry_queue_lease on public.sms_retry_queue": (
-        """alter table sms_retry_queue drop constraint sms_retry_queue_lease,
-               add constraint sms_retry_queue_lease check (true)"""
+    "trigger zz_smsretry_guard_row on ": "drop trigger zz_smsretry_guard_row on sms_retry_queue",
+    "constraint sms_retry_queue_reason on public.sms_retry_queue": (
+        """alter table sms_retry_queue drop constraint sms_retry_queue_reason,
+               add constraint sms_retry_queue_reason check (true)"""
     ),
     "constraint sms_send_attempts_one_per_claim on public.sms_send_attempts": (
         "alter table sms_send_attempts drop constraint sms_send_attempts_one_per_claim"

@@ -14,9 +14,9 @@ from tests.integration.catalog import Database, complaints
 _LEFT = """
 select p.oid::regprocedure::text as what from pg_proc p
 where p.pronamespace = 'public'::regnamespace and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
-union all select tgname from pg_trigger where not tgisinternal and tgname like 'smsretry%%'
+union all select tgname from pg_trigger where not tgisinternal and tgname like '%%smsretry%%'
 union all select nspname from pg_namespace where nspname = 'smsretry'
-union all select conname from pg_constraint where conname = 'sms_retry_queue_lease'
+union all select conname from pg_constraint where conname = 'sms_retry_queue_reason'
 """
 _THEIRS = """
 insert into supabase_migrations.schema_migrations (version, name, statements) values

@@ -132,18 +132,19 @@ def test_each_reason_of_a_sender_has_its_remedy_and_sql_knows_the_same_kinds(
 
 
 def test_a_column_takes_each_word_of_the_vocabulary_and_no_other(shop: Shop) -> None:
-    """A word that is added in Python alone could not be written. `known` is the rule of the domain `why_code`."""
+    """A word that is added in Python alone could not be written. A rule `known` is a domain's."""
     rules: dict[str, tuple[str, ...]] = {
-        "known": get_args(WhyCode),
+        "why_code known": get_args(WhyCode),
+        "outcome known": get_args(OutcomeName),
+        "delivery_status known": (*get_args(DeliveryStatus), "unknown"),
         "sms_retry_queue_reason": get_args(Reason),
         "sms_retry_queue_message_class": get_args(MessageClass),
         "scheduled_sends_message_class": get_args(MessageClass),
-        "sms_send_attempts_outcome": get_args(OutcomeName),
-        "sms_send_attempts_delivery": (*get_args(DeliveryStatus), "unknown"),
     }
     for rule, words in rules.items():
         said = shop.value(
-            "select pg_get_constraintdef(oid) from pg_constraint where conname = %s",
+            """select pg_get_constraintdef(c.oid) from pg_constraint c left join pg_type t on t.oid = c.contypid
+               where concat_ws(' ', t.typname, c.conname) = %s""",
             rule,
         )
         assert sorted(re.findall(r"'(\w+)'", said)) == sorted(words), rule

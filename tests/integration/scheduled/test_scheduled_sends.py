@@ -251,8 +251,7 @@ STORIES = {
         57 minutes
         plans: queued
         2 minutes
-        run: Cancelled
-        select last_error from sms_retry_queue: Expired before it could be sent: it was due on 2027-01-12 (UTC)""",
+        run: InDoubt""",
 }
 
 

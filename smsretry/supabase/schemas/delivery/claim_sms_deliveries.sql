@@ -103,7 +103,7 @@ begin
         q.send_log_id,
         t.twilio_sid,
         t.finished_at,
-        t.delivery_status,
+        t.delivery_status::text,
         t.delivery_code,
         counts.failures,
         greatest(q.attempt_count, t.attempt_number),

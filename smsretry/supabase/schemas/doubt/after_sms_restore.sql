@@ -1,4 +1,4 @@
--- Record a restore that no run can notice (smsretry.notice_restore), for the person who restored
+-- Record a restore that no run can notice (start_sms_run), for the person who restored
 -- the backup, before anything runs. May be repeated.
 --   since: when the backup was taken
 --   dry_run: true: nothing is recorded

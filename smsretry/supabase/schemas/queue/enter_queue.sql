@@ -2,17 +2,19 @@
 -- send of it may have gone out, it is in doubt about that. For a new row, the claim of the
 -- application's own processor ends, its age counts from now by the one clock, and when it was first
 -- due is kept. An upsert comes here too, and inserts nothing where its id is taken: then nothing
--- else changes. security definer, because a tenant may not update rows. If row level security
--- refuses the row, all of this is undone.
-create or replace function smsretry.enter_queue()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- else changes. If row level security refuses the row, all of this is undone.
+create or replace function smsretry.enter_queue(
+    new public.sms_retry_queue,
+    is_new boolean
+)
+returns public.sms_retry_queue
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
     v_doubt record;
 begin
-    if tg_op = 'INSERT' then
+    if is_new then
         -- as created_at: the application's table may have no default
         new.updated_at := coalesce(new.updated_at, v_now);
         if new.reason = 'quiet_hours'

@@ -1,6 +1,6 @@
 -- Write an event of a text's story, when it does not go straight from the queue to its send. What
 -- only repeats the last event is counted there. What people do is left to the functions that they
--- call. security definer, because the application writes rows and not events.
+-- call.
 --   deferred: it waits for a reason that is no failure
 --   given_back: it was not tried, because the run stopped sending it
 --   held: it waits for something that a person can mend
@@ -12,9 +12,12 @@
 --   failed, cancelled, completed: it has ended
 --   queued_anew: it is queued after its end
 --   put_off: its time was moved while it waited
-create or replace function smsretry.keep_event()
-returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+create or replace function smsretry.keep_event(
+    old public.sms_retry_queue,
+    new public.sms_retry_queue
+)
+returns void
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now constant timestamptz := smsretry.clock();
@@ -32,7 +35,7 @@ begin
             new.in_doubt_since is null
         ) is distinct from (old.why_code, old.why, old.in_doubt_since is null)
     then
-        return null;
+        return;
     end if;
     v_code := case
         when new.status in ('failed', 'cancelled', 'completed') then new.status
@@ -60,7 +63,7 @@ begin
             select from public.sms_send_attempts a
             where a.retry_id = new.id and a.outcome = 'accepted'
         ) then
-        return null; -- the attempt says so
+        return; -- the attempt says so
     end if;
     -- Our functions leave no lease behind, and say why they end or move a row.
     if v_code in ('completed', 'put_off')
@@ -121,6 +124,5 @@ begin
         insert into smsretry.events (at, about, code, who, detail)
         values (v_now, new.id, v_code, v_who, v_detail);
     end if;
-    return null;
 end
 $$;

@@ -1,5 +1,5 @@
 -- Restores from a backup, written by record_restore. An older text may have gone out after `since`,
--- so it is looked for at Twilio before its next message leaves (smsretry.forgotten).
+-- so it is looked for at Twilio before its next message leaves (smsretry.doubt_forgotten).
 create table if not exists smsretry.restores (
     since timestamptz primary key, -- when the backup was taken
     -- when that was noticed: what was begun from then on is on record

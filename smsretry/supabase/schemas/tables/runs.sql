@@ -9,9 +9,6 @@ create table if not exists smsretry.runs (
     interrupted_at timestamptz, -- when a later run noticed that it had never finished
     send_to text, -- whom its worker texts; null: all
     address text, -- at which it reached the database
-    -- Nobody could say which runs there had been, so a restore may be unnoticed: no text that is
-    -- known since before then leaves.
-    sends_since timestamptz,
     constraint runs_summary check (
         length(summary) <= 2000
         and (finished_at is null) = (summary is null)

@@ -82,30 +82,6 @@ create table if not exists public.sms_retry_queue (
             created_at,
             updated_at
         ) <= '2100-01-01 00:00+00'
-    ),
-    -- A claim's answer carries these for each of its rows.
-    constraint sms_retry_queue_lengths check (
-        length(last_error) <= 2000 and length(why) <= 2000
-    ),
-    constraint sms_retry_queue_held check (
-        held_since is null
-        or (
-            status in ('pending', 'processing') and why is not null
-        )
-    ),
-    -- Without a lease nobody could take a processing row back.
-    constraint sms_retry_queue_lease check (
-        status <> 'processing' or claimed_at is not null
-    ),
-    -- Only a claimed row is begun, and its send has an id.
-    constraint sms_retry_queue_begun check (
-        begun_at is null
-        or (status = 'processing' and attempt_id is not null)
-    ),
-    -- A doubt is about one attempt, and a text that is known to be sent is not in doubt.
-    constraint sms_retry_queue_doubt check (
-        in_doubt_since is null
-        or (attempt_id is not null and status <> 'completed')
     )
 )
 -- Rows are rewritten all day. Room on the page keeps their updates HOT; vacuum and analyze come
@@ -118,7 +94,8 @@ with (
     autovacuum_analyze_threshold = 5000
 );
 
--- Rows that were here have their work now. From here on smsretry.set_work sets it.
+-- Rows that were here have their work now. From here on smsretry.guard_row sets it, and
+-- keeps the state machine.
 alter table public.sms_retry_queue alter column work drop expression if exists;
 comment on column public.sms_retry_queue.work is 'Who looks for it when it is due: texts are sent, a doubtful one is looked for, a suspect one may kill its worker and is claimed alone, and one that is under_way is taken back from a worker that fell silent. Null: it has ended.';
 

@@ -1,5 +1,5 @@
 -- One row a send that was begun: inserted by begin, settled once, deleted only with its row of the
--- queue. The columns delivery_… are what Twilio reported.
+-- queue. The columns delivery_… are what Twilio reported. smsretry.guard_attempt keeps its rules.
 create table if not exists public.sms_send_attempts (
     id uuid primary key,
     retry_id uuid not null references public.sms_retry_queue (id) on delete cascade,
@@ -7,8 +7,8 @@ create table if not exists public.sms_send_attempts (
     claim_no bigint not null,
     begun_at timestamptz not null,
     finished_at timestamptz,
-    outcome text,
-    settled_by text,
+    outcome smsretry.outcome,
+    settled_by smsretry.settled_by,
     error_code integer,
     twilio_sid text,
     consent_status text, -- with its time and source: as it was read when the send began
@@ -23,7 +23,7 @@ create table if not exists public.sms_send_attempts (
     sent_by text,
     worker_died boolean not null default false, -- nobody knows whether the request ever left
     run_id uuid, -- smsretry.runs, and in Prefect the flow run of this id
-    delivery_status text, -- what Twilio last reported of the message; null: nothing yet
+    delivery_status smsretry.delivery_status, -- what Twilio last reported of the message; null: nothing yet
     delivery_code integer, -- Twilio's, of a message that did not arrive
     delivery_at timestamptz, -- when delivery_status was reported
     -- when to ask Twilio, or to decide about a failure; null: nothing is open
@@ -42,65 +42,10 @@ create table if not exists public.sms_send_attempts (
     -- its sender was the reason why it did not arrive: it counts neither as an attempt nor as a
     -- failed delivery
     delivery_excused boolean not null default false,
-    constraint sms_send_attempts_outcome check (
-        outcome in ('accepted', 'rejected', 'not_sent', 'in_doubt')
-    ),
-    constraint sms_send_attempts_settled_by check (
-        settled_by in ('response', 'callback', 'reconcile', 'operator', 'application')
-    ),
-    -- An outcome and its time are set together.
-    constraint sms_send_attempts_finished check (
-        (finished_at is null) = (outcome is null)
-    ),
-    -- Only an accepted message has a SID. A response without one accepts nothing; a send log that
-    -- says sent needs none.
-    constraint sms_send_attempts_sid check (
-        case
-            when outcome = 'accepted'
-                then twilio_sid is not null or settled_by <> 'response'
-            else twilio_sid is null
-        end
-    ),
     -- A Twilio message belongs to one attempt.
     constraint sms_send_attempts_twilio_sid_key unique (twilio_sid),
     -- A claim sends at most once.
-    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no),
-    -- Number and body are kept only while evidence may be compared with them.
-    constraint sms_send_attempts_private check (
-        outcome is null
-        or outcome = 'in_doubt'
-        or (sent_to is null and sent_body is null)
-    ),
-    -- Twilio's own words, and unknown: it reported nothing final for long enough.
-    constraint sms_send_attempts_delivery check (
-        delivery_status in (
-            'accepted',
-            'scheduled',
-            'queued',
-            'sending',
-            'sent',
-            'unknown',
-            'undelivered',
-            'failed',
-            'canceled',
-            'partially_delivered',
-            'delivered',
-            'read'
-        )
-    ),
-    constraint sms_send_attempts_refused_for check (length(refused_for) <= 100),
-    -- Only a message with a SID is reported on, and only a failure has a code.
-    constraint sms_send_attempts_reported check (
-        (
-            twilio_sid is not null
-            or (delivery_status is null and delivery_ask_at is null)
-        )
-        and (delivery_status is null) = (delivery_at is null)
-        and (
-            delivery_code is null
-            or delivery_status in ('undelivered', 'failed', 'canceled')
-        )
-    )
+    constraint sms_send_attempts_one_per_claim unique (retry_id, claim_no)
 ) with (autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 
 -- For the daily cap.

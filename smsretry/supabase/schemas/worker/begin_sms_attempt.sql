@@ -1,12 +1,7 @@
 -- Decide, just before the request leaves, whether it may still go. The transaction that reads
 -- consent and counts the number's texts also writes the attempt. Several begins, of any businesses,
 -- share it, and one that fails is undone alone (group_sms_calls). May be repeated with the same
--- attempt_id.
--- In this order it
---   locks the row by its claim number, the number at its business, the customer and the send log
---   asks smsretry.refusals (sent, consent, expiry, stops, unread words), send_before, the
---     fingerprint, the cap, a restore, whom this worker texts, and the sender's slot
---   writes the attempt, with number and body until its outcome is known, and the row
+-- attempt_id. What happens to few texts (a mark, a refusal, a sender's limits) is asked of these alone.
 -- Parameters that do not speak for themselves:
 --   cap, cap_window: how many texts a number may get in how long; null: any number
 --   life, expires_at: the text's end, unless the row has one: expires_at, or else its life from now
@@ -19,11 +14,10 @@
 --   answer:
 --     go: it leaves at until, its slot of the sender; null: now
 --     claim_lost: another worker has the row
---     in_doubt: its message may have left before a restore from a backup: it is looked for
 --     data_changed: what the decision was made from is no longer so (fingerprint), or the text's send
 --       log or customer is gone: decide again
---     unsure: nobody could tell its run which runs there had been, so a restore may be unnoticed:
---       the next run tries again
+--     run_unknown: the run is not on record, so the database may be another one than the run began
+--       with: the next run looks
 --     closed: send_before has come: decide again
 --     daily_cap: the number has had cap texts within cap_window: there is room again at until, when
 --       the cap-th last of them is that old (cap_reached_at)
@@ -71,11 +65,9 @@ as $$
 #variable_conflict use_variable
 declare
     v_row public.sms_retry_queue;
-    v_phone text;
-    v_customer public.customers;
+    v_person record;
     v_claim smsretry.claimed_retry;
-    v_forgotten record;
-    v_tried record;
+    v_asks record; -- what must be asked besides
     v_refused_for text; -- what it tries
 begin
     if claim_no is null
@@ -96,13 +88,9 @@ begin
     then
         -- No; or the answer to the same call was lost on its way, and is given again.
         select
-            case
-                when q.status = 'cancelled' then 'ended'
-                when q.in_doubt_since is not null then 'in_doubt'
-                else 'go'
-            end,
-            case when q.begun_at is null then coalesce(q.why, q.last_error) end,
-            case when q.begun_at is null then q.scheduled_for else a.leaves_at end,
+            case q.status when 'cancelled' then 'ended' else 'go' end,
+            case when q.begun_at is null then q.last_error end,
+            a.leaves_at,
             q.why_code
         into answer, why, until, why_code
         from public.sms_retry_queue q
@@ -119,41 +107,76 @@ begin
         return;
     end if;
 
-    -- One at a time to a number, or two texts would each be counted without the other.
-    select c.phone
-    into v_phone
-    from public.customers c
-    where c.id = v_row.customer_id;
-    perform pg_advisory_xact_lock(
-        hashtextextended(v_row.business_id::text || coalesce(v_phone, ''), 0)
-    );
     -- `for share`: what else writes these rows is seen here or waits until this send is begun, and
     -- what finish could not write is not sent. A STOP waits for nobody: it is kept elsewhere first.
-    select *
-    into v_customer
+    select
+        c.phone,
+        c.sms_consent_status::text as consent_status,
+        c.sms_consent_at as consent_at,
+        c.sms_consent_source::text as consent_source
+    into v_person
     from public.customers c
+    cross join public.send_logs l
     where c.id = v_row.customer_id
-      and c.business_id = v_row.business_id
+      and l.id = v_row.send_log_id
+      and (c.business_id, l.business_id) = (v_row.business_id, v_row.business_id)
+      and l.channel = 'sms'
     for share;
-    perform from public.send_logs l
-    where l.id = v_row.send_log_id
-      and l.business_id = v_row.business_id
-    for share;
+    if not found then
+        answer := 'data_changed'; -- deleted: the next decision says so
+        decided_at := smsretry.clock();
+        return next;
+        return;
+    end if;
+    -- One at a time to a number, or two texts would each be counted without the other.
+    perform pg_advisory_xact_lock(
+        hashtextextended(v_row.business_id::text || coalesce(v_person.phone, ''), 0)
+    );
     decided_at := smsretry.clock(); -- after these locks: waiting for them took time
-    select r.*
-    into v_claim
+    select
+        r.id,
+        r.business_id,
+        r.customer_id,
+        r.phone,
+        r.body,
+        r.log_says_sent,
+        r.sms_consent_status,
+        r.message_class,
+        r.expires_at,
+        r.fingerprint
+    into
+        v_claim.id,
+        v_claim.business_id,
+        v_claim.customer_id,
+        v_claim.phone,
+        v_claim.body,
+        v_claim.log_says_sent,
+        v_claim.sms_consent_status,
+        v_claim.message_class,
+        v_claim.expires_at,
+        v_claim.fingerprint
     from smsretry.claimed_retry r
     where r.id = v_row.id;
+    select
+        run_id is null
+            or exists (select from smsretry.runs r where r.id = run_id) as run_is_known,
+        exists (select from smsretry.mark) as is_marked,
+        exists (
+            select from smsretry.senders s
+            where s.account = sent_account
+              and s.sent_by = begin_sms_attempt.sent_by
+              and (
+                  s.segments_per_second is not null
+                  or s.segments_per_day is not null
+                  or s.paused_at is not null
+                  or s.free_at >= decided_at
+              )
+        ) as is_limited
+    into v_asks;
 
     <<checks>>
     begin
         -- May it go to its customer?
-        if v_customer.id is null
-            or v_claim.channel is distinct from 'sms'
-        then
-            answer := 'data_changed'; -- deleted: the next decision says so
-            exit checks;
-        end if;
         select
             case when r.refused_held then 'held' else 'ended' end,
             r.refused,
@@ -165,14 +188,14 @@ begin
         -- May it go now?
         if decided_at >= send_before then
             answer := 'closed';
-        elsif v_customer.phone is distinct from v_phone
-            or v_claim.fingerprint <> fingerprint
-        then
+        elsif v_claim.fingerprint <> fingerprint then
             answer := 'data_changed';
+        elsif not v_asks.run_is_known then
+            answer := 'run_unknown';
         elsif cap is not null then
             until := cap_window + smsretry.cap_reached_at(
                 v_row.business_id,
-                v_customer.phone,
+                v_person.phone,
                 cap,
                 decided_at - cap_window
             );
@@ -180,36 +203,12 @@ begin
         end if;
         exit checks when answer is not null;
 
-        -- Has a backup that was restored, perhaps under this run, forgotten its message?
-        perform smsretry.notice_restore(run_id, decided_at, send_to);
-        select f.since, f.until
-        into v_forgotten
-        from smsretry.forgotten f
-        where f.retry_id = v_row.id;
-        if found then
-            answer := 'in_doubt';
-            why := 'The database was restored from a backup: it is unknown whether the text went out after that was taken';
-            why_code := 'restored';
-            sent_account := null; -- nobody knows what its sender was
-            sent_by := null;
-            segments := null;
-            exit checks;
-        end if;
-
-        -- Or may it have, unnoticed?
-        if exists (
-            select from smsretry.runs r
-            where r.id = run_id
-              and r.sends_since > smsretry.known_since(v_row.send_log_id, v_row.created_at)
-        ) then
-            answer := 'unsure';
-            exit checks;
-        end if;
-
         -- Does this worker text whoever is not listed? Asked late, so that a staging copy shows
         -- what would have gone out, and when. Without send_to it texts all; listed null is not
         -- listed.
-        if (send_to = 'listed' and listed) is not true then
+        if (v_asks.is_marked or send_to <> 'all')
+            and (send_to = 'listed' and listed) is not true
+        then
             why := smsretry.mark_mismatch(send_to, address);
             if why is not null then
                 answer := 'held';
@@ -227,33 +226,34 @@ begin
         if v_row.error_code is not null
             and v_row.why_code is distinct from 'operator'
         then
-            select *
-            into v_tried
-            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at);
-            refused_since := v_tried.refused_since;
-            v_refused_for := v_tried.refused_for;
-            if v_tried.until is not null then
+            select t.refused_since, t.refused_for, t.until
+            into refused_since, v_refused_for, until
+            from smsretry.tried_by(v_row.id, sent_account, sent_by, decided_at) t;
+            if until is not null then
                 answer := 'held';
                 why := v_row.last_error;
                 why_code := 'destination_refused';
-                until := least(v_tried.until, v_row.expires_at, expires_at);
+                until := least(until, v_row.expires_at, expires_at);
                 exit checks;
             end if;
         end if;
 
         -- When is its sender free?
-        select t.answer, t.until
-        into answer, until
-        from smsretry.reserve_slot(
-            sent_account,
-            sent_by,
-            segments,
-            answer_seconds,
-            decided_at
-        ) t;
+        answer := 'go';
+        if v_asks.is_limited then
+            select t.answer, t.until
+            into answer, until
+            from smsretry.reserve_slot(
+                sent_account,
+                sent_by,
+                segments,
+                answer_seconds,
+                decided_at
+            ) t;
+        end if;
     end checks;
 
-    -- kept where the row is saved: if the text goes, is in doubt or ends
+    -- kept where the row is saved: if the text goes or ends
     v_row.expires_at := coalesce(v_row.expires_at, expires_at, decided_at + life);
     if answer = 'ended' then
         perform smsretry.save_row(
@@ -263,15 +263,13 @@ begin
             why => why,
             why_code => why_code
         );
-    elsif answer in ('go', 'in_doubt') then
+    elsif answer = 'go' then
         insert into public.sms_send_attempts (
             id,
             retry_id,
             attempt_number,
             claim_no,
             begun_at,
-            finished_at,
-            outcome,
             consent_status,
             consent_at,
             consent_source,
@@ -292,16 +290,13 @@ begin
             v_row.id,
             case when first_send then 0 else v_row.attempt_count + 1 end,
             v_row.claim_no,
-            -- a forgotten message may have left as soon as the backup was taken
-            coalesce(v_forgotten.since, decided_at),
-            case when answer = 'in_doubt' then decided_at end,
-            case when answer = 'in_doubt' then 'in_doubt' end,
-            left(v_customer.sms_consent_status::text, 40),
-            v_customer.sms_consent_at,
-            left(v_customer.sms_consent_source::text, 200),
+            decided_at,
+            left(v_person.consent_status, 40),
+            v_person.consent_at,
+            left(v_person.consent_source, 200),
             quiet_hours_rule,
-            smsretry.number_key(v_row.business_id, v_customer.phone),
-            left(v_customer.phone, 40),
+            smsretry.number_key(v_row.business_id, v_person.phone),
+            v_claim.phone,
             v_claim.body,
             sent_by,
             run_id,
@@ -316,21 +311,15 @@ begin
                 using errcode = '23000';
         end if;
         v_row.attempt_id := attempt_id;
-        v_row.why := why;
-        v_row.why_code := why_code;
+        v_row.why := null;
+        v_row.why_code := null;
         v_row.held_since := null;
         v_row.recover_count := 0;
-        if answer = 'go' then
-            v_row.begun_at := decided_at;
-            v_row.last_attempted_at := decided_at;
-            v_row.claimed_by_application := false;
-            -- updated_at stays that of the claim, so that no index changes
-            perform smsretry.save_row(v_row, v_row.updated_at);
-        else
-            v_row.in_doubt_since := v_forgotten.until;
-            v_row.reconcile_count := 0;
-            perform smsretry.save_row(v_row, decided_at, due => decided_at);
-        end if;
+        v_row.begun_at := decided_at;
+        v_row.last_attempted_at := decided_at;
+        v_row.claimed_by_application := false;
+        -- updated_at stays that of the claim, so that no index changes
+        perform smsretry.save_row(v_row, v_row.updated_at);
     end if;
     return next;
 end

@@ -20,8 +20,9 @@ language plpgsql set search_path = pg_catalog, pg_temp
 set lock_timeout = '500ms' set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+    v_restores constant bigint := (select count(*) from smsretry.restores);
     -- Above what a worker from before a restore holds: more than a text was ever claimed.
-    v_least_claim_no constant bigint := 1000000 * (select count(*) from smsretry.restores);
+    v_least_claim_no constant bigint := 1000000 * v_restores;
     v_ids uuid[];
     v_detail text;
 begin
@@ -54,6 +55,9 @@ begin
             select array_agg(t.id)
             into v_ids
             from claimed t;
+            if v_restores > 0 and not by_application then
+                perform smsretry.doubt_forgotten(v_ids, claim_rows.at);
+            end if;
             set constraints all immediate; -- a deferred check would undo the others, too
             taken := taken || v_ids;
             refused := null;

@@ -1,7 +1,6 @@
 -- Record that the database was restored from a backup. What went out after that was taken looks
--- unsent. So each older text is looked for at the provider before its next message leaves
--- (begin_sms_attempt asks smsretry.forgotten), and claims have numbers that no worker from before
--- the restore holds (smsretry.claim_rows). False: it is on record already.
+-- unsent. So the next claim of each older text looks for it at the provider, and has a number that no
+-- worker from before the restore holds (smsretry.claim_rows). False: it is on record already.
 --   since: when the backup was taken
 --   run_id: the run that the database had forgotten; null: a person says so
 create or replace function smsretry.record_restore(

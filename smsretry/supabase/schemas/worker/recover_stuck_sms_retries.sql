@@ -20,6 +20,7 @@ declare
     v_until constant timestamptz := clock_timestamp() + interval '3 seconds';
     v_row public.sms_retry_queue;
     v_due timestamptz;
+    v_begun_at timestamptz;
 begin
     if stale_minutes is null or stale_minutes < 1 then
         raise exception 'stale_minutes must be 1 or more, not %', stale_minutes
@@ -52,54 +53,15 @@ begin
                 and v_row.begun_at is null
                 and v_row.in_doubt_since is null
             then
-                -- A send that may have been made counts as begun at the claim, with what the rows
-                -- say now, but for a number that has changed since. Nobody can have texted a
-                -- customer without a number.
-                insert into public.sms_send_attempts (
-                    id,
-                    retry_id,
-                    attempt_number,
-                    claim_no,
-                    begun_at,
-                    consent_status,
-                    consent_at,
-                    consent_source,
-                    number_key,
-                    sent_to,
-                    sent_body,
-                    business_id
-                )
-                select
-                    gen_random_uuid(),
-                    v_row.id,
-                    v_row.attempt_count + 1,
-                    v_row.claim_no,
-                    -- adopted, it began at some moment after its last try
-                    least(
-                        v_row.claimed_at,
-                        case v_row.claim_no when 1 then v_row.last_attempted_at end
-                    ),
-                    left(c.sms_consent_status::text, 40),
-                    c.sms_consent_at,
-                    left(c.sms_consent_source::text, 200),
-                    smsretry.number_key(v_row.business_id, c.phone),
-                    case
-                        when not exists (
-                            select from smsretry.events e
-                            where e.about = c.id
-                              and e.code = 'number_changed'
-                              and e.at >= v_row.claimed_at
-                        )
-                            then left(c.phone, 40)
-                    end,
-                    left(l.subject, smsretry.longest_body() + 1),
-                    v_row.business_id
-                from (select) always -- a row even if both are gone
-                left join public.customers c on c.id = v_row.customer_id
-                left join public.send_logs l on l.id = v_row.send_log_id
-                where c.id is null or btrim(c.phone) <> ''
-                returning id, begun_at
-                into v_row.attempt_id, v_row.begun_at;
+                -- adopted, it began at some moment after its last try
+                v_begun_at := least(
+                    v_row.claimed_at,
+                    case v_row.claim_no when 1 then v_row.last_attempted_at end
+                );
+                v_row.attempt_id := smsretry.presume_send(v_row, v_begun_at, v_now);
+                if v_row.attempt_id is not null then
+                    v_row.begun_at := v_begun_at;
+                end if;
             end if;
             if v_row.begun_at is not null then
                 update public.sms_send_attempts a

@@ -6,8 +6,10 @@
 -- Parameters that do not speak for themselves:
 --   stale_minutes: after how long a silent run counts as interrupted; null: none does
 --   send_to, address: as for begin_sms_attempt
---   earlier: the last runs that this database accepted, as the caller remembers them (id, and as
---     for smsretry.notice_restore due_at and finished); null: nobody can say which
+--   earlier: the last runs that this database accepted, as the caller remembers them: id, due_at (when
+--     it was to begin), and finished: whether its end was accepted, too. A database that knows one of
+--     them no longer was restored. One that knows no earlier run at all is another one, or has pruned
+--     them; and that of a worker who does not text everybody is often a fresh copy
 create or replace function public.start_sms_run(
     run_id uuid,
     stale_minutes integer default null,
@@ -32,39 +34,32 @@ declare
     v_now constant timestamptz := smsretry.clock();
 begin
     perform smsretry.analyze_filled();
-    return query
-    select
-        e.id,
-        e.due_at,
-        0::bigint,
-        0::bigint,
-        0::bigint,
-        n.since
-    from (
-        select *
-        from jsonb_to_recordset(start_sms_run.earlier)
-            r (id uuid, due_at timestamptz, finished boolean)
-        order by r.due_at
-    ) e
-    cross join lateral smsretry.notice_restore(
-        e.id,
-        e.due_at,
-        start_sms_run.send_to,
-        e.finished
-    ) n (since)
-    where n.since is not null;
-    insert into smsretry.runs (id, started_at, send_to, address, sends_since)
-    select
-        start_sms_run.run_id,
-        v_now,
-        start_sms_run.send_to,
-        left(start_sms_run.address, 300),
-        case
-            when start_sms_run.earlier is null
-                -- A restore takes longer: whatever it brought back is older.
-                then greatest(max(r.started_at), v_now - interval '2 minutes')
-        end
-    from smsretry.runs r
+    for id, started_at, restored_since in
+        select e.id, e.due_at, k.since
+        from jsonb_to_recordset(earlier) e (id uuid, due_at timestamptz, finished boolean)
+        cross join lateral (
+            -- The latest moment on record before it: the backup was taken no earlier.
+            select least(max(greatest(r.started_at, r.finished_at)), e.due_at, v_now) as since
+            from smsretry.runs r
+            where r.started_at < least(e.due_at, v_now)
+            having count(*) > 0
+        ) k
+        where coalesce(send_to, 'all') = 'all'
+          and not exists (
+              select from smsretry.runs r
+              where r.id = e.id and (r.finished_at is not null or not e.finished)
+          )
+        order by e.due_at
+    loop
+        if smsretry.record_restore(restored_since, 'smsretry', 'It has forgotten a run', id) then
+            accepted := 0;
+            in_doubt := 0;
+            refused := 0;
+            return next;
+        end if;
+    end loop;
+    insert into smsretry.runs (id, started_at, send_to, address)
+    values (run_id, v_now, start_sms_run.send_to, left(start_sms_run.address, 300))
     on conflict
     do nothing;
     insert into smsretry.senders (account, sent_by, named_at)
