@@ -62,7 +62,6 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield replace(
             _desk_over(connected, settings),
             check_sender=connected_provider.check_sender,
-            deactivated_numbers=connected_provider.deactivated_numbers,
         )
 
 
