@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 
 from smsretry.desk.actions.commands import DESK_COMMANDS, help_of
 from smsretry.desk.actions.form import Form
-from smsretry.desk.actions.requests import EndDeactivated, Preview, Prune, Report
+from smsretry.desk.actions.requests import Preview, Prune, Report
 from smsretry.desk.pages.markdown import markdown
 from smsretry.desk.questions.answers import Answer, Done, Examination
 from smsretry.doctor import examine
@@ -94,7 +94,6 @@ sms_senders = _desk_flow("senders", {"list": {}})
 sms_consent = _desk_flow("consent")
 sms_stop = _desk_flow("stop")
 sms_prune = _desk_flow("prune", Prune(dry_run=False))
-sms_deactivated = _desk_flow("deactivated", EndDeactivated(dry_run=False))
 
 
 @flow(name="sms-doctor", **_OPTIONS)

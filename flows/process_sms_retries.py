@@ -23,7 +23,7 @@ from smsretry.retry.models import Claim
 from smsretry.retry.profile import MOST_TEXTS, STALE_MINUTES
 from smsretry.sending.run import CLAIM_SIZE, Run, threads_for
 from smsretry.settings import Settings, load, read_concurrency
-from smsretry.wiring import desk, push_metrics, services
+from smsretry.wiring import desk, services
 
 from .support.forms import check_parameters
 from .support.history import accepted_at, earlier_runs
@@ -110,8 +110,6 @@ def process_sms_retries(
             processed = texts.processed()
             summary = run.report([text.result for text in processed])
         status = status_before if summary.idle else queue_status(at_desk)
-        if status:
-            push_metrics(status)
         report = of_texts(
             summary,
             processed,

@@ -4,7 +4,6 @@ Without settings as an argument, these functions read the environment. They rais
 variables that are missing or malformed.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -13,13 +12,11 @@ from functools import partial
 from smsretry.adapters.desk import Desk
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.adapters.supabase.queue import SupabaseQueue
-from smsretry.adapters.telemetry.export import export
 from smsretry.adapters.twilio.answers import id_problem
 from smsretry.adapters.twilio.errors import code_meaning
 from smsretry.adapters.twilio.provider import TwilioProvider
 from smsretry.adapters.twilio.webhook import read_event
 from smsretry.desk.actions.form import Form, Question
-from smsretry.desk.questions.queue_status import QueueStatus
 from smsretry.sending.ports import Provider, Services
 from smsretry.sending.webhook_events import RejectedPost, WebhookEvent
 from smsretry.settings import ReadingSettings, Settings, load
@@ -62,7 +59,6 @@ def desk(settings: Settings | None = None) -> Iterator[Desk]:
         yield replace(
             _desk_over(connected, settings),
             check_sender=connected_provider.check_sender,
-            deactivated_numbers=connected_provider.deactivated_numbers,
         )
 
 
@@ -86,13 +82,3 @@ def post_reader(
 ) -> Callable[..., WebhookEvent | RejectedPost]:
     """The function that checks and reads what the provider posts to a webhook, for `SupabaseQueue.record`."""
     return partial(read_event, settings, addresses, tokens)
-
-
-def push_metrics(status: QueueStatus | None = None) -> None:
-    """Push `status`, or else the queue's state as the database has it now, where metrics are on. Raises nothing."""
-
-    def current() -> QueueStatus:
-        with reading_desk() as connected:
-            return connected.status()
-
-    export(os.environ, lambda: status or current())

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,6 @@ from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.form import UUID_PATTERN, Form
 from smsretry.desk.actions.requests import (
     AskStatus,
-    EndDeactivated,
     ExplainText,
     ListTexts,
     ListUnreadWords,
@@ -39,17 +38,6 @@ from smsretry.errors import InputError
 from smsretry.retry.models import Finding, SenderId
 from smsretry.retry.profile import EVERYBODY, Audience, Profile
 
-NUMBERS_OF_A_CALL: Final = 500
-"""How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
-_NO_LISTS: Final = "The provider has no list of deactivated numbers of these days: ask its support, if that goes on"
-_MOST_PERCENT: Final = 3
-_FEW: Final = 10
-"""A list is believed if it concerns so many of the customers in a hundred, or so few. Those of a week are about two in
-a thousand US numbers."""
-_MANY_DEACTIVATED: Final = (
-    "The lists would opt out {} of {} customers: nothing was recorded. Look at Twilio's lists of these days. If they "
-    "are right, run `smsretry deactivated --even-many --yes`"
-)
 _PREVIEW_ROWS: Final = 20_000
 """How many waiting texts one preview looks at."""
 
@@ -68,8 +56,6 @@ class Desk:
     """The fault of a message id that a person typed. None: none is visible."""
     check_sender: Callable[[SenderId], list[Finding]] = lambda _: []
     """The provider's findings about a sender."""
-    deactivated_numbers: Callable[[date], Sequence[str] | None] = lambda _: None
-    """The provider's list of the numbers that carriers deactivated on a day."""
 
     def answer(self, form: Form) -> Answer:
         """Answer a question, or carry an order out.
@@ -98,8 +84,6 @@ class Desk:
                 return self._add_sender(form)
             case Resolve():
                 return self._resolve(form)
-            case EndDeactivated():
-                return self._end_deactivated(form)
             case Prune(dry_run=False):
                 return self._prune(form)
             case _:
@@ -210,40 +194,3 @@ class Desk:
                     {"form": form, "texts": 0, "runs": 0, **deleted}
                 )
             deleted.update(batch)
-
-    def _end_deactivated(self, form: EndDeactivated) -> Done:
-        """Opt out the numbers of each day's list, unless they are too many of the customers."""
-        today = self.status().at.date()
-        days = [today - timedelta(days=age) for age in range(form.days, 0, -1)]
-        lists = {
-            day: phones
-            for day in days
-            if (phones := self.deactivated_numbers(day)) is not None
-        }
-        if not lists:
-            raise InputError(_NO_LISTS)
-        if not form.dry_run and not form.even_many:
-            trial = self._end_lists(form.model_copy(update={"dry_run": True}), lists)
-            count, customers = trial["customers"], trial["of_customers"]
-            if count > max(_FEW, customers * _MOST_PERCENT // 100):
-                raise InputError(_MANY_DEACTIVATED.format(count, customers))
-        done = self._end_lists(form, lists)
-        del done["of_customers"]
-        numbers = sum(map(len, lists.values()))
-        return Done.model_validate(
-            {"form": form, "lists": len(lists), "numbers": numbers, **done}
-        )
-
-    def _end_lists(
-        self, form: EndDeactivated, lists: Mapping[date, Sequence[str]]
-    ) -> Counter[str]:
-        """The columns of each part, added. If it is broken off, the next call does the rest."""
-        done, customers = Counter[str](), 0
-        for day, phones in lists.items():
-            for start in range(0, len(phones), NUMBERS_OF_A_CALL):
-                part = phones[start : start + NUMBERS_OF_A_CALL]
-                answer = self.operators.carry_out(form, day=str(day), phones=part)
-                counts = dict(answer.columns)
-                customers = counts.pop("of_customers") or customers
-                done.update(counts)
-        return Counter({**done, "of_customers": customers})

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import typer
 
-from smsretry.adapters.desk import NUMBERS_OF_A_CALL
 from smsretry.adapters.supabase.operators import SupabaseOperators
 from smsretry.desk.actions.requests import ImportOptOuts
 from smsretry.desk.questions.answers import Done
@@ -20,6 +19,8 @@ from smsretry.desk.questions.blocks import Block
 from smsretry.settings import Settings, load
 from smsretry.written_numbers import read_phone
 
+NUMBERS_OF_A_CALL: Final = 500
+"""How many opt-outs one call holds; `import_sms_opt_outs` takes no more."""
 _MOST_NOTES: Final = 100
 """How many lines of each kind are named."""
 _UNREADABLE: Final = (

@@ -171,7 +171,7 @@ def process(
     from smsretry.sending.run import Run, run_once
     from smsretry.sending.scheduled import queue_scheduled_sends
     from smsretry.sending.summary import DeliverySummary
-    from smsretry.wiring import push_metrics, services
+    from smsretry.wiring import services
 
     with services() as connected:
         queueing = queue_scheduled_sends(connected.queue)
@@ -198,7 +198,6 @@ def process(
         )
     elif deliveries.followed or deliveries.why_stopped:
         print_text(f"deliveries: {deliveries}")
-    push_metrics()
     if run.asked_to_stop:
         raise typer.Exit(128 + run.asked_to_stop)
     is_any_held = any(item.fate == "Held" for item in items)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
@@ -215,13 +215,6 @@ class Provider(Protocol):
         """The same of a business's own sender, and is it registered, so far as that can be read?
 
         It may be called from several threads.
-        """
-
-    def deactivated_numbers(self, day: date) -> Sequence[str] | None:
-        """The numbers, in E.164, that carriers deactivated on that day. None: there is no list of it.
-
-        Raises:
-            InputError: it could not be read, and what to do.
         """
 
     def clock(self) -> datetime | None:

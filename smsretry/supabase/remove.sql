@@ -70,7 +70,6 @@ drop function if exists public.claim_sms_deliveries(integer,interval,text[]);
 drop function if exists public.claim_sms_retry(uuid,text,text);
 drop function if exists public.claim_sms_texts(integer,text,text,jsonb,boolean,uuid[]);
 drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
-drop function if exists public.end_deactivated_sms_consent(date,text[],boolean);
 drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
 drop function if exists public.examine_sms_retries();
 drop function if exists public.explain_sms(uuid,text,integer,text,text);

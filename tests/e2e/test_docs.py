@@ -200,8 +200,5 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _said_elsewhere() -> str:
-    """The SQL, and the code that names the metrics and their attributes."""
-    gauges = (ROOT / "smsretry" / "desk" / "pages" / "gauges.py").read_text(
-        encoding="utf-8"
-    )
-    return "\n".join([gauges, *(migration.text for migration in migrations())])
+    """The SQL."""
+    return "\n".join(migration.text for migration in migrations())

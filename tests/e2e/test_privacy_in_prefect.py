@@ -21,7 +21,6 @@ from smsretry.local.twilio.faults import AcceptThenDrop, JsonError, SendFault
 from tests.conftest import Business
 from tests.e2e.conftest import FlowProcess, Prefect
 from tests.e2e.test_flow import states_by_name
-from tests.support.collector import collecting
 from tests.support.records import columns
 
 BODY, NAME, PHONE, DOUBTFUL = (
@@ -90,8 +89,8 @@ def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
     prefect: Prefect,
     nowhere: Callable[..., None],
 ) -> None:
-    """Whatever a text comes to; nor the metrics, which it pushes once. Here the database refuses to write one row's
-    result: the run is red and says so, and stops no other.
+    """Whatever a text comes to. Here the database refuses to write one row's result: the run is red and says so, and
+    stops no other.
     """
     for fault in (
         None,
@@ -107,10 +106,7 @@ def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
     jam = "alter table sms_retry_queue add constraint jam check (id <> {} or status <> 'completed')"
     business.connection.execute(sql.SQL(jam).format(jammed))
     try:
-        with collecting() as metrics:
-            run, printed = flow.run(
-                PREFECT_LOGGING_LEVEL="DEBUG", **metrics.environment()
-            )
+        run, printed = flow.run(PREFECT_LOGGING_LEVEL="DEBUG")
     finally:
         business.connection.execute("alter table sms_retry_queue drop constraint jam")
     assert columns(run["state"], "type", "name") == ("FAILED", "Failed")
@@ -119,9 +115,7 @@ def test_a_run_tells_nothing_private_also_where_a_rows_processing_goes_wrong(
     )
     assert states_by_name(prefect, run["id"], 6)["Error"] == 1
     assert business.row(jammed)["begun_at"] is not None
-    [pushed] = metrics.bodies
-    assert b"smsretry.day.ended" in pushed
-    nowhere(printed, pushed.decode("latin-1"), known=row)
+    nowhere(printed, known=row)
 
 
 _ASK = """

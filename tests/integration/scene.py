@@ -153,9 +153,6 @@ class Scene:
                 "opt_outs": [{"line": 2, "phone": PHONE, "at": self.at(days=-1)}],
                 "business_id": str(self.business.id), "dry_run": False, **signed,
             },
-            "end_deactivated_sms_consent": {
-                "day": "2027-01-11", "phones": [PHONE], "dry_run": False,
-            },
             "record_inbound_sms": {
                 "phone": PHONE, "twilio_sid": "SM" + "e" * 32, "opt_out_type": "STOP", "body": "stop",
                 "to_number": SENDER, "messaging_service_sid": None, "account_sid": ACCOUNT,

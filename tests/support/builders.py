@@ -204,7 +204,7 @@ def finish(
 
 def forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting out of the environment, and what looks like one: CI says with such what its tests require."""
-    extra = [name for name in os.environ if name.startswith(("OTEL_", "SMSRETRY_"))]
+    extra = [name for name in os.environ if name.startswith("SMSRETRY_")]
     for variable in (
         *variable_names(WebhookSettings),
         *variable_names(PrefectSettings),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -153,9 +152,6 @@ class FakeProvider:
 
     def check_sender(self, sender: SenderId) -> list[Finding]:
         return []
-
-    def deactivated_numbers(self, day: date) -> None:
-        return None
 
     def clock(self) -> None:
         return None

@@ -114,7 +114,6 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
             for row in data.table("twilio_errors")
             if "opted_out" in (row["kind"], row["toll_free_kind"])
         ),
-        "deactivated",
         _ANY_SOURCE,
     ),
     ("send_logs", "channel"): ("sms",),

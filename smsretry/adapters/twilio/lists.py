@@ -1,9 +1,8 @@
-"""Read Twilio's lists: of the messages to a number, up to a bound and each entry by itself; of deactivated numbers."""
+"""Read Twilio's list of the messages to a number, up to a bound and each entry by itself."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from smsretry.adapters.twilio.answers import whole_address
@@ -21,9 +20,6 @@ _PAST_THE_START: Final = timedelta(hours=1)
 _TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
 _OURS: Final = "outbound-api"
 """The direction of messages that were sent through the API, as ours are."""
-_US_NUMBER: Final = re.compile(
-    r"(?:\+?1)?[-. ]?\(?([2-9]\d\d)\)?[-. ]?(\d{3})[-. ]?(\d{4})"
-)
 _TOO_LONG: Final = f"is longer than {PAGES * PAGE_SIZE} messages"
 _ILLEGIBLE: Final = "has an entry that cannot be read"
 """An entry that cannot be read, or has no SID, date, direction or sender."""
@@ -123,32 +119,3 @@ def _sighting(message: Any) -> Sighting:
         body=body.removeprefix(_TRIAL_PREFIX),
         created_at=message.date_created,
     )
-
-
-def read_deactivated(client: Any, http: "TwilioHttp", day: date) -> list[str]:
-    """The US numbers that carriers deactivated on that day, in E.164. Raises whatever the SDK or urllib3 does.
-
-    Twilio answers `GET messaging.twilio.com/v1/Deactivations?Date=…` with a 307 and, in `redirect_to`, the signed
-    address of a text file that holds a number a line. It is valid for up to two minutes, and takes no credentials.
-    https://www.twilio.com/docs/messaging/api/deactivations-resource. How numbers are written there is not documented,
-    so a column's name above them and quotes around them are no trouble.
-
-    Raises:
-        ValueError: it is no such list.
-        UnreadableLinesError: some of its lines are no numbers.
-    """
-    address = client.messaging.v1.deactivations().fetch(date=day).redirect_to
-    file = http.request("GET", address)
-    if not file.ok or file.text.lstrip().startswith("<"):
-        raise ValueError
-    lines = [line.strip("\"', \t\ufeff") for line in file.text.splitlines()]
-    if lines and not re.search(r"\d", lines[0]):
-        del lines[0]
-    numbers = [_US_NUMBER.fullmatch(line) for line in lines if line]
-    if unreadable := numbers.count(None):
-        raise UnreadableLinesError(unreadable)
-    return ["+1" + "".join(number.groups()) for number in numbers if number]
-
-
-class UnreadableLinesError(Exception):
-    """So many lines of a list are not what it should hold."""

@@ -4,7 +4,7 @@ The SDK is loaded by the first request, because most runs send nothing.
 """
 
 import threading
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -13,12 +13,7 @@ from uuid import UUID
 from smsretry.adapters.twilio.accounts import Accounts, NoCredentialsError
 from smsretry.adapters.twilio.checks import check_sender, explain_failure
 from smsretry.adapters.twilio.errors import twilio_report
-from smsretry.adapters.twilio.lists import (
-    UnreadableLinesError,
-    read_deactivated,
-    read_list,
-)
-from smsretry.errors import InputError
+from smsretry.adapters.twilio.lists import read_list
 from smsretry.retry.delivery import DeliveryReport, Silence
 from smsretry.retry.models import Finding, Look, SenderId, Text
 from smsretry.retry.outcome import NotSent, Outcome, Refusal, Rejected
@@ -31,10 +26,6 @@ if TYPE_CHECKING:
 
 _UNLOADED: Final = "Twilio's SDK could not be loaded ({}): install smsretry anew"
 _LIST: Final = "Twilio's list of messages"
-_UNREADABLE_LINES: Final = (
-    "Twilio's list of the numbers deactivated on {} has {} lines that are no US number, and nothing was recorded: ask "
-    "Twilio's support what they mean"
-)
 _NO_ACCESS: Final = (
     "give the runner the account's auth token or a standard key, which may read it"
 )
@@ -214,26 +205,6 @@ class TwilioProvider:
                 )
             ]
         return list(check_sender(http, self._accounts, sender))
-
-    def deactivated_numbers(self, day: date) -> list[str] | None:
-        """The US numbers that carriers deactivated on that day. None: Twilio has no list of it.
-
-        Raises:
-            InputError: it could not be read, and what to do.
-        """
-        http = self._http
-        try:
-            return read_deactivated(http.client(None), http, day)
-        except UnreadableLinesError as error:
-            raise InputError(_UNREADABLE_LINES.format(day, error)) from None
-        except Exception as error:  # noqa: BLE001 - of the SDK or of urllib3: the answer says which
-            answer = http.answer()
-            trouble = explain_failure(http, error, _NO_ACCESS)
-        if answer and answer.http_status == HTTPStatus.NOT_FOUND:
-            return None
-        raise InputError(
-            f"Twilio's list of the numbers deactivated on {day}: {trouble.advice}"
-        )
 
     def clock(self) -> datetime | None:
         """Twilio's clock in its last answer to this thread. None: none came, or it had no `Date`."""

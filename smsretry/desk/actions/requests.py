@@ -348,6 +348,10 @@ class ImportOptOuts(Order):
     business_id: IdOrAll = Field(
         description="Whose opt-outs they are; all: they are from every business."
     )
+    source: NumberlessWords | None = Field(
+        None,
+        description="What they are, in a word that a text's story shows; import_ and the date.",
+    )
 
     def values(self) -> dict[str, object]:
         """The arguments: a business, or that all are meant."""
@@ -356,32 +360,6 @@ class ImportOptOuts(Order):
         if self.business_id == "all":
             arguments["business_id"] = None
         return arguments
-
-
-class EndDeactivated(Form):
-    """End the consent of numbers that US carriers have deactivated: they may be somebody else's by now.
-
-    The provider has a list for each day. What is recorded already stays as it is, and so does a later opt-in.
-    """
-
-    COMMAND = "deactivated"
-    EXAMPLES = ("deactivated", "deactivated --days 30 --yes")
-    FUNCTION = "end_deactivated_sms_consent"
-    WOULD = "opt out"
-    DID = "opted out"
-    days: int = Field(
-        7,
-        description="How many days' lists to read, up to yesterday's.",
-        ge=1,
-        le=90,
-        exclude=True,
-    )
-    even_many: bool = Field(
-        False,
-        description="Also if they are many of the customers: you have looked at the lists.",
-        exclude=True,
-    )
-    dry_run: bool = DRY_RUN
 
 
 class StopTexts(Signed):

@@ -424,7 +424,10 @@ class QueueStatus(Answer):
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {
             "queue": self.queue,
+            "deliveries": self.deliveries,
+            "ends": self.ends,
             "overdue_seconds": self.overdue_seconds,
+            "silent_seconds": self.silent_seconds,
             "needs": [need.model_dump(mode="json") for need in self.needs()],
         }
 

@@ -11,7 +11,7 @@ behavior is undocumented it takes the stricter reading, each time said beside th
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from smsretry.local.twilio import resources
@@ -88,8 +88,6 @@ class TwilioStandin:
         """What lists make of the messages, newest first: other bodies, or another order."""
         self.misprint: Callable[[dict[str, Any]], dict[str, Any]] = dict
         """What lists make of one message's JSON: a property that is missing, or that nobody can read."""
-        self.deactivated: Mapping[str, Sequence[str] | None] = {}
-        """The numbers that carriers deactivated on a day, as 2026-11-24; None: there is no list. Otherwise none."""
         self.journey: Journey | None = None
         """How messages fare as time goes by. None: as `report` says, and otherwise they wait in Twilio's queue."""
 
@@ -210,14 +208,12 @@ class TwilioStandin:
             (f"{account}/IncomingPhoneNumbers.json", _numbers),
             (f"{account}/Balance.json", _balance),
             (f"{account}.json", _account),
-            ("/v1/Deactivations", self._deactivations),
             (service, _service),
             (f"{service}/{{kind}}", _service),
             (f"{service}/Compliance/{{kind}}", _service),
         ]
         return Starlette(
             routes=[
-                Route("/deactivated/{day}.txt", self._deactivated_file),
                 Route(
                     f"{account}/Messages.json",
                     self._guard(self._create_message),
@@ -321,23 +317,6 @@ class TwilioStandin:
         if entry is None or self.accounts.of(entry) is not account:
             return _not_found(request)
         return JSONResponse(resources.message(self._dated(entry), account.sid))
-
-    async def _deactivations(
-        self, request: Request, _login: Login, _account: Account
-    ) -> Response:
-        """The address of a day's list. Of a day that is not over there is none."""
-        day = request.query_params.get("Date", "")
-        if day >= f"{self._clock():%Y-%m-%d}" or self.deactivated.get(day, ()) is None:
-            return _not_found(request)
-        address = f"{request.base_url}deactivated/{day}.txt?X-Amz-Signature=0"
-        return JSONResponse({"redirect_to": address}, 307)
-
-    async def _deactivated_file(self, request: Request) -> Response:
-        """S3 takes a signature or credentials, and not both."""
-        if "authorization" in request.headers:
-            return Response("<Error/>", 400)
-        numbers = self.deactivated.get(request.path_params["day"]) or ()
-        return PlainTextResponse("\n".join(numbers))
 
     def _dated(self, entry: Entry) -> Entry:
         """The entry as it now is, with Twilio's own time of it."""

@@ -50,7 +50,6 @@ LEAST = {
     **dict.fromkeys(
         ("status", "preview", "report", "unread", "prune", "doctor", "process"), ""
     ),
-    "deactivated": "",
 }
 """What each needs at least."""
 _TELLS = tuple(name for name in _COMMANDS if name not in (*_ELSEWHERE, "doctor"))

@@ -9,9 +9,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from smsretry.adapters.desk import NUMBERS_OF_A_CALL
+from smsretry.cli.opt_outs import NUMBERS_OF_A_CALL
 from tests.integration.conftest import Command
-from tests.integration.hearing import customer_of, is_out
+from tests.integration.hearing import customer_of, hear, is_out
 from tests.integration.story import Story
 from tests.support.builders import NOON, PHONE
 from tests.support.records import columns
@@ -98,6 +98,19 @@ def test_an_import_ends_the_texts_that_wait_and_those_that_are_scheduled(
         "consent changed, from opted_in to opted_out, source import_2027-01-12" in story
     )
     assert "opted out, by Ann: From the old tool" in story
+
+
+def test_a_list_has_its_reason_which_the_story_of_each_text_shows(
+    shop: Shop, command: Command, stops: Path
+) -> None:
+    """Such as numbers that carriers deactivated. A START lifts none, as of any list."""
+    waiting = shop.due_text()
+    reason = ("--source", "deactivated", *DONE)
+    command("import-opt-outs", stops, "--business", shop.id, *reason)
+    hear(shop, "START")
+    assert (is_out(shop), shop.status_of(waiting)) == (True, "cancelled")
+    story = command("explain", waiting).output
+    assert "from opted_in to opted_out, source deactivated" in story
 
 
 def test_a_second_import_of_a_file_changes_nothing_and_undoes_no_opt_in_since_the_first(

@@ -92,7 +92,6 @@ NEEDED = {
     "remove_sms_sender": "business_id",
     "record_sms_consent": "phone consent source",
     "import_sms_opt_outs": "opt_outs business_id dry_run because",
-    "end_deactivated_sms_consent": "day dry_run",
 }
 """Without these a call does nothing."""
 WORDS = {

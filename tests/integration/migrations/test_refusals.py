@@ -55,10 +55,10 @@ REFUSED = {
                  add constraint consent check (sms_consent_status = 'opted_in' or sms_consent_status = 'unknown'),
                  add constraint phone_known check (phone_status is null or phone_status in ('valid', 'invalid')),
                  add constraint spelled check (sms_consent_source ~ '^[a-z ]*$'),
-                 add constraint never check (sms_consent_source <> 'deactivated'),
+                 add constraint never check (sms_consent_source <> 'inbound_stop'),
                  add constraint sources check (sms_consent_source in ('form', 'inbound_start', 'inbound_stop',
                      'inbound_words', 'provider_refusal', 'twilio_21610', 'twilio_30004', 'twilio_30630',
-                     'twilio_63014', 'twilio_63033', 'deactivated')) not valid;
+                     'twilio_63014', 'twilio_63033')) not valid;
              alter table send_logs drop constraint send_logs_channel_known,
                  add constraint known check (status in ('pending', 'delivered', 'failed')),
                  add constraint channels check (channel in ('email', 'text'));
@@ -66,7 +66,7 @@ REFUSED = {
         [
             "customers.sms_consent_status may not be opted_out: alter table public.",
             "customers.phone_status may not be not_mobile: alter table public.",
-            "customers.sms_consent_source may not be deactivated: alter table public.",
+            "customers.sms_consent_source may not be inbound_stop: alter table public.",
             "customers.sms_consent_source may not be inbound_start or inbound_stop or inbound_words or "
             "provider_refusal or twilio_21610 or twilio_30004 or twilio_30630 or twilio_63014 or twilio_63033: alter ",
             "customers.sms_consent_source may not be whatever people give as a source: alter table public.",

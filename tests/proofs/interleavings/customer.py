@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -29,8 +29,6 @@ _SIGNATURE: Final = {"who": "Pat", "because": "They rang us up"}
 _CONSENTED_AT: Final = NOON - timedelta(days=1)
 _IMPORTED_AT: Final = NOON - timedelta(hours=12)
 """Each time, so that what is said later outlives it."""
-_DEACTIVATED_ON: Final = NOON.date() - timedelta(days=1)
-_DAY_ENDED_AT: Final = datetime.combine(NOON.date(), time(), UTC)
 _BODIES: Final = {
     "STOP": "STOP",
     "START": "START",
@@ -164,12 +162,6 @@ def _listed(rows: list[Record], state: State) -> Iterator[Step]:
             imported(OTHER_PHONE),
             lambda state, _: replace(state, elsewhere=state.elsewhere.stops()),
         )
-    yield calls(
-        "a carrier deactivated the number",
-        "end_deactivated_sms_consent",
-        {"day": _DEACTIVATED_ON, "phones": [state.number], "dry_run": False},
-        partial(stops, _DAY_ENDED_AT),
-    )
 
 
 def inbound(world: World, state: State) -> Iterator[Step]:
