@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
@@ -113,18 +114,17 @@ def lines(checksums: Checksums) -> str:
 def removal(text: str, objects: Checksums) -> str:
     """The text of the file that removes smsretry, with the list of what smsretry made in `public`."""
     schema = schema_text(schema_files())
-    listed = []
-    for name in sorted(objects):
-        kind, _, part = name.partition(" ")
-        part, _, table = part.partition(" on ")
-        if not (table or part).startswith("public."):
-            continue
-        if kind == "function":
-            listed.append(f"drop function if exists {part};")
-        elif kind == "index":
-            listed.append(f"insert into listed_index values ('{part}', '{table}');")
-        elif f"constraint {part} check" in schema:
-            listed.append(f"alter table {table} drop constraint if exists {part};")
+    names = defaultdict[str, list[str]](list)
+    for object_name in sorted(objects):
+        kind, _, part = object_name.partition(" ")
+        part, _, table = part.partition(" on public.")
+        if kind == "function" and part.startswith("public."):
+            name = part.removeprefix("public.").partition("(")[0]
+            names["its functions"].append(name)
+        elif table and (kind == "index" or f"constraint {part} check" in schema):
+            names[table].append(part)
+    rows = (f"    ('{table}', '{' '.join(parts)}')" for table, parts in names.items())
+    listed = "insert into listed values\n" + ",\n".join(rows) + ";"
     shipped = ", ".join(f"('{m.version}', '{m.name}')" for m in migrations())
     history = (
         "delete from supabase_migrations.schema_migrations\n"
@@ -132,8 +132,7 @@ def removal(text: str, objects: Checksums) -> str:
     )
     head, _, after_head = text.partition("record_schema`.\n")
     tail = after_head.partition("-- The end of the list.")[2]
-    lines = "\n".join([*listed, history])
-    return f"{head}record_schema`.\n{lines}\n-- The end of the list.{tail}"
+    return f"{head}record_schema`.\n{listed}\n{history}\n-- The end of the list.{tail}"
 
 
 def path(*parts: str) -> Path:

@@ -44,94 +44,46 @@ select c.oid, c.oid::regclass::text as name
 from pg_catalog.pg_class c
 where c.relkind in ('v', 'm')
   and c.relnamespace <> 'smsretry'::regnamespace;
-create temporary table listed_index (name text, relation text) on commit drop;
+create temporary table listed (relation text, names text) on commit drop;
 -- The list: written by `python -m tests.record_schema`.
-alter table public.businesses drop constraint if exists businesses_sms_daily_cap;
-alter table public.businesses drop constraint if exists businesses_sms_hours;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_held;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_instants;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_lengths;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_message_class;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_queued;
-alter table public.scheduled_sends drop constraint if exists scheduled_sends_use;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_attempts;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_instants;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_message_class;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_reason;
-alter table public.sms_retry_queue drop constraint if exists sms_retry_queue_status;
-drop function if exists public.add_sms_sender(uuid,text,text,text,double precision,integer,text,text,boolean,boolean);
-drop function if exists public.after_sms_restore(timestamp with time zone,boolean,text,text);
-drop function if exists public.begin_sms_attempt(uuid,bigint,uuid,timestamp with time zone,text,boolean,integer,interval,text,interval,timestamp with time zone,uuid,text,text,integer,double precision,text,boolean,text);
-drop function if exists public.change_sms_sender(text,double precision,integer,boolean,text,text);
-drop function if exists public.change_sms_texts(text,jsonb,boolean,text,text,integer);
-drop function if exists public.check_sms_retries(integer);
-drop function if exists public.claim_due_sms_retries(integer);
-drop function if exists public.claim_sms_deliveries(integer,interval,text[]);
-drop function if exists public.claim_sms_retry(uuid,text,text);
-drop function if exists public.claim_sms_texts(integer,text,text,jsonb,boolean,uuid[]);
-drop function if exists public.defer_sms_retry(uuid,bigint,timestamp with time zone,text,text,interval,timestamp with time zone,text,interval,boolean);
-drop function if exists public.end_sms_retry(uuid,bigint,text,text,integer,text);
-drop function if exists public.examine_sms_retries();
-drop function if exists public.explain_sms(uuid,text,integer,text,text);
-drop function if exists public.finish_sms_attempt(uuid,bigint,uuid,text,text,text,integer,text,interval,text,boolean,boolean,text,text);
-drop function if exists public.finish_sms_delivery(uuid,integer,text,text,integer,interval,interval,text,text,boolean,boolean);
-drop function if exists public.finish_sms_run(uuid,text,boolean);
-drop function if exists public.group_sms_calls(jsonb);
-drop function if exists public.import_sms_opt_outs(jsonb,uuid,boolean,boolean,text,text,text);
-drop function if exists public.list_sms(jsonb,integer);
-drop function if exists public.mark_sms_database(text,text,text,text);
-drop function if exists public.note_sms_number(uuid,boolean,text,integer);
-drop function if exists public.preview_sms_retries(timestamp with time zone,timestamp with time zone,uuid,integer,uuid[]);
-drop function if exists public.prune_sms_history(integer,integer,boolean);
-drop function if exists public.queue_scheduled_sms(integer,interval,interval,uuid[]);
-drop function if exists public.queue_sms_retry(uuid,text,integer,timestamp with time zone,text,interval,integer,interval,text);
-drop function if exists public.reconcile_sms_retry(uuid,bigint,text,text,text,interval,text,text[],interval,text);
-drop function if exists public.record_inbound_sms(text,text,text,text,text,text,text);
-drop function if exists public.record_sms_consent(text,text,text,uuid,uuid,text,text);
-drop function if exists public.recover_stuck_sms_retries(integer,interval,interval);
-drop function if exists public.remove_sms_sender(uuid,text,text,text);
-drop function if exists public.resolve_sms_doubt(uuid,text,text,text);
-drop function if exists public.sample_sms_customers();
-drop function if exists public.schedule_sms(uuid,uuid,text,timestamp with time zone,timestamp with time zone,text,uuid,uuid);
-drop function if exists public.set_sms_stop(text,text,text,text,boolean);
-drop function if exists public.settle_sms_attempt(uuid,text,text,text,integer,text);
-drop function if exists public.slow_sms_sender(text,text,double precision);
-drop function if exists public.sms_businesses(text);
-drop function if exists public.sms_report(text,uuid,timestamp with time zone,timestamp with time zone);
-drop function if exists public.sms_senders(uuid,integer,boolean,uuid,boolean);
-drop function if exists public.sms_status();
-drop function if exists public.start_sms_run(uuid,integer,text,text,text,text,jsonb);
-drop function if exists public.try_sms_retry_queue(text,text);
-drop function if exists public.unread_sms_words();
-insert into listed_index values ('customers_phone', 'public.customers');
-insert into listed_index values ('scheduled_sends_customer', 'public.scheduled_sends');
-insert into listed_index values ('scheduled_sends_due', 'public.scheduled_sends');
-insert into listed_index values ('send_logs_customer_changed', 'public.send_logs');
-insert into listed_index values ('send_logs_twilio_sid', 'public.send_logs');
-insert into listed_index values ('sms_retry_queue_customer', 'public.sms_retry_queue');
-insert into listed_index values ('sms_retry_queue_ended', 'public.sms_retry_queue');
-insert into listed_index values ('sms_retry_queue_one_live_row', 'public.sms_retry_queue');
-insert into listed_index values ('sms_retry_queue_turns', 'public.sms_retry_queue');
-insert into listed_index values ('sms_retry_queue_why', 'public.sms_retry_queue');
-insert into listed_index values ('sms_retry_queue_work', 'public.sms_retry_queue');
-insert into listed_index values ('sms_send_attempts_begun', 'public.sms_send_attempts');
-insert into listed_index values ('sms_send_attempts_number', 'public.sms_send_attempts');
-insert into listed_index values ('sms_send_attempts_open', 'public.sms_send_attempts');
-insert into listed_index values ('sms_send_attempts_refused', 'public.sms_send_attempts');
+insert into listed values
+    ('businesses', 'businesses_sms_daily_cap businesses_sms_hours'),
+    ('scheduled_sends', 'scheduled_sends_held scheduled_sends_instants scheduled_sends_lengths scheduled_sends_message_class scheduled_sends_queued scheduled_sends_use scheduled_sends_customer scheduled_sends_due'),
+    ('sms_retry_queue', 'sms_retry_queue_attempts sms_retry_queue_instants sms_retry_queue_message_class sms_retry_queue_reason sms_retry_queue_status sms_retry_queue_customer sms_retry_queue_ended sms_retry_queue_one_live_row sms_retry_queue_turns sms_retry_queue_why sms_retry_queue_work'),
+    ('its functions', 'add_sms_sender after_sms_restore begin_sms_attempt change_sms_sender change_sms_texts check_sms_retries claim_due_sms_retries claim_sms_deliveries claim_sms_retry claim_sms_texts defer_sms_retry end_sms_retry examine_sms_retries explain_sms finish_sms_attempt finish_sms_delivery finish_sms_run group_sms_calls import_sms_opt_outs list_sms mark_sms_database note_sms_number preview_sms_retries prune_sms_history queue_scheduled_sms queue_sms_retry reconcile_sms_retry record_inbound_sms record_sms_consent recover_stuck_sms_retries remove_sms_sender resolve_sms_doubt sample_sms_customers schedule_sms set_sms_stop settle_sms_attempt slow_sms_sender sms_businesses sms_report sms_senders sms_status start_sms_run try_sms_retry_queue unread_sms_words'),
+    ('customers', 'customers_phone'),
+    ('send_logs', 'send_logs_customer_changed send_logs_twilio_sid'),
+    ('sms_send_attempts', 'sms_send_attempts_begun sms_send_attempts_number sms_send_attempts_open sms_send_attempts_refused');
 delete from supabase_migrations.schema_migrations
 where (version, name) in (('20261128000100', 'schema'), ('20261128000200', 'adopt_an_installation'));
 -- The end of the list.
 do $$
 declare
-    v_index regclass;
+    v_drop text;
 begin
-    for v_index in -- another table may have an index of that name
-        select i.indexrelid
-        from listed_index l
-        join pg_catalog.pg_index i on i.indrelid = to_regclass(l.relation)
-        join pg_catalog.pg_class c on c.oid = i.indexrelid and c.relname = l.name
+    for v_drop in -- another table, or the application, may have something of that name
+        with parts as (
+            select to_regclass('public.' || l.relation) as relation, n.name
+            from listed l
+            cross join string_to_table(l.names, ' ') n (name)
+        )
+        select format('drop function %s', f.oid::regprocedure)
+        from parts p
+        join pg_catalog.pg_proc f on f.proname = p.name
+        where p.relation is null
+          and f.pronamespace = 'public'::regnamespace
+          and 'search_path=pg_catalog, pg_temp' = any (f.proconfig)
+        union all
+        select format('alter table %s drop constraint %I', p.relation, p.name)
+        from parts p
+        join pg_catalog.pg_constraint k on k.conrelid = p.relation and k.conname = p.name
+        union all
+        select format('drop index %s', i.indexrelid::regclass)
+        from parts p
+        join pg_catalog.pg_index i on i.indrelid = p.relation
+        join pg_catalog.pg_class c on c.oid = i.indexrelid and c.relname = p.name
     loop
-        execute format('drop index %s', v_index);
+        execute v_drop;
     end loop;
 end
 $$;
