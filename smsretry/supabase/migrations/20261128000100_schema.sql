@@ -2724,7 +2724,8 @@ left join lateral (
     ) as messages
     from public.sms_send_attempts m
     -- An array, so that an index finds them without statistics.
-    where m.retry_id = any (
+    where q.last_attempted_at is not null -- of an earlier row, too (smsretry.enter_queue)
+      and m.retry_id = any (
         array(
             select r.id
             from public.sms_retry_queue r
@@ -2778,6 +2779,14 @@ begin
             else v_now
         end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
+        new.last_attempted_at := coalesce(
+            new.last_attempted_at,
+            (
+                select max(q.last_attempted_at)
+                from public.sms_retry_queue q
+                where q.send_log_id = new.send_log_id
+            )
+        );
         if new.status <> 'pending'
             or exists (
                 select from public.sms_retry_queue q
@@ -3629,12 +3638,11 @@ begin
     end if;
 
     with
-    -- What each business sends of a class, and how much of it its sender has room for; null: all.
-    stream as (
+    -- What each business may send of a class, and how much of it its sender has room for; null: all.
+    stream as materialized (
         select
             b.id as business_id,
             c.message_class,
-            d.texts,
             s.id as sender_id,
             s.free_at - interval '100 ms' as next_slot,
             least(
@@ -3658,18 +3666,6 @@ begin
             ) as served
         from (select distinct u.id from unnest(v_businesses) u (id)) b
         cross join (values ('transactional'), ('marketing')) c (message_class)
-        cross join lateral (
-            select array(
-                select q.id
-                from public.sms_retry_queue q
-                where q.work = 'texts'
-                  and q.business_id = b.id
-                  and q.message_class = c.message_class
-                  and q.scheduled_for <= at
-                order by q.scheduled_for, q.id
-                limit most
-            ) as texts
-        ) d
         left join lateral (
             select x.*
             from smsretry.senders x
@@ -3684,28 +3680,37 @@ begin
             offset 0
         ) s
             on true
-        where d.texts <> '{}'
     ),
-    -- Its texts: all if few are due, and otherwise enough.
+    -- How many texts of each are looked at: all if few are due, and otherwise enough.
+    share as materialized (
+        select
+            case
+                when behind is null then most
+                else least(most, 1 + v_looks / (1 + count(distinct s.business_id)))
+            end as texts
+        from stream s
+        where s.room is distinct from 0
+    ),
     text as (
         select
             s.*,
-            u.id,
+            d.row,
             row_number() over (
                 partition by s.business_id
-                order by s.message_class desc, u.place
+                order by s.message_class desc, d.scheduled_for, d.id
             ) as turn
         from stream s
-        cross join lateral unnest(
-            s.texts[:case
-                when behind is null then most
-                else (
-                    select 1 + v_looks / (1 + count(*))
-                    from stream o
-                    where o.room is distinct from 0
-                )
-            end]
-        ) with ordinality u (id, place)
+        cross join lateral (
+            select q.ctid as row, q.scheduled_for, q.id
+            from public.sms_retry_queue q
+            where q.work = 'texts'
+              and q.business_id = s.business_id
+              and q.message_class = s.message_class
+              and q.scheduled_for <= at
+            order by q.scheduled_for, q.id
+            limit (select h.texts from share h)
+        ) d
+        where s.room is distinct from 0
     ),
     -- How many go before it from the same sender.
     turn as (
@@ -3726,7 +3731,7 @@ begin
     from (
         select q.ctid, q.business_id
         from turn t
-        join public.sms_retry_queue q on q.id = t.id
+        join public.sms_retry_queue q on q.ctid = t.row
         where t.nth <= coalesce(t.room, t.nth)
           and q.work = 'texts'
           and q.scheduled_for <= at

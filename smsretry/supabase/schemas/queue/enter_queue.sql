@@ -36,6 +36,14 @@ begin
             else v_now
         end;
         new.last_error := left(new.last_error, smsretry.longest_reason());
+        new.last_attempted_at := coalesce(
+            new.last_attempted_at,
+            (
+                select max(q.last_attempted_at)
+                from public.sms_retry_queue q
+                where q.send_log_id = new.send_log_id
+            )
+        );
         if new.status <> 'pending'
             or exists (
                 select from public.sms_retry_queue q

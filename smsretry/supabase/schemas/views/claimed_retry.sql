@@ -118,7 +118,8 @@ left join lateral (
     ) as messages
     from public.sms_send_attempts m
     -- An array, so that an index finds them without statistics.
-    where m.retry_id = any (
+    where q.last_attempted_at is not null -- of an earlier row, too (smsretry.enter_queue)
+      and m.retry_id = any (
         array(
             select r.id
             from public.sms_retry_queue r
