@@ -7,6 +7,11 @@ types that `WhyCode` joins, and `python -m tests.record_schema` tells SQL.
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
+RowStatus: TypeAlias = Literal[
+    "pending", "processing", "completed", "failed", "cancelled"
+]
+"""What a row of the queue is, as stored in `sms_retry_queue.status`: the application's words."""
+
 Reason: TypeAlias = Literal["quiet_hours", "twilio_error", "rate_limit"]
 """Why a row waits, as stored in `sms_retry_queue.reason`."""
 
@@ -27,6 +32,15 @@ StopKind: TypeAlias = Literal[
 ]
 """What may have stopped, as stored in `smsretry.stops.kind`. The last two are a person's orders: a state's marketing
 texts, and all of a business."""
+
+ConsentWord: TypeAlias = Literal["opted_out", "opted_in", "unsure", "unchanged", "seen"]
+"""What was said, as stored in `smsretry.consents.said`.
+
+unsure: it may mean stop. unchanged: a person read it, and it means neither. seen: a number was looked at.
+"""
+
+TurnKind: TypeAlias = Literal["texts", "doubtful", "scheduled", "deliveries", "cursor"]
+"""For what a business was served, as stored in `smsretry.turns.kind`. cursor: where a claim stopped looking."""
 
 RuleSet: TypeAlias = Literal["federal", "us_states"]
 """federal: 08:00–21:00 everywhere. us_states: the states' rules and the other countries' windows, too."""
@@ -63,6 +77,11 @@ message belongs to another attempt. wait: a send to the same number has no answe
 
 OutcomeName: TypeAlias = Literal["accepted", "rejected", "not_sent", "in_doubt"]
 """An outcome as stored in `sms_send_attempts.outcome`."""
+
+SettledBy: TypeAlias = Literal[
+    "response", "callback", "reconcile", "operator", "application"
+]
+"""Who told a send's outcome, as stored in `sms_send_attempts.settled_by`."""
 
 PlaceCode: TypeAlias = Literal[
     "quiet_hours",
@@ -224,6 +243,9 @@ nothing final has been reported yet."""
 
 SendResult: TypeAlias = Literal[OutcomeName, "under_way", Delivery]
 """What a send came to: its outcome, unless it is under way; or whether its text arrived."""
+
+ScheduledStatus: TypeAlias = Literal["scheduled", "queued", "cancelled", "failed"]
+"""What a scheduled send is, as stored in `scheduled_sends.status`: the application's words."""
 
 ScheduledResult: TypeAlias = Literal["queued", "cancelled", "failed", "held", "later"]
 """What became of a scheduled send whose time was near, in the order in which it is shown.

@@ -6,11 +6,18 @@ of them. `why` is for people, and never holds a phone number or a body. `why_cod
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from smsretry.retry.backoff import HELD_LOOK
 from smsretry.retry.models import Claim, ItemResult
-from smsretry.vocabulary import DeliveryStatus, Fate, Reason, WhyCode
+from smsretry.vocabulary import (
+    DeliveryStatus,
+    Fate,
+    Reason,
+    RowStatus,
+    SettledBy,
+    WhyCode,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +47,7 @@ class Decision:
     """The fields of every decision but `Send`."""
 
     fate: ClassVar[Fate]
-    row_status: ClassVar[Literal["pending", "completed", "failed", "cancelled"]] = (
-        "pending"
-    )
+    row_status: ClassVar[RowStatus] = "pending"
     """The status of the row from then on."""
     is_held: ClassVar[bool] = False
     """Whether it waits for something that a person can mend."""
@@ -94,7 +99,7 @@ class Complete(Decision):
     row_status = "completed"
     sid: str | None
     """The provider's id of the message. None: only the send log says that there was one."""
-    by: Literal["response", "callback", "reconcile"] = "response"
+    by: SettledBy = "response"
     """The source of that knowledge."""
 
 

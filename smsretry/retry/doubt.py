@@ -6,14 +6,14 @@ and is cancelled if it has expired. A hold past its expiry fails it (`reconcile_
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 from smsretry.retry.backoff import nth
 from smsretry.retry.decision import AfterLook, Complete, Hold, LookAgain, Retry
 from smsretry.retry.evidence import find
 from smsretry.retry.models import Claim, Look
 from smsretry.retry.profile import DEFAULT, Profile
-from smsretry.vocabulary import WhyCode
+from smsretry.vocabulary import SettledBy, WhyCode
 
 MIN_LOOKS: Final = 3
 """Looks that must have found nothing before a text may be sent again."""
@@ -99,7 +99,7 @@ def look_failed(claim: Claim, why: str, why_code: WhyCode) -> LookAgain:
     )
 
 
-def _complete_by(sid: str, by: Literal["callback", "reconcile"]) -> Complete:
+def _complete_by(sid: str, by: SettledBy) -> Complete:
     return Complete(
         f"Found in the provider's records as {sid}",
         sid=sid,

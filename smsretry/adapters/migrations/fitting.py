@@ -7,7 +7,7 @@ that refuses.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import psycopg
 from psycopg import sql
@@ -26,6 +26,7 @@ from smsretry.adapters.migrations.schemas import schema_files
 from smsretry.errors import MigrationError
 from smsretry.retry.before import LIFE
 from smsretry.retry.models import Finding
+from smsretry.vocabulary import MessageClass, Reason, RowStatus, ScheduledStatus
 
 READ: Final = "read"
 """The type of text that smsretry only reads: any text type will do."""
@@ -118,16 +119,10 @@ _VALUES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ),
     ("send_logs", "channel"): ("sms",),
     ("send_logs", "status"): ("sent", "failed"),
-    ("scheduled_sends", "message_class"): ("marketing", "transactional"),
-    ("scheduled_sends", "status"): ("scheduled", "queued", "cancelled", "failed"),
-    ("sms_retry_queue", "status"): (
-        "pending",
-        "processing",
-        "completed",
-        "failed",
-        "cancelled",
-    ),
-    ("sms_retry_queue", "reason"): ("quiet_hours", "twilio_error", "rate_limit"),
+    ("scheduled_sends", "message_class"): get_args(MessageClass),
+    ("scheduled_sends", "status"): get_args(ScheduledStatus),
+    ("sms_retry_queue", "status"): get_args(RowStatus),
+    ("sms_retry_queue", "reason"): get_args(Reason),
 }
 """Values that smsretry writes into a column. A CHECK must allow them."""
 _UTC: Final = ("UTC", "Etc/UTC", "GMT")

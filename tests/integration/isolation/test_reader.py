@@ -41,7 +41,7 @@ def test_the_desk_of_a_reader_takes_no_order(scene: Scene) -> None:
     """Only the questions, whatever else their owner may call."""
     for function, given in (
         ("change_sms_texts", {"what": "cancel", "which": {}}),
-        ("prune_sms_history", {}),
+        ("prune_sms_history", {"keep_days": 90}),
         ("check_sms_retries", {}),
     ):
         response = scene.call("smsretry_reader", function, given)

@@ -1,11 +1,10 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and
 -- runs. Call it until it deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts
--- in doubt stay. SIDs of incoming STOPs stay for 90 days at least and those of STARTs for good,
--- because a repeated webhook is recognized by them. security definer: nobody else may delete
--- history.
+-- in doubt stay. SIDs of incoming STARTs stay for good, because a repeated webhook is recognized by
+-- them. security definer: nobody else may delete history.
 --   dry_run: only count all texts and runs of that age
 create or replace function public.prune_sms_history(
-    keep_days integer default 90,
+    keep_days integer,
     batch integer default 1000,
     dry_run boolean default false
 )
@@ -81,7 +80,6 @@ begin
                   and o.id < i.id
             where i.said <> 'seen'
               and i.at < v_before
-              and (o.business_id is not null or o.at < smsretry.clock() - interval '90 days')
               and not exists (
                   select from smsretry.standing_words s
                   where s.subject_key = o.subject_key and s.id = o.id
