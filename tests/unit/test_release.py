@@ -41,7 +41,7 @@ def test_each_package_that_is_imported_is_declared_with_the_next_major_as_its_bo
 ):
     """Also what comes along with another one: that may stop bringing it."""
     extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *extras["local"], *extras["metrics"], "pytest"]
+    lines = [*PROJECT["dependencies"], *extras["local"], "pytest"]
     declared = {
         re.split(r"[^\w-]", line)[0].lower().replace("_", "-"): line for line in lines
     }
