@@ -23,7 +23,15 @@ from tests.proofs.interleavings.stages import (
     look,
 )
 from tests.proofs.town.report import ProofReport
-from tests.proofs.town.safeguards import ASKING, BEGIN, RANKS, Safeguard, Switch, edited
+from tests.proofs.town.safeguards import (
+    ASKING,
+    BEGIN,
+    RANKS,
+    SENDER,
+    Safeguard,
+    Switch,
+    edited,
+)
 
 _without_evidence = doubt._without_evidence
 
@@ -271,11 +279,7 @@ SWITCHES = {
         "untrue end: cancelled as opted out",
     ),
     "begin reads where the text goes": _switch(
-        edited(
-            BEGIN,
-            (r"v_customer\.phone is distinct from v_phone", "false"),
-            (r"<> fingerprint", "is null"),
-        ),
+        SENDER,
         "astray: to a number that the customer has no more",
         (*CLAIM, "the application changes the number"),
     ),
