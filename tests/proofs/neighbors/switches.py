@@ -198,8 +198,8 @@ SWITCHES = {
         edited(
             BEGIN,
             (
-                r"v_customer\.id is null or v_claim\.channel is distinct from 'sms'",
-                "false",
+                r"if not found then answer := 'data_changed'",
+                "if false then answer := 'data_changed'",
             ),
         ),
         "untrue end",
