@@ -251,7 +251,9 @@ STORIES = {
         57 minutes
         plans: queued
         2 minutes
-        run: InDoubt""",
+        run: InDoubt
+        30 runs
+        select last_error from sms_retry_queue: Expired before it could be sent: it was due on 2027-01-12 (UTC)""",
 }
 
 

@@ -1,7 +1,8 @@
 -- Delete one batch of what ended more than keep_days ago: texts with their attempts and events, and
 -- runs. Call it until it deletes nothing. Opt-outs that stand, send logs, scheduled sends and texts
--- in doubt stay. SIDs of incoming STARTs stay for good, because a repeated webhook is recognized by
--- them. security definer: nobody else may delete history.
+-- in doubt stay. SIDs of incoming STOPs stay for k_stops_known at least and those of STARTs for good,
+-- because a repeated webhook is recognized by them. security definer: nobody else may delete
+-- history.
 --   dry_run: only count all texts and runs of that age
 create or replace function public.prune_sms_history(
     keep_days integer,
@@ -12,6 +13,8 @@ returns table (texts integer, runs integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- A repeated one would end the consent of whoever opted in again.
+    k_stops_known constant interval := '90 days';
     v_before timestamptz;
     v_ids uuid[];
 begin
@@ -80,6 +83,7 @@ begin
                   and o.id < i.id
             where i.said <> 'seen'
               and i.at < v_before
+              and (o.business_id is not null or o.at < smsretry.clock() - k_stops_known)
               and not exists (
                   select from smsretry.standing_words s
                   where s.subject_key = o.subject_key and s.id = o.id
