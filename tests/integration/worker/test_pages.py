@@ -161,6 +161,21 @@ def test_no_call_for_a_text_reads_a_table_whole(stack: Stack, statistics: str) -
             assert rows < 1500, f"{name}: {rows} rows, {plan}"
 
 
+@pytest.mark.parametrize("businesses", [20, 1000])
+def test_a_claim_reads_a_few_of_the_texts_that_one_business_queued_at_once(
+    stack: Stack, businesses: int
+) -> None:
+    """With statistics from before, as of a database where nothing waited."""
+    with _connected(stack.database_url) as connection:
+        without_autovacuum(connection)
+        connection.execute(_BUSINESSES.encode(), {"businesses": businesses})
+        _add(connection, {"finished": 1000}, businesses=businesses)
+        connection.execute("analyze")
+        _add(connection, {"due": 5000}, businesses=1)
+        rows = _rows_read(connection, CALLS["claim"], "force_custom_plan")
+        assert rows < 1500, f"{rows} rows"
+
+
 def test_texts_that_have_not_ended_are_listed_without_a_look_at_those_that_have(
     stack: Stack,
 ) -> None:

@@ -106,12 +106,18 @@ begin
                 end
             ) as room,
             'business' || b.id = any (v_stops) as is_tried,
-            (
-                select t.served
-                from smsretry.turns t
-                where t.kind = 'texts' and t.business_id = b.id
-            ) as served
-        from (select distinct u.id from unnest(v_businesses) u (id)) b
+            b.served
+        from (
+            select
+                d.id,
+                (
+                    select t.served
+                    from smsretry.turns t
+                    where t.kind = 'texts' and t.business_id = d.id
+                ) as served
+            from (select distinct u.id from unnest(v_businesses) u (id)) d
+            offset 0
+        ) b
         cross join (values ('transactional'), ('marketing')) c (message_class)
         left join lateral (
             select x.*
