@@ -258,7 +258,8 @@ def _last_completed(
     api: PrefectApi, deployment: Deployment, registration: Registered, at: datetime
 ) -> Finding:
     """When a run last completed. If that is long ago, what became of the runs since."""
-    begun_by = at + timedelta(seconds=1)  # the server tells its time without fractions
+    # The server tells its time without fractions, and makes that text anew about once a second.
+    begun_by = at + timedelta(seconds=3)
     which = {
         "deployment_id": {"any_": [registration.id]},
         "expected_start_time": {"before_": begun_by.isoformat()},

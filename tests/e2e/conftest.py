@@ -63,9 +63,16 @@ class Prefect:
 
     def forget_deployments(self) -> None:
         """And with them the runs that are scheduled: stopping a runner leaves both."""
-        for found in self.post("deployments/filter", {}):
+        self._forget("deployments")
+
+    def forget_runs(self) -> None:
+        """With their flows. Those of another test would be runs that its database does not know."""
+        self._forget("flows")
+
+    def _forget(self, kind: str) -> None:
+        for found in self.post(f"{kind}/filter", {}):
             self.http.delete(
-                f"{self.server.url}/api/deployments/{found['id']}"
+                f"{self.server.url}/api/{kind}/{found['id']}"
             ).raise_for_status()
 
     def end_of(self, flow_run_id: str) -> Record:

@@ -71,7 +71,7 @@ VARIABLES = [
 ELSEWHERE = "AC" + "0" * 32
 _SPOILT = f"""
 alter function slow_sms_sender rename to gone;
-alter table sms_retry_queue disable trigger smsretry_before_insert;
+alter table sms_retry_queue disable trigger zz_smsretry_guard_row;
 revoke update on send_logs from service_role;
 insert into smsretry.mark (kind, address, marked_at, who, because)
 values ('production', 'db.example.com', now(), 'Ann', 'Live');
@@ -81,14 +81,14 @@ update smsretry.runs set started_at = started_at - interval '1 hour', finished_a
 """
 _MENDED = """
 alter function gone rename to slow_sms_sender;
-alter table sms_retry_queue enable trigger smsretry_before_insert;
+alter table sms_retry_queue enable trigger zz_smsretry_guard_row;
 grant update on send_logs to service_role;
 delete from smsretry.mark;
 delete from smsretry.senders
 """
 IN_THE_DATABASE = [
     "bad  function public.slow_sms_sender(",
-    "bad  trigger smsretry_before_insert on public.sms_retry_queue: differs from this version: run ",
+    "bad  trigger zz_smsretry_guard_row on public.sms_retry_queue: differs from this version: run ",
     "bad  rehearsal of a text: fails: queue_sms_retry (42501): permission denied for table send_logs",
     "bad  mark of the database: ",
     "bad  no run has finished, for 1 h",

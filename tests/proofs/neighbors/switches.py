@@ -186,11 +186,7 @@ SWITCHES = {
         good=40,
     ),
     "changed numbers": _switch(
-        edited(
-            BEGIN,
-            (r"v_customer\.phone is distinct from v_phone", "false"),
-            (r"<> fingerprint", "is null"),
-        ),
+        SENDER,
         "astray",
         troubles.mid_flight,
     ),
